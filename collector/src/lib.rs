@@ -1,0 +1,1 @@
+//! Weir's senses: log sources, formats, features and privacy at the edge.

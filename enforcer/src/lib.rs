@@ -1,0 +1,1 @@
+//! Weir's hands: audit chain, action journal and output files.

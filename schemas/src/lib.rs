@@ -1,0 +1,1 @@
+//! Weir's records: Avro schemas, their Rust types and their wire framing.

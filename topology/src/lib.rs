@@ -1,0 +1,1 @@
+//! Weir's topics, stages and epochs, the log trait and its two backends.

@@ -1,0 +1,31 @@
+//! Weir's automation. `cargo xtask --help` lists the commands.
+
+mod example;
+mod kafka;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Weir's own automation: setup, test, bench, real Kafka, the recorded example"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start, stop or describe the Kafka broker that the tests use
+    Kafka(kafka::Args),
+    /// Record examples/access.jsonl with a real nginx and real clients
+    Example(example::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Kafka(args) => kafka::run(args),
+        Command::Example(args) => example::run(args),
+    }
+}
