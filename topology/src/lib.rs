@@ -1,1 +1,21 @@
 //! Weir's topics, stages and epochs, the log trait and its two backends.
+//!
+//! Read in this order: [`topic`] (what lives where), [`stage`] (a stage is a pure fold), [`log`]
+//! (what a backend must promise), [`task`] (the epoch runner: one stage on one partition),
+//! [`restore`] (how a task comes back). The backends are behind features, so that crates that only
+//! judge do not link them: [`embedded`], [`kafka`]; [`memory`] is the log that tests use.
+
+#[cfg(feature = "embedded")]
+pub mod embedded;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+pub mod key;
+pub mod limits;
+pub mod log;
+pub mod memory;
+pub mod record;
+pub mod restore;
+pub mod stage;
+pub mod task;
+pub mod telemetry;
+pub mod topic;

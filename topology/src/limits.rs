@@ -1,0 +1,32 @@
+//! Every bound of the log and the epoch runner, in one place.
+
+use std::time::Duration;
+
+/// Most records that one epoch folds, over all inputs.
+pub const EPOCH_RECORDS_MAX: usize = 10_000;
+
+/// Most bytes of records that one epoch folds, over all inputs. A single larger record still forms
+/// an epoch of its own.
+pub const EPOCH_BYTES_MAX: usize = 8 << 20;
+
+/// Largest record that a log accepts, key and payload and headers together, in bytes. Kafka's own
+/// default limit of a batch is slightly more.
+pub const RECORD_BYTES_MAX: usize = 1_000_000;
+
+/// Most bytes that one read of a partition returns.
+pub const READ_BYTES_MAX: usize = 4 << 20;
+
+/// Most records that one read of a partition returns.
+pub const READ_RECORDS_MAX: usize = 10_000;
+
+/// Longest time that a task drains and commits after it was told to stop.
+pub const DRAIN_MAX: Duration = Duration::from_secs(25);
+
+/// A transaction that its producer does not end is aborted by the broker after this time. Readers
+/// wait for no longer behind a worker that died.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest number of partitions of a topic.
+pub const PARTITIONS_MAX: u32 = 1024;
+
+const _: () = assert!(RECORD_BYTES_MAX <= READ_BYTES_MAX && READ_BYTES_MAX <= EPOCH_BYTES_MAX);

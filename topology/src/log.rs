@@ -1,0 +1,192 @@
+//! What a log backend promises.
+//!
+//! * A reader sees committed records only, in offset order, each once; offsets may have gaps.
+//! * A writer's commit is atomic: all of its records and positions become visible, or none.
+//! * Opening a writer fences every earlier writer of the same name: what those had not committed
+//!   never becomes visible, and their later commits fail with [`LogError::Fenced`].
+//!
+//! One conformance suite runs over every backend (`tests/conformance.rs`).
+
+use crate::record::{Output, Records};
+use crate::topic::Topic;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why a log could not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LogError {
+    /// Another writer of the same name was opened: this one must stop without a word.
+    #[error("another process took over {writer}")]
+    Fenced {
+        /// Name of the writer.
+        writer: String,
+    },
+    /// The commit did not happen: nothing is visible, the same commit may be tried again.
+    #[error("the commit was aborted: {reason}")]
+    Aborted {
+        /// What the backend said.
+        reason: String,
+    },
+    /// It is unknown whether the commit happened. The writer is gone; a new one must look at the log.
+    #[error("the outcome of the commit is unknown: {reason}")]
+    Indefinite {
+        /// What the backend said.
+        reason: String,
+    },
+    /// Records before `first` are gone.
+    #[error("{topic}/{partition} starts at offset {first}; offset {wanted} has passed its retention")]
+    Gone {
+        /// Topic.
+        topic: &'static str,
+        /// Partition.
+        partition: u32,
+        /// The offset that was wanted.
+        wanted: i64,
+        /// The first offset there is.
+        first: i64,
+    },
+    /// There is no such topic or partition.
+    #[error("{topic}/{partition} does not exist: run `weir topology apply`")]
+    Missing {
+        /// Topic.
+        topic: &'static str,
+        /// Partition.
+        partition: u32,
+    },
+    /// A record is larger than [`crate::limits::RECORD_BYTES_MAX`].
+    #[error("a record of {bytes} bytes for {topic} is over the limit of {limit} bytes")]
+    TooLarge {
+        /// Topic.
+        topic: &'static str,
+        /// Size of the record.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The storage has no room or fails. Nothing was lost; free space, then start again.
+    #[error("the log cannot be written: {reason}")]
+    Storage {
+        /// What the storage said.
+        reason: String,
+    },
+    /// The backend cannot be reached or used.
+    #[error("the log cannot be used: {reason}")]
+    Unavailable {
+        /// What the backend said, and what to do.
+        reason: String,
+    },
+    /// The log holds what no Weir writes.
+    #[error("the log is damaged: {reason}")]
+    Damaged {
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// Where an input is to be read next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Topic.
+    pub topic: Topic,
+    /// Partition of it.
+    pub partition: u32,
+    /// Next offset; an offset before the first that is kept means [`LogError::Gone`], unless it
+    /// is 0, which means the beginning.
+    pub next: i64,
+}
+
+/// What becomes visible in one step.
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    /// Records, in order.
+    pub outputs: Vec<Output>,
+    /// Positions after the inputs that were folded: how far the stage has come, for tools that
+    /// show lag and, on Kafka, for fencing by group generation.
+    pub positions: Vec<Position>,
+}
+
+/// A log: topics of partitions of records.
+pub trait Log: Send + Sync {
+    /// Number of partitions of a topic.
+    fn partitions(&self, topic: Topic) -> Result<u32, LogError>;
+
+    /// First offset that is kept, and the offset after the last committed record. On Kafka the end
+    /// waits for transactions that were open when it was asked.
+    fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError>;
+
+    /// A reader of several inputs from the given positions.
+    fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError>;
+
+    /// The only writer of this name from now on.
+    fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError>;
+}
+
+/// Reads inputs side by side.
+pub trait Reader: Send {
+    /// Waits until a record of any input is there, at most `wait`; true if one is.
+    fn wait(&mut self, wait: Duration) -> Result<bool, LogError>;
+
+    /// Moves records of the input with this index (in the order they were opened with) to the end
+    /// of `into`, until it holds `records_max` records or `bytes_max` bytes more, or none is ready.
+    /// Does not wait.
+    fn take(
+        &mut self,
+        input: usize,
+        records_max: usize,
+        bytes_max: usize,
+        into: &mut Records,
+    ) -> Result<(), LogError>;
+
+    /// The offset at which the input is read next: after the last record taken, or after a gap that
+    /// the log is known to have there.
+    fn next(&self, input: usize) -> i64;
+}
+
+/// Writes atomically under a name.
+pub trait Writer: Send {
+    /// Makes all of `commit` visible, or nothing. After [`LogError::Aborted`] the same commit may be
+    /// tried again; after any other error the writer is of no more use.
+    fn commit(&mut self, commit: &Commit) -> Result<(), LogError>;
+}
+
+/// Reads `topic`/`partition` from `from` up to `to` and hands every batch to `each`.
+///
+/// `idle` bounds the wait for records that the log says are there.
+pub fn read_range(
+    log: &dyn Log,
+    topic: Topic,
+    partition: u32,
+    from: i64,
+    to: i64,
+    mut each: impl FnMut(&Records) -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
+    if from >= to {
+        return Ok(());
+    }
+    let mut reader = log.reader(&[Position { topic, partition, next: from }])?;
+    let mut records = Records::default();
+    let mut idle = 0;
+    while reader.next(0) < to {
+        reader.wait(Duration::from_millis(100))?;
+        records.clear();
+        reader.take(0, READ_RECORDS_MAX, READ_BYTES_MAX, &mut records)?;
+        if records.is_empty() {
+            idle += 1;
+            if idle > 300 && reader.next(0) < to {
+                return Err(LogError::Unavailable {
+                    reason: format!("{topic}/{partition} gave nothing for 30 s at offset {}", reader.next(0)),
+                });
+            }
+            continue;
+        }
+        idle = 0;
+        if records.iter().next_back().is_some_and(|last| last.offset >= to) {
+            let mut kept = Records::default();
+            records.iter().filter(|r| r.offset < to).for_each(|r| kept.push_ref(r));
+            return each(&kept);
+        }
+        each(&records)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! A stage is a pure fold: the same batches give the same effects and the same state.
+//!
+//! Nothing here, and nothing in a stage, reads a clock, a random number or a file. Live, replay and
+//! simulation call the same `step`.
+
+use crate::record::{Output, Records};
+use crate::topic::{StageName, Topic};
+use thiserror::Error;
+
+/// The records of one input that an epoch folds.
+#[derive(Debug, Clone)]
+pub struct InputBatch {
+    /// The input.
+    pub topic: Topic,
+    /// Its partition.
+    pub partition: u32,
+    /// Its records, in offset order.
+    pub records: Records,
+}
+
+/// What an epoch folds.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Number of the epoch, from 1.
+    pub epoch: i64,
+    /// Partition of the task.
+    pub partition: u32,
+    /// Event-time clock of the task before the epoch, in milliseconds; a stage raises it to the
+    /// latest event time that it folds. Lockstep sets it to the start of the epoch's time span,
+    /// which is the same for every partition.
+    pub clock_ms: i64,
+    /// Inputs in the stage's fixed order: control, feedback, events.
+    pub inputs: Vec<InputBatch>,
+}
+
+impl Batch {
+    /// Number of records over all inputs.
+    pub fn len(&self) -> usize {
+        self.inputs.iter().map(|input| input.records.len()).sum()
+    }
+
+    /// Whether no input has a record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a stage counts besides its outputs: a closed set, so that each has a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tally {
+    /// Events that were older than a window reached back; judged, but not counted in that window.
+    LateEvents,
+    /// State entries forgotten because event time passed them by.
+    Expired,
+    /// State entries forgotten because the cap on entries was reached.
+    EvictedByCap,
+    /// Detector faults: the detector was quarantined for one event.
+    DetectorFaults,
+    /// Cluster messages not sent because a value has more members than are told of growth.
+    FanOutSkipped,
+    /// Policies refused because they could not be read.
+    PolicyRefused,
+}
+
+impl Tally {
+    /// Every tally.
+    pub const ALL: &'static [Self] = &[
+        Self::LateEvents,
+        Self::Expired,
+        Self::EvictedByCap,
+        Self::DetectorFaults,
+        Self::FanOutSkipped,
+        Self::PolicyRefused,
+    ];
+
+    /// Name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LateEvents => "late_events",
+            Self::Expired => "expired",
+            Self::EvictedByCap => "evicted_by_cap",
+            Self::DetectorFaults => "detector_faults",
+            Self::FanOutSkipped => "fan_out_skipped",
+            Self::PolicyRefused => "policy_refused",
+        }
+    }
+}
+
+/// What a step wants done. Only a rim carries it out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Records to write, in order.
+    pub outputs: Vec<Output>,
+    /// Input records folded into state.
+    pub judged: u64,
+    /// Input records sent to the dead-letter topic (they are among the outputs).
+    pub dead_lettered: u64,
+    /// Event-time clock after the step.
+    pub clock_ms: i64,
+    /// Policy in force after the step's control records.
+    pub policy_version: String,
+    /// Counts of the closed set.
+    pub tallies: Vec<(Tally, u64)>,
+}
+
+/// A changed entry of a stage's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateEntry {
+    /// Account or link value, as the state topic's key.
+    pub key: Vec<u8>,
+    /// The entry in the stage's own encoding; none when it was forgotten.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Why a state entry cannot be taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StateError {
+    /// The entry was written in another format.
+    #[error(
+        "state entry {key} has format {found}, this build reads {expected}: run the release that wrote it, \
+         or delete the state topic and let the stage fold its inputs from the start"
+    )]
+    Format {
+        /// Key of the entry.
+        key: String,
+        /// Format that the entry says.
+        found: i32,
+        /// Format that this build writes.
+        expected: i32,
+    },
+    /// The entry's bytes do not fit its format.
+    #[error("state entry {key} is damaged: {reason}")]
+    Damaged {
+        /// Key of the entry.
+        key: String,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+/// A stage: its state, and the fold over it.
+pub trait Stage: Send {
+    /// Which stage it is.
+    fn name(&self) -> StageName;
+
+    /// Folds one epoch into the state.
+    fn step(&mut self, batch: &Batch) -> Effects;
+
+    /// Version of the encoding of state entries.
+    fn state_format(&self) -> i32;
+
+    /// Entries that changed since the last call, in key order, and forgets that they changed.
+    fn take_changes(&mut self) -> Vec<StateEntry>;
+
+    /// Takes back an entry that [`Self::take_changes`] gave.
+    fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError>;
+
+    /// Number of entries in the state.
+    fn entries(&self) -> usize;
+}

@@ -1,0 +1,287 @@
+//! Topics, their keys, partitions and retention, as data that code and operators both read.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Every topic of Weir.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Topic {
+    /// What collectors saw.
+    Events,
+    /// Accounts seen with values that accounts can share.
+    Links,
+    /// What is known of a shared value, told to one account.
+    Clusters,
+    /// Judgements.
+    Verdicts,
+    /// What the enforcer did.
+    Actions,
+    /// The audit chains.
+    Audit,
+    /// Operators' words to all stages.
+    Control,
+    /// What each task folded and emitted, epoch by epoch.
+    Epochs,
+    /// State of the account stage.
+    StateAccount,
+    /// State of the cluster stage.
+    StateCluster,
+    /// State of the enforcer.
+    StateEnforcer,
+    /// How far each collector has read its sources.
+    StateCollector,
+    /// Records that could not be used.
+    Dlq,
+}
+
+/// What the key of a topic's records is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// Account id, 32 hex digits.
+    Account,
+    /// Kind and hash of a shared value, `PAYMENT/0123…`.
+    LinkValue,
+    /// Tenant.
+    Tenant,
+    /// Name of the setting.
+    Name,
+    /// Stage and partition, `account/3`.
+    Task,
+    /// A collector's source.
+    Source,
+    /// Whatever the refused record had.
+    AsItCame,
+}
+
+/// What a log may forget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleanup {
+    /// Records older than the retention.
+    Delete(Duration),
+    /// All but the latest record of each key.
+    Compact,
+    /// Both.
+    CompactAndDelete(Duration),
+}
+
+/// How a topic's partitions are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partitions {
+    /// One.
+    One,
+    /// The deployment's partition count, the same for every topic that says so: a task owns one
+    /// partition number of each of its topics.
+    Shared,
+}
+
+/// One topic's line in the topology.
+#[derive(Debug, Clone, Copy)]
+pub struct TopicSpec {
+    /// Name on the broker.
+    pub name: &'static str,
+    /// What its keys are.
+    pub key: KeyKind,
+    /// What may be forgotten.
+    pub cleanup: Cleanup,
+    /// How its partitions are counted.
+    pub partitions: Partitions,
+    /// Who writes it.
+    pub written_by: &'static [&'static str],
+    /// Who reads it.
+    pub read_by: &'static [&'static str],
+}
+
+const fn days(count: u64) -> Duration {
+    Duration::from_secs(count * 86_400)
+}
+
+impl Topic {
+    /// Every topic.
+    pub const ALL: &'static [Self] = &[
+        Self::Events,
+        Self::Links,
+        Self::Clusters,
+        Self::Verdicts,
+        Self::Actions,
+        Self::Audit,
+        Self::Control,
+        Self::Epochs,
+        Self::StateAccount,
+        Self::StateCluster,
+        Self::StateEnforcer,
+        Self::StateCollector,
+        Self::Dlq,
+    ];
+
+    /// The topic's line in the topology.
+    pub const fn spec(self) -> TopicSpec {
+        use Cleanup::{Compact, CompactAndDelete, Delete};
+        use KeyKind::*;
+        use Partitions::{One, Shared};
+        macro_rules! spec {
+            ($name:literal, $key:expr, $cleanup:expr, $partitions:expr, $written_by:expr => $read_by:expr) => {
+                TopicSpec {
+                    name: $name,
+                    key: $key,
+                    cleanup: $cleanup,
+                    partitions: $partitions,
+                    written_by: &$written_by,
+                    read_by: &$read_by,
+                }
+            };
+        }
+        match self {
+            Self::Events => {
+                spec!("weir.events", Account, Delete(days(7)), Shared, ["collector"] => ["account", "replay"])
+            }
+            Self::Links => {
+                spec!("weir.links", LinkValue, Delete(days(3)), Shared, ["account"] => ["cluster"])
+            }
+            Self::Clusters => {
+                spec!("weir.clusters", Account, Delete(days(7)), Shared, ["cluster"] => ["account"])
+            }
+            Self::Verdicts => {
+                spec!("weir.verdicts", Account, Delete(days(90)), Shared, ["account"] => ["enforcer", "siem", "console"])
+            }
+            Self::Actions => {
+                spec!("weir.actions", Account, CompactAndDelete(days(90)), Shared, ["enforcer"] => ["gateway", "console"])
+            }
+            Self::Audit => {
+                spec!("weir.audit", Tenant, Delete(days(400)), Shared, ["enforcer"] => ["auditor"])
+            }
+            Self::Control => {
+                spec!("weir.control", Name, Compact, One, ["operator"] => ["account", "cluster", "enforcer"])
+            }
+            Self::Epochs => {
+                spec!("weir.epochs", Task, Delete(days(90)), Shared, ["account", "cluster", "enforcer"] => ["replay"])
+            }
+            Self::StateAccount => {
+                spec!("weir.state.account", Account, Compact, Shared, ["account"] => ["account"])
+            }
+            Self::StateCluster => {
+                spec!("weir.state.cluster", LinkValue, Compact, Shared, ["cluster"] => ["cluster"])
+            }
+            Self::StateEnforcer => {
+                spec!("weir.state.enforcer", Account, Compact, Shared, ["enforcer"] => ["enforcer"])
+            }
+            Self::StateCollector => {
+                spec!("weir.state.collector", Source, Compact, One, ["collector"] => ["collector"])
+            }
+            Self::Dlq => {
+                spec!("weir.dlq", AsItCame, Delete(days(14)), Shared, ["collector", "account", "cluster", "enforcer"] => ["operator"])
+            }
+        }
+    }
+
+    /// Name on the broker.
+    pub const fn name(self) -> &'static str {
+        self.spec().name
+    }
+
+    /// The topic with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|topic| topic.name() == name)
+    }
+
+    /// Number of partitions where the deployment's count is `shared`.
+    pub const fn partitions(self, shared: u32) -> u32 {
+        match self.spec().partitions {
+            Partitions::One => 1,
+            Partitions::Shared => shared,
+        }
+    }
+
+    /// Whether only the latest record of a key counts.
+    pub const fn is_compacted(self) -> bool {
+        !matches!(self.spec().cleanup, Cleanup::Delete(_))
+    }
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What reads and writes the log under a name of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StageName {
+    /// Judges accounts.
+    Account,
+    /// Judges shared values.
+    Cluster,
+    /// Acts on verdicts.
+    Enforcer,
+    /// Senses.
+    Collector,
+}
+
+impl StageName {
+    /// The name in topics, metrics and transactional ids.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Cluster => "cluster",
+            Self::Enforcer => "enforcer",
+            Self::Collector => "collector",
+        }
+    }
+
+    /// The compacted topic that holds the stage's state.
+    pub const fn state_topic(self) -> Topic {
+        match self {
+            Self::Account => Topic::StateAccount,
+            Self::Cluster => Topic::StateCluster,
+            Self::Enforcer => Topic::StateEnforcer,
+            Self::Collector => Topic::StateCollector,
+        }
+    }
+
+    /// What an epoch reads, in the fixed order in which it folds: control, feedback, events.
+    pub const fn inputs(self) -> &'static [Topic] {
+        match self {
+            Self::Account => &[Topic::Control, Topic::Clusters, Topic::Events],
+            Self::Cluster => &[Topic::Control, Topic::Links],
+            Self::Enforcer => &[Topic::Control, Topic::Verdicts],
+            Self::Collector => &[],
+        }
+    }
+
+    /// The stage with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Account, Self::Cluster, Self::Enforcer, Self::Collector]
+            .into_iter()
+            .find(|stage| stage.as_str() == name)
+    }
+}
+
+impl fmt::Display for StageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One stage on one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId {
+    /// The stage.
+    pub stage: StageName,
+    /// The partition number of all its topics.
+    pub partition: u32,
+}
+
+impl TaskId {
+    /// Partition of an input: its own, or the only one of a topic that has one.
+    pub fn partition_of(self, topic: Topic) -> u32 {
+        match topic.spec().partitions {
+            Partitions::One => 0,
+            Partitions::Shared => self.partition,
+        }
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stage, self.partition)
+    }
+}
