@@ -1,1 +1,204 @@
-//! Being written.
+//! A log in memory: for tests and for the lockstep fold. It keeps every promise of [`crate::log`] except
+//! that nothing outlives the process.
+
+use crate::key::partition_of;
+use crate::limits::RECORD_BYTES_MAX;
+use crate::log::{Commit, Log, LogError, Position, Reader, Writer};
+use crate::record::{Output, Records};
+use crate::topic::Topic;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A log in memory.
+#[derive(Debug)]
+pub struct MemoryLog {
+    partitions: u32,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    content: Mutex<Content>,
+    appended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Content {
+    records: BTreeMap<(Topic, u32), Vec<Output>>,
+    /// How often each writer's name was opened: only the latest may commit.
+    generations: BTreeMap<String, u64>,
+    positions: BTreeMap<(String, Topic, u32), i64>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        // A panicking test thread leaves consistent content behind: commits are applied in one go.
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MemoryLog {
+    /// An empty log whose shared topics have this many partitions.
+    pub fn new(partitions: u32) -> Arc<Self> {
+        Arc::new(Self { partitions: partitions.max(1), shared: Arc::default() })
+    }
+
+    /// Every record of a topic, partition by partition, for assertions.
+    pub fn all(&self, topic: Topic) -> Vec<Output> {
+        let content = self.shared.lock();
+        (0..topic.partitions(self.partitions))
+            .flat_map(|partition| content.records.get(&(topic, partition)).cloned().unwrap_or_default())
+            .collect()
+    }
+
+    /// The positions that a writer committed.
+    pub fn positions(&self, writer: &str) -> Vec<Position> {
+        let content = self.shared.lock();
+        let mine = content.positions.iter().filter(|((name, ..), _)| name == writer);
+        mine.map(|((_, topic, partition), next)| Position {
+            topic: *topic,
+            partition: *partition,
+            next: *next,
+        })
+        .collect()
+    }
+
+    fn check(&self, topic: Topic, partition: u32) -> Result<(), LogError> {
+        if partition < topic.partitions(self.partitions) {
+            return Ok(());
+        }
+        Err(LogError::Missing { topic: topic.name(), partition })
+    }
+}
+
+impl Log for MemoryLog {
+    fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
+        Ok(topic.partitions(self.partitions))
+    }
+
+    fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+        self.check(topic, partition)?;
+        let content = self.shared.lock();
+        Ok((0, content.records.get(&(topic, partition)).map_or(0, |records| records.len() as i64)))
+    }
+
+    fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
+        from.iter().try_for_each(|position| self.check(position.topic, position.partition))?;
+        Ok(Box::new(MemoryReader { shared: self.shared.clone(), positions: from.to_vec() }))
+    }
+
+    fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
+        let mut content = self.shared.lock();
+        let generation = content.generations.entry(name.to_owned()).or_default();
+        *generation += 1;
+        Ok(Box::new(MemoryWriter {
+            name: name.to_owned(),
+            generation: *generation,
+            partitions: self.partitions,
+            shared: self.shared.clone(),
+        }))
+    }
+}
+
+struct MemoryReader {
+    shared: Arc<Shared>,
+    positions: Vec<Position>,
+}
+
+impl MemoryReader {
+    fn is_ready(&self, content: &Content) -> bool {
+        self.positions.iter().any(|position| {
+            let records = content.records.get(&(position.topic, position.partition));
+            records.is_some_and(|records| (position.next as usize) < records.len())
+        })
+    }
+}
+
+impl Reader for MemoryReader {
+    fn wait(&mut self, wait: Duration) -> Result<bool, LogError> {
+        let deadline = Instant::now() + wait;
+        let mut content = self.shared.lock();
+        loop {
+            if self.is_ready(&content) {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            content =
+                self.shared.appended.wait_timeout(content, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn take(
+        &mut self,
+        input: usize,
+        records_max: usize,
+        bytes_max: usize,
+        into: &mut Records,
+    ) -> Result<(), LogError> {
+        let position = &mut self.positions[input];
+        let content = self.shared.lock();
+        let Some(records) = content.records.get(&(position.topic, position.partition)) else { return Ok(()) };
+        let mut bytes = 0;
+        for record in records.iter().skip(position.next as usize).take(records_max) {
+            if bytes > 0 && bytes + record.bytes_len() > bytes_max {
+                break;
+            }
+            bytes += record.bytes_len();
+            let headers = record.headers.iter().map(|(name, value)| (*name, value.as_slice()));
+            into.push(position.next, record.timestamp_ms, &record.key, record.payload.as_deref(), headers);
+            position.next += 1;
+        }
+        Ok(())
+    }
+
+    fn next(&self, input: usize) -> i64 {
+        self.positions[input].next
+    }
+}
+
+struct MemoryWriter {
+    name: String,
+    generation: u64,
+    partitions: u32,
+    shared: Arc<Shared>,
+}
+
+impl Writer for MemoryWriter {
+    fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
+        let mut content = self.shared.lock();
+        if content.generations.get(&self.name) != Some(&self.generation) {
+            return Err(LogError::Fenced { writer: self.name.clone() });
+        }
+        let placed: Vec<_> = commit
+            .outputs
+            .iter()
+            .map(|output| place(output, output.topic.partitions(self.partitions)))
+            .collect::<Result<_, _>>()?;
+        for (output, partition) in commit.outputs.iter().zip(placed) {
+            content.records.entry((output.topic, partition)).or_default().push(output.clone());
+        }
+        for position in &commit.positions {
+            let key = (self.name.clone(), position.topic, position.partition);
+            content.positions.insert(key, position.next);
+        }
+        self.shared.appended.notify_all();
+        Ok(())
+    }
+}
+
+/// The partition of a record to be written, if the record may be written at all.
+pub(crate) fn place(output: &Output, partitions: u32) -> Result<u32, LogError> {
+    let topic = output.topic.name();
+    if output.bytes_len() > RECORD_BYTES_MAX {
+        return Err(LogError::TooLarge { topic, bytes: output.bytes_len(), limit: RECORD_BYTES_MAX });
+    }
+    let partition = output.partition.unwrap_or_else(|| partition_of(&output.key, partitions));
+    if partition >= partitions {
+        return Err(LogError::Missing { topic, partition });
+    }
+    Ok(partition)
+}
