@@ -19,3 +19,4 @@ pub mod stage;
 pub mod task;
 pub mod telemetry;
 pub mod topic;
+pub mod worker;

@@ -19,6 +19,16 @@ pub const READ_BYTES_MAX: usize = 4 << 20;
 /// Most records that one read of a partition returns.
 pub const READ_RECORDS_MAX: usize = 10_000;
 
+/// A snapshot is taken early when this many state entries have changed, so that no transaction grows
+/// with the number of accounts.
+pub const SNAPSHOT_ENTRIES_MAX: usize = 50_000;
+
+/// How often the same commit is tried after aborts before the task starts over from the log.
+pub const COMMIT_ATTEMPTS_MAX: u32 = 5;
+
+/// Longest time that a read waits for records that the log says are there.
+pub const READ_STALL_MAX: Duration = Duration::from_secs(30);
+
 /// Longest time that a task drains and commits after it was told to stop.
 pub const DRAIN_MAX: Duration = Duration::from_secs(25);
 

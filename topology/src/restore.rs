@@ -1,1 +1,428 @@
-//! Being written.
+//! How a task comes back: load the state topic, then fold the epochs since then again, silently.
+//!
+//! The state topic holds what the last snapshot wrote, and a cursor: where the inputs stood. The
+//! epoch records after it say which records each later epoch folded, so the same steps give the same
+//! state. [`fold_recorded`] is also how history is replayed as it was recorded.
+
+use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX, READ_STALL_MAX};
+use crate::log::{Log, LogError, Position, Reader, read_range};
+use crate::record::Records;
+use crate::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError};
+use crate::topic::{TaskId, Topic};
+use sha2::{Digest as _, Sha256};
+use std::time::{Duration, Instant};
+use thiserror::Error;
+use weir_schemas::wire::{Wire, WireError};
+use weir_schemas::{Digest, Epoch, State, StateKind};
+
+/// Key of the record that says where a task's inputs stood at its last snapshot.
+pub const CURSOR_KEY: &[u8] = b"!cursor";
+
+/// Version of the cursor record.
+pub const CURSOR_FORMAT: i32 = 1;
+
+/// Why a task cannot go on.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum TaskError {
+    /// The log failed.
+    #[error("{task}: {source}")]
+    Log {
+        /// The task.
+        task: TaskId,
+        /// What failed.
+        source: LogError,
+    },
+    /// A state entry cannot be taken back.
+    #[error("{task}: {source}")]
+    State {
+        /// The task.
+        task: TaskId,
+        /// What failed.
+        source: StateError,
+    },
+    /// One of Weir's own records cannot be read.
+    #[error("{task}: a record of {topic} cannot be read: {source}")]
+    Record {
+        /// The task.
+        task: TaskId,
+        /// Topic of the record.
+        topic: Topic,
+        /// What failed.
+        source: WireError,
+    },
+    /// Epoch records are missing, so the state cannot be made again.
+    #[error(
+        "{task}: epoch {expected} is missing, the log goes on with {found}: its retention has passed or \
+         records were deleted. Restore the topic, or delete the stage's state and epochs to start afresh"
+    )]
+    Gap {
+        /// The task.
+        task: TaskId,
+        /// The epoch that should come next.
+        expected: i64,
+        /// The epoch that does.
+        found: i64,
+    },
+    /// Folding the recorded inputs again gave something else than was recorded.
+    #[error(
+        "{task}: epoch {epoch} gives {what} {found} when folded again, but {recorded} was recorded: this \
+         build judges differently from the one that wrote the epoch. Finish with the old build, or replay in lockstep"
+    )]
+    Diverged {
+        /// The task.
+        task: TaskId,
+        /// Number of the epoch.
+        epoch: i64,
+        /// What differs.
+        what: &'static str,
+        /// As recorded.
+        recorded: String,
+        /// As folded again.
+        found: String,
+    },
+}
+
+/// Where a task stands between two epochs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cursor {
+    /// Last epoch that is part of the state; 0 before the first.
+    pub epoch: i64,
+    /// Where each input is read next, in the stage's order of inputs.
+    pub positions: Vec<Position>,
+    /// An offset of the epoch topic at or before the first epoch after this one.
+    pub epochs_from: i64,
+    /// Event-time clock.
+    pub clock_ms: i64,
+}
+
+impl Cursor {
+    /// The beginning of history.
+    pub fn start(task: TaskId) -> Self {
+        let inputs = task.stage.inputs().iter();
+        let positions =
+            inputs.map(|topic| Position { topic: *topic, partition: task.partition_of(*topic), next: 0 });
+        Self { epoch: 0, positions: positions.collect(), epochs_from: 0, clock_ms: 0 }
+    }
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Where the task stands now.
+    pub cursor: Cursor,
+    /// Entries in its state.
+    pub entries: u64,
+    /// Epochs that were folded again.
+    pub epochs: u64,
+}
+
+/// Brings `stage` to where task `task` last committed.
+pub fn restore(
+    task: TaskId,
+    stage: &mut dyn Stage,
+    log: &dyn Log,
+    wire: &Wire,
+) -> Result<Restored, TaskError> {
+    let snapshot = load(task, stage, log, wire)?;
+    let before = snapshot.epoch;
+    let cursor = fold_recorded(task, stage, log, wire, snapshot, |_, _, _| Ok(()))?;
+    Ok(Restored { entries: stage.entries() as u64, epochs: (cursor.epoch - before) as u64, cursor })
+}
+
+/// Loads the last snapshot into `stage`.
+fn load(task: TaskId, stage: &mut dyn Stage, log: &dyn Log, wire: &Wire) -> Result<Cursor, TaskError> {
+    let topic = task.stage.state_topic();
+    let in_log = |source| TaskError::Log { task, source };
+    let (first, end) = log.bounds(topic, task.partition).map_err(in_log)?;
+    let mut cursor = Cursor::start(task);
+    let mut failure = None;
+    let outcome = read_range(log, topic, task.partition, first, end, |records| {
+        for record in records.iter() {
+            if let Err(error) = load_entry(task, stage, wire, &mut cursor, record.key, record.payload) {
+                failure = Some(error);
+                // Ends the read; the failure is what is reported.
+                return Err(LogError::Damaged { reason: "state".into() });
+            }
+        }
+        Ok(())
+    });
+    match failure {
+        Some(failure) => Err(failure),
+        None => outcome.map(|()| cursor).map_err(in_log),
+    }
+}
+
+fn load_entry(
+    task: TaskId,
+    stage: &mut dyn Stage,
+    wire: &Wire,
+    cursor: &mut Cursor,
+    key: &[u8],
+    payload: Option<&[u8]>,
+) -> Result<(), TaskError> {
+    let topic = task.stage.state_topic();
+    let in_state = |source| TaskError::State { task, source };
+    let Some(payload) = payload else {
+        stage.forget(key);
+        return Ok(());
+    };
+    let state: State = wire.read(payload).map_err(|source| TaskError::Record { task, topic, source })?;
+    match state.kind {
+        StateKind::Entry => stage.restore(key, state.format, &state.body).map_err(in_state),
+        StateKind::Cursor if state.format != CURSOR_FORMAT => Err(in_state(StateError::Format {
+            key: String::from_utf8_lossy(key).into_owned(),
+            found: state.format,
+            expected: CURSOR_FORMAT,
+        })),
+        StateKind::Cursor => {
+            for position in &mut cursor.positions {
+                let saved = state.positions.iter().find(|saved| {
+                    saved.topic == position.topic.name() && saved.partition == position.partition as i32
+                });
+                position.next = saved.map_or(0, |saved| saved.next);
+            }
+            cursor.epoch = state.epoch;
+            cursor.epochs_from = state.epochs_from;
+            cursor.clock_ms = state.clock_ms;
+            Ok(())
+        }
+    }
+}
+
+/// Folds the recorded epochs after `from` into `stage`, in order, and hands each to `each` with its
+/// batch and effects. Returns where the task stands after the last.
+///
+/// What a fold gives is held against what was recorded; a difference is [`TaskError::Diverged`].
+pub fn fold_recorded(
+    task: TaskId,
+    stage: &mut dyn Stage,
+    log: &dyn Log,
+    wire: &Wire,
+    from: Cursor,
+    mut each: impl FnMut(&Epoch, &Batch, &Effects) -> Result<(), TaskError>,
+) -> Result<Cursor, TaskError> {
+    let in_log = |source| TaskError::Log { task, source };
+    let (first, end) = log.bounds(Topic::Epochs, task.partition).map_err(in_log)?;
+    let mut history =
+        History::new(log, Topic::Epochs, task.partition, from.epochs_from.max(first), end).map_err(in_log)?;
+    let mut inputs = Inputs::new(log, &from.positions).map_err(in_log)?;
+    let mut cursor = from;
+    let key = task.to_string();
+    while let Some(records) = history.next().map_err(in_log)? {
+        for record in records.iter().filter(|record| record.key == key.as_bytes()) {
+            let Some(payload) = record.payload else { continue };
+            let epoch: Epoch = wire.read(payload).map_err(|source| TaskError::Record {
+                task,
+                topic: Topic::Epochs,
+                source,
+            })?;
+            if epoch.epoch <= cursor.epoch {
+                continue;
+            }
+            if epoch.epoch != cursor.epoch + 1 {
+                return Err(TaskError::Gap { task, expected: cursor.epoch + 1, found: epoch.epoch });
+            }
+            let batch = inputs.batch(task, &epoch, cursor.clock_ms).map_err(in_log)?;
+            let effects = stage.step(&batch);
+            compare(task, stage, &epoch, &effects)?;
+            each(&epoch, &batch, &effects)?;
+            cursor.epoch = epoch.epoch;
+            cursor.clock_ms = effects.clock_ms;
+            cursor.positions = inputs.positions();
+        }
+    }
+    Ok(cursor)
+}
+
+/// Holds what a fold gave against what was recorded of it.
+fn compare(task: TaskId, stage: &mut dyn Stage, epoch: &Epoch, effects: &Effects) -> Result<(), TaskError> {
+    let diverged = |what, recorded: &dyn ToString, found: &dyn ToString| TaskError::Diverged {
+        task,
+        epoch: epoch.epoch,
+        what,
+        recorded: recorded.to_string(),
+        found: found.to_string(),
+    };
+    if epoch.judged != effects.judged as i64 {
+        return Err(diverged("judged", &epoch.judged, &effects.judged));
+    }
+    if epoch.dead_lettered != effects.dead_lettered as i64 {
+        return Err(diverged("dead_lettered", &epoch.dead_lettered, &effects.dead_lettered));
+    }
+    if epoch.clock_ms != effects.clock_ms {
+        return Err(diverged("clock_ms", &epoch.clock_ms, &effects.clock_ms));
+    }
+    if epoch.policy_version != effects.policy_version {
+        return Err(diverged("policy", &epoch.policy_version, &effects.policy_version));
+    }
+    for count in &epoch.outputs {
+        let found = effects.outputs.iter().filter(|output| output.topic.name() == count.topic).count() as i64;
+        if count.records != found {
+            return Err(diverged("outputs", &count.records, &found));
+        }
+    }
+    if let Some(recorded) = epoch.state_digest {
+        let found = digest_of(&stage.take_changes());
+        if found != recorded {
+            return Err(diverged("state digest", &recorded, &found));
+        }
+    }
+    Ok(())
+}
+
+/// Digest of changed state entries: what an epoch record carries when it took a snapshot.
+pub fn digest_of(entries: &[StateEntry]) -> Digest {
+    let mut sha = Sha256::new();
+    for entry in entries {
+        for part in [Some(&entry.key), entry.body.as_ref()] {
+            match part {
+                Some(bytes) => {
+                    sha.update((bytes.len() as u64 + 1).to_be_bytes());
+                    sha.update(bytes);
+                }
+                None => sha.update(0u64.to_be_bytes()),
+            }
+        }
+    }
+    Digest(sha.finalize().into())
+}
+
+/// A range of one partition, read forward batch by batch.
+pub struct History {
+    reader: Option<Box<dyn Reader>>,
+    end: i64,
+    records: Records,
+    stalled: Stall,
+}
+
+impl History {
+    /// The records of `topic`/`partition` from `from` up to `end`.
+    pub fn new(log: &dyn Log, topic: Topic, partition: u32, from: i64, end: i64) -> Result<Self, LogError> {
+        let reader = match from < end {
+            true => Some(log.reader(&[Position { topic, partition, next: from }])?),
+            false => None,
+        };
+        Ok(Self { reader, end, records: Records::default(), stalled: Stall::new(topic, partition) })
+    }
+
+    /// The next batch; none after the end.
+    #[allow(clippy::should_implement_trait)] // Lends the batch, which an iterator cannot.
+    pub fn next(&mut self) -> Result<Option<&Records>, LogError> {
+        let Some(reader) = self.reader.as_mut() else { return Ok(None) };
+        loop {
+            if reader.next(0) >= self.end {
+                return Ok(None);
+            }
+            self.records.clear();
+            reader.wait(Duration::from_millis(50))?;
+            reader.take(0, READ_RECORDS_MAX, READ_BYTES_MAX, &mut self.records)?;
+            if self.records.is_empty() {
+                self.stalled.check()?;
+                continue;
+            }
+            self.stalled.reset();
+            let end = self.end;
+            if self.records.iter().next_back().is_some_and(|last| last.offset >= end) {
+                let mut kept = Records::default();
+                self.records
+                    .iter()
+                    .filter(|record| record.offset < end)
+                    .for_each(|record| kept.push_ref(record));
+                self.records = kept;
+                self.reader = None;
+            }
+            return Ok((!self.records.is_empty()).then_some(&self.records));
+        }
+    }
+}
+
+/// Notices when a log keeps back what it said was there.
+struct Stall {
+    topic: Topic,
+    partition: u32,
+    since: Instant,
+}
+
+impl Stall {
+    fn new(topic: Topic, partition: u32) -> Self {
+        Self { topic, partition, since: Instant::now() }
+    }
+
+    fn reset(&mut self) {
+        self.since = Instant::now();
+    }
+
+    fn check(&self) -> Result<(), LogError> {
+        if self.since.elapsed() < READ_STALL_MAX {
+            return Ok(());
+        }
+        let (topic, partition) = (self.topic, self.partition);
+        let seconds = READ_STALL_MAX.as_secs();
+        Err(LogError::Unavailable { reason: format!("{topic}/{partition} gave nothing for {seconds} s") })
+    }
+}
+
+/// A task's inputs, read up to offsets that epoch records give.
+struct Inputs {
+    reader: Box<dyn Reader>,
+    /// What was read past the last epoch's end, input by input, with how much of it is used up.
+    ahead: Vec<(Records, usize)>,
+    positions: Vec<Position>,
+}
+
+impl Inputs {
+    fn new(log: &dyn Log, from: &[Position]) -> Result<Self, LogError> {
+        let ahead = from.iter().map(|_| (Records::default(), 0)).collect();
+        Ok(Self { reader: log.reader(from)?, ahead, positions: from.to_vec() })
+    }
+
+    fn positions(&self) -> Vec<Position> {
+        self.positions.clone()
+    }
+
+    /// The records that `epoch` folded.
+    fn batch(&mut self, task: TaskId, epoch: &Epoch, clock_ms: i64) -> Result<Batch, LogError> {
+        let mut inputs = Vec::with_capacity(self.positions.len());
+        for index in 0..self.positions.len() {
+            let Position { topic, partition, .. } = self.positions[index];
+            let range = epoch
+                .inputs
+                .iter()
+                .find(|range| range.topic == topic.name() && range.partition == partition as i32);
+            let mut records = Records::default();
+            if let Some(range) = range {
+                self.read_to(index, range.from, range.to, &mut records)?;
+                self.positions[index].next = range.to;
+            }
+            inputs.push(InputBatch { topic, partition, records });
+        }
+        Ok(Batch { epoch: epoch.epoch, partition: task.partition, clock_ms, inputs })
+    }
+
+    fn read_to(&mut self, index: usize, from: i64, to: i64, into: &mut Records) -> Result<(), LogError> {
+        let Position { topic, partition, .. } = self.positions[index];
+        let stall = Stall::new(topic, partition);
+        loop {
+            let (ahead, used) = &mut self.ahead[index];
+            while let Some(record) = ahead.get(*used) {
+                if record.offset >= to {
+                    return Ok(());
+                }
+                *used += 1;
+                if record.offset >= from {
+                    into.push_ref(record);
+                }
+            }
+            if self.reader.next(index) >= to {
+                return Ok(());
+            }
+            ahead.clear();
+            *used = 0;
+            self.reader.wait(Duration::from_millis(50))?;
+            self.reader.take(index, READ_RECORDS_MAX, READ_BYTES_MAX, ahead)?;
+            if ahead.is_empty() {
+                stall.check()?;
+            }
+        }
+    }
+}

@@ -149,11 +149,19 @@ pub trait Stage: Send {
     /// Version of the encoding of state entries.
     fn state_format(&self) -> i32;
 
+    /// Number of entries that [`Self::take_changes`] would give: what a snapshot would write.
+    fn changed(&self) -> usize;
+
     /// Entries that changed since the last call, in key order, and forgets that they changed.
     fn take_changes(&mut self) -> Vec<StateEntry>;
 
-    /// Takes back an entry that [`Self::take_changes`] gave.
+    /// Takes back an entry that [`Self::take_changes`] gave. A later entry of the same key replaces an
+    /// earlier one. Settings that arrived as control records (a policy, a posture) are state too,
+    /// under keys that begin with `!`.
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError>;
+
+    /// Forgets an entry, as [`StateEntry::body`] none says.
+    fn forget(&mut self, key: &[u8]);
 
     /// Number of entries in the state.
     fn entries(&self) -> usize;

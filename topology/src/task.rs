@@ -1,1 +1,360 @@
-//! Being written.
+//! The epoch runner: one stage on one partition.
+//!
+//! An epoch takes the next records of every input in a fixed order (control, feedback, events),
+//! folds them with one `step`, and commits outputs, epoch record and, every few seconds, what
+//! changed of the state, all in one atomic commit. A task that starts fences whoever held the
+//! partition, loads the state and folds the epochs since then again without emitting.
+
+use crate::limits::{COMMIT_ATTEMPTS_MAX, EPOCH_BYTES_MAX, EPOCH_RECORDS_MAX, SNAPSHOT_ENTRIES_MAX};
+use crate::log::{Commit, Log, LogError, Position, Reader, Writer};
+use crate::record::{Output, Records};
+use crate::restore::{CURSOR_FORMAT, CURSOR_KEY, Cursor, TaskError, digest_of, restore};
+use crate::stage::{Batch, Effects, InputBatch, Stage};
+use crate::telemetry::Telemetry;
+use crate::topic::{TaskId, Topic};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use weir_schemas::wire::Wire;
+use weir_schemas::{Epoch, InputRange, OutputCount, State, StateKind};
+
+/// How a task paces itself. None of it changes what is judged.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    /// Longest time that an epoch gathers records, from the first.
+    pub epoch_interval: Duration,
+    /// Most records that an epoch folds.
+    pub epoch_records_max: usize,
+    /// Time between snapshots.
+    pub snapshot_interval: Duration,
+    /// Time between looks at the end of the epoch topic, from which a restore starts to read.
+    pub hint_interval: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            epoch_interval: Duration::from_millis(100),
+            epoch_records_max: EPOCH_RECORDS_MAX,
+            snapshot_interval: Duration::from_secs(5),
+            hint_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a task shares with whoever watches it.
+#[derive(Debug, Default)]
+pub struct TaskStatus {
+    /// Last committed epoch.
+    pub epoch: AtomicI64,
+    /// Input records folded since the task was opened.
+    pub judged: AtomicU64,
+    /// Input records dead-lettered since the task was opened.
+    pub dead_lettered: AtomicU64,
+    /// Where the inputs are read next, after the last committed epoch.
+    positions: Mutex<Vec<Position>>,
+}
+
+impl TaskStatus {
+    /// Where the inputs are read next, after the last committed epoch.
+    pub fn positions(&self) -> Vec<Position> {
+        self.positions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_positions(&self, positions: &[Position]) {
+        positions.clone_into(&mut self.positions.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// What a task needs from its surroundings.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Framing of records.
+    pub wire: Arc<Wire>,
+    /// Who is told.
+    pub telemetry: Arc<dyn Telemetry>,
+    /// Name of this process in epoch records.
+    pub process: String,
+    /// Pace.
+    pub pace: Pace,
+}
+
+/// One stage on one partition.
+pub struct Task {
+    id: TaskId,
+    stage: Box<dyn Stage>,
+    around: Surroundings,
+    writer: Box<dyn Writer>,
+    reader: Box<dyn Reader>,
+    cursor: Cursor,
+    status: Arc<TaskStatus>,
+    snapshot_at: Instant,
+    hint_at: Instant,
+}
+
+impl Task {
+    /// Takes the partition over and brings `stage`, which must be new, to where it last committed.
+    pub fn open(
+        id: TaskId,
+        mut stage: Box<dyn Stage>,
+        around: Surroundings,
+        status: Arc<TaskStatus>,
+    ) -> Result<Self, TaskError> {
+        let in_log = |source| TaskError::Log { task: id, source };
+        let started = Instant::now();
+        let writer = around.log.writer(&id.to_string()).map_err(in_log)?;
+        let restored = restore(id, stage.as_mut(), around.log.as_ref(), &around.wire)?;
+        let reader = around.log.reader(&restored.cursor.positions).map_err(in_log)?;
+        around.telemetry.task_restored(id, restored.entries, restored.epochs, started.elapsed());
+        around.telemetry.state_entries(id, restored.entries);
+        status.epoch.store(restored.cursor.epoch, Ordering::Relaxed);
+        status.set_positions(&restored.cursor.positions);
+        let now = Instant::now();
+        Ok(Self {
+            id,
+            stage,
+            around,
+            writer,
+            reader,
+            cursor: restored.cursor,
+            status,
+            snapshot_at: now,
+            hint_at: now,
+        })
+    }
+
+    /// Which task it is.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// Folds and commits one epoch if a record comes within `wait`; true if it did.
+    pub fn run_epoch(&mut self, wait: Duration) -> Result<bool, TaskError> {
+        if !self.reader.wait(wait).map_err(|source| self.in_log(source))? {
+            self.note_gaps();
+            if self.stage.changed() > 0 && self.snapshot_at.elapsed() >= self.around.pace.snapshot_interval {
+                let batch = self.batch(Vec::new());
+                self.fold(batch, true)?;
+            }
+            return Ok(false);
+        }
+        let inputs = self.gather()?;
+        if inputs.iter().all(|input| input.records.is_empty()) {
+            return Ok(false);
+        }
+        let due = self.snapshot_at.elapsed() >= self.around.pace.snapshot_interval
+            || self.stage.changed() >= SNAPSHOT_ENTRIES_MAX;
+        let batch = self.batch(inputs);
+        self.fold(batch, due)?;
+        Ok(true)
+    }
+
+    /// Commits what changed of the state, so that the next owner has nothing to fold again.
+    pub fn close(mut self) -> Result<(), TaskError> {
+        if self.stage.changed() > 0 {
+            let batch = self.batch(Vec::new());
+            self.fold(batch, true)?;
+        }
+        self.around.telemetry.task_released(self.id);
+        Ok(())
+    }
+
+    fn in_log(&self, source: LogError) -> TaskError {
+        TaskError::Log { task: self.id, source }
+    }
+
+    fn batch(&self, inputs: Vec<InputBatch>) -> Batch {
+        Batch {
+            epoch: self.cursor.epoch + 1,
+            partition: self.id.partition,
+            clock_ms: self.cursor.clock_ms,
+            inputs,
+        }
+    }
+
+    /// Offsets that hold no record (transaction markers, compacted records) are behind us too.
+    fn note_gaps(&mut self) {
+        let mut moved = false;
+        for (index, position) in self.cursor.positions.iter_mut().enumerate() {
+            let next = self.reader.next(index);
+            moved |= next != position.next;
+            position.next = next;
+        }
+        if moved {
+            self.status.set_positions(&self.cursor.positions);
+        }
+    }
+
+    /// Takes records of every input until the epoch is full or its time is over.
+    fn gather(&mut self) -> Result<Vec<InputBatch>, TaskError> {
+        let deadline = Instant::now() + self.around.pace.epoch_interval;
+        let positions = &self.cursor.positions;
+        let mut inputs: Vec<InputBatch> = positions
+            .iter()
+            .map(|p| InputBatch { topic: p.topic, partition: p.partition, records: Records::default() })
+            .collect();
+        let (mut records, mut bytes) = (0, 0);
+        loop {
+            for (index, input) in inputs.iter_mut().enumerate() {
+                let (held, held_bytes) = (input.records.len(), input.records.bytes_len());
+                let records_left = self.around.pace.epoch_records_max.saturating_sub(records);
+                let bytes_left = EPOCH_BYTES_MAX.saturating_sub(bytes);
+                if records_left == 0 || bytes_left == 0 {
+                    break;
+                }
+                let taken = self.reader.take(index, records_left, bytes_left, &mut input.records);
+                taken.map_err(|source| TaskError::Log { task: self.id, source })?;
+                records += input.records.len() - held;
+                bytes += input.records.bytes_len() - held_bytes;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let is_full = records >= self.around.pace.epoch_records_max || bytes >= EPOCH_BYTES_MAX;
+            if is_full || left.is_zero() || records == 0 {
+                return Ok(inputs);
+            }
+            self.reader.wait(left).map_err(|source| TaskError::Log { task: self.id, source })?;
+        }
+    }
+
+    /// One step, and everything that comes of it in one commit.
+    fn fold(&mut self, batch: Batch, with_snapshot: bool) -> Result<(), TaskError> {
+        let started = Instant::now();
+        let mut effects = self.stage.step(&batch);
+        let mut cursor = self.cursor.clone();
+        cursor.epoch = batch.epoch;
+        cursor.clock_ms = effects.clock_ms;
+        for (index, position) in cursor.positions.iter_mut().enumerate() {
+            position.next = self.reader.next(index);
+        }
+        let mut epoch = self.epoch_record(&batch, &effects, &cursor);
+        let mut outputs = std::mem::take(&mut effects.outputs);
+        let emitted = outputs.len() as u64;
+        if with_snapshot {
+            self.refresh_hint(&mut cursor)?;
+            self.snapshot(&cursor, &mut epoch, &mut outputs);
+        }
+        let payload = self.around.wire.to_bytes(&epoch);
+        let key = self.id.to_string().into_bytes();
+        let record = Output::keyed(Topic::Epochs, key, payload, effects.clock_ms);
+        outputs.push(record.in_partition(self.id.partition));
+        self.commit(&Commit { outputs, positions: cursor.positions.clone() })?;
+
+        self.cursor = cursor;
+        self.status.epoch.store(epoch.epoch, Ordering::Relaxed);
+        self.status.judged.fetch_add(effects.judged, Ordering::Relaxed);
+        self.status.dead_lettered.fetch_add(effects.dead_lettered, Ordering::Relaxed);
+        self.status.set_positions(&self.cursor.positions);
+        let telemetry = &self.around.telemetry;
+        telemetry.epoch_committed(self.id, effects.judged, effects.dead_lettered, emitted, started.elapsed());
+        for (tally, count) in &effects.tallies {
+            telemetry.tallied(self.id, *tally, *count);
+        }
+        if with_snapshot {
+            self.snapshot_at = Instant::now();
+            telemetry.snapshot_written(self.id, epoch.state_entries as u64);
+            telemetry.state_entries(self.id, self.stage.entries() as u64);
+        }
+        Ok(())
+    }
+
+    fn epoch_record(&self, batch: &Batch, effects: &Effects, after: &Cursor) -> Epoch {
+        let inputs = batch.inputs.iter().map(|input| {
+            let place = |p: &&Position| p.topic == input.topic && p.partition == input.partition;
+            let next = |cursor: &Cursor| cursor.positions.iter().find(place).map_or(0, |p| p.next);
+            InputRange {
+                topic: input.topic.name().into(),
+                partition: input.partition as i32,
+                from: next(&self.cursor),
+                to: next(after),
+                records: input.records.len() as i64,
+            }
+        });
+        let mut written = BTreeMap::<Topic, i64>::new();
+        for output in &effects.outputs {
+            *written.entry(output.topic).or_default() += 1;
+        }
+        Epoch {
+            stage: self.id.stage.as_str().into(),
+            partition: self.id.partition as i32,
+            epoch: batch.epoch,
+            writer: self.around.process.clone(),
+            inputs: inputs.collect(),
+            clock_ms: effects.clock_ms,
+            policy_version: effects.policy_version.clone(),
+            judged: effects.judged as i64,
+            dead_lettered: effects.dead_lettered as i64,
+            outputs: written
+                .into_iter()
+                .map(|(topic, records)| OutputCount { topic: topic.name().into(), records })
+                .collect(),
+            state_entries: 0,
+            state_digest: None,
+        }
+    }
+
+    /// Everything that changed since the last snapshot, and the cursor that goes with it.
+    fn snapshot(&mut self, cursor: &Cursor, epoch: &mut Epoch, outputs: &mut Vec<Output>) {
+        let topic = self.id.stage.state_topic();
+        let changes = self.stage.take_changes();
+        epoch.state_entries = changes.len() as i64;
+        epoch.state_digest = Some(digest_of(&changes));
+        let format = self.stage.state_format();
+        for change in changes {
+            let payload = change.body.map(|body| {
+                let state =
+                    State { kind: StateKind::Entry, format, epoch: cursor.epoch, body, ..State::default() };
+                self.around.wire.to_bytes(&state)
+            });
+            outputs.push(Output {
+                topic,
+                partition: Some(self.id.partition),
+                key: change.key,
+                payload,
+                headers: Vec::new(),
+                timestamp_ms: cursor.clock_ms,
+            });
+        }
+        let positions = cursor.positions.iter().map(|position| weir_schemas::Position {
+            topic: position.topic.name().into(),
+            partition: position.partition as i32,
+            next: position.next,
+        });
+        let state = State {
+            kind: StateKind::Cursor,
+            format: CURSOR_FORMAT,
+            epoch: cursor.epoch,
+            positions: positions.collect(),
+            epochs_from: cursor.epochs_from,
+            clock_ms: cursor.clock_ms,
+            body: Vec::new(),
+        };
+        let payload = self.around.wire.to_bytes(&state);
+        let record = Output::keyed(topic, CURSOR_KEY.to_vec(), payload, cursor.clock_ms);
+        outputs.push(record.in_partition(self.id.partition));
+    }
+
+    /// Looks now and then where the epoch topic ends, so that a restore need not read all of it. What
+    /// is committed later has a higher offset, so the end is a safe place to start from.
+    fn refresh_hint(&mut self, cursor: &mut Cursor) -> Result<(), TaskError> {
+        if cursor.epochs_from == 0 || self.hint_at.elapsed() >= self.around.pace.hint_interval {
+            let bounds = self.around.log.bounds(Topic::Epochs, self.id.partition);
+            cursor.epochs_from = bounds.map_err(|source| self.in_log(source))?.1;
+            self.hint_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Commits, and tries the very same commit again when it was aborted.
+    fn commit(&mut self, commit: &Commit) -> Result<(), TaskError> {
+        for _ in 1..COMMIT_ATTEMPTS_MAX {
+            match self.writer.commit(commit) {
+                Err(LogError::Aborted { reason }) => self.around.telemetry.commit_aborted(self.id, &reason),
+                other => return other.map_err(|source| self.in_log(source)),
+            }
+        }
+        self.writer.commit(commit).map_err(|source| self.in_log(source))
+    }
+}
