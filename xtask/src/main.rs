@@ -1,7 +1,12 @@
 //! Weir's automation. `cargo xtask --help` lists the commands.
 
+mod daemon;
+mod debian;
+mod dirs;
 mod example;
 mod kafka;
+mod maven;
+mod registry;
 
 use clap::{Parser, Subcommand};
 
@@ -19,6 +24,8 @@ struct Cli {
 enum Command {
     /// Start, stop or describe the Kafka broker that the tests use
     Kafka(kafka::Args),
+    /// Start or stop the schema registry that the tests use
+    Registry(registry::Args),
     /// Record examples/access.jsonl with a real nginx and real clients
     Example(example::Args),
 }
@@ -26,6 +33,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Kafka(args) => kafka::run(args),
+        Command::Registry(args) => registry::run(args),
         Command::Example(args) => example::run(args),
     }
 }

@@ -1,0 +1,159 @@
+//! The Kafka broker that tests, bench and chaos run against.
+//!
+//! With `WEIR_BROKERS` set it is somebody else's and is only pointed at. Otherwise Apache Kafka
+//! is fetched with Maven and runs as one KRaft node on loopback, with its data under
+//! `target/kafka`; it outlives the xtask that started it, until `cargo xtask kafka down`.
+
+mod node;
+mod probe;
+mod properties;
+
+use anyhow::bail;
+use clap::Subcommand;
+
+use node::Node;
+
+/// Names the brokers to use instead of one that xtask starts: `host:port,host:port`.
+pub const BROKERS_VAR: &str = "WEIR_BROKERS";
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the broker and wait until it answers; nothing to do when it already does
+    Up,
+    /// Stop the broker; its data stays for the next `up`
+    Down {
+        /// End it by SIGKILL, as a crash would
+        #[arg(long)]
+        kill: bool,
+        /// Delete its data and logs too
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Stop the broker and start it again on the same ports and data
+    Restart {
+        /// End it by SIGKILL, as a crash would
+        #[arg(long)]
+        kill: bool,
+    },
+    /// Print the line that points a shell at the broker: eval "$(cargo xtask kafka env)"
+    Env,
+}
+
+/// `cargo xtask kafka ...`
+///
+/// # Errors
+/// When the broker cannot be fetched, started or stopped, or is not ours to stop.
+pub fn run(args: Args) -> anyhow::Result<()> {
+    match args.command {
+        Command::Up => println!("{BROKERS_VAR}={}", up()?.brokers),
+        Command::Down { kill, wipe } => down(kill, wipe)?,
+        Command::Restart { kill } => {
+            let broker = up()?;
+            if kill {
+                broker.kill()?
+            } else {
+                broker.stop()?
+            }
+            broker.start()?;
+            println!("{} is back", broker.brokers);
+        }
+        Command::Env => match running()? {
+            Some(brokers) => println!("export {BROKERS_VAR}={brokers}"),
+            None => bail!("no broker runs: start one with `cargo xtask kafka up`"),
+        },
+    }
+    Ok(())
+}
+
+/// A broker that answers.
+pub struct Broker {
+    /// The bootstrap addresses, `host:port,host:port`.
+    pub brokers: String,
+    /// Ours to stop and start; none when `WEIR_BROKERS` names another's.
+    node: Option<Node>,
+}
+
+impl Broker {
+    /// Stops the broker as an operator would, with its data kept.
+    ///
+    /// # Errors
+    /// When it is not ours, or does not end.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        self.ours()?.stop()
+    }
+
+    /// Ends the broker by SIGKILL.
+    ///
+    /// # Errors
+    /// When it is not ours, or does not end.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        self.ours()?.kill()
+    }
+
+    /// Starts the broker again on its ports and data, and waits until it answers.
+    ///
+    /// # Errors
+    /// When it is not ours, or does not come up.
+    pub fn start(&self) -> anyhow::Result<()> {
+        self.ours()?.start()
+    }
+
+    fn ours(&self) -> anyhow::Result<&Node> {
+        match &self.node {
+            Some(node) => Ok(node),
+            None => bail!(
+                "{} comes from {BROKERS_VAR} and is not ours to stop: unset it to use a broker of our own",
+                self.brokers
+            ),
+        }
+    }
+}
+
+/// A broker to work with: the one `WEIR_BROKERS` names, else our own, started when it is down.
+///
+/// # Errors
+/// When the broker cannot be fetched or started.
+pub fn up() -> anyhow::Result<Broker> {
+    if let Some(brokers) = named() {
+        eprintln!("{BROKERS_VAR} is set: nothing to start");
+        return Ok(Broker { brokers, node: None });
+    }
+    let node = Node::at_home()?;
+    if node.is_up() {
+        eprintln!("already up");
+    } else {
+        node.start()?;
+    }
+    Ok(Broker { brokers: node.address()?, node: Some(node) })
+}
+
+fn down(kill: bool, wipe: bool) -> anyhow::Result<()> {
+    if named().is_some() {
+        bail!("{BROKERS_VAR} is set: that broker is not ours to stop");
+    }
+    let node = Node::at_home()?;
+    if kill {
+        node.kill()?
+    } else {
+        node.stop()?
+    }
+    if wipe { node.wipe() } else { Ok(()) }
+}
+
+fn running() -> anyhow::Result<Option<String>> {
+    if let Some(brokers) = named() {
+        return Ok(Some(brokers));
+    }
+    let node = Node::at_home()?;
+    if node.is_up() { node.address().map(Some) } else { Ok(None) }
+}
+
+fn named() -> Option<String> {
+    std::env::var(BROKERS_VAR).ok().filter(|brokers| !brokers.is_empty())
+}

@@ -1,0 +1,237 @@
+//! Our own broker: one KRaft node with its home under `target/kafka`.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use super::probe;
+use super::properties::{Ports, render};
+use crate::daemon::Daemon;
+use crate::{dirs, maven};
+
+/// How long a start may take on a busy machine.
+const START_WAIT: Duration = Duration::from_secs(120);
+/// KRaft wants an id; each home holds a cluster of its own, so that one will do for all.
+const CLUSTER_ID: &str = "d2Vpci10ZXN0LWNsdXN0ZQ";
+
+/// The node, running or not.
+pub struct Node {
+    home: PathBuf,
+    daemon: Daemon,
+}
+
+impl Node {
+    /// The node of this checkout.
+    ///
+    /// # Errors
+    /// When its home cannot be made.
+    pub fn at_home() -> anyhow::Result<Self> {
+        let home = dirs::target("kafka")?;
+        Ok(Self { daemon: Daemon::new("kafka", &home), home })
+    }
+
+    /// Whether the node runs and answers.
+    pub fn is_up(&self) -> bool {
+        self.daemon.is_running() && self.ports().is_ok_and(|ports| probe::answers(ports.broker))
+    }
+
+    /// Where clients connect, `host:port`; stays the same over restarts unless another program
+    /// has taken the port.
+    ///
+    /// # Errors
+    /// When the node never ran.
+    pub fn address(&self) -> anyhow::Result<String> {
+        Ok(format!("127.0.0.1:{}", self.ports()?.broker))
+    }
+
+    /// Starts the node when it does not run, and waits until it answers.
+    ///
+    /// # Errors
+    /// When Kafka cannot be fetched, or does not come up; the message has its last words.
+    pub fn start(&self) -> anyhow::Result<()> {
+        let _lock = self.lock()?;
+        let class_path = class_path()?;
+        if !self.daemon.is_running() {
+            let ports = self.choose_ports()?;
+            fs::write(self.home.join("ports"), ports.to_string())?;
+            fs::write(self.properties_path(), render(ports, &self.data_dir()))?;
+            self.format(&class_path)?;
+            let mut java = Command::new("java");
+            java.args(["-Xms256m", "-Xmx768m", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]);
+            java.arg(self.daemon.mark()).arg(log_settings());
+            java.args(["-cp", &class_path, "kafka.Kafka"]).arg(self.properties_path());
+            self.daemon.start(&mut java)?;
+        }
+        self.wait_until_up()
+    }
+
+    /// Stops the node; its data stays.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&self) -> anyhow::Result<()> {
+        let _lock = self.lock()?;
+        self.daemon.stop().map(drop)
+    }
+
+    /// Ends the node by SIGKILL; its data stays as a crash leaves it.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn kill(&self) -> anyhow::Result<()> {
+        let _lock = self.lock()?;
+        self.daemon.kill().map(drop)
+    }
+
+    /// Deletes a stopped node's home.
+    ///
+    /// # Errors
+    /// When the node runs, or the files cannot be deleted.
+    pub fn wipe(&self) -> anyhow::Result<()> {
+        if self.daemon.is_running() {
+            bail!("the broker runs: stop it before its data is deleted");
+        }
+        fs::remove_dir_all(&self.home).with_context(|| format!("cannot delete {}", self.home.display()))
+    }
+
+    /// Two xtasks may want the broker at the same time; one of them starts it.
+    fn lock(&self) -> anyhow::Result<File> {
+        let path = self.home.join("lock");
+        let file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(file)
+    }
+
+    fn wait_until_up(&self) -> anyhow::Result<()> {
+        let end = Instant::now() + START_WAIT;
+        while !self.is_up() {
+            if !self.daemon.is_running() {
+                bail!("the broker ended while it started:\n{}", self.last_words());
+            }
+            if Instant::now() > end {
+                bail!("no answer within {} s; see {}", START_WAIT.as_secs(), self.log_path().display());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// KRaft wants its directory prepared once.
+    fn format(&self, class_path: &str) -> anyhow::Result<()> {
+        if self.data_dir().join("meta.properties").exists() {
+            return Ok(());
+        }
+        let mut java = Command::new("java");
+        java.args(["-cp", class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]);
+        java.arg(self.properties_path()).stdin(Stdio::null());
+        let output = java.output().context("cannot run java")?;
+        if !output.status.success() {
+            bail!("cannot format the broker's storage: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(())
+    }
+
+    fn ports(&self) -> anyhow::Result<Ports> {
+        let path = self.home.join("ports");
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?.parse()
+    }
+
+    /// The ports of the last start, so that clients find a restarted broker again, else free ones.
+    fn choose_ports(&self) -> anyhow::Result<Ports> {
+        if let Ok(ports) = self.ports()
+            && is_free(ports.broker)
+            && is_free(ports.controller)
+        {
+            return Ok(ports);
+        }
+        // Both are held until both are known, so that they differ.
+        let [broker, controller] = [TcpListener::bind(LOOPBACK)?, TcpListener::bind(LOOPBACK)?];
+        Ok(Ports { broker: broker.local_addr()?.port(), controller: controller.local_addr()?.port() })
+    }
+
+    fn last_words(&self) -> String {
+        let mut words = fs::read_to_string(self.daemon.output_path()).unwrap_or_default();
+        if words.trim().is_empty() {
+            words = fs::read_to_string(self.log_path()).unwrap_or_default();
+        }
+        let lines: Vec<&str> = words.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
+    fn properties_path(&self) -> PathBuf {
+        self.home.join("server.properties")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.home.join("server.log")
+    }
+}
+
+const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+
+/// The standard library binds with SO_REUSEADDR: connections of the last run do not count.
+fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+fn class_path() -> anyhow::Result<String> {
+    let libs = maven::fetch("kafka", &dev_file("pom.xml"), "copy-dependencies")?;
+    Ok(format!("{}/*", libs.display()))
+}
+
+fn log_settings() -> String {
+    format!("-Dlog4j2.configurationFile={}", dev_file("log4j2.properties").display())
+}
+
+fn dev_file(name: &str) -> PathBuf {
+    dirs::workspace().join("dev/kafka").join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn node(home: &Path) -> Node {
+        Node { daemon: Daemon::new("kafka", home), home: home.to_path_buf() }
+    }
+
+    #[test]
+    fn a_node_that_never_ran_has_no_address_and_is_not_up() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(node(home.path()).address().is_err());
+        assert!(!node(home.path()).is_up());
+    }
+
+    #[test]
+    fn a_restarted_node_keeps_its_ports_unless_one_is_taken() {
+        let home = tempfile::tempdir().unwrap();
+        let node = node(home.path());
+        let first = node.choose_ports().unwrap();
+        assert_ne!(first.broker, first.controller);
+        fs::write(node.home.join("ports"), first.to_string()).unwrap();
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first.controller)).unwrap();
+        assert_ne!(node.choose_ports().unwrap(), first);
+        drop(taken);
+        assert_eq!(node.choose_ports().unwrap(), first);
+    }
+
+    #[test]
+    fn only_the_end_of_a_long_log_is_quoted() {
+        let home = tempfile::tempdir().unwrap();
+        let node = node(home.path());
+        let lines: Vec<String> = (1..=100).map(|line| format!("line {line}")).collect();
+        fs::write(node.log_path(), lines.join("\n")).unwrap();
+        let words = node.last_words();
+        assert!(words.starts_with("line 86\n") && words.ends_with("line 100"), "{words}");
+    }
+}
