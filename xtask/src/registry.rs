@@ -2,6 +2,8 @@
 //!
 //! It speaks the Confluent protocol and keeps its schemas in memory: each start is empty.
 
+mod read;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -13,7 +15,9 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 
 use crate::daemon::Daemon;
-use crate::{dirs, maven};
+use crate::{dirs, kafka, maven};
+
+pub use read::read;
 
 const JAR: &str = "apicurio-registry-app-2.6.13.Final-runner.jar";
 /// Where the Confluent protocol begins.
@@ -34,6 +38,8 @@ enum Command {
     Up,
     /// Stop the registry; its schemas are gone
     Down,
+    /// Print a topic's values as JSON lines, read by kcat and decoded through the registry
+    Read { topic: String },
 }
 
 /// `cargo xtask registry ...`
@@ -49,6 +55,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         }
         Command::Down => {
             daemon(&home()?).stop()?;
+        }
+        Command::Read { topic } => {
+            for value in read(&kafka::up()?.brokers, &topic, &up()?.url)? {
+                println!("{value}");
+            }
         }
     }
     Ok(())
