@@ -1,0 +1,18 @@
+//! Every bound of replay, in one place.
+
+/// Event time that one lockstep epoch spans, in milliseconds. Feedback of the cluster stage counts
+/// from the next epoch, so this is also the delay of a cluster's word in lockstep.
+pub const LOCKSTEP_EPOCH_MS: i64 = 10_000;
+
+/// Most bytes of events that the sorter holds in memory before it writes a sorted run to a temporary
+/// file.
+pub const SORT_BYTES_MAX: usize = 128 << 20;
+
+/// Most records that a lockstep worker is handed in one step.
+pub const STEP_RECORDS_MAX: usize = 4_096;
+
+/// Steps that may wait in front of a lockstep worker.
+pub const STEPS_QUEUED_MAX: usize = 4;
+
+/// Largest number of partitions and of workers of a lockstep replay.
+pub const LOCKSTEP_PARTITIONS_MAX: u32 = 1024;
