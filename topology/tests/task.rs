@@ -1,0 +1,292 @@
+//! The epoch runner on the log in memory, with a stage that is simple enough to see through: it
+//! sums numbers by key and says each new sum.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use weir_schemas::wire::Wire;
+use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
+use weir_topology::memory::MemoryLog;
+use weir_topology::record::Output;
+use weir_topology::restore::{Cursor, TaskError, fold_recorded};
+use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError};
+use weir_topology::task::{Pace, Surroundings, Task};
+use weir_topology::telemetry::Silent;
+use weir_topology::topic::{StageName, TaskId, Topic};
+
+const TASK: TaskId = TaskId { stage: StageName::Account, partition: 0 };
+
+/// Sums the numbers of each key; a control record sets what every number is multiplied by.
+struct Sums {
+    factor: i64,
+    sums: BTreeMap<Vec<u8>, i64>,
+    changed: BTreeSet<Vec<u8>>,
+}
+
+impl Sums {
+    fn new() -> Box<Self> {
+        Self::with_factor(1)
+    }
+
+    fn with_factor(factor: i64) -> Box<Self> {
+        Box::new(Self { factor, sums: BTreeMap::new(), changed: BTreeSet::new() })
+    }
+}
+
+impl Stage for Sums {
+    fn name(&self) -> StageName {
+        StageName::Account
+    }
+
+    fn step(&mut self, batch: &Batch) -> Effects {
+        let mut effects =
+            Effects { clock_ms: batch.clock_ms, policy_version: "1".into(), ..Effects::default() };
+        for input in &batch.inputs {
+            for record in input.records.iter() {
+                let text = std::str::from_utf8(record.payload.unwrap()).unwrap();
+                effects.clock_ms = effects.clock_ms.max(record.timestamp_ms);
+                effects.judged += 1;
+                if input.topic == Topic::Control {
+                    self.factor = text.parse().unwrap();
+                    self.changed.insert(b"!factor".to_vec());
+                    continue;
+                }
+                let sum = self.sums.entry(record.key.to_vec()).or_default();
+                *sum += self.factor * text.parse::<i64>().unwrap();
+                self.changed.insert(record.key.to_vec());
+                let said = format!("{}={sum}", String::from_utf8_lossy(record.key));
+                effects.outputs.push(Output::keyed(Topic::Verdicts, record.key.into(), said.into(), 0));
+            }
+        }
+        effects
+    }
+
+    fn state_format(&self) -> i32 {
+        1
+    }
+
+    fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    fn take_changes(&mut self) -> Vec<StateEntry> {
+        let changed = std::mem::take(&mut self.changed);
+        let body = |key: &[u8]| if key == b"!factor" { self.factor } else { self.sums[key] };
+        let entry = |key: Vec<u8>| StateEntry { body: Some(body(&key).to_string().into()), key };
+        changed.into_iter().map(entry).collect()
+    }
+
+    fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
+        if format != self.state_format() {
+            let key = String::from_utf8_lossy(key).into_owned();
+            return Err(StateError::Format { key, found: format, expected: self.state_format() });
+        }
+        let value = std::str::from_utf8(body).unwrap().parse().unwrap();
+        if key == b"!factor" {
+            self.factor = value;
+        } else {
+            self.sums.insert(key.to_vec(), value);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, key: &[u8]) {
+        self.sums.remove(key);
+    }
+
+    fn entries(&self) -> usize {
+        self.sums.len()
+    }
+}
+
+fn around(log: Arc<dyn Log>, snapshot_interval: Duration, epoch_records_max: usize) -> Surroundings {
+    let epoch_interval = Duration::ZERO;
+    let hint_interval = Duration::ZERO;
+    let pace = Pace { epoch_interval, epoch_records_max, snapshot_interval, hint_interval };
+    let wire = Arc::new(Wire::new());
+    Surroundings { log, wire, telemetry: Arc::new(Silent), process: "test".into(), pace }
+}
+
+fn open(log: &Arc<MemoryLog>, snapshot_interval: Duration) -> Task {
+    Task::open(TASK, Sums::new(), around(log.clone(), snapshot_interval, 3), Arc::default()).unwrap()
+}
+
+fn append(log: &Arc<MemoryLog>, topic: Topic, records: impl IntoIterator<Item = (&'static str, i64)>) {
+    let output = |(key, number): (&str, i64)| {
+        let timestamp_ms = 1_000 + number;
+        Output::keyed(topic, key.into(), number.to_string().into(), timestamp_ms).in_partition(0)
+    };
+    let outputs = records.into_iter().map(output).collect();
+    log.writer("importer").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();
+}
+
+fn drain(task: &mut Task) {
+    while task.run_epoch(Duration::ZERO).unwrap() {}
+}
+
+fn said(log: &MemoryLog) -> String {
+    let texts = log.all(Topic::Verdicts).into_iter().map(|o| String::from_utf8(o.payload.unwrap()).unwrap());
+    texts.collect::<Vec<_>>().join(" ")
+}
+
+const NEVER: Duration = Duration::from_secs(3600);
+
+#[test]
+fn a_task_restarted_after_every_epoch_says_what_an_uninterrupted_one_says() {
+    let numbers: Vec<_> = (0..20).map(|n| (["a", "b", "c"][n as usize % 3], n)).collect();
+    let straight = MemoryLog::new(1);
+    append(&straight, Topic::Events, numbers.clone());
+    drain(&mut open(&straight, NEVER));
+    assert!(said(&straight).starts_with("a=0 b=1 c=2 a=3 b=5 c=7"));
+
+    for snapshot_interval in [Duration::ZERO, NEVER] {
+        let restarted = MemoryLog::new(1);
+        append(&restarted, Topic::Events, numbers.clone());
+        while open(&restarted, snapshot_interval).run_epoch(Duration::ZERO).unwrap() {}
+        assert_eq!(said(&restarted), said(&straight));
+    }
+}
+
+#[test]
+fn a_control_record_outlives_the_snapshot_that_it_lies_before() {
+    let log = MemoryLog::new(1);
+    append(&log, Topic::Control, [("factor", 10)]);
+    append(&log, Topic::Events, [("a", 1)]);
+    let mut task = open(&log, Duration::ZERO);
+    drain(&mut task);
+    task.close().unwrap();
+    append(&log, Topic::Events, [("a", 2)]);
+    drain(&mut open(&log, NEVER));
+    assert_eq!(said(&log), "a=10 a=30");
+}
+
+#[test]
+fn the_second_owner_fences_the_first_whose_work_never_shows() {
+    let log = MemoryLog::new(1);
+    append(&log, Topic::Events, [("a", 1)]);
+    let mut first = open(&log, NEVER);
+    let mut second = open(&log, NEVER);
+    let fenced = first.run_epoch(Duration::ZERO).unwrap_err();
+    assert!(matches!(fenced, TaskError::Log { source: LogError::Fenced { .. }, .. }), "{fenced}");
+    drain(&mut second);
+    assert_eq!(said(&log), "a=1");
+}
+
+#[test]
+fn a_closed_task_leaves_nothing_to_fold_again() {
+    let log = MemoryLog::new(1);
+    append(&log, Topic::Events, [("a", 1), ("b", 2)]);
+    let mut task = open(&log, NEVER);
+    drain(&mut task);
+    task.close().unwrap();
+    let mut stage = Sums::new();
+    let wire = Wire::new();
+    let restored = weir_topology::restore::restore(TASK, stage.as_mut(), log.as_ref(), &wire).unwrap();
+    assert_eq!((restored.entries, restored.epochs), (2, 0));
+}
+
+#[test]
+fn a_build_that_judges_differently_is_told_where() {
+    let log = MemoryLog::new(1);
+    append(&log, Topic::Events, [("a", 1), ("a", 2)]);
+    let mut task = open(&log, Duration::ZERO);
+    drain(&mut task);
+    let (wire, mut other) = (Wire::new(), Sums::with_factor(2));
+    let outcome =
+        fold_recorded(TASK, other.as_mut(), log.as_ref(), &wire, Cursor::start(TASK), |_, _, _| Ok(()));
+    let Err(TaskError::Diverged { epoch, what, .. }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((epoch, what), (1, "state digest"));
+}
+
+#[test]
+fn a_missing_epoch_is_a_gap_and_not_a_guess() {
+    let log = MemoryLog::new(1);
+    append(&log, Topic::Events, [("a", 1)]);
+    drain(&mut open(&log, NEVER));
+    let holed = MemoryLog::new(1);
+    let mut epoch: weir_schemas::Epoch =
+        Wire::new().read(log.all(Topic::Epochs)[0].payload.as_ref().unwrap()).unwrap();
+    epoch.epoch = 2;
+    let record = Output::keyed(Topic::Epochs, TASK.to_string().into(), Wire::new().to_bytes(&epoch), 0)
+        .in_partition(0);
+    holed.writer("x").unwrap().commit(&Commit { outputs: vec![record], positions: vec![] }).unwrap();
+    let outcome = Task::open(TASK, Sums::new(), around(holed, NEVER, 3), Arc::default()).map(|_| ());
+    assert_eq!(outcome, Err(TaskError::Gap { task: TASK, expected: 1, found: 2 }));
+}
+
+/// A log whose commits fail as the test says.
+struct Failing {
+    inner: Arc<MemoryLog>,
+    failures: Arc<Mutex<Vec<LogError>>>,
+    attempts: Arc<AtomicU32>,
+}
+
+struct FailingWriter {
+    inner: Box<dyn Writer>,
+    failures: Arc<Mutex<Vec<LogError>>>,
+    attempts: Arc<AtomicU32>,
+}
+
+impl Log for Failing {
+    fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
+        self.inner.partitions(topic)
+    }
+    fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+        self.inner.bounds(topic, partition)
+    }
+    fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
+        self.inner.reader(from)
+    }
+    fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
+        let (failures, attempts) = (self.failures.clone(), self.attempts.clone());
+        Ok(Box::new(FailingWriter { inner: self.inner.writer(name)?, failures, attempts }))
+    }
+}
+
+impl Writer for FailingWriter {
+    fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        match self.failures.lock().unwrap().pop() {
+            // An indefinite commit did happen here: the worst case.
+            Some(error @ LogError::Indefinite { .. }) => self.inner.commit(commit).and(Err(error)),
+            Some(error) => Err(error),
+            None => self.inner.commit(commit),
+        }
+    }
+}
+
+fn failing(failures: Vec<LogError>) -> (Arc<MemoryLog>, Arc<Failing>) {
+    let inner = MemoryLog::new(1);
+    append(&inner, Topic::Events, [("a", 1), ("b", 2)]);
+    let failures = Arc::new(Mutex::new(failures));
+    (inner.clone(), Arc::new(Failing { inner, failures, attempts: Arc::default() }))
+}
+
+#[test]
+fn an_aborted_commit_is_tried_again_with_the_same_bytes() {
+    let aborted = LogError::Aborted { reason: "coordinator moved".into() };
+    let (inner, log) = failing(vec![aborted.clone(), aborted]);
+    let mut task = Task::open(TASK, Sums::new(), around(log.clone(), NEVER, 3), Arc::default()).unwrap();
+    drain(&mut task);
+    assert_eq!((said(&inner).as_str(), log.attempts.load(Ordering::Relaxed)), ("a=1 b=2", 3));
+}
+
+#[test]
+fn a_commit_of_unknown_outcome_ends_the_task_and_the_next_one_looks_at_the_log() {
+    let (inner, log) = failing(vec![LogError::Indefinite { reason: "timed out".into() }]);
+    let mut task = Task::open(TASK, Sums::new(), around(log.clone(), NEVER, 3), Arc::default()).unwrap();
+    assert!(task.run_epoch(Duration::ZERO).is_err());
+    let mut next = Task::open(TASK, Sums::new(), around(log, NEVER, 3), Arc::default()).unwrap();
+    drain(&mut next);
+    assert_eq!(said(&inner), "a=1 b=2");
+}
+
+#[test]
+fn a_control_record_of_another_process_is_folded_before_the_events_beside_it() {
+    let log = MemoryLog::new(1);
+    append(&log, Topic::Events, [("a", 1)]);
+    append(&log, Topic::Control, [("factor", 5)]);
+    drain(&mut open(&log, NEVER));
+    assert_eq!(said(&log), "a=5");
+}
