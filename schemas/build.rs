@@ -10,9 +10,14 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
 
+/// The same function that the crate uses when it learns a schema at run time.
+#[path = "src/fingerprint.rs"]
+mod fingerprint;
+
 fn main() {
     println!("cargo::rerun-if-changed=avro");
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/fingerprint.rs");
     let mut out = Output::default();
     for path in files(Path::new("avro")) {
         let text = fs::read_to_string(&path).expect("a schema file can be read");
@@ -229,7 +234,7 @@ impl Output {
         let _ = writeln!(
             self.code,
             "impl<'a> Record<'a> for {rust}{generics} {{\n    const NAME: &'static str = {stem:?};\n    const SCHEMA: &'static str = include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/avro/{stem}.avsc\"));\n    const CANONICAL: &'static str = {canonical:?};\n    const FINGERPRINT: u64 = {}u64;\n    fn decode_fields(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {{\n        Self::decode_body(reader)\n    }}\n    fn encode(&self, out: &mut Vec<u8>) {{\n        self.encode_body(out);\n    }}\n}}",
-            rabin(canonical.as_bytes()),
+            fingerprint::rabin(canonical.as_bytes()),
         );
     }
 
@@ -433,11 +438,4 @@ fn canonical(schema: &Value, namespace: &str) -> String {
         }
         other => panic!("not a schema: {other}"),
     }
-}
-
-/// The CRC-64-AVRO (Rabin) fingerprint, as the Avro specification gives it.
-fn rabin(bytes: &[u8]) -> u64 {
-    const EMPTY: u64 = 0xc15d_213a_a4d7_a795;
-    let step = |byte: u64| (0..8).fold(byte, |fp, _| (fp >> 1) ^ (EMPTY & (fp & 1).wrapping_neg()));
-    bytes.iter().fold(EMPTY, |fp, byte| (fp >> 8) ^ step((fp ^ u64::from(*byte)) & 0xff))
 }

@@ -5,6 +5,7 @@
 //! that was ever committed, and a test holds each change against all of them.
 
 pub mod codec;
+pub mod fingerprint;
 pub mod ids;
 pub mod records;
 #[cfg(feature = "resolve")]

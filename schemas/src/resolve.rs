@@ -4,11 +4,11 @@
 //! upgrade.
 
 use crate::codec::Record;
+use crate::fingerprint::rabin;
 use crate::records::HISTORY;
 use crate::wire::{Wire, WireError};
 use crate::*;
 use apache_avro::Schema;
-use apache_avro::rabin::Rabin;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 
@@ -64,8 +64,9 @@ fn parse(text: &str) -> Result<Schema, WireError> {
 }
 
 /// CRC-64-AVRO of a schema's canonical form, as frames carry it.
+///
+/// The library writes a primitive with a logical type as `{"type":"long"}` where the specification
+/// (rule PRIMITIVES), and so the Java library, wants `"long"`.
 fn fingerprint_of(schema: &Schema) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&schema.fingerprint::<Rabin>().bytes);
-    u64::from_le_bytes(bytes)
+    rabin(schema.canonical_form().replace("{\"type\":\"long\"}", "\"long\"").as_bytes())
 }
