@@ -55,30 +55,19 @@ const RECORDING_BYTES_MAX: u64 = 2_500_000;
 fn record(out: &std::path::Path) -> anyhow::Result<()> {
     let dir = tempfile::tempdir().context("no scratch directory for nginx")?;
     let gateway = LiveGateway::start(dir.path())?;
-    eprintln!(
-        "recording for {} s ...",
-        Profile::RECORDING.duration.as_secs()
-    );
+    eprintln!("recording for {} s ...", Profile::RECORDING.duration.as_secs());
     let driven = gateway.drive(&Profile::RECORDING)?;
     let log = access_log::wait_for_lines(&[&gateway.log_path], driven.requests())?;
     access_log::check_rich(&log, &driven)?;
     if log.len() as u64 > RECORDING_BYTES_MAX {
-        bail!(
-            "the recording has {} bytes, more than {RECORDING_BYTES_MAX}",
-            log.len()
-        );
+        bail!("the recording has {} bytes, more than {RECORDING_BYTES_MAX}", log.len());
     }
     // Written beside its place and renamed, so that a reader never sees half a recording.
     let partial = out.with_extension("partial");
     std::fs::write(&partial, &log)
         .and_then(|()| std::fs::rename(&partial, out))
         .with_context(|| format!("cannot write {}", out.display()))?;
-    println!(
-        "{}: {} lines, {} bytes",
-        out.display(),
-        driven.requests(),
-        log.len()
-    );
+    println!("{}: {} lines, {} bytes", out.display(), driven.requests(), log.len());
     print!("{driven}");
     Ok(())
 }

@@ -4,6 +4,7 @@ mod daemon;
 mod debian;
 mod dirs;
 mod example;
+mod generate;
 mod kafka;
 mod maven;
 mod registry;
@@ -26,6 +27,8 @@ enum Command {
     Kafka(kafka::Args),
     /// Start or stop the schema registry that the tests use
     Registry(registry::Args),
+    /// Write a seeded access log of any size
+    Generate(generate::Args),
     /// Record examples/access.jsonl with a real nginx and real clients
     Example(example::Args),
 }
@@ -34,6 +37,7 @@ fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Kafka(args) => kafka::run(args),
         Command::Registry(args) => registry::run(args),
+        Command::Generate(args) => generate::run(args),
         Command::Example(args) => example::run(args),
     }
 }

@@ -24,8 +24,7 @@ pub fn wait_for_lines(paths: &[&Path], lines: usize) -> anyhow::Result<String> {
     loop {
         let mut text = String::new();
         for path in paths {
-            text +=
-                &std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+            text += &std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
         }
         let found = text.matches('\n').count();
         if found == lines && text.ends_with('\n') {
@@ -61,14 +60,9 @@ pub fn check_rich(log: &str, driven: &Driven) -> anyhow::Result<()> {
     let mut by_key = BTreeMap::new();
     let mut ids = BTreeSet::new();
     for (number, text) in (1..).zip(log.lines()) {
-        check_rich_line(text, &mut ids, &mut by_key)
-            .with_context(|| format!("log line {number}"))?;
+        check_rich_line(text, &mut ids, &mut by_key).with_context(|| format!("log line {number}"))?;
     }
-    ensure!(
-        by_key == driven.by_key,
-        "sent {:?}, but logged {by_key:?}",
-        driven.by_key
-    );
+    ensure!(by_key == driven.by_key, "sent {:?}, but logged {by_key:?}", driven.by_key);
     Ok(())
 }
 
@@ -84,14 +78,8 @@ fn check_rich_line(
         ensure!(!value.is_empty(), "the auth service's {name} is not logged");
     }
     ensure!(!line.campaign_label.is_empty(), "no label");
-    ensure!(
-        line.header_order.contains("authorization"),
-        "no header order"
-    );
-    ensure!(
-        !line.header_order.contains("label"),
-        "the header order gives the label away"
-    );
+    ensure!(line.header_order.contains("authorization"), "no header order");
+    ensure!(!line.header_order.contains("label"), "the header order gives the label away");
     if line.method == "POST" {
         let body: Value = serde_json::from_str(&line.request_body).context("request_body")?;
         ensure!(body["messages"].is_array(), "the body is not a chat");
@@ -133,22 +121,14 @@ mod tests {
     #[test]
     fn a_recording_that_lost_a_line_is_refused() {
         let (_, rest) = RECORDING.split_once('\n').unwrap();
-        assert!(
-            check_rich(rest, &sent())
-                .unwrap_err()
-                .to_string()
-                .starts_with("sent ")
-        );
+        assert!(check_rich(rest, &sent()).unwrap_err().to_string().starts_with("sent "));
     }
 
     #[test]
     fn a_recording_with_a_line_twice_is_refused() {
         let (first, _) = RECORDING.split_once('\n').unwrap();
         let error = check_rich(&format!("{first}\n{RECORDING}"), &sent()).unwrap_err();
-        assert_eq!(
-            format!("{error:#}"),
-            "log line 2: a request id is there twice"
-        );
+        assert_eq!(format!("{error:#}"), "log line 2: a request id is there twice");
     }
 
     #[test]
@@ -162,15 +142,10 @@ mod tests {
         let formats = include_str!("../../../deploy/nginx/weir-log-formats.conf");
         let docs = include_str!("../../../docs/formats.md");
         // In the conf a field is a quoted name and a colon: '"request_id":"$request_id",'
-        for (name, _) in formats
-            .split('"')
-            .zip(formats.split('"').skip(1))
-            .filter(|(_, after)| after.starts_with(':'))
+        for (name, _) in
+            formats.split('"').zip(formats.split('"').skip(1)).filter(|(_, after)| after.starts_with(':'))
         {
-            assert!(
-                docs.contains(&format!("`{name}`")),
-                "docs/formats.md does not explain `{name}`"
-            );
+            assert!(docs.contains(&format!("`{name}`")), "docs/formats.md does not explain `{name}`");
         }
     }
 }

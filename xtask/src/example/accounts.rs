@@ -95,10 +95,7 @@ impl Accounts {
     /// The facts of every account, by API key.
     pub fn facts(&self) -> BTreeMap<String, Facts> {
         let campaign = &self.campaign;
-        let behaving = self
-            .behaving
-            .iter()
-            .map(|account| (account.key.clone(), account.facts.clone()));
+        let behaving = self.behaving.iter().map(|account| (account.key.clone(), account.facts.clone()));
         let keys = campaign.keys.iter().map(|key| {
             let facts = Facts {
                 org: key.org.clone(),
@@ -121,14 +118,8 @@ mod tests {
     fn every_key_is_an_obvious_example_and_its_own() {
         let accounts = Accounts::load().unwrap();
         let facts = accounts.facts();
-        assert_eq!(
-            facts.len(),
-            accounts.behaving.len() + accounts.campaign.keys.len()
-        );
-        assert!(
-            facts.keys().all(|key| key.starts_with("sk-example-")),
-            "{facts:?}"
-        );
+        assert_eq!(facts.len(), accounts.behaving.len() + accounts.campaign.keys.len());
+        assert!(facts.keys().all(|key| key.starts_with("sk-example-")), "{facts:?}");
     }
 
     #[test]
@@ -136,17 +127,12 @@ mod tests {
         let accounts = Accounts::load().unwrap();
         let facts = accounts.facts();
         for account in &accounts.behaving {
-            let sharing = facts
-                .values()
-                .filter(|other| other.payment == account.facts.payment);
+            let sharing = facts.values().filter(|other| other.payment == account.facts.payment);
             assert_eq!(sharing.count(), 1, "{}", account.key);
         }
         let payment = &accounts.campaign.payment;
         assert_eq!(
-            facts
-                .values()
-                .filter(|facts| &facts.payment == payment)
-                .count(),
+            facts.values().filter(|facts| &facts.payment == payment).count(),
             accounts.campaign.keys.len()
         );
     }
@@ -155,10 +141,7 @@ mod tests {
     fn the_readme_of_the_example_names_every_key() {
         let readme = include_str!("../../../examples/README.md");
         for key in Accounts::load().unwrap().facts().keys() {
-            assert!(
-                readme.contains(key),
-                "examples/README.md does not say who {key} is"
-            );
+            assert!(readme.contains(key), "examples/README.md does not say who {key} is");
         }
     }
 }

@@ -47,9 +47,7 @@ impl LiveGateway {
         let tools = Tools::ensure()?;
         let accounts = Accounts::load()?;
         let stub = LlmStub::start(accounts.facts())?;
-        let dir = dir
-            .canonicalize()
-            .with_context(|| format!("{}", dir.display()))?;
+        let dir = dir.canonicalize().with_context(|| format!("{}", dir.display()))?;
         let mut tried = 1;
         let nginx = loop {
             match Nginx::start(&dir, &tools, stub.address) {
@@ -105,27 +103,13 @@ impl Nginx {
         let address = free.local_addr().context("no loopback port")?;
         drop(free);
         let conf = dir.join("nginx.conf");
-        fs::write(
-            &conf,
-            configuration(dir, tools, stub.port(), address.port())?,
-        )
-        .with_context(|| format!("cannot write {}", conf.display()))?;
+        fs::write(&conf, configuration(dir, tools, stub.port(), address.port())?)
+            .with_context(|| format!("cannot write {}", conf.display()))?;
         let errors = dir.join("error.log");
         let mut command = Command::new(&tools.nginx);
-        command
-            .arg("-p")
-            .arg(dir)
-            .arg("-c")
-            .arg(&conf)
-            .arg("-e")
-            .arg(&errors);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let child = command
-            .spawn()
-            .with_context(|| format!("cannot run {command:?}"))?;
+        command.arg("-p").arg(dir).arg("-c").arg(&conf).arg("-e").arg(&errors);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
         let mut nginx = Self { child, address };
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(address).is_err() {
@@ -140,11 +124,7 @@ impl Nginx {
     }
 
     fn signal(&self, name: &str) -> anyhow::Result<()> {
-        succeed(
-            Command::new("kill")
-                .arg(format!("-{name}"))
-                .arg(self.child.id().to_string()),
-        )
+        succeed(Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()))
     }
 }
 
@@ -170,10 +150,7 @@ impl Drop for Nginx {
 
 fn configuration(dir: &Path, tools: &Tools, stub_port: u16, port: u16) -> anyhow::Result<String> {
     let deploy = dirs::workspace().join("deploy/nginx");
-    let load_modules = tools
-        .lua_modules
-        .map(|module| format!("load_module {module};"))
-        .join("\n");
+    let load_modules = tools.lua_modules.map(|module| format!("load_module {module};")).join("\n");
     let values = [
         ("@LOAD_MODULES@", load_modules),
         ("@USER@", user()?),
@@ -182,27 +159,16 @@ fn configuration(dir: &Path, tools: &Tools, stub_port: u16, port: u16) -> anyhow
         ("@STUB_PORT@", stub_port.to_string()),
         ("@PORT@", port.to_string()),
     ];
-    Ok(values
-        .iter()
-        .fold(TEMPLATE.to_owned(), |text, (name, value)| {
-            text.replace(name, value)
-        }))
+    Ok(values.iter().fold(TEMPLATE.to_owned(), |text, (name, value)| text.replace(name, value)))
 }
 
 /// Workers that root starts would change to a user who cannot enter a private directory.
 fn user() -> anyhow::Result<String> {
     let id = |flag| -> anyhow::Result<String> {
-        let output = Command::new("id")
-            .arg(flag)
-            .output()
-            .context("cannot run id")?;
+        let output = Command::new("id").arg(flag).output().context("cannot run id")?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    Ok(if id("-u")? == "0" {
-        format!("user {} {};", id("-un")?, id("-gn")?)
-    } else {
-        String::new()
-    })
+    Ok(if id("-u")? == "0" { format!("user {} {};", id("-un")?, id("-gn")?) } else { String::new() })
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) -> anyhow::Result<()> {

@@ -24,17 +24,10 @@ pub struct Profile {
 
 impl Profile {
     /// What examples/access.jsonl is recorded with.
-    pub const RECORDING: Self = Self {
-        duration: Duration::from_secs(85),
-        campaign_per_minute: 180,
-        seed: 20,
-    };
+    pub const RECORDING: Self =
+        Self { duration: Duration::from_secs(85), campaign_per_minute: 180, seed: 20 };
     /// A few seconds of the same people, for a live test.
-    pub const SHORT: Self = Self {
-        duration: Duration::from_secs(6),
-        campaign_per_minute: 180,
-        seed: 6,
-    };
+    pub const SHORT: Self = Self { duration: Duration::from_secs(6), campaign_per_minute: 180, seed: 6 };
 }
 
 /// One request of the plan.
@@ -79,9 +72,7 @@ impl Driven {
 
 impl fmt::Display for Driven {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.by_key
-            .iter()
-            .try_for_each(|(key, requests)| writeln!(out, "  {requests:>5}  {key}"))
+        self.by_key.iter().try_for_each(|(key, requests)| writeln!(out, "  {requests:>5}  {key}"))
     }
 }
 
@@ -91,29 +82,16 @@ pub fn plan(accounts: &Accounts, profile: &Profile) -> Vec<Group> {
     let mut groups = Vec::new();
     for client in [Client::Curl, Client::Node, Client::OpenaiPython] {
         let mut calls = Vec::new();
-        for account in accounts
-            .behaving
-            .iter()
-            .filter(|account| account.client == client)
-        {
+        for account in accounts.behaving.iter().filter(|account| account.client == client) {
             calls.extend(behaving_calls(account, profile, &mut rng));
         }
         groups.push(Group { client, calls });
     }
     let mut calls = Vec::new();
     for (index, key) in accounts.campaign.keys.iter().enumerate() {
-        calls.extend(campaign_calls(
-            &accounts.campaign,
-            key,
-            index,
-            profile,
-            &mut rng,
-        ));
+        calls.extend(campaign_calls(&accounts.campaign, key, index, profile, &mut rng));
     }
-    groups.push(Group {
-        client: Client::OpenaiPython,
-        calls,
-    });
+    groups.push(Group { client: Client::OpenaiPython, calls });
     for group in &mut groups {
         group.calls.sort_by_key(|call| call.at_ms);
     }
@@ -133,9 +111,7 @@ pub fn driven(groups: &[Group]) -> Driven {
 fn behaving_calls(account: &Behaving, profile: &Profile, rng: &mut StdRng) -> Vec<Call> {
     let share = profile.duration.as_secs_f64() / Profile::RECORDING.duration.as_secs_f64();
     let requests = ((account.requests as f64 * share).round() as usize).max(2);
-    let gaps: Vec<f64> = (0..=requests)
-        .map(|_| 0.25 - (1.0 - rng.random::<f64>()).ln())
-        .collect();
+    let gaps: Vec<f64> = (0..=requests).map(|_| 0.25 - (1.0 - rng.random::<f64>()).ln()).collect();
     let span: f64 = gaps.iter().sum();
 
     let mut elapsed = 0.0;
@@ -145,12 +121,7 @@ fn behaving_calls(account: &Behaving, profile: &Profile, rng: &mut StdRng) -> Ve
         // An app lists the models once, when it starts.
         let body = (index > 0).then(|| {
             let prompt = &account.prompts[rng.random_range(0..account.prompts.len())];
-            chat(
-                &account.model,
-                account.system.as_deref(),
-                prompt,
-                account.max_tokens,
-            )
+            chat(&account.model, account.system.as_deref(), prompt, account.max_tokens)
         });
         let mut headers = account.headers.clone();
         let address = &account.addresses[rng.random_range(0..account.addresses.len())];
@@ -177,10 +148,7 @@ fn campaign_calls(
     let switch_ms = duration_ms * 11 / 20;
 
     let mut calls = Vec::new();
-    for (turn, at_ms) in (start_ms..duration_ms)
-        .step_by(interval_ms as usize)
-        .enumerate()
-    {
+    for (turn, at_ms) in (start_ms..duration_ms).step_by(interval_ms as usize).enumerate() {
         let at_ms = at_ms + rng.random_range(0..=interval_ms / 20);
         let model = &campaign.models[usize::from(at_ms >= switch_ms)];
         let problem = if turn % 40 == 17 {
@@ -204,18 +172,8 @@ fn campaign_calls(
 }
 
 fn call(at_ms: u64, key: &str, headers: BTreeMap<String, String>, body: Option<Value>) -> Call {
-    let path = if body.is_some() {
-        "/v1/chat/completions"
-    } else {
-        "/v1/models"
-    };
-    Call {
-        at_ms,
-        key: key.to_owned(),
-        path,
-        headers,
-        body,
-    }
+    let path = if body.is_some() { "/v1/chat/completions" } else { "/v1/models" };
+    Call { at_ms, key: key.to_owned(), path, headers, body }
 }
 
 fn chat(model: &str, system: Option<&str>, prompt: &str, max_tokens: u32) -> Value {
@@ -231,10 +189,7 @@ mod tests {
 
     fn calls(profile: &Profile) -> Vec<Call> {
         let accounts = Accounts::load().unwrap();
-        plan(&accounts, profile)
-            .into_iter()
-            .flat_map(|group| group.calls)
-            .collect()
+        plan(&accounts, profile).into_iter().flat_map(|group| group.calls).collect()
     }
 
     fn campaign(profile: &Profile) -> Vec<Call> {
@@ -247,13 +202,7 @@ mod tests {
     fn the_same_seed_gives_the_same_plan() {
         let text = |profile| format!("{:?}", calls(profile));
         assert_eq!(text(&Profile::RECORDING), text(&Profile::RECORDING));
-        assert_ne!(
-            text(&Profile::SHORT),
-            text(&Profile {
-                seed: 7,
-                ..Profile::SHORT
-            })
-        );
+        assert_ne!(text(&Profile::SHORT), text(&Profile { seed: 7, ..Profile::SHORT }));
     }
 
     #[test]
@@ -266,12 +215,8 @@ mod tests {
     fn the_campaign_switches_models_once_and_together() {
         let calls = campaign(&Profile::RECORDING);
         let model = |call: &Call| call.body.as_ref().map(|body| body["model"].to_string());
-        let last_before = calls
-            .iter()
-            .filter(|call| model(call) == Some("\"atlas-1\"".into()));
-        let first_after = calls
-            .iter()
-            .filter(|call| model(call) == Some("\"atlas-2\"".into()));
+        let last_before = calls.iter().filter(|call| model(call) == Some("\"atlas-1\"".into()));
+        let first_after = calls.iter().filter(|call| model(call) == Some("\"atlas-2\"".into()));
         let last_before_ms = last_before.map(|call| call.at_ms).max().unwrap();
         let first_after_ms = first_after.map(|call| call.at_ms).min().unwrap();
         assert!(last_before_ms < first_after_ms);
@@ -282,10 +227,7 @@ mod tests {
         let documentation = ["192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:"];
         for call in calls(&Profile::RECORDING) {
             let address = &call.headers["x-forwarded-for"];
-            assert!(
-                documentation.iter().any(|range| address.starts_with(range)),
-                "{address}"
-            );
+            assert!(documentation.iter().any(|range| address.starts_with(range)), "{address}");
         }
     }
 }

@@ -39,10 +39,7 @@ impl LlmStub {
         let address = listener.local_addr().context("no loopback port")?;
         let stopping = Arc::new(AtomicBool::new(false));
         let stop = Arc::clone(&stopping);
-        let model = Arc::new(Model {
-            accounts,
-            answers: AtomicU64::new(0),
-        });
+        let model = Arc::new(Model { accounts, answers: AtomicU64::new(0) });
         let accepting = thread::spawn(move || {
             for stream in listener.incoming() {
                 if stop.load(Ordering::Relaxed) {
@@ -53,11 +50,7 @@ impl LlmStub {
                 thread::spawn(move || stream.and_then(|stream| model.serve(stream)).ok());
             }
         });
-        Ok(Self {
-            address,
-            stopping,
-            accepting: Some(accepting),
-        })
+        Ok(Self { address, stopping, accepting: Some(accepting) })
     }
 }
 
@@ -101,10 +94,7 @@ impl Model {
             };
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
-        let length = headers
-            .get("content-length")
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(0);
+        let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         let mut body = Vec::new();
         reader.take(length).read_to_end(&mut body)?;
 
@@ -128,12 +118,8 @@ impl Model {
     }
 
     fn auth(&self, headers: &BTreeMap<String, String>) -> Answer {
-        let bearer = headers
-            .get("authorization")
-            .and_then(|value| value.strip_prefix("Bearer "));
-        let key = bearer
-            .or(headers.get("x-api-key").map(String::as_str))
-            .unwrap_or_default();
+        let bearer = headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let key = bearer.or(headers.get("x-api-key").map(String::as_str)).unwrap_or_default();
         let Some(facts) = self.accounts.get(key) else {
             return error("401 Unauthorized", "unknown API key");
         };
@@ -144,51 +130,32 @@ impl Model {
             ("X-Gateway-Asn", facts.asn.to_string()),
             ("X-Gateway-Asn-Org", facts.asn_org.clone()),
         ];
-        Answer {
-            status: "200 OK",
-            headers,
-            body: json!({}),
-        }
+        Answer { status: "200 OK", headers, body: json!({}) }
     }
 
     fn chat(&self, body: &[u8]) -> Answer {
         let Ok(request) = serde_json::from_slice::<Value>(body) else {
             return error("400 Bad Request", "the body is not JSON");
         };
-        let (Some(model), Some(messages)) =
-            (request["model"].as_str(), request["messages"].as_array())
+        let (Some(model), Some(messages)) = (request["model"].as_str(), request["messages"].as_array())
         else {
             return error("400 Bad Request", "model and messages are required");
         };
-        let texts: Vec<&str> = messages
-            .iter()
-            .filter_map(|m| m["content"].as_str())
-            .collect();
+        let texts: Vec<&str> = messages.iter().filter_map(|m| m["content"].as_str()).collect();
         let prompt = texts.last().copied().unwrap_or_default();
         let refused = REFUSED.iter().any(|what| prompt.contains(what));
         let (message, finish) = if refused {
             let refusal = "I can't help with that.";
-            (
-                json!({"role": "assistant", "content": null, "refusal": refusal}),
-                "content_filter",
-            )
+            (json!({"role": "assistant", "content": null, "refusal": refusal}), "content_filter")
         } else {
-            (
-                json!({"role": "assistant", "content": answer_text(prompt), "refusal": null}),
-                "stop",
-            )
+            (json!({"role": "assistant", "content": answer_text(prompt), "refusal": null}), "stop")
         };
         let prompt_tokens = texts.iter().map(|text| tokens(text)).sum::<usize>();
-        let answer = message["content"]
-            .as_str()
-            .or(message["refusal"].as_str())
-            .unwrap_or_default();
+        let answer = message["content"].as_str().or(message["refusal"].as_str()).unwrap_or_default();
         let limit = request["max_tokens"].as_u64().unwrap_or(4_096) as usize;
         let completion_tokens = tokens(answer).min(limit);
         // A model is slower the more it says; this keeps latencies from being all alike.
-        thread::sleep(Duration::from_micros(
-            20_000 + 200 * completion_tokens as u64,
-        ));
+        thread::sleep(Duration::from_micros(20_000 + 200 * completion_tokens as u64));
 
         let number = self.answers.fetch_add(1, Ordering::Relaxed);
         let body = json!({
@@ -205,56 +172,30 @@ impl Model {
         });
         let headers = vec![
             // A client's model name goes into a header; what could end the line does not.
-            (
-                "X-Model",
-                model.chars().filter(|c| !c.is_control()).collect(),
-            ),
+            ("X-Model", model.chars().filter(|c| !c.is_control()).collect()),
             ("X-Prompt-Tokens", prompt_tokens.to_string()),
             ("X-Completion-Tokens", completion_tokens.to_string()),
             ("X-Finish-Reason", finish.to_owned()),
         ];
-        Answer {
-            status: "200 OK",
-            headers,
-            body,
-        }
+        Answer { status: "200 OK", headers, body }
     }
 }
 
 fn models() -> Answer {
-    let model =
-        |id| json!({"id": id, "object": "model", "created": 1_735_689_600, "owned_by": "example"});
-    let data: Vec<Value> = ["atlas-mini", "atlas-1", "atlas-2"]
-        .into_iter()
-        .map(model)
-        .collect();
-    Answer {
-        status: "200 OK",
-        headers: Vec::new(),
-        body: json!({"object": "list", "data": data}),
-    }
+    let model = |id| json!({"id": id, "object": "model", "created": 1_735_689_600, "owned_by": "example"});
+    let data: Vec<Value> = ["atlas-mini", "atlas-1", "atlas-2"].into_iter().map(model).collect();
+    Answer { status: "200 OK", headers: Vec::new(), body: json!({"object": "list", "data": data}) }
 }
 
 fn error(status: &'static str, message: &str) -> Answer {
-    let body =
-        json!({"error": {"message": message, "type": "invalid_request_error", "code": null}});
-    Answer {
-        status,
-        headers: Vec::new(),
-        body,
-    }
+    let body = json!({"error": {"message": message, "type": "invalid_request_error", "code": null}});
+    Answer { status, headers: Vec::new(), body }
 }
 
 /// A step-by-step prompt gets a long answer, any other one that grows with the question.
 fn answer_text(prompt: &str) -> String {
-    let steps = if prompt.contains("step by step") {
-        40
-    } else {
-        1 + prompt.len() / 30
-    };
-    (1..=steps)
-        .map(|step| format!("Step {step}: this follows from what was said before. "))
-        .collect()
+    let steps = if prompt.contains("step by step") { 40 } else { 1 + prompt.len() / 30 };
+    (1..=steps).map(|step| format!("Step {step}: this follows from what was said before. ")).collect()
 }
 
 /// Four bytes a token, the usual rule of thumb for English.
@@ -277,16 +218,12 @@ mod tests {
     }
 
     fn post(body: &str) -> String {
-        ask(&format!(
-            "POST /v1/chat/completions HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        ))
+        ask(&format!("POST /v1/chat/completions HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
     }
 
     #[test]
     fn a_known_key_is_answered_with_what_the_auth_service_knows() {
-        let answer =
-            ask("GET /auth HTTP/1.0\r\nAuthorization: Bearer sk-example-pilot-devops\r\n\r\n");
+        let answer = ask("GET /auth HTTP/1.0\r\nAuthorization: Bearer sk-example-pilot-devops\r\n\r\n");
         assert!(
             answer.starts_with("HTTP/1.0 200") && answer.contains("X-Gateway-Org: org-pilot\r\n"),
             "{answer}"
@@ -296,15 +233,13 @@ mod tests {
     #[test]
     fn an_unknown_key_is_turned_away() {
         assert!(
-            ask("GET /auth HTTP/1.0\r\nAuthorization: Bearer nobody\r\n\r\n")
-                .starts_with("HTTP/1.0 401")
+            ask("GET /auth HTTP/1.0\r\nAuthorization: Bearer nobody\r\n\r\n").starts_with("HTTP/1.0 401")
         );
     }
 
     #[test]
     fn a_chat_is_answered_with_usage_in_body_and_headers() {
-        let answer =
-            post(r#"{"model":"atlas-1","messages":[{"role":"user","content":"twelve bytes"}]}"#);
+        let answer = post(r#"{"model":"atlas-1","messages":[{"role":"user","content":"twelve bytes"}]}"#);
         assert!(
             answer.contains("X-Prompt-Tokens: 3\r\n") && answer.contains(r#""prompt_tokens":3"#),
             "{answer}"
@@ -313,13 +248,8 @@ mod tests {
 
     #[test]
     fn what_the_model_refuses_has_a_refusal_and_no_content() {
-        let answer = post(
-            r#"{"model":"atlas-1","messages":[{"role":"user","content":"a phishing email"}]}"#,
-        );
-        assert!(
-            answer.contains(r#""content":null"#) && answer.contains("content_filter"),
-            "{answer}"
-        );
+        let answer = post(r#"{"model":"atlas-1","messages":[{"role":"user","content":"a phishing email"}]}"#);
+        assert!(answer.contains(r#""content":null"#) && answer.contains("content_filter"), "{answer}");
     }
 
     #[test]

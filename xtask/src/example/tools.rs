@@ -9,10 +9,8 @@ use crate::debian::ensure_debian_packages;
 use crate::dirs;
 
 const REQUIREMENTS: &str = include_str!("../../example/requirements.txt");
-const LUA_MODULES: [&str; 2] = [
-    "/usr/lib/nginx/modules/ndk_http_module.so",
-    "/usr/lib/nginx/modules/ngx_http_lua_module.so",
-];
+const LUA_MODULES: [&str; 2] =
+    ["/usr/lib/nginx/modules/ndk_http_module.so", "/usr/lib/nginx/modules/ngx_http_lua_module.so"];
 
 /// The programs, found or installed.
 pub struct Tools {
@@ -50,27 +48,16 @@ impl Tools {
         if !missing.is_empty() {
             ensure_debian_packages(&missing)?;
         }
-        if !answers(
-            "node",
-            &["-e", "process.exit(typeof fetch === 'function' ? 0 : 1)"],
-        ) {
+        if !answers("node", &["-e", "process.exit(typeof fetch === 'function' ? 0 : 1)"]) {
             bail!("this Node has no fetch of its own: install Node 18 or later");
         }
-        Ok(Self {
-            nginx,
-            python: openai_python()?,
-            lua_modules: LUA_MODULES,
-        })
+        Ok(Self { nginx, python: openai_python()?, lua_modules: LUA_MODULES })
     }
 }
 
 fn answers(program: &str, args: &[&str]) -> bool {
     let mut command = Command::new(program);
-    command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
@@ -89,14 +76,7 @@ fn openai_python() -> anyhow::Result<PathBuf> {
     let wanted = venv.join("wanted.txt");
     std::fs::write(&wanted, REQUIREMENTS).with_context(|| format!("{}", wanted.display()))?;
     let mut install = Command::new(&python);
-    install.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--requirement",
-    ]);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
     succeed(install.arg(&wanted))?;
     std::fs::rename(&wanted, &stamp).with_context(|| format!("{}", stamp.display()))?;
     Ok(python)
@@ -107,9 +87,7 @@ fn openai_python() -> anyhow::Result<PathBuf> {
 /// # Errors
 /// When it cannot be started or its status is not zero.
 pub fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {command:?}"))?;
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
     if !status.success() {
         bail!("{command:?} ended with {status}");
     }
