@@ -11,51 +11,54 @@ use crate::*;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
+use std::sync::Arc;
 
 impl Wire {
     /// A wire that reads every schema version that was ever committed.
     pub fn with_history() -> Result<Self, WireError> {
-        let mut wire = Self::new();
-        for (name, _, text) in HISTORY {
-            wire.learn(name, text)?;
+        let wire = Self::new();
+        for (_, _, text) in HISTORY {
+            wire.learn(text)?;
         }
         Ok(wire)
     }
 
-    /// Learns to read record `name` as written with the schema `text`; returns its fingerprint.
-    pub fn learn(&mut self, name: &str, text: &str) -> Result<u64, WireError> {
+    /// Learns to read what is written with the schema `text`, which must be a version of one of
+    /// Weir's records; returns its fingerprint.
+    pub fn learn(&self, text: &str) -> Result<u64, WireError> {
+        let writer = parse(text)?;
         macro_rules! learn {
             ($($record:ty),+) => {
-                $(if name == <$record>::NAME {
-                    return self.learn_as::<$record>(text);
+                $(if let Some(fingerprint) = self.learn_as::<$record>(&writer)? {
+                    return Ok(fingerprint);
                 })+
             };
         }
         learn!(Event<'_>, Link, Cluster, Verdict, Action, Audit, Control, Epoch, State, DeadLetter);
-        Err(WireError::Resolve(format!("there is no record named {name}")))
+        Err(WireError::Resolve("the schema is of none of Weir's records".into()))
     }
 
-    fn learn_as<'a, R: Record<'a>>(&mut self, text: &str) -> Result<u64, WireError> {
-        let writer = parse(text)?;
-        let fingerprint = fingerprint_of(&writer);
-        if fingerprint != R::FINGERPRINT {
-            let reader = parse(R::SCHEMA)?;
-            self.add_older(
-                R::NAME,
-                fingerprint,
-                Box::new(move |datum| {
-                    let resolve = || {
-                        let value = GenericDatumReader::builder(&writer)
-                            .reader_schema(&reader)
-                            .build()?
-                            .read_value(&mut &datum[..])?;
-                        GenericDatumWriter::builder(&reader).build()?.write_value_to_vec(value)
-                    };
-                    resolve().map_err(|error: apache_avro::Error| WireError::Resolve(error.to_string()))
-                }),
-            );
+    fn learn_as<'a, R: Record<'a>>(&self, writer: &Schema) -> Result<Option<u64>, WireError> {
+        let reader = parse(R::SCHEMA)?;
+        if writer.name() != reader.name() {
+            return Ok(None);
         }
-        Ok(fingerprint)
+        let fingerprint = fingerprint_of(writer);
+        if fingerprint != R::FINGERPRINT {
+            let writer = writer.clone();
+            let translate = move |datum: &[u8]| {
+                let resolve = || {
+                    let value = GenericDatumReader::builder(&writer)
+                        .reader_schema(&reader)
+                        .build()?
+                        .read_value(&mut &datum[..])?;
+                    GenericDatumWriter::builder(&reader).build()?.write_value_to_vec(value)
+                };
+                resolve().map_err(|error: apache_avro::Error| WireError::Resolve(error.to_string()))
+            };
+            self.add_version(R::NAME, fingerprint, Arc::new(translate));
+        }
+        Ok(Some(fingerprint))
     }
 }
 

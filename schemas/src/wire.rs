@@ -8,6 +8,7 @@ use crate::codec::{DecodeError, Record};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
 
 const SINGLE_OBJECT: [u8; 2] = [0xC3, 0x01];
@@ -49,7 +50,7 @@ impl fmt::Display for SchemaName {
 }
 
 /// Brings a datum of one known writer schema to the current schema of its record.
-pub type Translate = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, WireError> + Send + Sync>;
+pub type Translate = Arc<dyn Fn(&[u8]) -> Result<Vec<u8>, WireError> + Send + Sync>;
 
 /// What this process knows of schemas: which frame to write, and which frames it can read.
 #[derive(Default)]
@@ -57,19 +58,22 @@ pub struct Wire {
     /// Registry id to write for a record, by the current schema's fingerprint; single-object
     /// framing for records that have none.
     written_ids: HashMap<u64, u32>,
+    /// Writer schemas that can be read besides the current ones. They may be learned at any time: a
+    /// schema's meaning never changes, so when it was learned cannot change what is read.
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
     /// Registry ids that stand for a known writer schema.
-    read_ids: HashMap<u32, u64>,
-    /// Older writer schemas, by record name and fingerprint.
-    older: HashMap<(&'static str, u64), Translate>,
+    ids: HashMap<u32, u64>,
+    /// Other versions, by record name and fingerprint.
+    versions: HashMap<(&'static str, u64), Translate>,
 }
 
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire")
-            .field("written_ids", &self.written_ids)
-            .field("read_ids", &self.read_ids)
-            .field("older", &self.older.keys())
-            .finish()
+        f.debug_struct("Wire").field("written_ids", &self.written_ids).finish_non_exhaustive()
     }
 }
 
@@ -82,25 +86,30 @@ impl Wire {
     /// Writes records with schema `fingerprint` under registry id `id` from now on.
     pub fn write_as(&mut self, fingerprint: u64, id: u32) {
         self.written_ids.insert(fingerprint, id);
-        self.read_ids.insert(id, fingerprint);
+        self.read_as(id, fingerprint);
     }
 
     /// Reads registry id `id` as the schema with `fingerprint`.
-    pub fn read_as(&mut self, id: u32, fingerprint: u64) {
-        self.read_ids.insert(id, fingerprint);
+    pub fn read_as(&self, id: u32, fingerprint: u64) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).ids.insert(id, fingerprint);
     }
 
-    /// Reads an older version of record `name` through `translate`.
-    pub fn add_older(&mut self, name: &'static str, fingerprint: u64, translate: Translate) {
-        self.older.insert((name, fingerprint), translate);
+    /// Reads another version of record `name` through `translate`.
+    pub fn add_version(&self, name: &'static str, fingerprint: u64, translate: Translate) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.versions.insert((name, fingerprint), translate);
     }
 
     /// The registry id in a frame, if it is one that this process has not been told of yet.
     pub fn unknown_id(&self, framed: &[u8]) -> Option<u32> {
         match split(framed) {
-            Ok((SchemaName::RegistryId(id), _)) if !self.read_ids.contains_key(&id) => Some(id),
+            Ok((SchemaName::RegistryId(id), _)) if self.fingerprint_of(id).is_none() => Some(id),
             _ => None,
         }
+    }
+
+    fn fingerprint_of(&self, id: u32) -> Option<u64> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).ids.get(&id).copied()
     }
 
     /// Appends the framed record to `out`.
@@ -131,13 +140,15 @@ impl Wire {
         let (name, datum) = split(framed)?;
         let fingerprint = match name {
             SchemaName::Fingerprint(fingerprint) => fingerprint,
-            SchemaName::RegistryId(id) => *self.read_ids.get(&id).ok_or(WireError::UnknownSchema(name))?,
+            SchemaName::RegistryId(id) => self.fingerprint_of(id).ok_or(WireError::UnknownSchema(name))?,
         };
         if fingerprint == R::FINGERPRINT {
             return Ok(Cow::Borrowed(datum));
         }
-        let translate = self.older.get(&(R::NAME, fingerprint)).ok_or(WireError::UnknownSchema(name))?;
-        translate(datum).map(Cow::Owned)
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let translate = known.versions.get(&(R::NAME, fingerprint)).cloned();
+        drop(known);
+        translate.ok_or(WireError::UnknownSchema(name))?(datum).map(Cow::Owned)
     }
 
     /// Reads a framed record that owns its content.

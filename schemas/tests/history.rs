@@ -95,7 +95,7 @@ fn both_framings_are_read_whatever_is_written() {
 
 /// A control record framed as a build with another version of its schema would write it.
 #[cfg(feature = "resolve")]
-fn written_with(text: &str, wire: &mut Wire) -> Vec<u8> {
+fn written_with(text: &str, wire: &Wire) -> Vec<u8> {
     use apache_avro::types::Value;
     use apache_avro::writer::datum::GenericDatumWriter;
 
@@ -112,7 +112,7 @@ fn written_with(text: &str, wire: &mut Wire) -> Vec<u8> {
     let value = Value::Record(fields.collect());
     let datum = GenericDatumWriter::builder(&schema).build().unwrap().write_value_to_vec(value).unwrap();
     let mut framed = vec![0xC3, 0x01];
-    framed.extend(wire.learn("control", text).unwrap().to_le_bytes());
+    framed.extend(wire.learn(text).unwrap().to_le_bytes());
     framed.extend(datum);
     framed
 }
@@ -120,10 +120,10 @@ fn written_with(text: &str, wire: &mut Wire) -> Vec<u8> {
 #[cfg(feature = "resolve")]
 #[test]
 fn a_record_of_another_version_is_read_through_its_schema() {
-    let mut wire = Wire::with_history().unwrap();
+    let wire = Wire::with_history().unwrap();
     let note = r#""fields": [ {"name": "note", "type": "string", "default": ""},"#;
     let with_note = Control::SCHEMA.replacen("\"fields\": [", note, 1);
-    let framed = written_with(&with_note, &mut wire);
+    let framed = written_with(&with_note, &wire);
     let control: Control = wire.read(&framed).unwrap();
     assert_eq!((control.name.as_str(), control.kind, control.time_ms), ("name", ControlKind::Policy, 5));
     assert!(matches!(Wire::new().read::<Control>(&framed), Err(WireError::UnknownSchema(_))));
@@ -132,8 +132,8 @@ fn a_record_of_another_version_is_read_through_its_schema() {
 #[cfg(feature = "resolve")]
 #[test]
 fn a_version_that_lacks_a_field_without_default_is_refused_and_not_guessed() {
-    let mut wire = Wire::with_history().unwrap();
+    let wire = Wire::with_history().unwrap();
     let without_author = Control::SCHEMA.replacen("\"name\": \"author\"", "\"name\": \"writer\"", 1);
-    let framed = written_with(&without_author, &mut wire);
+    let framed = written_with(&without_author, &wire);
     assert!(matches!(wire.read::<Control>(&framed), Err(WireError::Resolve(_))));
 }

@@ -46,17 +46,23 @@ impl Default for Pace {
 /// What a task shares with whoever watches it.
 #[derive(Debug, Default)]
 pub struct TaskStatus {
-    /// Last committed epoch.
-    pub epoch: AtomicI64,
-    /// Input records folded since the task was opened.
-    pub judged: AtomicU64,
-    /// Input records dead-lettered since the task was opened.
-    pub dead_lettered: AtomicU64,
+    epoch: AtomicI64,
+    judged: AtomicU64,
     /// Where the inputs are read next, after the last committed epoch.
     positions: Mutex<Vec<Position>>,
 }
 
 impl TaskStatus {
+    /// Last committed epoch.
+    pub fn epoch(&self) -> i64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Input records folded since the task was first opened here.
+    pub fn judged(&self) -> u64 {
+        self.judged.load(Ordering::Relaxed)
+    }
+
     /// Where the inputs are read next, after the last committed epoch.
     pub fn positions(&self) -> Vec<Position> {
         self.positions.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -67,6 +73,13 @@ impl TaskStatus {
     }
 }
 
+/// Where schemas are looked up that a frame names by registry id.
+pub trait SchemaSource: Send + Sync {
+    /// Tells `wire` what `id` stands for. An id that the source does not know is not an error: its
+    /// records are dead-lettered. A source that does not answer is one.
+    fn learn(&self, id: u32, wire: &Wire) -> Result<(), LogError>;
+}
+
 /// What a task needs from its surroundings.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -74,6 +87,8 @@ pub struct Surroundings {
     pub log: Arc<dyn Log>,
     /// Framing of records.
     pub wire: Arc<Wire>,
+    /// Where unknown registry ids are looked up, where there is a registry.
+    pub schemas: Option<Arc<dyn SchemaSource>>,
     /// Who is told.
     pub telemetry: Arc<dyn Telemetry>,
     /// Name of this process in epoch records.
@@ -213,10 +228,24 @@ impl Task {
             let left = deadline.saturating_duration_since(Instant::now());
             let is_full = records >= self.around.pace.epoch_records_max || bytes >= EPOCH_BYTES_MAX;
             if is_full || left.is_zero() || records == 0 {
+                self.learn_schemas(&inputs)?;
                 return Ok(inputs);
             }
             self.reader.wait(left).map_err(|source| TaskError::Log { task: self.id, source })?;
         }
+    }
+
+    /// Looks up schemas that the inputs name and nobody has told of yet: a stage must not, and a
+    /// registry that does not answer must not make dead letters.
+    fn learn_schemas(&self, inputs: &[InputBatch]) -> Result<(), TaskError> {
+        let Some(schemas) = &self.around.schemas else { return Ok(()) };
+        for record in inputs.iter().flat_map(|input| input.records.iter()) {
+            let Some(id) = record.payload.and_then(|payload| self.around.wire.unknown_id(payload)) else {
+                continue;
+            };
+            schemas.learn(id, &self.around.wire).map_err(|source| self.in_log(source))?;
+        }
+        Ok(())
     }
 
     /// One step, and everything that comes of it in one commit.
@@ -245,7 +274,6 @@ impl Task {
         self.cursor = cursor;
         self.status.epoch.store(epoch.epoch, Ordering::Relaxed);
         self.status.judged.fetch_add(effects.judged, Ordering::Relaxed);
-        self.status.dead_lettered.fetch_add(effects.dead_lettered, Ordering::Relaxed);
         self.status.set_positions(&self.cursor.positions);
         let telemetry = &self.around.telemetry;
         telemetry.epoch_committed(self.id, effects.judged, effects.dead_lettered, emitted, started.elapsed());

@@ -105,7 +105,7 @@ fn around(log: Arc<dyn Log>, snapshot_interval: Duration, epoch_records_max: usi
     let hint_interval = Duration::ZERO;
     let pace = Pace { epoch_interval, epoch_records_max, snapshot_interval, hint_interval };
     let wire = Arc::new(Wire::new());
-    Surroundings { log, wire, telemetry: Arc::new(Silent), process: "test".into(), pace }
+    Surroundings { log, wire, schemas: None, telemetry: Arc::new(Silent), process: "test".into(), pace }
 }
 
 fn open(log: &Arc<MemoryLog>, snapshot_interval: Duration) -> Task {
