@@ -1,1 +1,222 @@
-//! Being written.
+//! The log on Apache Kafka.
+//!
+//! # Design
+//!
+//! * A **writer** is one producer with the transactional id `weir-<name>`. Opening it fences every
+//!   earlier producer of that id and has the broker abort what it left open, at once: a takeover
+//!   does not wait for the dead worker's transaction to time out.
+//! * A **commit** is one transaction: every record of the epoch, its epoch record and state
+//!   among them, and the positions as offsets of the consumer group. A task's position of record is
+//!   the one in its epoch record. The group's offsets are for tools that show lag.
+//! * A **reader** is one consumer with fixed partitions and numeric offsets, `read_committed`. It joins
+//!   no group and commits nothing.
+//! * Who owns which partition is the [`membership`]'s business: one consumer in the stage's group
+//!   that fetches nothing. What it owns is checked when a writer is opened and at each commit.
+//!
+//! # Traps (each has a test, or a measurement that led here)
+//!
+//! * `commit_transaction` and `abort_transaction` serve delivery reports in slices of 100 ms. The
+//!   queue is drained in slices of 1 ms before either is called.
+//! * A commit or abort of unknown outcome costs the producer its life: librdkafka has no epoch per
+//!   transaction (KIP-890), so a delayed `EndTxn` could end the producer's next transaction. The same
+//!   holds when the connection broke during a commit that succeeded: the request may have been
+//!   sent twice.
+//! * Group metadata proves membership, not ownership: the broker takes offsets of a partition that
+//!   another member owns. Hence the check of our own, under the lock that a rebalance takes.
+//! * Offsets of transaction markers carry no record. A reader learns from its consumer's position,
+//!   not from the last record, how far it has come.
+//! * A partition-EOF event does not say of which topic it is. Each input has a queue of its own.
+//! * `fetch.queue.backoff.ms` is 1000 by default: a reader whose small queue was full once waits a second.
+//! * Brokers expire records by their timestamp, so event time as the timestamp deletes an import
+//!   of old events within minutes. Topics use `LogAppendTime`; the writer's timestamp travels in the
+//!   header [`TIME_HEADER`] and the reader puts it back.
+//! * `message.max.bytes` of the client is less than the broker's limit; both are set from
+//!   [`RECORD_BYTES_MAX`](crate::limits::RECORD_BYTES_MAX).
+
+pub mod admin;
+pub mod config;
+mod errors;
+pub mod membership;
+mod reader;
+mod writer;
+
+pub use config::{GroupProtocol, KafkaConfig, Secret, Security};
+pub use membership::{Change, Membership};
+
+use crate::limits::{BROKER_WAIT_MAX, OPEN_TRANSACTION_WAIT_MAX, PARTITIONS_MAX};
+use crate::log::{Log, LogError, Position, Reader, Writer};
+use crate::topic::Topic;
+use errors::{is_missing, is_permanent, unavailable};
+use membership::Member;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use reader::KafkaReader;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use writer::KafkaWriter;
+
+/// Header with the timestamp that the writer gave, in milliseconds since the Unix epoch, as decimal
+/// digits. Readers of this crate put it back and hide it; others find it beside the broker's own.
+pub const TIME_HEADER: &str = "weir-time-ms";
+
+/// The log on a Kafka cluster.
+#[derive(Clone)]
+pub struct KafkaLog {
+    cluster: Arc<Cluster>,
+    member: Option<Member>,
+}
+
+/// What every reader and writer of one cluster shares.
+pub(crate) struct Cluster {
+    config: KafkaConfig,
+    /// Answers what is committed: its end of a partition is the last stable offset.
+    committed: BaseConsumer,
+    /// Answers what is there at all: its end of a partition is the high watermark.
+    uncommitted: BaseConsumer,
+    partitions: Mutex<BTreeMap<Topic, u32>>,
+}
+
+impl KafkaLog {
+    /// Connects to the brokers that `config` names. The connection is made when it is first used.
+    pub fn connect(config: KafkaConfig) -> Result<Self, LogError> {
+        let committed = config.query_client("read_committed")?;
+        let uncommitted = config.query_client("read_uncommitted")?;
+        let partitions = Mutex::default();
+        Ok(Self { cluster: Arc::new(Cluster { config, committed, uncommitted, partitions }), member: None })
+    }
+
+    /// The same log for the tasks of a group's member: its writers commit the group's offsets, and a
+    /// writer named `stage/partition` is fenced when the member does not own that partition.
+    pub fn for_member(&self, membership: &Membership) -> Self {
+        Self { cluster: self.cluster.clone(), member: Some(membership.member()) }
+    }
+}
+
+impl Log for KafkaLog {
+    fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
+        self.cluster.partitions(topic)
+    }
+
+    /// Takes the high watermark, then waits until the last stable offset has reached it: a task that
+    /// restores never misses an epoch that was being committed when it asked. The wait is as long as
+    /// an open transaction may live and its abort may take; the end of a dead producer of the
+    /// same name came already when its successor's writer was opened.
+    fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+        self.cluster.check(topic, partition)?;
+        let (first, end) = self.cluster.watermarks(&self.cluster.uncommitted, topic, partition)?;
+        let deadline = Instant::now() + OPEN_TRANSACTION_WAIT_MAX;
+        let mut pause = Duration::from_millis(2);
+        loop {
+            let (_, stable) = self.cluster.watermarks(&self.cluster.committed, topic, partition)?;
+            if stable >= end {
+                return Ok((first, end));
+            }
+            if Instant::now() >= deadline {
+                return Err(LogError::Unavailable {
+                    reason: format!(
+                        "a transaction holds {topic}/{partition} back at offset {stable} for over {} s; \
+                         find it with `kafka-transactions.sh find-hanging` and abort it",
+                        OPEN_TRANSACTION_WAIT_MAX.as_secs()
+                    ),
+                });
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
+        Ok(Box::new(KafkaReader::open(self.cluster.clone(), from)?))
+    }
+
+    fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
+        Ok(Box::new(KafkaWriter::open(self.cluster.clone(), name, self.member.clone())?))
+    }
+}
+
+impl Cluster {
+    fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
+        let mut known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = known.get(&topic) {
+            return Ok(*count);
+        }
+        let name = self.config.topic_name(topic);
+        let count = self.ask(|client, wait| {
+            let metadata = client.fetch_metadata(Some(&name), wait)?;
+            let Some(found) = metadata.topics().first() else {
+                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
+            };
+            match found.error() {
+                Some(error) => Err(KafkaError::MetadataFetch(error.into())),
+                None => Ok(found.partitions().len()),
+            }
+        });
+        let count = count.map_err(|error| missing_or(error, topic, 0))?;
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if count == 0 {
+            return Err(LogError::Missing { topic: topic.name(), partition: 0 });
+        }
+        if count > PARTITIONS_MAX {
+            let reason = format!("{topic} has {count} partitions, more than {PARTITIONS_MAX}");
+            return Err(LogError::Unavailable { reason });
+        }
+        known.insert(topic, count);
+        Ok(count)
+    }
+
+    fn check(&self, topic: Topic, partition: u32) -> Result<(), LogError> {
+        if partition < self.partitions(topic)? {
+            return Ok(());
+        }
+        Err(LogError::Missing { topic: topic.name(), partition })
+    }
+
+    /// First offset and the offset after the last record of what `client` may see.
+    fn watermarks(
+        &self,
+        client: &BaseConsumer,
+        topic: Topic,
+        partition: u32,
+    ) -> Result<(i64, i64), LogError> {
+        let name = self.config.topic_name(topic);
+        let found = retried(client, |client, wait| client.fetch_watermarks(&name, partition as i32, wait));
+        found.map_err(|error| missing_or(error, topic, partition))
+    }
+
+    fn ask<T>(
+        &self,
+        question: impl Fn(&BaseConsumer, Duration) -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
+        retried(&self.uncommitted, question)
+    }
+}
+
+fn missing_or(error: KafkaError, topic: Topic, partition: u32) -> LogError {
+    match error.rdkafka_error_code() {
+        Some(code) if is_missing(code) => LogError::Missing { topic: topic.name(), partition },
+        _ => unavailable(format_args!("asking for {topic}/{partition}"), &error),
+    }
+}
+
+/// Asks again while brokers elect, start or cannot be reached, for a bounded time.
+fn retried<T>(
+    client: &BaseConsumer,
+    question: impl Fn(&BaseConsumer, Duration) -> Result<T, KafkaError>,
+) -> Result<T, KafkaError> {
+    let deadline = Instant::now() + BROKER_WAIT_MAX;
+    loop {
+        // Nobody else serves this client's events: a queue that is never polled only grows.
+        while client.poll(Duration::ZERO).is_some() {}
+        let left = deadline.saturating_duration_since(Instant::now());
+        let error = match question(client, left.min(Duration::from_secs(5))) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let code = error.rdkafka_error_code();
+        if left.is_zero() || code.is_none_or(|code| is_missing(code) || is_permanent(code)) {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

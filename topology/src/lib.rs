@@ -13,6 +13,7 @@ pub mod key;
 pub mod limits;
 pub mod log;
 pub mod memory;
+pub mod plan;
 pub mod record;
 pub mod restore;
 pub mod stage;

@@ -36,7 +36,19 @@ pub const DRAIN_MAX: Duration = Duration::from_secs(25);
 /// wait for no longer behind a worker that died.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A record that the broker does not take within this time fails its transaction; less than
+/// [`TRANSACTION_TIMEOUT`], so that the producer and not the broker gives up first.
+pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long a reader's bounds wait for transactions that were open: their time-out, and the
+/// interval at which a broker looks for those that are over it (10 s by default), and a margin.
+pub const OPEN_TRANSACTION_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long a question to a broker is asked again while it starts or elects a leader.
+pub const BROKER_WAIT_MAX: Duration = Duration::from_secs(20);
+
 /// Largest number of partitions of a topic.
 pub const PARTITIONS_MAX: u32 = 1024;
 
+const _: () = assert!(MESSAGE_TIMEOUT.as_secs() < TRANSACTION_TIMEOUT.as_secs());
 const _: () = assert!(RECORD_BYTES_MAX <= READ_BYTES_MAX && READ_BYTES_MAX <= EPOCH_BYTES_MAX);

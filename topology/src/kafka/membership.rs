@@ -1,0 +1,304 @@
+//! Who owns which partition number: membership in the stage's consumer group.
+//!
+//! One consumer subscribes to the stage's primary topic and fetches nothing of it: its partitions
+//! are paused. A revocation is not acknowledged until the owner says that it has let go, so that
+//! its tasks drain and commit while the partitions are still theirs; meanwhile the consumer is
+//! polled on and stays a member. A member that was cut off loses its partitions instead:
+//! others may have them already, and there is nothing to drain.
+
+use super::config::{GroupProtocol, KafkaConfig, refused};
+use super::errors::{is_permanent, unavailable};
+use crate::log::{LogError, Position};
+use crate::topic::Topic;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// How long joining waits for the first word of a broker that may not have KIP-848.
+const PROTOCOL_WAIT: Duration = Duration::from_secs(5);
+
+/// Longest wait for one event.
+const SLICE: Duration = Duration::from_millis(100);
+
+/// What became of partition numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// They are this member's from now on.
+    Assigned(Vec<u32>),
+    /// They go to another member as soon as each has been given to [`Membership::release`].
+    Revoked(Vec<u32>),
+    /// They are no longer this member's: stop their tasks without a commit. Nothing to release.
+    Lost(Vec<u32>),
+}
+
+/// One process's membership in a stage's group. Leaves the group when dropped.
+pub struct Membership {
+    consumer: Arc<BaseConsumer<Group>>,
+    protocol: GroupProtocol,
+}
+
+/// What a writer knows of the membership that its task runs under.
+#[derive(Clone)]
+pub(super) struct Member(Weak<BaseConsumer<Group>>);
+
+/// The consumer's context: the state that rebalances change.
+struct Group {
+    topic: Topic,
+    name: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    owned: BTreeSet<u32>,
+    /// What a revocation that is not acknowledged yet takes away, and what of it is still held.
+    revoking: Option<(Vec<u32>, BTreeSet<u32>)>,
+    changes: VecDeque<Change>,
+    failed: Option<KafkaError>,
+    has_joined: bool,
+    is_leaving: bool,
+}
+
+impl Group {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change of the state is made in one go, so a panic elsewhere leaves it whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn list(&self, partitions: &[u32]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&self.name, *partition as i32);
+        }
+        list
+    }
+
+    fn unassign(&self, consumer: &BaseConsumer<Self>, partitions: &[u32]) {
+        let outcome = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(&self.list(partitions)),
+            _ => consumer.unassign(),
+        };
+        self.note(outcome);
+    }
+
+    fn note(&self, outcome: Result<(), KafkaError>) {
+        if let Err(error) = outcome {
+            self.lock().failed.get_or_insert(error);
+        }
+    }
+}
+
+impl ClientContext for Group {}
+
+impl ConsumerContext for Group {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions: Vec<u32> =
+            list.elements().iter().filter_map(|element| element.partition().try_into().ok()).collect();
+        self.lock().has_joined = true;
+        if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            // No committed offset is looked up for what is never fetched; that would wait for
+            // open transactions.
+            self.note(list.set_all_offsets(Offset::End));
+            self.note(match consumer.rebalance_protocol() {
+                RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
+                _ => consumer.assign(list),
+            });
+            if !partitions.is_empty() {
+                self.note(consumer.pause(list));
+                let mut state = self.lock();
+                state.owned.extend(&partitions);
+                state.changes.push_back(Change::Assigned(partitions));
+            }
+            return;
+        }
+        let mut state = self.lock();
+        if !state.is_leaving && !partitions.is_empty() && !consumer.assignment_lost() {
+            state.revoking = Some((partitions.clone(), partitions.iter().copied().collect()));
+            state.changes.push_back(Change::Revoked(partitions));
+            return;
+        }
+        state.owned.retain(|partition| !partitions.contains(partition));
+        state.revoking = None;
+        if !state.is_leaving && !partitions.is_empty() {
+            state.changes.push_back(Change::Lost(partitions.clone()));
+        }
+        drop(state);
+        self.unassign(consumer, &partitions);
+    }
+}
+
+impl Membership {
+    /// Joins `group` for the partitions of `topic`.
+    ///
+    /// With [`GroupProtocol::Auto`] it waits for the broker's first word, at most a few seconds, and
+    /// joins the classic way where the broker has no KIP-848.
+    pub fn join(config: &KafkaConfig, group: &str, topic: Topic) -> Result<Self, LogError> {
+        let wanted = config.group_protocol;
+        if wanted != GroupProtocol::Auto {
+            return Self::subscribe(config, group, topic, wanted);
+        }
+        let membership = Self::subscribe(config, group, topic, GroupProtocol::Consumer)?;
+        let deadline = Instant::now() + PROTOCOL_WAIT;
+        while !membership.group().lock().has_joined && Instant::now() < deadline {
+            match membership.serve(SLICE) {
+                Ok(()) => {}
+                Err(error) if is_unsupported(&membership.consumer, &error) => {
+                    drop(membership);
+                    return Self::subscribe(config, group, topic, GroupProtocol::Classic);
+                }
+                Err(error) => return Err(membership.failed(&error)),
+            }
+        }
+        Ok(membership)
+    }
+
+    fn subscribe(
+        config: &KafkaConfig,
+        group: &str,
+        topic: Topic,
+        protocol: GroupProtocol,
+    ) -> Result<Self, LogError> {
+        let name = config.topic_name(topic);
+        let context = Group { topic, name: name.clone(), state: Mutex::default() };
+        let consumer: BaseConsumer<Group> =
+            config.member(group, protocol)?.create_with_context(context).map_err(refused)?;
+        consumer
+            .subscribe(&[&name])
+            .map_err(|error| unavailable(format_args!("joining the group {group}"), &error))?;
+        Ok(Self { consumer: Arc::new(consumer), protocol })
+    }
+
+    /// The protocol in use: never [`GroupProtocol::Auto`].
+    pub fn protocol(&self) -> GroupProtocol {
+        self.protocol
+    }
+
+    /// The partition numbers that are this member's now, those being revoked among them.
+    pub fn owned(&self) -> Vec<u32> {
+        self.group().lock().owned.iter().copied().collect()
+    }
+
+    /// Waits for changes, at most `wait`. Call it again within seconds, also while tasks drain: a
+    /// member that does not is taken for dead.
+    pub fn poll(&self, wait: Duration) -> Result<Vec<Change>, LogError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.serve(left.min(SLICE)).map_err(|error| self.failed(&error))?;
+            self.look_for_loss();
+            let changes: Vec<_> = self.group().lock().changes.drain(..).collect();
+            if !changes.is_empty() || left.is_zero() {
+                return Ok(changes);
+            }
+        }
+    }
+
+    /// Lets go of partitions that [`Change::Revoked`] named. When the last of them is let go, the
+    /// revocation is acknowledged and others may have them. Partitions that are not being revoked
+    /// are left alone.
+    pub fn release(&self, partitions: &[u32]) {
+        let group = self.group();
+        let mut state = group.lock();
+        let Some((all, held)) = &mut state.revoking else { return };
+        held.retain(|partition| !partitions.contains(partition));
+        if !held.is_empty() {
+            return;
+        }
+        let all = std::mem::take(all);
+        state.revoking = None;
+        // From here on no writer of ours commits for them.
+        state.owned.retain(|partition| !all.contains(partition));
+        drop(state);
+        group.unassign(&self.consumer, &all);
+    }
+
+    pub(super) fn member(&self) -> Member {
+        Member(Arc::downgrade(&self.consumer))
+    }
+
+    fn group(&self) -> &Group {
+        self.consumer.context()
+    }
+
+    /// Serves one event. What is fetched in spite of the pause, in the moment before it, is dropped.
+    fn serve(&self, wait: Duration) -> Result<(), KafkaError> {
+        let polled = self.consumer.poll(wait);
+        if let Some(error) = self.group().lock().failed.take() {
+            return Err(error);
+        }
+        if let Some((code, _)) = self.consumer.client().fatal_error() {
+            return Err(KafkaError::MessageConsumptionFatal(code));
+        }
+        match polled {
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_permanent) => Err(error),
+            // Lost connections and elections mend; a member over its poll interval rejoins.
+            _ => Ok(()),
+        }
+    }
+
+    /// A member may be cut off while it drains: then there is nothing to hand over any more.
+    fn look_for_loss(&self) {
+        let group = self.group();
+        let mut state = group.lock();
+        if state.revoking.is_none() || !self.consumer.assignment_lost() {
+            return;
+        }
+        let Some((all, _)) = state.revoking.take() else { return };
+        state.owned.retain(|partition| !all.contains(partition));
+        state.changes.push_back(Change::Lost(all.clone()));
+        drop(state);
+        group.unassign(&self.consumer, &all);
+    }
+
+    fn failed(&self, error: &KafkaError) -> LogError {
+        let said =
+            self.consumer.client().fatal_error().map_or_else(String::new, |(_, text)| format!(" ({text})"));
+        unavailable(format_args!("as a member of the group{said}"), error)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let group = self.group();
+        let mut state = group.lock();
+        // The consumer's own drop waits until every revocation is acknowledged.
+        state.is_leaving = true;
+        state.owned.clear();
+        let revoking = state.revoking.take();
+        drop(state);
+        if let Some((all, _)) = revoking {
+            group.unassign(&self.consumer, &all);
+        }
+    }
+}
+
+fn is_unsupported(consumer: &BaseConsumer<Group>, error: &KafkaError) -> bool {
+    let code = consumer.client().fatal_error().map(|(code, _)| code).or_else(|| error.rdkafka_error_code());
+    matches!(code, Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion))
+}
+
+impl Member {
+    /// Whether the partition number is this member's.
+    pub(super) fn owns(&self, partition: u32) -> bool {
+        self.0.upgrade().is_some_and(|consumer| {
+            consumer.context().lock().owned.contains(&partition) && !consumer.assignment_lost()
+        })
+    }
+
+    /// The group's metadata, if the member owns the partitions of its topic among `positions`. Taken
+    /// under the lock of the rebalance: it is never of a later generation than the ownership.
+    pub(super) fn metadata_for(&self, positions: &[Position]) -> Option<ConsumerGroupMetadata> {
+        let consumer = self.0.upgrade()?;
+        let group = consumer.context();
+        let state = group.lock();
+        let mut own = positions.iter().filter(|position| position.topic == group.topic);
+        if !own.all(|position| state.owned.contains(&position.partition)) || consumer.assignment_lost() {
+            return None;
+        }
+        consumer.group_metadata()
+    }
+}

@@ -1,0 +1,318 @@
+//! Commits epochs under a transactional id.
+
+use super::errors::{Failure, classify, ended, is_permanent, unavailable};
+use super::membership::Member;
+use super::{Cluster, TIME_HEADER};
+use crate::limits::{BROKER_WAIT_MAX, MESSAGE_TIMEOUT, TRANSACTION_TIMEOUT};
+use crate::log::{Commit, LogError, Position, Writer};
+use crate::memory::place;
+use crate::record::Output;
+use crate::topic::Partitions;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How finely a commit waits for its records: the producer's own calls do so in slices of 100 ms.
+const SLICE: Duration = Duration::from_millis(1);
+
+/// The only producer of its transactional id.
+pub(super) struct KafkaWriter {
+    name: String,
+    cluster: Arc<Cluster>,
+    member: Option<Member>,
+    names: BTreeMap<crate::topic::Topic, (String, u32)>,
+    /// The producer, or why there is none any more.
+    producer: Result<BaseProducer<Deliveries>, LogError>,
+}
+
+/// What the producer reports between its calls.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    failed: Mutex<Option<KafkaError>>,
+    disconnects: AtomicU64,
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, _reason: &str) {
+        let code = error.rdkafka_error_code();
+        if matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::OperationTimedOut
+                    | RDKafkaErrorCode::AllBrokersDown
+            )
+        ) {
+            self.disconnects.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.clone());
+        }
+    }
+}
+
+impl KafkaWriter {
+    pub(super) fn open(cluster: Arc<Cluster>, name: &str, member: Option<Member>) -> Result<Self, LogError> {
+        let fenced = || LogError::Fenced { writer: name.to_owned() };
+        // A worker that slept through its session must not fence the one that took over.
+        let is_owner = |member: &Member| owned_by(name).is_none_or(|partition| member.owns(partition));
+        if !member.as_ref().is_none_or(is_owner) {
+            return Err(fenced());
+        }
+        let id = format!("{}weir-{name}", cluster.config.prefix);
+        let producer: BaseProducer<Deliveries> = cluster
+            .config
+            .writer(&id)?
+            .create_with_context(Deliveries::default())
+            .map_err(super::config::refused)?;
+        let deadline = Instant::now() + BROKER_WAIT_MAX + TRANSACTION_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Err(error) = producer.init_transactions(left.max(SLICE)) else { break };
+            let is_over = left.is_zero() || error.rdkafka_error_code().is_some_and(is_permanent);
+            match classify(&error, producer.client().fatal_error()) {
+                Failure::Fenced(_) => return Err(fenced()),
+                Failure::Retriable(_) if !is_over => std::thread::sleep(Duration::from_millis(50)),
+                _ => return Err(unavailable(format_args!("opening the writer {name}"), &error)),
+            }
+        }
+        Ok(Self { name: name.to_owned(), cluster, member, names: BTreeMap::new(), producer: Ok(producer) })
+    }
+
+    /// Partition of every output. Nothing has begun yet when one cannot be written.
+    fn placed(&mut self, outputs: &[Output]) -> Result<Vec<u32>, LogError> {
+        for output in outputs {
+            if !self.names.contains_key(&output.topic) {
+                let name = self.cluster.config.topic_name(output.topic);
+                let partitions = self.cluster.partitions(output.topic)?;
+                self.names.insert(output.topic, (name, partitions));
+            }
+        }
+        outputs.iter().map(|output| place(output, self.names.get(&output.topic).map_or(0, |n| n.1))).collect()
+    }
+}
+
+impl Writer for KafkaWriter {
+    fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
+        if let Err(gone) = &self.producer {
+            return Err(gone.clone());
+        }
+        if commit.outputs.is_empty() && commit.positions.is_empty() {
+            return Ok(());
+        }
+        let placed = self.placed(&commit.outputs)?;
+        let Ok(producer) = &self.producer else { return Ok(()) };
+        let transaction = Transaction { writer: self, producer };
+        let outcome = transaction.run(commit, &placed);
+        match &outcome {
+            Ok(()) | Err(LogError::Aborted { .. }) => {}
+            // Its producer is destroyed: nothing of it may reach the broker any more.
+            Err(gone) => self.producer = Err(gone.clone()),
+        }
+        outcome
+    }
+}
+
+/// One commit.
+struct Transaction<'a> {
+    writer: &'a KafkaWriter,
+    producer: &'a BaseProducer<Deliveries>,
+}
+
+impl Transaction<'_> {
+    fn run(&self, commit: &Commit, placed: &[u32]) -> Result<(), LogError> {
+        self.take_failure();
+        if let Err(error) = self.producer.begin_transaction() {
+            return Err(self.abort(self.classify(&error)));
+        }
+        let filled = self.fill(commit, placed);
+        match filled {
+            Ok(()) => self.finish(),
+            Err(failure) => Err(self.abort(failure)),
+        }
+    }
+
+    /// Everything up to the point where only the commit is missing.
+    fn fill(&self, commit: &Commit, placed: &[u32]) -> Result<(), Failure> {
+        let deadline = Instant::now() + MESSAGE_TIMEOUT;
+        for (output, partition) in commit.outputs.iter().zip(placed) {
+            self.send(output, *partition, deadline)?;
+        }
+        self.drain()?;
+        self.send_offsets(&commit.positions)
+    }
+
+    fn send(&self, output: &Output, partition: u32, deadline: Instant) -> Result<(), Failure> {
+        let name = self.writer.names.get(&output.topic).map_or("", |(name, _)| name);
+        let time = output.timestamp_ms.to_string();
+        let mut headers = OwnedHeaders::new_with_capacity(output.headers.len() + 1)
+            .insert(Header { key: TIME_HEADER, value: Some(time.as_str()) });
+        for (key, value) in &output.headers {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        let mut record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(name).partition(partition as i32).key(output.key.as_slice()).headers(headers);
+        record.payload = output.payload.as_deref();
+        // librdkafka takes 0 for "now" and refuses what is below.
+        record.timestamp = Some(output.timestamp_ms.max(1));
+        loop {
+            let Err((error, refused)) = self.producer.send(record) else { return Ok(()) };
+            match self.classify(&error) {
+                Failure::Retriable(_) if Instant::now() < deadline => self.producer.poll(SLICE),
+                Failure::Retriable(reason) => return Err(Failure::Abortable(reason)),
+                failure => return Err(failure),
+            }
+            record = refused;
+        }
+    }
+
+    /// Waits until the broker has every record; each is bounded by its own time-out.
+    fn drain(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + TRANSACTION_TIMEOUT;
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(SLICE);
+            if let Some((code, reason)) = self.producer.client().fatal_error() {
+                return Err(ended(code, reason));
+            }
+            if Instant::now() >= deadline {
+                return Err(Failure::Abortable("the brokers did not take the records in time".into()));
+            }
+        }
+        self.producer.poll(Duration::ZERO);
+        match self.take_failure() {
+            Some(error) => Err(self.classify(&error)),
+            None => Ok(()),
+        }
+    }
+
+    fn send_offsets(&self, positions: &[Position]) -> Result<(), Failure> {
+        let Some(member) = &self.writer.member else { return Ok(()) };
+        let mut offsets = TopicPartitionList::new();
+        // A topic of one partition is read by every task: the group's offset of it would be anyone's.
+        let shared = positions.iter().filter(|p| p.topic.spec().partitions == Partitions::Shared);
+        for position in shared {
+            let name = self.writer.cluster.config.topic_name(position.topic);
+            offsets
+                .add_partition_offset(&name, position.partition as i32, Offset::Offset(position.next))
+                .map_err(|error| Failure::Fatal(error.to_string()))?;
+        }
+        if offsets.count() == 0 {
+            return Ok(());
+        }
+        let deadline = Instant::now() + TRANSACTION_TIMEOUT / 2;
+        loop {
+            let metadata = member
+                .metadata_for(positions)
+                .ok_or_else(|| Failure::Fenced("the partition was taken from this member".into()))?;
+            let left = deadline.saturating_duration_since(Instant::now()).max(SLICE);
+            let sent = self.producer.send_offsets_to_transaction(&offsets, &metadata, left);
+            let Err(error) = sent else { return Ok(()) };
+            match self.classify(&error) {
+                Failure::Retriable(_) if Instant::now() < deadline => self.producer.poll(SLICE * 20),
+                Failure::Retriable(reason) => return Err(Failure::Abortable(reason)),
+                failure => return Err(failure),
+            }
+        }
+    }
+
+    fn finish(&self) -> Result<(), LogError> {
+        let disconnects = self.disconnects();
+        let deadline = Instant::now() + TRANSACTION_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now()).max(SLICE);
+            let Err(error) = self.producer.commit_transaction(left) else { break };
+            match self.classify(&error) {
+                Failure::Retriable(_) if Instant::now() < deadline => self.producer.poll(SLICE * 20),
+                Failure::Retriable(reason) | Failure::Fatal(reason) => {
+                    return Err(LogError::Indefinite { reason });
+                }
+                Failure::Fenced(_) => return Err(self.fenced()),
+                failure @ Failure::Abortable(_) => return Err(self.abort(failure)),
+            }
+        }
+        if self.disconnects() != disconnects {
+            let reason =
+                "the connection broke during the commit, and a second copy of its end may be on its way";
+            return Err(LogError::Indefinite { reason: reason.into() });
+        }
+        Ok(())
+    }
+
+    /// Takes back what was begun, if that is still to be decided here.
+    fn abort(&self, failure: Failure) -> LogError {
+        let reason = match failure {
+            Failure::Abortable(reason) | Failure::Retriable(reason) => reason,
+            Failure::Fatal(reason) => return LogError::Indefinite { reason },
+            Failure::Fenced(_) => return self.fenced(),
+        };
+        let disconnects = self.disconnects();
+        let deadline = Instant::now() + TRANSACTION_TIMEOUT;
+        // Records in flight make the abort fail.
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(SLICE);
+        }
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now()).max(SLICE);
+            let Err(error) = self.producer.abort_transaction(left) else { break };
+            match self.classify(&error) {
+                Failure::Retriable(_) if Instant::now() < deadline => self.producer.poll(SLICE * 20),
+                Failure::Fenced(_) => return self.fenced(),
+                Failure::Abortable(last) | Failure::Retriable(last) | Failure::Fatal(last) => {
+                    return LogError::Indefinite { reason: format!("{reason}; and the abort: {last}") };
+                }
+            }
+        }
+        if self.disconnects() != disconnects {
+            return LogError::Indefinite { reason };
+        }
+        LogError::Aborted { reason }
+    }
+
+    /// The broker says the same to a producer that another replaced and to one whose transaction
+    /// took too long. Where the member still owns the partition it is the latter, or a successor
+    /// that will learn better: starting over from the log is right, and stopping would leave the
+    /// partition to nobody.
+    fn fenced(&self) -> LogError {
+        let writer = self.writer.name.clone();
+        match (&self.writer.member, owned_by(&writer)) {
+            (Some(member), Some(partition)) if member.owns(partition) => LogError::Indefinite {
+                reason: format!("{writer} was fenced though its partition is still this member's"),
+            },
+            _ => LogError::Fenced { writer },
+        }
+    }
+
+    fn classify(&self, error: &KafkaError) -> Failure {
+        classify(error, self.producer.client().fatal_error())
+    }
+
+    fn take_failure(&self) -> Option<KafkaError> {
+        self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How often a connection broke, as far as the producer has told by now.
+    fn disconnects(&self) -> u64 {
+        // One poll without a wait serves one event.
+        for _ in 0..8 {
+            self.producer.poll(Duration::ZERO);
+        }
+        self.producer.context().disconnects.load(Ordering::Relaxed)
+    }
+}
+
+/// Partition number of a writer that is named as a task is.
+fn owned_by(name: &str) -> Option<u32> {
+    name.rsplit_once('/')?.1.parse().ok()
+}

@@ -1,0 +1,119 @@
+//! The topology as a picture and as a table, drawn from the data.
+
+use crate::topic::{Cleanup, KeyKind, Partitions, Topic};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// A Mermaid flow chart: who writes which topic, and who reads it.
+pub fn mermaid() -> String {
+    let mut out = String::from("flowchart LR\n");
+    let mut roles: BTreeSet<&str> = BTreeSet::new();
+    for topic in Topic::ALL {
+        let spec = topic.spec();
+        roles.extend(spec.written_by.iter().chain(spec.read_by));
+        let _ = writeln!(out, "  {}[({})]", node(spec.name), spec.name);
+    }
+    for role in roles {
+        let _ = writeln!(out, "  {role}([{role}])");
+    }
+    for topic in Topic::ALL {
+        let spec = topic.spec();
+        for role in spec.written_by {
+            let _ = writeln!(out, "  {role} --> {}", node(spec.name));
+        }
+        for role in spec.read_by {
+            let _ = writeln!(out, "  {} --> {role}", node(spec.name));
+        }
+    }
+    out
+}
+
+/// One line a topic: key, clean-up, partitions, writers and readers.
+pub fn table() -> String {
+    let mut rows = vec![["topic", "key", "cleanup", "partitions", "written by", "read by"].map(String::from)];
+    for topic in Topic::ALL {
+        let spec = topic.spec();
+        rows.push([
+            spec.name.into(),
+            key(spec.key).into(),
+            cleanup(spec.cleanup),
+            if spec.partitions == Partitions::One { "one" } else { "shared" }.into(),
+            spec.written_by.join(", "),
+            spec.read_by.join(", "),
+        ]);
+    }
+    let widths: [usize; 6] =
+        std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
+    let mut out = String::new();
+    for row in rows {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let _ = writeln!(out, "{}", cells.join("  ").trim_end());
+    }
+    out
+}
+
+/// A topic's name as a Mermaid node: dots are syntax there, and a topic and a role may share a word.
+fn node(name: &str) -> String {
+    name.replace('.', "_")
+}
+
+fn key(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Account => "account",
+        KeyKind::LinkValue => "link value",
+        KeyKind::Tenant => "tenant",
+        KeyKind::Name => "name",
+        KeyKind::Task => "stage/partition",
+        KeyKind::Source => "source",
+        KeyKind::AsItCame => "as it came",
+    }
+}
+
+fn cleanup(cleanup: Cleanup) -> String {
+    let days = |retention: std::time::Duration| retention.as_secs() / 86_400;
+    match cleanup {
+        Cleanup::Delete(retention) => format!("delete, {} d", days(retention)),
+        Cleanup::Compact => "compact".into(),
+        Cleanup::CompactAndDelete(retention) => format!("compact + delete, {} d", days(retention)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    #[test]
+    fn the_table_shows_every_topic() {
+        expect![[r#"
+            topic                 key              cleanup                 partitions  written by                             read by
+            weir.events           account          delete, 7 d             shared      collector                              account, replay
+            weir.links            link value       delete, 3 d             shared      account                                cluster
+            weir.clusters         account          delete, 7 d             shared      cluster                                account
+            weir.verdicts         account          delete, 90 d            shared      account                                enforcer, siem, console
+            weir.actions          account          compact + delete, 90 d  shared      enforcer                               gateway, console
+            weir.audit            tenant           delete, 400 d           shared      enforcer                               auditor
+            weir.control          name             compact                 one         operator                               account, cluster, enforcer
+            weir.epochs           stage/partition  delete, 90 d            shared      account, cluster, enforcer             replay
+            weir.state.account    account          compact                 shared      account                                account
+            weir.state.cluster    link value       compact                 shared      cluster                                cluster
+            weir.state.enforcer   account          compact                 shared      enforcer                               enforcer
+            weir.state.collector  source           compact                 one         collector                              collector
+            weir.dlq              as it came       delete, 14 d            shared      collector, account, cluster, enforcer  operator
+        "#]].assert_eq(&table());
+    }
+
+    #[test]
+    fn the_chart_has_an_edge_for_every_writer_and_reader() {
+        let chart = mermaid();
+        for topic in Topic::ALL {
+            let spec = topic.spec();
+            for role in spec.written_by {
+                assert!(chart.contains(&format!("  {role} --> {}\n", node(spec.name))), "{role} {topic}");
+            }
+            for role in spec.read_by {
+                assert!(chart.contains(&format!("  {} --> {role}\n", node(spec.name))), "{topic} {role}");
+            }
+        }
+    }
+}
