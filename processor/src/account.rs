@@ -1,0 +1,364 @@
+//! The account stage: judges one account at a time.
+//!
+//! An event is counted, shown to the detectors, its shareable values are linked, the detectors are
+//! asked, their opinions fused, and a verdict is emitted when there is something to say. A word of the
+//! cluster stage goes the same way without being counted. Nothing in the judgement of one account
+//! depends on another account, nor on how records are cut into epochs.
+
+pub mod links;
+pub mod state;
+mod verdict;
+
+use crate::detector::{FaultHook, Seen};
+use crate::fusion::fuse;
+use crate::limits::{ACCOUNTS_MAX, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_MAX};
+use crate::persist::Persist;
+use crate::policy::{Policy, permille};
+use crate::refuse::{Refusal, Tallies, dead_letter};
+use crate::store::Store;
+use links::Shared;
+use state::Account;
+use std::sync::Arc;
+use weir_schemas::wire::Wire;
+use weir_schemas::{AccountId, Body, Cluster, Control, ControlKind, DlqKind, Event, EventId, Link, Record};
+use weir_topology::record::{Output, RecordRef};
+use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
+use weir_topology::topic::{StageName, Topic};
+
+/// Version of the encoding of account entries.
+pub const STATE_FORMAT: i32 = 1;
+
+/// Key of the state entry that holds the policy in force, so that a task that restarts after a policy
+/// was published judges by it from its first event. Sorts before every account.
+pub const POLICY_KEY: &[u8] = b"!policy";
+
+/// The account stage of one task.
+pub struct AccountStage {
+    wire: Arc<Wire>,
+    policy: Arc<Policy>,
+    policy_changed: bool,
+    accounts: Store<AccountId, Account>,
+    accounts_max: usize,
+    fault: FaultHook,
+}
+
+/// What a step has made so far.
+#[derive(Default)]
+struct Work {
+    outputs: Vec<Output>,
+    tallies: Tallies,
+    judged: u64,
+    dead_lettered: u64,
+    clock_ms: i64,
+}
+
+/// What a judgement is made for: the place and cause that its outputs name.
+struct Cause<'a> {
+    time_ms: i64,
+    tenant: &'a str,
+    account: AccountId,
+    epoch: i64,
+    partition: u32,
+}
+
+impl AccountStage {
+    /// A stage without accounts, judging by `policy` until another is published.
+    pub fn new(wire: Arc<Wire>, policy: Arc<Policy>) -> Self {
+        Self {
+            wire,
+            policy,
+            policy_changed: false,
+            accounts: Store::default(),
+            accounts_max: ACCOUNTS_MAX,
+            fault: FaultHook::default(),
+        }
+    }
+
+    /// The same stage with another cap on accounts; beyond it the longest idle are forgotten at the
+    /// end of an epoch.
+    pub fn with_accounts_max(mut self, accounts_max: usize) -> Self {
+        self.accounts_max = accounts_max.max(1);
+        self
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    #[cfg(test)]
+    fn with_fault_in(mut self, detector: &'static str) -> Self {
+        self.fault = FaultHook { detector: Some(detector) };
+        self
+    }
+
+    fn control(&mut self, record: RecordRef<'_>, batch: &Batch, work: &mut Work) -> Result<(), Refusal> {
+        // A tombstone takes an operator's word back; the policy in force stays until another is given.
+        let Some(payload) = record.payload else { return Ok(()) };
+        let control: Control = self.wire.read(payload)?;
+        if control.kind != ControlKind::Policy || control.name != "policy" {
+            return Ok(());
+        }
+        match Policy::parse(&control.body) {
+            Ok(policy) => {
+                self.policy = Arc::new(policy);
+                self.policy_changed = true;
+                Ok(())
+            }
+            Err(error) => {
+                work.tallies.add(Tally::PolicyRefused, 1);
+                // Every task reads the one partition of control; one of them writes the letter.
+                if batch.partition != 0 {
+                    return Ok(());
+                }
+                Err(Refusal { kind: DlqKind::InvalidField, reason: error.to_string() })
+            }
+        }
+    }
+
+    fn cluster(&mut self, record: RecordRef<'_>, batch: &Batch, work: &mut Work) -> Result<(), Refusal> {
+        let cluster: Cluster = self.wire.read(record.payload.unwrap_or_default())?;
+        check_key(record.key, cluster.account)?;
+        check_time(cluster.time_ms)?;
+        let horizon_ms = self.policy.account_horizon_ms();
+        let Some(account) = self.accounts.change(cluster.account) else { return Ok(()) };
+        // By its own time the account is forgotten already, whether or not it is still in memory.
+        if cluster.time_ms > account.profile.clock_ms.saturating_add(horizon_ms) {
+            return Ok(());
+        }
+        let seen = Seen::Cluster(&cluster);
+        let faults =
+            account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
+        account.note_faults(faults);
+        work.tallies.add(Tally::DetectorFaults, faults);
+        let cause = Cause {
+            time_ms: cluster.time_ms,
+            tenant: &cluster.tenant,
+            account: cluster.account,
+            epoch: batch.epoch,
+            partition: batch.partition,
+        };
+        judge(account, &cause, &[], &self.policy, &self.wire, work);
+        Ok(())
+    }
+
+    fn event(&mut self, record: RecordRef<'_>, batch: &Batch, work: &mut Work) -> Result<(), Refusal> {
+        let datum = self.wire.datum::<Event<'_>>(record.payload.unwrap_or_default())?;
+        let event = Event::decode(&datum)?;
+        check_key(record.key, event.account)?;
+        check_time(event.time_ms)?;
+        work.clock_ms = work.clock_ms.max(event.time_ms);
+        let horizon_ms = self.policy.account_horizon_ms();
+        let account = self.accounts.change_or_insert(event.account, || Account::new(event.time_ms));
+        if event.time_ms > account.profile.clock_ms.saturating_add(horizon_ms) {
+            *account = Account::new(event.time_ms);
+            work.tallies.add(Tally::Expired, 1);
+        }
+        let seen = match &event.body {
+            Body::Request(request) => Seen::Request(request),
+            Body::Response(response) => Seen::Response(response),
+        };
+        let weight = event.sample_weight.clamp(1, SAMPLE_WEIGHT_MAX) as u32;
+        if !account.profile.observe(event.time_ms, weight, seen) {
+            work.tallies.add(Tally::LateEvents, 1);
+        }
+        account.remember(event.event_id, event.sealed_id);
+        let faults =
+            account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
+        account.note_faults(faults);
+        work.tallies.add(Tally::DetectorFaults, faults);
+        let new = match &event.body {
+            Body::Request(request) => account.links.observe(request, account.profile.clock_ms),
+            Body::Response(_) => Vec::new(),
+        };
+        let cause = Cause {
+            time_ms: event.time_ms,
+            tenant: event.tenant,
+            account: event.account,
+            epoch: batch.epoch,
+            partition: batch.partition,
+        };
+        judge(account, &cause, &new, &self.policy, &self.wire, work);
+        account.age_faults();
+        Ok(())
+    }
+
+    fn fold(&mut self, input: &InputBatch, batch: &Batch, work: &mut Work) {
+        for record in input.records.iter() {
+            let folded = match input.topic {
+                Topic::Control => self.control(record, batch, work),
+                Topic::Clusters => self.cluster(record, batch, work),
+                Topic::Events => self.event(record, batch, work),
+                _ => Err(Refusal::impossible("the account stage does not read this topic")),
+            };
+            match folded {
+                Ok(()) => work.judged += 1,
+                Err(refusal) => {
+                    work.dead_lettered += 1;
+                    let letter = dead_letter(&self.wire, StageName::Account, input, record, refusal);
+                    work.outputs.push(letter);
+                }
+            }
+        }
+    }
+}
+
+fn check_key(key: &[u8], account: AccountId) -> Result<(), Refusal> {
+    if account == AccountId::default() {
+        return Err(Refusal::impossible("the account id is zero"));
+    }
+    match AccountId::from_key(key) {
+        Ok(keyed) if keyed == account => Ok(()),
+        _ => Err(Refusal::impossible("the record's key is not its account")),
+    }
+}
+
+pub(crate) fn check_time(time_ms: i64) -> Result<(), Refusal> {
+    if (1..=TIME_MS_MAX).contains(&time_ms) {
+        return Ok(());
+    }
+    Err(Refusal::impossible("the time is before 1970 or after the year 9999"))
+}
+
+/// Asks the detectors, links what is new, and emits a verdict when there is something to say.
+fn judge(
+    account: &mut Account,
+    cause: &Cause<'_>,
+    new: &[Shared],
+    policy: &Policy,
+    wire: &Wire,
+    work: &mut Work,
+) {
+    let view = account.profile.view();
+    let (opinions, faults) = account.detectors.judge(&view, &policy.detectors);
+    let fused = fuse(&opinions, policy);
+    let (day, now_ms) = (view.day, view.now_ms);
+    if faults > 0 {
+        work.tallies.add(Tally::DetectorFaults, faults);
+        account.note_faults(faults);
+    }
+    let becomes_suspect = !account.profile.suspected && fused.own >= policy.fusion.suspicion;
+    account.profile.suspected |= becomes_suspect;
+    let told = if becomes_suspect { account.links.all() } else { new };
+    for shared in told {
+        let link = Link {
+            time_ms: cause.time_ms,
+            tenant: cause.tenant.to_owned(),
+            kind: shared.kind(),
+            value: shared.value,
+            account: cause.account,
+            event_id: account.last_event().unwrap_or(EventId::default()),
+            account_first_ms: account.profile.first_ms,
+            suspicion_permille: permille(fused.own),
+            phrases: account.profile.phrases as i64,
+            requests: day.into(),
+        };
+        let key = format!("{}/{}", link.kind, link.value).into_bytes();
+        work.outputs.push(Output::keyed(Topic::Links, key, wire.to_bytes(&link), cause.time_ms));
+    }
+    if account.voice.speaks(fused.tier, now_ms, policy) {
+        let verdict = verdict::build(account, cause, &opinions, &fused, policy);
+        let key = cause.account.to_key();
+        work.outputs.push(Output::keyed(Topic::Verdicts, key, wire.to_bytes(&verdict), cause.time_ms));
+    }
+}
+
+impl Stage for AccountStage {
+    fn name(&self) -> StageName {
+        StageName::Account
+    }
+
+    fn step(&mut self, batch: &Batch) -> Effects {
+        let mut work = Work { clock_ms: batch.clock_ms, ..Work::default() };
+        // By the clock before the epoch, which in lockstep is the same for every partition.
+        let limit_ms = batch.clock_ms.saturating_sub(self.policy.account_horizon_ms() + EVICTION_GRACE_MS);
+        work.tallies.add(Tally::Expired, self.accounts.expire(limit_ms));
+        for input in &batch.inputs {
+            self.fold(input, batch, &mut work);
+        }
+        work.tallies.add(Tally::EvictedByCap, self.accounts.evict_to(self.accounts_max));
+        Effects {
+            outputs: work.outputs,
+            judged: work.judged,
+            dead_lettered: work.dead_lettered,
+            clock_ms: work.clock_ms,
+            policy_version: self.policy.version.clone(),
+            tallies: work.tallies.counted(),
+        }
+    }
+
+    fn state_format(&self) -> i32 {
+        STATE_FORMAT
+    }
+
+    fn changed(&self) -> usize {
+        self.accounts.changed() + usize::from(self.policy_changed)
+    }
+
+    fn take_changes(&mut self) -> Vec<StateEntry> {
+        let mut entries = Vec::new();
+        if std::mem::take(&mut self.policy_changed) {
+            let body = Some(self.policy.text.clone().into_bytes());
+            entries.push(StateEntry { key: POLICY_KEY.to_vec(), body });
+        }
+        self.accounts.take_changes(|id, account| {
+            let body = account.map(|account| {
+                let mut body = Vec::with_capacity(512);
+                account.save(&mut body);
+                body
+            });
+            entries.push(StateEntry { key: id.to_key(), body });
+        });
+        entries
+    }
+
+    fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
+        restore_entry(key, format, STATE_FORMAT, || {
+            if key == POLICY_KEY {
+                self.policy = Arc::new(parse_policy(body)?);
+                return Ok(());
+            }
+            let id = AccountId::from_key(key).map_err(|error| error.to_string())?;
+            self.accounts.restore(id, load_whole(body)?);
+            Ok(())
+        })
+    }
+
+    fn forget(&mut self, key: &[u8]) {
+        // A key that is not an account has no entry.
+        if let Ok(id) = AccountId::from_key(key) {
+            self.accounts.forget(id);
+        }
+    }
+
+    fn entries(&self) -> usize {
+        self.accounts.len()
+    }
+}
+
+/// The policy that a state entry holds.
+pub(crate) fn parse_policy(body: &[u8]) -> Result<Policy, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "the policy is not UTF-8".to_owned())?;
+    Policy::parse(text).map_err(|error| error.to_string())
+}
+
+/// Reads an entry to its last byte.
+pub(crate) fn load_whole<T: Persist>(body: &[u8]) -> Result<T, String> {
+    let mut input = body;
+    let value = T::load(&mut input).map_err(|damage| damage.to_string())?;
+    if input.is_empty() { Ok(value) } else { Err(format!("{} bytes follow it", input.len())) }
+}
+
+/// Refuses another format, and names the entry in whatever else goes wrong.
+pub(crate) fn restore_entry(
+    key: &[u8],
+    found: i32,
+    expected: i32,
+    restore: impl FnOnce() -> Result<(), String>,
+) -> Result<(), StateError> {
+    let key = String::from_utf8_lossy(key).into_owned();
+    if found != expected {
+        return Err(StateError::Format { key, found, expected });
+    }
+    restore().map_err(|reason| StateError::Damaged { key, reason })
+}

@@ -1,0 +1,130 @@
+//! What is remembered of an account.
+//!
+//! In memory: [`Account`] itself (its size is held by a test) and four small lists behind it: up to 16
+//! event ids (256 bytes), the shared values (340), the cluster stage's words (320), the sealed id (256
+//! at most, about 100 in practice). In the state topic: 150 to 900 bytes, numbers as LEB128.
+
+use super::links::Links;
+use crate::detector::States;
+use crate::fusion::Voice;
+use crate::limits::{EVENT_IDS_MAX, SEALED_ID_BYTES_MAX};
+use crate::profile::Profile;
+use crate::store::Entry;
+use weir_schemas::EventId;
+
+/// One account.
+pub struct Account {
+    /// Windows, pauses, refusals.
+    pub profile: Profile,
+    /// What each detector remembers.
+    pub detectors: States,
+    /// Values that it shares, or could.
+    pub links: Links,
+    /// What was last said of it.
+    pub voice: Voice,
+    /// Its most recent events, a ring.
+    events: Vec<EventId>,
+    next_event: u8,
+    /// Events for which a verdict is partial still, because a detector failed on one that it names.
+    partial_events: u8,
+    /// Sealed raw id of the latest event, for a verdict that a cluster record causes.
+    sealed_id: Vec<u8>,
+}
+persist_fields!(Account { profile, detectors, links, voice, events, next_event, partial_events, sealed_id });
+
+impl Entry for Account {
+    fn clock_ms(&self) -> i64 {
+        self.profile.clock_ms
+    }
+}
+
+impl Account {
+    /// An account whose first event is at `time_ms`.
+    pub fn new(time_ms: i64) -> Self {
+        Self {
+            profile: Profile::new(time_ms),
+            detectors: States::default(),
+            links: Links::default(),
+            voice: Voice::default(),
+            events: Vec::new(),
+            next_event: 0,
+            partial_events: 0,
+            sealed_id: Vec::new(),
+        }
+    }
+
+    /// Remembers an event's id and sealed id.
+    #[inline]
+    pub fn remember(&mut self, event: EventId, sealed_id: &[u8]) {
+        let next = usize::from(self.next_event) % EVENT_IDS_MAX;
+        match self.events.get_mut(next) {
+            Some(oldest) => *oldest = event,
+            None => self.events.push(event),
+        }
+        self.next_event = ((next + 1) % EVENT_IDS_MAX) as u8;
+        self.sealed_id.clear();
+        if sealed_id.len() <= SEALED_ID_BYTES_MAX {
+            self.sealed_id.reserve_exact(sealed_id.len());
+            self.sealed_id.extend_from_slice(sealed_id);
+        }
+    }
+
+    /// The most recent events, oldest first.
+    pub fn events(&self) -> Vec<EventId> {
+        let oldest = if self.events.len() < EVENT_IDS_MAX { 0 } else { usize::from(self.next_event) };
+        let (new, old) = self.events.split_at(oldest.min(self.events.len()));
+        [old, new].concat()
+    }
+
+    /// The latest event.
+    pub fn last_event(&self) -> Option<EventId> {
+        let last = (usize::from(self.next_event) + EVENT_IDS_MAX - 1) % EVENT_IDS_MAX;
+        self.events.get(last).copied()
+    }
+
+    /// Sealed raw id of the latest event.
+    pub fn sealed_id(&self) -> &[u8] {
+        &self.sealed_id
+    }
+
+    /// Marks the account's verdicts as partial while they name the event at hand.
+    #[inline]
+    pub fn note_faults(&mut self, faults: u64) {
+        if faults > 0 {
+            self.partial_events = EVENT_IDS_MAX as u8;
+        }
+    }
+
+    /// One more event has gone by since the last fault.
+    #[inline]
+    pub fn age_faults(&mut self) {
+        self.partial_events = self.partial_events.saturating_sub(1);
+    }
+
+    /// Whether a detector failed on an event that a verdict would name.
+    pub fn is_partial(&self) -> bool {
+        self.partial_events > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_takes_no_more_memory_than_documented() {
+        assert!(size_of::<Account>() <= 640, "{} bytes", size_of::<Account>());
+    }
+
+    #[test]
+    fn the_last_sixteen_events_are_kept_oldest_first() {
+        let mut account = Account::new(1);
+        assert_eq!(account.last_event(), None);
+        for index in 0..37u8 {
+            account.remember(EventId([index; 16]), b"");
+            assert_eq!(account.last_event(), Some(EventId([index; 16])));
+        }
+        let expected: Vec<_> = (21..37).map(|index| EventId([index; 16])).collect();
+        assert_eq!(account.events(), expected);
+    }
+}

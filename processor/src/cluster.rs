@@ -1,0 +1,212 @@
+//! The cluster stage: judges one shared value at a time.
+//!
+//! A link says that an account was seen with a value. The stage counts who shares it, who of them is
+//! suspicious by itself, and how fast it grew; it answers the account that linked, and tells the
+//! members that it remembers when the value grows past the next step of a geometric ladder. No value
+//! knows of another; a value that a million accounts share takes as much memory as one of 65.
+
+mod members;
+mod sketch;
+pub mod value;
+
+use crate::account::{check_time, load_whole, parse_policy, restore_entry};
+use crate::limits::{EVICTION_GRACE_MS, VALUES_MAX};
+use crate::persist::Persist;
+use crate::policy::Policy;
+use crate::refuse::{Refusal, Tallies, dead_letter};
+use crate::store::Store;
+use std::sync::Arc;
+use value::{Growth, Value};
+use weir_schemas::wire::Wire;
+use weir_schemas::{AccountId, Cluster, Control, ControlKind, Link, LinkKind, ValueHash};
+use weir_topology::record::{Output, RecordRef};
+use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError, Tally};
+use weir_topology::topic::{StageName, Topic};
+
+/// Version of the encoding of value entries.
+pub const STATE_FORMAT: i32 = 1;
+
+const POLICY_KEY: &[u8] = crate::account::POLICY_KEY;
+
+/// A shared value: its kind's place in the schema, and its hash.
+type ValueKey = (u8, ValueHash);
+
+/// The cluster stage of one task.
+pub struct ClusterStage {
+    wire: Arc<Wire>,
+    policy: Arc<Policy>,
+    policy_changed: bool,
+    values: Store<ValueKey, Value>,
+    values_max: usize,
+}
+
+impl ClusterStage {
+    /// A stage without values, judging by `policy` until another is published.
+    pub fn new(wire: Arc<Wire>, policy: Arc<Policy>) -> Self {
+        Self { wire, policy, policy_changed: false, values: Store::default(), values_max: VALUES_MAX }
+    }
+
+    /// The same stage with another cap on values; beyond it the longest idle are forgotten at the end
+    /// of an epoch.
+    pub fn with_values_max(mut self, values_max: usize) -> Self {
+        self.values_max = values_max.max(1);
+        self
+    }
+
+    fn control(&mut self, record: RecordRef<'_>, tallies: &mut Tallies) -> Result<(), Refusal> {
+        let Some(payload) = record.payload else { return Ok(()) };
+        // What the account stage refuses with a dead letter is only counted here: one letter is enough.
+        let Ok(control) = self.wire.read::<Control>(payload) else { return Ok(()) };
+        if control.kind == ControlKind::Policy && control.name == "policy" {
+            match Policy::parse(&control.body) {
+                Ok(policy) => {
+                    self.policy = Arc::new(policy);
+                    self.policy_changed = true;
+                }
+                Err(_) => tallies.add(Tally::PolicyRefused, 1),
+            }
+        }
+        Ok(())
+    }
+
+    fn link(
+        &mut self,
+        record: RecordRef<'_>,
+        clock_ms: &mut i64,
+        outputs: &mut Vec<Output>,
+        tallies: &mut Tallies,
+    ) -> Result<(), Refusal> {
+        let link: Link = self.wire.read(record.payload.unwrap_or_default())?;
+        if parse_key(record.key) != Some((link.kind as u8, link.value)) {
+            return Err(Refusal::impossible("the record's key is not its value"));
+        }
+        if link.account == AccountId::default() {
+            return Err(Refusal::impossible("the account id is zero"));
+        }
+        check_time(link.time_ms)?;
+        *clock_ms = (*clock_ms).max(link.time_ms);
+        let horizon_ms = self.policy.value_horizon_ms();
+        let key = (link.kind as u8, link.value);
+        let value = self.values.change_or_insert(key, || Value::new(link.time_ms));
+        if value.is_idle_at(link.time_ms, horizon_ms) {
+            *value = Value::new(link.time_ms);
+            tallies.add(Tally::Expired, 1);
+        }
+        let growth = value.join(&link, self.policy.suspicion_permille());
+        if value.members() < self.policy.cluster.answer_from {
+            return Ok(());
+        }
+        let mut tell = |account: AccountId, tenant: &str| {
+            let cluster = value.word(&link, account, tenant);
+            let payload = self.wire.to_bytes::<Cluster>(&cluster);
+            outputs.push(Output::keyed(Topic::Clusters, account.to_key(), payload, link.time_ms));
+        };
+        tell(link.account, &link.tenant);
+        if growth == Growth::Step {
+            let mut told = 1;
+            for (account, tenant) in value.remembered().filter(|(account, _)| *account != link.account) {
+                tell(account, tenant);
+                told += 1;
+            }
+            tallies.add(Tally::FanOutSkipped, u64::from(value.members()).saturating_sub(told));
+        }
+        Ok(())
+    }
+}
+
+/// The key of a link: `PAYMENT/0123…`.
+fn parse_key(key: &[u8]) -> Option<ValueKey> {
+    let slash = key.iter().position(|byte| *byte == b'/')?;
+    let kind = LinkKind::ALL.iter().find(|kind| kind.as_str().as_bytes() == &key[..slash])?;
+    Some((*kind as u8, ValueHash::from_key(&key[slash + 1..]).ok()?))
+}
+
+fn to_key((kind, value): ValueKey) -> Vec<u8> {
+    let kind = LinkKind::ALL.get(usize::from(kind)).copied().unwrap_or_default();
+    format!("{kind}/{value}").into_bytes()
+}
+
+impl Stage for ClusterStage {
+    fn name(&self) -> StageName {
+        StageName::Cluster
+    }
+
+    fn step(&mut self, batch: &Batch) -> Effects {
+        let mut effects = Effects { clock_ms: batch.clock_ms, ..Effects::default() };
+        let mut tallies = Tallies::default();
+        let limit_ms = batch.clock_ms.saturating_sub(self.policy.value_horizon_ms() + EVICTION_GRACE_MS);
+        tallies.add(Tally::Expired, self.values.expire(limit_ms));
+        for input in &batch.inputs {
+            for record in input.records.iter() {
+                let folded = match input.topic {
+                    Topic::Control => self.control(record, &mut tallies),
+                    Topic::Links => {
+                        self.link(record, &mut effects.clock_ms, &mut effects.outputs, &mut tallies)
+                    }
+                    _ => Err(Refusal::impossible("the cluster stage does not read this topic")),
+                };
+                match folded {
+                    Ok(()) => effects.judged += 1,
+                    Err(refusal) => {
+                        effects.dead_lettered += 1;
+                        let letter = dead_letter(&self.wire, StageName::Cluster, input, record, refusal);
+                        effects.outputs.push(letter);
+                    }
+                }
+            }
+        }
+        tallies.add(Tally::EvictedByCap, self.values.evict_to(self.values_max));
+        effects.policy_version = self.policy.version.clone();
+        effects.tallies = tallies.counted();
+        effects
+    }
+
+    fn state_format(&self) -> i32 {
+        STATE_FORMAT
+    }
+
+    fn changed(&self) -> usize {
+        self.values.changed() + usize::from(self.policy_changed)
+    }
+
+    fn take_changes(&mut self) -> Vec<StateEntry> {
+        let mut entries = Vec::new();
+        if std::mem::take(&mut self.policy_changed) {
+            let body = Some(self.policy.text.clone().into_bytes());
+            entries.push(StateEntry { key: POLICY_KEY.to_vec(), body });
+        }
+        self.values.take_changes(|key, value| {
+            let body = value.map(|value| {
+                let mut body = Vec::with_capacity(256);
+                value.save(&mut body);
+                body
+            });
+            entries.push(StateEntry { key: to_key(key), body });
+        });
+        // By the text of the key, which is not the order of kinds in the schema.
+        entries.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        entries
+    }
+
+    fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
+        restore_entry(key, format, STATE_FORMAT, || {
+            if key == POLICY_KEY {
+                self.policy = Arc::new(parse_policy(body)?);
+                return Ok(());
+            }
+            let value_key = parse_key(key).ok_or("the key is not a kind and a value")?;
+            self.values.restore(value_key, load_whole(body)?);
+            Ok(())
+        })
+    }
+
+    fn forget(&mut self, key: &[u8]) {
+        if let Some(key) = parse_key(key) {
+            self.values.forget(key);
+        }
+    }
+
+    fn entries(&self) -> usize {
+        self.values.len()
+    }
+}

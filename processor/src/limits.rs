@@ -1,0 +1,45 @@
+//! Every bound of the processor, in one place. None of them is a matter of policy: they bound memory
+//! and output, whatever a policy says.
+
+/// Accounts that one task of the account stage keeps, unless its constructor is told otherwise.
+pub const ACCOUNTS_MAX: usize = 1_000_000;
+
+/// Shared values that one task of the cluster stage keeps, unless its constructor is told otherwise.
+pub const VALUES_MAX: usize = 1_000_000;
+
+/// How far the task's clock must be past an entry's horizon before the entry is removed from memory.
+/// An entry is *judged* as forgotten by its own event time alone; this grace lets events that are a
+/// day late still find it.
+pub const EVICTION_GRACE_MS: i64 = 24 * 3_600_000;
+
+/// Events of an account that a verdict names.
+pub const EVENT_IDS_MAX: usize = 16;
+
+/// Longest sealed id that is remembered, in bytes; of a longer one nothing is kept.
+pub const SEALED_ID_BYTES_MAX: usize = 256;
+
+/// Links that an account may cause in an hour of its own time. What exceeds it is linked when it is
+/// seen again later.
+pub const LINKS_PER_HOUR_MAX: u16 = 64;
+
+/// Largest number of events that one sampled event may stand for.
+pub const SAMPLE_WEIGHT_MAX: i32 = 1_000;
+
+/// Shared values on which an account remembers the cluster stage's word.
+pub const CLUSTER_WORDS_MAX: usize = 8;
+
+/// Members of a value that are remembered one by one; more are estimated, and not told of growth.
+pub const MEMBERS_EXACT_MAX: usize = 64;
+
+/// Members that a cluster record names.
+pub const SAMPLE_MAX: usize = 16;
+
+/// Tenants whose members are told of growth of one value.
+pub const VALUE_TENANTS_MAX: usize = 8;
+
+/// Longest policy text, in bytes.
+pub const POLICY_BYTES_MAX: usize = 256 * 1024;
+
+/// Latest event time that is believed, in milliseconds since the Unix epoch: the end of the year
+/// 9999. Anything later is a broken clock, and would overflow sums.
+pub const TIME_MS_MAX: i64 = 253_402_300_799_999;

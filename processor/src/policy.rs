@@ -1,0 +1,367 @@
+//! The policy: what a detection engineer decides. One TOML text, checked as a whole before it counts.
+//!
+//! Every key is required and unknown keys are refused, so that a policy says all it means and a
+//! misspelt key is not silently a default. The policy that comes with Weir is
+//! `policy/default.toml`; start a new one from a copy of it.
+
+use crate::detector::DetectorSettings;
+use crate::limits::POLICY_BYTES_MAX;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+use weir_schemas::{Digest, Tier};
+
+const BUILTIN: &str = include_str!("../policy/default.toml");
+
+/// Why a text is not a policy.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum PolicyError {
+    /// Not TOML, a key is missing, or a key is unknown.
+    #[error("the policy cannot be read: {0}")]
+    Unreadable(String),
+    /// A value is outside its range.
+    #[error("policy key {key} is {value}; allowed is {min} to {max}")]
+    OutOfRange {
+        /// Full name of the key.
+        key: String,
+        /// Its value.
+        value: f64,
+        /// Smallest allowed value.
+        min: f64,
+        /// Largest allowed value.
+        max: f64,
+    },
+    /// Two values contradict each other.
+    #[error("policy key {key} must be {must}")]
+    Contradiction {
+        /// Full name of the key.
+        key: &'static str,
+        /// What it must be.
+        must: &'static str,
+    },
+}
+
+/// A table of a policy whose values have ranges.
+pub trait Section {
+    /// Refuses values out of range; `path` is the table's full name.
+    fn check(&self, path: &str) -> Result<(), PolicyError>;
+}
+
+pub(crate) fn check_range(path: &str, key: &str, value: f64, min: f64, max: f64) -> Result<(), PolicyError> {
+    // Written so that not-a-number, which TOML can say, is refused as well.
+    if value >= min && value <= max {
+        return Ok(());
+    }
+    Err(PolicyError::OutOfRange { key: format!("{path}.{key}"), value, min, max })
+}
+
+/// Declares a table of the policy: every key with its type and allowed range.
+macro_rules! section {
+    (
+        $(#[$doc:meta])* pub struct $name:ident {
+            $($(#[$field_doc:meta])* $field:ident: $type:ty = $min:literal ..= $max:literal),+ $(,)?
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type),+
+        }
+        impl $crate::policy::Section for $name {
+            fn check(&self, path: &str) -> Result<(), $crate::policy::PolicyError> {
+                $($crate::policy::check_range(
+                    path, stringify!($field), self.$field as f64, $min as f64, $max as f64,
+                )?;)+
+                Ok(())
+            }
+        }
+    };
+}
+
+/// Declares a detector's table: `enabled`, `weight` and its thresholds.
+macro_rules! detector_settings {
+    ($($(#[$field_doc:meta])* $field:ident: $type:ty = $min:literal ..= $max:literal),* $(,)?) => {
+        /// The detector's table of the policy.
+        #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct Settings {
+            /// Whether it is asked at all.
+            pub enabled: bool,
+            /// The most that it can contribute alone, 0 to 1.
+            pub weight: f64,
+            $($(#[$field_doc])* pub $field: $type),*
+        }
+        impl $crate::policy::Section for Settings {
+            fn check(&self, path: &str) -> Result<(), $crate::policy::PolicyError> {
+                $crate::policy::check_range(path, "weight", self.weight, 0.0, 1.0)?;
+                $($crate::policy::check_range(
+                    path, stringify!($field), self.$field as f64, $min as f64, $max as f64,
+                )?;)*
+                Ok(())
+            }
+        }
+        impl $crate::detector::Settings for Settings {
+            fn enabled(&self) -> bool {
+                self.enabled
+            }
+            fn weight(&self) -> f64 {
+                self.weight
+            }
+        }
+    };
+}
+
+section! {
+    /// Scores from which each tier holds.
+    pub struct Tiers {
+        /// From here on MEDIUM.
+        medium: f64 = 0.01 ..= 1,
+        /// From here on HIGH.
+        high: f64 = 0.01 ..= 1,
+        /// From here on CRITICAL.
+        critical: f64 = 0.01 ..= 1,
+    }
+}
+
+section! {
+    /// How signals become one score.
+    pub struct Fusion {
+        /// Detectors that must speak before a verdict may be HIGH or CRITICAL.
+        quorum: u32 = 1 ..= 16,
+        /// Contribution from which a detector counts as speaking.
+        speaks_from: f64 = 0.001 ..= 1,
+        /// Own score, without the cluster stage's word, from which an account is a suspicious member.
+        suspicion: f64 = 0.01 ..= 1,
+    }
+}
+
+section! {
+    /// How long a verdict of a tier is not repeated, and how long a tier is held before a lower one
+    /// is said. A higher tier is always said at once.
+    pub struct Cooldown {
+        /// Seconds at MEDIUM.
+        medium_s: u32 = 0 ..= 604800,
+        /// Seconds at HIGH.
+        high_s: u32 = 0 ..= 604800,
+        /// Seconds at CRITICAL.
+        critical_s: u32 = 0 ..= 604800,
+    }
+}
+
+section! {
+    /// How long what is idle is remembered.
+    pub struct Horizons {
+        /// Hours after which an idle account is new again. More than the longest window.
+        account_h: u32 = 25 ..= 720,
+        /// Hours after which a shared value that nobody is newly seen with is new again.
+        value_h: u32 = 1 ..= 2160,
+    }
+}
+
+section! {
+    /// What the cluster stage tells.
+    pub struct ClusterSettings {
+        /// Members from which the stage answers; a value that one account has tells nothing.
+        answer_from: u32 = 1 ..= 1000,
+    }
+}
+
+/// A policy's text as TOML has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    version: String,
+    tiers: Tiers,
+    fusion: Fusion,
+    cooldown: Cooldown,
+    horizons: Horizons,
+    cluster: ClusterSettings,
+    detectors: DetectorSettings,
+}
+
+/// A policy in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Name that its author gave it.
+    pub version: String,
+    /// SHA-256 of its text: what a verdict is bound to.
+    pub digest: Digest,
+    /// The text itself.
+    pub text: String,
+    /// Table `tiers`.
+    pub tiers: Tiers,
+    /// Table `fusion`.
+    pub fusion: Fusion,
+    /// Table `cooldown`.
+    pub cooldown: Cooldown,
+    /// Table `horizons`.
+    pub horizons: Horizons,
+    /// Table `cluster`.
+    pub cluster: ClusterSettings,
+    /// Tables `detectors.*`.
+    pub detectors: DetectorSettings,
+}
+
+impl Policy {
+    /// Reads and checks a policy.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        if text.len() > POLICY_BYTES_MAX {
+            return Err(PolicyError::Unreadable(format!(
+                "it has {} bytes, over the limit of {POLICY_BYTES_MAX}",
+                text.len()
+            )));
+        }
+        let read: Text = toml::from_str(text).map_err(|error| {
+            // The error's own rendering quotes the text; a line number tells as much.
+            let start = error.span().map_or(0, |span| span.start);
+            let line = text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count() + 1;
+            PolicyError::Unreadable(format!("line {line}: {}", error.message()))
+        })?;
+        let policy = Self {
+            version: read.version,
+            digest: Digest(Sha256::digest(text.as_bytes()).into()),
+            text: text.to_owned(),
+            tiers: read.tiers,
+            fusion: read.fusion,
+            cooldown: read.cooldown,
+            horizons: read.horizons,
+            cluster: read.cluster,
+            detectors: read.detectors,
+        };
+        policy.check()?;
+        Ok(policy)
+    }
+
+    /// The policy that comes with Weir.
+    pub fn builtin() -> Self {
+        // A test parses the same text, so a build whose own policy is broken does not pass.
+        #[allow(clippy::expect_used)]
+        Self::parse(BUILTIN).expect("policy/default.toml is a policy")
+    }
+
+    fn check(&self) -> Result<(), PolicyError> {
+        self.tiers.check("tiers")?;
+        self.fusion.check("fusion")?;
+        self.cooldown.check("cooldown")?;
+        self.horizons.check("horizons")?;
+        self.cluster.check("cluster")?;
+        self.detectors.check()?;
+        let contradiction = |key, must| Err(PolicyError::Contradiction { key, must });
+        if self.version.is_empty() || self.version.len() > 64 {
+            return contradiction("version", "1 to 64 bytes long");
+        }
+        if self.tiers.medium >= self.tiers.high || self.tiers.high >= self.tiers.critical {
+            return contradiction("tiers", "in rising order: medium, high, critical");
+        }
+        let cot = &self.detectors.cot;
+        if cot.phrase_share_low >= cot.phrase_share_high {
+            return contradiction("detectors.cot.phrase_share_low", "less than phrase_share_high");
+        }
+        let hydra = &self.detectors.hydra;
+        if hydra.suspicious_share_low >= hydra.suspicious_share_high {
+            return contradiction("detectors.hydra.suspicious_share_low", "less than suspicious_share_high");
+        }
+        Ok(())
+    }
+
+    /// The tier of a score, before quorum.
+    pub fn tier_of(&self, score: f64) -> Tier {
+        if score >= self.tiers.critical {
+            Tier::Critical
+        } else if score >= self.tiers.high {
+            Tier::High
+        } else if score >= self.tiers.medium {
+            Tier::Medium
+        } else {
+            Tier::Clear
+        }
+    }
+
+    /// How long a verdict of this tier is not repeated, in milliseconds.
+    pub fn cooldown_ms(&self, tier: Tier) -> i64 {
+        let seconds = match tier {
+            Tier::Clear => 0,
+            Tier::Medium => self.cooldown.medium_s,
+            Tier::High => self.cooldown.high_s,
+            Tier::Critical => self.cooldown.critical_s,
+        };
+        i64::from(seconds) * 1_000
+    }
+
+    /// How long an idle account is remembered, in milliseconds.
+    pub fn account_horizon_ms(&self) -> i64 {
+        i64::from(self.horizons.account_h) * 3_600_000
+    }
+
+    /// How long an idle value is remembered, in milliseconds.
+    pub fn value_horizon_ms(&self) -> i64 {
+        i64::from(self.horizons.value_h) * 3_600_000
+    }
+
+    /// The threshold of suspicion in thousandths, as links carry it.
+    pub fn suspicion_permille(&self) -> i32 {
+        permille(self.fusion.suspicion)
+    }
+}
+
+/// A share in thousandths, rounded down, so that a score below a threshold never passes it.
+pub fn permille(share: f64) -> i32 {
+    (share * 1_000.0) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    fn check(from: &str, to: &str, expected: Expect) {
+        let text = BUILTIN.replacen(from, to, 1);
+        assert_ne!(text, BUILTIN, "{from:?} is not in the policy");
+        expected.assert_eq(&Policy::parse(&text).expect_err("refused").to_string());
+    }
+
+    #[test]
+    fn the_builtin_policy_is_a_policy() {
+        let policy = Policy::builtin();
+        assert_eq!(Policy::parse(&policy.text).unwrap(), policy);
+        assert_eq!(policy.tier_of(0.35), Tier::Medium);
+        assert_eq!(policy.tier_of(0.349_999), Tier::Clear);
+        assert_eq!(policy.tier_of(0.55), Tier::High);
+        assert_eq!(policy.tier_of(0.72), Tier::Critical);
+    }
+
+    #[test]
+    fn a_policy_that_says_what_it_may_not_is_refused_with_the_key() {
+        check(
+            "critical = 0.72",
+            "critical = 1.72",
+            expect!["policy key tiers.critical is 1.72; allowed is 0.01 to 1"],
+        );
+        check("high = 0.55", "high = nan", expect!["policy key tiers.high is NaN; allowed is 0.01 to 1"]);
+        check(
+            "medium = 0.35",
+            "medium = 0.6",
+            expect!["policy key tiers must be in rising order: medium, high, critical"],
+        );
+        check(
+            "account_h = 48",
+            "account_h = 24",
+            expect!["policy key horizons.account_h is 24; allowed is 25 to 720"],
+        );
+    }
+
+    #[test]
+    fn a_misspelt_or_missing_key_is_named() {
+        let misspelt = Policy::parse(&BUILTIN.replacen("quorum", "quorom", 1)).unwrap_err().to_string();
+        assert!(misspelt.contains("unknown field `quorom`"), "{misspelt}");
+        let missing = Policy::parse(&BUILTIN.replacen("account_h = 48", "", 1)).unwrap_err().to_string();
+        assert!(missing.contains("missing field `account_h`"), "{missing}");
+    }
+
+    #[test]
+    fn another_text_has_another_digest() {
+        let policy = Policy::parse(&format!("{BUILTIN}\n# a remark\n")).unwrap();
+        assert_ne!(policy.digest, Policy::builtin().digest);
+    }
+}

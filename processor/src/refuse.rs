@@ -1,0 +1,94 @@
+//! A record that cannot be used goes to the dead-letter topic, untouched, and the stage goes on.
+
+use weir_schemas::wire::{SchemaName, Wire, WireError, split};
+use weir_schemas::{DeadLetter, DlqKind};
+use weir_topology::limits::RECORD_BYTES_MAX;
+use weir_topology::record::{Output, RecordRef};
+use weir_topology::stage::{InputBatch, Tally};
+use weir_topology::topic::{StageName, Topic};
+
+/// Room for the dead letter's own fields, headers and frame, in bytes.
+const ENVELOPE_BYTES: usize = 4_096;
+
+/// Why a record is refused.
+pub(crate) struct Refusal {
+    pub(crate) kind: DlqKind,
+    pub(crate) reason: String,
+}
+
+impl Refusal {
+    pub(crate) fn impossible(reason: &str) -> Self {
+        Self { kind: DlqKind::Impossible, reason: reason.to_owned() }
+    }
+}
+
+impl From<WireError> for Refusal {
+    fn from(error: WireError) -> Self {
+        let kind = match &error {
+            WireError::UnknownSchema(_) => DlqKind::UnknownSchema,
+            WireError::Unframed | WireError::Datum(_) | WireError::Resolve(_) => DlqKind::Undecodable,
+        };
+        Self { kind, reason: error.to_string() }
+    }
+}
+
+impl From<weir_schemas::DecodeError> for Refusal {
+    fn from(error: weir_schemas::DecodeError) -> Self {
+        WireError::from(error).into()
+    }
+}
+
+/// The dead letter of a record.
+pub(crate) fn dead_letter(
+    wire: &Wire,
+    stage: StageName,
+    input: &InputBatch,
+    record: RecordRef<'_>,
+    refusal: Refusal,
+) -> Output {
+    let raw = record.payload.unwrap_or_default();
+    let schema = match split(raw) {
+        Ok((SchemaName::Fingerprint(fingerprint), _)) => format!("{fingerprint:016x}"),
+        Ok((SchemaName::RegistryId(id), _)) => id.to_string(),
+        Err(_) => String::new(),
+    };
+    // A record at the log's own limit does not fit into a letter; it can still be fetched where it is.
+    let fits = raw.len() + record.key.len() + ENVELOPE_BYTES <= RECORD_BYTES_MAX;
+    let letter = DeadLetter {
+        kind: refusal.kind,
+        reason: refusal.reason,
+        stage: stage.as_str().to_owned(),
+        origin: input.topic.name().to_owned(),
+        partition: input.partition as i32,
+        offset: record.offset,
+        length: raw.len() as i64,
+        time_ms: record.timestamp_ms,
+        schema: schema.clone(),
+        payload: if fits { raw.to_vec() } else { Vec::new() },
+    };
+    Output::keyed(Topic::Dlq, record.key.to_vec(), wire.to_bytes(&letter), record.timestamp_ms)
+        .in_partition(input.partition)
+        .with_header("weir-dlq-kind", letter.kind.as_str())
+        .with_header("weir-dlq-origin-topic", letter.origin)
+        .with_header("weir-dlq-origin-partition", letter.partition.to_string())
+        .with_header("weir-dlq-origin-offset", letter.offset.to_string())
+        .with_header("weir-dlq-origin-timestamp", letter.time_ms.to_string())
+        .with_header("weir-dlq-schema", schema)
+}
+
+/// The counts of a step, in a closed set.
+#[derive(Debug, Default)]
+pub(crate) struct Tallies([u64; Tally::ALL.len()]);
+
+impl Tallies {
+    #[inline]
+    pub(crate) fn add(&mut self, tally: Tally, count: u64) {
+        self.0[tally as usize] += count;
+    }
+
+    /// Those that counted anything.
+    pub(crate) fn counted(&self) -> Vec<(Tally, u64)> {
+        let all = Tally::ALL.iter().copied().zip(self.0);
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+}

@@ -1,0 +1,370 @@
+//! The state of a stage: entries by key, bounded by time and by number.
+//!
+//! Entries lie in chunks that never move, so that a million of them grow without copying, and a map
+//! holds only their places. A time wheel files every entry once, under an hour at or before its clock;
+//! an hour that has passed its horizon is looked through once, and entries that have moved on since
+//! are filed again. So eviction is O(1) amortised, and what is evicted depends on the entries' clocks
+//! and the task's clock alone, never on the order in which entries came or were restored.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+
+/// Takes eight bytes of an id as its hash. Ids are keyed hashes already, so they are uniform and
+/// nobody outside can choose them to collide.
+#[derive(Debug, Default)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let mut first = [0; 8];
+        let length = bytes.len().min(8);
+        first[..length].copy_from_slice(&bytes[..length]);
+        // Tests use small ids; the multiplication spreads those too.
+        self.0 = (self.0 ^ u64::from_le_bytes(first)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, _: usize) {
+        // The length that arrays hash before their bytes is the same for all.
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.0 ^= value as u64;
+    }
+}
+
+/// What the store needs to know of an entry.
+pub trait Entry {
+    /// Latest event time of the entry.
+    fn clock_ms(&self) -> i64;
+}
+
+struct Slot<K, V> {
+    key: K,
+    is_dirty: bool,
+    value: V,
+}
+
+/// Entries that are filed under one hour.
+#[derive(Default)]
+struct Hour {
+    places: Vec<u32>,
+    /// Latest last, so that the longest idle is popped; false after anything was added.
+    is_sorted: bool,
+}
+
+const CHUNK: usize = 1024;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Entries by key.
+pub struct Store<K, V> {
+    index: HashMap<K, u32, BuildHasherDefault<IdHasher>>,
+    chunks: Vec<Vec<Option<Slot<K, V>>>>,
+    free: Vec<u32>,
+    wheel: BTreeMap<i64, Hour>,
+    dirty: Vec<u32>,
+    gone: Vec<K>,
+}
+
+impl<K: Copy + Ord + Hash, V: Entry> Default for Store<K, V> {
+    fn default() -> Self {
+        Self {
+            index: HashMap::default(),
+            chunks: Vec::new(),
+            free: Vec::new(),
+            wheel: BTreeMap::new(),
+            dirty: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
+}
+
+fn hour_of(clock_ms: i64) -> i64 {
+    clock_ms.div_euclid(HOUR_MS)
+}
+
+impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// The entry, to be changed: it will be among the next changes.
+    #[inline]
+    pub fn change(&mut self, key: K) -> Option<&mut V> {
+        let place = *self.index.get(&key)?;
+        let slot = self.chunks[place as usize / CHUNK][place as usize % CHUNK].as_mut()?;
+        if !slot.is_dirty {
+            slot.is_dirty = true;
+            self.dirty.push(place);
+        }
+        Some(&mut slot.value)
+    }
+
+    /// The entry, made by `new` if there is none, to be changed.
+    #[inline]
+    pub fn change_or_insert(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
+        let place = match self.index.get(&key) {
+            Some(place) => *place,
+            None => self.place(key, new()),
+        };
+        let slot = self.chunks[place as usize / CHUNK][place as usize % CHUNK]
+            .as_mut()
+            .unwrap_or_else(|| unreachable!("the index names occupied places only"));
+        if !slot.is_dirty {
+            slot.is_dirty = true;
+            self.dirty.push(place);
+        }
+        &mut slot.value
+    }
+
+    /// Puts an entry back as it was saved.
+    pub fn restore(&mut self, key: K, value: V) {
+        match self.index.get(&key).copied() {
+            Some(place) => {
+                // It stays filed under its old hour, which is corrected when that hour is looked through.
+                self.chunks[place as usize / CHUNK][place as usize % CHUNK] =
+                    Some(Slot { key, is_dirty: false, value });
+            }
+            None => {
+                self.place(key, value);
+            }
+        }
+    }
+
+    #[cold]
+    fn place(&mut self, key: K, value: V) -> u32 {
+        let hour = hour_of(value.clock_ms());
+        let slot = Some(Slot { key, is_dirty: false, value });
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.chunks[place as usize / CHUNK][place as usize % CHUNK] = slot;
+                place
+            }
+            None => {
+                if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+                    self.chunks.push(Vec::with_capacity(CHUNK));
+                }
+                let chunks = self.chunks.len();
+                let chunk = &mut self.chunks[chunks - 1];
+                chunk.push(slot);
+                ((chunks - 1) * CHUNK + chunk.len() - 1) as u32
+            }
+        };
+        self.index.insert(key, place);
+        self.file(place, hour);
+        place
+    }
+
+    fn file(&mut self, place: u32, hour: i64) {
+        let filed = self.wheel.entry(hour).or_default();
+        filed.places.push(place);
+        filed.is_sorted = false;
+    }
+
+    fn slot(&self, place: u32) -> Option<&Slot<K, V>> {
+        self.chunks.get(place as usize / CHUNK)?.get(place as usize % CHUNK)?.as_ref()
+    }
+
+    fn remove(&mut self, place: u32) {
+        if let Some(slot) = self.chunks[place as usize / CHUNK][place as usize % CHUNK].take() {
+            self.index.remove(&slot.key);
+            self.gone.push(slot.key);
+            self.free.push(place);
+        }
+    }
+
+    /// Removes every entry whose clock's hour ended at or before `limit_ms`; returns how many.
+    pub fn expire(&mut self, limit_ms: i64) -> u64 {
+        let mut expired = 0;
+        while let Some(first) = self.wheel.first_entry() {
+            let hour = *first.key();
+            if hour.saturating_add(1).saturating_mul(HOUR_MS) > limit_ms {
+                break;
+            }
+            for place in first.remove().places {
+                let Some(slot) = self.slot(place) else { continue };
+                let now = hour_of(slot.value.clock_ms());
+                if now > hour {
+                    // Filed under a later hour, which this loop still reaches if that has passed too.
+                    self.file(place, now);
+                } else {
+                    self.remove(place);
+                    expired += 1;
+                }
+            }
+        }
+        expired
+    }
+
+    /// Removes the longest idle until `max` entries are left; returns how many.
+    pub fn evict_to(&mut self, max: usize) -> u64 {
+        let mut evicted = 0;
+        while self.len() > max {
+            let Some(mut first) = self.wheel.first_entry() else { break };
+            let hour = *first.key();
+            if !first.get().is_sorted {
+                let places = std::mem::take(&mut first.get_mut().places);
+                let (mut stay, mut moved) = (Vec::new(), Vec::new());
+                for place in places {
+                    let Some(slot) = self.slot(place) else { continue };
+                    let clock_ms = slot.value.clock_ms();
+                    if hour_of(clock_ms) > hour {
+                        moved.push((place, hour_of(clock_ms)));
+                    } else {
+                        stay.push((std::cmp::Reverse((clock_ms, slot.key)), place));
+                    }
+                }
+                stay.sort_unstable_by_key(|(order, _)| *order);
+                moved.into_iter().for_each(|(place, hour)| self.file(place, hour));
+                let places = stay.into_iter().map(|(_, place)| place).collect();
+                self.wheel.insert(hour, Hour { places, is_sorted: true });
+                continue;
+            }
+            let Some(place) = first.get_mut().places.pop() else {
+                first.remove();
+                continue;
+            };
+            // An entry may have moved on since its hour was sorted.
+            match self.slot(place).map(|slot| slot.value.clock_ms()) {
+                Some(clock_ms) if hour_of(clock_ms) > hour => self.file(place, hour_of(clock_ms)),
+                _ => {
+                    self.remove(place);
+                    evicted += 1;
+                }
+            }
+        }
+        evicted
+    }
+
+    /// How many keys [`Self::take_changes`] would give, or a little more.
+    pub fn changed(&self) -> usize {
+        self.dirty.len() + self.gone.len()
+    }
+
+    /// Forgets an entry that a snapshot says is gone.
+    pub fn forget(&mut self, key: K) {
+        // Its place is not used again, because the wheel still names it; at worst this wastes a place
+        // for every tombstone between the state topic's compactions.
+        if let Some(place) = self.index.remove(&key) {
+            self.chunks[place as usize / CHUNK][place as usize % CHUNK] = None;
+        }
+    }
+
+    /// Keys that changed since the last call, in order, each with its entry or none where it is gone.
+    pub fn take_changes(&mut self, mut each: impl FnMut(K, Option<&V>)) {
+        let mut keys = std::mem::take(&mut self.gone);
+        for place in std::mem::take(&mut self.dirty) {
+            let slot = self.chunks[place as usize / CHUNK][place as usize % CHUNK].as_mut();
+            // A place that was freed and used again may be listed twice, or not be dirty any more.
+            if let Some(slot) = slot.filter(|slot| slot.is_dirty) {
+                slot.is_dirty = false;
+                keys.push(slot.key);
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        for key in keys {
+            let value = self.index.get(&key).and_then(|place| self.slot(*place)).map(|slot| &slot.value);
+            each(key, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    struct Clock(i64);
+
+    impl Entry for Clock {
+        fn clock_ms(&self) -> i64 {
+            self.0
+        }
+    }
+
+    fn keys(store: &mut Store<[u8; 2], Clock>) -> Vec<([u8; 2], Option<i64>)> {
+        let mut keys = Vec::new();
+        store.take_changes(|key, value| keys.push((key, value.map(|clock| clock.0))));
+        keys
+    }
+
+    #[derive(Debug, Clone)]
+    enum Act {
+        Touch(u8, i64),
+        Expire(i64),
+        EvictTo(usize),
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        prop_oneof![
+            6 => (0..40u8, 0..200i64).prop_map(|(key, hours)| Act::Touch(key, hours * HOUR_MS / 3)),
+            1 => (0..60i64).prop_map(|hours| Act::Expire(hours * HOUR_MS)),
+            1 => (0..40usize).prop_map(Act::EvictTo),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_store_keeps_and_forgets_as_a_plain_map_does(acts in prop::collection::vec(act(), 1..200)) {
+            let mut store = Store::default();
+            let mut model: BTreeMap<[u8; 2], i64> = BTreeMap::new();
+            for act in acts {
+                match act {
+                    Act::Touch(key, clock_ms) => {
+                        let clock = store.change_or_insert([key, 0], || Clock(clock_ms));
+                        clock.0 = clock.0.max(clock_ms);
+                        let modelled = model.entry([key, 0]).or_insert(clock_ms);
+                        *modelled = (*modelled).max(clock_ms);
+                    }
+                    Act::Expire(limit_ms) => {
+                        store.expire(limit_ms);
+                        model.retain(|_, clock_ms| (hour_of(*clock_ms) + 1) * HOUR_MS > limit_ms);
+                    }
+                    Act::EvictTo(max) => {
+                        store.evict_to(max);
+                        let mut idle: Vec<_> = model.iter().map(|(key, clock)| (*clock, *key)).collect();
+                        idle.sort_unstable();
+                        let evicted = idle.len().saturating_sub(max);
+                        idle[..evicted].iter().for_each(|(_, key)| { model.remove(key); });
+                    }
+                }
+                prop_assert_eq!(store.len(), model.len());
+            }
+            for (key, clock_ms) in &model {
+                prop_assert_eq!(store.change(*key).map(|clock| clock.0), Some(*clock_ms));
+            }
+        }
+    }
+
+    #[test]
+    fn changes_are_told_once_and_in_order() {
+        let mut store = Store::default();
+        store.change_or_insert([9, 9], || Clock(1));
+        store.change_or_insert([1, 1], || Clock(2));
+        store.change_or_insert([9, 9], || Clock(3));
+        assert_eq!(keys(&mut store), [([1, 1], Some(2)), ([9, 9], Some(1))]);
+        assert_eq!(keys(&mut store), []);
+    }
+
+    #[test]
+    fn what_is_gone_is_told_unless_it_came_back() {
+        let mut store = Store::default();
+        store.change_or_insert([1, 1], || Clock(0));
+        store.change_or_insert([2, 2], || Clock(0));
+        keys(&mut store);
+        assert_eq!(store.expire(HOUR_MS), 2);
+        store.change_or_insert([2, 2], || Clock(7));
+        assert_eq!(keys(&mut store), [([1, 1], None), ([2, 2], Some(7))]);
+    }
+}
