@@ -1,0 +1,123 @@
+//! Which verdict asks for which action. Whether it is done is the posture's word, not this table's.
+
+use sha2::{Digest as _, Sha256};
+use weir_schemas::{ActionKind, Revert, Tier, Verdict};
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+
+/// What a verdict asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proposal {
+    /// What.
+    pub kind: ActionKind,
+    /// How far it reaches, 1 to 5.
+    pub ring: i32,
+    /// After how long it is undone, in milliseconds; none where there is nothing to undo.
+    pub lasts_ms: Option<i64>,
+    /// How long the same is not asked for again, in milliseconds.
+    pub holds_ms: i64,
+    /// Who undoes it.
+    pub revert: Revert,
+    /// What it is about beside the account: for shared indicators, a hash of which; 0 otherwise.
+    pub subject: u64,
+}
+
+/// Slow the account down.
+const RATE_LIMIT: Proposal = Proposal {
+    kind: ActionKind::RateLimit,
+    ring: 2,
+    lasts_ms: Some(5 * MINUTE_MS),
+    holds_ms: 5 * MINUTE_MS,
+    revert: Revert::Auto,
+    subject: 0,
+};
+
+/// Show the account to an analyst.
+const REVIEW: Proposal = Proposal {
+    kind: ActionKind::Review,
+    ring: 1,
+    lasts_ms: None,
+    holds_ms: DAY_MS,
+    revert: Revert::Auto,
+    subject: 0,
+};
+
+/// Suspend the account's keys. From ring 3 on a person undoes it: a key that leaked must not come
+/// back by itself.
+const SUSPEND: Proposal = Proposal {
+    kind: ActionKind::Suspend,
+    ring: 3,
+    lasts_ms: Some(10 * MINUTE_MS),
+    holds_ms: 10 * MINUTE_MS,
+    revert: Revert::Manual,
+    subject: 0,
+};
+
+/// What the verdict asks for, the mildest first.
+///
+/// A partial verdict lacks a detector's word, and on missing data nobody is slowed down or suspended:
+/// it asks for a person at most.
+pub fn propose(verdict: &Verdict) -> Vec<Proposal> {
+    let mut proposals = match verdict.tier {
+        Tier::Clear => return Vec::new(),
+        _ if verdict.partial => return vec![REVIEW],
+        Tier::Medium => return vec![RATE_LIMIT],
+        Tier::High => vec![REVIEW, RATE_LIMIT],
+        Tier::Critical => vec![SUSPEND],
+    };
+    if !verdict.clusters.is_empty() {
+        proposals.push(Proposal { kind: ActionKind::ShareIndicators, subject: subject(verdict), ..REVIEW });
+    }
+    proposals
+}
+
+/// A hash of the shared values that the verdict rests on, whatever their order.
+fn subject(verdict: &Verdict) -> u64 {
+    let mut values: Vec<_> = verdict.clusters.iter().map(|cluster| (cluster.kind, cluster.value)).collect();
+    values.sort_unstable();
+    values.dedup();
+    let mut sha = Sha256::new();
+    for (kind, value) in values {
+        sha.update([kind as u8]);
+        sha.update(value.0);
+    }
+    let hash: [u8; 32] = sha.finalize().into();
+    let (number, _) = hash.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    u64::from_be_bytes(*number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+    use weir_schemas::ClusterRef;
+
+    fn check(tier: Tier, partial: bool, clusters: usize, expected: Expect) {
+        let verdict = Verdict { tier, partial, clusters: vec![ClusterRef::default(); clusters], ..Verdict::default() };
+        let shown: Vec<String> = propose(&verdict)
+            .iter()
+            .map(|p| format!("{} ring {} lasts {:?} {}", p.kind, p.ring, p.lasts_ms, p.revert))
+            .collect();
+        expected.assert_eq(&shown.join("; "));
+    }
+
+    #[test]
+    fn the_tier_decides_the_action() {
+        check(Tier::Clear, false, 1, expect![""]);
+        check(Tier::Medium, false, 1, expect!["RATE_LIMIT ring 2 lasts Some(300000) AUTO"]);
+        check(Tier::High, false, 0, expect!["REVIEW ring 1 lasts None AUTO; RATE_LIMIT ring 2 lasts Some(300000) AUTO"]);
+        check(Tier::Critical, false, 0, expect!["SUSPEND ring 3 lasts Some(600000) MANUAL"]);
+    }
+
+    #[test]
+    fn indicators_are_shared_when_a_high_verdict_rests_on_shared_values() {
+        check(Tier::Critical, false, 2, expect!["SUSPEND ring 3 lasts Some(600000) MANUAL; SHARE_INDICATORS ring 1 lasts None AUTO"]);
+    }
+
+    #[test]
+    fn a_partial_verdict_asks_for_a_person_at_most() {
+        check(Tier::Medium, true, 0, expect!["REVIEW ring 1 lasts None AUTO"]);
+        check(Tier::Critical, true, 3, expect!["REVIEW ring 1 lasts None AUTO"]);
+    }
+}

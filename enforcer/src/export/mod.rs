@@ -1,0 +1,401 @@
+//! The output directory: whole lines or none, each exactly once, whatever dies in between.
+//!
+//! A round appends to the audit log and syncs it, appends to the other files and syncs them, then
+//! replaces the sidecar, which says how far the log was read and how long each file is. Opening cuts
+//! every file back to the length in the sidecar, so that an unfinished round leaves nothing behind and
+//! is done again from the log. A failed write is treated as a crash would be: there is one way back.
+
+pub mod files;
+mod indicators;
+mod intake;
+mod json;
+mod lines;
+mod round;
+mod sidecar;
+#[cfg(test)]
+mod tests;
+
+pub use sidecar::{OutputFile, POSITIONS_NAME};
+
+use crate::limits::NOTES_MAX;
+use crate::open::Opener;
+use files::{Disk, Files};
+use intake::{Intake, TOPICS};
+use round::Round;
+use sidecar::Sidecar;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use weir_schemas::wire::Wire;
+use weir_topology::log::{Log, LogError};
+use weir_topology::task::SchemaSource;
+use weir_topology::telemetry::Telemetry;
+use weir_topology::topic::Topic;
+
+/// Why the export cannot go on.
+#[derive(Debug, Error)]
+pub enum ExportError {
+    /// Another process writes this directory.
+    #[error("another process writes {directory}: give each its own output directory")]
+    Locked {
+        /// The directory.
+        directory: String,
+    },
+    /// The directory cannot be used.
+    #[error("the output directory {directory} cannot be used: {source}")]
+    Directory {
+        /// The directory.
+        directory: String,
+        /// What failed.
+        source: io::Error,
+    },
+    /// There are lines, but no word of where they came from: going on would repeat them.
+    #[error("{file} has lines, but {POSITIONS_NAME} is missing: move the old files away, or restore it")]
+    Foreign {
+        /// The file.
+        file: &'static str,
+    },
+    /// The sidecar cannot be understood.
+    #[error("{POSITIONS_NAME} is damaged ({reason}): restore it, or move the output files away and start afresh")]
+    Sidecar {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The files were written from another log.
+    #[error(
+        "the files were written up to offset {next} of {topic}/{partition}, but that ends at {end}: this is \
+         another log than before; give it another output directory"
+    )]
+    OtherLog {
+        /// Topic.
+        topic: &'static str,
+        /// Partition.
+        partition: u32,
+        /// The position in the sidecar.
+        next: i64,
+        /// The log's end.
+        end: i64,
+    },
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// Something that the operator should know and that did not stop the export.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Note {
+    /// A file was deleted, moved away, or shortened. Lines that were in it are not written again.
+    #[error("{file} should have {recorded} bytes and has {found}: lines that are gone are not written again")]
+    Shortened {
+        /// The file.
+        file: &'static str,
+        /// Its length when it was last written.
+        recorded: u64,
+        /// Its length now; 0 where it was gone.
+        found: u64,
+    },
+    /// Records passed their retention before they were exported.
+    #[error("offsets {from} to {to} of {topic}/{partition} passed their retention before they were exported")]
+    Missed {
+        /// Topic.
+        topic: &'static str,
+        /// Partition.
+        partition: u32,
+        /// The first that is missing.
+        from: i64,
+        /// The first that is there.
+        to: i64,
+    },
+}
+
+/// What a call of [`Export::run_once`] did.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Lines written, over all files.
+    pub lines: u64,
+    /// Whether every committed audit record and action is in the files.
+    pub caught_up: bool,
+    /// Why nothing could be written; the same is tried again by the next call.
+    pub stalled: Option<String>,
+    /// Records that could not be read and were passed over, and actions without an audit record.
+    pub unreadable: u64,
+    /// Actions to be carried out whose raw account id could not be had; their line says why.
+    pub unopened: u64,
+    /// Shared values forgotten to stay within the limit.
+    pub indicators_forgotten: u64,
+    /// Actions that wait for their audit record.
+    pub waiting: u64,
+}
+
+/// Writes what the enforcer committed into a directory.
+pub struct Export {
+    files: Box<dyn Files>,
+    log: Arc<dyn Log>,
+    wire: Arc<Wire>,
+    telemetry: Arc<dyn Telemetry>,
+    opener: Option<Opener>,
+    schemas: Option<Arc<dyn SchemaSource>>,
+    partitions: Vec<u32>,
+    notes: Vec<Note>,
+    /// None after a failed write, until what it left behind is cleared away.
+    live: Option<Live>,
+}
+
+/// What is only true while memory and disk agree.
+struct Live {
+    sidecar: Sidecar,
+    intake: Intake,
+}
+
+/// A write that failed, or a log that did.
+enum Failure {
+    Write(io::Error),
+    Other(ExportError),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl From<ExportError> for Failure {
+    fn from(error: ExportError) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+impl Export {
+    /// Opens `directory`, which is made where it is missing, and goes on where it left off.
+    ///
+    /// One export should read every partition: an indicator's accounts lie in many. Raw account ids
+    /// are written only with an `opener`.
+    pub fn open(
+        directory: &Path,
+        log: Arc<dyn Log>,
+        partitions: impl IntoIterator<Item = u32>,
+        opener: Option<Opener>,
+        wire: Arc<Wire>,
+        telemetry: Arc<dyn Telemetry>,
+    ) -> Result<Self, ExportError> {
+        let name = || directory.display().to_string();
+        let disk = Disk::open(directory)
+            .map_err(|source| ExportError::Directory { directory: name(), source })?
+            .ok_or_else(|| ExportError::Locked { directory: name() })?;
+        let opened = Self::open_on(Box::new(disk), log, partitions, opener, wire, telemetry);
+        opened.map_err(|failure| match failure {
+            Failure::Write(source) => ExportError::Directory { directory: name(), source },
+            Failure::Other(error) => error,
+        })
+    }
+
+    fn open_on(
+        files: Box<dyn Files>,
+        log: Arc<dyn Log>,
+        partitions: impl IntoIterator<Item = u32>,
+        opener: Option<Opener>,
+        wire: Arc<Wire>,
+        telemetry: Arc<dyn Telemetry>,
+    ) -> Result<Self, Failure> {
+        let mut partitions: Vec<u32> = partitions.into_iter().collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        let mut export = Self {
+            files,
+            log,
+            wire,
+            telemetry,
+            opener,
+            schemas: None,
+            partitions,
+            notes: Vec::new(),
+            live: None,
+        };
+        export.live = Some(export.recover()?);
+        Ok(export)
+    }
+
+    /// Looks registry ids up that its frames name and nobody has told of yet.
+    pub fn with_schemas(mut self, schemas: Arc<dyn SchemaSource>) -> Self {
+        if let Some(live) = &mut self.live {
+            live.intake.set_schemas(schemas.clone());
+        }
+        self.schemas = Some(schemas);
+        self
+    }
+
+    /// What the operator should know and was not told yet.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Writes what was committed since the last call, and waits for it at most `wait`.
+    ///
+    /// A failed write (a full disk) is no error: it is told to the telemetry and in
+    /// [`Progress::stalled`], the files keep whole lines, and the next call tries again.
+    pub fn run_once(&mut self, wait: Duration) -> Result<Progress, ExportError> {
+        match self.try_round(wait) {
+            Ok(progress) => Ok(progress),
+            Err(Failure::Other(error)) => {
+                // Memory may be ahead of the disk now; the next call starts from the disk.
+                self.live = None;
+                Err(error)
+            }
+            Err(Failure::Write(error)) => {
+                let reason = format!("the output files cannot be written: {error}");
+                self.telemetry.output_stalled(&reason);
+                // Cuts the unfinished lines off at once: that needs no room.
+                self.live = self.recover().ok();
+                std::thread::sleep(wait);
+                Ok(Progress { stalled: Some(reason), ..Progress::default() })
+            }
+        }
+    }
+
+    fn try_round(&mut self, wait: Duration) -> Result<Progress, Failure> {
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => self.recover()?,
+        };
+        live.intake.wait(wait)?;
+        let mut round = Round::new(&mut live.sidecar.indicators, self.opener.as_ref());
+        let used = live.intake.fill(&mut round)?;
+        let mut written = round.finish();
+        if used > 0 {
+            live.intake.note_positions(&mut live.sidecar);
+            self.write(&mut live.sidecar, &written)?;
+            for (kind, state) in &written.settled {
+                self.telemetry.action_settled(*kind, *state);
+            }
+        } else {
+            written.progress.caught_up = live.intake.is_caught_up()?;
+        }
+        written.progress.waiting = live.intake.waiting();
+        self.live = Some(live);
+        Ok(written.progress)
+    }
+
+    /// Appends a round's lines and then says so in the sidecar.
+    fn write(&mut self, next: &mut Sidecar, written: &round::Written) -> Result<(), Failure> {
+        self.adopt_lengths(next)?;
+        for file in OutputFile::ALL {
+            let lines = written.lines(*file);
+            if !lines.is_empty() {
+                self.files.append(file.name(), lines)?;
+                self.files.sync(file.name())?;
+                next.set_length(*file, next.length(*file) + lines.len() as u64);
+            }
+        }
+        next.store(self.files.as_mut())?;
+        Ok(())
+    }
+
+    /// Makes the files and the lengths in `sidecar` agree before anything is appended.
+    ///
+    /// A file that somebody shortened is gone on with from its last whole line; that is written down
+    /// first, with the positions that are on disk, so that a crash does not make it look like an
+    /// unfinished round.
+    fn adopt_lengths(&mut self, sidecar: &mut Sidecar) -> Result<(), Failure> {
+        let mut is_shorter = false;
+        for file in OutputFile::ALL {
+            let recorded = sidecar.length(*file);
+            let found = self.files.length(file.name())?;
+            match found {
+                Some(found) if found == recorded => continue,
+                Some(found) if found > recorded => {
+                    self.files.truncate(file.name(), recorded)?;
+                    continue;
+                }
+                Some(found) => {
+                    let whole = self.files.whole_lines(file.name())?;
+                    if whole < found {
+                        self.files.truncate(file.name(), whole)?;
+                    }
+                    sidecar.set_length(*file, whole);
+                }
+                None => {
+                    self.files.create(file.name())?;
+                    sidecar.set_length(*file, 0);
+                }
+            }
+            is_shorter = true;
+            if recorded > 0 {
+                self.note(Note::Shortened { file: file.name(), recorded, found: found.unwrap_or(0) });
+            }
+        }
+        if is_shorter {
+            let mut on_disk = match Sidecar::load(self.files.as_mut())? {
+                Some(loaded) => loaded.map_err(|reason| ExportError::Sidecar { reason })?,
+                None => Sidecar::default(),
+            };
+            for file in OutputFile::ALL {
+                on_disk.set_length(*file, sidecar.length(*file));
+            }
+            on_disk.store(self.files.as_mut())?;
+        }
+        Ok(())
+    }
+
+    /// Brings files and memory to what the sidecar says.
+    fn recover(&mut self) -> Result<Live, Failure> {
+        let mut sidecar = match Sidecar::load(self.files.as_mut())? {
+            Some(loaded) => loaded.map_err(|reason| ExportError::Sidecar { reason })?,
+            None => {
+                for file in OutputFile::ALL {
+                    if self.files.length(file.name())?.unwrap_or(0) > 0 {
+                        return Err(ExportError::Foreign { file: file.name() }.into());
+                    }
+                }
+                let sidecar = Sidecar::default();
+                sidecar.store(self.files.as_mut())?;
+                sidecar
+            }
+        };
+        self.adopt_lengths(&mut sidecar)?;
+        self.check_positions(&mut sidecar)?;
+        let intake = Intake::open(
+            self.log.clone(),
+            self.wire.clone(),
+            self.schemas.clone(),
+            &self.partitions,
+            &sidecar,
+        )?;
+        Ok(Live { sidecar, intake })
+    }
+
+    /// Holds the positions against the log: it must reach them, and what it has forgotten is skipped.
+    fn check_positions(&mut self, sidecar: &mut Sidecar) -> Result<(), ExportError> {
+        for partition in self.partitions.clone() {
+            for topic in TOPICS {
+                let next = sidecar.position(topic, partition);
+                let (first, end) = self.log.bounds(topic, partition)?;
+                if next > end {
+                    return Err(ExportError::OtherLog { topic: topic.name(), partition, next, end });
+                }
+                if next < first {
+                    sidecar.set_position(topic, partition, first);
+                    // Where the export never was, and among verdicts, which are read only as far as
+                    // actions name them, nothing is missed.
+                    if next > 0 && topic != Topic::Verdicts {
+                        self.note(Note::Missed { topic: topic.name(), partition, from: next, to: first });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, note: Note) {
+        if self.notes.len() < NOTES_MAX && !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! One round's lines, gathered in memory before any is written.
+
+use super::indicators::Indicators;
+use super::intake::Sink;
+use super::lines::{Told, audit_line, bundle_line};
+use super::sidecar::OutputFile;
+use super::Progress;
+use crate::limits::ROUND_BYTES_MAX;
+use crate::open::{Opened, Opener};
+use std::collections::BTreeMap;
+use weir_schemas::{Action, ActionKind, ActionState, Audit, Verdict};
+use weir_topology::topic::Topic;
+
+/// A round under way.
+pub(crate) struct Round<'a> {
+    indicators: &'a mut Indicators,
+    opener: Option<&'a Opener>,
+    written: Written,
+}
+
+/// A round's lines.
+#[derive(Default)]
+pub(crate) struct Written {
+    files: BTreeMap<OutputFile, Vec<u8>>,
+    pub settled: Vec<(ActionKind, ActionState)>,
+    pub progress: Progress,
+}
+
+impl Written {
+    pub fn lines(&self, file: OutputFile) -> &[u8] {
+        self.files.get(&file).map_or(&[], Vec::as_slice)
+    }
+
+    /// Adds a line; one that cannot be made is counted as its record would be.
+    fn add(&mut self, file: OutputFile, line: impl FnOnce(&mut Vec<u8>) -> Result<(), serde_json::Error>) {
+        match line(self.files.entry(file).or_default()) {
+            Ok(()) => self.progress.lines += 1,
+            Err(_) => self.progress.unreadable += 1,
+        }
+    }
+}
+
+impl<'a> Round<'a> {
+    pub fn new(indicators: &'a mut Indicators, opener: Option<&'a Opener>) -> Self {
+        Self { indicators, opener, written: Written::default() }
+    }
+
+    pub fn finish(self) -> Written {
+        self.written
+    }
+
+    /// The raw account id of an action that is to be carried out on the account itself.
+    fn open(&self, action: &Action, verdict: Option<&Verdict>) -> Option<Result<Opened, String>> {
+        let acts_on_account = match action.kind {
+            ActionKind::RateLimit | ActionKind::Suspend | ActionKind::ClusterTakedown => true,
+            ActionKind::Other | ActionKind::Review | ActionKind::ShareIndicators => false,
+        };
+        if action.state != ActionState::Pending || !acts_on_account {
+            return None;
+        }
+        let opener = self.opener?;
+        // The sealed id belongs to the event that caused the verdict: its last.
+        let event = verdict.and_then(|verdict| verdict.events.last());
+        Some(match event {
+            Some(event) => opener.open(*event, &action.sealed_id).map_err(|error| error.to_string()),
+            None => Err("the verdict that names the sealed id's event is gone".into()),
+        })
+    }
+}
+
+impl Sink for Round<'_> {
+    fn audit(&mut self, audit: &Audit) {
+        self.written.add(OutputFile::AuditLog, |out| audit_line(out, audit));
+    }
+
+    fn action(&mut self, action: &Action, verdict: Option<&Verdict>) {
+        let opened = self.open(action, verdict);
+        self.written.progress.unopened += u64::from(matches!(opened, Some(Err(_))));
+        let account_raw = opened.as_ref().map(|opened| match opened {
+            Ok(opened) => Ok(opened.account()),
+            Err(error) => Err(error.as_str()),
+        });
+        let told = Told { action, verdict, account_raw };
+        self.written.add(OutputFile::EnforcementActions, |out| told.enforcement_line(out));
+        if told.is_rate_limit() {
+            self.written.add(OutputFile::RateLimitCommands, |out| told.rate_limit_line(out));
+        }
+        if told.is_for_analyst() {
+            self.written.add(OutputFile::AnalystQueue, |out| told.analyst_line(out));
+        }
+        self.written.settled.push((action.kind, action.state));
+        let Some(verdict) = verdict.filter(|_| action.kind == ActionKind::ShareIndicators) else { return };
+        let observed = self.indicators.observe(verdict, action.state);
+        self.written.progress.indicators_forgotten += observed.forgotten;
+        for (cluster, indicator) in &observed.told {
+            let line = |out: &mut Vec<u8>| bundle_line(out, action, verdict, cluster, indicator);
+            self.written.add(OutputFile::IocBundles, line);
+        }
+    }
+
+    fn unreadable(&mut self, _topic: Topic) {
+        self.written.progress.unreadable += 1;
+    }
+
+    fn is_full(&self) -> bool {
+        self.written.files.values().map(Vec::len).sum::<usize>() >= ROUND_BYTES_MAX
+    }
+}

@@ -1,0 +1,102 @@
+//! What stands in the files, and what happens to files that somebody touched.
+
+mod contents;
+mod faults;
+
+use super::*;
+use crate::testing::*;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use weir_schemas::{ActionKind, ActionState, Tier, Verdict};
+
+/// What the export told.
+#[derive(Default)]
+struct Told {
+    stalls: Mutex<Vec<String>>,
+    settled: Mutex<Vec<(ActionKind, ActionState)>>,
+}
+
+impl Telemetry for Told {
+    fn output_stalled(&self, reason: &str) {
+        self.stalls.lock().unwrap().push(reason.into());
+    }
+    fn action_settled(&self, kind: ActionKind, state: ActionState) {
+        self.settled.lock().unwrap().push((kind, state));
+    }
+}
+
+/// A directory that an export writes from a rig's log.
+struct Outputs {
+    directory: tempfile::TempDir,
+    telemetry: Arc<Told>,
+}
+
+impl Outputs {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), telemetry: Arc::default() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn open(&self, rig: &Rig) -> Result<Export, ExportError> {
+        let opener = Opener::new().with_key(1, SEAL_SECRET);
+        self.open_with(rig, Some(opener))
+    }
+
+    fn open_with(&self, rig: &Rig, opener: Option<Opener>) -> Result<Export, ExportError> {
+        let telemetry = self.telemetry.clone();
+        let partitions = 0..rig.partitions;
+        Export::open(self.directory.path(), rig.log.clone(), partitions, opener, rig.wire.clone(), telemetry)
+    }
+
+    /// Opens, writes everything there is, and closes; what was noted.
+    fn export(&self, rig: &Rig) -> Vec<Note> {
+        let mut export = self.open(rig).unwrap();
+        drain(&mut export);
+        export.take_notes()
+    }
+
+    /// Every file's lines; a line that is not whole fails the test.
+    fn lines(&self) -> BTreeMap<&'static str, Vec<Value>> {
+        let lines = |file: &OutputFile| {
+            let text = std::fs::read_to_string(self.path(file.name())).unwrap();
+            assert!(text.is_empty() || text.ends_with('\n'), "{} ends inside a line", file.name());
+            let lines = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            (file.name(), lines)
+        };
+        OutputFile::ALL.iter().map(lines).collect()
+    }
+
+    fn lines_of(&self, file: OutputFile) -> Vec<Value> {
+        self.lines().remove(file.name()).unwrap()
+    }
+}
+
+/// Runs rounds until all is written; the sum of lines.
+fn drain(export: &mut Export) -> u64 {
+    let mut lines = 0;
+    loop {
+        let progress = export.run_once(Duration::ZERO).unwrap();
+        assert_eq!(progress.stalled, None);
+        lines += progress.lines;
+        if progress.caught_up {
+            return lines;
+        }
+    }
+}
+
+/// Verdicts that reach every file, over several partitions.
+fn busy(rig: &Rig, from: u32) {
+    let verdicts: Vec<Verdict> = (from..from + 12)
+        .map(|n| {
+            let tier = [Tier::Clear, Tier::Medium, Tier::High, Tier::Critical][n as usize % 4];
+            resting_on(1, verdict(n, i64::from(n) * 1000, tier))
+        })
+        .collect();
+    rig.put_verdicts(&verdicts);
+    rig.enforce();
+}

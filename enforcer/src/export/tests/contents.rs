@@ -1,0 +1,484 @@
+use super::*;
+use crate::chain::{ChainHead, verify};
+use crate::stage::{AUDIT_SEQUENCE_HEADER, VERDICT_OFFSET_HEADER};
+use expect_test::{Expect, expect};
+use std::collections::BTreeSet;
+use weir_schemas::{Audit, AuditKind, Evidence, Posture};
+use weir_topology::record::Output;
+
+/// A rig in a posture whose enforcer has answered the verdicts, and its files.
+fn exported(stance: &str, verdicts: &[Verdict]) -> (Rig, Outputs) {
+    let rig = Rig::new(2);
+    rig.put_control(&posture(stance));
+    rig.put_verdicts(verdicts);
+    rig.enforce();
+    let outputs = Outputs::new();
+    assert_eq!(outputs.export(&rig), []);
+    (rig, outputs)
+}
+
+fn check(outputs: &Outputs, file: OutputFile, expected: Expect) {
+    let mut shown = String::new();
+    for line in outputs.lines_of(file) {
+        shown += &serde_json::to_string_pretty(&line).unwrap();
+        shown.push('\n');
+    }
+    expected.assert_eq(&shown);
+}
+
+#[test]
+fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_to() {
+    let (_, outputs) = exported("enforce", &[resting_on(7, verdict(1, 0, Tier::Critical))]);
+    check(&outputs, OutputFile::EnforcementActions, expect![[r#"
+        {
+          "account": "00000000000000000000000000000001",
+          "account_raw": "raw-account-1",
+          "action": "SUSPEND",
+          "action_id": "3c14cf6373537b3b23a7bd59402930c2",
+          "clusters": [
+            {
+              "kind": "PAYMENT",
+              "shared_by": 12,
+              "value": "00000000000000000000000000000007"
+            }
+          ],
+          "detectors": [
+            {
+              "confidence": 0.9,
+              "detector": "velocity",
+              "evidence": [
+                {
+                  "name": "requests_per_hour",
+                  "value": "240"
+                }
+              ],
+              "score": 0.8,
+              "weight": 0.1
+            }
+          ],
+          "event_count_24h": 2,
+          "events": [
+            "00000000000000000000000000000000",
+            "00000000000000010000000000000000"
+          ],
+          "execute": true,
+          "expires_ms": 600000,
+          "missing_detectors": [],
+          "partial": false,
+          "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
+          "policy_version": "p1",
+          "posture": "ENFORCE",
+          "reason": "tier CRITICAL, score 0.900",
+          "revert": "MANUAL",
+          "ring": 3,
+          "score": 0.9,
+          "state": "PENDING",
+          "tenant": "acme",
+          "tier": "CRITICAL",
+          "time_ms": 0,
+          "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
+        }
+        {
+          "account": "00000000000000000000000000000001",
+          "action": "SHARE_INDICATORS",
+          "action_id": "7cbefc9cdd0664510a8048a09f52c658",
+          "clusters": [
+            {
+              "kind": "PAYMENT",
+              "shared_by": 12,
+              "value": "00000000000000000000000000000007"
+            }
+          ],
+          "detectors": [
+            {
+              "confidence": 0.9,
+              "detector": "velocity",
+              "evidence": [
+                {
+                  "name": "requests_per_hour",
+                  "value": "240"
+                }
+              ],
+              "score": 0.8,
+              "weight": 0.1
+            }
+          ],
+          "event_count_24h": 2,
+          "events": [
+            "00000000000000000000000000000000",
+            "00000000000000010000000000000000"
+          ],
+          "execute": true,
+          "expires_ms": null,
+          "missing_detectors": [],
+          "partial": false,
+          "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
+          "policy_version": "p1",
+          "posture": "ENFORCE",
+          "reason": "tier CRITICAL, score 0.900",
+          "revert": "AUTO",
+          "ring": 1,
+          "score": 0.9,
+          "state": "PENDING",
+          "tenant": "acme",
+          "tier": "CRITICAL",
+          "time_ms": 0,
+          "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
+        }
+    "#]]);
+    check(&outputs, OutputFile::AnalystQueue, expect![[r#"
+        {
+          "account": "00000000000000000000000000000001",
+          "action": "SUSPEND",
+          "action_id": "3c14cf6373537b3b23a7bd59402930c2",
+          "clusters": [
+            {
+              "kind": "PAYMENT",
+              "shared_by": 12,
+              "value": "00000000000000000000000000000007"
+            }
+          ],
+          "detectors": [
+            {
+              "confidence": 0.9,
+              "detector": "velocity",
+              "evidence": [
+                {
+                  "name": "requests_per_hour",
+                  "value": "240"
+                }
+              ],
+              "score": 0.8,
+              "weight": 0.1
+            }
+          ],
+          "event_count_24h": 2,
+          "events": [
+            "00000000000000000000000000000000",
+            "00000000000000010000000000000000"
+          ],
+          "execute": true,
+          "expires_ms": 600000,
+          "missing_detectors": [],
+          "partial": false,
+          "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
+          "policy_version": "p1",
+          "posture": "ENFORCE",
+          "reason": "tier CRITICAL, score 0.900",
+          "revert": "MANUAL",
+          "ring": 3,
+          "score": 0.9,
+          "state": "PENDING",
+          "tenant": "acme",
+          "tier": "CRITICAL",
+          "time_ms": 0,
+          "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
+        }
+    "#]]);
+}
+
+#[test]
+fn a_gateway_is_told_what_to_slow_down_and_until_when() {
+    let (_, outputs) = exported("enforce", &[verdict(1, 0, Tier::Medium)]);
+    check(&outputs, OutputFile::RateLimitCommands, expect![[r#"
+        {
+          "account": "00000000000000000000000000000001",
+          "account_raw": "raw-account-1",
+          "action": "RATE_LIMIT",
+          "action_id": "c6565b0a778ed4913496b30686bc2f41",
+          "execute": true,
+          "expires_ms": 300000,
+          "policy_version": "p1",
+          "posture": "ENFORCE",
+          "reason": "tier MEDIUM, score 0.400",
+          "revert": "AUTO",
+          "ring": 2,
+          "state": "PENDING",
+          "tenant": "acme",
+          "time_ms": 0,
+          "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
+        }
+    "#]]);
+}
+
+#[test]
+fn an_audit_record_is_told_whole() {
+    let (_, outputs) = exported("audit", &[verdict(1, 0, Tier::Medium)]);
+    let lines = outputs.lines_of(OutputFile::AuditLog);
+    let decision = lines.iter().find(|line| line["kind"] == "DECISION").unwrap();
+    expect![[r#"
+        {
+          "account": "00000000000000000000000000000001",
+          "action": "RATE_LIMIT",
+          "action_id": "c6565b0a778ed4913496b30686bc2f41",
+          "actor": "enforcer",
+          "epoch": 1,
+          "key_id": "k1",
+          "kind": "DECISION",
+          "mac": "3d30a9e72e306d725308184d156ac31638216bff30104436dc45a3685261a048",
+          "outcome": "withheld",
+          "policy_version": "p1",
+          "posture": "AUDIT",
+          "previous_mac": "d5682390ed9eff9f2f7ee2a8d84bf39e64ac398be775213c1bec797f228361ab",
+          "reason": "the posture is audit",
+          "score": 0.4,
+          "sequence": 2,
+          "signals": [
+            "velocity"
+          ],
+          "tenant": "acme",
+          "tier": "MEDIUM",
+          "time_ms": 0,
+          "verdict_id": "2f42826fa2729ec6cd52bf8325939af6",
+          "writer": "enforcer/0"
+        }"#]].assert_eq(&serde_json::to_string_pretty(decision).unwrap());
+}
+
+#[test]
+fn three_accounts_that_rest_on_one_value_make_an_indicator() {
+    let verdicts: Vec<_> = (0..3).map(|n| resting_on(7, verdict(n, i64::from(n), Tier::High))).collect();
+    let (_, outputs) = exported("enforce", &verdicts);
+    let bundle = outputs.lines_of(OutputFile::IocBundles).remove(0);
+    let members: Vec<_> = verdicts.iter().map(|verdict| verdict.account.to_string()).collect();
+    assert_eq!(bundle["members"], serde_json::json!(members));
+    assert_eq!(outputs.lines_of(OutputFile::IocBundles).len(), 1);
+    let mut bundle = bundle;
+    // Which of the partitions is read last decides which action tells the value.
+    for field in ["bundle_id", "action_id", "verdict_id", "time_ms"] {
+        bundle[field] = Value::Null;
+    }
+    expect![[r#"
+        {
+          "action_id": null,
+          "bundle_id": null,
+          "detectors": [
+            "velocity"
+          ],
+          "execute": true,
+          "first_seen_ms": 0,
+          "kind": "PAYMENT",
+          "last_seen_ms": 2,
+          "member_count": 3,
+          "members": [
+            "00000000000000000000000000000000",
+            "00000000000000000000000000000001",
+            "00000000000000000000000000000002"
+          ],
+          "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
+          "policy_version": "p1",
+          "posture": "ENFORCE",
+          "shared_by": 12,
+          "state": "PENDING",
+          "time_ms": null,
+          "value": "00000000000000000000000000000007",
+          "verdict_id": null
+        }"#]].assert_eq(&serde_json::to_string_pretty(&bundle).unwrap());
+}
+
+#[test]
+fn in_audit_posture_no_line_is_to_be_executed_and_no_raw_account_is_told() {
+    let rig = Rig::new(2);
+    busy(&rig, 0);
+    let outputs = Outputs::new();
+    outputs.export(&rig);
+    let lines = outputs.lines();
+    for (file, lines) in &lines {
+        assert!(lines.len() >= 2 || *file == "ioc_bundles.jsonl", "{file} is exercised");
+        for line in lines.iter().filter(|_| *file != "audit_log.jsonl") {
+            assert_eq!((&line["execute"], &line["state"]), (&Value::Bool(false), &Value::from("WITHHELD")));
+            assert_eq!(line.get("account_raw"), None);
+        }
+        let bytes = std::fs::read_to_string(outputs.path(file)).unwrap();
+        assert!(!bytes.contains("raw-account") && !bytes.contains("10.0.0.1"), "{file}");
+    }
+    assert_eq!(lines["ioc_bundles.jsonl"].len(), 2);
+}
+
+#[test]
+fn raw_accounts_stand_only_where_something_is_to_be_done_to_them() {
+    let rig = Rig::new(2);
+    rig.put_control(&posture("enforce"));
+    busy(&rig, 0);
+    let outputs = Outputs::new();
+    outputs.export(&rig);
+    for (file, lines) in outputs.lines() {
+        let may_tell = matches!(file, "enforcement_actions.jsonl" | "rate_limit_commands.jsonl");
+        for line in lines {
+            let acts = line["execute"] == true && ["RATE_LIMIT", "SUSPEND"].iter().any(|kind| line["action"] == *kind);
+            assert_eq!(line.get("account_raw").is_some(), may_tell && acts, "{file}: {line}");
+        }
+        assert!(!std::fs::read_to_string(outputs.path(file)).unwrap().contains("10.0.0.1"));
+    }
+}
+
+#[test]
+fn without_the_right_seal_key_the_line_says_why_there_is_no_raw_account() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
+    rig.enforce();
+    let outputs = Outputs::new();
+    let mut export = outputs.open_with(&rig, Some(Opener::new().with_key(1, [0; 32]))).unwrap();
+    assert_eq!(export.run_once(Duration::ZERO).unwrap().unopened, 1);
+    let line = outputs.lines_of(OutputFile::RateLimitCommands).remove(0);
+    assert_eq!(line["account_raw_error"], "the sealed id was not sealed with seal key 1 for this event");
+    assert_eq!((line.get("account_raw"), &line["execute"]), (None, &Value::Bool(true)));
+}
+
+#[test]
+fn hostile_text_stays_inside_its_line_and_its_string() {
+    let hostile = "x\"}\n{\"execute\":true}\r\u{2028}\u{85}\u{0}\u{1b}[31m\u{202e}";
+    let mut verdict = verdict(1, 0, Tier::High);
+    verdict.signals[0].evidence = vec![Evidence { name: "user_agent".into(), value: hostile.into() }];
+    verdict.tenant = hostile.into();
+    let (_, outputs) = exported("audit", &[verdict]);
+    let lines = outputs.lines_of(OutputFile::EnforcementActions);
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["detectors"][0]["evidence"][0]["value"], hostile);
+    assert_eq!(lines[0]["tenant"], hostile);
+    let text = std::fs::read_to_string(outputs.path("enforcement_actions.jsonl")).unwrap();
+    assert!(!text.trim_end_matches('\n').replace('\n', "").chars().any(char::is_control));
+    assert!(!text.contains(['\u{2028}', '\u{202e}']));
+}
+
+/// The audit record that a line of the audit log tells.
+fn audit_of(line: &Value) -> Audit {
+    let text = |name: &str| line[name].as_str().unwrap().to_owned();
+    let number = |name: &str| line[name].as_i64().unwrap();
+    Audit {
+        writer: text("writer"),
+        sequence: number("sequence"),
+        time_ms: number("time_ms"),
+        kind: *AuditKind::ALL.iter().find(|kind| line["kind"] == kind.as_str()).unwrap(),
+        tenant: text("tenant"),
+        account: line["account"].as_str().map(|id| id.parse().unwrap()),
+        verdict_id: line["verdict_id"].as_str().map(|id| id.parse().unwrap()),
+        action_id: line["action_id"].as_str().map(|id| id.parse().unwrap()),
+        action: *ActionKind::ALL.iter().find(|kind| line["action"] == kind.as_str()).unwrap(),
+        posture: *Posture::ALL.iter().find(|posture| line["posture"] == posture.as_str()).unwrap(),
+        outcome: text("outcome"),
+        reason: text("reason"),
+        actor: text("actor"),
+        policy_version: text("policy_version"),
+        score: line["score"].as_f64().unwrap(),
+        tier: *Tier::ALL.iter().find(|tier| line["tier"] == tier.as_str()).unwrap(),
+        signals: serde_json::from_value(line["signals"].clone()).unwrap(),
+        epoch: number("epoch"),
+        key_id: text("key_id"),
+        previous_mac: text("previous_mac").parse().unwrap(),
+        mac: text("mac").parse().unwrap(),
+    }
+}
+
+#[test]
+fn the_chains_verify_from_the_audit_log_alone() {
+    let rig = Rig::new(3);
+    rig.put_control(&posture("canary 50"));
+    busy(&rig, 0);
+    let outputs = Outputs::new();
+    outputs.export(&rig);
+    let mut chains = BTreeMap::<String, Vec<Audit>>::new();
+    for audit in outputs.lines_of(OutputFile::AuditLog).iter().map(audit_of) {
+        chains.entry(audit.writer.clone()).or_default().push(audit);
+    }
+    assert_eq!(chains.len(), 3);
+    for chain in chains.values() {
+        verify(chain, &keys(), ChainHead::default(), None).unwrap();
+    }
+}
+
+#[test]
+fn every_field_of_every_file_is_documented() {
+    let documented = include_str!("../../../OUTPUTS.md");
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    busy(&rig, 0);
+    let outputs = Outputs::new();
+    outputs.export(&rig);
+    for (file, lines) in outputs.lines() {
+        let section = documented.split("\n## ").find(|section| section.starts_with(&format!("`{file}`"))).unwrap();
+        let fields: BTreeSet<&String> = lines.iter().flat_map(|line| line.as_object().unwrap().keys()).collect();
+        assert!(!fields.is_empty(), "{file}");
+        let shared = documented.split("\n## ").find(|section| section.starts_with("Fields of an action")).unwrap();
+        for field in fields {
+            let row = format!("| `{field}` |");
+            assert!(section.contains(&row) || shared.contains(&row), "{file}: {field}");
+        }
+    }
+}
+
+#[test]
+fn an_action_without_its_audit_record_is_not_told() {
+    let rig = Rig::new(1);
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
+    rig.enforce();
+    let action = rig.log.all(Topic::Actions).remove(0);
+    // One that names no record, and one whose record has not been written yet.
+    let forged = Output { headers: Vec::new(), ..action.clone() };
+    let early = Output { headers: vec![(AUDIT_SEQUENCE_HEADER, b"2".to_vec())], ..action };
+    rig.put(vec![forged.in_partition(0), early.in_partition(0)]);
+    let outputs = Outputs::new();
+    let mut export = outputs.open(&rig).unwrap();
+    let progress = export.run_once(Duration::ZERO).unwrap();
+    assert_eq!((progress.unreadable, progress.waiting), (1, 1));
+    assert_eq!(outputs.lines_of(OutputFile::EnforcementActions).len(), 1);
+    drop(export);
+    // The record comes, and the export has been started again in between.
+    rig.put_verdicts(&[verdict(1, 1, Tier::Clear)]);
+    rig.enforce();
+    outputs.export(&rig);
+    assert_eq!(outputs.lines_of(OutputFile::EnforcementActions).len(), 2);
+}
+
+#[test]
+fn an_action_whose_verdict_is_gone_is_told_without_grounds() {
+    let rig = Rig::new(1);
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium), verdict(2, 0, Tier::Medium)]);
+    rig.enforce();
+    let mut action = rig.log.all(Topic::Actions).remove(0);
+    // The offset of another verdict.
+    action.headers = vec![(AUDIT_SEQUENCE_HEADER, b"1".to_vec()), (VERDICT_OFFSET_HEADER, b"1".to_vec())];
+    rig.put(vec![action.in_partition(0)]);
+    let outputs = Outputs::new();
+    outputs.export(&rig);
+    let lines = outputs.lines_of(OutputFile::EnforcementActions);
+    assert_eq!(lines.iter().map(|line| line.get("score").is_some()).collect::<Vec<_>>(), [true, true, false]);
+}
+
+#[test]
+fn actions_that_answer_old_verdicts_anew_find_their_grounds() {
+    let rig = Rig::new(1);
+    busy(&rig, 0);
+    let again: Vec<Output> = rig.log.all(Topic::Actions).into_iter().map(|o| o.in_partition(0)).collect();
+    let outputs = Outputs::new();
+    outputs.export(&rig);
+    let before = outputs.lines_of(OutputFile::EnforcementActions);
+    rig.put(again);
+    outputs.export(&rig);
+    let lines = outputs.lines_of(OutputFile::EnforcementActions);
+    assert_eq!(lines.len(), 2 * before.len());
+    assert!(lines.iter().all(|line| line.get("score").is_some()));
+}
+
+#[test]
+fn a_backlog_is_written_in_bounded_rounds() {
+    let rig = Rig::new(1);
+    let verdicts: Vec<_> = (0..5000).map(|n| verdict(n, 0, Tier::Medium)).collect();
+    rig.put_verdicts(&verdicts);
+    let mut task = rig.task(0, false);
+    while task.run_epoch(Duration::ZERO).unwrap() {}
+    let outputs = Outputs::new();
+    let mut export = outputs.open(&rig).unwrap();
+    let mut rounds = Vec::new();
+    loop {
+        let progress = export.run_once(Duration::ZERO).unwrap();
+        if progress.caught_up {
+            break;
+        }
+        rounds.push(progress.lines);
+    }
+    assert!(rounds.len() > 2, "{rounds:?}");
+    assert_eq!(rounds.iter().sum::<u64>(), 15_000);
+    assert_eq!(outputs.lines_of(OutputFile::AuditLog).len(), 5000);
+    assert_eq!(outputs.telemetry.settled.lock().unwrap().len(), 5000);
+}

@@ -1,0 +1,51 @@
+//! Every bound of the enforcer, in one place.
+
+/// Accounts that one task remembers actions of. The one whose actions expire first goes first.
+pub const ACCOUNTS_MAX: usize = 200_000;
+
+/// How long past its expiry an action is remembered, in milliseconds of event time, so that a verdict
+/// that comes late still finds it.
+pub const LATENESS_MS: i64 = 3_600_000;
+
+/// Longest tenant, policy version or detector name that the enforcer copies into its records, in bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// Most signals that a verdict may have.
+pub const SIGNALS_MAX: usize = 64;
+
+/// Largest sealed id that the enforcer copies into an action, in bytes.
+pub const SEALED_BYTES_MAX: usize = 4096;
+
+/// Latest event time that makes sense, in milliseconds since the Unix epoch: the end of year 9999.
+pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
+
+/// What a dead letter needs beside the refused payload, in bytes.
+pub const DEAD_LETTER_OVERHEAD_BYTES: usize = 4096;
+
+/// Longest key that a dead letter keeps, in bytes.
+pub const DEAD_LETTER_KEY_BYTES_MAX: usize = 65_536;
+
+/// A round of the export ends when its lines reach this many bytes.
+pub const ROUND_BYTES_MAX: usize = 4 << 20;
+
+/// Most records that a round of the export takes from one topic's partition.
+pub const ROUND_RECORDS_MAX: usize = 2_000;
+
+/// Most bytes of records that one read of the export takes.
+pub const TAKE_BYTES_MAX: usize = 1 << 20;
+
+/// Accounts with a verdict of HIGH or more that must rest on a shared value before it is an indicator.
+pub const BUNDLE_MEMBERS_MIN: usize = 3;
+
+/// Members that the export remembers of one shared value.
+pub const BUNDLE_MEMBERS_MAX: usize = 1_536;
+
+/// Members that the export remembers over all shared values; the value that was seen longest ago is
+/// forgotten first.
+pub const INDICATOR_MEMBERS_MAX: usize = 16_384;
+
+/// Detectors that are named for a shared value.
+pub const BUNDLE_DETECTORS_MAX: usize = 32;
+
+/// Things to tell the operator that are kept until they are taken.
+pub const NOTES_MAX: usize = 64;

@@ -1,0 +1,362 @@
+use super::*;
+use crate::chain::verify;
+use crate::testing::*;
+use expect_test::{Expect, expect};
+use std::time::Duration;
+use weir_schemas::{DeadLetter, Revert, Tier};
+use weir_topology::memory::MemoryLog;
+use weir_topology::record::Records;
+
+fn audits(log: &MemoryLog) -> Vec<Audit> {
+    log.all(Topic::Audit).iter().map(|o| Wire::new().read(o.payload.as_ref().unwrap()).unwrap()).collect()
+}
+
+fn actions(log: &MemoryLog) -> Vec<Action> {
+    log.all(Topic::Actions).iter().map(|o| Wire::new().read(o.payload.as_ref().unwrap()).unwrap()).collect()
+}
+
+/// Folds a posture and verdicts, and shows the actions.
+fn check(stance: Option<&str>, verdicts: &[Verdict], expected: Expect) -> Rig {
+    let rig = Rig::new(1);
+    if let Some(stance) = stance {
+        rig.put_control(&posture(stance));
+    }
+    rig.put_verdicts(verdicts);
+    rig.enforce();
+    let shown: Vec<String> = actions(&rig.log)
+        .iter()
+        .map(|a| {
+            let minutes = a.expires_ms.map(|ms| ms / MINUTE_MS);
+            format!("{} {} {} until {minutes:?}: {}\n", a.time_ms / MINUTE_MS, a.kind, a.state, a.reason)
+        })
+        .collect();
+    expected.assert_eq(&shown.concat());
+    let audits = audits(&rig.log);
+    verify(&audits, &keys(), ChainHead::default(), None).unwrap();
+    rig
+}
+
+#[test]
+fn a_fresh_install_acts_on_nothing_and_says_what_it_would_have_done() {
+    let verdicts = [verdict(1, 0, Tier::Medium), verdict(2, 0, Tier::High), verdict(3, 0, Tier::Critical)];
+    let rig = check(
+        None,
+        &verdicts,
+        expect![[r#"
+            0 RATE_LIMIT WITHHELD until Some(5): the posture is audit
+            0 REVIEW WITHHELD until None: the posture is audit
+            0 RATE_LIMIT WITHHELD until Some(5): the posture is audit
+            0 SUSPEND WITHHELD until Some(10): the posture is audit
+        "#]],
+    );
+    assert!(actions(&rig.log).iter().all(|action| action.posture == Posture::Audit));
+}
+
+#[test]
+fn in_enforce_posture_the_tier_decides_and_ring_three_is_undone_by_a_person() {
+    let rig = check(
+        Some("enforce"),
+        &[verdict(1, 0, Tier::Medium), verdict(2, 0, Tier::High), resting_on(7, verdict(3, 0, Tier::Critical))],
+        expect![[r#"
+            0 RATE_LIMIT PENDING until Some(5): tier MEDIUM, score 0.400
+            0 REVIEW PENDING until None: tier HIGH, score 0.600
+            0 RATE_LIMIT PENDING until Some(5): tier HIGH, score 0.600
+            0 SUSPEND PENDING until Some(10): tier CRITICAL, score 0.900
+            0 SHARE_INDICATORS PENDING until None: tier CRITICAL, score 0.900
+        "#]],
+    );
+    for action in actions(&rig.log) {
+        assert_eq!(action.revert == Revert::Manual, action.ring >= 3);
+    }
+}
+
+#[test]
+fn a_partial_verdict_leads_to_a_review_at_most() {
+    let partial = Verdict { partial: true, ..resting_on(7, verdict(1, 0, Tier::Critical)) };
+    check(
+        Some("enforce"),
+        &[partial],
+        expect![[r#"
+            0 REVIEW PENDING until None: tier CRITICAL, score 0.900, partial
+        "#]],
+    );
+}
+
+#[test]
+fn the_same_action_is_not_taken_twice_until_it_expires() {
+    let at = |minute| verdict(1, minute * MINUTE_MS, Tier::Medium);
+    check(
+        Some("enforce"),
+        &[at(0), at(4), at(5)],
+        expect![[r#"
+            0 RATE_LIMIT PENDING until Some(5): tier MEDIUM, score 0.400
+            4 RATE_LIMIT WITHHELD until Some(9): already in force
+            5 RATE_LIMIT PENDING until Some(10): tier MEDIUM, score 0.400
+        "#]],
+    );
+}
+
+#[test]
+fn an_action_in_force_never_holds_an_escalation_back() {
+    let at = |minute, tier| verdict(1, minute * MINUTE_MS, tier);
+    check(
+        Some("enforce"),
+        &[at(0, Tier::Medium), at(1, Tier::High), at(2, Tier::Critical), at(3, Tier::Medium)],
+        expect![[r#"
+            0 RATE_LIMIT PENDING until Some(5): tier MEDIUM, score 0.400
+            1 REVIEW PENDING until None: tier HIGH, score 0.600
+            1 RATE_LIMIT PENDING until Some(6): tier HIGH, score 0.600
+            2 SUSPEND PENDING until Some(12): tier CRITICAL, score 0.900
+            3 RATE_LIMIT WITHHELD until Some(8): already in force
+        "#]],
+    );
+}
+
+#[test]
+fn indicators_are_shared_again_when_the_verdict_rests_on_other_values() {
+    let at = |minute, value| resting_on(value, verdict(1, minute * MINUTE_MS, Tier::Critical));
+    check(
+        Some("enforce"),
+        &[at(0, 1), at(1, 1), at(2, 2)],
+        expect![[r#"
+            0 SUSPEND PENDING until Some(10): tier CRITICAL, score 0.900
+            0 SHARE_INDICATORS PENDING until None: tier CRITICAL, score 0.900
+            1 SUSPEND WITHHELD until Some(11): already in force
+            1 SHARE_INDICATORS WITHHELD until None: already in force
+            2 SUSPEND WITHHELD until Some(12): already in force
+            2 SHARE_INDICATORS PENDING until None: tier CRITICAL, score 0.900
+        "#]],
+    );
+}
+
+#[test]
+fn what_the_posture_withheld_is_done_as_soon_as_it_permits_it() {
+    let rig = Rig::new(1);
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium), verdict(1, 1, Tier::Medium)]);
+    rig.enforce();
+    rig.put_control(&posture("enforce"));
+    rig.put_verdicts(&[verdict(1, 2, Tier::Medium), verdict(1, 3, Tier::Medium)]);
+    rig.enforce();
+    let shown: Vec<_> = actions(&rig.log).iter().map(|a| format!("{}: {}\n", a.state, a.reason)).collect();
+    expect![[r#"
+        WITHHELD: the posture is audit
+        WITHHELD: already in force, if not that the posture is audit
+        PENDING: tier MEDIUM, score 0.400
+        WITHHELD: already in force
+    "#]]
+    .assert_eq(&shown.concat());
+}
+
+#[test]
+fn a_canary_acts_on_its_share_of_accounts_only() {
+    let verdicts: Vec<Verdict> = (0..400).map(|number| verdict(number, 0, Tier::Medium)).collect();
+    let rig = Rig::new(1);
+    rig.put_control(&posture("canary 25"));
+    rig.put_verdicts(&verdicts);
+    rig.enforce();
+    let pending = actions(&rig.log).iter().filter(|a| a.state == ActionState::Pending).count();
+    assert!((60..140).contains(&pending), "{pending} of 400");
+    assert!(actions(&rig.log).iter().all(|a| a.posture == Posture::Canary));
+}
+
+#[test]
+fn a_decision_is_in_the_audit_chain_before_each_action_of_the_same_commit() {
+    let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
+    let verdicts = [verdict(1, 0, Tier::High), resting_on(1, verdict(2, 0, Tier::Critical)), verdict(3, 0, Tier::Clear)];
+    let effects = stage.step(&batch(&verdicts, 0));
+    let mut audited = Vec::new();
+    for output in &effects.outputs {
+        let payload = output.payload.as_ref().unwrap();
+        if output.topic == Topic::Audit {
+            let audit: Audit = Wire::new().read(payload).unwrap();
+            assert_eq!((audit.kind, audit.writer.as_str()), (AuditKind::Decision, "enforcer/4"));
+            audited.push((audit.action_id, audit.sequence));
+        } else {
+            let action: Action = Wire::new().read(payload).unwrap();
+            let sequence = output.headers.iter().find(|(name, _)| *name == AUDIT_SEQUENCE_HEADER).unwrap();
+            let sequence = std::str::from_utf8(&sequence.1).unwrap().parse().unwrap();
+            assert!(audited.contains(&(Some(action.action_id), sequence)));
+        }
+        assert_eq!(output.partition, Some(4));
+    }
+    assert_eq!((effects.outputs.len(), audited.len(), effects.judged), (9, 5, 3));
+    assert_eq!(audited.last(), Some(&(None, 5)), "a verdict that asks for nothing is audited too");
+}
+
+fn batch(verdicts: &[Verdict], epoch: i64) -> Batch {
+    let mut records = Records::default();
+    for (offset, verdict) in verdicts.iter().enumerate() {
+        let payload = Wire::new().to_bytes(verdict);
+        records.push(offset as i64, verdict.time_ms, &verdict.account.to_key(), Some(&payload), []);
+    }
+    let inputs = vec![InputBatch { topic: Topic::Verdicts, partition: 4, records }];
+    Batch { epoch, partition: 4, clock_ms: 0, inputs }
+}
+
+fn refused_control(control: &Control, expected: Expect) {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    rig.put_control(control);
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
+    rig.enforce();
+    let refusal = audits(&rig.log).into_iter().find(|audit| audit.kind == AuditKind::Refusal).unwrap();
+    let letter: DeadLetter = Wire::new().read(rig.log.all(Topic::Dlq)[0].payload.as_ref().unwrap()).unwrap();
+    assert_eq!(refusal.reason, letter.reason);
+    expected.assert_eq(&format!("{} {}: {}", letter.kind, refusal.actor, refusal.reason));
+    assert_eq!(actions(&rig.log)[0].state, ActionState::Pending, "the posture is what it was");
+}
+
+#[test]
+fn a_posture_that_cannot_be_followed_changes_nothing_and_says_so_in_chain_and_dead_letters() {
+    refused_control(
+        &posture("canary many"),
+        expect![[r#"INVALID_FIELD olga: the posture must be audit, canary 0 to 100, or enforce; not "canary many""#]],
+    );
+    refused_control(
+        &control(ControlKind::Posture, "postures", "audit"),
+        expect!["INVALID_FIELD olga: a posture must have the name posture"],
+    );
+    refused_control(
+        &control(ControlKind::Key, AUDIT_KEY_NAME, "k9"),
+        expect!["INVALID_FIELD olga: the enforcer was not given an audit key of this id"],
+    );
+}
+
+#[test]
+fn a_change_of_posture_is_in_the_chain_with_its_author_and_deleting_it_goes_back_to_audit() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    rig.put(vec![Output { payload: None, ..Output::keyed(Topic::Control, b"posture".to_vec(), vec![], 9) }]);
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
+    rig.enforce();
+    let shown: Vec<_> = audits(&rig.log).iter().map(|a| format!("{} {} {}: {}\n", a.kind, a.actor, a.outcome, a.reason)).collect();
+    expect![[r#"
+        OPERATOR olga posture_changed: posture audit gives way to enforce
+        OPERATOR operator posture_changed: posture enforce gives way to audit
+        DECISION enforcer withheld: the posture is audit
+    "#]]
+    .assert_eq(&shown.concat());
+}
+
+#[test]
+fn the_chain_moves_to_another_key_by_a_control_record_and_verifies_across_it() {
+    let rig = Rig::new(1);
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
+    rig.enforce();
+    rig.put_control(&control(ControlKind::Key, AUDIT_KEY_NAME, "k2"));
+    rig.put_verdicts(&[verdict(2, 0, Tier::Medium)]);
+    rig.enforce();
+    rig.put_verdicts(&[verdict(3, 0, Tier::Medium)]);
+    rig.enforce();
+    let report = verify(&audits(&rig.log), &keys(), ChainHead::default(), None).unwrap();
+    assert_eq!(report.by_key.into_iter().collect::<Vec<_>>(), [("k1".into(), 2), ("k2".into(), 2)]);
+}
+
+#[test]
+fn a_verdict_that_cannot_be_used_is_a_dead_letter_with_its_bytes_and_the_next_one_is_answered() {
+    let sound = verdict(1, 0, Tier::Medium);
+    let spoiled = [
+        b"garbage".to_vec(),
+        [&[0xC3, 1][..], &[7; 12]].concat(),
+        Wire::new().to_bytes(&Verdict { score: f64::NAN, ..sound.clone() }),
+        Wire::new().to_bytes(&Verdict { time_ms: i64::MAX, ..sound.clone() }),
+        Wire::new().to_bytes(&Verdict { tenant: "x".repeat(600_000), ..sound.clone() }),
+    ];
+    let rig = Rig::new(1);
+    let record = |payload: &Vec<u8>| Output::keyed(Topic::Verdicts, b"key".to_vec(), payload.clone(), 5);
+    rig.put(spoiled.iter().map(record).collect());
+    rig.put_verdicts(&[sound]);
+    rig.enforce();
+    let mut shown = String::new();
+    for (letter, payload) in rig.log.all(Topic::Dlq).iter().zip(&spoiled) {
+        assert_eq!(letter.key, b"key");
+        let letter: DeadLetter = Wire::new().read(letter.payload.as_ref().unwrap()).unwrap();
+        assert_eq!((&letter.payload, letter.length), (payload, payload.len() as i64));
+        shown += &format!("{} {}/{} {}: {}\n", letter.stage, letter.origin, letter.offset, letter.kind, letter.reason);
+    }
+    expect![[r#"
+        enforcer weir.verdicts/0 UNDECODABLE: the record has neither a single-object nor a Confluent frame
+        enforcer weir.verdicts/1 UNKNOWN_SCHEMA: the record is written with schema 0707070707070707, which this build does not know
+        enforcer weir.verdicts/2 IMPOSSIBLE: the score is not between 0 and 1
+        enforcer weir.verdicts/3 IMPOSSIBLE: the time is before 1970 or after 9999
+        enforcer weir.verdicts/4 IMPOSSIBLE: there are too many signals, or a name is too long
+    "#]]
+    .assert_eq(&shown);
+    assert_eq!(actions(&rig.log).len(), 1);
+}
+
+#[test]
+fn a_record_at_the_logs_own_limit_becomes_a_dead_letter_that_the_log_takes() {
+    let rig = Rig::new(1);
+    let payload = vec![7; weir_topology::limits::RECORD_BYTES_MAX - 3];
+    rig.put(vec![Output::keyed(Topic::Verdicts, b"key".to_vec(), payload.clone(), 5)]);
+    rig.enforce();
+    let letter: DeadLetter = Wire::new().read(rig.log.all(Topic::Dlq)[0].payload.as_ref().unwrap()).unwrap();
+    assert_eq!(letter.length, payload.len() as i64);
+    assert!(letter.reason.ends_with("the payload was cut, read the rest at its place"), "{}", letter.reason);
+}
+
+/// A history with everything in it.
+fn history(rig: &Rig) {
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
+    rig.put_control(&posture("canary 50"));
+    for minute in 0..40 {
+        let tier = Tier::ALL[minute % 4];
+        let account = (minute % 6) as u32;
+        rig.put_verdicts(&[resting_on(account % 2, verdict(account, minute as i64 * MINUTE_MS, tier))]);
+    }
+    rig.put_control(&posture("nonsense"));
+    rig.put_control(&control(ControlKind::Key, AUDIT_KEY_NAME, "k2"));
+    rig.put_verdicts(&[verdict(1, 41 * MINUTE_MS, Tier::Critical)]);
+}
+
+/// Folds [`history`], one epoch of three records a life where `lives` says so.
+fn folded(snapshots: bool, restarts: bool) -> Vec<Output> {
+    let rig = Rig::new(1);
+    history(&rig);
+    let mut task = rig.task(0, snapshots);
+    while task.run_epoch(Duration::ZERO).unwrap() {
+        if restarts {
+            task = rig.task(0, snapshots);
+        }
+    }
+    [Topic::Audit, Topic::Actions, Topic::Dlq].iter().flat_map(|topic| rig.log.all(*topic)).collect()
+}
+
+#[test]
+fn an_enforcer_that_is_restarted_after_every_epoch_writes_the_same_bytes() {
+    let expected = folded(false, false);
+    assert!(expected.len() > 60);
+    assert_eq!(folded(true, true), expected, "state from snapshots");
+    assert_eq!(folded(false, true), expected, "state from folding again");
+}
+
+#[test]
+fn a_chain_whose_key_was_not_given_is_not_continued() {
+    let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
+    stage.step(&batch(&[verdict(1, 0, Tier::Medium)], 1));
+    let chain = stage.take_changes().remove(0);
+    let mut other = EnforcerStage::new(AuditKeys::new(AuditKey::new("k9", [9; 32])), Arc::new(Wire::new()));
+    let error = other.restore(&chain.key, STATE_FORMAT, &chain.body.unwrap()).unwrap_err();
+    expect!["state entry !chain is damaged: the chain is signed with audit key k1, which was not given: give every key that is in use"]
+        .assert_eq(&error.to_string());
+}
+
+#[test]
+fn state_entries_come_in_key_order_and_once() {
+    let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
+    stage.step(&batch(&[verdict(2, 0, Tier::Medium), verdict(1, 0, Tier::High)], 1));
+    let changed = stage.changed();
+    let keys: Vec<_> = stage.take_changes().into_iter().map(|entry| entry.key).collect();
+    assert_eq!((keys.len(), keys.is_sorted()), (changed, true));
+    assert_eq!((stage.changed(), stage.take_changes().len()), (0, 0));
+}
+
+#[test]
+fn damaged_state_is_refused_without_panicking() {
+    let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
+    for key in [&b"!chain"[..], b"!posture", b"00000000000000000000000000000001", b"what"] {
+        assert!(stage.restore(key, STATE_FORMAT, b"\xff\x00\x01").is_err());
+        assert!(matches!(stage.restore(key, 99, b""), Err(StateError::Format { .. })));
+    }
+}

@@ -1,0 +1,146 @@
+//! What the tests share: verdicts, keys, and an enforcer that runs on a log in memory.
+
+use crate::chain::{AuditKey, AuditKeys};
+use crate::open::seal;
+use crate::stage::EnforcerStage;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_schemas::wire::Wire;
+use weir_schemas::{
+    AccountId, ClusterRef, Control, ControlKind, Evidence, EventId, LinkKind, Signal, Tier, ValueHash, Verdict,
+    VerdictId,
+};
+use weir_topology::log::{Commit, Log};
+use weir_topology::memory::MemoryLog;
+use weir_topology::record::Output;
+use weir_topology::stage::Stage;
+use weir_topology::task::{Pace, Surroundings, Task, TaskStatus};
+use weir_topology::telemetry::Silent;
+use weir_topology::topic::{StageName, TaskId, Topic};
+
+pub const MINUTE_MS: i64 = 60_000;
+pub const SEAL_SECRET: [u8; 32] = [5; 32];
+
+pub fn keys() -> AuditKeys {
+    AuditKeys::new(AuditKey::new("k1", [1; 32])).and(AuditKey::new("k2", [2; 32]))
+}
+
+pub fn account(number: u32) -> AccountId {
+    AccountId(u128::from(number).to_be_bytes())
+}
+
+/// A verdict on account `number`; no two of different account, time or tier are the same.
+pub fn verdict(number: u32, time_ms: i64, tier: Tier) -> Verdict {
+    let event = EventId((u128::from(number) << 64 | time_ms as u128).to_be_bytes());
+    Verdict {
+        verdict_id: VerdictId::of(&[0; 32], account(number), time_ms, &[event]),
+        time_ms,
+        tenant: "acme".into(),
+        account: account(number),
+        sealed_id: seal(1, SEAL_SECRET, event, &format!("raw-account-{number}"), "10.0.0.1"),
+        score: match tier {
+            Tier::Clear => 0.1,
+            Tier::Medium => 0.4,
+            Tier::High => 0.6,
+            Tier::Critical => 0.9,
+        },
+        tier,
+        policy_version: "p1".into(),
+        signals: vec![Signal {
+            detector: "velocity".into(),
+            score: 0.8,
+            confidence: 0.9,
+            weight: 0.1,
+            evidence: vec![Evidence { name: "requests_per_hour".into(), value: "240".into() }],
+        }],
+        events: vec![EventId::default(), event],
+        event_count: 2,
+        ..Verdict::default()
+    }
+}
+
+/// The same verdict, resting on shared value `value`.
+pub fn resting_on(value: u32, verdict: Verdict) -> Verdict {
+    let cluster = ClusterRef {
+        kind: LinkKind::Payment,
+        value: ValueHash(u128::from(value).to_be_bytes()),
+        members: 12,
+    };
+    Verdict { clusters: vec![cluster], ..verdict }
+}
+
+pub fn control(kind: ControlKind, name: &str, body: &str) -> Control {
+    Control {
+        name: name.into(),
+        kind,
+        version: "1".into(),
+        author: "olga".into(),
+        time_ms: 1000,
+        body: body.into(),
+    }
+}
+
+pub fn posture(body: &str) -> Control {
+    control(ControlKind::Posture, "posture", body)
+}
+
+/// A log in memory and what writes to it.
+pub struct Rig {
+    pub log: Arc<MemoryLog>,
+    pub wire: Arc<Wire>,
+    pub partitions: u32,
+}
+
+impl Rig {
+    pub fn new(partitions: u32) -> Self {
+        Self { log: MemoryLog::new(partitions), wire: Arc::new(Wire::new()), partitions }
+    }
+
+    pub fn put(&self, outputs: Vec<Output>) {
+        let mut writer = self.log.writer("test").unwrap();
+        writer.commit(&Commit { outputs, positions: Vec::new() }).unwrap();
+    }
+
+    pub fn put_verdicts(&self, verdicts: &[Verdict]) {
+        let output = |verdict: &Verdict| {
+            let payload = self.wire.to_bytes(verdict);
+            Output::keyed(Topic::Verdicts, verdict.account.to_key(), payload, verdict.time_ms)
+        };
+        self.put(verdicts.iter().map(output).collect());
+    }
+
+    pub fn put_control(&self, control: &Control) {
+        let payload = self.wire.to_bytes(control);
+        let key = control.name.clone().into_bytes();
+        self.put(vec![Output::keyed(Topic::Control, key, payload, control.time_ms)]);
+    }
+
+    pub fn task(&self, partition: u32, snapshots: bool) -> Task {
+        let stage: Box<dyn Stage> = Box::new(EnforcerStage::new(keys(), self.wire.clone()));
+        let interval = if snapshots { Duration::ZERO } else { Duration::from_secs(3600) };
+        let around = Surroundings {
+            log: self.log.clone(),
+            wire: self.wire.clone(),
+            schemas: None,
+            telemetry: Arc::new(Silent),
+            process: "test".into(),
+            pace: Pace {
+                epoch_interval: Duration::ZERO,
+                epoch_records_max: 3,
+                snapshot_interval: interval,
+                ..Pace::default()
+            },
+        };
+        let id = TaskId { stage: StageName::Enforcer, partition };
+        Task::open(id, stage, around, Arc::new(TaskStatus::default())).unwrap()
+    }
+
+    /// Runs an enforcer on every partition until all is folded.
+    pub fn enforce(&self) {
+        for partition in 0..self.partitions {
+            let mut task = self.task(partition, true);
+            while task.run_epoch(Duration::ZERO).unwrap() {}
+            task.close().unwrap();
+        }
+    }
+}
