@@ -73,10 +73,14 @@ pub struct EmbeddedLog {
     shared: Arc<Shared>,
 }
 
+/// The time, in milliseconds since the Unix epoch.
+type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
+
 struct Shared {
     partitions: u32,
     group: Group,
     store: Store,
+    clock: Clock,
     /// Held for as long as the store is open, so it comes after it.
     _lock: File,
 }
@@ -105,8 +109,9 @@ impl EmbeddedLog {
         Ok(Arc::new(Self { shared: Arc::new(open::open(dir, None)?) }))
     }
 
-    /// Deletes records that are older than their topic's retention at `now_ms`, oldest first, and
-    /// tombstones of more than a day. What a stage has still to fold is kept whatever its age: on a
+    /// Deletes records that were appended longer before `now_ms` than their topic's retention, oldest
+    /// first, and tombstones of more than a day. Event time does not count, so that old events may be
+    /// imported. What a stage has still to fold is kept whatever its age: on a
     /// stage's input nothing goes that is not before every committed position. Gives the number of
     /// records deleted. The file does not shrink; its room is used again.
     pub fn trim(&self, now_ms: i64) -> Result<u64, LogError> {
@@ -162,7 +167,7 @@ struct EmbeddedWriter {
 
 impl Writer for EmbeddedWriter {
     fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
-        let prepared = prepare(commit, self.shared.partitions)?;
+        let prepared = prepare(commit, self.shared.partitions, (self.shared.clock)())?;
         self.shared.group.commit(&self.shared.store, &self.name, self.generation, prepared)
     }
 }

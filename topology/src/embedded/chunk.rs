@@ -1,7 +1,7 @@
 //! How consecutive records of a partition lie in one value of the store.
 //!
 //! ```text
-//! chunk  = newest timestamp i64 | count u32 | record * count
+//! chunk  = time of the commit i64 | count u32 | record * count
 //! record = timestamp i64 | key length u32 | payload length u32 | headers length u32
 //!        | key | payload | headers
 //! header = name length u16 | name | value length u32 | value
@@ -27,7 +27,6 @@ pub(super) fn stored_len(output: &Output) -> usize {
 pub(super) struct ChunkBuilder {
     bytes: Vec<u8>,
     count: u32,
-    newest_ms: i64,
 }
 
 impl ChunkBuilder {
@@ -35,7 +34,7 @@ impl ChunkBuilder {
     pub(super) fn with_room(bytes: usize) -> Self {
         let mut buffer = Vec::with_capacity(HEAD_BYTES + bytes);
         buffer.resize(HEAD_BYTES, 0);
-        Self { bytes: buffer, count: 0, newest_ms: i64::MIN }
+        Self { bytes: buffer, count: 0 }
     }
 
     /// Whether the chunk holds a record and has no room for one more of this size under `bytes_max`.
@@ -61,12 +60,11 @@ impl ChunkBuilder {
             self.bytes.extend_from_slice(value);
         }
         self.count += 1;
-        self.newest_ms = self.newest_ms.max(output.timestamp_ms);
     }
 
     /// The finished chunk and the number of its records.
-    pub(super) fn finish(mut self) -> (Vec<u8>, u32) {
-        self.bytes[..8].copy_from_slice(&self.newest_ms.to_le_bytes());
+    pub(super) fn finish(mut self, appended_ms: i64) -> (Vec<u8>, u32) {
+        self.bytes[..8].copy_from_slice(&appended_ms.to_le_bytes());
         self.bytes[8..HEAD_BYTES].copy_from_slice(&self.count.to_le_bytes());
         (self.bytes, self.count)
     }
@@ -75,8 +73,8 @@ impl ChunkBuilder {
 /// A chunk as the store gives it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chunk<'a> {
-    /// Newest timestamp of its records.
-    pub(super) newest_ms: i64,
+    /// When it was appended, by this machine's clock.
+    pub(super) appended_ms: i64,
     /// Number of its records.
     pub(super) count: u32,
     rest: &'a [u8],
@@ -96,9 +94,9 @@ impl<'a> Chunk<'a> {
     /// Reads a chunk's head.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, LogError> {
         let mut rest = bytes;
-        let newest_ms = take_i64(&mut rest)?;
+        let appended_ms = take_i64(&mut rest)?;
         let count = take_u32(&mut rest)?;
-        Ok(Self { newest_ms, count, rest })
+        Ok(Self { appended_ms, count, rest })
     }
 
     /// The records in order.
@@ -194,7 +192,7 @@ mod tests {
     fn encode(outputs: &[Output]) -> Vec<u8> {
         let mut builder = ChunkBuilder::with_room(0);
         outputs.iter().for_each(|output| builder.push(output));
-        builder.finish().0
+        builder.finish(77).0
     }
 
     fn decode(bytes: &[u8]) -> Result<Records, LogError> {
@@ -215,8 +213,7 @@ mod tests {
             }
             let bytes = encode(&outputs);
             prop_assert_eq!(decode(&bytes).unwrap(), expected);
-            let newest = outputs.iter().map(|output| output.timestamp_ms).max().unwrap_or(i64::MIN);
-            prop_assert_eq!(Chunk::parse(&bytes).unwrap().newest_ms, newest);
+            prop_assert_eq!(Chunk::parse(&bytes).unwrap().appended_ms, 77);
         }
 
         #[test]

@@ -1,12 +1,12 @@
 //! Makes and opens the directory of a log.
 
-use super::Shared;
 use super::group::Group;
 use super::layout::{
     BOUNDS, CHUNKS, FORMAT, LATEST, META, META_FORMAT, META_PARTITIONS, POSITIONS, TOMBSTONES, topic_of,
 };
 use super::store::{Opener, Store, fault};
 use super::write::Bounds;
+use super::{Clock, Shared};
 use crate::limits::PARTITIONS_MAX;
 use crate::log::LogError;
 use redb::{Builder, Database, ReadTransaction, ReadableTable};
@@ -14,6 +14,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use thiserror::Error;
 
 const DATABASE: &str = "log.redb";
@@ -88,11 +89,22 @@ pub enum OpenError {
 /// Opens the log in `dir`. Without `wanted` it must exist.
 pub(super) fn open(dir: &Path, wanted: Option<u32>) -> Result<Shared, OpenError> {
     let path = dir.join(DATABASE);
-    open_with(dir, wanted, Box::new(move || builder().open(&path)))
+    open_with(dir, wanted, Box::new(move || builder().open(&path)), Box::new(wall_clock_ms))
 }
 
-/// The same, through a given opener of the database.
-pub(super) fn open_with(dir: &Path, wanted: Option<u32>, opener: Opener) -> Result<Shared, OpenError> {
+/// Milliseconds since the Unix epoch. Only retention looks at it.
+fn wall_clock_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}
+
+/// The same, through a given opener of the database and by a given clock.
+pub(super) fn open_with(
+    dir: &Path,
+    wanted: Option<u32>,
+    opener: Opener,
+    clock: Clock,
+) -> Result<Shared, OpenError> {
     if let Some(wanted) = wanted
         && !(1..=PARTITIONS_MAX).contains(&wanted)
     {
@@ -113,7 +125,7 @@ pub(super) fn open_with(dir: &Path, wanted: Option<u32>, opener: Opener) -> Resu
     let store = Store::open(opener).map_err(|error| unreadable(fault(error)))?;
     let partitions = store.read(facts).map_err(unreadable).and_then(|facts| check(dir, facts, wanted))?;
     let bounds = store.read(bounds).map_err(unreadable)?;
-    Ok(Shared { partitions, group: Group::new(bounds), store, _lock: lock })
+    Ok(Shared { partitions, group: Group::new(bounds), store, clock, _lock: lock })
 }
 
 pub(super) fn builder() -> Builder {

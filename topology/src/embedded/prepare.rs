@@ -47,8 +47,8 @@ pub(super) struct Prechunk {
     pub(super) keyed: Option<(Vec<u8>, bool)>,
 }
 
-/// Checks and encodes a commit.
-pub(super) fn prepare(commit: &Commit, shared_partitions: u32) -> Result<Prepared, LogError> {
+/// Checks and encodes a commit of this moment.
+pub(super) fn prepare(commit: &Commit, shared_partitions: u32, now_ms: i64) -> Result<Prepared, LogError> {
     for position in &commit.positions {
         check(position.topic, position.partition, shared_partitions)?;
     }
@@ -64,7 +64,11 @@ pub(super) fn prepare(commit: &Commit, shared_partitions: u32) -> Result<Prepare
         .map(|((topic, partition), outputs)| Run {
             topic,
             partition,
-            chunks: if topic.is_compacted() { one_by_one(&outputs) } else { together(&outputs) },
+            chunks: if topic.is_compacted() {
+                one_by_one(&outputs, now_ms)
+            } else {
+                together(&outputs, now_ms)
+            },
         })
         .collect();
     Ok(Prepared { runs, positions: commit.positions.clone(), bytes })
@@ -89,7 +93,7 @@ fn place(output: &Output, shared_partitions: u32) -> Result<u32, LogError> {
     Ok(partition)
 }
 
-fn together(outputs: &[&Output]) -> Vec<Prechunk> {
+fn together(outputs: &[&Output], now_ms: i64) -> Vec<Prechunk> {
     let mut left: usize = outputs.iter().map(|output| stored_len(output)).sum();
     let mut chunks = Vec::with_capacity(left / CHUNK_BYTES_MAX + 1);
     let mut builder = ChunkBuilder::with_room(left.min(CHUNK_BYTES_MAX));
@@ -97,28 +101,28 @@ fn together(outputs: &[&Output]) -> Vec<Prechunk> {
         let length = stored_len(output);
         if builder.is_full_for(length, CHUNK_BYTES_MAX) {
             let next = ChunkBuilder::with_room(left.min(CHUNK_BYTES_MAX));
-            chunks.push(finish(std::mem::replace(&mut builder, next)));
+            chunks.push(finish(std::mem::replace(&mut builder, next), now_ms));
         }
         builder.push(output);
         left -= length;
     }
-    chunks.push(finish(builder));
+    chunks.push(finish(builder, now_ms));
     chunks
 }
 
-fn finish(builder: ChunkBuilder) -> Prechunk {
-    let (bytes, count) = builder.finish();
+fn finish(builder: ChunkBuilder, now_ms: i64) -> Prechunk {
+    let (bytes, count) = builder.finish(now_ms);
     Prechunk { bytes, count, keyed: None }
 }
 
-fn one_by_one(outputs: &[&Output]) -> Vec<Prechunk> {
+fn one_by_one(outputs: &[&Output], now_ms: i64) -> Vec<Prechunk> {
     outputs
         .iter()
         .map(|output| {
             let mut builder = ChunkBuilder::with_room(stored_len(output));
             builder.push(output);
             let keyed = Some((output.key.clone(), output.payload.is_none()));
-            Prechunk { keyed, ..finish(builder) }
+            Prechunk { keyed, ..finish(builder, now_ms) }
         })
         .collect()
 }

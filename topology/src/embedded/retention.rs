@@ -1,4 +1,7 @@
 //! Forgets what its topic's retention allows, but nothing that a stage has still to fold.
+//!
+//! Age counts from when a record was appended, as on Kafka: an import of last month's events is history
+//! to be replayed, and not to be deleted on the day it came.
 
 use super::Shared;
 use super::chunk::Chunk;
@@ -52,7 +55,7 @@ enum What {
 struct Sweep {
     topic: Topic,
     partition: u32,
-    /// Records older than this may go.
+    /// What was appended before this may go.
     before_ms: i64,
     what: What,
 }
@@ -120,7 +123,7 @@ impl Sweep {
         let mut consider = |base: i64, value: &[u8]| -> Result<bool, LogError> {
             let chunk = Chunk::parse(value)?;
             let count = i64::from(chunk.count);
-            if chunk.newest_ms >= self.before_ms || base + count > floor || expired.len() == chunks_max {
+            if chunk.appended_ms >= self.before_ms || base + count > floor || expired.len() == chunks_max {
                 return Ok(false);
             }
             let key = match self.topic.is_compacted() {

@@ -72,7 +72,7 @@ fn open_on(dir: &Path, budget: Arc<Budget>) -> EmbeddedLog {
         let file = std::fs::OpenOptions::new().read(true).write(true).open(&path)?;
         builder().create_with_backend(Faulty { file: FileBackend::new(file)?, budget: budget.clone() })
     });
-    let shared: Shared = open_with(dir, Some(1), opener).unwrap();
+    let shared: Shared = open_with(dir, Some(1), opener, Box::new(|| 0)).unwrap();
     EmbeddedLog { shared: Arc::new(shared) }
 }
 

@@ -1,7 +1,20 @@
+use super::super::open::{builder, open_with};
 use super::*;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 const DAY_MS: i64 = 86_400_000;
+
+/// A log whose time stands still until it is set.
+fn fresh_with_clock() -> (tempfile::TempDir, EmbeddedLog, Arc<AtomicI64>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.redb");
+    let time = Arc::new(AtomicI64::new(0));
+    let clock = time.clone();
+    let clock = Box::new(move || clock.load(Ordering::SeqCst));
+    let shared = open_with(dir.path(), Some(1), Box::new(move || builder().open(&path)), clock).unwrap();
+    (dir, EmbeddedLog { shared: Arc::new(shared) }, time)
+}
 
 fn at(topic: Topic, next: i64) -> Commit {
     Commit { outputs: Vec::new(), positions: vec![Position { topic, partition: 0, next }] }
@@ -9,9 +22,10 @@ fn at(topic: Topic, next: i64) -> Commit {
 
 #[test]
 fn what_has_passed_its_retention_goes_and_the_rest_keeps_its_offsets() {
-    let (_dir, log) = fresh(1);
+    let (_dir, log, time) = fresh_with_clock();
     for day in 0..20 {
-        commit(&log, vec![record(Topic::Dlq, "k", &format!("day {day}"), day * DAY_MS)]);
+        time.store(day * DAY_MS, Ordering::SeqCst);
+        commit(&log, vec![record(Topic::Dlq, "k", &format!("day {day}"), 0)]);
     }
     // The dlq keeps 14 days.
     assert_eq!(log.trim(20 * DAY_MS), Ok(6));
@@ -23,13 +37,13 @@ fn what_has_passed_its_retention_goes_and_the_rest_keeps_its_offsets() {
     assert_eq!(log.trim(20 * DAY_MS), Ok(0));
     assert_eq!(log.trim(1000 * DAY_MS), Ok(14));
     assert_eq!(log.bounds(Topic::Dlq, 0), Ok((20, 20)));
-    commit(&log, vec![record(Topic::Dlq, "k", "new", 1000 * DAY_MS)]);
+    commit(&log, vec![record(Topic::Dlq, "k", "new", 0)]);
     assert_eq!(payloads(&log, Topic::Dlq, 0).unwrap(), ["20:new"]);
 }
 
 #[test]
 fn what_a_stage_has_not_folded_stays_whatever_its_age() {
-    let (_dir, log) = fresh(1);
+    let (_dir, log, _time) = fresh_with_clock();
     for number in 0..4 {
         commit(&log, vec![record(Topic::Events, "k", &format!("{number}"), 0)]);
     }
@@ -44,7 +58,7 @@ fn what_a_stage_has_not_folded_stays_whatever_its_age() {
 
 #[test]
 fn a_commit_larger_than_one_chunk_is_trimmed_whole() {
-    let (_dir, log) = fresh(1);
+    let (_dir, log, _time) = fresh_with_clock();
     let payload = "x".repeat(1000);
     commit(&log, (0..1000).map(|_| record(Topic::Audit, "k", &payload, 0)).collect());
     assert_eq!(log.trim(1000 * DAY_MS), Ok(1000));
@@ -53,7 +67,7 @@ fn a_commit_larger_than_one_chunk_is_trimmed_whole() {
 
 #[test]
 fn a_compacted_topic_keeps_only_the_latest_record_of_a_key() {
-    let (_dir, log) = fresh(1);
+    let (_dir, log, _time) = fresh_with_clock();
     commit(
         &log,
         vec![
@@ -71,10 +85,11 @@ fn a_compacted_topic_keeps_only_the_latest_record_of_a_key() {
 
 #[test]
 fn a_tombstone_is_seen_for_a_day_and_leaves_nothing() {
-    let (_dir, log) = fresh(1);
+    let (_dir, log, time) = fresh_with_clock();
     commit(&log, vec![record(Topic::StateAccount, "a", "a1", 0), record(Topic::StateAccount, "b", "b1", 0)]);
-    let mut tombstone = record(Topic::StateAccount, "b", "", DAY_MS);
+    let mut tombstone = record(Topic::StateAccount, "b", "", 0);
     tombstone.payload = None;
+    time.store(DAY_MS, Ordering::SeqCst);
     commit(&log, vec![tombstone]);
     assert_eq!(log.trim(2 * DAY_MS), Ok(0));
     assert_eq!(payloads(&log, Topic::StateAccount, 0).unwrap(), ["0:a1", "2:gone"]);
@@ -89,7 +104,7 @@ fn a_tombstone_is_seen_for_a_day_and_leaves_nothing() {
 
 #[test]
 fn a_key_that_came_back_outlives_its_tombstone() {
-    let (_dir, log) = fresh(1);
+    let (_dir, log, _time) = fresh_with_clock();
     let mut tombstone = record(Topic::StateAccount, "a", "", 0);
     tombstone.payload = None;
     commit(&log, vec![tombstone]);
@@ -100,13 +115,12 @@ fn a_key_that_came_back_outlives_its_tombstone() {
 
 #[test]
 fn a_topic_that_is_compacted_and_deleted_forgets_old_keys() {
-    let (_dir, log) = fresh(1);
-    commit(
-        &log,
-        vec![record(Topic::Actions, "a", "old", 0), record(Topic::Actions, "b", "new", 90 * DAY_MS)],
-    );
+    let (_dir, log, time) = fresh_with_clock();
+    commit(&log, vec![record(Topic::Actions, "a", "old", 0)]);
+    time.store(90 * DAY_MS, Ordering::SeqCst);
+    commit(&log, vec![record(Topic::Actions, "b", "new", 0)]);
     assert_eq!(log.trim(91 * DAY_MS), Ok(1));
     assert_eq!(payloads(&log, Topic::Actions, 0).unwrap(), ["1:new"]);
-    commit(&log, vec![record(Topic::Actions, "a", "again", 91 * DAY_MS)]);
+    commit(&log, vec![record(Topic::Actions, "a", "again", 0)]);
     assert_eq!(payloads(&log, Topic::Actions, 0).unwrap(), ["1:new", "2:again"]);
 }

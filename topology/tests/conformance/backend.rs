@@ -1,0 +1,52 @@
+//! The backends under test.
+
+use std::any::Any;
+use std::sync::Arc;
+use weir_topology::log::{Log, Position};
+use weir_topology::memory::MemoryLog;
+
+/// Makes fresh logs of one kind.
+pub trait Backend {
+    /// An empty log whose shared topics have this many partitions.
+    fn fresh(&self, partitions: u32) -> Fresh;
+}
+
+/// An empty log, and how to see what is not part of the trait.
+pub struct Fresh {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The positions that a writer committed.
+    pub positions: Box<dyn Fn(&str) -> Vec<Position>>,
+    /// What goes away with the log.
+    pub _keep: Box<dyn Any>,
+}
+
+/// The log in memory.
+pub fn memory() -> impl Backend {
+    struct Memory;
+    impl Backend for Memory {
+        fn fresh(&self, partitions: u32) -> Fresh {
+            let log = MemoryLog::new(partitions);
+            let other = log.clone();
+            Fresh { log, positions: Box::new(move |writer| other.positions(writer)), _keep: Box::new(()) }
+        }
+    }
+    Memory
+}
+
+/// The log in a directory.
+#[cfg(feature = "embedded")]
+pub fn embedded() -> impl Backend {
+    use weir_topology::embedded::EmbeddedLog;
+    struct Embedded;
+    impl Backend for Embedded {
+        fn fresh(&self, partitions: u32) -> Fresh {
+            let dir = tempfile::tempdir().unwrap();
+            let log = EmbeddedLog::open(dir.path(), partitions).unwrap();
+            let other = log.clone();
+            let positions = move |writer: &str| other.positions().unwrap().remove(writer).unwrap_or_default();
+            Fresh { log, positions: Box::new(positions), _keep: Box::new(dir) }
+        }
+    }
+    Embedded
+}
