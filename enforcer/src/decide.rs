@@ -94,7 +94,8 @@ mod tests {
     use weir_schemas::ClusterRef;
 
     fn check(tier: Tier, partial: bool, clusters: usize, expected: Expect) {
-        let verdict = Verdict { tier, partial, clusters: vec![ClusterRef::default(); clusters], ..Verdict::default() };
+        let verdict =
+            Verdict { tier, partial, clusters: vec![ClusterRef::default(); clusters], ..Verdict::default() };
         let shown: Vec<String> = propose(&verdict)
             .iter()
             .map(|p| format!("{} ring {} lasts {:?} {}", p.kind, p.ring, p.lasts_ms, p.revert))
@@ -106,13 +107,23 @@ mod tests {
     fn the_tier_decides_the_action() {
         check(Tier::Clear, false, 1, expect![""]);
         check(Tier::Medium, false, 1, expect!["RATE_LIMIT ring 2 lasts Some(300000) AUTO"]);
-        check(Tier::High, false, 0, expect!["REVIEW ring 1 lasts None AUTO; RATE_LIMIT ring 2 lasts Some(300000) AUTO"]);
+        check(
+            Tier::High,
+            false,
+            0,
+            expect!["REVIEW ring 1 lasts None AUTO; RATE_LIMIT ring 2 lasts Some(300000) AUTO"],
+        );
         check(Tier::Critical, false, 0, expect!["SUSPEND ring 3 lasts Some(600000) MANUAL"]);
     }
 
     #[test]
     fn indicators_are_shared_when_a_high_verdict_rests_on_shared_values() {
-        check(Tier::Critical, false, 2, expect!["SUSPEND ring 3 lasts Some(600000) MANUAL; SHARE_INDICATORS ring 1 lasts None AUTO"]);
+        check(
+            Tier::Critical,
+            false,
+            2,
+            expect!["SUSPEND ring 3 lasts Some(600000) MANUAL; SHARE_INDICATORS ring 1 lasts None AUTO"],
+        );
     }
 
     #[test]

@@ -79,7 +79,11 @@ impl Holds {
             if !has_expired && self.accounts.len() <= ACCOUNTS_MAX {
                 break;
             }
-            if has_expired { forgotten.expired += 1 } else { forgotten.by_cap += 1 }
+            if has_expired {
+                forgotten.expired += 1
+            } else {
+                forgotten.by_cap += 1
+            }
             self.remove(account);
             self.changed.insert(account);
         }
@@ -143,7 +147,10 @@ fn decode(body: &[u8]) -> Result<Vec<Hold>, String> {
             subject: u64::from_be_bytes(*subject.first_chunk::<8>()?),
         })
     };
-    chunks.iter().map(|chunk| hold(chunk).ok_or_else(|| "an action in force has no known kind".to_owned())).collect()
+    chunks
+        .iter()
+        .map(|chunk| hold(chunk).ok_or_else(|| "an action in force has no known kind".to_owned()))
+        .collect()
 }
 
 #[cfg(test)]

@@ -95,7 +95,9 @@ impl Opener {
 
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opener").field("key_ids", &self.keys.keys().collect::<Vec<_>>()).finish_non_exhaustive()
+        f.debug_struct("Opener")
+            .field("key_ids", &self.keys.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
 

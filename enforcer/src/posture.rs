@@ -96,10 +96,22 @@ mod tests {
     fn anything_else_is_refused_and_says_what_is_allowed() {
         check("", expect![[r#"the posture must be audit, canary 0 to 100, or enforce; not """#]]);
         check("canary", expect![[r#"the posture must be audit, canary 0 to 100, or enforce; not "canary""#]]);
-        check("canary 101", expect![[r#"the posture must be audit, canary 0 to 100, or enforce; not "canary 101""#]]);
-        check("canary +5", expect![[r#"the posture must be audit, canary 0 to 100, or enforce; not "canary +5""#]]);
-        check("enforce now", expect![[r#"the posture must be audit, canary 0 to 100, or enforce; not "enforce now""#]]);
-        check("ENFORCE\u{7}", expect![[r#"the posture must be audit, canary 0 to 100, or enforce; not "ENFORCE""#]]);
+        check(
+            "canary 101",
+            expect![[r#"the posture must be audit, canary 0 to 100, or enforce; not "canary 101""#]],
+        );
+        check(
+            "canary +5",
+            expect![[r#"the posture must be audit, canary 0 to 100, or enforce; not "canary +5""#]],
+        );
+        check(
+            "enforce now",
+            expect![[r#"the posture must be audit, canary 0 to 100, or enforce; not "enforce now""#]],
+        );
+        check(
+            "ENFORCE\u{7}",
+            expect![[r#"the posture must be audit, canary 0 to 100, or enforce; not "ENFORCE""#]],
+        );
     }
 
     #[test]

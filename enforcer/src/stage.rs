@@ -12,8 +12,8 @@ use crate::refuse::{Refusal, dead_letter, read_verdict};
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    AccountId, Action, ActionId, ActionKind, ActionState, Audit, AuditKind, Control, ControlKind, DlqKind, Mac,
-    Posture, Verdict,
+    AccountId, Action, ActionId, ActionKind, ActionState, Audit, AuditKind, Control, ControlKind, DlqKind,
+    Mac, Posture, Verdict,
 };
 use weir_topology::record::{Output, RecordRef};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
@@ -124,7 +124,8 @@ impl EnforcerStage {
         let Some(payload) = record.payload else {
             // The operator deleted the setting: back to what a fresh install does.
             if record.key == POSTURE_NAME.as_bytes() && self.stance != Stance::default() {
-                let told = Audit { time_ms: record.timestamp_ms, actor: "operator".into(), ..Audit::default() };
+                let told =
+                    Audit { time_ms: record.timestamp_ms, actor: "operator".into(), ..Audit::default() };
                 self.take_stance(step, Stance::default(), told);
             }
             step.effects.judged += 1;

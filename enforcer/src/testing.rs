@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    AccountId, ClusterRef, Control, ControlKind, Evidence, EventId, LinkKind, Signal, Tier, ValueHash, Verdict,
-    VerdictId,
+    AccountId, ClusterRef, Control, ControlKind, EventId, Evidence, LinkKind, Signal, Tier, ValueHash,
+    Verdict, VerdictId,
 };
 use weir_topology::log::{Commit, Log};
 use weir_topology::memory::MemoryLog;

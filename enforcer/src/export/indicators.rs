@@ -4,9 +4,7 @@
 //! The accounts of one value lie in many partitions, so that no single enforcer task knows them all;
 //! the export does, and keeps what it knows in its sidecar.
 
-use crate::limits::{
-    BUNDLE_DETECTORS_MAX, BUNDLE_MEMBERS_MAX, BUNDLE_MEMBERS_MIN, INDICATOR_MEMBERS_MAX,
-};
+use crate::limits::{BUNDLE_DETECTORS_MAX, BUNDLE_MEMBERS_MAX, BUNDLE_MEMBERS_MIN, INDICATOR_MEMBERS_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use weir_schemas::{ActionState, ClusterRef, Tier, Verdict};
@@ -165,9 +163,8 @@ mod tests {
     #[test]
     fn what_was_withheld_is_told_again_once_it_may_be_shared() {
         let mut indicators = Indicators::default();
-        let mut observe = |account, state| {
-            indicators.observe(&verdict(account, 1, Tier::High), state).told.len()
-        };
+        let mut observe =
+            |account, state| indicators.observe(&verdict(account, 1, Tier::High), state).told.len();
         let withheld: Vec<_> = (0..4).map(|account| observe(account, ActionState::Withheld)).collect();
         assert_eq!(withheld, [0, 0, 1, 0]);
         assert_eq!(observe(4, ActionState::Pending), 1);

@@ -212,7 +212,8 @@ impl Intake {
             return Ok(true);
         }
         let number = |name| std::str::from_utf8(record.header(name)?).ok()?.parse::<i64>().ok();
-        let (Ok(action), Some(sequence)) = (self.decoder.read::<Action>(record.payload)?, number(AUDIT_SEQUENCE_HEADER))
+        let (Ok(action), Some(sequence)) =
+            (self.decoder.read::<Action>(record.payload)?, number(AUDIT_SEQUENCE_HEADER))
         else {
             // An action that names no audit record is none of the enforcer's: no audit, no action.
             sink.unreadable(Topic::Actions);

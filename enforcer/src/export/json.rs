@@ -33,7 +33,8 @@ fn is_hostile(character: char) -> bool {
 impl Formatter for OneLine {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
-        while let Some((index, character)) = rest.char_indices().find(|(_, character)| is_hostile(*character)) {
+        while let Some((index, character)) = rest.char_indices().find(|(_, character)| is_hostile(*character))
+        {
             writer.write_all(&rest.as_bytes()[..index])?;
             // All of them lie in the basic plane: one escape is enough.
             write!(writer, "\\u{:04x}", u32::from(character))?;

@@ -58,7 +58,9 @@ pub enum ExportError {
         file: &'static str,
     },
     /// The sidecar cannot be understood.
-    #[error("{POSITIONS_NAME} is damaged ({reason}): restore it, or move the output files away and start afresh")]
+    #[error(
+        "{POSITIONS_NAME} is damaged ({reason}): restore it, or move the output files away and start afresh"
+    )]
     Sidecar {
         /// What is wrong with it.
         reason: String,

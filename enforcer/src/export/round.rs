@@ -1,10 +1,10 @@
 //! One round's lines, gathered in memory before any is written.
 
+use super::Progress;
 use super::indicators::Indicators;
 use super::intake::Sink;
 use super::lines::{Told, audit_line, bundle_line};
 use super::sidecar::OutputFile;
-use super::Progress;
 use crate::limits::ROUND_BYTES_MAX;
 use crate::open::{Opened, Opener};
 use std::collections::BTreeMap;

@@ -56,7 +56,11 @@ fn a_fresh_install_acts_on_nothing_and_says_what_it_would_have_done() {
 fn in_enforce_posture_the_tier_decides_and_ring_three_is_undone_by_a_person() {
     let rig = check(
         Some("enforce"),
-        &[verdict(1, 0, Tier::Medium), verdict(2, 0, Tier::High), resting_on(7, verdict(3, 0, Tier::Critical))],
+        &[
+            verdict(1, 0, Tier::Medium),
+            verdict(2, 0, Tier::High),
+            resting_on(7, verdict(3, 0, Tier::Critical)),
+        ],
         expect![[r#"
             0 RATE_LIMIT PENDING until Some(5): tier MEDIUM, score 0.400
             0 REVIEW PENDING until None: tier HIGH, score 0.600
@@ -162,7 +166,8 @@ fn a_canary_acts_on_its_share_of_accounts_only() {
 #[test]
 fn a_decision_is_in_the_audit_chain_before_each_action_of_the_same_commit() {
     let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
-    let verdicts = [verdict(1, 0, Tier::High), resting_on(1, verdict(2, 0, Tier::Critical)), verdict(3, 0, Tier::Clear)];
+    let verdicts =
+        [verdict(1, 0, Tier::High), resting_on(1, verdict(2, 0, Tier::Critical)), verdict(3, 0, Tier::Clear)];
     let effects = stage.step(&batch(&verdicts, 0));
     let mut audited = Vec::new();
     for output in &effects.outputs {
@@ -210,7 +215,9 @@ fn refused_control(control: &Control, expected: Expect) {
 fn a_posture_that_cannot_be_followed_changes_nothing_and_says_so_in_chain_and_dead_letters() {
     refused_control(
         &posture("canary many"),
-        expect![[r#"INVALID_FIELD olga: the posture must be audit, canary 0 to 100, or enforce; not "canary many""#]],
+        expect![[
+            r#"INVALID_FIELD olga: the posture must be audit, canary 0 to 100, or enforce; not "canary many""#
+        ]],
     );
     refused_control(
         &control(ControlKind::Posture, "postures", "audit"),
@@ -229,7 +236,10 @@ fn a_change_of_posture_is_in_the_chain_with_its_author_and_deleting_it_goes_back
     rig.put(vec![Output { payload: None, ..Output::keyed(Topic::Control, b"posture".to_vec(), vec![], 9) }]);
     rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
     rig.enforce();
-    let shown: Vec<_> = audits(&rig.log).iter().map(|a| format!("{} {} {}: {}\n", a.kind, a.actor, a.outcome, a.reason)).collect();
+    let shown: Vec<_> = audits(&rig.log)
+        .iter()
+        .map(|a| format!("{} {} {}: {}\n", a.kind, a.actor, a.outcome, a.reason))
+        .collect();
     expect![[r#"
         OPERATOR olga posture_changed: posture audit gives way to enforce
         OPERATOR operator posture_changed: posture enforce gives way to audit
@@ -272,7 +282,10 @@ fn a_verdict_that_cannot_be_used_is_a_dead_letter_with_its_bytes_and_the_next_on
         assert_eq!(letter.key, b"key");
         let letter: DeadLetter = Wire::new().read(letter.payload.as_ref().unwrap()).unwrap();
         assert_eq!((&letter.payload, letter.length), (payload, payload.len() as i64));
-        shown += &format!("{} {}/{} {}: {}\n", letter.stage, letter.origin, letter.offset, letter.kind, letter.reason);
+        shown += &format!(
+            "{} {}/{} {}: {}\n",
+            letter.stage, letter.origin, letter.offset, letter.kind, letter.reason
+        );
     }
     expect![[r#"
         enforcer weir.verdicts/0 UNDECODABLE: the record has neither a single-object nor a Confluent frame

@@ -3,7 +3,7 @@ use crate::chain::{ChainHead, verify};
 use crate::stage::{AUDIT_SEQUENCE_HEADER, VERDICT_OFFSET_HEADER};
 use expect_test::{Expect, expect};
 use std::collections::BTreeSet;
-use weir_schemas::{Audit, AuditKind, Evidence, Posture};
+use weir_schemas::{Action, Audit, AuditKind, Evidence, Posture, Record};
 use weir_topology::record::Output;
 
 /// A rig in a posture whose enforcer has answered the verdicts, and its files.
@@ -29,7 +29,10 @@ fn check(outputs: &Outputs, file: OutputFile, expected: Expect) {
 #[test]
 fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_to() {
     let (_, outputs) = exported("enforce", &[resting_on(7, verdict(1, 0, Tier::Critical))]);
-    check(&outputs, OutputFile::EnforcementActions, expect![[r#"
+    check(
+        &outputs,
+        OutputFile::EnforcementActions,
+        expect![[r#"
         {
           "account": "00000000000000000000000000000001",
           "account_raw": "raw-account-1",
@@ -125,8 +128,12 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
           "time_ms": 0,
           "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
         }
-    "#]]);
-    check(&outputs, OutputFile::AnalystQueue, expect![[r#"
+    "#]],
+    );
+    check(
+        &outputs,
+        OutputFile::AnalystQueue,
+        expect![[r#"
         {
           "account": "00000000000000000000000000000001",
           "action": "SUSPEND",
@@ -174,13 +181,17 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
           "time_ms": 0,
           "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_gateway_is_told_what_to_slow_down_and_until_when() {
     let (_, outputs) = exported("enforce", &[verdict(1, 0, Tier::Medium)]);
-    check(&outputs, OutputFile::RateLimitCommands, expect![[r#"
+    check(
+        &outputs,
+        OutputFile::RateLimitCommands,
+        expect![[r#"
         {
           "account": "00000000000000000000000000000001",
           "account_raw": "raw-account-1",
@@ -198,7 +209,8 @@ fn a_gateway_is_told_what_to_slow_down_and_until_when() {
           "time_ms": 0,
           "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
         }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -231,7 +243,8 @@ fn an_audit_record_is_told_whole() {
           "time_ms": 0,
           "verdict_id": "2f42826fa2729ec6cd52bf8325939af6",
           "writer": "enforcer/0"
-        }"#]].assert_eq(&serde_json::to_string_pretty(decision).unwrap());
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(decision).unwrap());
 }
 
 #[test]
@@ -272,7 +285,8 @@ fn three_accounts_that_rest_on_one_value_make_an_indicator() {
           "time_ms": null,
           "value": "00000000000000000000000000000007",
           "verdict_id": null
-        }"#]].assert_eq(&serde_json::to_string_pretty(&bundle).unwrap());
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&bundle).unwrap());
 }
 
 #[test]
@@ -304,7 +318,8 @@ fn raw_accounts_stand_only_where_something_is_to_be_done_to_them() {
     for (file, lines) in outputs.lines() {
         let may_tell = matches!(file, "enforcement_actions.jsonl" | "rate_limit_commands.jsonl");
         for line in lines {
-            let acts = line["execute"] == true && ["RATE_LIMIT", "SUSPEND"].iter().any(|kind| line["action"] == *kind);
+            let acts = line["execute"] == true
+                && ["RATE_LIMIT", "SUSPEND"].iter().any(|kind| line["action"] == *kind);
             assert_eq!(line.get("account_raw").is_some(), may_tell && acts, "{file}: {line}");
         }
         assert!(!std::fs::read_to_string(outputs.path(file)).unwrap().contains("10.0.0.1"));
@@ -396,10 +411,13 @@ fn every_field_of_every_file_is_documented() {
     let outputs = Outputs::new();
     outputs.export(&rig);
     for (file, lines) in outputs.lines() {
-        let section = documented.split("\n## ").find(|section| section.starts_with(&format!("`{file}`"))).unwrap();
-        let fields: BTreeSet<&String> = lines.iter().flat_map(|line| line.as_object().unwrap().keys()).collect();
+        let section =
+            documented.split("\n## ").find(|section| section.starts_with(&format!("`{file}`"))).unwrap();
+        let fields: BTreeSet<&String> =
+            lines.iter().flat_map(|line| line.as_object().unwrap().keys()).collect();
         assert!(!fields.is_empty(), "{file}");
-        let shared = documented.split("\n## ").find(|section| section.starts_with("Fields of an action")).unwrap();
+        let shared =
+            documented.split("\n## ").find(|section| section.starts_with("Fields of an action")).unwrap();
         for field in fields {
             let row = format!("| `{field}` |");
             assert!(section.contains(&row) || shared.contains(&row), "{file}: {field}");
@@ -481,4 +499,49 @@ fn a_backlog_is_written_in_bounded_rounds() {
     assert_eq!(rounds.iter().sum::<u64>(), 15_000);
     assert_eq!(outputs.lines_of(OutputFile::AuditLog).len(), 5000);
     assert_eq!(outputs.telemetry.settled.lock().unwrap().len(), 5000);
+}
+
+/// A registry that does not answer at first.
+struct Registry {
+    answers_from: usize,
+    asked: Mutex<usize>,
+}
+
+/// Ids under which the test's writer frames its records.
+const IDS: [(u32, u64); 3] =
+    [(11, Audit::FINGERPRINT), (12, Action::FINGERPRINT), (13, Verdict::FINGERPRINT)];
+
+impl SchemaSource for Registry {
+    fn learn(&self, id: u32, wire: &Wire) -> Result<(), LogError> {
+        let mut asked = self.asked.lock().unwrap();
+        *asked += 1;
+        if *asked <= self.answers_from {
+            return Err(LogError::Unavailable { reason: "the registry does not answer".into() });
+        }
+        let known = IDS.iter().find(|(known, _)| *known == id);
+        known.iter().for_each(|(id, fingerprint)| wire.read_as(*id, *fingerprint));
+        Ok(())
+    }
+}
+
+#[test]
+fn records_that_a_registry_names_are_waited_for_and_none_is_passed_over() {
+    let mut rig = Rig::new(1);
+    let mut wire = Wire::new();
+    IDS.iter().for_each(|(id, fingerprint)| wire.write_as(*fingerprint, *id));
+    rig.wire = Arc::new(wire);
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
+    rig.enforce();
+    // The export's process has not been told of any id.
+    rig.wire = Arc::new(Wire::new());
+    let outputs = Outputs::new();
+    let registry = Registry { answers_from: 2, asked: Mutex::default() };
+    let mut export = outputs.open(&rig).unwrap().with_schemas(Arc::new(registry));
+    for _ in 0..2 {
+        let error = export.run_once(Duration::ZERO).unwrap_err().to_string();
+        assert_eq!(error, "the log cannot be used: the registry does not answer");
+    }
+    assert_eq!(export.run_once(Duration::ZERO).unwrap().unreadable, 0);
+    let line = outputs.lines_of(OutputFile::EnforcementActions).remove(0);
+    assert_eq!(line["score"], 0.4);
 }

@@ -375,7 +375,13 @@ fn a_crash_after_a_file_was_deleted_does_not_repeat_lines() {
             export.run_once(Duration::ZERO).unwrap();
         }
         outputs.export(&rig);
-        outcomes.insert(outputs.lines_of(OutputFile::AnalystQueue).iter().map(|l| l["action_id"].to_string()).collect::<Vec<_>>());
+        outcomes.insert(
+            outputs
+                .lines_of(OutputFile::AnalystQueue)
+                .iter()
+                .map(|l| l["action_id"].to_string())
+                .collect::<Vec<_>>(),
+        );
     }
     assert_eq!(outcomes.len(), 1, "the same lines wherever it crashed");
 }
@@ -401,7 +407,10 @@ fn lines_of_unknown_origin_a_damaged_sidecar_and_another_log_are_refused_with_wh
     let (rig, outputs) = (first_wave(), Outputs::new());
     outputs.export(&rig);
     let error = outputs.open(&Rig::new(1)).err().unwrap().to_string();
-    assert!(error.contains("of weir.audit/0, but that ends at 0: this is another log than before"), "{error}");
+    assert!(
+        error.contains("of weir.audit/0, but that ends at 0: this is another log than before"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -409,6 +418,7 @@ fn a_directory_that_cannot_be_made_is_refused_by_name() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let directory = file.path().join("out");
     let rig = Rig::new(1);
-    let opened = Export::open(&directory, rig.log.clone(), 0..1, None, rig.wire.clone(), Arc::new(Told::default()));
+    let opened =
+        Export::open(&directory, rig.log.clone(), 0..1, None, rig.wire.clone(), Arc::new(Told::default()));
     assert!(opened.err().unwrap().to_string().contains("out cannot be used"));
 }
