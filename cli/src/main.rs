@@ -1,2 +1,25 @@
-//! The `weir` binary.
-fn main() {}
+//! The `weir` binary: every role, and the operator's commands.
+
+mod commands;
+mod context;
+mod keys;
+mod lag;
+mod roles;
+mod serve;
+mod settings;
+mod telemetry;
+mod view;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = commands::command().get_matches();
+    match commands::dispatch(&matches) {
+        Ok(code) => code,
+        Err(error) => {
+            // The whole chain of causes: the last one is usually the one to act on.
+            eprintln!("weir: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -240,6 +240,11 @@ impl Policy {
         Self::parse(BUILTIN).expect("policy/default.toml is a policy")
     }
 
+    /// Its text, as a detection engineer reads it.
+    pub fn builtin_text() -> &'static str {
+        BUILTIN
+    }
+
     fn check(&self) -> Result<(), PolicyError> {
         self.tiers.check("tiers")?;
         self.fusion.check("fusion")?;

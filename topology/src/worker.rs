@@ -82,6 +82,16 @@ impl Worker {
         outcome
     }
 
+    /// Tells tasks that are no longer ours to end, and does not wait: whoever owns them now fences
+    /// what they still try to commit.
+    pub fn abandon(&mut self, ids: &[TaskId]) {
+        for id in ids {
+            if let Some(running) = self.tasks.remove(id) {
+                running.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Lets every task drain, commit and end.
     pub fn stop_all(&mut self) -> Result<(), WorkerError> {
         let ids: Vec<_> = self.tasks.keys().copied().collect();

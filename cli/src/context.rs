@@ -1,0 +1,238 @@
+//! What every command starts from: settings, telemetry, keys, the log and its framing.
+
+use crate::keys::Keys;
+use crate::roles::registry::Registry;
+use crate::settings::Settings;
+use crate::telemetry::Metrics;
+use anyhow::{Context as _, Result, bail};
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use weir_processor::account::AccountStage;
+use weir_processor::cluster::ClusterStage;
+use weir_processor::policy::Policy;
+use weir_schemas::wire::Wire;
+use weir_topology::embedded::EmbeddedLog;
+use weir_topology::kafka::{GroupProtocol, KafkaConfig, KafkaLog, Secret};
+use weir_topology::log::Log;
+use weir_topology::stage::Stage;
+use weir_topology::task::{Pace, SchemaSource, Surroundings};
+use weir_topology::topic::StageName;
+use weir_topology::worker::MakeStage;
+use zeroize::Zeroizing;
+
+/// What a command starts from.
+pub struct Context {
+    /// Configuration.
+    pub settings: Settings,
+    /// Metrics and log lines.
+    pub metrics: Arc<Metrics>,
+    /// Set when the process is told to stop.
+    pub stop: Arc<AtomicBool>,
+    /// The command line names a data directory, which outweighs brokers from elsewhere.
+    chose_directory: bool,
+}
+
+impl Context {
+    /// Starts logging, listens for SIGTERM and SIGINT, and serves metrics where asked.
+    pub fn new(settings: Settings, chose_directory: bool) -> Result<Self> {
+        start_logging(&settings)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
+            // The second signal ends the process at once: draining may hang on a broker that is gone.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
+            signal_hook::flag::register(signal, stop.clone())?;
+        }
+        let metrics = Arc::new(Metrics::new());
+        if let Some(address) = &settings.metrics_addr {
+            let bound = crate::serve::serve(address, metrics.clone())?;
+            tracing::info!(address = %bound, "serving /metrics and /health");
+        }
+        Ok(Self { settings, metrics, stop, chose_directory })
+    }
+
+    /// Whether the process was told to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Name of this machine.
+    pub fn node(&self) -> String {
+        let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let name = self.settings.node.clone().or_else(host).unwrap_or_default();
+        let name = name.trim();
+        if name.is_empty() { "node".into() } else { name.into() }
+    }
+
+    /// Name of this process in epoch records.
+    pub fn process(&self) -> String {
+        format!("{}:{}", self.node(), std::process::id())
+    }
+
+    /// The keys that a distributed role must be given.
+    pub fn given_keys(&self) -> Result<Keys> {
+        let Some(directory) = &self.settings.keys_dir else {
+            bail!(
+                "keys_dir is not set: a distributed role needs the keys of its deployment \
+                 (`weir keys make DIR` makes them once; every role gets the same)"
+            );
+        };
+        Keys::read(directory)
+    }
+
+    /// The keys given, or else those of the data directory, made on first use.
+    pub fn given_or_own_keys(&self) -> Result<Keys> {
+        if self.settings.keys_dir.is_some() {
+            return self.given_keys();
+        }
+        let directory = self.settings.data_dir.join("keys");
+        let (keys, made) = Keys::read_or_make(&directory)?;
+        if made {
+            eprintln!(
+                "weir: made new keys in {} (owner only). Without them no pseudonym can be traced back: back them up.",
+                directory.display()
+            );
+        }
+        Ok(keys)
+    }
+
+    /// The brokers, when the command is to use Kafka.
+    pub fn brokers(&self) -> Option<&str> {
+        self.settings.brokers.as_deref().filter(|_| !self.chose_directory)
+    }
+
+    /// The configuration of the Kafka client; an error when there are no brokers.
+    pub fn kafka_config(&self) -> Result<KafkaConfig> {
+        let settings = &self.settings;
+        let Some(brokers) = &settings.brokers else {
+            bail!("brokers is not set: give --brokers host:port (or use `weir run`, which needs none)");
+        };
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let mut config = KafkaConfig::new(brokers);
+        config.client_id = format!("weir-{}", self.node());
+        config.prefix = settings.kafka_prefix.clone().unwrap_or_default();
+        config.security.protocol = Some(settings.kafka_security_protocol.clone());
+        config.security.ca = path(&settings.kafka_ca_file);
+        config.security.certificate = path(&settings.kafka_cert_file);
+        config.security.key = path(&settings.kafka_key_file);
+        config.security.sasl_mechanism = settings.kafka_sasl_mechanism.clone();
+        config.security.user = settings.kafka_sasl_username.clone();
+        if let Some(file) = &settings.kafka_sasl_password_file {
+            let password = Zeroizing::new(
+                std::fs::read_to_string(file)
+                    .with_context(|| format!("cannot read kafka.sasl_password_file {}", file.display()))?,
+            );
+            config.security.password = Some(Secret::new(password.trim_end()));
+        }
+        config.group_protocol = match settings.kafka_group_protocol.as_str() {
+            "auto" => GroupProtocol::Auto,
+            "consumer" => GroupProtocol::Consumer,
+            "classic" => GroupProtocol::Classic,
+            other => bail!("kafka.group_protocol {other:?} is neither auto, consumer nor classic"),
+        };
+        config.session_timeout = Duration::from_millis(settings.kafka_session_timeout_ms);
+        config.instance_id = settings.kafka_instance_id.clone();
+        for option in settings.kafka_options.iter().flat_map(|options| options.split(',')) {
+            let Some((name, value)) = option.split_once('=') else {
+                bail!("kafka.options: {option:?} is not name=value");
+            };
+            config.extra.push((name.trim().into(), value.trim().into()));
+        }
+        Ok(config)
+    }
+
+    /// The Kafka log.
+    pub fn kafka(&self) -> Result<KafkaLog> {
+        Ok(KafkaLog::connect(self.kafka_config()?)?)
+    }
+
+    /// The embedded log, made when there is none.
+    pub fn embedded(&self) -> Result<Arc<EmbeddedLog>> {
+        Ok(EmbeddedLog::open(&self.log_dir(), self.settings.partitions)?)
+    }
+
+    /// The log that history is read from or operators write to: Kafka when there are brokers, or the
+    /// embedded log that must exist.
+    pub fn existing_log(&self) -> Result<Arc<dyn Log>> {
+        match self.brokers() {
+            Some(_) => Ok(Arc::new(self.kafka()?)),
+            None => {
+                let directory = self.log_dir();
+                let log = EmbeddedLog::open_existing(&directory)
+                    .with_context(|| format!("there is no log to read in {}", directory.display()))?;
+                Ok(log)
+            }
+        }
+    }
+
+    fn log_dir(&self) -> PathBuf {
+        self.settings.data_dir.join("log")
+    }
+
+    /// Framing: the registry's where one is configured.
+    pub fn wire(&self) -> Result<Arc<Wire>> {
+        let mut wire = Wire::with_history()?;
+        if let Some(url) = &self.settings.registry_url {
+            Registry::new(url).register(&mut wire)?;
+        }
+        Ok(Arc::new(wire))
+    }
+
+    /// What tasks need.
+    pub fn surroundings(&self, log: Arc<dyn Log>, wire: Arc<Wire>) -> Surroundings {
+        let pace = Pace {
+            epoch_interval: Duration::from_millis(self.settings.epoch_interval_ms),
+            epoch_records_max: self.settings.epoch_records_max.max(1),
+            snapshot_interval: Duration::from_millis(self.settings.snapshot_interval_ms),
+            ..Pace::default()
+        };
+        let schemas = self.schemas();
+        Surroundings { log, wire, schemas, telemetry: self.metrics.clone(), process: self.process(), pace }
+    }
+
+    /// The schema registry, where one is configured.
+    pub fn schemas(&self) -> Option<Arc<dyn SchemaSource>> {
+        let url = self.settings.registry_url.as_deref()?;
+        Some(Arc::new(Registry::new(url)))
+    }
+
+    /// Makes the judging stages as they go live.
+    pub fn judging_stages(&self, wire: Arc<Wire>) -> MakeStage {
+        let accounts_max = self.settings.state_accounts_max;
+        let policy = Arc::new(Policy::builtin());
+        judging_stages(wire, policy, accounts_max)
+    }
+}
+
+/// Makes account and cluster stages that start with `policy`.
+pub fn judging_stages(wire: Arc<Wire>, policy: Arc<Policy>, accounts_max: usize) -> MakeStage {
+    Arc::new(move |task| -> Box<dyn Stage> {
+        match task.stage {
+            StageName::Cluster => Box::new(ClusterStage::new(wire.clone(), policy.clone())),
+            _ => Box::new(AccountStage::new(wire.clone(), policy.clone()).with_accounts_max(accounts_max)),
+        }
+    })
+}
+
+/// Milliseconds since the Unix epoch. Only rims that sense or publish may ask.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64)
+}
+
+fn start_logging(settings: &Settings) -> Result<()> {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_new(&settings.log_level)
+        .with_context(|| format!("log_level {:?} is no filter", settings.log_level))?;
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    let started = match settings.log_format.as_str() {
+        "json" => logs.json().try_init(),
+        "text" => logs.with_target(false).try_init(),
+        other => bail!("log_format {other:?} is neither text nor json"),
+    };
+    started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
+}

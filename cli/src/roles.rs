@@ -1,0 +1,13 @@
+//! One file a role or operator's task.
+
+pub mod collect;
+pub mod control;
+pub mod enforce;
+pub mod fleet;
+pub mod import;
+pub mod keys;
+pub mod process;
+pub mod registry;
+pub mod replay;
+pub mod run;
+pub mod topology;

@@ -1,0 +1,68 @@
+//! `weir collect`: follow a log file and publish its events.
+
+use crate::context::{Context, now_ms};
+use crate::keys::Keys;
+use anyhow::{Result, bail};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_collector::{Collector, CollectorConfig, Mode, Pseudonymizer, Sealer};
+use weir_schemas::wire::Wire;
+use weir_topology::log::Log;
+
+/// Id of the only sealing key there is so far; rotation adds others.
+pub const SEAL_KEY_ID: u8 = 1;
+
+/// How long a step waits for more to read.
+const WAIT: Duration = Duration::from_millis(200);
+
+/// Follows the configured file until the process is told to stop, or has read all there is.
+pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
+    let Some(path) = context.settings.tail.clone() else {
+        bail!("tail is not set: give --tail FILE, the log to follow");
+    };
+    let keys = context.given_keys()?;
+    let (log, wire) = (context.kafka()?, context.wire()?);
+    let config = config(context, path, Mode::Tail)?;
+    let mut collector = open(context, &keys, &log, wire, config)?;
+    context.metrics.set_ready(true);
+    while !context.is_stopped() {
+        let progress = collector.run_once(WAIT)?;
+        if until_idle && progress.at_end() {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The collector's configuration for `path`.
+pub fn config(context: &Context, path: PathBuf, mode: Mode) -> Result<CollectorConfig> {
+    let settings = &context.settings;
+    let mut config = CollectorConfig::new(path, context.node());
+    if let Some(source) = &settings.source {
+        config.source.clone_from(source);
+    }
+    config.tenant.clone_from(&settings.tenant);
+    config.format = settings.collector_format.parse()?;
+    config.line_bytes_max = settings.collector_line_bytes_max;
+    config.keep_text = settings.collector_keep_text;
+    config.batch_lines = settings.collector_batch_lines;
+    config.mode = mode;
+    Ok(config)
+}
+
+/// Opens a collector on `log`.
+pub fn open<'l>(
+    context: &Context,
+    keys: &Keys,
+    log: &'l dyn Log,
+    wire: Arc<Wire>,
+    config: CollectorConfig,
+) -> Result<Collector<'l>> {
+    let keys = weir_collector::Keys {
+        pseudonymizer: Pseudonymizer::new(*keys.pseudonym, 0),
+        sealer: Sealer::new(SEAL_KEY_ID, *keys.seal),
+    };
+    Ok(Collector::open(log, config, keys, wire, context.metrics.clone(), Arc::new(now_ms))?)
+}

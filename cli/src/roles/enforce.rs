@@ -1,0 +1,73 @@
+//! `weir enforce`: decide on verdicts, and write the output directory.
+
+use crate::context::Context;
+use crate::keys::Keys;
+use crate::roles::collect::SEAL_KEY_ID;
+use crate::roles::fleet::Fleet;
+use crate::roles::process::tend;
+use anyhow::Result;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_enforcer::chain::{AuditKey, AuditKeys};
+use weir_enforcer::export::Export;
+use weir_enforcer::open::Opener;
+use weir_enforcer::stage::EnforcerStage;
+use weir_schemas::wire::Wire;
+use weir_topology::log::Log;
+use weir_topology::stage::Stage;
+use weir_topology::topic::{StageName, Topic};
+use weir_topology::worker::MakeStage;
+
+/// Id of the only audit key there is so far; rotation adds others.
+const AUDIT_KEY_ID: &str = "audit-1";
+
+/// Runs the enforcer stage until the process is told to stop. The output directory holds every
+/// partition's lines, whoever decides on them.
+pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
+    let keys = context.given_keys()?;
+    let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
+    let around = context.surroundings(Arc::new(log.clone()), wire.clone());
+    let fleet = Fleet::join(StageName::Enforcer, &config, &log, &around, stages(&keys, wire.clone()))?;
+    let partitions = log.partitions(Topic::Actions)?;
+    let mut export = export(context, &keys, Arc::new(log), wire, (0..partitions).collect())?;
+    context.metrics.set_ready(true);
+    let mut fleets = [fleet];
+    tend(context, &mut fleets, until_idle, || Ok(run_export(&mut export)?.caught_up))?;
+    context.metrics.set_ready(false);
+    fleets.into_iter().try_for_each(Fleet::leave)?;
+    run_export(&mut export)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes enforcer stages.
+pub fn stages(keys: &Keys, wire: Arc<Wire>) -> MakeStage {
+    let keys = AuditKeys::new(AuditKey::new(AUDIT_KEY_ID, *keys.audit));
+    Arc::new(move |_| -> Box<dyn Stage> { Box::new(EnforcerStage::new(keys.clone(), wire.clone())) })
+}
+
+/// Opens the output directory.
+pub fn export(
+    context: &Context,
+    keys: &Keys,
+    log: Arc<dyn Log>,
+    wire: Arc<Wire>,
+    partitions: Vec<u32>,
+) -> Result<Export> {
+    let opener = Opener::new().with_key(SEAL_KEY_ID, *keys.seal);
+    let directory = &context.settings.output_dir;
+    let export = Export::open(directory, log, partitions, Some(opener), wire, context.metrics.clone())?;
+    Ok(match context.schemas() {
+        Some(schemas) => export.with_schemas(schemas),
+        None => export,
+    })
+}
+
+/// Writes what was committed since the last call, and tells the operator what they should know.
+pub fn run_export(export: &mut Export) -> Result<weir_enforcer::export::Progress> {
+    let progress = export.run_once(Duration::ZERO)?;
+    for note in export.take_notes() {
+        tracing::warn!(%note, "output directory");
+    }
+    Ok(progress)
+}

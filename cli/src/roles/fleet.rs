@@ -1,0 +1,71 @@
+//! A stage's tasks on Kafka: the partitions that fall to this process, drained before they go.
+
+use anyhow::Result;
+use std::time::Duration;
+use weir_topology::kafka::{Change, KafkaConfig, KafkaLog, Membership};
+use weir_topology::task::Surroundings;
+use weir_topology::topic::{StageName, TaskId, Topic};
+use weir_topology::worker::{MakeStage, Worker};
+
+/// One stage's membership and its tasks here.
+pub struct Fleet {
+    stage: StageName,
+    membership: Membership,
+    worker: Worker,
+}
+
+impl Fleet {
+    /// Joins the group of `stage`. Its primary topic is the last of its inputs.
+    pub fn join(
+        stage: StageName,
+        config: &KafkaConfig,
+        log: &KafkaLog,
+        around: &Surroundings,
+        make_stage: MakeStage,
+    ) -> Result<Self> {
+        let primary = stage.inputs().last().copied().unwrap_or(Topic::Events);
+        let membership = Membership::join(config, &format!("weir-{stage}"), primary)?;
+        let mut around = around.clone();
+        around.log = std::sync::Arc::new(log.for_member(&membership));
+        Ok(Self { stage, membership, worker: Worker::new(around, make_stage) })
+    }
+
+    /// Takes up and lets go what the group says, and reports a task that failed.
+    pub fn tend(&mut self, wait: Duration) -> Result<()> {
+        for change in self.membership.poll(wait)? {
+            match change {
+                Change::Assigned(partitions) => {
+                    self.tasks(&partitions).into_iter().for_each(|id| self.worker.start(id));
+                }
+                Change::Revoked(partitions) => {
+                    // Drained and committed while the partitions are still ours.
+                    let stopped = self.worker.stop(&self.tasks(&partitions));
+                    self.membership.release(&partitions);
+                    stopped?;
+                }
+                Change::Lost(partitions) => self.worker.abandon(&self.tasks(&partitions)),
+            }
+        }
+        self.worker.check()?;
+        // A task that was fenced while the group still says that the partition is ours is taken up
+        // again: whoever fenced it was not its owner.
+        for id in self.tasks(&self.membership.owned()) {
+            self.worker.start(id);
+        }
+        Ok(())
+    }
+
+    /// The tasks here.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// Drains, commits and leaves the group.
+    pub fn leave(mut self) -> Result<()> {
+        Ok(self.worker.stop_all()?)
+    }
+
+    fn tasks(&self, partitions: &[u32]) -> Vec<TaskId> {
+        partitions.iter().map(|partition| TaskId { stage: self.stage, partition: *partition }).collect()
+    }
+}

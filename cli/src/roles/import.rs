@@ -1,0 +1,59 @@
+//! `weir import`: read a whole log file, plain or gzip, into a log.
+
+use crate::context::Context;
+use crate::roles::collect;
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use weir_collector::{Mode, SourceState};
+use weir_topology::log::Log;
+
+/// Imports `file`. An import that was cut short goes on at the exact byte when it is run again.
+pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
+    let started = Instant::now();
+    let (log, keys): (Arc<dyn Log>, _) = match context.brokers() {
+        Some(_) => (Arc::new(context.kafka()?), context.given_keys()?),
+        None => (context.embedded()?, context.given_or_own_keys()?),
+    };
+    let config = collect::config(context, file.to_owned(), Mode::Import)?;
+    let mut collector = collect::open(context, &keys, log.as_ref(), context.wire()?, config)?;
+    let bar = bar(collector.size())?;
+    let (mut events, mut rejected) = (0, 0);
+    while !context.is_stopped() {
+        let progress = collector.run_once(Duration::from_millis(200))?;
+        events += progress.events;
+        rejected += progress.rejected;
+        bar.inc(progress.bytes);
+        match progress.state {
+            SourceState::AtEnd => {
+                bar.finish_and_clear();
+                let seconds = started.elapsed().as_secs_f64();
+                println!("{events} events imported, {rejected} lines refused, in {seconds:.1} s");
+                return Ok(ExitCode::SUCCESS);
+            }
+            SourceState::Unavailable => {
+                bail!("{} cannot be read; the log line above says why", file.display())
+            }
+            SourceState::Reading | SourceState::Leaving | SourceState::Held => {}
+        }
+    }
+    bar.abandon();
+    println!("Stopped after {events} events; run the same command again to go on.");
+    Ok(ExitCode::FAILURE)
+}
+
+fn bar(size: Option<u64>) -> Result<ProgressBar> {
+    let bar = match size {
+        Some(size) => ProgressBar::new(size).with_style(ProgressStyle::with_template(
+            "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left",
+        )?),
+        None => ProgressBar::no_length()
+            .with_style(ProgressStyle::with_template("{spinner} {bytes} read, {bytes_per_sec}")?),
+    };
+    // Draws to standard error, and only where that is a terminal.
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    Ok(bar)
+}

@@ -1,0 +1,70 @@
+//! `weir process`: judge, on the partitions that fall to this process.
+
+use crate::context::Context;
+use crate::lag::Quiescence;
+use crate::roles::control;
+use crate::roles::fleet::Fleet;
+use anyhow::Result;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use weir_topology::topic::StageName;
+
+/// How long one look at the group waits.
+pub const TEND: Duration = Duration::from_millis(50);
+
+/// With `until_idle`: how long nothing must have happened anywhere. Other processes may be about
+/// to write feedback that this one has to fold.
+pub const IDLE: Duration = Duration::from_secs(3);
+
+/// Runs the account and cluster stages until the process is told to stop.
+pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
+    // The keys are not used here: a processor sees pseudonyms only. A deployment's policy is.
+    let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
+    control::adopt_configured_policy(context, &log, &wire)?;
+    let around = context.surroundings(Arc::new(log.clone()), wire.clone());
+    let stages = context.judging_stages(wire);
+    let mut fleets = Vec::new();
+    for stage in [StageName::Account, StageName::Cluster] {
+        fleets.push(Fleet::join(stage, &config, &log, &around, stages.clone())?);
+    }
+    context.metrics.set_ready(true);
+    tend(context, &mut fleets, until_idle, || Ok(true))?;
+    context.metrics.set_ready(false);
+    fleets.into_iter().try_for_each(Fleet::leave)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tends fleets until the process is told to stop, or nothing has happened for a while. `also` is
+/// called at every look and says whether what it does is idle too.
+pub fn tend(
+    context: &Context,
+    fleets: &mut [Fleet],
+    until_idle: bool,
+    mut also: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    let log = context.kafka()?;
+    let mut quiescences: Vec<Quiescence> = fleets.iter().map(|_| Quiescence::default()).collect();
+    let mut active = Instant::now();
+    while !context.is_stopped() {
+        for fleet in fleets.iter_mut() {
+            fleet.tend(TEND)?;
+        }
+        let is_idle = also()?;
+        if !until_idle {
+            continue;
+        }
+        let mut all_idle = is_idle;
+        for (fleet, quiescence) in fleets.iter().zip(&mut quiescences) {
+            all_idle &=
+                fleet.worker().statuses().next().is_some() && quiescence.look(&log, fleet.worker())?;
+        }
+        if !all_idle {
+            active = Instant::now();
+        }
+        if active.elapsed() >= IDLE {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

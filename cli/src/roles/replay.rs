@@ -1,0 +1,95 @@
+//! `weir replay`: fold history again and say what comes out.
+
+use crate::context::{Context, judging_stages};
+use crate::roles::control;
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+use weir_processor::policy::Policy;
+use weir_replay::lockstep::Layout;
+use weir_replay::{Report, lockstep, recorded};
+use weir_topology::log::Log;
+use weir_topology::topic::Topic;
+
+/// How history is folded.
+#[derive(Debug, Clone, Copy)]
+pub enum How {
+    /// The epoch records decide.
+    AsRecorded,
+    /// Epochs are cut by event time.
+    Lockstep {
+        /// Partitions to spread accounts over.
+        partitions: u32,
+        /// Worker threads.
+        workers: u32,
+    },
+}
+
+/// Replays and prints the report. A replay as recorded that gives other bytes than the log holds
+/// exits with 1.
+pub fn run(context: &Context, how: How, json: bool) -> Result<ExitCode> {
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let bar = progress(log.as_ref())?;
+    let report = match how {
+        How::AsRecorded => {
+            let stages = judging_stages(
+                wire.clone(),
+                Arc::new(Policy::builtin()),
+                context.settings.state_accounts_max,
+            );
+            recorded::replay(log.as_ref(), &wire, &stages, |events| bar.inc(events))?
+        }
+        How::Lockstep { partitions, workers } => {
+            let policy = match &context.settings.policy {
+                Some(path) => control::read_policy(path)?.0,
+                None => control::policy_in_force(log.as_ref(), &wire)?,
+            };
+            // A cap would evict by partition, and the result would depend on the layout.
+            let stages = judging_stages(wire.clone(), Arc::new(policy), usize::MAX);
+            let layout = Layout { partitions, workers };
+            lockstep::replay(log.as_ref(), &wire, &stages, layout, |events| bar.inc(events))?
+        }
+    };
+    bar.finish_and_clear();
+    print(&report, json)?;
+    let failed = report.bytes_equal == Some(false);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn progress(log: &dyn Log) -> Result<ProgressBar> {
+    if !std::io::stderr().is_terminal() {
+        return Ok(ProgressBar::hidden());
+    }
+    let mut events = 0;
+    for partition in 0..log.partitions(Topic::Events)? {
+        let (first, end) = log.bounds(Topic::Events, partition)?;
+        events += (end - first) as u64;
+    }
+    let style =
+        ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} events, {per_sec}, {eta} left")?;
+    Ok(ProgressBar::new(events).with_style(style))
+}
+
+fn print(report: &Report, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+        return Ok(());
+    }
+    let Report { events, judged, dlq, verdicts, digest, in_flight, seconds, .. } = report;
+    println!(
+        "events    {events}\njudged    {judged}\ndlq       {dlq}\nverdicts  {verdicts}\ndigest    {digest}"
+    );
+    if let Some(written) = &report.written_digest {
+        println!("written   {written}");
+    }
+    if let Some(equal) = report.bytes_equal {
+        println!("bytes     {}", if equal { "equal to the log's" } else { "DIFFERENT from the log's" });
+    }
+    if *in_flight > 0 {
+        println!("in flight {in_flight} (in the log, not yet in a recorded epoch)");
+    }
+    println!("seconds   {seconds:.2}");
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! `weir run`: every role in one process on the embedded log.
+
+use crate::context::{Context, now_ms};
+use crate::lag::{Quiescence, lag};
+use crate::roles::{collect, control, enforce};
+use crate::view::{Summary, View};
+use anyhow::{Context as _, Result, bail};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use weir_collector::Mode;
+use weir_topology::log::Log;
+use weir_topology::stage::Stage;
+use weir_topology::topic::{StageName, TaskId, Topic};
+use weir_topology::worker::{MakeStage, Worker};
+
+/// How often the main thread looks around.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Runs until everything is judged (`until_idle`) or the process is told to stop.
+pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
+    let started = Instant::now();
+    let settings = &context.settings;
+    let Some(path) = settings.tail.clone() else {
+        bail!("tail is not set: give --tail FILE, the log to follow");
+    };
+    let keys = context.given_or_own_keys()?;
+    let log = context.embedded()?;
+    let wire = context.wire()?;
+    control::adopt_configured_policy(context, log.as_ref(), &wire)?;
+    let partitions = log.partitions(Topic::Events)?;
+
+    let judging = context.judging_stages(wire.clone());
+    let enforcing = enforce::stages(&keys, wire.clone());
+    let make_stage: MakeStage = Arc::new(move |task: TaskId| -> Box<dyn Stage> {
+        match task.stage {
+            StageName::Enforcer => enforcing(task),
+            _ => judging(task),
+        }
+    });
+    let mut worker = Worker::new(context.surroundings(log.clone(), wire.clone()), make_stage);
+    for stage in [StageName::Account, StageName::Cluster, StageName::Enforcer] {
+        (0..partitions).for_each(|partition| worker.start(TaskId { stage, partition }));
+    }
+    let mut view = View::open(log.as_ref(), &wire)?;
+    let mut export = enforce::export(context, &keys, log.clone(), wire.clone(), (0..partitions).collect())?;
+    context.metrics.set_ready(true);
+
+    let sensed = Sensed::default();
+    let stop_sensing = AtomicBool::new(false);
+    let outcome = std::thread::scope(|scope| -> Result<()> {
+        let sensing = scope.spawn(|| -> Result<()> {
+            let config = collect::config(context, path, Mode::Tail)?;
+            let mut collector = collect::open(context, &keys, log.as_ref(), wire.clone(), config)?;
+            while !stop_sensing.load(Ordering::Relaxed) {
+                let progress = collector.run_once(Duration::from_millis(200))?;
+                sensed.add(&progress);
+            }
+            Ok(())
+        });
+        let mut quiescence = Quiescence::default();
+        let outcome = (|| -> Result<()> {
+            while !context.is_stopped() {
+                worker.check()?;
+                if sensing.is_finished() {
+                    return Ok(());
+                }
+                let exported = enforce::run_export(&mut export)?;
+                view.refresh(&wire)?;
+                view.progress(format!(
+                    "{} events read, {} refused, {} waiting to be judged",
+                    sensed.events.load(Ordering::Relaxed),
+                    sensed.rejected.load(Ordering::Relaxed),
+                    lag(log.as_ref(), &worker)?.unwrap_or(0),
+                ));
+                let is_at_end = sensed.is_at_end.load(Ordering::Relaxed);
+                if until_idle && is_at_end && quiescence.look(log.as_ref(), &worker)? && exported.caught_up {
+                    return Ok(());
+                }
+                std::thread::sleep(LOOK);
+            }
+            Ok(())
+        })();
+        context.metrics.set_ready(false);
+        stop_sensing.store(true, Ordering::Relaxed);
+        let sensing = sensing
+            .join()
+            .map_err(|_| anyhow::anyhow!("the collector's thread panicked; please report it"))?;
+        outcome.and(sensing.context("the collector ended"))
+    });
+    worker.stop_all()?;
+    outcome?;
+    while !context.is_stopped() && !enforce::run_export(&mut export)?.caught_up {}
+    view.refresh(&wire)?;
+    view.summary(&Summary {
+        events: sensed.events.load(Ordering::Relaxed),
+        rejected: sensed.rejected.load(Ordering::Relaxed),
+        seconds: started.elapsed().as_secs_f64(),
+        posture: control::posture_in_force(log.as_ref(), &wire)?,
+        data_dir: &settings.data_dir,
+        output_dir: &settings.output_dir,
+    });
+    log.trim(now_ms())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the collector's thread tells the main thread.
+#[derive(Default)]
+struct Sensed {
+    events: AtomicU64,
+    rejected: AtomicU64,
+    is_at_end: AtomicBool,
+}
+
+impl Sensed {
+    fn add(&self, progress: &weir_collector::Progress) {
+        self.events.fetch_add(progress.events, Ordering::Relaxed);
+        self.rejected.fetch_add(progress.rejected, Ordering::Relaxed);
+        self.is_at_end.store(progress.at_end(), Ordering::Relaxed);
+    }
+}

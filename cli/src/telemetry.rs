@@ -1,0 +1,261 @@
+//! What Weir tells about itself, as metrics and log lines: one function an event.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tracing::{debug, error, info, warn};
+use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
+use weir_topology::stage::Tally;
+use weir_topology::telemetry::Telemetry;
+use weir_topology::topic::{StageName, TaskId};
+
+/// A label from a closed set: what its type's `as_str` gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Closed(&'static str);
+
+impl EncodeLabelValue for Closed {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encoder.write_str(self.0)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabel {
+    stage: Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabels {
+    stage: Closed,
+    partition: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
+    stage: Closed,
+    cause: Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ActionLabels {
+    kind: Closed,
+    state: Closed,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0])
+}
+
+macro_rules! metrics {
+    ($($field:ident: $type:ty = $new:expr, $name:literal, $help:literal;)+) => {
+        /// The metrics of a process.
+        pub struct Metrics {
+            registry: Mutex<Registry>,
+            ready: AtomicBool,
+            $($field: $type,)+
+        }
+
+        impl Metrics {
+            /// Metrics that all exist from the start.
+            pub fn new() -> Self {
+                let mut registry = Registry::with_prefix("weir");
+                $(let $field: $type = $new;
+                registry.register($name, $help, $field.clone());)+
+                let metrics = Self { registry: Mutex::new(registry), ready: AtomicBool::new(false), $($field,)+ };
+                metrics.touch();
+                metrics
+            }
+        }
+    };
+}
+
+metrics! {
+    epochs: Family<StageLabel, Counter> = Family::default(), "epochs", "Epochs committed";
+    judged: Family<StageLabel, Counter> = Family::default(), "records_judged", "Input records folded into state";
+    dead_lettered: Family<StageLabel, Counter> = Family::default(), "records_dead_lettered", "Input records sent to the dead-letter topic";
+    outputs: Family<StageLabel, Counter> = Family::default(), "records_written", "Records that stages wrote";
+    epoch_seconds: Family<StageLabel, Histogram> = Family::new_with_constructor(seconds), "epoch_seconds", "Time to fold and commit an epoch";
+    aborts: Family<StageLabel, Counter> = Family::default(), "commits_aborted", "Commits that were aborted and tried again";
+    reopened: Family<StageLabel, Counter> = Family::default(), "tasks_reopened", "Tasks that started over from the log";
+    restore_seconds: Family<StageLabel, Histogram> = Family::new_with_constructor(seconds), "restore_seconds", "Time to load and refold a task's state";
+    snapshots: Family<StageLabel, Counter> = Family::default(), "snapshot_entries", "State entries written by snapshots";
+    entries: Family<TaskLabels, Gauge> = Family::default(), "state_entries", "Entries in a task's state";
+    tallies: Family<CauseLabels, Counter> = Family::default(), "stage_events", "What stages counted besides their outputs";
+    verdicts: Family<Kind, Counter> = Family::default(), "verdicts", "Verdicts by tier";
+    bytes_read: Counter = Counter::default(), "collector_bytes_read", "Bytes that collectors read";
+    events: Counter = Counter::default(), "collector_events_published", "Events that collectors published";
+    rejected: Family<Kind, Counter> = Family::default(), "collector_lines_rejected", "Lines that collectors refused, by cause";
+    source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Rotations, truncations and appearances of sources";
+    source_unavailable: Counter = Counter::default(), "collector_source_unavailable", "Times that a source could not be read";
+    actions: Family<ActionLabels, Counter> = Family::default(), "actions", "Actions by kind and what became of them";
+    output_stalls: Counter = Counter::default(), "enforcer_output_stalled", "Times that the enforcer's files could not be written";
+}
+
+/// What a source can go through.
+const SOURCE_CHANGES: [&str; 4] = ["appeared", "rotated", "truncated", "vanished"];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Makes every series of the closed sets exist at 0, so that no alert waits for a first event.
+    fn touch(&self) {
+        for stage in [StageName::Account, StageName::Cluster, StageName::Enforcer] {
+            let label = StageLabel { stage: Closed(stage.as_str()) };
+            for family in [
+                &self.epochs,
+                &self.judged,
+                &self.dead_lettered,
+                &self.outputs,
+                &self.aborts,
+                &self.reopened,
+                &self.snapshots,
+            ] {
+                let _ = family.get_or_create(&label);
+            }
+            for family in [&self.epoch_seconds, &self.restore_seconds] {
+                let _ = family.get_or_create(&label);
+            }
+            for tally in Tally::ALL {
+                let cause = Closed(tally.as_str());
+                let _ = self.tallies.get_or_create(&CauseLabels { stage: label.stage, cause });
+            }
+        }
+        for tier in Tier::ALL {
+            let _ = self.verdicts.get_or_create(&Kind { kind: Closed(tier.as_str()) });
+        }
+        for kind in DlqKind::ALL {
+            let _ = self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) });
+        }
+        for change in SOURCE_CHANGES {
+            let _ = self.source_changes.get_or_create(&Kind { kind: Closed(change) });
+        }
+        for kind in ActionKind::ALL {
+            for state in ActionState::ALL {
+                let labels = ActionLabels { kind: Closed(kind.as_str()), state: Closed(state.as_str()) };
+                let _ = self.actions.get_or_create(&labels);
+            }
+        }
+    }
+
+    /// The metrics in the OpenMetrics text format.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if prometheus_client::encoding::text::encode(&mut text, &registry).is_err() {
+            // Only a formatter that fails can fail here, and a String does not.
+            text.clear();
+        }
+        text
+    }
+
+    /// Whether the process is ready: its roles run.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Says whether the process is ready.
+    pub fn set_ready(&self, is_ready: bool) {
+        self.ready.store(is_ready, Ordering::Relaxed);
+    }
+}
+
+fn of(task: TaskId) -> StageLabel {
+    StageLabel { stage: Closed(task.stage.as_str()) }
+}
+
+impl Telemetry for Metrics {
+    fn epoch_committed(&self, task: TaskId, judged: u64, dead_lettered: u64, outputs: u64, took: Duration) {
+        let label = of(task);
+        self.epochs.get_or_create(&label).inc();
+        self.judged.get_or_create(&label).inc_by(judged);
+        self.dead_lettered.get_or_create(&label).inc_by(dead_lettered);
+        self.outputs.get_or_create(&label).inc_by(outputs);
+        self.epoch_seconds.get_or_create(&label).observe(took.as_secs_f64());
+        debug!(%task, judged, dead_lettered, outputs, took_ms = took.as_millis() as u64, "epoch committed");
+    }
+
+    fn commit_aborted(&self, task: TaskId, reason: &str) {
+        self.aborts.get_or_create(&of(task)).inc();
+        warn!(%task, reason, "commit aborted, trying again");
+    }
+
+    fn task_reopened(&self, task: TaskId, reason: &str) {
+        self.reopened.get_or_create(&of(task)).inc();
+        warn!(%task, reason, "task starts over from the log");
+    }
+
+    fn task_restored(&self, task: TaskId, entries: u64, epochs: u64, took: Duration) {
+        self.restore_seconds.get_or_create(&of(task)).observe(took.as_secs_f64());
+        debug!(%task, entries, epochs, took_ms = took.as_millis() as u64, "task restored");
+    }
+
+    fn task_released(&self, task: TaskId) {
+        debug!(%task, "task released");
+    }
+
+    fn snapshot_written(&self, task: TaskId, entries: u64) {
+        self.snapshots.get_or_create(&of(task)).inc_by(entries);
+    }
+
+    fn state_entries(&self, task: TaskId, entries: u64) {
+        let labels = TaskLabels { stage: Closed(task.stage.as_str()), partition: task.partition };
+        self.entries.get_or_create(&labels).set(entries as i64);
+    }
+
+    fn tallied(&self, task: TaskId, tally: Tally, count: u64) {
+        let labels = CauseLabels { stage: of(task).stage, cause: Closed(tally.as_str()) };
+        self.tallies.get_or_create(&labels).inc_by(count);
+    }
+
+    fn verdict_emitted(&self, tier: Tier) {
+        self.verdicts.get_or_create(&Kind { kind: Closed(tier.as_str()) }).inc();
+    }
+
+    fn bytes_read(&self, bytes: u64) {
+        self.bytes_read.inc_by(bytes);
+    }
+
+    fn events_published(&self, count: u64) {
+        self.events.inc_by(count);
+    }
+
+    fn line_rejected(&self, kind: DlqKind) {
+        self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) }).inc();
+    }
+
+    fn source_changed(&self, change: &'static str) {
+        self.source_changes.get_or_create(&Kind { kind: Closed(change) }).inc();
+        info!(change, "source changed");
+    }
+
+    fn source_unavailable(&self, reason: &str) {
+        self.source_unavailable.inc();
+        warn!(reason, "source cannot be read, trying again");
+    }
+
+    fn action_settled(&self, kind: ActionKind, state: ActionState) {
+        let labels = ActionLabels { kind: Closed(kind.as_str()), state: Closed(state.as_str()) };
+        self.actions.get_or_create(&labels).inc();
+    }
+
+    fn output_stalled(&self, reason: &str) {
+        self.output_stalls.inc();
+        error!(reason, "the enforcer's files cannot be written; nothing is acted on until they can");
+    }
+}
