@@ -18,6 +18,9 @@ use weir_topology::worker::{MakeStage, Worker};
 /// How often the main thread looks around.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How often records whose retention has passed are deleted.
+const TRIM: Duration = Duration::from_secs(600);
+
 /// Runs until everything is judged (`until_idle`) or the process is told to stop.
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let started = Instant::now();
@@ -61,8 +64,13 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         });
         let mut quiescence = Quiescence::default();
         let outcome = (|| -> Result<()> {
+            let mut trimmed: Option<Instant> = None;
             while !context.is_stopped() {
                 worker.check()?;
+                if trimmed.is_none_or(|at| at.elapsed() >= TRIM) {
+                    log.trim(now_ms())?;
+                    trimmed = Some(Instant::now());
+                }
                 if sensing.is_finished() {
                     return Ok(());
                 }
@@ -101,7 +109,6 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         data_dir: &settings.data_dir,
         output_dir: &settings.output_dir,
     });
-    log.trim(now_ms())?;
     Ok(ExitCode::SUCCESS)
 }
 
