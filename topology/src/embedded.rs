@@ -11,8 +11,8 @@
 //! refused harms no other. Readers work in snapshots and wait for nobody.
 //!
 //! After an I/O error redb must be opened again. The store does that by itself, and a counter in the
-//! database tells whether the commit in question happened: a full disk costs the commit and nothing
-//! else.
+//! database tells whether the commit in question is there: a full disk costs the commit and nothing
+//! else, what is there can be read meanwhile, and writing goes on when there is room.
 //!
 //! # Why redb
 //!
@@ -27,6 +27,7 @@
 //! |---|---|
 //! | append, one writer, batches of 1000 to one partition / to 8 | 1.06 M / 0.69 M records/s, p99 1.5 / 2.1 ms |
 //! | commits of 10 records: 1, 2, 8 writers | 2,550 / 3,060 / 8,100 commits/s; p50 0.39 / 0.41 / 0.87 ms, p99 0.6 / 0.9 / 1.3 ms |
+//! | the same, 8 writers, each commit in a transaction of its own | 2,250 commits/s; p50 3.4 ms, p99 8.0 ms |
 //! | commits of 1000 records: 1, 8 writers | 1.10 / 1.29 M records/s, p50 0.9 / 6.1 ms, p99 1.4 / 9.5 ms |
 //! | scan of a topic / in takes of 100 records | 7.8 M / 5.5 M records/s |
 //! | a reader at the end, per take of 100 records | 8 µs beside a commit of 0.5 ms |

@@ -6,11 +6,12 @@ use super::layout::{BOUNDS, CHUNKS, code};
 use super::store::fault;
 use crate::log::{LogError, Position, Reader};
 use crate::record::Records;
-use redb::{ReadOnlyTable, ReadTransaction};
+use redb::{Range, ReadOnlyTable, ReadTransaction};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 type Chunks = ReadOnlyTable<(u8, u32, i64), &'static [u8]>;
+type Entries = Range<'static, (u8, u32, i64), &'static [u8]>;
 
 /// Reads from an [`super::EmbeddedLog`].
 pub(super) struct EmbeddedReader {
@@ -167,12 +168,7 @@ fn chunk_at(chunks: &Chunks, position: Position) -> Result<i64, LogError> {
     Ok(chunk.map_or(position.next, |(key, _)| key.value().2))
 }
 
-fn range(
-    chunks: &Chunks,
-    position: Position,
-    from: i64,
-    to: i64,
-) -> Result<redb::Range<'static, (u8, u32, i64), &'static [u8]>, LogError> {
+fn range(chunks: &Chunks, position: Position, from: i64, to: i64) -> Result<Entries, LogError> {
     let (topic, partition) = (code(position.topic), position.partition);
     chunks.range((topic, partition, from)..(topic, partition, to.max(from))).map_err(fault)
 }

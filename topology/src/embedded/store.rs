@@ -1,8 +1,9 @@
 //! The open database, and how it comes back after an I/O error.
 //!
 //! After any failed read or write redb refuses further work until it is closed and opened again, and
-//! a commit that failed may yet have happened. So every write counts itself in the log's `commits`;
-//! after a failure the database is opened again and the count tells which way it went.
+//! a commit that failed may yet be there. So every write counts itself in the log's `commits`; after a
+//! failure the database is opened again and the count tells which way it went. A commit that is there
+//! although its sync failed is not called done: the disk may have only half of it.
 
 use super::layout::{META, META_COMMITS};
 use crate::log::LogError;
@@ -84,23 +85,21 @@ impl Store {
             };
             (open.times, attempt(database, write))
         };
-        match attempt {
-            Attempt::Done(value) => Ok(value),
-            Attempt::NotBegun(error) => {
-                if matches!(error, LogError::Storage { .. }) {
-                    // Should this fail too, the next call tries again; the error to tell is the first.
-                    let _ = self.open_again(times);
-                }
-                Err(WriteError::Failed(error))
-            }
-            Attempt::Uncertain { value, error, count } => {
-                let unknown = |_| WriteError::Unknown(error.clone());
-                self.open_again(times).map_err(unknown)?;
-                if self.read(commits).map_err(unknown)? == count {
-                    return Ok(value);
-                }
-                Err(WriteError::Failed(error))
-            }
+        let (error, count) = match attempt {
+            Ok(value) => return Ok(value),
+            Err(failure) => failure,
+        };
+        if !matches!(error, LogError::Storage { .. }) {
+            return Err(WriteError::Failed(error));
+        }
+        let is_open = self.open_again(times);
+        let Some(count) = count else {
+            // Where it cannot be opened, the next call tries again; the error to tell is the first.
+            return Err(WriteError::Failed(error));
+        };
+        match is_open.and_then(|()| self.read(commits)) {
+            Ok(found) if found < count => Err(WriteError::Failed(error)),
+            _ => Err(WriteError::Unknown(error)),
         }
     }
 
@@ -117,30 +116,21 @@ impl Store {
     }
 }
 
-enum Attempt<T> {
-    Done(T),
-    NotBegun(LogError),
-    Uncertain { value: T, error: LogError, count: u64 },
-}
-
+/// On failure gives the count that the log has if the commit happened all the same.
 fn attempt<T>(
     database: &Database,
     write: impl FnOnce(&WriteTransaction) -> Result<T, LogError>,
-) -> Attempt<T> {
-    let inner = || {
+) -> Result<T, (LogError, Option<u64>)> {
+    let begin = || {
         let mut transaction = database.begin_write().map_err(fault)?;
         transaction.set_durability(Durability::Immediate).map_err(fault)?;
         let value = write(&transaction)?;
         let count = count_up(&transaction)?;
         Ok((transaction, value, count))
     };
-    match inner() {
-        Err(error) => Attempt::NotBegun(error),
-        Ok((transaction, value, count)) => match transaction.commit() {
-            Ok(()) => Attempt::Done(value),
-            Err(error) => Attempt::Uncertain { value, error: fault(error), count },
-        },
-    }
+    let (transaction, value, count) = begin().map_err(|error| (error, None))?;
+    transaction.commit().map_err(|error| (fault(error), Some(count)))?;
+    Ok(value)
 }
 
 fn count_up(transaction: &WriteTransaction) -> Result<u64, LogError> {

@@ -11,12 +11,15 @@ pub trait Backend {
     fn fresh(&self, partitions: u32) -> Fresh;
 }
 
+/// The positions that a writer of this name committed.
+type Positions = Box<dyn Fn(&str) -> Vec<Position>>;
+
 /// An empty log, and how to see what is not part of the trait.
 pub struct Fresh {
     /// The log.
     pub log: Arc<dyn Log>,
     /// The positions that a writer committed.
-    pub positions: Box<dyn Fn(&str) -> Vec<Position>>,
+    pub positions: Positions,
     /// What goes away with the log.
     pub _keep: Box<dyn Any>,
 }
