@@ -20,7 +20,7 @@ use links::Shared;
 use state::Account;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Body, Cluster, Control, ControlKind, DlqKind, Event, EventId, Link, Record};
+use weir_schemas::{AccountId, Body, Cluster, Control, ControlKind, DlqKind, Event, Link, Record};
 use weir_topology::record::{Output, RecordRef};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
 use weir_topology::topic::{StageName, Topic};
@@ -247,7 +247,7 @@ fn judge(
             kind: shared.kind(),
             value: shared.value,
             account: cause.account,
-            event_id: account.last_event().unwrap_or(EventId::default()),
+            event_id: account.last_event().unwrap_or_default(),
             account_first_ms: account.profile.first_ms,
             suspicion_permille: permille(fused.own),
             phrases: account.profile.phrases as i64,
@@ -362,3 +362,6 @@ pub(crate) fn restore_entry(
     }
     restore().map_err(|reason| StateError::Damaged { key, reason })
 }
+
+#[cfg(test)]
+mod tests;

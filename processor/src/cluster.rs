@@ -210,3 +210,6 @@ impl Stage for ClusterStage {
         self.values.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

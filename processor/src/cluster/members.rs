@@ -1,4 +1,5 @@
-//! Who shares a value: the first 64 one by one, all of them as a number.
+//! Who shares a value: the first 64 one by one, all of them as a number. Up to 64 members, and up to 64
+//! suspicious ones, the number is exact; the order in which they come never changes it.
 
 use super::sketch::Sketch;
 use crate::limits::MEMBERS_EXACT_MAX;
@@ -22,7 +23,9 @@ pub(super) struct Members {
     /// Everybody, from the 65th member on.
     everybody: Option<Box<Sketch>>,
     everybody_estimate: u32,
-    /// All suspicious members, from the first that is not remembered.
+    /// Suspicious members beyond those that are remembered, while all suspects are 64 at most.
+    more_suspects: Vec<AccountId>,
+    /// All suspicious members, from the 65th on.
     suspects: Option<Box<Sketch>>,
     suspects_estimate: u32,
 }
@@ -31,6 +34,7 @@ persist_fields!(Members {
     suspicious_known,
     everybody,
     everybody_estimate,
+    more_suspects,
     suspects,
     suspects_estimate
 });
@@ -50,9 +54,7 @@ impl Members {
             if is_new_suspect {
                 member.is_suspicious = true;
                 self.suspicious_known += 1;
-                if self.suspects.is_some() {
-                    self.suspect(account);
-                }
+                self.sketch_suspect(account);
             }
             return Change { is_new: false, is_new_suspect };
         }
@@ -62,19 +64,42 @@ impl Members {
             return Change { is_new: true, is_new_suspect: is_suspicious };
         }
         let known = &self.known;
-        let everybody = self.everybody.get_or_insert_with(|| sketch_of(known.iter()));
+        let everybody =
+            self.everybody.get_or_insert_with(|| sketch_of(known.iter().map(|member| member.account)));
         let is_new = everybody.insert(account);
         if is_new {
             self.everybody_estimate = everybody.estimate();
         }
-        Change { is_new, is_new_suspect: is_suspicious && self.suspect(account) }
+        Change { is_new, is_new_suspect: is_suspicious && self.suspect_more(account) }
     }
 
-    fn suspect(&mut self, account: AccountId) -> bool {
-        let known = &self.known;
-        let suspects = self
-            .suspects
-            .get_or_insert_with(|| sketch_of(known.iter().filter(|member| member.is_suspicious)));
+    /// A suspect that is not among the remembered members; false if that was known.
+    fn suspect_more(&mut self, account: AccountId) -> bool {
+        if self.suspects.is_some() {
+            return self.sketch_suspect(account);
+        }
+        if self.more_suspects.contains(&account) {
+            return false;
+        }
+        self.more_suspects.push(account);
+        self.sketch_suspect(account);
+        true
+    }
+
+    /// Counts a suspect in the sketch, once there are too many to count them one by one.
+    fn sketch_suspect(&mut self, account: AccountId) -> bool {
+        if self.suspects.is_none() {
+            if self.suspicious_known as usize + self.more_suspects.len() <= MEMBERS_EXACT_MAX {
+                return true;
+            }
+            let known = self.known.iter().filter(|member| member.is_suspicious);
+            let all = known.map(|member| member.account).chain(std::mem::take(&mut self.more_suspects));
+            let sketch = sketch_of(all);
+            self.suspects_estimate = sketch.estimate();
+            self.suspects = Some(sketch);
+            return true;
+        }
+        let Some(suspects) = &mut self.suspects else { return false };
         let is_new = suspects.insert(account);
         if is_new {
             self.suspects_estimate = suspects.estimate();
@@ -90,7 +115,11 @@ impl Members {
 
     /// Number of suspicious members.
     pub(super) fn suspicious(&self) -> u32 {
-        self.suspects_estimate.max(self.suspicious_known).min(self.count())
+        let counted = match self.suspects {
+            Some(_) => self.suspects_estimate.max(MEMBERS_EXACT_MAX as u32 + 1),
+            None => self.suspicious_known + self.more_suspects.len() as u32,
+        };
+        counted.min(self.count())
     }
 
     /// The members that are remembered, in the order in which they came.
@@ -99,10 +128,10 @@ impl Members {
     }
 }
 
-fn sketch_of<'a>(members: impl Iterator<Item = &'a Member>) -> Box<Sketch> {
+fn sketch_of(accounts: impl Iterator<Item = AccountId>) -> Box<Sketch> {
     let mut sketch = Box::<Sketch>::default();
-    members.for_each(|member| {
-        sketch.insert(member.account);
+    accounts.for_each(|account| {
+        sketch.insert(account);
     });
     sketch
 }

@@ -1,7 +1,8 @@
 //! What is remembered of a shared value.
 //!
-//! In memory: about 200 bytes and 18 for each of at most 64 members; two sketches of 256 bytes when
-//! there are more; 128 bytes of phrase counts once a member is suspicious.
+//! In memory: about 200 bytes and 18 for each of at most 64 members; two sketches of 256 bytes and at
+//! most 64 more suspects of 16 bytes when there are more members; 128 bytes of phrase counts once
+//! one is suspicious.
 
 use super::members::Members;
 use crate::limits::{SAMPLE_MAX, VALUE_TENANTS_MAX};

@@ -1,0 +1,468 @@
+//! The account stage against records good and bad.
+
+use super::*;
+use crate::fixture::{START_MS, cluster, event, hash, prompt};
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+use weir_schemas::{DeadLetter, LinkKind, Outcome, Request, Response, Verdict};
+use weir_topology::record::{LABEL_HEADER, Records};
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn stage() -> AccountStage {
+    AccountStage::new(Arc::new(Wire::new()), Arc::new(Policy::builtin()))
+}
+
+fn batch(topic: Topic, clock_ms: i64, records: Vec<(Vec<u8>, Vec<u8>)>) -> Batch {
+    let mut batch = Records::default();
+    for (offset, (key, payload)) in records.into_iter().enumerate() {
+        batch.push(offset as i64, 5, &key, Some(&payload), []);
+    }
+    Batch {
+        epoch: 1,
+        partition: 3,
+        clock_ms,
+        inputs: vec![InputBatch { topic, partition: 3, records: batch }],
+    }
+}
+
+fn framed(event: &Event<'_>) -> (Vec<u8>, Vec<u8>) {
+    (event.account.to_key(), Wire::new().to_bytes(event))
+}
+
+fn elicits(index: usize) -> Request<'static> {
+    Request {
+        prompt: Some(prompt("reason", &format!("problem {index}"), 1)),
+        payment: Some(hash("card")),
+        ..Default::default()
+    }
+}
+
+fn campaign(account: &str, from_ms: i64, count: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    (0..count).map(|index| framed(&event(account, from_ms + index as i64 * 2_000, elicits(index)))).collect()
+}
+
+fn step_events(stage: &mut AccountStage, records: Vec<(Vec<u8>, Vec<u8>)>) -> Effects {
+    stage.step(&batch(Topic::Events, START_MS, records))
+}
+
+fn of(effects: &Effects, topic: Topic) -> Vec<&Output> {
+    effects.outputs.iter().filter(|output| output.topic == topic).collect()
+}
+
+fn verdicts(effects: &Effects) -> Vec<Verdict> {
+    let read = |output: &&Output| Wire::new().read(output.payload.as_ref().unwrap()).unwrap();
+    of(effects, Topic::Verdicts).iter().map(read).collect()
+}
+
+/// Steps one bad record between two good ones and describes the dead letter.
+fn check_refused(key: Vec<u8>, payload: Vec<u8>, expected: Expect) {
+    let good = framed(&event("good", START_MS, Request::default()));
+    let effects = step_events(&mut stage(), vec![good.clone(), (key.clone(), payload.clone()), good]);
+    assert_eq!((effects.judged, effects.dead_lettered), (2, 1));
+    let letters = of(&effects, Topic::Dlq);
+    let letter: DeadLetter = Wire::new().read(letters[0].payload.as_ref().unwrap()).unwrap();
+    assert_eq!((&letter.payload, &letters[0].key, letters[0].partition), (&payload, &key, Some(3)));
+    let headers = letters[0].headers.iter();
+    let headers: Vec<_> =
+        headers.map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value))).collect();
+    expected.assert_eq(&format!("{}: {}\n{}", letter.kind, letter.reason, headers.join(" ")));
+}
+
+#[test]
+fn bytes_that_are_no_record_go_to_the_dead_letters_untouched() {
+    check_refused(
+        b"key".to_vec(),
+        b"\xff\xfenonsense".to_vec(),
+        expect![[r#"
+        UNDECODABLE: the record has neither a single-object nor a Confluent frame
+        weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema="#]],
+    );
+}
+
+#[test]
+fn a_truncated_event_goes_to_the_dead_letters() {
+    let (key, mut payload) = framed(&event("a", START_MS, Request::default()));
+    payload.truncate(30);
+    check_refused(
+        key,
+        payload,
+        expect![[r#"
+        UNDECODABLE: the record does not fit its schema: the record ends inside Event.time_ms
+        weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=37d4b435322f04a8"#]],
+    );
+}
+
+#[test]
+fn an_unknown_schema_goes_to_the_dead_letters() {
+    let payload = vec![0, 0, 0, 0, 77, 1, 2, 3];
+    check_refused(
+        b"key".to_vec(),
+        payload,
+        expect![[r#"
+        UNKNOWN_SCHEMA: the record is written with registry schema 77, which this build does not know
+        weir-dlq-kind=UNKNOWN_SCHEMA weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=77"#]],
+    );
+}
+
+#[test]
+fn an_event_under_another_accounts_key_is_impossible() {
+    let (_, payload) = framed(&event("a", START_MS, Request::default()));
+    check_refused(
+        AccountId(hash("b").0).to_key(),
+        payload,
+        expect![[r#"
+        IMPOSSIBLE: the record's key is not its account
+        weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=37d4b435322f04a8"#]],
+    );
+}
+
+#[test]
+fn an_event_from_before_time_or_of_nobody_is_impossible() {
+    let (key, payload) = framed(&event("a", 0, Request::default()));
+    check_refused(
+        key,
+        payload,
+        expect![[r#"
+        IMPOSSIBLE: the time is before 1970 or after the year 9999
+        weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=37d4b435322f04a8"#]],
+    );
+    let (key, payload) = framed(&event("a", i64::MAX, Request::default()));
+    check_refused(
+        key,
+        payload,
+        expect![[r#"
+        IMPOSSIBLE: the time is before 1970 or after the year 9999
+        weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=37d4b435322f04a8"#]],
+    );
+    let nobody = Event { account: AccountId::default(), ..event("a", START_MS, Request::default()) };
+    let (key, payload) = framed(&nobody);
+    check_refused(
+        key,
+        payload,
+        expect![[r#"
+        IMPOSSIBLE: the account id is zero
+        weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=37d4b435322f04a8"#]],
+    );
+}
+
+#[test]
+fn a_record_too_large_for_a_letter_is_named_but_not_copied() {
+    let payload = vec![7; weir_topology::limits::RECORD_BYTES_MAX];
+    let effects = step_events(&mut stage(), vec![(b"key".to_vec(), payload)]);
+    let letters = of(&effects, Topic::Dlq);
+    let letter: DeadLetter = Wire::new().read(letters[0].payload.as_ref().unwrap()).unwrap();
+    assert_eq!((letter.payload.len(), letter.length), (0, 1_000_000));
+}
+
+#[test]
+fn a_verdict_says_what_it_rests_on() {
+    let mut stage = stage();
+    let effects = step_events(&mut stage, campaign("a", START_MS, 40));
+    let spoken = verdicts(&effects);
+    let verdict = &spoken[0];
+    let events: Vec<_> = (0..40)
+        .map(|index| event("a", START_MS + index * 2_000, Request::default()).event_id)
+        .filter(|id| verdict.events.contains(id))
+        .collect();
+    assert_eq!(events, verdict.events, "in order, oldest first");
+    assert_eq!(verdict.verdict_id, VerdictIdOf(verdict).id());
+    let signal = &verdict.signals[0];
+    expect![[r#"acme MEDIUM 0.354 #1 by cot 1.000 x 0.680 x 0.52: ["elicitation_phrase_share=1.000", "same_template_share=0.941", "same_opening_share=0.941", "new_text_share=1.000"]; missing ["fingerprint", "pivot", "asn", "hydra"]; 16 events of 17; sealed "sealed""#]].assert_eq(&format!(
+        "{} {} {:.3} #{} by {} {:.3} x {:.3} x {}: {:?}; missing {:?}; {} events of {}; sealed {:?}",
+        verdict.tenant,
+        verdict.tier,
+        verdict.score,
+        verdict.sequence,
+        signal.detector,
+        signal.score,
+        signal.confidence,
+        signal.weight,
+        signal.evidence.iter().map(|e| format!("{}={}", e.name, e.value)).collect::<Vec<_>>(),
+        verdict.missing,
+        verdict.events.len(),
+        verdict.event_count,
+        String::from_utf8_lossy(&verdict.sealed_id),
+    ));
+}
+
+/// The id that a verdict must have, from its own fields.
+struct VerdictIdOf<'a>(&'a Verdict);
+
+impl VerdictIdOf<'_> {
+    fn id(&self) -> weir_schemas::VerdictId {
+        let verdict = self.0;
+        weir_schemas::VerdictId::of(
+            &verdict.policy_digest.0,
+            verdict.account,
+            verdict.sequence,
+            &verdict.events,
+        )
+    }
+}
+
+#[test]
+fn the_label_changes_nothing() {
+    let records = campaign("a", START_MS, 40);
+    let plain = step_events(&mut stage(), records.clone());
+    let mut labelled = batch(Topic::Events, START_MS, Vec::new());
+    for (offset, (key, payload)) in records.iter().enumerate() {
+        let label = [(LABEL_HEADER, &b"mirror"[..])];
+        labelled.inputs[0].records.push(offset as i64, 5, key, Some(payload), label);
+    }
+    assert_eq!(stage().step(&labelled), plain);
+}
+
+#[test]
+fn links_are_told_when_first_seen_and_again_when_the_account_becomes_suspect() {
+    let effects = step_events(&mut stage(), campaign("a", START_MS, 40));
+    let links: Vec<Link> = of(&effects, Topic::Links)
+        .iter()
+        .map(|output| Wire::new().read(output.payload.as_ref().unwrap()).unwrap())
+        .collect();
+    let told: Vec<_> = links
+        .iter()
+        .map(|link| {
+            format!("{} {} at {} s", link.kind, link.suspicion_permille, (link.time_ms - START_MS) / 1_000)
+        })
+        .collect();
+    expect![[r#"
+        PAYMENT 0 at 0 s
+        TEMPLATE 0 at 2 s
+        PAYMENT 301 at 20 s
+        TEMPLATE 301 at 20 s"#]]
+    .assert_eq(&told.join("\n"));
+    assert_eq!(of(&effects, Topic::Links)[0].key, format!("PAYMENT/{}", hash("card")).into_bytes());
+}
+
+#[test]
+fn a_response_is_not_a_request() {
+    let mut records = campaign("a", START_MS, 40);
+    let alone = step_events(&mut stage(), records.clone());
+    let response = Response { request: None, outcome: Outcome::default() };
+    let answer =
+        Event { body: Body::Response(response), ..event("a", START_MS + 78_500, Request::default()) };
+    records.push(framed(&answer));
+    let mut stage = stage();
+    let with = step_events(&mut stage, records);
+    assert_eq!(verdicts(&with).len(), verdicts(&alone).len());
+    let account = stage.accounts.change(AccountId(hash("a").0)).unwrap();
+    assert_eq!((account.profile.view().day, account.profile.refused.total()), (40, 1));
+    assert_eq!(account.last_event(), Some(answer.event_id));
+}
+
+fn policy_record(body: &str) -> (Vec<u8>, Vec<u8>) {
+    let control = Control {
+        name: "policy".into(),
+        kind: ControlKind::Policy,
+        version: "x".into(),
+        body: body.into(),
+        ..Default::default()
+    };
+    (b"policy".to_vec(), Wire::new().to_bytes(&control))
+}
+
+#[test]
+fn a_published_policy_judges_from_then_on_and_survives_a_restart() {
+    let mut stage = stage();
+    let text = Policy::builtin().text.replace("builtin-1", "mine-2");
+    let effects = stage.step(&batch(Topic::Control, START_MS, vec![policy_record(&text)]));
+    assert_eq!((effects.policy_version.as_str(), effects.judged), ("mine-2", 1));
+    let changes = stage.take_changes();
+    assert_eq!(changes[0].key, POLICY_KEY);
+    let mut again = self::stage();
+    again.restore(POLICY_KEY, STATE_FORMAT, changes[0].body.as_ref().unwrap()).unwrap();
+    assert_eq!(again.policy(), stage.policy());
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_is_refused_and_the_old_one_stays() {
+    for (partition, letters) in [(0, 1), (3, 0)] {
+        let mut stage = stage();
+        let mut batch = batch(Topic::Control, START_MS, vec![policy_record("version = 7")]);
+        batch.partition = partition;
+        let effects = stage.step(&batch);
+        assert_eq!(effects.policy_version, "builtin-1");
+        assert_eq!(effects.tallies, [(Tally::PolicyRefused, 1)]);
+        assert_eq!(of(&effects, Topic::Dlq).len(), letters);
+        assert_eq!(effects.judged + effects.dead_lettered, 1);
+    }
+}
+
+#[test]
+fn the_cluster_stages_word_can_make_a_verdict() {
+    let mut stage = stage();
+    step_events(&mut stage, campaign("a", START_MS, 40));
+    let account = AccountId(hash("a").0);
+    let word = Cluster {
+        account,
+        tenant: "acme".into(),
+        time_ms: START_MS + 90_000,
+        ..cluster(LinkKind::Payment, "card", 12, 12)
+    };
+    let record = (account.to_key(), Wire::new().to_bytes(&word));
+    let effects = stage.step(&batch(Topic::Clusters, START_MS, vec![record]));
+    let spoken = verdicts(&effects);
+    expect![[r#"CRITICAL 0.720 [("PAYMENT", 12)] sealed "sealed""#]].assert_eq(&format!(
+        "{} {:.3} {:?} sealed {:?}",
+        spoken[0].tier,
+        spoken[0].score,
+        spoken[0].clusters.iter().map(|c| (c.kind.as_str(), c.members)).collect::<Vec<_>>(),
+        String::from_utf8_lossy(&spoken[0].sealed_id)
+    ));
+}
+
+#[test]
+fn the_cluster_stages_word_on_a_forgotten_account_is_passed_over() {
+    let account = AccountId(hash("nobody").0);
+    let word = Cluster { account, ..cluster(LinkKind::Payment, "card", 12, 12) };
+    let record = (account.to_key(), Wire::new().to_bytes(&word));
+    let mut stage = stage();
+    let effects = stage.step(&batch(Topic::Clusters, START_MS, vec![record]));
+    assert_eq!((effects.judged, effects.outputs.len(), stage.entries()), (1, 0, 0));
+}
+
+#[test]
+fn a_detector_that_fails_costs_its_signal_and_nothing_else() {
+    let mut faulty = stage().with_fault_in("velocity");
+    let effects = step_events(&mut faulty, campaign("a", START_MS, 40));
+    assert_eq!((effects.judged, effects.dead_lettered), (40, 0));
+    assert_eq!(effects.tallies, [(Tally::DetectorFaults, 40)]);
+    let spoken = verdicts(&effects);
+    assert!(spoken[0].partial);
+    assert_eq!(spoken[0].signals[0].detector, "cot");
+    // Sixteen events later no verdict names an event on which it failed.
+    faulty.fault = FaultHook::default();
+    step_events(&mut faulty, campaign("a", START_MS + 90_000, 16));
+    assert!(!faulty.accounts.change(AccountId(hash("a").0)).unwrap().is_partial());
+}
+
+#[test]
+fn an_idle_account_is_new_whether_or_not_it_was_evicted() {
+    let back_ms = START_MS + 49 * HOUR_MS;
+    let mut kept = stage();
+    step_events(&mut kept, campaign("a", START_MS, 40));
+    let kept_effects = step_events(&mut kept, campaign("a", back_ms, 40));
+    assert_eq!(kept_effects.tallies, [(Tally::Expired, 1)]);
+    let fresh = step_events(&mut stage(), campaign("a", back_ms, 40));
+    assert_eq!(kept_effects.outputs, fresh.outputs);
+}
+
+#[test]
+fn the_tasks_clock_evicts_what_is_idle_and_tombstones_it() {
+    let mut stage = stage();
+    step_events(&mut stage, campaign("a", START_MS, 3));
+    stage.take_changes();
+    let later_ms = START_MS + 74 * HOUR_MS;
+    let effects = stage.step(&batch(Topic::Events, later_ms, campaign("b", later_ms, 1)));
+    assert_eq!((effects.tallies, stage.entries()), (vec![(Tally::Expired, 1)], 1));
+    let gone: Vec<_> = stage.take_changes().into_iter().filter(|entry| entry.body.is_none()).collect();
+    assert_eq!(gone, [StateEntry { key: AccountId(hash("a").0).to_key(), body: None }]);
+}
+
+#[test]
+fn beyond_the_cap_the_longest_idle_are_evicted() {
+    let mut stage = stage().with_accounts_max(10);
+    let records = (0..25).map(|index| {
+        framed(&event(&format!("account {index}"), START_MS + index * 600_000, Request::default()))
+    });
+    let effects = step_events(&mut stage, records.collect());
+    assert_eq!((effects.tallies, stage.entries()), (vec![(Tally::EvictedByCap, 15)], 10));
+    for index in 15..25 {
+        assert!(stage.accounts.change(AccountId(hash(&format!("account {index}")).0)).is_some());
+    }
+}
+
+#[test]
+fn entries_of_another_format_or_with_damage_are_refused() {
+    let mut stage = stage();
+    let key = AccountId([7; 16]).to_key();
+    let refused = |result: Result<(), StateError>| result.unwrap_err().to_string();
+    expect!["state entry 07070707070707070707070707070707 has format 9, this build reads 1: run the release that wrote it, or delete the state topic and let the stage fold its inputs from the start"].assert_eq(&refused(stage.restore(&key, 9, b"")));
+    expect!["state entry 07070707070707070707070707070707 is damaged: it ends inside a number"]
+        .assert_eq(&refused(stage.restore(&key, STATE_FORMAT, b"\x05")));
+    expect!["state entry what is damaged: expected 32 lower-case hex digits"]
+        .assert_eq(&refused(stage.restore(b"what", STATE_FORMAT, b"")));
+}
+
+/// Events of a few accounts, most in order, some late, some long after.
+fn history() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
+    let one = (0..6u8, 0..30_000i64, prop::bool::weighted(0.02), 0..4u8, any::<bool>());
+    prop::collection::vec(one, 1..120).prop_map(|steps| {
+        let mut time_ms = START_MS;
+        let mut records = Vec::new();
+        for (index, (account, pause_ms, is_leap, shape, elicits)) in steps.into_iter().enumerate() {
+            time_ms += pause_ms + if is_leap { 60 * HOUR_MS } else { 0 };
+            let text = format!("text {index}");
+            let request = Request {
+                model: Some(if index > 60 { "atlas-2" } else { "atlas-1" }),
+                user_agent: Some("Mozilla/5.0 Firefox/127.0"),
+                ja4: Some("t13d1812h1_85036bcba153_b26ce05bbdd6"),
+                asn_org: (shape > 1).then_some("Example VPS"),
+                payment: Some(hash(&format!("card {}", account / 2))),
+                subnet: Some(hash(&format!("net {shape}"))),
+                prompt: Some(prompt(&format!("shape {}", account % 2), &text, elicits.into())),
+                ..Default::default()
+            };
+            let late_ms = if shape == 3 { 4_000_000 } else { 0 };
+            records.push(framed(&event(&format!("account {account}"), time_ms - late_ms, request)));
+        }
+        records
+    })
+}
+
+/// The outputs of a history folded in epochs of a size, without their log coordinates; restarted
+/// after each if asked.
+fn fold(history: &[(Vec<u8>, Vec<u8>)], epoch_len: usize, restarts: bool) -> Vec<Output> {
+    let (mut stage, mut outputs, mut state) = (stage(), Vec::new(), std::collections::BTreeMap::new());
+    let mut clock_ms = START_MS;
+    for chunk in history.chunks(epoch_len) {
+        let effects = stage.step(&batch(Topic::Events, clock_ms, chunk.to_vec()));
+        clock_ms = effects.clock_ms;
+        outputs.extend(effects.outputs);
+        if restarts {
+            for entry in stage.take_changes() {
+                match entry.body {
+                    Some(body) => drop(state.insert(entry.key, body)),
+                    None => drop(state.remove(&entry.key)),
+                }
+            }
+            stage = self::stage();
+            state.iter().for_each(|(key, body)| stage.restore(key, STATE_FORMAT, body).unwrap());
+        }
+    }
+    outputs
+}
+
+proptest! {
+    #[test]
+    fn a_restored_stage_goes_on_with_the_same_bytes(history in history(), epoch_len in 1..40usize) {
+        prop_assert_eq!(fold(&history, epoch_len, true), fold(&history, epoch_len, false));
+    }
+
+    #[test]
+    fn how_records_are_cut_into_epochs_changes_nothing(history in history(), epoch_len in 1..40usize) {
+        prop_assert_eq!(fold(&history, epoch_len, false), fold(&history, history.len(), false));
+    }
+
+    #[test]
+    fn no_bytes_make_the_stage_panic(payload: Vec<u8>, key: Vec<u8>) {
+        let effects = step_events(&mut stage(), vec![(key, payload)]);
+        prop_assert_eq!((effects.judged, effects.dead_lettered), (0, 1));
+    }
+
+    #[test]
+    fn damaged_entries_never_panic(flips in prop::collection::vec((0..400usize, any::<u8>()), 1..6)) {
+        let mut stage = stage();
+        step_events(&mut stage, campaign("a", START_MS, 30));
+        let entry = stage.take_changes().remove(0);
+        let mut body = entry.body.unwrap();
+        for (at, byte) in flips {
+            let at = at % body.len();
+            body[at] ^= byte;
+        }
+        if stage.restore(&entry.key, STATE_FORMAT, &body).is_ok() {
+            step_events(&mut stage, campaign("a", START_MS + 90_000, 30));
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Golden scenarios: who is spoken of, how, and why; the same straight, restarted all the time, and
+//! over another number of partitions.
+
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
+mod support;
+
+use expect_test::{ExpectFile, expect_file};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use support::pipeline::{Run, STRAIGHT, Shape, run};
+use support::scenario::{START_MS, Scenario, parse};
+
+const MARK: &str = "\n---- what Weir says ----\n";
+
+/// Runs the scenario at the top of a file in three ways and compares with the verdicts below it.
+fn check(file: &str, expected: ExpectFile) {
+    let story = file.split(MARK).next().unwrap();
+    let scenario = parse(story);
+    let straight = run(&scenario.arrivals, STRAIGHT);
+    assert_eq!(straight.events_judged, scenario.arrivals.len() as u64);
+    assert_eq!(straight.dead_letters, 0);
+    for shape in [
+        Shape { partitions: 1, restart_every: Some(37) },
+        Shape { partitions: 4, restart_every: None },
+        Shape { partitions: 4, restart_every: Some(101) },
+    ] {
+        let other = run(&scenario.arrivals, shape);
+        assert_eq!(other.verdicts.len(), straight.verdicts.len(), "{shape:?}");
+        for (one, other) in straight.verdicts.iter().zip(&other.verdicts) {
+            assert_eq!(one, other, "{shape:?}");
+        }
+        assert_eq!((other.links, other.clusters), (straight.links, straight.clusters), "{shape:?}");
+    }
+    expected.assert_eq(&format!("{story}{MARK}{}", tell(&scenario, &straight)));
+}
+
+/// One line for each way in which accounts were spoken of.
+fn tell(scenario: &Scenario, run: &Run) -> String {
+    let mut said: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for verdict in &run.verdicts {
+        let minute = (verdict.time_ms - START_MS) / 60_000;
+        let why: Vec<&str> = (verdict.signals.iter())
+            .filter(|signal| signal.weight * signal.score * signal.confidence >= 0.05)
+            .map(|signal| signal.detector.as_str())
+            .collect();
+        said.entry(&scenario.names[&verdict.account]).or_default().push(format!(
+            "  at {minute} min {} {:.2} by {}",
+            verdict.tier,
+            verdict.score,
+            why.join(", ")
+        ));
+    }
+    let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (name, lines) in said {
+        alike.entry(lines.join("\n")).or_default().push(name);
+    }
+    let mut groups: Vec<_> = alike.into_iter().map(|(lines, names)| (names, lines)).collect();
+    groups.sort();
+    let spoken: usize = groups.iter().map(|(names, _)| names.len()).sum();
+    let mut text = format!(
+        "{} accounts, {} events, {} links, {} cluster records; {spoken} accounts spoken of\n",
+        scenario.names.len(),
+        scenario.arrivals.len(),
+        run.links,
+        run.clusters
+    );
+    for (names, lines) in groups {
+        let _ = writeln!(text, "{}\n{lines}", names.join(" "));
+    }
+    text
+}
+
+macro_rules! golden {
+    ($($test:ident: $file:literal),+ $(,)?) => {$(
+        #[test]
+        fn $test() {
+            check(include_str!(concat!("golden/", $file)), expect_file![concat!("golden/", $file)]);
+        }
+    )+};
+}
+
+golden! {
+    a_campaign_of_twelve_is_critical: "campaign.txt",
+    the_users_of_one_honest_sdk_are_not_a_campaign: "honest_sdk.txt",
+    a_heavy_batch_customer_is_not_above_medium: "heavy_batch.txt",
+    a_low_and_slow_account_is_noticed_by_what_it_asks: "low_and_slow.txt",
+    an_office_behind_one_address_is_left_alone: "office.txt",
+    a_person_who_switches_models_is_left_alone: "model_switcher.txt",
+    innocents_beside_a_campaign_are_not_taken_down_with_it: "bystanders.txt",
+    late_events_change_nothing_but_windows: "late.txt",
+}
