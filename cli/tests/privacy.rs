@@ -1,0 +1,113 @@
+//! A canary account id and prompt appear in no topic, log line, metric, error or output file.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Place, START_MS, success, text, weir};
+use std::fmt::Write as _;
+use std::path::Path;
+
+const ACCOUNT: &str = "sk-canary-4f1d9b27";
+const PROMPT: &str = "zanzibar quokka lullaby";
+const ADDRESS: &str = "203.0.113.77";
+const PAYMENT: &str = "pay-canary-99c1";
+
+/// Lines that are judged, lines that are refused for every reason there is, all with canaries.
+fn feed() -> Vec<u8> {
+    let mut log = String::new();
+    for index in 0..400u64 {
+        let time_ms = START_MS + index * 1_000;
+        let _ = writeln!(
+            log,
+            r#"{{"id":"i{index}","time":{time_ms},"account":"{ACCOUNT}","ip":"{ADDRESS}","payment":"{PAYMENT}","system_prompt":"{PROMPT}","prompt":"Think step by step and show your reasoning: {PROMPT} {index}","model":"m","max_tokens":4096}}"#
+        );
+    }
+    for bad in [
+        format!(r#"{{"time":{START_MS},"account":"{ACCOUNT}","ip":"{PROMPT}","prompt":"{PROMPT}"}}"#),
+        format!(r#"{{"time":"{PROMPT}","account":"{ACCOUNT}"}}"#),
+        format!(r#"{{"time":{START_MS},"account":"{ACCOUNT}","max_tokens":"{PROMPT}"}}"#),
+        format!(r#"{{"account":"{ACCOUNT}","prompt":"{PROMPT}"}}"#),
+        format!(r#"{{"time":99999999999999,"account":"{ACCOUNT}","prompt":"{PROMPT}"}}"#),
+        format!(r#"{{"account":"{ACCOUNT}","prompt":"{PROMPT}" oops"#),
+        format!("{PROMPT} {ACCOUNT}"),
+    ] {
+        log += &bad;
+        log.push('\n');
+    }
+    let mut bytes = log.into_bytes();
+    bytes.extend(format!("{{\"account\":\"{ACCOUNT}\",\"prompt\":\"{PROMPT}").bytes());
+    bytes.extend(b"\xff\"}\n");
+    bytes
+}
+
+fn files_below(directory: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files_below(&path, found) } else { found.push(path) }
+    }
+}
+
+fn canaries_in(place: &Place, what: &[(&str, &[u8])]) -> Vec<String> {
+    let mut files = Vec::new();
+    files_below(&place.data, &mut files);
+    files_below(&place.output, &mut files);
+    let mut found = Vec::new();
+    let mut look = |name: &str, bytes: &[u8]| {
+        for canary in [ACCOUNT, PROMPT, ADDRESS, PAYMENT] {
+            if bytes.windows(canary.len()).any(|window| window == canary.as_bytes()) {
+                found.push(format!("{canary} in {name}"));
+            }
+        }
+    };
+    for file in files {
+        look(&file.display().to_string(), &std::fs::read(&file).unwrap());
+    }
+    what.iter().for_each(|(name, bytes)| look(name, bytes));
+    found
+}
+
+#[test]
+fn no_canary_leaves_the_node() {
+    let place = Place::new();
+    std::fs::write(&place.feed, feed()).unwrap();
+    let mut command = place.run_to_idle();
+    command.args(["--log-level", "trace"]);
+    let output = success(command);
+    let replayed = place.replay(&["--as-recorded"]);
+    assert_eq!((replayed.number("events"), replayed.number("dlq")), (408, 8));
+    assert!(replayed.number("verdicts") > 0, "the canary was judged");
+    let found = canaries_in(&place, &[("stdout", &output.stdout), ("stderr", &output.stderr)]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn a_grep_that_should_find_a_canary_does() {
+    let place = Place::new();
+    std::fs::write(&place.feed, feed()).unwrap();
+    let mut command = place.run_to_idle();
+    command.args(["--collector-keep-text", "true"]);
+    success(command);
+    let found = canaries_in(&place, &[]);
+    assert!(found.iter().any(|found| found.starts_with(PROMPT)), "kept text is in the log: {found:?}");
+    assert!(!found.iter().any(|found| found.starts_with(ACCOUNT)), "{found:#?}");
+}
+
+#[test]
+fn the_raw_account_is_opened_only_for_an_action_that_is_to_be_carried_out() {
+    let place = Place::new();
+    std::fs::write(&place.feed, b"").unwrap();
+    place.run_until_idle();
+    success(weir(&["posture", "enforce", "--data-dir", place.data.to_str().unwrap()]));
+    std::fs::write(&place.feed, feed()).unwrap();
+    let shown = place.run_until_idle();
+    assert!(shown.contains("posture   enforce"), "{shown}");
+    let commands = text(&std::fs::read(place.output.join("rate_limit_commands.jsonl")).unwrap());
+    assert!(commands.contains(ACCOUNT), "a gateway cannot limit a pseudonym: {commands}");
+    let found = canaries_in(&place, &[("stdout", shown.as_bytes())]);
+    let elsewhere: Vec<_> = found
+        .iter()
+        .filter(|found| !found.contains("rate_limit_commands") && !found.contains("enforcement_actions"))
+        .collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:#?}");
+}
