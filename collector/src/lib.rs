@@ -1,1 +1,29 @@
 //! Weir's senses: log sources, formats, features and privacy at the edge.
+//!
+//! A line's way: [`tail`] finds it and knows its byte offset; [`format`] reads it as an
+//! [`exchange::Exchange`]; [`features`] and [`privacy`] turn text and ids into what may leave the
+//! node; [`event`] writes the record; [`collector`] commits a batch of them together with the
+//! position in the file. The collector decides nothing: it senses.
+//!
+//! Raw ids and text live in the line's own buffer and nowhere else. No type that holds them can be
+//! printed, and no reason for refusing a line quotes it.
+
+pub mod collector;
+pub mod config;
+pub mod error;
+pub mod event;
+pub mod exchange;
+pub mod features;
+pub mod format;
+pub mod limits;
+pub mod privacy;
+pub mod refusal;
+pub mod seal;
+pub mod tail;
+
+pub use collector::{Collector, Keys, Progress, SourceState};
+pub use config::{CollectorConfig, Mode};
+pub use error::CollectorError;
+pub use format::Format;
+pub use privacy::Pseudonymizer;
+pub use seal::Sealer;

@@ -1,0 +1,328 @@
+//! One source: reads lines, publishes events and dead letters, and commits them together with the
+//! position behind them, so that after a crash reading goes on at the exact byte and nothing is lost
+//! or doubled.
+
+mod batch;
+mod feed;
+
+use crate::config::CollectorConfig;
+use crate::error::CollectorError;
+use crate::event::EventWriter;
+use crate::limits::{POLL_INTERVAL, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
+use crate::privacy::Pseudonymizer;
+use crate::seal::Sealer;
+use crate::tail::{FilePosition, Look};
+use batch::{Batch, Builder};
+use feed::Feed;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use weir_schemas::wire::Wire;
+use weir_schemas::{State, StateKind};
+use weir_topology::log::{Log, LogError, Writer, read_range};
+use weir_topology::telemetry::Telemetry;
+use weir_topology::topic::{StageName, TaskId, Topic};
+
+/// What a collector hides ids with.
+#[derive(Debug)]
+pub struct Keys {
+    /// Makes pseudonyms.
+    pub pseudonymizer: Pseudonymizer,
+    /// Seals raw ids for the enforcer.
+    pub sealer: Sealer,
+}
+
+/// The collector's clock: milliseconds since the Unix epoch. It stamps `observed_ms` and refuses times
+/// from the future; nothing else depends on it.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// How a source stands after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceState {
+    /// There is more to read now.
+    Reading,
+    /// Everything that is there was read and committed. A followed file may grow.
+    AtEnd,
+    /// The file was rotated away; its writer is given a moment to let go of it.
+    Leaving,
+    /// The source cannot be read for now, or is not there yet.
+    Unavailable,
+    /// The log cannot take records for now. What was read is held and will be tried again.
+    Held,
+}
+
+/// What one step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// How the source stands.
+    pub state: SourceState,
+    /// Bytes of the source that the committed lines took.
+    pub bytes: u64,
+    /// Lines that were committed.
+    pub lines: u64,
+    /// Events among them.
+    pub events: u64,
+    /// Refused lines among them: each has a dead letter.
+    pub rejected: u64,
+    /// Where reading goes on after a crash; none before anything was read.
+    pub position: Option<FilePosition>,
+}
+
+impl Progress {
+    /// Whether everything that is there was read and committed.
+    pub fn at_end(&self) -> bool {
+        self.state == SourceState::AtEnd
+    }
+}
+
+/// Reads one source into a log.
+pub struct Collector<'l> {
+    log: &'l dyn Log,
+    config: CollectorConfig,
+    wire: Arc<Wire>,
+    telemetry: Arc<dyn Telemetry>,
+    clock: Clock,
+    builder: Builder,
+    feed: Feed,
+    /// None when its last commit failed: a new one is opened before the next.
+    writer: Option<Box<dyn Writer>>,
+    committed: Option<FilePosition>,
+    /// Read and not yet known to be committed.
+    pending: Option<Batch>,
+    retry: Option<Retry>,
+    /// The reason that was last told for the source being unavailable.
+    told: Option<String>,
+}
+
+struct Retry {
+    at: Instant,
+    pause: Duration,
+}
+
+impl<'l> Collector<'l> {
+    /// Takes the source over from whoever reads it under the same node and source name, and goes on
+    /// where that one's last commit ended.
+    pub fn open(
+        log: &'l dyn Log,
+        config: CollectorConfig,
+        keys: Keys,
+        wire: Arc<Wire>,
+        telemetry: Arc<dyn Telemetry>,
+        clock: Clock,
+    ) -> Result<Self, CollectorError> {
+        config.check()?;
+        // The writer first: after it no other can move the position.
+        let writer = log.writer(&writer_name(&config))?;
+        let committed = stored_position(log, &config, &wire)?;
+        let feed = Feed::open(&config, committed)?;
+        let events = EventWriter::new(&config, keys.pseudonymizer, keys.sealer, wire.clone());
+        let builder = Builder::new(&config, events, wire.clone());
+        Ok(Self {
+            log,
+            config,
+            wire,
+            telemetry,
+            clock,
+            builder,
+            feed,
+            writer: Some(writer),
+            committed,
+            pending: None,
+            retry: None,
+            told: None,
+        })
+    }
+
+    /// Size of the source in bytes, where that is known: of a plain file that is imported.
+    pub fn size(&self) -> Option<u64> {
+        self.feed.size()
+    }
+
+    /// Reads one batch and commits it. Waits for something to read, or for the log, at most `wait`.
+    pub fn run_once(&mut self, wait: Duration) -> Result<Progress, CollectorError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            if let Some(retry) = &self.retry {
+                let now = Instant::now();
+                if retry.at > now {
+                    let until = retry.at.min(deadline);
+                    std::thread::sleep(until.saturating_duration_since(now));
+                    if until < retry.at || Instant::now() < retry.at {
+                        return Ok(self.progress(SourceState::Held));
+                    }
+                }
+            }
+            let state = match self.pending {
+                Some(_) => SourceState::Reading,
+                None => self.gather()?,
+            };
+            if let Some(batch) = self.pending.take() {
+                return self.deliver(batch, state);
+            }
+            let now = Instant::now();
+            if state == SourceState::Reading || now >= deadline || self.feed.is_done() {
+                return Ok(self.progress(state));
+            }
+            std::thread::sleep(POLL_INTERVAL.min(deadline - now));
+        }
+    }
+
+    /// Reads lines until a batch is full or there are none for now.
+    fn gather(&mut self) -> Result<SourceState, CollectorError> {
+        let now_ms = (self.clock)();
+        let state = loop {
+            if self.builder.take_lines(&mut self.feed, now_ms) {
+                break SourceState::Reading;
+            }
+            match self.feed.look(&self.config)? {
+                Look::Read => {}
+                Look::End => break SourceState::AtEnd,
+                Look::Leaving => break SourceState::Leaving,
+                Look::Unavailable(reason) => {
+                    if self.told.as_ref() != Some(&reason) {
+                        self.telemetry.source_unavailable(&reason);
+                        self.told = Some(reason);
+                    }
+                    break SourceState::Unavailable;
+                }
+            }
+        };
+        if state != SourceState::Unavailable {
+            self.told = None;
+        }
+        for change in self.feed.take_changes() {
+            self.telemetry.source_changed(change);
+        }
+        let position = self.feed.position();
+        if self.builder.has_lines() || position != self.committed {
+            self.pending = position.map(|position| self.builder.finish(self.committed, position, now_ms));
+        }
+        Ok(state)
+    }
+
+    /// Commits a batch, or keeps it for later.
+    fn deliver(&mut self, batch: Batch, state: SourceState) -> Result<Progress, CollectorError> {
+        if self.writer.is_none() {
+            match self.settle(&batch) {
+                Ok(Settled::Committed) => return Ok(self.committed_progress(batch, state)),
+                Ok(Settled::Open(writer)) => self.writer = Some(writer),
+                Ok(Settled::Moved(writer, position)) => {
+                    // Someone else read on in between: their position counts, and the lines of this
+                    // batch are read again from there.
+                    self.writer = Some(writer);
+                    self.committed = position;
+                    self.feed = Feed::open(&self.config, position)?;
+                    self.retry = None;
+                    return Ok(self.progress(SourceState::Reading));
+                }
+                Err(error) => return self.hold(batch, error),
+            }
+        }
+        let Some(writer) = &mut self.writer else { return Ok(self.progress(state)) };
+        match writer.commit(&batch.commit) {
+            Ok(()) => Ok(self.committed_progress(batch, state)),
+            Err(error) => {
+                // After an abort the writer is still good, and the same commit may be tried again.
+                if !matches!(error, LogError::Aborted { .. }) {
+                    self.writer = None;
+                }
+                self.hold(batch, error)
+            }
+        }
+    }
+
+    fn committed_progress(&mut self, batch: Batch, state: SourceState) -> Progress {
+        self.retry = None;
+        self.committed = Some(batch.after);
+        self.telemetry.bytes_read(batch.bytes);
+        self.telemetry.events_published(batch.events);
+        batch.rejected.iter().for_each(|kind| self.telemetry.line_rejected(*kind));
+        Progress {
+            state,
+            bytes: batch.bytes,
+            lines: batch.events + batch.rejected.len() as u64,
+            events: batch.events,
+            rejected: batch.rejected.len() as u64,
+            position: self.committed,
+        }
+    }
+
+    fn progress(&self, state: SourceState) -> Progress {
+        Progress { state, bytes: 0, lines: 0, events: 0, rejected: 0, position: self.committed }
+    }
+
+    /// Keeps the batch and tries again later, unless trying again cannot help.
+    fn hold(&mut self, batch: Batch, error: LogError) -> Result<Progress, CollectorError> {
+        match error {
+            LogError::Fenced { writer } => Err(CollectorError::Fenced { writer }),
+            LogError::Aborted { .. }
+            | LogError::Indefinite { .. }
+            | LogError::Storage { .. }
+            | LogError::Unavailable { .. } => {
+                let task = TaskId { stage: StageName::Collector, partition: 0 };
+                self.telemetry.commit_aborted(task, &error.to_string());
+                let doubled = self.retry.as_ref().map_or(RETRY_PAUSE_MIN, |retry| retry.pause * 2);
+                let pause = doubled.min(RETRY_PAUSE_MAX);
+                self.retry = Some(Retry { at: Instant::now() + pause, pause });
+                self.pending = Some(batch);
+                Ok(self.progress(SourceState::Held))
+            }
+            other => Err(other.into()),
+        }
+    }
+
+    /// Opens a new writer, which ends whatever the old one had open, and looks whether the batch is in
+    /// the log.
+    fn settle(&self, batch: &Batch) -> Result<Settled, LogError> {
+        let writer = self.log.writer(&writer_name(&self.config))?;
+        let stored = stored_position(self.log, &self.config, &self.wire).map_err(|error| match error {
+            CollectorError::Log(error) => error,
+            other => LogError::Damaged { reason: other.to_string() },
+        })?;
+        Ok(if stored == Some(batch.after) && stored != batch.before {
+            Settled::Committed
+        } else if stored == batch.before {
+            Settled::Open(writer)
+        } else {
+            Settled::Moved(writer, stored)
+        })
+    }
+}
+
+/// What became of a batch whose commit failed.
+enum Settled {
+    /// It is in the log.
+    Committed,
+    /// It is not: it may be committed with this writer.
+    Open(Box<dyn Writer>),
+    /// Another collector has committed since.
+    Moved(Box<dyn Writer>, Option<FilePosition>),
+}
+
+fn writer_name(config: &CollectorConfig) -> String {
+    format!("collector/{}", config.source_key())
+}
+
+/// The position that the last commit for this source stored.
+fn stored_position(
+    log: &dyn Log,
+    config: &CollectorConfig,
+    wire: &Wire,
+) -> Result<Option<FilePosition>, CollectorError> {
+    let key = config.source_key();
+    let topic = Topic::StateCollector;
+    let (from, to) = log.bounds(topic, 0)?;
+    let mut last: Option<Vec<u8>> = None;
+    read_range(log, topic, 0, from, to, |records| {
+        for record in records.iter().filter(|record| record.key == key.as_bytes()) {
+            last = record.payload.map(<[u8]>::to_vec);
+        }
+        Ok(())
+    })?;
+    let Some(payload) = last else { return Ok(None) };
+    let fault = |reason: String| CollectorError::Position { source_key: key.clone(), reason };
+    let state: State = wire.read(&payload).map_err(|error| fault(error.to_string()))?;
+    if state.kind != StateKind::Cursor || state.format != FilePosition::FORMAT {
+        return Err(fault(format!("it has format {}", state.format)));
+    }
+    FilePosition::from_bytes(&state.body).map(Some).ok_or_else(|| fault("its body is damaged".into()))
+}

@@ -1,0 +1,151 @@
+//! A batch: what one commit makes visible.
+
+use super::feed::Feed;
+use crate::config::CollectorConfig;
+use crate::event::{EventWriter, Place};
+use crate::format::Format;
+use crate::format::fields::Fields;
+use crate::refusal::Refusal;
+use crate::tail::{FilePosition, Line};
+use std::sync::Arc;
+use weir_schemas::wire::Wire;
+use weir_schemas::{DeadLetter, DlqKind, State, StateKind};
+use weir_topology::log::Commit;
+use weir_topology::record::Output;
+use weir_topology::topic::{StageName, Topic};
+
+/// Lines that were read, as records, with the position behind them.
+pub(super) struct Batch {
+    pub(super) commit: Commit,
+    pub(super) before: Option<FilePosition>,
+    pub(super) after: FilePosition,
+    pub(super) bytes: u64,
+    pub(super) events: u64,
+    pub(super) rejected: Vec<DlqKind>,
+}
+
+/// Turns lines into a batch.
+pub(super) struct Builder {
+    format: Format,
+    source_key: String,
+    origin: String,
+    line_bytes_max: usize,
+    lines_max: usize,
+    bytes_max: usize,
+    events: EventWriter,
+    wire: Arc<Wire>,
+    outputs: Vec<Output>,
+    output_bytes: usize,
+    line_bytes: u64,
+    published: u64,
+    rejected: Vec<DlqKind>,
+    /// Time of the latest event, in milliseconds.
+    clock_ms: i64,
+}
+
+impl Builder {
+    pub(super) fn new(config: &CollectorConfig, events: EventWriter, wire: Arc<Wire>) -> Self {
+        Self {
+            format: config.format,
+            source_key: config.source_key(),
+            origin: config.path.display().to_string(),
+            line_bytes_max: config.line_bytes_max,
+            lines_max: config.batch_lines,
+            bytes_max: config.batch_bytes,
+            events,
+            wire,
+            outputs: Vec::new(),
+            output_bytes: 0,
+            line_bytes: 0,
+            published: 0,
+            rejected: Vec::new(),
+            clock_ms: 0,
+        }
+    }
+
+    /// Whether lines were taken since the last batch.
+    pub(super) fn has_lines(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// Takes the lines that were read; true when the batch is full.
+    pub(super) fn take_lines(&mut self, feed: &mut Feed, now_ms: i64) -> bool {
+        let head = feed.head();
+        while self.outputs.len() < self.lines_max && self.output_bytes < self.bytes_max {
+            let Some(line) = feed.next_line() else { return false };
+            let (offset, length, written) = match line {
+                Line::TooLong { offset, length } => {
+                    (offset, length, Err(Refusal::too_long(self.line_bytes_max)))
+                }
+                Line::Text { offset, bytes } => {
+                    let place = Place { head: &head.hash, offset, line: bytes };
+                    (offset, bytes.len() as u64, self.event(place, now_ms))
+                }
+            };
+            let output = match written {
+                Ok(output) => {
+                    self.published += 1;
+                    self.clock_ms = self.clock_ms.max(output.timestamp_ms);
+                    output
+                }
+                Err(refusal) => {
+                    self.rejected.push(refusal.kind);
+                    self.dead_letter(refusal, offset, length, now_ms)
+                }
+            };
+            self.line_bytes += length + 1;
+            self.output_bytes += output.bytes_len();
+            self.outputs.push(output);
+        }
+        true
+    }
+
+    /// The batch of the lines since the last one, and the position behind them.
+    pub(super) fn finish(&mut self, before: Option<FilePosition>, after: FilePosition, now_ms: i64) -> Batch {
+        let state = State {
+            kind: StateKind::Cursor,
+            format: FilePosition::FORMAT,
+            epoch: 0,
+            positions: Vec::new(),
+            epochs_from: 0,
+            clock_ms: self.clock_ms,
+            body: after.to_bytes(),
+        };
+        let key = self.source_key.clone().into_bytes();
+        let mut outputs = std::mem::take(&mut self.outputs);
+        outputs.push(Output::keyed(Topic::StateCollector, key, self.wire.to_bytes(&state), now_ms));
+        self.output_bytes = 0;
+        Batch {
+            commit: Commit { outputs, positions: Vec::new() },
+            before,
+            after,
+            bytes: std::mem::take(&mut self.line_bytes),
+            events: std::mem::take(&mut self.published),
+            rejected: std::mem::take(&mut self.rejected),
+        }
+    }
+
+    fn event(&mut self, place: Place<'_>, now_ms: i64) -> Result<Output, Refusal> {
+        let line = std::str::from_utf8(place.line).map_err(|error| Refusal::not_utf8(error.valid_up_to()))?;
+        let fields = Fields::parse(line)?;
+        let exchange = self.format.read(&fields)?;
+        self.events.write(&exchange, place, now_ms)
+    }
+
+    /// The line itself may hold what must not leave the node: the letter says where it is.
+    fn dead_letter(&self, refusal: Refusal, offset: u64, length: u64, now_ms: i64) -> Output {
+        let letter = DeadLetter {
+            kind: refusal.kind,
+            reason: refusal.reason,
+            stage: StageName::Collector.as_str().into(),
+            origin: self.origin.clone(),
+            partition: -1,
+            offset: i64::try_from(offset).unwrap_or(i64::MAX),
+            length: i64::try_from(length).unwrap_or(i64::MAX),
+            time_ms: 0,
+            schema: String::new(),
+            payload: Vec::new(),
+        };
+        Output::keyed(Topic::Dlq, self.source_key.clone().into_bytes(), self.wire.to_bytes(&letter), now_ms)
+    }
+}

@@ -1,0 +1,84 @@
+//! The two ways to read a file, as one.
+
+use crate::config::{CollectorConfig, Mode};
+use crate::error::CollectorError;
+use crate::tail::{FilePosition, Head, Import, Line, Look, Tail};
+
+pub(super) enum Feed {
+    Tail(Box<Tail>),
+    Import { import: Box<Import>, is_done: bool },
+}
+
+impl Feed {
+    pub(super) fn open(
+        config: &CollectorConfig,
+        saved: Option<FilePosition>,
+    ) -> Result<Self, CollectorError> {
+        let (path, limit) = (&config.path, config.line_bytes_max);
+        match config.mode {
+            Mode::Tail => {
+                let tail = Tail::new(path.clone(), saved, config.from_start, limit, config.rotation_grace);
+                Ok(Self::Tail(Box::new(tail)))
+            }
+            Mode::Import => match Import::open(path, saved, limit) {
+                Ok(import) => Ok(Self::Import { import: Box::new(import), is_done: false }),
+                Err(reason) => Err(CollectorError::Read { path: path.clone(), offset: 0, reason }),
+            },
+        }
+    }
+
+    pub(super) fn next_line(&mut self) -> Option<Line<'_>> {
+        match self {
+            Self::Tail(tail) => tail.next_line(),
+            Self::Import { import, .. } => import.next_line(),
+        }
+    }
+
+    pub(super) fn head(&self) -> Head {
+        match self {
+            Self::Tail(tail) => tail.head(),
+            Self::Import { import, .. } => import.head(),
+        }
+    }
+
+    pub(super) fn position(&self) -> Option<FilePosition> {
+        match self {
+            Self::Tail(tail) => tail.position(),
+            Self::Import { import, .. } => Some(import.position()),
+        }
+    }
+
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Tail(_) => None,
+            Self::Import { import, .. } => import.size(),
+        }
+    }
+
+    pub(super) fn take_changes(&mut self) -> Vec<&'static str> {
+        match self {
+            Self::Tail(tail) => tail.take_changes(),
+            Self::Import { .. } => Vec::new(),
+        }
+    }
+
+    /// Whether nothing will ever come any more.
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Self::Import { is_done: true, .. })
+    }
+
+    pub(super) fn look(&mut self, config: &CollectorConfig) -> Result<Look, CollectorError> {
+        match self {
+            Self::Tail(tail) => Ok(tail.look()),
+            Self::Import { import, is_done } => {
+                let look = import.look().map_err(|reason| CollectorError::Read {
+                    path: config.path.clone(),
+                    offset: import.position().offset,
+                    reason,
+                })?;
+                *is_done |= look == Look::End;
+                Ok(look)
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a collector is told.
+
+use crate::error::CollectorError;
+use crate::format::Format;
+use crate::limits;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Whether a file is followed or read once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Follow the file as it grows and is rotated.
+    Tail,
+    /// Read the file, plain or gzip, to its end.
+    Import,
+}
+
+/// What one collector reads, and how.
+#[derive(Debug, Clone)]
+pub struct CollectorConfig {
+    /// The log file.
+    pub path: PathBuf,
+    /// Name of the log: part of event ids and of the stored position. Lines of one log keep their ids
+    /// wherever they are read as long as it stays the same.
+    pub source: String,
+    /// Name of this node, unique in the deployment.
+    pub node: String,
+    /// Tenant of lines that do not name one.
+    pub tenant: String,
+    /// What the lines look like.
+    pub format: Format,
+    /// Longest line, in bytes.
+    pub line_bytes_max: usize,
+    /// Most lines of a commit.
+    pub batch_lines: usize,
+    /// Most bytes of a commit.
+    pub batch_bytes: usize,
+    /// Whether prompts leave the node as text.
+    pub keep_text: bool,
+    /// Follow or read once.
+    pub mode: Mode,
+    /// Where a followed file that was never read before starts: at its beginning, or at its end.
+    pub from_start: bool,
+    /// How long a rotated file must have been quiet before it is left.
+    pub rotation_grace: Duration,
+}
+
+impl CollectorConfig {
+    /// The defaults: follow `path` from its beginning, as this host, for tenant `default`.
+    pub fn new(path: impl Into<PathBuf>, node: impl Into<String>) -> Self {
+        let path = path.into();
+        let source = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Self {
+            path,
+            source,
+            node: node.into(),
+            tenant: "default".into(),
+            format: Format::Auto,
+            line_bytes_max: limits::LINE_BYTES_MAX_DEFAULT,
+            batch_lines: limits::BATCH_LINES_DEFAULT,
+            batch_bytes: limits::BATCH_BYTES_DEFAULT,
+            keep_text: false,
+            mode: Mode::Tail,
+            from_start: true,
+            rotation_grace: limits::ROTATION_GRACE_DEFAULT,
+        }
+    }
+
+    /// Key of the stored position.
+    pub fn source_key(&self) -> String {
+        format!("{}/{}", self.node, self.source)
+    }
+
+    /// Refuses what cannot work.
+    pub fn check(&self) -> Result<(), CollectorError> {
+        let fault = |setting, reason: String| Err(CollectorError::Config { setting, reason });
+        if self.source.is_empty() {
+            return fault("source", "must not be empty: name the log".into());
+        }
+        if self.node.is_empty() {
+            return fault("node", "must not be empty: name this node".into());
+        }
+        if self.tenant.is_empty() || self.tenant.len() > limits::TENANT_BYTES_MAX {
+            return fault("tenant", format!("must have 1 to {} bytes", limits::TENANT_BYTES_MAX));
+        }
+        if !(1..=limits::LINE_BYTES_MAX_CEILING).contains(&self.line_bytes_max) {
+            return fault("line_bytes_max", format!("must be 1 to {}", limits::LINE_BYTES_MAX_CEILING));
+        }
+        if self.batch_lines == 0 {
+            return fault("batch_lines", "must be at least 1".into());
+        }
+        if self.batch_bytes == 0 {
+            return fault("batch_bytes", "must be at least 1".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Every bound of the collector, in one place.
+
+use std::time::Duration;
+
+/// Longest line that is read where the configuration does not say otherwise, in bytes.
+pub const LINE_BYTES_MAX_DEFAULT: usize = 1 << 20;
+
+/// Longest line that the configuration may ask for, in bytes: each source holds one in memory.
+pub const LINE_BYTES_MAX_CEILING: usize = 16 << 20;
+
+/// What one read of a file asks for, in bytes.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+/// Most lines that one commit covers where the configuration does not say otherwise.
+pub const BATCH_LINES_DEFAULT: usize = 4_000;
+
+/// Most bytes of records that one commit carries where the configuration does not say otherwise. The
+/// last event of a batch may exceed it.
+pub const BATCH_BYTES_DEFAULT: usize = 4 << 20;
+
+/// How much of a file's beginning tells it from other files, in bytes.
+pub const HEAD_BYTES_MAX: usize = 256;
+
+/// Most entries of the log's directory that are looked at when a rotated file is searched.
+pub const DIRECTORY_ENTRIES_MAX: usize = 4_096;
+
+/// How long a rotated file must have given nothing before it is left for the new one: a writer keeps
+/// its old handle for a moment.
+pub const ROTATION_GRACE_DEFAULT: Duration = Duration::from_secs(1);
+
+/// How often a source at its end is looked at.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(25);
+
+/// First pause before a commit that the log refused is tried again; doubled each time.
+pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
+
+/// Longest pause before a commit that the log refused is tried again.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Longest account id, in bytes. An account is never cut: two ids must not become one.
+pub const ACCOUNT_BYTES_MAX: usize = 512;
+
+/// Longest tenant, in bytes.
+pub const TENANT_BYTES_MAX: usize = 128;
+
+/// Longest endpoint, model, organisation or fingerprint that is kept, in bytes; the rest is cut.
+pub const VALUE_BYTES_MAX: usize = 128;
+
+/// Longest user agent that is kept, in bytes; the rest is cut.
+pub const USER_AGENT_BYTES_MAX: usize = 256;
+
+/// Longest country code that is kept, in bytes; the rest is cut.
+pub const COUNTRY_BYTES_MAX: usize = 16;
+
+/// Most header names that are looked at.
+pub const HEADERS_MAX: usize = 64;
+
+/// Largest number of tokens, bytes or milliseconds that is believed: far above any real one, and sums
+/// of it do not overflow.
+pub const COUNT_MAX: i64 = 1_000_000_000_000;
+
+/// How much of a prompt features are taken from, in bytes: half from its head, half from its tail.
+pub const PROMPT_BYTES_MAX: usize = 64 << 10;
+
+/// How much of a system prompt is hashed, in bytes.
+pub const PREAMBLE_BYTES_MAX: usize = 64 << 10;
+
+/// How much text is kept where the operator keeps text, in bytes; well below a record's limit.
+pub const KEPT_TEXT_BYTES_MAX: usize = 256 << 10;
+
+/// Number of phrase occurrences that are counted.
+pub const PHRASE_HITS_MAX: i32 = 255;
+
+/// How far a line's time may be ahead of the collector's clock, in milliseconds.
+pub const AHEAD_MAX_MS: i64 = 5 * 60 * 1_000;
+
+/// Pseudonyms that are remembered in each of two generations.
+pub const PSEUDONYMS_REMEMBERED: usize = 32_768;
+
+/// Longest value whose pseudonym is remembered, in bytes.
+pub const REMEMBERED_BYTES_MAX: usize = 640;
+
+const _: () = assert!(KEPT_TEXT_BYTES_MAX < weir_topology::limits::RECORD_BYTES_MAX / 2);
+const _: () = assert!(BATCH_BYTES_DEFAULT >= 2 * weir_topology::limits::RECORD_BYTES_MAX);

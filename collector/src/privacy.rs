@@ -1,0 +1,241 @@
+//! Pseudonyms: keyed hashes that stand for accounts and for values that accounts can share.
+//!
+//! HMAC-SHA256 under one key, over a domain name and length-prefixed parts, so that no two lists of
+//! parts make the same input; the first 16 bytes are kept. Without the key nothing can be found by
+//! trying.
+//!
+//! *Accounts* are hashed with their tenant: the same raw id at two tenants is two accounts.
+//! *Values* are hashed without it. A campaign does not stop at a tenant's border, and who runs Weir
+//! answers for all tenants of the deployment; tenants that must not be compared get deployments,
+//! and so keys, of their own.
+
+use crate::limits::{PSEUDONYMS_REMEMBERED, REMEMBERED_BYTES_MAX};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use weir_schemas::{AccountId, ValueHash};
+use zeroize::Zeroizing;
+
+/// What a value is: equal bytes of two kinds have different hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueKind {
+    /// Client address.
+    Address,
+    /// Its network.
+    Subnet,
+    /// Payment method.
+    Payment,
+    /// Customer organisation.
+    Org,
+    /// System prompt, from its text.
+    Preamble,
+    /// System prompt, from a hash that the source made.
+    PreambleHash,
+    /// Normalised prompt.
+    Text,
+    /// Prompt with its content masked.
+    Template,
+    /// Beginning of the prompt.
+    Head,
+}
+
+impl ValueKind {
+    /// Name of the hash's domain: part of what is hashed.
+    const fn domain(self) -> &'static str {
+        match self {
+            Self::Address => "weir.value.address",
+            Self::Subnet => "weir.value.subnet",
+            Self::Payment => "weir.value.payment",
+            Self::Org => "weir.value.org",
+            Self::Preamble => "weir.value.preamble",
+            Self::PreambleHash => "weir.value.preamble-hash",
+            Self::Text => "weir.value.text",
+            Self::Template => "weir.value.template",
+            Self::Head => "weir.value.head",
+        }
+    }
+}
+
+/// Makes pseudonyms under one key. The key is wiped when this is dropped, and cannot be printed.
+pub struct Pseudonymizer {
+    mac: Hmac<Sha256>,
+    key_epoch: i32,
+    simhash_seed: u64,
+    /// Pseudonyms by what was hashed, in two generations: when the younger is full it becomes the
+    /// older, and what the older held is forgotten.
+    young: HashMap<Box<[u8]>, [u8; 16]>,
+    old: HashMap<Box<[u8]>, [u8; 16]>,
+    message: Vec<u8>,
+}
+
+impl fmt::Debug for Pseudonymizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pseudonymizer").field("key_epoch", &self.key_epoch).finish_non_exhaustive()
+    }
+}
+
+impl Pseudonymizer {
+    /// Pseudonyms under `key`, which is the `key_epoch`-th rotation.
+    pub fn new(key: [u8; 32], key_epoch: i32) -> Self {
+        let key = Zeroizing::new(key);
+        let mac = keyed(&key);
+        let mut this = Self {
+            mac,
+            key_epoch,
+            simhash_seed: 0,
+            young: HashMap::new(),
+            old: HashMap::new(),
+            message: Vec::new(),
+        };
+        let seed = this.hash("weir.simhash", &[]);
+        this.simhash_seed = seed.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        this
+    }
+
+    /// Which rotation of the key makes these pseudonyms.
+    pub fn key_epoch(&self) -> i32 {
+        self.key_epoch
+    }
+
+    /// A number that depends on the key, to start unkeyed hashes from.
+    pub(crate) fn simhash_seed(&self) -> u64 {
+        self.simhash_seed
+    }
+
+    /// The analytic id of an account.
+    pub fn account(&mut self, tenant: &str, account: &str) -> AccountId {
+        AccountId(self.remembered(u8::MAX, "weir.account", &[tenant.as_bytes(), account.as_bytes()]))
+    }
+
+    /// The hash of a value that many events share.
+    pub fn value(&mut self, kind: ValueKind, value: &[u8]) -> ValueHash {
+        ValueHash(self.remembered(kind as u8, kind.domain(), &[value]))
+    }
+
+    /// The hash of a value that is seldom seen twice.
+    pub(crate) fn rare_value(&self, kind: ValueKind, value: &[u8]) -> ValueHash {
+        ValueHash(self.hash(kind.domain(), &[value]))
+    }
+
+    /// The hashes of a client address and of its /24 or /48. An IPv4 address in an IPv6 one is the
+    /// IPv4 address.
+    pub fn address(&mut self, address: IpAddr) -> (ValueHash, ValueHash) {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => {
+                let octets = v4.octets();
+                (self.value(ValueKind::Address, &octets), self.value(ValueKind::Subnet, &octets[..3]))
+            }
+            IpAddr::V6(v6) => {
+                let octets = v6.octets();
+                (self.value(ValueKind::Address, &octets), self.value(ValueKind::Subnet, &octets[..6]))
+            }
+        }
+    }
+
+    fn hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 16] {
+        let mut mac = self.mac.clone();
+        mac.update(&(domain.len() as u64).to_be_bytes());
+        mac.update(domain.as_bytes());
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let full = mac.finalize().into_bytes();
+        let mut kept = [0; 16];
+        kept.copy_from_slice(&full[..16]);
+        kept
+    }
+
+    /// `kind` stands for the domain among what is remembered.
+    fn remembered(&mut self, kind: u8, domain: &str, parts: &[&[u8]]) -> [u8; 16] {
+        if parts.iter().map(|part| part.len()).sum::<usize>() > REMEMBERED_BYTES_MAX {
+            return self.hash(domain, parts);
+        }
+        self.message.clear();
+        self.message.push(kind);
+        for part in parts {
+            self.message.extend_from_slice(&(part.len() as u16).to_be_bytes());
+            self.message.extend_from_slice(part);
+        }
+        if let Some(hash) = self.young.get(self.message.as_slice()) {
+            return *hash;
+        }
+        let known = self.old.get(self.message.as_slice()).copied();
+        let hash = known.unwrap_or_else(|| self.hash(domain, parts));
+        if self.young.len() >= PSEUDONYMS_REMEMBERED {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(self.message.as_slice().into(), hash);
+        hash
+    }
+}
+
+/// HMAC-SHA256 under a key of 32 bytes, which HMAC itself fills up with zeros to a block.
+pub(crate) fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    let mut block = Zeroizing::new([0; 64]);
+    block[..32].copy_from_slice(key);
+    let block: &[u8; 64] = &block;
+    Hmac::new(block.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pseudonymizer() -> Pseudonymizer {
+        Pseudonymizer::new([7; 32], 3)
+    }
+
+    #[test]
+    fn an_account_is_its_tenants_own() {
+        let mut keys = pseudonymizer();
+        assert_ne!(keys.account("a", "x"), keys.account("b", "x"));
+        assert_ne!(keys.account("ab", "c"), keys.account("a", "bc"));
+        assert_eq!(keys.account("a", "x"), pseudonymizer().account("a", "x"));
+        assert_ne!(keys.account("a", "x"), Pseudonymizer::new([8; 32], 3).account("a", "x"));
+    }
+
+    #[test]
+    fn the_pseudonym_is_the_hmac_that_is_documented() {
+        // Computed with Python's hmac over b"\0\0\0\0\0\0\0\x0cweir.account" + b"\0"*7 + b"\x01a" + b"\0"*7 + b"\x01x".
+        assert_eq!(pseudonymizer().account("a", "x").to_string(), "3f82ea86f3609d96909f9a996517904d");
+    }
+
+    #[test]
+    fn values_of_two_kinds_never_meet() {
+        let mut keys = pseudonymizer();
+        assert_ne!(keys.value(ValueKind::Org, b"x"), keys.value(ValueKind::Payment, b"x"));
+        assert_eq!(keys.value(ValueKind::Org, b"x"), keys.rare_value(ValueKind::Org, b"x"));
+    }
+
+    #[test]
+    fn neighbours_share_a_subnet() {
+        let mut keys = pseudonymizer();
+        let mut of = |text: &str| keys.address(text.parse().unwrap());
+        let (a, b, mapped) = (of("192.0.2.7"), of("192.0.2.9"), of("::ffff:192.0.2.7"));
+        assert_eq!((a.1, a), (b.1, mapped));
+        assert_ne!(a.0, b.0);
+        assert_eq!(of("2001:db8:40::1").1, of("2001:db8:40:ffff::2").1);
+        assert_ne!(of("2001:db8:40::1").1, of("2001:db8:41::1").1);
+    }
+
+    #[test]
+    fn a_forgotten_pseudonym_comes_back_the_same() {
+        let mut keys = pseudonymizer();
+        let first = keys.account("t", "first");
+        for index in 0..3 * PSEUDONYMS_REMEMBERED {
+            keys.account("t", &index.to_string());
+        }
+        assert!(keys.young.len() + keys.old.len() <= 2 * PSEUDONYMS_REMEMBERED);
+        assert_eq!(keys.account("t", "first"), first);
+    }
+
+    #[test]
+    fn nothing_of_the_key_is_printed() {
+        let mut keys = Pseudonymizer::new(*b"canary-key-canary-key-canary-key", 3);
+        keys.account("tenant", "canary-account");
+        assert_eq!(format!("{keys:?}"), "Pseudonymizer { key_epoch: 3, .. }");
+    }
+}

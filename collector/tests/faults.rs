@@ -1,0 +1,607 @@
+//! The collector under the faults that logs, nodes and brokers have: nothing is lost, nothing stalls,
+//! nothing is doubled, and nothing raw gets out.
+
+#![allow(clippy::unwrap_used)] // A test's helpers may panic as its tests may.
+
+use expect_test::{Expect, expect};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+use weir_collector::{
+    Collector, CollectorConfig, CollectorError, Keys, Mode, Progress, Pseudonymizer, Sealer, SourceState,
+};
+use weir_schemas::wire::{Wire, split};
+use weir_schemas::{DeadLetter, DlqKind, Event, EventId, Record};
+use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
+use weir_topology::memory::MemoryLog;
+use weir_topology::record::Output;
+use weir_topology::telemetry::Telemetry;
+use weir_topology::topic::{TaskId, Topic};
+
+/// Remembers what it was told.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn push(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn all(&self) -> String {
+        self.0.lock().unwrap().join("\n")
+    }
+}
+
+impl Telemetry for Heard {
+    fn line_rejected(&self, kind: DlqKind) {
+        self.push(format!("rejected {kind}"));
+    }
+    fn source_changed(&self, change: &'static str) {
+        self.push(format!("changed {change}"));
+    }
+    fn source_unavailable(&self, reason: &str) {
+        self.push(format!("unavailable {reason}"));
+    }
+    fn commit_aborted(&self, task: TaskId, reason: &str) {
+        self.push(format!("aborted {task} {reason}"));
+    }
+}
+
+/// What the next commits of a [`FaultyLog`] do instead.
+#[derive(Clone, Copy)]
+enum Fault {
+    /// The disk is full.
+    Full,
+    /// The broker aborts.
+    Abort,
+    /// The broker commits, and the answer is lost.
+    CommitAndForget,
+    /// The answer is lost, and it did not commit.
+    Forget,
+}
+
+/// A log whose commits fail as they are told to.
+struct FaultyLog {
+    inner: Arc<MemoryLog>,
+    faults: Arc<Mutex<Vec<Fault>>>,
+}
+
+struct FaultyWriter {
+    inner: Box<dyn Writer>,
+    faults: Arc<Mutex<Vec<Fault>>>,
+}
+
+impl Log for FaultyLog {
+    fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
+        self.inner.partitions(topic)
+    }
+    fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+        self.inner.bounds(topic, partition)
+    }
+    fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
+        self.inner.reader(from)
+    }
+    fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
+        Ok(Box::new(FaultyWriter { inner: self.inner.writer(name)?, faults: self.faults.clone() }))
+    }
+}
+
+impl Writer for FaultyWriter {
+    fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
+        let fault = self.faults.lock().unwrap().pop();
+        let reason = "a fault of the test".to_owned();
+        match fault {
+            None => self.inner.commit(commit),
+            Some(Fault::Full) => Err(LogError::Storage { reason: "no space left on device".into() }),
+            Some(Fault::Abort) => Err(LogError::Aborted { reason }),
+            Some(Fault::Forget) => Err(LogError::Indefinite { reason }),
+            Some(Fault::CommitAndForget) => {
+                self.inner.commit(commit)?;
+                Err(LogError::Indefinite { reason })
+            }
+        }
+    }
+}
+
+struct Bench {
+    directory: TempDir,
+    log: FaultyLog,
+    heard: Arc<Heard>,
+    config: CollectorConfig,
+}
+
+const NOW_MS: i64 = 1_795_300_000_000;
+
+impl Bench {
+    fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let mut config = CollectorConfig::new(directory.path().join("access.jsonl"), "node-1");
+        config.rotation_grace = Duration::ZERO;
+        let log = FaultyLog { inner: MemoryLog::new(3), faults: Arc::default() };
+        Self { directory, log, heard: Arc::default(), config }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn append(&self, bytes: impl AsRef<[u8]>) {
+        let mut file = OpenOptions::new().create(true).append(true).open(&self.config.path).unwrap();
+        file.write_all(bytes.as_ref()).unwrap();
+    }
+
+    fn open(&self) -> Collector<'_> {
+        self.try_open().unwrap()
+    }
+
+    fn try_open(&self) -> Result<Collector<'_>, CollectorError> {
+        let keys = Keys { pseudonymizer: Pseudonymizer::new([1; 32], 1), sealer: Sealer::new(1, [2; 32]) };
+        let wire = Arc::new(Wire::new());
+        Collector::open(&self.log, self.config.clone(), keys, wire, self.heard.clone(), Arc::new(|| NOW_MS))
+    }
+
+    /// Opens the collector, reads everything that is there, and kills it.
+    fn run(&self) -> Progress {
+        until_idle(&mut self.open())
+    }
+
+    fn events(&self) -> Vec<Output> {
+        self.log.inner.all(Topic::Events)
+    }
+
+    fn letters(&self) -> Vec<DeadLetter> {
+        let wire = Wire::new();
+        let outputs = self.log.inner.all(Topic::Dlq);
+        outputs.iter().map(|output| wire.read(output.payload.as_deref().unwrap()).unwrap()).collect()
+    }
+
+    /// The request ids' event ids, in the order of their number: every line once and no other.
+    fn assert_has_lines(&self, count: usize) {
+        let mut ids: Vec<EventId> = self.events().iter().map(|output| event(output).event_id).collect();
+        ids.sort();
+        let mut expected: Vec<EventId> =
+            (0..count).map(|index| EventId::of_request("access.jsonl", &index.to_string())).collect();
+        expected.sort();
+        assert_eq!(ids.len(), expected.len());
+        assert!(ids == expected, "every line is there once");
+    }
+}
+
+fn until_idle(collector: &mut Collector<'_>) -> Progress {
+    let mut total =
+        Progress { state: SourceState::Reading, bytes: 0, lines: 0, events: 0, rejected: 0, position: None };
+    for _ in 0..1_000 {
+        let step = collector.run_once(Duration::ZERO).unwrap();
+        total = Progress {
+            bytes: total.bytes + step.bytes,
+            lines: total.lines + step.lines,
+            events: total.events + step.events,
+            rejected: total.rejected + step.rejected,
+            ..step
+        };
+        if matches!(step.state, SourceState::AtEnd | SourceState::Unavailable) {
+            return total;
+        }
+        if step.state == SourceState::Held {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    panic!("the source does not come to its end: {total:?}");
+}
+
+fn event(output: &Output) -> Event<'_> {
+    Event::decode(split(output.payload.as_deref().unwrap()).unwrap().1).unwrap()
+}
+
+fn line(index: usize) -> String {
+    format!(
+        "{{\"id\":\"{index}\",\"account\":\"acct-{}\",\"time\":1795242606,\"prompt\":\"word {index}\"}}\n",
+        index % 7
+    )
+}
+
+/// One line that is refused, with a good one on both sides.
+fn check_refused(bad: impl AsRef<[u8]>, expected: Expect) {
+    let bench = Bench::new();
+    bench.append(line(0));
+    bench.append(bad);
+    bench.append("\n");
+    bench.append(line(1));
+    let progress = bench.run();
+    assert_eq!((progress.events, progress.rejected, progress.at_end()), (2, 1, true));
+    bench.assert_has_lines(2);
+    let letter = bench.letters().remove(0);
+    assert_eq!((letter.offset, letter.partition), (line(0).len() as i64, -1));
+    assert_eq!(letter.origin, bench.config.path.display().to_string());
+    assert!(letter.payload.is_empty());
+    assert!(bench.heard.all().contains(&format!("rejected {}", letter.kind)));
+    expected.assert_eq(&format!("{} {}: {}", letter.kind, letter.length, letter.reason));
+}
+
+#[test]
+fn bad_json_goes_to_the_dead_letters() {
+    check_refused(r#"{"account":"a","#, expect!["INVALID_JSON 15: the line is not JSON at column 15"]);
+}
+
+#[test]
+fn null_goes_to_the_dead_letters() {
+    check_refused("null", expect!["INVALID_JSON 4: the line is not a JSON object"]);
+}
+
+#[test]
+fn a_number_goes_to_the_dead_letters() {
+    check_refused("42", expect!["INVALID_JSON 2: the line is not a JSON object"]);
+}
+
+#[test]
+fn a_wrong_address_goes_to_the_dead_letters() {
+    check_refused(
+        r#"{"account":"a","time":1,"ip":"300.1.2.3"}"#,
+        expect!["INVALID_FIELD 41: field `ip` is not an IP address"],
+    );
+}
+
+#[test]
+fn a_negative_count_goes_to_the_dead_letters() {
+    check_refused(
+        r#"{"account":"a","time":1,"tokens":-1}"#,
+        expect!["INVALID_FIELD 36: field `tokens` is not a whole number from 0 to 10^12"],
+    );
+}
+
+#[test]
+fn invalid_utf8_goes_to_the_dead_letters() {
+    check_refused(b"{\"account\":\"a\xff\"}", expect!["INVALID_UTF8 16: byte 13 of the line is not UTF-8"]);
+}
+
+#[test]
+fn a_time_from_the_future_goes_to_the_dead_letters() {
+    check_refused(
+        r#"{"account":"a","time":1795310000}"#,
+        expect!["FUTURE_TIME 33: the time is 10000 s ahead of this node's clock: check both clocks"],
+    );
+}
+
+#[test]
+fn epoch_numbers_are_times() {
+    let bench = Bench::new();
+    for time in ["1795242606", "1795242606.0", "1795242606000", "\"1795242606\""] {
+        bench.append(format!("{{\"account\":\"a\",\"time\":{time}}}\n"));
+    }
+    assert_eq!(bench.run().events, 4);
+    assert!(bench.events().iter().all(|output| event(output).time_ms == 1_795_242_606_000));
+}
+
+#[test]
+fn a_line_of_64_mib_is_skipped_and_the_next_one_read() {
+    let bench = Bench::new();
+    bench.append(line(0));
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..64 {
+        bench.append(&piece);
+    }
+    bench.append("\n");
+    bench.append(line(1));
+    let progress = bench.run();
+    assert_eq!((progress.events, progress.rejected), (2, 1));
+    let letter = bench.letters().remove(0);
+    assert_eq!((letter.kind, letter.length), (DlqKind::LineTooLong, 64 << 20));
+    assert_eq!(letter.reason, "the line is over the limit of 1048576 bytes");
+    bench.assert_has_lines(2);
+}
+
+#[test]
+fn a_line_in_two_writes_is_one_event() {
+    let bench = Bench::new();
+    let whole = line(0);
+    let (first, second) = whole.split_at(20);
+    let mut collector = bench.open();
+    bench.append(first);
+    assert_eq!(until_idle(&mut collector).lines, 0);
+    bench.append(second);
+    assert_eq!(until_idle(&mut collector).events, 1);
+    bench.assert_has_lines(1);
+}
+
+#[test]
+fn a_feed_that_is_absent_at_the_start_is_told_once_and_read_when_it_appears() {
+    let bench = Bench::new();
+    let mut collector = bench.open();
+    for _ in 0..3 {
+        assert_eq!(collector.run_once(Duration::ZERO).unwrap().state, SourceState::Unavailable);
+    }
+    bench.append(line(0));
+    assert_eq!(until_idle(&mut collector).events, 1);
+    let heard = bench.heard.all();
+    assert_eq!(heard.matches("unavailable").count(), 1, "{heard}");
+    assert!(heard.contains("No such file") && heard.contains("changed appeared"), "{heard}");
+}
+
+#[test]
+fn rotation_by_rename_and_create_loses_nothing() {
+    let bench = Bench::new();
+    let mut collector = bench.open();
+    bench.append(line(0));
+    until_idle(&mut collector);
+    bench.append(line(1));
+    fs::rename(&bench.config.path, bench.path("access.jsonl.1")).unwrap();
+    bench.append(line(2));
+    until_idle(&mut collector);
+    bench.assert_has_lines(3);
+    assert!(bench.heard.all().contains("changed rotated"));
+}
+
+#[test]
+fn copytruncate_loses_nothing() {
+    let bench = Bench::new();
+    let mut collector = bench.open();
+    bench.append(line(0));
+    until_idle(&mut collector);
+    bench.append(line(1));
+    fs::copy(&bench.config.path, bench.path("access.jsonl.1")).unwrap();
+    fs::write(&bench.config.path, "").unwrap();
+    bench.append(line(2));
+    until_idle(&mut collector);
+    bench.assert_has_lines(3);
+    assert!(bench.heard.all().contains("changed truncated"));
+}
+
+#[test]
+fn non_ascii_models_and_hashes_of_any_length_are_events() {
+    let bench = Bench::new();
+    for value in ["日", "é", "x", "", "モデル", &"ü".repeat(2_000)] {
+        bench.append(format!(
+            "{{\"account_id\":\"a\",\"ts\":1,\"model\":\"{value}\",\"system_prompt_hash\":\"{value}\",\"payment_method_hash\":\"{value}\"}}\n"
+        ));
+    }
+    let progress = bench.run();
+    assert_eq!((progress.events, progress.rejected), (6, 0));
+}
+
+#[test]
+fn killed_anywhere_it_goes_on_at_the_exact_byte() {
+    let mut bench = Bench::new();
+    bench.config.batch_lines = 3;
+    let content: String = (0..100).map(line).collect();
+    let pieces = content.as_bytes().chunks(37);
+    for (index, piece) in pieces.enumerate() {
+        bench.append(piece);
+        // Some are killed after a commit, some before they have read anything.
+        let mut collector = bench.open();
+        for _ in 0..index % 3 {
+            collector.run_once(Duration::ZERO).unwrap();
+        }
+    }
+    bench.run();
+    bench.assert_has_lines(100);
+}
+
+#[test]
+fn killed_around_rotations_it_loses_and_doubles_nothing() {
+    let mut bench = Bench::new();
+    bench.config.batch_lines = 2;
+    for index in 0..60 {
+        bench.append(line(index));
+        if index % 7 == 6 {
+            bench.open().run_once(Duration::ZERO).unwrap();
+            fs::rename(&bench.config.path, bench.path(&format!("access.jsonl.{index}"))).unwrap();
+            std::thread::sleep(Duration::from_millis(15));
+        }
+    }
+    bench.append(line(60));
+    bench.run();
+    bench.assert_has_lines(61);
+}
+
+#[test]
+fn a_full_disk_holds_the_batch_until_there_is_room() {
+    let bench = Bench::new();
+    bench.append((0..10).map(line).collect::<String>());
+    let mut collector = bench.open();
+    *bench.log.faults.lock().unwrap() = vec![Fault::Full; 3];
+    assert_eq!(collector.run_once(Duration::ZERO).unwrap().state, SourceState::Held);
+    assert!(bench.events().is_empty());
+    assert!(
+        bench.heard.all().contains("aborted collector/0 the log cannot be written: no space left on device")
+    );
+    let progress = until_idle(&mut collector);
+    assert_eq!(progress.events, 10);
+    bench.assert_has_lines(10);
+}
+
+#[test]
+fn an_aborted_commit_is_tried_again() {
+    let bench = Bench::new();
+    bench.append((0..10).map(line).collect::<String>());
+    *bench.log.faults.lock().unwrap() = vec![Fault::Abort, Fault::Abort];
+    assert_eq!(bench.run().events, 10);
+    bench.assert_has_lines(10);
+}
+
+#[test]
+fn a_commit_of_unknown_outcome_is_neither_lost_nor_doubled() {
+    for fault in [Fault::Forget, Fault::CommitAndForget] {
+        let mut bench = Bench::new();
+        bench.config.batch_lines = 4;
+        bench.append((0..10).map(line).collect::<String>());
+        *bench.log.faults.lock().unwrap() = vec![fault, fault, fault];
+        assert_eq!(bench.run().events, 10);
+        bench.assert_has_lines(10);
+    }
+}
+
+#[test]
+fn a_second_collector_of_the_same_source_ends_the_first() {
+    let bench = Bench::new();
+    bench.append(line(0));
+    let mut first = bench.open();
+    let mut second = bench.open();
+    assert!(matches!(first.run_once(Duration::ZERO), Err(CollectorError::Fenced { .. })));
+    until_idle(&mut second);
+    bench.assert_has_lines(1);
+}
+
+#[test]
+fn a_collector_that_comes_back_behind_another_reads_on_where_that_one_ended() {
+    let bench = Bench::new();
+    bench.append((0..10).map(line).collect::<String>());
+    let mut first = bench.open();
+    *bench.log.faults.lock().unwrap() = vec![Fault::Forget];
+    assert_eq!(first.run_once(Duration::ZERO).unwrap().state, SourceState::Held);
+    bench.append(line(10));
+    until_idle(&mut bench.open());
+    bench.append(line(11));
+    assert_eq!(until_idle(&mut first).events, 1);
+    bench.assert_has_lines(12);
+}
+
+#[test]
+fn two_nodes_keep_their_own_positions() {
+    let mut bench = Bench::new();
+    bench.append(line(0));
+    bench.run();
+    bench.config.node = "node-2".into();
+    assert_eq!(bench.run().events, 1);
+    bench.config.node = "node-1".into();
+    assert_eq!(bench.run().events, 0);
+}
+
+#[test]
+fn a_stored_position_of_an_unknown_format_is_refused() {
+    let bench = Bench::new();
+    let state =
+        weir_schemas::State { format: 99, kind: weir_schemas::StateKind::Cursor, ..Default::default() };
+    let payload = Wire::new().to_bytes(&state);
+    let output = Output::keyed(Topic::StateCollector, b"node-1/access.jsonl".to_vec(), payload, 0);
+    let commit = Commit { outputs: vec![output], positions: Vec::new() };
+    bench.log.inner.writer("test").unwrap().commit(&commit).unwrap();
+    let Err(error) = bench.try_open() else { panic!("it opened") };
+    expect![
+        "the stored position of node-1/access.jsonl cannot be read: it has format 99; upgrade, or give the source a new name"
+    ]
+    .assert_eq(&error.to_string());
+}
+
+#[test]
+fn an_import_reads_a_plain_file_to_its_end_and_only_once() {
+    let mut bench = Bench::new();
+    bench.config.mode = Mode::Import;
+    bench.append((0..10).map(line).collect::<String>());
+    bench.append(line(10).trim_end());
+    assert_eq!(bench.open().size(), Some(fs::metadata(&bench.config.path).unwrap().len()));
+    assert_eq!(bench.run().events, 11);
+    bench.assert_has_lines(11);
+    assert_eq!(bench.run().events, 0);
+}
+
+#[test]
+fn an_import_of_gzip_goes_on_where_it_was_killed() {
+    let mut bench = Bench::new();
+    bench.config.mode = Mode::Import;
+    bench.config.batch_lines = 7;
+    let mut members = Vec::new();
+    for range in [0..400, 400..1_000] {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(range.map(line).collect::<String>().as_bytes()).unwrap();
+        members.extend(encoder.finish().unwrap());
+    }
+    fs::write(&bench.config.path, members).unwrap();
+    let mut done = false;
+    while !done {
+        let mut collector = bench.open();
+        for _ in 0..40 {
+            done = collector.run_once(Duration::ZERO).unwrap().at_end();
+        }
+    }
+    bench.assert_has_lines(1_000);
+}
+
+#[test]
+fn a_gzip_file_that_is_cut_short_is_an_error_that_says_where() {
+    let mut bench = Bench::new();
+    bench.config.mode = Mode::Import;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all((0..1_000).map(line).collect::<String>().as_bytes()).unwrap();
+    let whole = encoder.finish().unwrap();
+    fs::write(&bench.config.path, &whole[..whole.len() / 2]).unwrap();
+    let mut collector = bench.open();
+    let error = loop {
+        match collector.run_once(Duration::ZERO) {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, CollectorError::Read { .. }), "{error}");
+}
+
+#[test]
+fn an_import_of_a_file_that_is_not_there_is_an_error() {
+    let mut bench = Bench::new();
+    bench.config.mode = Mode::Import;
+    assert!(matches!(bench.try_open(), Err(CollectorError::Read { .. })));
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let mut bench = Bench::new();
+    bench.config.line_bytes_max = usize::MAX;
+    let Err(error) = bench.try_open() else { panic!("it opened") };
+    expect!["line_bytes_max: must be 1 to 16777216"].assert_eq(&error.to_string());
+}
+
+#[test]
+fn a_clock_that_stands_still_is_no_reason_to_stop() {
+    let bench = Bench::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    bench.append(line(0));
+    let keys = Keys { pseudonymizer: Pseudonymizer::new([1; 32], 1), sealer: Sealer::new(1, [2; 32]) };
+    let clock = Arc::new(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        NOW_MS
+    });
+    let wire = Arc::new(Wire::new());
+    let mut collector =
+        Collector::open(&bench.log, bench.config.clone(), keys, wire, bench.heard.clone(), clock).unwrap();
+    until_idle(&mut collector);
+    assert!(calls.load(Ordering::Relaxed) > 0);
+    bench.assert_has_lines(1);
+}
+
+#[test]
+fn a_canary_is_in_no_topic_no_telemetry_and_no_error() {
+    let bench = Bench::new();
+    bench.append(
+        "{\"id\":\"0\",\"account\":\"canary-a\",\"time\":1795242606,\"ip\":\"198.51.100.99\",\"prompt\":\"canary-b\",\"system_prompt\":\"canary-c\",\"org\":\"canary-d\",\"payment\":\"canary-e\"}\n",
+    );
+    for bad in [
+        r#"{"account":"canary-a","time":"canary-t"}"#,
+        r#"{"account":"canary-a","time":1,"ip":"canary-i"}"#,
+        r#"{"account":"canary-a","time":1,"tokens":"canary-n"}"#,
+        r#"{"account":"canary-a","prompt":"canary-p"}"#,
+        r#"{"account":"canary-a" "canary-s"}"#,
+        r#""canary-string""#,
+        r#"{"account":["canary-a"],"time":1}"#,
+        r#"{"account":"canary-a","time":9795242606}"#,
+    ] {
+        bench.append(format!("{bad}\n"));
+    }
+    bench.append(b"canary-\xff\n");
+    let progress = bench.run();
+    assert_eq!((progress.events, progress.rejected), (1, 9));
+    let mut seen = bench.heard.all().into_bytes();
+    for topic in Topic::ALL {
+        for output in bench.log.inner.all(*topic) {
+            seen.extend(output.key);
+            seen.extend(output.payload.unwrap_or_default());
+            output.headers.into_iter().for_each(|(_, value)| seen.extend(value));
+        }
+    }
+    for canary in [&b"canary"[..], b"198.51.100"] {
+        assert!(!seen.windows(canary.len()).any(|window| window == canary));
+    }
+}
