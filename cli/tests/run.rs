@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{Place, Running, START_MS, eventually, line, replay_in, success, text, traffic, weir};
+use common::{
+    Place, Running, START_MS, eventually, get, line, replay_in, serving, success, text, traffic, weir,
+};
 use std::fs::OpenOptions;
 use std::io::Write as _;
 
@@ -84,18 +86,7 @@ fn a_growing_file_is_judged_while_it_grows_and_sigterm_drains() {
 #[test]
 fn metrics_and_health_are_served_and_every_series_exists_from_the_start() {
     let place = Place::new();
-    let mut command = place.run();
-    command.args(["--metrics-addr", "127.0.0.1:0"]);
-    let mut running = Running::start(command);
-    // The address that was bound is in the log.
-    let mut stderr = std::io::BufReader::new(running.0.stderr.take().unwrap());
-    let mut shown = String::new();
-    let address = loop {
-        assert!(std::io::BufRead::read_line(&mut stderr, &mut shown).unwrap() > 0, "{shown}");
-        if let Some(at) = shown.find("address=") {
-            break shown[at + 8..].split_whitespace().next().unwrap().to_owned();
-        }
-    };
+    let (running, address) = serving(place.run());
     eventually("the process is ready", || get(&address, "/health/ready").contains("200 OK"));
     assert!(get(&address, "/health/live").contains("200 OK"));
     let metrics = get(&address, "/metrics");
@@ -109,15 +100,6 @@ fn metrics_and_health_are_served_and_every_series_exists_from_the_start() {
         assert!(metrics.contains(series), "{series} is not in\n{metrics}");
     }
     running.stop();
-}
-
-fn get(address: &str, path: &str) -> String {
-    use std::io::Read as _;
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 #[test]

@@ -18,6 +18,18 @@ pub fn target(name: &str) -> anyhow::Result<PathBuf> {
     made(workspace().join("target").join(name))
 }
 
+/// A binary of the workspace as the last `cargo build` or `cargo test` left it.
+///
+/// # Errors
+/// When it was not built yet.
+pub fn built(name: &str) -> anyhow::Result<PathBuf> {
+    // Ours lies beside it: in the target directory that cargo was told to use.
+    let ours = std::env::current_exe().context("cannot tell where this binary is")?;
+    let path = ours.with_file_name(name);
+    anyhow::ensure!(path.is_file(), "{} is not built yet: cargo build -p {name}", path.display());
+    Ok(path)
+}
+
 /// Downloads, kept outside the checkout so that a fresh clone does not fetch them again:
 /// `WEIR_CACHE`, else `XDG_CACHE_HOME/weir`, else `~/.cache/weir`.
 ///

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Parser)]
 pub struct Args {
@@ -18,7 +18,7 @@ pub struct Args {
     #[arg(long, default_value_t = 500_000)]
     events: u64,
     /// Number of accounts; every twentieth belongs to a campaign
-    #[arg(long, default_value_t = 4_000)]
+    #[arg(long, default_value_t = ACCOUNTS)]
     accounts: u64,
     /// Seed
     #[arg(long, default_value_t = 1)]
@@ -28,11 +28,28 @@ pub struct Args {
     out: PathBuf,
 }
 
-pub fn run(args: Args) -> Result<()> {
-    let file = File::create(&args.out).with_context(|| format!("cannot write {}", args.out.display()))?;
+/// Accounts of a log unless told otherwise.
+const ACCOUNTS: u64 = 4_000;
+
+/// Writes a log of `events` lines, unless it is there already: the same seed makes the same bytes.
+pub fn to_file(path: &Path, events: u64) -> Result<()> {
+    if path.is_file() {
+        return Ok(());
+    }
+    let partial = path.with_extension("partial");
+    to_new_file(&partial, events, ACCOUNTS, 1)?;
+    std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn to_new_file(path: &Path, events: u64, accounts: u64, seed: u64) -> Result<()> {
+    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    write(&mut out, args.events, args.accounts, args.seed)?;
-    out.flush()?;
+    write(&mut out, events, accounts, seed)?;
+    Ok(out.flush()?)
+}
+
+pub fn run(args: Args) -> Result<()> {
+    to_new_file(&args.out, args.events, args.accounts, args.seed)?;
     println!("{} events of {} accounts in {}", args.events, args.accounts, args.out.display());
     Ok(())
 }

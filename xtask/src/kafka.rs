@@ -146,7 +146,11 @@ fn down(kill: bool, wipe: bool) -> anyhow::Result<()> {
     if wipe { node.wipe() } else { Ok(()) }
 }
 
-fn running() -> anyhow::Result<Option<String>> {
+/// The brokers that answer, where any do.
+///
+/// # Errors
+/// When the state of our own node cannot be told.
+pub fn running() -> anyhow::Result<Option<String>> {
     if let Some(brokers) = named() {
         return Ok(Some(brokers));
     }

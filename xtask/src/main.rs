@@ -3,11 +3,14 @@
 mod daemon;
 mod debian;
 mod dirs;
+mod docs;
 mod example;
 mod generate;
 mod kafka;
 mod maven;
+mod pipeline;
 mod registry;
+mod test;
 
 use clap::{Parser, Subcommand};
 
@@ -23,6 +26,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check everything, on a bare machine
+    Test(test::Args),
+    /// Write docs/configuration.md from the list of configuration keys
+    Docs,
     /// Start, stop or describe the Kafka broker that the tests use
     Kafka(kafka::Args),
     /// Start or stop the schema registry that the tests use
@@ -35,6 +42,8 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Test(args) => test::run(&args),
+        Command::Docs => docs::run(),
         Command::Kafka(args) => kafka::run(args),
         Command::Registry(args) => registry::run(args),
         Command::Generate(args) => generate::run(args),

@@ -157,6 +157,41 @@ impl Drop for Running {
     }
 }
 
+/// Starts a command that serves its metrics; gives back their address too.
+pub fn serving(mut command: Command) -> (Running, String) {
+    command.args(["--metrics-addr", "127.0.0.1:0"]);
+    let mut running = Running::start(command);
+    // The address that was bound is in the log. The rest of the log is read on, so that the pipe
+    // never fills.
+    let mut stderr = std::io::BufReader::new(running.0.stderr.take().unwrap());
+    let mut shown = String::new();
+    let address = loop {
+        assert!(std::io::BufRead::read_line(&mut stderr, &mut shown).unwrap() > 0, "{shown}");
+        if let Some(at) = shown.find("address=") {
+            break shown[at + 8..].split_whitespace().next().unwrap().to_owned();
+        }
+    };
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    (running, address)
+}
+
+/// One HTTP answer, head and body.
+pub fn get(address: &str, path: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// The value of a series without labels or with the labels given in its name.
+pub fn metric(address: &str, series: &str) -> u64 {
+    let metrics = get(address, "/metrics");
+    let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+    value.unwrap_or_else(|| panic!("{series} is not in\n{metrics}"))
+}
+
 /// Waits until `done`, at most a minute: the machine may be slow, but not for ever.
 pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);

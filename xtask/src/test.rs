@@ -1,0 +1,104 @@
+//! `cargo xtask test`: everything, on a bare machine.
+//!
+//! Installs what is missing, starts the broker that the tests need, runs them, and stops it again.
+//! With `CI` set a check that cannot run is a failure, not a skip.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{debian, dirs, example, generate, kafka, pipeline};
+
+/// What the build links, and what the tests drive.
+const PACKAGES: &[&str] =
+    &["build-essential", "pkg-config", "libssl-dev", "zlib1g-dev", "python3", "curl", "kcat"];
+
+/// Events of the generated log that goes through Kafka.
+const KAFKA_EVENTS: u64 = 500_000;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Leave the slow parts out: no clippy, no Kafka, no nginx
+    #[arg(long)]
+    quick: bool,
+}
+
+/// Runs everything.
+pub fn run(args: &Args) -> Result<()> {
+    let started = Instant::now();
+    if !args.quick {
+        step("install what is missing", || debian::ensure_debian_packages(PACKAGES))?;
+    }
+    step("formatting", || cargo(&["fmt", "--all", "--check"], &[]))?;
+    if args.quick {
+        return step("tests", || cargo(&["test", "--workspace", "--features", FEATURES], &[]));
+    }
+    step("clippy", || {
+        cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"], &[])
+    })?;
+    step("documentation", || {
+        let flags = [("RUSTDOCFLAGS", "--deny warnings".to_owned())];
+        cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES], &flags)
+    })?;
+    let was_up = kafka::running()?.is_some();
+    let broker = step("Kafka", kafka::up)?;
+    let outcome = with_broker(&broker.brokers);
+    if !was_up && std::env::var_os(kafka::BROKERS_VAR).is_none() {
+        broker.stop()?;
+    }
+    outcome?;
+    println!("\neverything passed in {:.0} min", started.elapsed().as_secs_f64() / 60.0);
+    Ok(())
+}
+
+/// Features of the workspace's libraries that are off by default.
+const FEATURES: &str = "weir-topology/embedded,weir-topology/kafka,weir-schemas/resolve";
+
+fn with_broker(brokers: &str) -> Result<()> {
+    let events = step("generate a log", generated_log)?;
+    let surroundings =
+        [(kafka::BROKERS_VAR, brokers.to_owned()), ("WEIR_TEST_EVENTS", events.display().to_string())];
+    step("tests", || cargo(&["test", "--workspace", "--features", FEATURES], &surroundings))?;
+    let weir = dirs::built("weir")?;
+    step("a live nginx, real clients, and `weir run` on its growing log", || pipeline::live_gateway(&weir))?;
+    step("the recording's own checks", example::check)?;
+    step("verdicts through somebody else's registry and reader", || {
+        pipeline::through_registry(&weir, brokers)
+    })
+}
+
+fn generated_log() -> Result<PathBuf> {
+    let path = dirs::target("generated")?.join("events.jsonl");
+    generate::to_file(&path, KAFKA_EVENTS)?;
+    Ok(path)
+}
+
+/// Says what is being done and how long it took.
+fn step<T>(what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    println!("\n== {what}");
+    let started = Instant::now();
+    let outcome = run().with_context(|| format!("failed: {what}"))?;
+    println!("== {what}: done in {:.0} s", started.elapsed().as_secs_f64());
+    Ok(outcome)
+}
+
+fn cargo(arguments: &[&str], surroundings: &[(&str, String)]) -> Result<()> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(dirs::workspace()).args(arguments);
+    for (name, value) in surroundings {
+        command.env(name, value);
+    }
+    succeed(command, &Path::new("cargo").display())
+}
+
+/// Runs a command whose output goes where ours goes.
+pub fn succeed(mut command: Command, what: &dyn Display) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {what}"))?;
+    if !status.success() {
+        bail!("{what} ended with {status}: {command:?}");
+    }
+    Ok(())
+}
