@@ -34,7 +34,15 @@ impl Persist for u64 {
         out.push(rest as u8);
     }
 
+    #[inline]
     fn load(input: &mut &[u8]) -> Result<Self, Damage> {
+        // Most numbers in a state entry are small.
+        if let Some((byte, rest)) = input.split_first()
+            && *byte < 0x80
+        {
+            *input = rest;
+            return Ok(u64::from(*byte));
+        }
         let mut value = 0;
         for (index, byte) in input.iter().enumerate().take(10) {
             if index == 9 && *byte > 1 {
@@ -170,6 +178,22 @@ impl<T: Persist> Persist for Option<Box<T>> {
 
     fn load(input: &mut &[u8]) -> Result<Self, Damage> {
         Ok(if bool::load(input)? { Some(Box::new(T::load(input)?)) } else { None })
+    }
+}
+
+/// Bytes as they are. A list of numbers would take two bytes for every second one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Persist for Bytes {
+    fn save(&self, out: &mut Vec<u8>) {
+        self.0.len().save(out);
+        out.extend_from_slice(&self.0);
+    }
+
+    fn load(input: &mut &[u8]) -> Result<Self, Damage> {
+        let length = usize::load(input)?;
+        take(input, length).map(|bytes| Self(bytes.to_vec()))
     }
 }
 

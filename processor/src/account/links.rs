@@ -100,7 +100,10 @@ impl Links {
         if let Some(oldest) = oldest.filter(|_| count >= kept(kind)) {
             self.values.remove(oldest);
         }
-        self.values.reserve_exact(1);
+        if self.values.len() == self.values.capacity() {
+            // In eights: one step is enough for most accounts, and little is left over.
+            self.values.reserve_exact(8);
+        }
         self.values.push(shared);
         new.push(shared);
     }

@@ -16,15 +16,15 @@ detector_settings! {
     /// Browser affinity of the header order, in thousandths, below which it is not a browser's.
     affinity_permille_max: i32 = 0 ..= 1000,
     /// TLS stacks of one account from which they are many.
-    stacks_min: u32 = 2 ..= 8,
+    stacks_min: u32 = 2 ..= 4,
 }
 
-const STACKS_MAX: usize = 8;
+const STACKS_MAX: usize = 4;
 
 /// See [`crate::detectors::fingerprint`].
 pub struct Fingerprint;
 
-/// What is remembered of an account's clients: 45 bytes.
+/// What is remembered of an account's clients: 28 bytes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
     /// Browser claimed, and the transport known: was it a library's?
