@@ -74,8 +74,8 @@ pub const PHRASE_HITS_MAX: i32 = 255;
 /// How far a line's time may be ahead of the collector's clock, in milliseconds.
 pub const AHEAD_MAX_MS: i64 = 5 * 60 * 1_000;
 
-/// Pseudonyms that are remembered in each of two generations.
-pub const PSEUDONYMS_REMEMBERED: usize = 32_768;
+/// Pseudonyms that are remembered, at 32 bytes each.
+pub const PSEUDONYMS_REMEMBERED: usize = 65_536;
 
 /// Longest value whose pseudonym is remembered, in bytes.
 pub const REMEMBERED_BYTES_MAX: usize = 640;

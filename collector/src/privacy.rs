@@ -12,8 +12,8 @@
 use crate::limits::{PSEUDONYMS_REMEMBERED, REMEMBERED_BYTES_MAX};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use weir_schemas::{AccountId, ValueHash};
 use zeroize::Zeroizing;
@@ -63,10 +63,7 @@ pub struct Pseudonymizer {
     mac: Hmac<Sha256>,
     key_epoch: i32,
     simhash_seed: u64,
-    /// Pseudonyms by what was hashed, in two generations: when the younger is full it becomes the
-    /// older, and what the older held is forgotten.
-    young: HashMap<Box<[u8]>, [u8; 16]>,
-    old: HashMap<Box<[u8]>, [u8; 16]>,
+    remembered: Remembered,
     message: Vec<u8>,
 }
 
@@ -81,14 +78,8 @@ impl Pseudonymizer {
     pub fn new(key: [u8; 32], key_epoch: i32) -> Self {
         let key = Zeroizing::new(key);
         let mac = keyed(&key);
-        let mut this = Self {
-            mac,
-            key_epoch,
-            simhash_seed: 0,
-            young: HashMap::new(),
-            old: HashMap::new(),
-            message: Vec::new(),
-        };
+        let mut this =
+            Self { mac, key_epoch, simhash_seed: 0, remembered: Remembered::default(), message: Vec::new() };
         let seed = this.hash("weir.simhash", &[]);
         this.simhash_seed = seed.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
         this
@@ -159,16 +150,45 @@ impl Pseudonymizer {
             self.message.extend_from_slice(&(part.len() as u16).to_be_bytes());
             self.message.extend_from_slice(part);
         }
-        if let Some(hash) = self.young.get(self.message.as_slice()) {
-            return *hash;
+        let fingerprint = self.remembered.fingerprint(&self.message);
+        if let Some(hash) = self.remembered.get(fingerprint) {
+            return hash;
         }
-        let known = self.old.get(self.message.as_slice()).copied();
-        let hash = known.unwrap_or_else(|| self.hash(domain, parts));
-        if self.young.len() >= PSEUDONYMS_REMEMBERED {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(self.message.as_slice().into(), hash);
+        let hash = self.hash(domain, parts);
+        self.remembered.put(fingerprint, hash);
         hash
+    }
+}
+
+/// The pseudonyms of late, each in the one place that the fingerprint of its input gives it. It holds
+/// fingerprints instead of inputs: no raw id outlives its line, and a look-up touches memory once.
+struct Remembered {
+    places: Box<[(u128, [u8; 16])]>,
+    /// Keyed anew in every process, so that nobody can choose inputs that meet.
+    hashers: [RandomState; 2],
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        let places = vec![(0, [0; 16]); PSEUDONYMS_REMEMBERED].into();
+        Self { places, hashers: [RandomState::new(), RandomState::new()] }
+    }
+}
+
+impl Remembered {
+    /// 128 bits, so that no two inputs of a process share it; never 0, which is a free place.
+    fn fingerprint(&self, message: &[u8]) -> u128 {
+        let [high, low] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(message)));
+        (high << 64 | low).max(1)
+    }
+
+    fn get(&self, fingerprint: u128) -> Option<[u8; 16]> {
+        let (known, hash) = self.places[fingerprint as usize % PSEUDONYMS_REMEMBERED];
+        (known == fingerprint).then_some(hash)
+    }
+
+    fn put(&mut self, fingerprint: u128, hash: [u8; 16]) {
+        self.places[fingerprint as usize % PSEUDONYMS_REMEMBERED] = (fingerprint, hash);
     }
 }
 
@@ -228,7 +248,6 @@ mod tests {
         for index in 0..3 * PSEUDONYMS_REMEMBERED {
             keys.account("t", &index.to_string());
         }
-        assert!(keys.young.len() + keys.old.len() <= 2 * PSEUDONYMS_REMEMBERED);
         assert_eq!(keys.account("t", "first"), first);
     }
 

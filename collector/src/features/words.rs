@@ -27,10 +27,9 @@ pub(super) fn survey(normal: &[u8], seed: u64, template: &mut Vec<u8>) -> Words 
     let mut simhash = Simhash::default();
     let (mut count, mut shown, mut in_quotes, mut last_mask) = (0, 0, false, 0);
     let (mut before, mut middle) = (seed, seed);
-    for word in normal.split(|byte| *byte == b' ').filter(|word| !word.is_empty()) {
+    for word in (Splitter { rest: normal }) {
         count += 1;
-        let Shape { core, has_digit, quotes } = shape(word);
-        let hash = hash_of(core);
+        let Word { core, hash, has_digit, quotes } = word;
         simhash.add(mixed(before.rotate_left(21) ^ middle.rotate_left(42) ^ hash.wrapping_add(seed)));
         (before, middle) = (middle, hash);
         let mask = if in_quotes || quotes > 0 {
@@ -55,10 +54,12 @@ pub(super) fn survey(normal: &[u8], seed: u64, template: &mut Vec<u8>) -> Words 
     Words { count, simhash: simhash.finish(), has_template: shown >= TEMPLATE_WORDS_MIN }
 }
 
-/// What a word looks like.
-struct Shape<'w> {
+/// A word of a normalised text.
+struct Word<'w> {
     /// The word without punctuation around it; a word of punctuation only stays.
     core: &'w [u8],
+    /// FNV-1a of the core.
+    hash: u64,
     has_digit: bool,
     quotes: u32,
 }
@@ -84,24 +85,56 @@ static CLASS: [u8; 256] = {
     class
 };
 
-fn shape(word: &[u8]) -> Shape<'_> {
-    let (mut start, mut end, mut seen, mut quotes) = (word.len(), 0, 0, 0);
-    for (index, byte) in word.iter().enumerate() {
-        let class = CLASS[usize::from(*byte)];
-        seen |= class;
-        quotes += u32::from(class >> 2);
-        if class & PUNCTUATION == 0 {
-            start = start.min(index);
-            end = index + 1;
+/// Splits a normalised text into words, looking at every byte once.
+struct Splitter<'w> {
+    rest: &'w [u8],
+}
+
+impl<'w> Iterator for Splitter<'w> {
+    type Item = Word<'w>;
+
+    fn next(&mut self) -> Option<Word<'w>> {
+        let text = self.rest;
+        let (mut start, mut end, mut length) = (None, 0, 0);
+        let (mut running, mut hash, mut seen, mut quotes) = (FNV_START, FNV_START, 0, 0);
+        for byte in text.iter().take_while(|byte| **byte != b' ') {
+            let class = CLASS[usize::from(*byte)];
+            seen |= class;
+            quotes += u32::from(class >> 2);
+            let is_kept = class & PUNCTUATION == 0;
+            if is_kept || start.is_some() {
+                start = start.or(Some(length));
+                running = fnv(running, *byte);
+            }
+            length += 1;
+            if is_kept {
+                (end, hash) = (length, running);
+            }
         }
+        if text.is_empty() {
+            return None;
+        }
+        self.rest = text.get(length + 1..).unwrap_or_default();
+        let core = match start {
+            Some(start) => &text[start..end],
+            None => {
+                hash = hash_of(&text[..length]);
+                &text[..length]
+            }
+        };
+        Some(Word { core, hash, has_digit: seen & DIGIT != 0, quotes })
     }
-    Shape { core: word.get(start..end).unwrap_or(word), has_digit: seen & DIGIT != 0, quotes }
+}
+
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn fnv(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
 }
 
 /// FNV-1a.
 fn hash_of(word: &[u8]) -> u64 {
-    word.iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+    word.iter().fold(FNV_START, |hash, byte| fnv(hash, *byte))
 }
 
 /// Spreads every bit over all others (the finaliser of MurmurHash3).
