@@ -18,9 +18,10 @@ pub const EVENT_IDS_MAX: usize = 16;
 /// Longest sealed id that is remembered, in bytes; of a longer one nothing is kept.
 pub const SEALED_ID_BYTES_MAX: usize = 256;
 
-/// Links that an account may cause in an hour of its own time. What exceeds it is linked when it is
-/// seen again later.
-pub const LINKS_PER_HOUR_MAX: u16 = 64;
+/// Links that an account may cause in an hour of its own time by newly seen values. What exceeds it is
+/// linked when it is seen again later. Slightly more than an account remembers, so that one that goes
+/// round more templates or networks than that does not tell of each again and again.
+pub const LINKS_PER_HOUR_MAX: u16 = 24;
 
 /// Largest number of events that one sampled event may stand for.
 pub const SAMPLE_WEIGHT_MAX: i32 = 1_000;
