@@ -6,8 +6,9 @@
 //!   earlier producer of that id and has the broker abort what it left open, at once: a takeover
 //!   does not wait for the dead worker's transaction to time out.
 //! * A **commit** is one transaction: every record of the epoch, its epoch record and state
-//!   among them, and the positions as offsets of the consumer group. A task's position of record is
-//!   the one in its epoch record. The group's offsets are for tools that show lag.
+//!   among them, and the positions as offsets of the stage's consumer group, or of a group of the
+//!   writer's own name where it runs under no membership. A task's position of record is the one in its
+//!   epoch record. The group's offsets are for tools that show lag.
 //! * A **reader** is one consumer with fixed partitions and numeric offsets, `read_committed`. It joins
 //!   no group and commits nothing.
 //! * Who owns which partition is the [`membership`]'s business: one consumer in the stage's group
@@ -21,6 +22,8 @@
 //!   transaction (KIP-890), so a delayed `EndTxn` could end the producer's next transaction. The same
 //!   holds when the connection broke during a commit that succeeded: the request may have been
 //!   sent twice.
+//! * The broker fences a producer whose transaction took too long just as one that was replaced.
+//!   The member that still owns the partition starts over instead of stopping.
 //! * Group metadata proves membership, not ownership: the broker takes offsets of a partition that
 //!   another member owns. Hence the check of our own, under the lock that a rebalance takes.
 //! * Offsets of transaction markers carry no record. A reader learns from its consumer's position,

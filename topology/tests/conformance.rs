@@ -7,6 +7,9 @@
 
 #[path = "conformance/backend.rs"]
 mod backend;
+#[cfg(feature = "kafka")]
+#[path = "kafka/support.rs"]
+mod broker;
 #[path = "conformance/cases.rs"]
 mod cases;
 #[cfg(feature = "embedded")]
@@ -22,6 +25,12 @@ macro_rules! conformance {
         #[cfg(feature = "embedded")]
         mod embedded {
             $(#[test] fn $case() { crate::cases::$case(crate::backend::embedded()); })*
+        }
+        #[cfg(feature = "kafka")]
+        mod kafka {
+            $(#[test] fn $case() {
+                if let Some(kafka) = crate::backend::kafka() { crate::cases::$case(kafka); }
+            })*
         }
     };
 }

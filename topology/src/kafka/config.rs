@@ -6,7 +6,7 @@ use crate::limits::{
 use crate::log::LogError;
 use crate::topic::Topic;
 use rdkafka::ClientConfig;
-use rdkafka::config::FromClientConfig;
+use rdkafka::config::{FromClientConfig, RDKafkaLogLevel};
 use std::fmt;
 use std::time::Duration;
 
@@ -120,11 +120,14 @@ const RESERVED: &[&str] = &[
     "group.instance.id",
     "group.protocol",
     "isolation.level",
+    "log.connection.close",
+    "log_level",
     "max.in.flight",
     "max.in.flight.requests.per.connection",
     "message.timeout.ms",
     "partition.assignment.strategy",
     "request.required.acks",
+    "retry.backoff.ms",
     "transaction.timeout.ms",
     "transactional.id",
 ];
@@ -213,6 +216,8 @@ impl KafkaConfig {
     /// The one producer of a transactional id.
     pub(super) fn writer(&self, transactional_id: &str) -> Result<ClientConfig, LogError> {
         let mut client = self.base()?;
+        // A broken connection is told at this level; see `Ending`.
+        client.set_log_level(RDKafkaLogLevel::Info);
         client
             .set("transactional.id", transactional_id)
             .set("enable.idempotence", "true")
@@ -253,6 +258,13 @@ impl KafkaConfig {
                 .set("session.timeout.ms", self.session_timeout.as_millis().to_string())
                 .set("heartbeat.interval.ms", heartbeat.as_millis().max(1).to_string());
         }
+        Ok(client)
+    }
+
+    /// A client of a group without members, for a writer that runs under no membership.
+    pub(super) fn own_group(&self, writer: &str) -> Result<ClientConfig, LogError> {
+        let mut client = self.base()?;
+        client.set("group.id", self.group_name(writer)).set("enable.auto.commit", "false");
         Ok(client)
     }
 

@@ -15,6 +15,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,7 @@ pub enum Change {
 pub struct Membership {
     consumer: Arc<BaseConsumer<Group>>,
     protocol: GroupProtocol,
+    fetched: AtomicU64,
 }
 
 /// What a writer knows of the membership that its task runs under.
@@ -96,8 +98,9 @@ impl ClientContext for Group {}
 
 impl ConsumerContext for Group {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let partitions: Vec<u32> =
+        let mut partitions: Vec<u32> =
             list.elements().iter().filter_map(|element| element.partition().try_into().ok()).collect();
+        partitions.sort_unstable();
         self.lock().has_joined = true;
         if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             // No committed offset is looked up for what is never fetched; that would wait for
@@ -169,7 +172,7 @@ impl Membership {
         consumer
             .subscribe(&[&name])
             .map_err(|error| unavailable(format_args!("joining the group {group}"), &error))?;
-        Ok(Self { consumer: Arc::new(consumer), protocol })
+        Ok(Self { consumer: Arc::new(consumer), protocol, fetched: AtomicU64::new(0) })
     }
 
     /// The protocol in use: never [`GroupProtocol::Auto`].
@@ -180,6 +183,11 @@ impl Membership {
     /// The partition numbers that are this member's now, those being revoked among them.
     pub fn owned(&self) -> Vec<u32> {
         self.group().lock().owned.iter().copied().collect()
+    }
+
+    /// Records that were fetched in spite of the pause: work that nobody needs.
+    pub fn fetched(&self) -> u64 {
+        self.fetched.load(Ordering::Relaxed)
     }
 
     /// Waits for changes, at most `wait`. Call it again within seconds, also while tasks drain: a
@@ -224,7 +232,7 @@ impl Membership {
         self.consumer.context()
     }
 
-    /// Serves one event. What is fetched in spite of the pause, in the moment before it, is dropped.
+    /// Serves one event. A record that was fetched in the moment before the pause is dropped.
     fn serve(&self, wait: Duration) -> Result<(), KafkaError> {
         let polled = self.consumer.poll(wait);
         if let Some(error) = self.group().lock().failed.take() {
@@ -234,6 +242,10 @@ impl Membership {
             return Err(KafkaError::MessageConsumptionFatal(code));
         }
         match polled {
+            Some(Ok(_)) => {
+                self.fetched.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
             Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_permanent) => Err(error),
             // Lost connections and elections mend; a member over its poll interval rejoins.
             _ => Ok(()),

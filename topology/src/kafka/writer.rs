@@ -8,48 +8,73 @@ use crate::log::{Commit, LogError, Position, Writer};
 use crate::memory::place;
 use crate::record::Output;
 use crate::topic::Partitions;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How finely a commit waits for its records: the producer's own calls do so in slices of 100 ms.
 const SLICE: Duration = Duration::from_millis(1);
 
+/// librdkafka is silent about a broken connection when it told of the same less than 30 s ago.
+const SILENCE: Duration = Duration::from_secs(31);
+
+/// A request that is sent again waits for at least 80 ms before (`retry.backoff.ms`, less its jitter).
+const SENT_ONCE: Duration = Duration::from_millis(70);
+
 /// The only producer of its transactional id.
 pub(super) struct KafkaWriter {
     name: String,
     cluster: Arc<Cluster>,
-    member: Option<Member>,
+    group: Group,
     names: BTreeMap<crate::topic::Topic, (String, u32)>,
     /// The producer, or why there is none any more.
     producer: Result<BaseProducer<Deliveries>, LogError>,
+}
+
+/// The consumer group that a writer's positions are committed to.
+enum Group {
+    /// The stage's, under the membership that the task runs under.
+    Stage(Member),
+    /// One of the writer's own name, which has no members; its client is made when it is needed.
+    Own(OnceCell<BaseConsumer>),
 }
 
 /// What the producer reports between its calls.
 #[derive(Default)]
 pub(super) struct Deliveries {
     failed: Mutex<Option<KafkaError>>,
-    disconnects: AtomicU64,
+    /// How often a connection broke with requests in flight, and when it last did.
+    disconnects: Mutex<(u64, Option<Instant>)>,
 }
 
 impl ClientContext for Deliveries {
+    /// A broken connection is told by a log line only, as long as another one is there or comes.
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, _line: &str) {
+        if matches!(facility, "FAIL" | "REQTMOUT") {
+            self.note_disconnect();
+        }
+    }
+
     fn error(&self, error: KafkaError, _reason: &str) {
         let code = error.rdkafka_error_code();
-        if matches!(
-            code,
-            Some(
-                RDKafkaErrorCode::BrokerTransportFailure
-                    | RDKafkaErrorCode::OperationTimedOut
-                    | RDKafkaErrorCode::AllBrokersDown
-            )
-        ) {
-            self.disconnects.fetch_add(1, Ordering::Relaxed);
+        if matches!(code, Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown))
+        {
+            self.note_disconnect();
         }
+    }
+}
+
+impl Deliveries {
+    fn note_disconnect(&self) {
+        let mut disconnects = self.disconnects.lock().unwrap_or_else(PoisonError::into_inner);
+        *disconnects = (disconnects.0 + 1, Some(Instant::now()));
     }
 }
 
@@ -88,7 +113,32 @@ impl KafkaWriter {
                 _ => return Err(unavailable(format_args!("opening the writer {name}"), &error)),
             }
         }
-        Ok(Self { name: name.to_owned(), cluster, member, names: BTreeMap::new(), producer: Ok(producer) })
+        let group = member.map_or_else(|| Group::Own(OnceCell::new()), Group::Stage);
+        Ok(Self { name: name.to_owned(), cluster, group, names: BTreeMap::new(), producer: Ok(producer) })
+    }
+
+    /// The group's metadata at this moment: that of an older generation may be refused.
+    fn group_metadata(&self, positions: &[Position]) -> Result<ConsumerGroupMetadata, Failure> {
+        let client = match &self.group {
+            Group::Stage(member) => {
+                let lost = || Failure::Fenced("the partition was taken from this member".into());
+                return member.metadata_for(positions).ok_or_else(lost);
+            }
+            Group::Own(client) => client,
+        };
+        let failed = |error: KafkaError| Failure::Abortable(error.to_string());
+        if client.get().is_none() {
+            let config = self.cluster.config.own_group(&self.name);
+            let made =
+                config.map_err(|error| Failure::Abortable(error.to_string()))?.create().map_err(failed)?;
+            let _ = client.set(made);
+        }
+        let client = client.get();
+        // Its queue is polled nowhere else.
+        while client.and_then(|client| client.poll(Duration::ZERO)).is_some() {}
+        client
+            .and_then(Consumer::group_metadata)
+            .ok_or_else(|| Failure::Abortable("the client of the writer's group gives no metadata".into()))
     }
 
     /// Partition of every output. Nothing has begun yet when one cannot be written.
@@ -198,11 +248,11 @@ impl Transaction<'_> {
     }
 
     fn send_offsets(&self, positions: &[Position]) -> Result<(), Failure> {
-        let Some(member) = &self.writer.member else { return Ok(()) };
+        // A topic of one partition is read by every task: the stage's offset of it would be anyone's.
+        let is_own = matches!(self.writer.group, Group::Own(_));
+        let ours = |position: &&Position| is_own || position.topic.spec().partitions == Partitions::Shared;
         let mut offsets = TopicPartitionList::new();
-        // A topic of one partition is read by every task: the group's offset of it would be anyone's.
-        let shared = positions.iter().filter(|p| p.topic.spec().partitions == Partitions::Shared);
-        for position in shared {
+        for position in positions.iter().filter(ours) {
             let name = self.writer.cluster.config.topic_name(position.topic);
             offsets
                 .add_partition_offset(&name, position.partition as i32, Offset::Offset(position.next))
@@ -213,9 +263,7 @@ impl Transaction<'_> {
         }
         let deadline = Instant::now() + TRANSACTION_TIMEOUT / 2;
         loop {
-            let metadata = member
-                .metadata_for(positions)
-                .ok_or_else(|| Failure::Fenced("the partition was taken from this member".into()))?;
+            let metadata = self.writer.group_metadata(positions)?;
             let left = deadline.saturating_duration_since(Instant::now()).max(SLICE);
             let sent = self.producer.send_offsets_to_transaction(&offsets, &metadata, left);
             let Err(error) = sent else { return Ok(()) };
@@ -228,7 +276,7 @@ impl Transaction<'_> {
     }
 
     fn finish(&self) -> Result<(), LogError> {
-        let disconnects = self.disconnects();
+        let ending = Ending::begin(self.producer);
         let deadline = Instant::now() + TRANSACTION_TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).max(SLICE);
@@ -242,7 +290,7 @@ impl Transaction<'_> {
                 failure @ Failure::Abortable(_) => return Err(self.abort(failure)),
             }
         }
-        if self.disconnects() != disconnects {
+        if ending.may_be_doubled() {
             let reason =
                 "the connection broke during the commit, and a second copy of its end may be on its way";
             return Err(LogError::Indefinite { reason: reason.into() });
@@ -257,12 +305,12 @@ impl Transaction<'_> {
             Failure::Fatal(reason) => return LogError::Indefinite { reason },
             Failure::Fenced(_) => return self.fenced(),
         };
-        let disconnects = self.disconnects();
         let deadline = Instant::now() + TRANSACTION_TIMEOUT;
         // Records in flight make the abort fail.
         while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
             self.producer.poll(SLICE);
         }
+        let ending = Ending::begin(self.producer);
         loop {
             let left = deadline.saturating_duration_since(Instant::now()).max(SLICE);
             let Err(error) = self.producer.abort_transaction(left) else { break };
@@ -274,7 +322,7 @@ impl Transaction<'_> {
                 }
             }
         }
-        if self.disconnects() != disconnects {
+        if ending.may_be_doubled() {
             return LogError::Indefinite { reason };
         }
         LogError::Aborted { reason }
@@ -286,8 +334,8 @@ impl Transaction<'_> {
     /// partition to nobody.
     fn fenced(&self) -> LogError {
         let writer = self.writer.name.clone();
-        match (&self.writer.member, owned_by(&writer)) {
-            (Some(member), Some(partition)) if member.owns(partition) => LogError::Indefinite {
+        match (&self.writer.group, owned_by(&writer)) {
+            (Group::Stage(member), Some(partition)) if member.owns(partition) => LogError::Indefinite {
                 reason: format!("{writer} was fenced though its partition is still this member's"),
             },
             _ => LogError::Fenced { writer },
@@ -301,15 +349,38 @@ impl Transaction<'_> {
     fn take_failure(&self) -> Option<KafkaError> {
         self.producer.context().failed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+}
 
-    /// How often a connection broke, as far as the producer has told by now.
-    fn disconnects(&self) -> u64 {
-        // One poll without a wait serves one event.
-        for _ in 0..8 {
-            self.producer.poll(Duration::ZERO);
-        }
-        self.producer.context().disconnects.load(Ordering::Relaxed)
+/// Watches a request that ends a transaction.
+struct Ending<'a> {
+    producer: &'a BaseProducer<Deliveries>,
+    began: Instant,
+    disconnects: u64,
+}
+
+impl<'a> Ending<'a> {
+    fn begin(producer: &'a BaseProducer<Deliveries>) -> Self {
+        let (disconnects, _) = disconnects(producer);
+        Self { producer, began: Instant::now(), disconnects }
     }
+
+    /// Whether the request may have been sent twice. The broker acts on the second copy when it comes,
+    /// which may be in the middle of the next transaction.
+    fn may_be_doubled(&self) -> bool {
+        let took = self.began.elapsed();
+        let (count, last) = disconnects(self.producer);
+        let is_silent = last.is_some_and(|last| last.elapsed() < SILENCE + took);
+        count != self.disconnects || (is_silent && took > SENT_ONCE)
+    }
+}
+
+/// How often a connection broke and when, as far as the producer has told by now.
+fn disconnects(producer: &BaseProducer<Deliveries>) -> (u64, Option<Instant>) {
+    // A poll without a wait serves one event.
+    for _ in 0..16 {
+        producer.poll(Duration::ZERO);
+    }
+    *producer.context().disconnects.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Partition number of a writer that is named as a task is.

@@ -53,3 +53,33 @@ pub fn embedded() -> impl Backend {
     }
     Embedded
 }
+
+/// The log on the brokers that the environment names, if it names any.
+#[cfg(feature = "kafka")]
+pub fn kafka() -> Option<impl Backend> {
+    use crate::broker::{brokers, deploy};
+    use weir_topology::topic::Topic;
+    struct Kafka;
+    impl Backend for Kafka {
+        fn fresh(&self, partitions: u32) -> Fresh {
+            let deployment = Arc::new(deploy(partitions).unwrap());
+            let other = deployment.clone();
+            let positions = move |writer: &str| {
+                let places = Topic::ALL
+                    .iter()
+                    .flat_map(|topic| (0..topic.partitions(partitions)).map(|partition| (*topic, partition)));
+                let places: Vec<_> = places.collect();
+                let committed = other.committed(writer, &places);
+                let found = places.iter().zip(committed);
+                found
+                    .filter_map(|(&(topic, partition), next)| {
+                        Some(Position { topic, partition, next: next? })
+                    })
+                    .collect()
+            };
+            let log = Arc::new(deployment.log.clone());
+            Fresh { log, positions: Box::new(positions), _keep: Box::new(deployment) }
+        }
+    }
+    brokers().map(|_| Kafka)
+}

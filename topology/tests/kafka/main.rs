@@ -1,0 +1,13 @@
+//! The Kafka log against a real broker, named by `WEIR_BROKERS` (`cargo xtask kafka up` starts one).
+//!
+//! Without a broker these tests say so and pass, except in CI, where they fail. What a real broker
+//! cannot be made to do on purpose runs on librdkafka's mock, which proves nothing about transactions
+//! but shows errors faithfully.
+#![cfg(feature = "kafka")]
+
+mod fencing;
+mod membership;
+mod mock;
+mod reading;
+mod support;
+mod topics;
