@@ -13,7 +13,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
 use weir_topology::stage::Tally;
-use weir_topology::telemetry::Telemetry;
+use weir_topology::telemetry::{SourceChange, Telemetry};
 use weir_topology::topic::{StageName, TaskId};
 
 /// A label from a closed set: what its type's `as_str` gives.
@@ -103,9 +103,6 @@ metrics! {
     output_stalls: Counter = Counter::default(), "enforcer_output_stalled", "Times that the enforcer's files could not be written";
 }
 
-/// What a source can go through.
-const SOURCE_CHANGES: [&str; 4] = ["appeared", "rotated", "truncated", "vanished"];
-
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -131,7 +128,8 @@ impl Metrics {
             for family in [&self.epoch_seconds, &self.restore_seconds] {
                 let _ = family.get_or_create(&label);
             }
-            for tally in Tally::ALL {
+            let of_a_tier = |tally: &&Tally| Tier::ALL.iter().any(|tier| Tally::of_tier(*tier) == **tally);
+            for tally in Tally::ALL.iter().filter(|tally| !of_a_tier(tally)) {
                 let cause = Closed(tally.as_str());
                 let _ = self.tallies.get_or_create(&CauseLabels { stage: label.stage, cause });
             }
@@ -142,8 +140,8 @@ impl Metrics {
         for kind in DlqKind::ALL {
             let _ = self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) });
         }
-        for change in SOURCE_CHANGES {
-            let _ = self.source_changes.get_or_create(&Kind { kind: Closed(change) });
+        for change in SourceChange::ALL {
+            let _ = self.source_changes.get_or_create(&Kind { kind: Closed(change.as_str()) });
         }
         for kind in ActionKind::ALL {
             for state in ActionState::ALL {
@@ -219,12 +217,12 @@ impl Telemetry for Metrics {
     }
 
     fn tallied(&self, task: TaskId, tally: Tally, count: u64) {
+        if let Some(tier) = Tier::ALL.iter().find(|tier| Tally::of_tier(**tier) == tally) {
+            self.verdicts.get_or_create(&Kind { kind: Closed(tier.as_str()) }).inc_by(count);
+            return;
+        }
         let labels = CauseLabels { stage: of(task).stage, cause: Closed(tally.as_str()) };
         self.tallies.get_or_create(&labels).inc_by(count);
-    }
-
-    fn verdict_emitted(&self, tier: Tier) {
-        self.verdicts.get_or_create(&Kind { kind: Closed(tier.as_str()) }).inc();
     }
 
     fn bytes_read(&self, bytes: u64) {
@@ -239,7 +237,8 @@ impl Telemetry for Metrics {
         self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) }).inc();
     }
 
-    fn source_changed(&self, change: &'static str) {
+    fn source_changed(&self, change: SourceChange) {
+        let change = change.as_str();
         self.source_changes.get_or_create(&Kind { kind: Closed(change) }).inc();
         info!(change, "source changed");
     }

@@ -28,7 +28,14 @@ impl Fleet {
         };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
         let fleet = Self { place: Place::new(), brokers, prefix: format!("t{now}-{name}-") };
-        success(fleet.with_brokers(&["topology", "apply", "--partitions", &partitions.to_string(), "--kafka-replication", "1"]));
+        success(fleet.with_brokers(&[
+            "topology",
+            "apply",
+            "--partitions",
+            &partitions.to_string(),
+            "--kafka-replication",
+            "1",
+        ]));
         Some(fleet)
     }
 
@@ -93,8 +100,8 @@ fn three_processors_judge_every_event_and_history_agrees_with_the_embedded_log()
         Running::start(command)
     });
     all_succeed(processors.collect());
-    let mut enforce = fleet.with_keys(&["enforce", "--until-idle", "--output-dir"]);
-    enforce.arg(&fleet.place.output);
+    let mut enforce = fleet.with_keys(&["enforce", "--until-idle"]);
+    enforce.arg("--output-dir").arg(&fleet.place.output);
     success(enforce);
 
     let recorded = fleet.replay(&["--as-recorded"]);
@@ -123,7 +130,15 @@ fn processors_that_come_and_go_while_events_arrive_lose_and_double_nothing() {
     std::fs::write(&fleet.place.feed, &log).unwrap();
     let first = Running::start(fleet.processor());
     let importer = Running::start({
-        let mut command = fleet.with_keys(&["import", "--node", "test", "--source", "feed", "--collector-batch-lines", "200"]);
+        let mut command = fleet.with_keys(&[
+            "import",
+            "--node",
+            "test",
+            "--source",
+            "feed",
+            "--collector-batch-lines",
+            "200",
+        ]);
         command.arg(&fleet.place.feed);
         command
     });

@@ -19,7 +19,7 @@ use weir_schemas::{DeadLetter, DlqKind, Event, EventId, Record};
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
-use weir_topology::telemetry::Telemetry;
+use weir_topology::telemetry::{SourceChange, Telemetry};
 use weir_topology::topic::{TaskId, Topic};
 
 /// Remembers what it was told.
@@ -40,8 +40,8 @@ impl Telemetry for Heard {
     fn line_rejected(&self, kind: DlqKind) {
         self.push(format!("rejected {kind}"));
     }
-    fn source_changed(&self, change: &'static str) {
-        self.push(format!("changed {change}"));
+    fn source_changed(&self, change: SourceChange) {
+        self.push(format!("changed {}", change.as_str()));
     }
     fn source_unavailable(&self, reason: &str) {
         self.push(format!("unavailable {reason}"));

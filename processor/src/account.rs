@@ -132,7 +132,8 @@ impl AccountStage {
         account.note_faults(faults);
         work.tallies.add(Tally::DetectorFaults, faults);
         let cause = Cause {
-            time_ms: cluster.time_ms,
+            // Word of a link may arrive after later events of the account: its time never runs back.
+            time_ms: cluster.time_ms.max(account.profile.clock_ms),
             tenant: &cluster.tenant,
             account: cluster.account,
             epoch: batch.epoch,
@@ -257,6 +258,7 @@ fn judge(
         work.outputs.push(Output::keyed(Topic::Links, key, wire.to_bytes(&link), cause.time_ms));
     }
     if account.voice.speaks(fused.tier, now_ms, policy) {
+        work.tallies.add(Tally::of_tier(fused.tier), 1);
         let verdict = verdict::build(account, cause, &opinions, &fused, policy);
         let key = cause.account.to_key();
         work.outputs.push(Output::keyed(Topic::Verdicts, key, wire.to_bytes(&verdict), cause.time_ms));

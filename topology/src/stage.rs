@@ -6,6 +6,7 @@
 use crate::record::{Output, Records};
 use crate::topic::{StageName, Topic};
 use thiserror::Error;
+use weir_schemas::Tier;
 
 /// The records of one input that an epoch folds.
 #[derive(Debug, Clone)]
@@ -60,6 +61,14 @@ pub enum Tally {
     FanOutSkipped,
     /// Policies refused because they could not be read.
     PolicyRefused,
+    /// Verdicts of tier CLEAR: an account that was spoken of is no longer.
+    VerdictsClear,
+    /// Verdicts of tier MEDIUM.
+    VerdictsMedium,
+    /// Verdicts of tier HIGH.
+    VerdictsHigh,
+    /// Verdicts of tier CRITICAL.
+    VerdictsCritical,
 }
 
 impl Tally {
@@ -71,7 +80,21 @@ impl Tally {
         Self::DetectorFaults,
         Self::FanOutSkipped,
         Self::PolicyRefused,
+        Self::VerdictsClear,
+        Self::VerdictsMedium,
+        Self::VerdictsHigh,
+        Self::VerdictsCritical,
     ];
+
+    /// The tally of a tier's verdicts.
+    pub const fn of_tier(tier: Tier) -> Self {
+        match tier {
+            Tier::Clear => Self::VerdictsClear,
+            Tier::Medium => Self::VerdictsMedium,
+            Tier::High => Self::VerdictsHigh,
+            Tier::Critical => Self::VerdictsCritical,
+        }
+    }
 
     /// Name in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -82,6 +105,10 @@ impl Tally {
             Self::DetectorFaults => "detector_faults",
             Self::FanOutSkipped => "fan_out_skipped",
             Self::PolicyRefused => "policy_refused",
+            Self::VerdictsClear => "verdicts_clear",
+            Self::VerdictsMedium => "verdicts_medium",
+            Self::VerdictsHigh => "verdicts_high",
+            Self::VerdictsCritical => "verdicts_critical",
         }
     }
 }

@@ -4,7 +4,35 @@
 use crate::stage::Tally;
 use crate::topic::TaskId;
 use std::time::Duration;
-use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
+use weir_schemas::{ActionKind, ActionState, DlqKind};
+
+/// What can happen to a source that a collector follows: a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceChange {
+    /// The file is there for the first time.
+    Appeared,
+    /// Another file is at the path; the old one was read to its end.
+    Rotated,
+    /// The file was truncated, and is read from its beginning.
+    Truncated,
+    /// The file of the stored position is nowhere: what was written to it meanwhile is lost.
+    Lost,
+}
+
+impl SourceChange {
+    /// Every change.
+    pub const ALL: &'static [Self] = &[Self::Appeared, Self::Rotated, Self::Truncated, Self::Lost];
+
+    /// Name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Appeared => "appeared",
+            Self::Rotated => "rotated",
+            Self::Truncated => "truncated",
+            Self::Lost => "lost",
+        }
+    }
+}
 
 /// Every event that Weir tells about. The default of each does nothing.
 #[allow(unused_variables)]
@@ -25,16 +53,14 @@ pub trait Telemetry: Send + Sync {
     fn state_entries(&self, task: TaskId, entries: u64) {}
     /// A stage counted something besides its outputs.
     fn tallied(&self, task: TaskId, tally: Tally, count: u64) {}
-    /// A stage emitted a verdict.
-    fn verdict_emitted(&self, tier: Tier) {}
     /// A collector read bytes of a source.
     fn bytes_read(&self, bytes: u64) {}
     /// A collector published events.
     fn events_published(&self, count: u64) {}
     /// A collector refused a line.
     fn line_rejected(&self, kind: DlqKind) {}
-    /// A collector's source was rotated, truncated, or appeared.
-    fn source_changed(&self, change: &'static str) {}
+    /// Something happened to a collector's source.
+    fn source_changed(&self, change: SourceChange) {}
     /// A source cannot be read for now.
     fn source_unavailable(&self, reason: &str) {}
     /// The enforcer settled an action.

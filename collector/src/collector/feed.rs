@@ -3,6 +3,7 @@
 use crate::config::{CollectorConfig, Mode};
 use crate::error::CollectorError;
 use crate::tail::{FilePosition, Head, Import, Line, Look, Tail};
+use weir_topology::telemetry::SourceChange;
 
 pub(super) enum Feed {
     Tail(Box<Tail>),
@@ -55,7 +56,7 @@ impl Feed {
         }
     }
 
-    pub(super) fn take_changes(&mut self) -> Vec<&'static str> {
+    pub(super) fn take_changes(&mut self) -> Vec<SourceChange> {
         match self {
             Self::Tail(tail) => tail.take_changes(),
             Self::Import { .. } => Vec::new(),

@@ -12,18 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
-
-/// What happened to a followed file, for telemetry: a closed set.
-pub mod change {
-    /// The file is there for the first time.
-    pub const APPEARED: &str = "appeared";
-    /// Another file is at the path; the old one was read to its end.
-    pub const ROTATED: &str = "rotated";
-    /// The file was truncated, and is read from its beginning.
-    pub const TRUNCATED: &str = "truncated";
-    /// The file of the stored position is nowhere: what was written to it meanwhile is lost.
-    pub const LOST: &str = "lost";
-}
+use weir_topology::telemetry::SourceChange;
 
 /// Follows one path.
 pub struct Tail {
@@ -33,7 +22,7 @@ pub struct Tail {
     open: Option<Open>,
     /// Where to go on, until its file is found.
     saved: Option<FilePosition>,
-    changes: Vec<&'static str>,
+    changes: Vec<SourceChange>,
 }
 
 struct Open {
@@ -86,7 +75,7 @@ impl Tail {
     }
 
     /// What happened since the last call; see [`change`].
-    pub fn take_changes(&mut self) -> Vec<&'static str> {
+    pub fn take_changes(&mut self) -> Vec<SourceChange> {
         std::mem::take(&mut self.changes)
     }
 
@@ -139,7 +128,7 @@ impl Tail {
             return Ok(Look::End);
         };
         let look = self.start(next?, 0)?;
-        self.changes.push(change::ROTATED);
+        self.changes.push(SourceChange::Rotated);
         Ok(look)
     }
 
@@ -164,7 +153,7 @@ impl Tail {
 
     fn after_truncation(&mut self, open: Open) -> io::Result<Look> {
         let position = FilePosition { id: open.id, head: open.head, offset: self.lines.position() };
-        self.changes.push(change::TRUNCATED);
+        self.changes.push(SourceChange::Truncated);
         match rotated::find(&self.path, &position) {
             Some(copy) => self.start(copy, position.offset),
             None => {
@@ -178,7 +167,7 @@ impl Tail {
         let at_path = rotated::open(&self.path);
         let Some(saved) = self.saved else {
             let candidate = at_path?;
-            self.changes.push(change::APPEARED);
+            self.changes.push(SourceChange::Appeared);
             return self.start(candidate, 0);
         };
         // The same file; else the same file under another name; else, for a position that was taken
@@ -197,7 +186,7 @@ impl Tail {
             return self.start(candidate, saved.offset);
         }
         let is_same = FileId::of(&candidate.metadata) == saved.id;
-        self.changes.push(if is_same { change::TRUNCATED } else { change::LOST });
+        self.changes.push(if is_same { SourceChange::Truncated } else { SourceChange::Lost });
         self.start(candidate, 0)
     }
 

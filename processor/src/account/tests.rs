@@ -327,7 +327,7 @@ fn a_detector_that_fails_costs_its_signal_and_nothing_else() {
     let mut faulty = stage().with_fault_in("velocity");
     let effects = step_events(&mut faulty, campaign("a", START_MS, 40));
     assert_eq!((effects.judged, effects.dead_lettered), (40, 0));
-    assert_eq!(effects.tallies, [(Tally::DetectorFaults, 40)]);
+    assert_eq!(effects.tallies, [(Tally::DetectorFaults, 40), (Tally::VerdictsMedium, 1)]);
     let spoken = verdicts(&effects);
     assert!(spoken[0].partial);
     assert_eq!(spoken[0].signals[0].detector, "cot");
@@ -343,7 +343,7 @@ fn an_idle_account_is_new_whether_or_not_it_was_evicted() {
     let mut kept = stage();
     step_events(&mut kept, campaign("a", START_MS, 40));
     let kept_effects = step_events(&mut kept, campaign("a", back_ms, 40));
-    assert_eq!(kept_effects.tallies, [(Tally::Expired, 1)]);
+    assert_eq!(kept_effects.tallies, [(Tally::Expired, 1), (Tally::VerdictsMedium, 1)]);
     let fresh = step_events(&mut stage(), campaign("a", back_ms, 40));
     assert_eq!(kept_effects.outputs, fresh.outputs);
 }

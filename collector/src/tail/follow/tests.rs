@@ -63,7 +63,7 @@ impl Bench {
                 break;
             }
         }
-        let changes = self.tail.take_changes().join(",");
+        let changes = self.tail.take_changes().iter().map(|c| c.as_str()).collect::<Vec<_>>().join(",");
         let state = if matches!(last, Look::Unavailable(_)) { " unavailable" } else { "" };
         format!("{} [{changes}]{state}", all.join(" "))
     }
