@@ -10,6 +10,7 @@ mod kafka;
 mod maven;
 mod pipeline;
 mod registry;
+mod shell;
 mod test;
 
 use clap::{Parser, Subcommand};

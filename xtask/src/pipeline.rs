@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::example::{LiveGateway, Profile};
-use crate::test::succeed;
+use crate::shell::succeed;
 use crate::{dirs, registry};
 
 /// Longest wait for something that must happen.
@@ -43,7 +43,7 @@ pub fn live_gateway(weir: &Path) -> Result<()> {
     let mut rest = Command::new(weir);
     rest.args(["run", "--until-idle", "--tail"]).arg(&gateway.log_path);
     rest.arg("--data-dir").arg(at("data")).arg("--output-dir").arg(at("output"));
-    succeed(rest, &"weir run --until-idle")?;
+    succeed(rest, "weir run --until-idle")?;
     let report = replay(weir, &["--data-dir".as_ref(), at("data").as_os_str()])?;
     ensure!(
         report["judged"] == driven.requests() as u64 && report["dlq"] == 0,
@@ -70,15 +70,15 @@ pub fn through_registry(weir: &Path, brokers: &str) -> Result<()> {
     };
     let mut make = Command::new(weir);
     make.args(["keys", "make"]).arg(&keys);
-    succeed(make, &"weir keys make")?;
+    succeed(make, "weir keys make")?;
     succeed(
         role(&["topology", "apply", "--partitions", "2", "--kafka-replication", "1"]),
-        &"weir topology apply",
+        "weir topology apply",
     )?;
     let mut import = role(&["import", "--keys-dir"]);
     import.arg(&keys).arg(dirs::workspace().join("examples/access.jsonl"));
-    succeed(import, &"weir import")?;
-    succeed(role(&["process", "--until-idle"]), &"weir process")?;
+    succeed(import, "weir import")?;
+    succeed(role(&["process", "--until-idle"]), "weir process")?;
 
     let verdicts = registry::read(brokers, &format!("{prefix}weir.verdicts"), &registry.url)?;
     ensure!(!verdicts.is_empty(), "no verdict was read through the registry");

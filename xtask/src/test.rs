@@ -3,13 +3,13 @@
 //! Installs what is missing, starts the broker that the tests need, runs them, and stops it again.
 //! With `CI` set a check that cannot run is a failure, not a skip.
 
-use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use crate::shell::succeed;
 use crate::{debian, dirs, example, generate, kafka, pipeline};
 
 /// What the build links, and what the tests drive.
@@ -91,14 +91,5 @@ fn cargo(arguments: &[&str], surroundings: &[(&str, String)]) -> Result<()> {
     for (name, value) in surroundings {
         command.env(name, value);
     }
-    succeed(command, &Path::new("cargo").display())
-}
-
-/// Runs a command whose output goes where ours goes.
-pub fn succeed(mut command: Command, what: &dyn Display) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {what}"))?;
-    if !status.success() {
-        bail!("{what} ended with {status}: {command:?}");
-    }
-    Ok(())
+    succeed(command, "cargo")
 }
