@@ -190,3 +190,21 @@ pub fn read_range(
     }
     Ok(())
 }
+
+/// The partition of a record to be written, if the record may be written at all.
+#[cfg(any(feature = "runner", feature = "embedded", feature = "kafka"))]
+pub(crate) fn place(output: &Output, partitions: u32) -> Result<u32, LogError> {
+    let topic = output.topic.name();
+    if output.bytes_len() > crate::limits::RECORD_BYTES_MAX {
+        return Err(LogError::TooLarge {
+            topic,
+            bytes: output.bytes_len(),
+            limit: crate::limits::RECORD_BYTES_MAX,
+        });
+    }
+    let partition = output.partition.unwrap_or_else(|| crate::key::partition_of(&output.key, partitions));
+    if partition >= partitions {
+        return Err(LogError::Missing { topic, partition });
+    }
+    Ok(partition)
+}

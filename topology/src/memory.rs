@@ -1,9 +1,7 @@
 //! A log in memory: for tests and for the lockstep fold. It keeps every promise of [`crate::log`] except
 //! that nothing outlives the process.
 
-use crate::key::partition_of;
-use crate::limits::RECORD_BYTES_MAX;
-use crate::log::{Commit, Log, LogError, Position, Reader, Writer};
+use crate::log::{Commit, Log, LogError, Position, Reader, Writer, place};
 use crate::record::{Output, Records};
 use crate::topic::Topic;
 use std::collections::BTreeMap;
@@ -188,17 +186,4 @@ impl Writer for MemoryWriter {
         self.shared.appended.notify_all();
         Ok(())
     }
-}
-
-/// The partition of a record to be written, if the record may be written at all.
-pub(crate) fn place(output: &Output, partitions: u32) -> Result<u32, LogError> {
-    let topic = output.topic.name();
-    if output.bytes_len() > RECORD_BYTES_MAX {
-        return Err(LogError::TooLarge { topic, bytes: output.bytes_len(), limit: RECORD_BYTES_MAX });
-    }
-    let partition = output.partition.unwrap_or_else(|| partition_of(&output.key, partitions));
-    if partition >= partitions {
-        return Err(LogError::Missing { topic, partition });
-    }
-    Ok(partition)
 }

@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Features of the workspace's libraries that are off by default.
-const FEATURES: &str = "weir-topology/embedded,weir-topology/kafka,weir-schemas/resolve";
+const FEATURES: &str = "weir-topology/embedded,weir-topology/kafka,weir-topology/runner,weir-schemas/resolve";
 
 fn with_broker(brokers: &str) -> Result<()> {
     let events = step("generate a log", generated_log)?;

@@ -4,8 +4,7 @@ use super::errors::{Failure, classify, ended, is_permanent, unavailable};
 use super::membership::Member;
 use super::{Cluster, TIME_HEADER};
 use crate::limits::{BROKER_WAIT_MAX, MESSAGE_TIMEOUT, TRANSACTION_TIMEOUT};
-use crate::log::{Commit, LogError, Position, Writer};
-use crate::memory::place;
+use crate::log::{Commit, LogError, Position, Writer, place};
 use crate::record::Output;
 use crate::topic::Partitions;
 use rdkafka::config::RDKafkaLogLevel;
@@ -19,8 +18,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How finely a commit waits for its records: the producer's own calls do so in slices of 100 ms.
-const SLICE: Duration = Duration::from_millis(1);
+/// How finely a commit waits for its records. The producer's own calls do so in slices of 100 ms, and its
+/// `poll` spins through the last millisecond of its wait, so this sleeps and polls without a wait.
+const SLICE: Duration = Duration::from_micros(200);
+
+/// Pause before a call is made again.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// librdkafka is silent about a broken connection when it told of the same less than 30 s ago.
 const SILENCE: Duration = Duration::from_secs(31);
@@ -105,7 +108,7 @@ impl KafkaWriter {
         let deadline = Instant::now() + BROKER_WAIT_MAX + TRANSACTION_TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Err(error) = producer.init_transactions(left.max(SLICE)) else { break };
+            let Err(error) = producer.init_transactions(left.max(RETRY)) else { break };
             let is_over = left.is_zero() || error.rdkafka_error_code().is_some_and(is_permanent);
             match classify(&error, producer.client().fatal_error()) {
                 Failure::Fenced(_) => return Err(fenced()),
@@ -220,7 +223,7 @@ impl Transaction<'_> {
         loop {
             let Err((error, refused)) = self.producer.send(record) else { return Ok(()) };
             match self.classify(&error) {
-                Failure::Retriable(_) if Instant::now() < deadline => self.producer.poll(SLICE),
+                Failure::Retriable(_) if Instant::now() < deadline => self.pause(SLICE),
                 Failure::Retriable(reason) => return Err(Failure::Abortable(reason)),
                 failure => return Err(failure),
             }
@@ -232,7 +235,7 @@ impl Transaction<'_> {
     fn drain(&self) -> Result<(), Failure> {
         let deadline = Instant::now() + TRANSACTION_TIMEOUT;
         while self.producer.in_flight_count() > 0 {
-            self.producer.poll(SLICE);
+            self.pause(SLICE);
             if let Some((code, reason)) = self.producer.client().fatal_error() {
                 return Err(ended(code, reason));
             }
@@ -264,11 +267,11 @@ impl Transaction<'_> {
         let deadline = Instant::now() + TRANSACTION_TIMEOUT / 2;
         loop {
             let metadata = self.writer.group_metadata(positions)?;
-            let left = deadline.saturating_duration_since(Instant::now()).max(SLICE);
+            let left = deadline.saturating_duration_since(Instant::now()).max(RETRY);
             let sent = self.producer.send_offsets_to_transaction(&offsets, &metadata, left);
             let Err(error) = sent else { return Ok(()) };
             match self.classify(&error) {
-                Failure::Retriable(_) if Instant::now() < deadline => self.producer.poll(SLICE * 20),
+                Failure::Retriable(_) if Instant::now() < deadline => self.pause(RETRY),
                 Failure::Retriable(reason) => return Err(Failure::Abortable(reason)),
                 failure => return Err(failure),
             }
@@ -279,10 +282,10 @@ impl Transaction<'_> {
         let ending = Ending::begin(self.producer);
         let deadline = Instant::now() + TRANSACTION_TIMEOUT;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now()).max(SLICE);
+            let left = deadline.saturating_duration_since(Instant::now()).max(RETRY);
             let Err(error) = self.producer.commit_transaction(left) else { break };
             match self.classify(&error) {
-                Failure::Retriable(_) if Instant::now() < deadline => self.producer.poll(SLICE * 20),
+                Failure::Retriable(_) if Instant::now() < deadline => self.pause(RETRY),
                 Failure::Retriable(reason) | Failure::Fatal(reason) => {
                     return Err(LogError::Indefinite { reason });
                 }
@@ -308,14 +311,14 @@ impl Transaction<'_> {
         let deadline = Instant::now() + TRANSACTION_TIMEOUT;
         // Records in flight make the abort fail.
         while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(SLICE);
+            self.pause(SLICE);
         }
         let ending = Ending::begin(self.producer);
         loop {
-            let left = deadline.saturating_duration_since(Instant::now()).max(SLICE);
+            let left = deadline.saturating_duration_since(Instant::now()).max(RETRY);
             let Err(error) = self.producer.abort_transaction(left) else { break };
             match self.classify(&error) {
-                Failure::Retriable(_) if Instant::now() < deadline => self.producer.poll(SLICE * 20),
+                Failure::Retriable(_) if Instant::now() < deadline => self.pause(RETRY),
                 Failure::Fenced(_) => return self.fenced(),
                 Failure::Abortable(last) | Failure::Retriable(last) | Failure::Fatal(last) => {
                     return LogError::Indefinite { reason: format!("{reason}; and the abort: {last}") };
@@ -340,6 +343,12 @@ impl Transaction<'_> {
             },
             _ => LogError::Fenced { writer },
         }
+    }
+
+    /// Lets time pass, and takes in what the producer has to tell.
+    fn pause(&self, pause: Duration) {
+        std::thread::sleep(pause);
+        self.producer.poll(Duration::ZERO);
     }
 
     fn classify(&self, error: &KafkaError) -> Failure {
