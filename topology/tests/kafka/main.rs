@@ -4,6 +4,7 @@
 //! cannot be made to do on purpose runs on librdkafka's mock, which proves nothing about transactions
 //! but shows errors faithfully.
 #![cfg(feature = "kafka")]
+#![allow(clippy::unwrap_used, reason = "a test says by a panic what went wrong")]
 
 mod fencing;
 mod membership;

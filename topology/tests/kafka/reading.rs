@@ -1,9 +1,6 @@
 //! Readers: committed records, each once, and a position that knows of gaps.
 
 use crate::support::{WAIT, at, config, deploy, event, text, write};
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 use weir_topology::kafka::KafkaLog;
 use weir_topology::log::{Log, LogError, Reader};
@@ -114,15 +111,44 @@ fn a_record_comes_back_as_it_was_written() {
 }
 
 #[test]
+fn a_reader_that_the_retention_overtakes_is_told_so() {
+    let Some(mut deployment) = deploy(1) else { return };
+    for (name, value) in [("queued.min.messages", "1"), ("fetch.message.max.bytes", "1000")] {
+        deployment.config.extra.push((name.into(), value.into()));
+    }
+    let log = KafkaLog::connect(deployment.config.clone()).unwrap();
+    let mut writer = log.writer("account/0").unwrap();
+    let noise = |seed: u32| (0..5_000u32).map(move |n| (n.wrapping_mul(2_654_435_761) >> (seed % 20)) as u8);
+    for number in 0..40 {
+        let mut large = event(0, "");
+        large.payload = Some(noise(number).collect());
+        write(&mut *writer, vec![large]).unwrap();
+    }
+    let mut reader = log.reader(&[at(Topic::Events, 0, 0)]).unwrap();
+    let mut records = Records::default();
+    while records.is_empty() {
+        reader.wait(WAIT).unwrap();
+        reader.take(0, 1, 1 << 20, &mut records).unwrap();
+    }
+    deployment.delete_before(Topic::Events, 78);
+    let deadline = Instant::now() + WAIT;
+    let outcome = loop {
+        let step = reader.wait(Duration::from_millis(50));
+        let step = step.and_then(|_| reader.take(0, 1, 1 << 20, &mut records));
+        match step {
+            Ok(()) => assert!(Instant::now() < deadline && records.len() < 38, "read {}", records.len()),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(outcome, LogError::Gone { first: 78, .. }), "{outcome:?}");
+}
+
+#[test]
 fn an_offset_past_its_retention_is_gone_and_0_is_the_beginning() {
     let Some(deployment) = deploy(1) else { return };
     let mut writer = deployment.log.writer("account/0").unwrap();
     write(&mut *writer, (0..8).map(|n| event(0, &n.to_string())).collect()).unwrap();
-    let admin: AdminClient<DefaultClientContext> = deployment.client().create().unwrap();
-    let mut before = TopicPartitionList::new();
-    let name = deployment.config.topic_name(Topic::Events);
-    before.add_partition_offset(&name, 0, Offset::Offset(5)).unwrap();
-    futures_executor::block_on(admin.delete_records(&before, &AdminOptions::new())).unwrap();
+    deployment.delete_before(Topic::Events, 5);
     let gone = LogError::Gone { topic: "weir.events", partition: 0, wanted: 2, first: 5 };
     assert_eq!(deployment.log.reader(&[at(Topic::Events, 0, 2)]).err(), Some(gone));
     let mut reader = deployment.log.reader(&[at(Topic::Events, 0, 0)]).unwrap();

@@ -103,6 +103,15 @@ impl Deployment {
         found
     }
 
+    /// Deletes what is before an offset of partition 0, as retention does.
+    pub fn delete_before(&self, topic: Topic, offset: i64) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let mut before = TopicPartitionList::new();
+        before.add_partition_offset(&self.config.topic_name(topic), 0, Offset::Offset(offset)).unwrap();
+        let done = futures_executor::block_on(admin.delete_records(&before, &AdminOptions::new())).unwrap();
+        done.elements()[0].error().unwrap();
+    }
+
     /// A group's committed offsets.
     pub fn committed(&self, group: &str, places: &[(Topic, u32)]) -> Vec<Option<i64>> {
         let mut client = self.client();
