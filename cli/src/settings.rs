@@ -158,7 +158,7 @@ settings! {
     Collector "tail" tail: Option<PathBuf> = "", "Log file to follow. It need not exist yet.";
     Collector "source" source: Option<String> = "", "Name of the source: part of the events' ids. The file's name when not given.";
     Collector "tenant" tenant: String = "default", "Tenant of events whose source names none.";
-    Collector "collector.format" collector_format: String = "auto", "Format of the lines: auto, weir, nginx, nginx_rich, envoy or glasswally.";
+    Collector "collector.format" collector_format: String = "auto", "Format of the lines: auto, weir, weir_rich, weir_basic, envoy or glasswally.";
     Collector "collector.line_bytes_max" collector_line_bytes_max: usize = "1048576", "A longer line is dead-lettered.";
     Collector "collector.keep_text" collector_keep_text: bool = "false", "Keep the text of prompts in events. Off, only features and keyed hashes leave the node.";
     Collector "collector.batch_lines" collector_batch_lines: usize = "5000", "Most lines that are published in one commit.";

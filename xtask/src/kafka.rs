@@ -8,6 +8,8 @@ mod node;
 mod probe;
 mod properties;
 
+use std::path::Path;
+
 use anyhow::bail;
 use clap::Subcommand;
 
@@ -130,6 +132,17 @@ pub fn up() -> anyhow::Result<Broker> {
     } else {
         node.start()?;
     }
+    Ok(Broker { brokers: node.address()?, node: Some(node) })
+}
+
+/// A broker of the caller's own with its home at `home`, started: to be restarted without disturbing
+/// anybody, and stopped by the caller.
+///
+/// # Errors
+/// When the broker cannot be fetched or started.
+pub fn apart(home: &Path) -> anyhow::Result<Broker> {
+    let node = Node::at(home)?;
+    node.start()?;
     Ok(Broker { brokers: node.address()?, node: Some(node) })
 }
 

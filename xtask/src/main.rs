@@ -1,10 +1,12 @@
 //! Weir's automation. `cargo xtask --help` lists the commands.
 
+mod chaos;
 mod daemon;
 mod debian;
 mod dirs;
 mod docs;
 mod example;
+mod fuzz;
 mod generate;
 mod kafka;
 mod maven;
@@ -29,10 +31,14 @@ struct Cli {
 enum Command {
     /// Check everything, on a bare machine
     Test(test::Args),
+    /// Run the fuzz targets of every parser
+    Fuzz(fuzz::Args),
     /// Write docs/configuration.md from the list of configuration keys
     Docs,
     /// Start, stop or describe the Kafka broker that the tests use
     Kafka(kafka::Args),
+    /// Kill, freeze and fence Weir's processes on a real broker, and prove that nothing came of it
+    Chaos(chaos::Args),
     /// Start or stop the schema registry that the tests use
     Registry(registry::Args),
     /// Write a seeded access log of any size
@@ -44,8 +50,10 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Test(args) => test::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Docs => docs::run(),
         Command::Kafka(args) => kafka::run(args),
+        Command::Chaos(args) => chaos::run(&args),
         Command::Registry(args) => registry::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Example(args) => example::run(args),

@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::shell::succeed;
-use crate::{debian, dirs, example, generate, kafka, pipeline};
+use crate::{debian, dirs, example, fuzz, generate, kafka, pipeline};
 
 /// What the build links, and what the tests drive.
 const PACKAGES: &[&str] =
@@ -43,6 +43,7 @@ pub fn run(args: &Args) -> Result<()> {
         let flags = [("RUSTDOCFLAGS", "--deny warnings".to_owned())];
         cargo(&["doc", "--workspace", "--no-deps", "--features", FEATURES], &flags)
     })?;
+    step("fuzz targets, a few seconds each", || fuzz::run(&fuzz::Args::brief()))?;
     let was_up = kafka::running()?.is_some();
     let broker = step("Kafka", kafka::up)?;
     let outcome = with_broker(&broker.brokers);

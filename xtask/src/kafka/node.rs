@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,16 @@ impl Node {
     /// # Errors
     /// When its home cannot be made.
     pub fn at_home() -> anyhow::Result<Self> {
-        let home = dirs::target("kafka")?;
-        Ok(Self { daemon: Daemon::new("kafka", &home), home })
+        Self::at(&dirs::target("kafka")?)
+    }
+
+    /// The node whose home is `home`: a cluster of its own.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn at(home: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?;
+        Ok(Self { daemon: Daemon::new("kafka", home), home: home.to_path_buf() })
     }
 
     /// Whether the node runs and answers.
@@ -197,12 +205,10 @@ fn dev_file(name: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     fn node(home: &Path) -> Node {
-        Node { daemon: Daemon::new("kafka", home), home: home.to_path_buf() }
+        Node::at(home).unwrap()
     }
 
     #[test]

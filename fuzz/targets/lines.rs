@@ -1,0 +1,45 @@
+//! A log file: arbitrary bytes in arbitrary pieces, through every format, features and all.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use weir_collector::features::Features;
+use weir_collector::format::fields::Fields;
+use weir_collector::tail::{Line, LineReader};
+use weir_collector::{Format, Pseudonymizer};
+
+const LINE_BYTES_MAX: usize = 512;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((piece, mut rest)) = bytes.split_first() else { return };
+    let piece = usize::from(*piece).max(1);
+    let keys = Pseudonymizer::new([7; 32], 0);
+    let mut reader = LineReader::new(LINE_BYTES_MAX, 0);
+    let mut given = 0u64;
+    while !rest.is_empty() {
+        let (mut now, later) = rest.split_at(piece.min(rest.len()));
+        while !now.is_empty() {
+            reader.fill(&mut now).expect("a slice can be read");
+        }
+        rest = later;
+        while let Some(line) = reader.next_line() {
+            match line {
+                Line::TooLong { offset, length } => {
+                    assert!(length as usize > LINE_BYTES_MAX);
+                    given = given.max(offset + length);
+                }
+                Line::Text { offset, bytes } => {
+                    assert!(bytes.len() <= LINE_BYTES_MAX && !bytes.contains(&b'\n'));
+                    given = given.max(offset + bytes.len() as u64);
+                    let Ok(text) = std::str::from_utf8(bytes) else { continue };
+                    drop(Features::default().of_prompt(text, false, &keys));
+                    let Ok(fields) = Fields::parse(text) else { continue };
+                    for format in Format::ALL {
+                        drop(format.read(&fields));
+                    }
+                }
+            }
+        }
+        assert!(reader.memory() <= 4 << 20);
+    }
+    assert!(given <= bytes.len() as u64);
+});

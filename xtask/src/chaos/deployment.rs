@@ -1,0 +1,159 @@
+//! One deployment of Weir on one broker: its commands.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::shell::succeed;
+
+/// How long a silent worker keeps its partitions.
+const SESSION_TIMEOUT_MS: &str = "2000";
+
+/// A prefix, keys, and the binary as it was when the run began.
+pub struct Deployment {
+    /// Where everything of the run lies.
+    pub home: PathBuf,
+    /// Where clients connect.
+    pub brokers: String,
+    /// What the names of topics, groups and writers begin with.
+    pub prefix: String,
+    /// `classic`, or `consumer` for KIP-848.
+    pub protocol: &'static str,
+    weir: PathBuf,
+}
+
+impl Deployment {
+    /// Makes keys and topics. `weir` is copied, so that a build during the run changes nothing.
+    pub fn make(
+        home: &Path,
+        weir: &Path,
+        brokers: &str,
+        protocol: &'static str,
+        partitions: u32,
+    ) -> Result<Self> {
+        let copy = home.join("weir");
+        fs::copy(weir, &copy).with_context(|| format!("cannot copy {}", weir.display()))?;
+        let deployment = Self {
+            home: home.to_path_buf(),
+            brokers: brokers.to_owned(),
+            prefix: "chaos-".into(),
+            protocol,
+            weir: copy,
+        };
+        let mut keys = deployment.weir(&["keys", "make"]);
+        keys.arg(deployment.keys());
+        succeed(keys, "weir keys make")?;
+        let partitions = partitions.to_string();
+        let topics = ["topology", "apply", "--partitions", &partitions, "--kafka-replication", "1"];
+        quiet(deployment.on_brokers(&topics))?;
+        // Withheld actions have no effects that could be doubled.
+        quiet(deployment.on_brokers(&["posture", "enforce"]))?;
+        Ok(deployment)
+    }
+
+    /// The file that is followed.
+    pub fn feed(&self) -> PathBuf {
+        self.home.join("feed.jsonl")
+    }
+
+    /// Where the enforcer of this name writes.
+    pub fn output(&self, name: &str) -> PathBuf {
+        self.home.join(format!("output-{name}"))
+    }
+
+    /// Name of a topic on the broker.
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}weir.{name}", self.prefix)
+    }
+
+    /// Transactional id of a writer.
+    pub fn writer(&self, name: &str) -> String {
+        format!("{}weir-{name}", self.prefix)
+    }
+
+    /// `weir process`.
+    pub fn process(&self) -> Command {
+        self.member(&["process"])
+    }
+
+    /// `weir enforce`, writing the output directory of `name`.
+    pub fn enforce(&self, name: &str) -> Command {
+        let mut command = self.member(&["enforce", "--output-dir"]);
+        command.arg(self.output(name)).arg("--keys-dir").arg(self.keys());
+        command
+    }
+
+    /// `weir collect`, following the feed.
+    pub fn collect(&self) -> Command {
+        let mut command = self.on_brokers(&["collect", "--node", "chaos", "--source", "feed", "--tail"]);
+        command.arg(self.feed()).arg("--keys-dir").arg(self.keys());
+        command
+    }
+
+    /// `weir replay` of what went live.
+    pub fn replay(&self, how: &str) -> Result<Value> {
+        report(self.on_brokers(&["replay", "--format", "json", how]))
+    }
+
+    /// The lockstep replay of the same feed on an embedded log, which nobody disturbed.
+    pub fn undisturbed(&self) -> Result<Value> {
+        let data = self.home.join("undisturbed");
+        let mut import = self.weir(&["import", "--node", "chaos", "--source", "feed"]);
+        import.arg(self.feed()).arg("--data-dir").arg(&data).arg("--keys-dir").arg(self.keys());
+        quiet(import)?;
+        let mut replay = self.weir(&["replay", "--format", "json", "--lockstep"]);
+        replay.arg("--data-dir").arg(&data);
+        report(replay)
+    }
+
+    fn member(&self, arguments: &[&str]) -> Command {
+        let mut command = self.on_brokers(arguments);
+        command.args(["--kafka-group-protocol", self.protocol]);
+        command.args(["--kafka-session-timeout-ms", SESSION_TIMEOUT_MS]);
+        command
+    }
+
+    fn on_brokers(&self, arguments: &[&str]) -> Command {
+        let mut command = self.weir(arguments);
+        command.args(["--brokers", &self.brokers, "--kafka-prefix", &self.prefix]);
+        command
+    }
+
+    fn weir(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.weir);
+        // What the surroundings configure is for other runs.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments);
+        command
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.home.join("keys")
+    }
+}
+
+/// Runs a command to its end; what it prints shows only when it fails.
+fn quiet(mut command: Command) -> Result<Vec<u8>> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?} ended with {}: {}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr),
+        String::from_utf8_lossy(&output.stdout),
+    );
+    Ok(output.stdout)
+}
+
+/// The report of a replay, also of one that found other bytes than the log holds.
+fn report(mut command: Command) -> Result<Value> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    serde_json::from_slice(&output.stdout).with_context(|| {
+        format!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr))
+    })
+}

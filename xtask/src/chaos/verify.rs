@@ -1,0 +1,226 @@
+//! What must hold after any number of faults.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::deployment::Deployment;
+use super::outside::{self, Id};
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+pub struct Findings {
+    /// Lines of the feed.
+    pub lines: u64,
+    /// Events that a stranger sees.
+    pub events: u64,
+    /// Lines that are no visible event.
+    pub lost: u64,
+    /// Events visible more than once.
+    pub doubled: u64,
+    /// Verdicts that a stranger sees.
+    pub verdicts: u64,
+    /// Verdicts visible more than once.
+    pub verdicts_doubled: u64,
+    /// Actions that a stranger sees, withheld ones among them.
+    pub actions: u64,
+    /// Actions that the stub actuator carried out.
+    pub effects: u64,
+    /// Actions that it was told to carry out more than once.
+    pub effects_doubled: u64,
+    /// Actions without an audit record of their own.
+    pub unaudited: u64,
+    /// Audit records.
+    pub audit_records: u64,
+    /// Verdicts that were decided never or more than once.
+    pub decisions_wrong: u64,
+    /// Breaks in the sequence of an audit chain.
+    pub chain_breaks: u64,
+    /// Lines of the enforcers' audit files that are torn, missing or there twice.
+    pub audit_lines_wrong: u64,
+    /// Whether a replay as recorded gave the bytes of the log.
+    pub bytes_equal: bool,
+    /// Digest of the lockstep replay of the disturbed log.
+    pub digest: String,
+    /// Digest of the lockstep replay of the same feed, undisturbed.
+    pub digest_undisturbed: String,
+    /// What is wrong, in words; empty when all is well.
+    pub violations: Vec<String>,
+}
+
+/// Looks at everything.
+pub fn verify(deployment: &Deployment, lines: u64, recorded: &Value, outputs: &[String]) -> Result<Findings> {
+    let mut found = Findings { lines, ..Findings::default() };
+    let events = ids(deployment, "events")?;
+    found.events = events.values().sum();
+    found.lost = lines.saturating_sub(events.len() as u64);
+    found.doubled = repeated(&events);
+    let verdicts = ids(deployment, "verdicts")?;
+    found.verdicts = verdicts.values().sum();
+    found.verdicts_doubled = repeated(&verdicts);
+    actions_and_audit(deployment, &verdicts, outputs, &mut found)?;
+
+    found.bytes_equal = recorded["bytes_equal"] == true;
+    let digest = |report: &Value| report["digest"].as_str().map(String::from).context("a replay without a digest");
+    found.digest = digest(&deployment.replay("--lockstep")?)?;
+    found.digest_undisturbed = digest(&deployment.undisturbed()?)?;
+    found.violations = violations(&found, recorded);
+    Ok(found)
+}
+
+fn violations(found: &Findings, recorded: &Value) -> Vec<String> {
+    let number = |name: &str| recorded[name].as_u64().unwrap_or(u64::MAX);
+    let checks = [
+        (found.events + found.lost == found.lines + found.doubled, "events and lines do not balance"),
+        (found.lost == 0, "events were lost"),
+        (found.doubled == 0, "events are visible twice"),
+        (number("events") == found.lines, "the replay counts other events than there are lines"),
+        (number("judged") == found.lines && number("dlq") == 0, "not every event was judged"),
+        (number("in_flight") == 0, "events are in the log and in no epoch"),
+        (found.bytes_equal, "the replay as recorded gives other bytes"),
+        (found.verdicts > 0 && number("verdicts") == found.verdicts, "the replay gives other verdicts"),
+        (found.verdicts_doubled == 0, "verdicts are visible twice"),
+        (found.effects > 0, "no action was carried out: the run shows nothing of effects"),
+        (found.effects_doubled == 0, "effects were doubled"),
+        (found.unaudited == 0, "actions have no audit record"),
+        (found.decisions_wrong == 0, "verdicts were not decided once each"),
+        (found.chain_breaks == 0, "an audit chain has gaps or repetitions"),
+        (found.audit_lines_wrong == 0, "the enforcers' audit files are not the audit topic"),
+        (found.digest == found.digest_undisturbed, "lockstep gives another digest than undisturbed"),
+    ];
+    checks.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what.to_owned()).collect()
+}
+
+/// How often each id is visible.
+fn ids(deployment: &Deployment, topic: &str) -> Result<HashMap<Id, u64>> {
+    let mut seen = HashMap::new();
+    outside::read(&deployment.brokers, &deployment.topic(topic), |value| {
+        *seen.entry(outside::id(value)?).or_default() += 1;
+        Ok(())
+    })?;
+    Ok(seen)
+}
+
+fn repeated(seen: &HashMap<Id, u64>) -> u64 {
+    seen.values().map(|times| times - 1).sum()
+}
+
+fn actions_and_audit(
+    deployment: &Deployment,
+    verdicts: &HashMap<Id, u64>,
+    outputs: &[String],
+    found: &mut Findings,
+) -> Result<()> {
+    // The stub actuator: carries out what it is told, and writes down by id how often.
+    let (mut actions, mut effects) = (HashMap::<Id, u64>::new(), HashMap::<Id, u64>::new());
+    outside::read(&deployment.brokers, &deployment.topic("actions"), |value| {
+        let action = outside::action(value)?;
+        *actions.entry(action.id).or_default() += 1;
+        if action.is_pending {
+            *effects.entry(action.id).or_default() += 1;
+        }
+        Ok(())
+    })?;
+    found.actions = actions.values().sum();
+    found.effects = effects.values().sum();
+    found.effects_doubled = repeated(&effects) + repeated(&actions);
+
+    let mut records = Vec::new();
+    outside::read(&deployment.brokers, &deployment.topic("audit"), |value| {
+        records.push(outside::audit(value)?);
+        Ok(())
+    })?;
+    found.audit_records = records.len() as u64;
+    let mut chains = BTreeMap::<&str, Vec<i64>>::new();
+    let mut decided = HashMap::<Id, HashMap<Option<Id>, u64>>::new();
+    for record in &records {
+        chains.entry(&record.writer).or_default().push(record.sequence);
+        if let Some(verdict) = record.verdict {
+            *decided.entry(verdict).or_default().entry(record.action).or_default() += 1;
+        }
+    }
+    // A topic of one partition has every chain in order; of several tenants' it may not.
+    found.chain_breaks = chains.values_mut().map(|chain| breaks(chain)).sum();
+    let is_decided_once = |verdict: &Id| {
+        decided.get(verdict).is_some_and(|of| of.values().all(|times| *times == 1) && !(of.len() > 1 && of.contains_key(&None)))
+    };
+    found.decisions_wrong = verdicts.keys().filter(|verdict| !is_decided_once(verdict)).count() as u64
+        + decided.keys().filter(|verdict| !verdicts.contains_key(*verdict)).count() as u64;
+    let audited: HashSet<Id> = records.iter().filter_map(|record| record.action).collect();
+    found.unaudited = actions.keys().filter(|id| !audited.contains(*id)).count() as u64;
+
+    let expected: HashSet<(String, i64)> =
+        records.iter().map(|record| (record.writer.clone(), record.sequence)).collect();
+    for output in outputs {
+        found.audit_lines_wrong += wrong_lines(&deployment.output(output).join("audit_log.jsonl"), &expected)?;
+    }
+    Ok(())
+}
+
+/// How often a chain's numbers do not follow each other from 1.
+fn breaks(chain: &mut [i64]) -> u64 {
+    chain.sort_unstable();
+    chain.iter().zip(1..).filter(|(sequence, expected)| *sequence != expected).count() as u64
+}
+
+/// Lines that are torn, unknown or repeated, and records without a line.
+fn wrong_lines(path: &Path, expected: &HashSet<(String, i64)>) -> Result<u64> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    ensure!(text.ends_with('\n'), "{} ends in half a line", path.display());
+    let (mut seen, mut wrong) = (HashSet::new(), 0);
+    for line in text.lines() {
+        let parsed: Option<Value> = serde_json::from_str(line).ok();
+        let place = parsed.and_then(|line| Some((line["writer"].as_str()?.to_owned(), line["sequence"].as_i64()?)));
+        let is_right = place.is_some_and(|place| expected.contains(&place) && seen.insert(place));
+        wrong += u64::from(!is_right);
+    }
+    Ok(wrong + (expected.len() - seen.len()) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_breaks_where_a_number_is_missing_or_there_twice() {
+        assert_eq!(breaks(&mut [3, 1, 2]), 0);
+        assert_eq!(breaks(&mut [1, 2, 4]), 1);
+        assert_eq!(breaks(&mut [1, 2, 2]), 1);
+    }
+
+    #[test]
+    fn lines_are_wrong_when_torn_repeated_unknown_or_missing() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("audit_log.jsonl");
+        let expected: HashSet<_> = [("a".to_owned(), 1), ("a".to_owned(), 2)].into();
+        let wrong = |text: &str| {
+            fs::write(&path, text).unwrap();
+            wrong_lines(&path, &expected).unwrap()
+        };
+        let [first, second] = [1, 2].map(|n| format!("{{\"writer\":\"a\",\"sequence\":{n}}}\n"));
+        assert_eq!(wrong(&format!("{first}{second}")), 0);
+        assert_eq!(wrong(&first), 1, "missing");
+        assert_eq!(wrong(&format!("{first}{second}{second}")), 1, "repeated");
+        assert_eq!(wrong(&format!("{first}{second}{{\"wri\n")), 1, "torn");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let recorded = serde_json::json!({"events": 2, "judged": 2, "dlq": 0, "in_flight": 0, "verdicts": 1});
+        let well = Findings {
+            lines: 2,
+            events: 2,
+            verdicts: 1,
+            effects: 1,
+            bytes_equal: true,
+            ..Findings::default()
+        };
+        assert_eq!(violations(&well, &recorded), Vec::<String>::new());
+        let lost = Findings { events: 1, lost: 1, ..well };
+        assert_eq!(violations(&lost, &recorded), ["events were lost"]);
+    }
+}
