@@ -323,7 +323,10 @@ impl Fire<'_> {
 
     /// Every process that stays is there and awake.
     fn restore(&mut self) -> Result<()> {
-        self.slots.iter_mut().filter(|(role, _)| *role != Role::Extra).try_for_each(|(_, slot)| slot.restore())
+        self.slots
+            .iter_mut()
+            .filter(|(role, _)| *role != Role::Extra)
+            .try_for_each(|(_, slot)| slot.restore())
     }
 
     /// Waits until the fleet has judged and decided all there is by itself; the replay that shows it.
@@ -351,7 +354,10 @@ impl Fire<'_> {
                 return Ok(recorded);
             }
             if Instant::now() > deadline {
-                println!("        after {} s: {recorded}; {audit_records} audit records, {written:?} lines", SETTLE.as_secs());
+                println!(
+                    "        after {} s: {recorded}; {audit_records} audit records, {written:?} lines",
+                    SETTLE.as_secs()
+                );
                 // What is missing, the verification says.
                 return Ok(recorded);
             }

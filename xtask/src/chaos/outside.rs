@@ -194,8 +194,18 @@ mod tests {
     #[test]
     fn an_action_is_read_up_to_its_state() {
         let action_of = |state: u8| {
-            let value =
-                framed(&[&[1; 16], &[0x80, 0x01], &[4], b"de", &[2; 16], &[0], &[3; 16], &[6], &[2], &[state]]);
+            let value = framed(&[
+                &[1; 16],
+                &[0x80, 0x01],
+                &[4],
+                b"de",
+                &[2; 16],
+                &[0],
+                &[3; 16],
+                &[6],
+                &[2],
+                &[state],
+            ]);
             action(&value).unwrap()
         };
         assert_eq!(action_of(2), Action { id: [1; 16], is_pending: true });

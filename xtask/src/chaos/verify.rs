@@ -65,7 +65,8 @@ pub fn verify(deployment: &Deployment, lines: u64, recorded: &Value, outputs: &[
     actions_and_audit(deployment, &verdicts, outputs, &mut found)?;
 
     found.bytes_equal = recorded["bytes_equal"] == true;
-    let digest = |report: &Value| report["digest"].as_str().map(String::from).context("a replay without a digest");
+    let digest =
+        |report: &Value| report["digest"].as_str().map(String::from).context("a replay without a digest");
     found.digest = digest(&deployment.replay("--lockstep")?)?;
     found.digest_undisturbed = digest(&deployment.undisturbed()?)?;
     found.violations = violations(&found, recorded);
@@ -146,7 +147,9 @@ fn actions_and_audit(
     // A topic of one partition has every chain in order; of several tenants' it may not.
     found.chain_breaks = chains.values_mut().map(|chain| breaks(chain)).sum();
     let is_decided_once = |verdict: &Id| {
-        decided.get(verdict).is_some_and(|of| of.values().all(|times| *times == 1) && !(of.len() > 1 && of.contains_key(&None)))
+        decided.get(verdict).is_some_and(|of| {
+            of.values().all(|times| *times == 1) && !(of.len() > 1 && of.contains_key(&None))
+        })
     };
     found.decisions_wrong = verdicts.keys().filter(|verdict| !is_decided_once(verdict)).count() as u64
         + decided.keys().filter(|verdict| !verdicts.contains_key(*verdict)).count() as u64;
@@ -156,7 +159,8 @@ fn actions_and_audit(
     let expected: HashSet<(String, i64)> =
         records.iter().map(|record| (record.writer.clone(), record.sequence)).collect();
     for output in outputs {
-        found.audit_lines_wrong += wrong_lines(&deployment.output(output).join("audit_log.jsonl"), &expected)?;
+        found.audit_lines_wrong +=
+            wrong_lines(&deployment.output(output).join("audit_log.jsonl"), &expected)?;
     }
     Ok(())
 }
@@ -174,7 +178,8 @@ fn wrong_lines(path: &Path, expected: &HashSet<(String, i64)>) -> Result<u64> {
     let (mut seen, mut wrong) = (HashSet::new(), 0);
     for line in text.lines() {
         let parsed: Option<Value> = serde_json::from_str(line).ok();
-        let place = parsed.and_then(|line| Some((line["writer"].as_str()?.to_owned(), line["sequence"].as_i64()?)));
+        let place =
+            parsed.and_then(|line| Some((line["writer"].as_str()?.to_owned(), line["sequence"].as_i64()?)));
         let is_right = place.is_some_and(|place| expected.contains(&place) && seen.insert(place));
         wrong += u64::from(!is_right);
     }
