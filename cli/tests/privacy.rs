@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Place, START_MS, success, text, weir};
+use common::{Place, START_MS, eventually, get, metric, serving, success, text, weir};
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -78,6 +78,19 @@ fn no_canary_leaves_the_node() {
     assert_eq!((replayed.number("events"), replayed.number("dlq")), (408, 8));
     assert!(replayed.number("verdicts") > 0, "the canary was judged");
     let found = canaries_in(&place, &[("stdout", &output.stdout), ("stderr", &output.stderr)]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn no_canary_is_in_a_metric_or_an_answer() {
+    let place = Place::new();
+    std::fs::write(&place.feed, feed()).unwrap();
+    let (running, address) = serving(place.run());
+    eventually("everything is read", || metric(&address, "weir_collector_events_published_total") == 400);
+    let answers =
+        ["/metrics", "/health/live", "/health/ready", "/nowhere"].map(|path| get(&address, path)).concat();
+    assert!(running.stop().status.success());
+    let found = canaries_in(&place, &[("an answer", answers.as_bytes())]);
     assert!(found.is_empty(), "{found:#?}");
 }
 

@@ -14,6 +14,7 @@ mod pipeline;
 mod registry;
 mod shell;
 mod test;
+mod tidy;
 
 use clap::{Parser, Subcommand};
 
