@@ -33,6 +33,8 @@
 //! * Brokers expire records by their timestamp, so event time as the timestamp deletes an import
 //!   of old events within minutes. Topics use `LogAppendTime`; the writer's timestamp travels in the
 //!   header [`TIME_HEADER`] and the reader puts it back.
+//! * A broker that has just started answers that it knows no topic. Only one that says so for
+//!   [`MISSING_WAIT`](crate::limits::MISSING_WAIT) is believed.
 //! * `message.max.bytes` of the client is less than the broker's limit; both are set from
 //!   [`RECORD_BYTES_MAX`](crate::limits::RECORD_BYTES_MAX).
 
@@ -46,7 +48,7 @@ mod writer;
 pub use config::{GroupProtocol, KafkaConfig, Secret, Security};
 pub use membership::{Change, Membership};
 
-use crate::limits::{BROKER_WAIT_MAX, OPEN_TRANSACTION_WAIT_MAX, PARTITIONS_MAX};
+use crate::limits::{BROKER_WAIT_MAX, MISSING_WAIT, OPEN_TRANSACTION_WAIT_MAX, PARTITIONS_MAX};
 use crate::log::{Log, LogError, Position, Reader, Writer};
 use crate::topic::Topic;
 use errors::{is_missing, is_permanent, unavailable};
@@ -202,22 +204,25 @@ fn missing_or(error: KafkaError, topic: Topic, partition: u32) -> LogError {
     }
 }
 
-/// Asks again while brokers elect, start or cannot be reached, for a bounded time.
+/// Asks again while brokers elect, start or cannot be reached, for a bounded time. A topic that they
+/// do not know is asked for again as well, but not for as long: a broker that has just started
+/// answers before it has heard of any.
 fn retried<T>(
     client: &BaseConsumer,
     question: impl Fn(&BaseConsumer, Duration) -> Result<T, KafkaError>,
 ) -> Result<T, KafkaError> {
-    let deadline = Instant::now() + BROKER_WAIT_MAX;
+    let asked = Instant::now();
     loop {
         // Nobody else serves this client's events: a queue that is never polled only grows.
         while client.poll(Duration::ZERO).is_some() {}
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = BROKER_WAIT_MAX.saturating_sub(asked.elapsed());
         let error = match question(client, left.min(Duration::from_secs(5))) {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
         let code = error.rdkafka_error_code();
-        if left.is_zero() || code.is_none_or(|code| is_missing(code) || is_permanent(code)) {
+        let is_missing = code.is_some_and(is_missing) && asked.elapsed() >= MISSING_WAIT;
+        if left.is_zero() || is_missing || code.is_none_or(is_permanent) {
             return Err(error);
         }
         std::thread::sleep(Duration::from_millis(50));

@@ -242,7 +242,11 @@ impl Input {
                 })
             }
             Some(code) if super::errors::is_missing(code) => {
-                Err(LogError::Missing { topic: topic.name(), partition })
+                // A broker that has just started knows no topic yet: then this is no error.
+                cluster.watermarks(&cluster.committed, topic, partition)?;
+                Err(LogError::Unavailable {
+                    reason: format!("{topic}/{partition} was unknown to its broker for a while; start again"),
+                })
             }
             Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => Err(LogError::Damaged {
                 reason: format!(
