@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// How long everything runs before the first fault and after the last.
 const CALM: Duration = Duration::from_secs(5);
 /// How long the fleet may take after the last fault to judge and decide all there is.
-const SETTLE: Duration = Duration::from_secs(180);
+const SETTLE: Duration = Duration::from_secs(300);
 /// Every so many faults, the visible progress is printed.
 const PROGRESS_EVERY: usize = 20;
 /// Enforcers, each with an output directory of its own.
@@ -126,6 +126,7 @@ fn under_fire(args: &Args, home: &Path, broker: &Broker) -> Result<Report> {
     };
     fire.start()?;
     fire.let_run(CALM)?;
+    ensure!(fire.report.ended_by_themselves == 0, "processes end before anything is done to them");
     fire.open(args, &feed)?;
 
     let settling = Instant::now();

@@ -76,7 +76,7 @@ impl Slot {
             child.wait()?;
         }
         self.wakes_at = None;
-        self.starts_at = Some(Instant::now() + down);
+        self.starts_at = (!self.may_end).then(|| Instant::now() + down);
         Ok(())
     }
 
@@ -128,7 +128,7 @@ impl Slot {
         if self.starts_at.is_some_and(|at| at <= now) {
             self.start()?;
         }
-        Ok(true)
+        Ok(self.child.is_some() || !self.may_end)
     }
 
     /// SIGCONT, and whatever else was put off: the slot has a process afterwards.
@@ -136,7 +136,7 @@ impl Slot {
         if self.wakes_at.is_some() {
             self.wake()?;
         }
-        if self.child.is_none() { self.start() } else { Ok(()) }
+        if self.child.is_none() && !self.may_end { self.start() } else { Ok(()) }
     }
 
     /// SIGTERM, and the wait for its end.

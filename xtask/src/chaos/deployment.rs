@@ -81,15 +81,15 @@ impl Deployment {
 
     /// `weir enforce`, writing the output directory of `name`.
     pub fn enforce(&self, name: &str) -> Command {
-        let mut command = self.member(&["enforce", "--output-dir"]);
-        command.arg(self.output(name)).arg("--keys-dir").arg(self.keys());
+        let mut command = self.member(&["enforce"]);
+        command.arg("--output-dir").arg(self.output(name)).arg("--keys-dir").arg(self.keys());
         command
     }
 
     /// `weir collect`, following the feed.
     pub fn collect(&self) -> Command {
-        let mut command = self.on_brokers(&["collect", "--node", "chaos", "--source", "feed", "--tail"]);
-        command.arg(self.feed()).arg("--keys-dir").arg(self.keys());
+        let mut command = self.on_brokers(&["collect", "--node", "chaos", "--source", "feed"]);
+        command.arg("--tail").arg(self.feed()).arg("--keys-dir").arg(self.keys());
         command
     }
 
