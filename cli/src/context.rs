@@ -14,6 +14,7 @@ use weir_processor::account::AccountStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
+use weir_topology::clock::MachineClock;
 use weir_topology::embedded::EmbeddedLog;
 use weir_topology::kafka::{GroupProtocol, KafkaConfig, KafkaLog, Secret};
 use weir_topology::log::Log;
@@ -189,7 +190,9 @@ impl Context {
             ..Pace::default()
         };
         let schemas = self.schemas();
-        Surroundings { log, wire, schemas, telemetry: self.metrics.clone(), process: self.process(), pace }
+        let (telemetry, process) = (self.metrics.clone(), self.process());
+        let clock = Arc::new(MachineClock::default());
+        Surroundings { log, wire, schemas, telemetry, process, pace, clock }
     }
 
     /// The schema registry, where one is configured.

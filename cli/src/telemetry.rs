@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
+use weir_topology::invariants::Invariant;
 use weir_topology::stage::Tally;
 use weir_topology::telemetry::{SourceChange, Telemetry};
 use weir_topology::topic::{StageName, TaskId};
@@ -41,6 +42,12 @@ struct TaskLabels {
 struct CauseLabels {
     stage: Closed,
     cause: Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InvariantLabels {
+    stage: Closed,
+    invariant: Closed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,6 +96,7 @@ metrics! {
     epoch_seconds: Family<StageLabel, Histogram> = Family::new_with_constructor(seconds), "epoch_seconds", "Time to fold and commit an epoch";
     aborts: Family<StageLabel, Counter> = Family::default(), "commits_aborted", "Commits that were aborted and tried again";
     reopened: Family<StageLabel, Counter> = Family::default(), "tasks_reopened", "Tasks that started over from the log";
+    invariants: Family<InvariantLabels, Counter> = Family::default(), "invariants_broken", "Epochs that were not committed because they broke an invariant";
     restore_seconds: Family<StageLabel, Histogram> = Family::new_with_constructor(seconds), "restore_seconds", "Time to load and refold a task's state";
     snapshots: Family<StageLabel, Counter> = Family::default(), "snapshot_entries", "State entries written by snapshots";
     entries: Family<TaskLabels, Gauge> = Family::default(), "state_entries", "Entries in a task's state";
@@ -127,6 +135,10 @@ impl Metrics {
             }
             for family in [&self.epoch_seconds, &self.restore_seconds] {
                 let _ = family.get_or_create(&label);
+            }
+            for invariant in Invariant::ALL {
+                let invariant = Closed(invariant.as_str());
+                let _ = self.invariants.get_or_create(&InvariantLabels { stage: label.stage, invariant });
             }
             let of_a_tier = |tally: &&Tally| Tier::ALL.iter().any(|tier| Tally::of_tier(*tier) == **tally);
             for tally in Tally::ALL.iter().filter(|tally| !of_a_tier(tally)) {
@@ -196,6 +208,12 @@ impl Telemetry for Metrics {
     fn task_reopened(&self, task: TaskId, reason: &str) {
         self.reopened.get_or_create(&of(task)).inc();
         warn!(%task, reason, "task starts over from the log");
+    }
+
+    fn invariant_broken(&self, task: TaskId, invariant: Invariant, detail: &str) {
+        let labels = InvariantLabels { stage: of(task).stage, invariant: Closed(invariant.as_str()) };
+        self.invariants.get_or_create(&labels).inc();
+        error!(%task, %invariant, detail, "an epoch breaks an invariant and was not committed; please report it");
     }
 
     fn task_restored(&self, task: TaskId, entries: u64, epochs: u64, took: Duration) {

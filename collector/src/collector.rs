@@ -15,9 +15,10 @@ use crate::tail::{FilePosition, Look};
 use batch::{Batch, Builder};
 use feed::Feed;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use weir_schemas::wire::Wire;
 use weir_schemas::{State, StateKind};
+use weir_topology::clock::{Clock as PaceClock, MachineClock};
 use weir_topology::log::{Log, LogError, Writer, read_range};
 use weir_topology::telemetry::Telemetry;
 use weir_topology::topic::{StageName, TaskId, Topic};
@@ -81,6 +82,7 @@ pub struct Collector<'l> {
     wire: Arc<Wire>,
     telemetry: Arc<dyn Telemetry>,
     clock: Clock,
+    pace: Arc<dyn PaceClock>,
     builder: Builder,
     feed: Feed,
     /// None when its last commit failed: a new one is opened before the next.
@@ -94,7 +96,7 @@ pub struct Collector<'l> {
 }
 
 struct Retry {
-    at: Instant,
+    at: Duration,
     pause: Duration,
 }
 
@@ -122,6 +124,7 @@ impl<'l> Collector<'l> {
             wire,
             telemetry,
             clock,
+            pace: Arc::new(MachineClock::default()),
             builder,
             feed,
             writer: Some(writer),
@@ -132,6 +135,12 @@ impl<'l> Collector<'l> {
         })
     }
 
+    /// The same collector, waiting and trying again by another clock than the machine's.
+    pub fn paced_by(mut self, pace: Arc<dyn PaceClock>) -> Self {
+        self.pace = pace;
+        self
+    }
+
     /// Size of the source in bytes, where that is known: of a plain file that is imported.
     pub fn size(&self) -> Option<u64> {
         self.feed.size()
@@ -139,14 +148,14 @@ impl<'l> Collector<'l> {
 
     /// Reads one batch and commits it. Waits for something to read, or for the log, at most `wait`.
     pub fn run_once(&mut self, wait: Duration) -> Result<Progress, CollectorError> {
-        let deadline = Instant::now() + wait;
+        let deadline = self.pace.now() + wait;
         loop {
             if let Some(retry) = &self.retry {
-                let now = Instant::now();
+                let now = self.pace.now();
                 if retry.at > now {
                     let until = retry.at.min(deadline);
-                    std::thread::sleep(until.saturating_duration_since(now));
-                    if until < retry.at || Instant::now() < retry.at {
+                    self.pace.sleep(until.saturating_sub(now));
+                    if until < retry.at || self.pace.now() < retry.at {
                         return Ok(self.progress(SourceState::Held));
                     }
                 }
@@ -158,11 +167,11 @@ impl<'l> Collector<'l> {
             if let Some(batch) = self.pending.take() {
                 return self.deliver(batch, state);
             }
-            let now = Instant::now();
+            let now = self.pace.now();
             if state == SourceState::Reading || now >= deadline || self.feed.is_done() {
                 return Ok(self.progress(state));
             }
-            std::thread::sleep(POLL_INTERVAL.min(deadline - now));
+            self.pace.sleep(POLL_INTERVAL.min(deadline - now));
         }
     }
 
@@ -262,7 +271,7 @@ impl<'l> Collector<'l> {
                 self.telemetry.commit_aborted(task, &error.to_string());
                 let doubled = self.retry.as_ref().map_or(RETRY_PAUSE_MIN, |retry| retry.pause * 2);
                 let pause = doubled.min(RETRY_PAUSE_MAX);
-                self.retry = Some(Retry { at: Instant::now() + pause, pause });
+                self.retry = Some(Retry { at: self.pace.now() + pause, pause });
                 self.pending = Some(batch);
                 Ok(self.progress(SourceState::Held))
             }

@@ -10,6 +10,7 @@ use weir_schemas::{
     AccountId, ClusterRef, Control, ControlKind, EventId, Evidence, LinkKind, Signal, Tier, ValueHash,
     Verdict, VerdictId,
 };
+use weir_topology::clock::MachineClock;
 use weir_topology::log::{Commit, Log};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
@@ -130,6 +131,7 @@ impl Rig {
                 snapshot_interval: interval,
                 ..Pace::default()
             },
+            clock: Arc::new(MachineClock::default()),
         };
         let id = TaskId { stage: StageName::Enforcer, partition };
         Task::open(id, stage, around, Arc::new(TaskStatus::default())).unwrap()

@@ -5,8 +5,11 @@
 //! [`restore`] (how a task comes back). The backends are behind features, so that crates that only
 //! judge do not link them: [`embedded`], [`kafka`]; [`memory`] is the log that tests use.
 
+#[cfg(feature = "runner")]
+pub mod clock;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod invariants;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod key;

@@ -4,6 +4,7 @@
 //! epoch records after it say which records each later epoch folded, so the same steps give the same
 //! state. [`fold_recorded`] is also how history is replayed as it was recorded.
 
+use crate::invariants::Broken;
 use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX, READ_STALL_MAX};
 use crate::log::{Log, LogError, Position, Reader, read_range};
 use crate::record::Records;
@@ -49,6 +50,19 @@ pub enum TaskError {
         topic: Topic,
         /// What failed.
         source: WireError,
+    },
+    /// An epoch breaks what must hold of every epoch: a fault of this build or of its log.
+    #[error(
+        "{task}: epoch {epoch} was not committed, because it breaks an invariant: {source}. Nothing was lost; \
+         please report it, and go on with the build that ran before"
+    )]
+    Broken {
+        /// The task.
+        task: TaskId,
+        /// Number of the epoch.
+        epoch: i64,
+        /// What does not hold.
+        source: Broken,
     },
     /// Epoch records are missing, so the state cannot be made again.
     #[error(

@@ -5,6 +5,8 @@
 //! changed of the state, all in one atomic commit. A task that starts fences whoever held the
 //! partition, loads the state and folds the epochs since then again without emitting.
 
+use crate::clock::Clock;
+use crate::invariants::{Broken, Chain, check_fold};
 use crate::limits::{COMMIT_ATTEMPTS_MAX, EPOCH_BYTES_MAX, EPOCH_RECORDS_MAX, SNAPSHOT_ENTRIES_MAX};
 use crate::log::{Commit, Log, LogError, Position, Reader, Writer};
 use crate::record::{Output, Records};
@@ -15,7 +17,7 @@ use crate::topic::{TaskId, Topic};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Epoch, InputRange, OutputCount, State, StateKind};
 
@@ -95,6 +97,8 @@ pub struct Surroundings {
     pub process: String,
     /// Pace.
     pub pace: Pace,
+    /// What the pace is kept by.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// One stage on one partition.
@@ -105,9 +109,11 @@ pub struct Task {
     writer: Box<dyn Writer>,
     reader: Box<dyn Reader>,
     cursor: Cursor,
+    /// The chain of committed epochs, kept apart from the cursor so that one checks the other.
+    chain: Chain,
     status: Arc<TaskStatus>,
-    snapshot_at: Instant,
-    hint_at: Instant,
+    snapshot_at: Duration,
+    hint_at: Duration,
 }
 
 impl Task {
@@ -119,22 +125,24 @@ impl Task {
         status: Arc<TaskStatus>,
     ) -> Result<Self, TaskError> {
         let in_log = |source| TaskError::Log { task: id, source };
-        let started = Instant::now();
+        let started = around.clock.now();
         let writer = around.log.writer(&id.to_string()).map_err(in_log)?;
         let restored = restore(id, stage.as_mut(), around.log.as_ref(), &around.wire)?;
         let reader = around.log.reader(&restored.cursor.positions).map_err(in_log)?;
-        around.telemetry.task_restored(id, restored.entries, restored.epochs, started.elapsed());
+        let now = around.clock.now();
+        around.telemetry.task_restored(id, restored.entries, restored.epochs, now.saturating_sub(started));
         around.telemetry.state_entries(id, restored.entries);
         status.epoch.store(restored.cursor.epoch, Ordering::Relaxed);
         status.set_positions(&restored.cursor.positions);
-        let now = Instant::now();
+        let cursor = restored.cursor;
         Ok(Self {
             id,
             stage,
             around,
             writer,
             reader,
-            cursor: restored.cursor,
+            chain: Chain::new(cursor.epoch, cursor.clock_ms, cursor.positions.clone()),
+            cursor,
             status,
             snapshot_at: now,
             hint_at: now,
@@ -150,8 +158,9 @@ impl Task {
     pub fn run_epoch(&mut self, wait: Duration) -> Result<bool, TaskError> {
         if !self.reader.wait(wait).map_err(|source| self.in_log(source))? {
             self.note_gaps();
-            if self.stage.changed() > 0 && self.snapshot_at.elapsed() >= self.around.pace.snapshot_interval {
-                let batch = self.batch(Vec::new());
+            if self.stage.changed() > 0 && self.since(self.snapshot_at) >= self.around.pace.snapshot_interval
+            {
+                let batch = self.batch(self.no_records());
                 self.fold(batch, true)?;
             }
             return Ok(false);
@@ -160,7 +169,7 @@ impl Task {
         if inputs.iter().all(|input| input.records.is_empty()) {
             return Ok(false);
         }
-        let due = self.snapshot_at.elapsed() >= self.around.pace.snapshot_interval
+        let due = self.since(self.snapshot_at) >= self.around.pace.snapshot_interval
             || self.stage.changed() >= SNAPSHOT_ENTRIES_MAX;
         let batch = self.batch(inputs);
         self.fold(batch, due)?;
@@ -170,7 +179,7 @@ impl Task {
     /// Commits what changed of the state, so that the next owner has nothing to fold again.
     pub fn close(mut self) -> Result<(), TaskError> {
         if self.stage.changed() > 0 {
-            let batch = self.batch(Vec::new());
+            let batch = self.batch(self.no_records());
             self.fold(batch, true)?;
         }
         self.around.telemetry.task_released(self.id);
@@ -190,27 +199,33 @@ impl Task {
         }
     }
 
-    /// Offsets that hold no record (transaction markers, compacted records) are behind us too.
-    fn note_gaps(&mut self) {
-        let mut moved = false;
-        for (index, position) in self.cursor.positions.iter_mut().enumerate() {
-            let next = self.reader.next(index);
-            moved |= next != position.next;
-            position.next = next;
+    /// Time since `moment`, by the clock that paces.
+    fn since(&self, moment: Duration) -> Duration {
+        self.around.clock.now().saturating_sub(moment)
+    }
+
+    /// Every input, without a record: an epoch of these only takes a snapshot, and says how far its
+    /// inputs are known to hold nothing, so that the next one's ranges begin there.
+    fn no_records(&self) -> Vec<InputBatch> {
+        let input =
+            |p: &Position| InputBatch { topic: p.topic, partition: p.partition, records: Records::default() };
+        self.cursor.positions.iter().map(input).collect()
+    }
+
+    /// Tells that offsets which hold no record (transaction markers, compacted records) are behind us
+    /// too. The next epoch's ranges cover them.
+    fn note_gaps(&self) {
+        let mut positions = self.cursor.positions.clone();
+        for (index, position) in positions.iter_mut().enumerate() {
+            position.next = self.reader.next(index);
         }
-        if moved {
-            self.status.set_positions(&self.cursor.positions);
-        }
+        self.status.set_positions(&positions);
     }
 
     /// Takes records of every input until the epoch is full or its time is over.
     fn gather(&mut self) -> Result<Vec<InputBatch>, TaskError> {
-        let deadline = Instant::now() + self.around.pace.epoch_interval;
-        let positions = &self.cursor.positions;
-        let mut inputs: Vec<InputBatch> = positions
-            .iter()
-            .map(|p| InputBatch { topic: p.topic, partition: p.partition, records: Records::default() })
-            .collect();
+        let deadline = self.around.clock.now() + self.around.pace.epoch_interval;
+        let mut inputs = self.no_records();
         let (mut records, mut bytes) = (0, 0);
         loop {
             for (index, input) in inputs.iter_mut().enumerate() {
@@ -225,7 +240,7 @@ impl Task {
                 records += input.records.len() - held;
                 bytes += input.records.bytes_len() - held_bytes;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_sub(self.around.clock.now());
             let is_full = records >= self.around.pace.epoch_records_max || bytes >= EPOCH_BYTES_MAX;
             if is_full || left.is_zero() || records == 0 {
                 self.learn_schemas(&inputs)?;
@@ -250,7 +265,7 @@ impl Task {
 
     /// One step, and everything that comes of it in one commit.
     fn fold(&mut self, batch: Batch, with_snapshot: bool) -> Result<(), TaskError> {
-        let started = Instant::now();
+        let started = self.around.clock.now();
         let mut effects = self.stage.step(&batch);
         let mut cursor = self.cursor.clone();
         cursor.epoch = batch.epoch;
@@ -259,6 +274,7 @@ impl Task {
             position.next = self.reader.next(index);
         }
         let mut epoch = self.epoch_record(&batch, &effects, &cursor);
+        self.check(&batch, &effects, &epoch, &cursor)?;
         let mut outputs = std::mem::take(&mut effects.outputs);
         let emitted = outputs.len() as u64;
         if with_snapshot {
@@ -271,21 +287,41 @@ impl Task {
         outputs.push(record.in_partition(self.id.partition));
         self.commit(&Commit { outputs, positions: cursor.positions.clone() })?;
 
+        self.chain.follow(&epoch).map_err(|source| self.broken(epoch.epoch, source))?;
         self.cursor = cursor;
         self.status.epoch.store(epoch.epoch, Ordering::Relaxed);
         self.status.judged.fetch_add(effects.judged, Ordering::Relaxed);
         self.status.set_positions(&self.cursor.positions);
+        let took = self.since(started);
         let telemetry = &self.around.telemetry;
-        telemetry.epoch_committed(self.id, effects.judged, effects.dead_lettered, emitted, started.elapsed());
+        telemetry.epoch_committed(self.id, effects.judged, effects.dead_lettered, emitted, took);
         for (tally, count) in &effects.tallies {
             telemetry.tallied(self.id, *tally, *count);
         }
         if with_snapshot {
-            self.snapshot_at = Instant::now();
+            self.snapshot_at = self.around.clock.now();
             telemetry.snapshot_written(self.id, epoch.state_entries as u64);
             telemetry.state_entries(self.id, self.stage.entries() as u64);
         }
         Ok(())
+    }
+
+    /// Nothing is committed that breaks what must hold of every epoch.
+    fn check(
+        &self,
+        batch: &Batch,
+        effects: &Effects,
+        epoch: &Epoch,
+        after: &Cursor,
+    ) -> Result<(), TaskError> {
+        let outcome =
+            self.chain.check(epoch).and_then(|()| check_fold(batch, effects, epoch, &after.positions));
+        outcome.map_err(|source| self.broken(epoch.epoch, source))
+    }
+
+    fn broken(&self, epoch: i64, source: Broken) -> TaskError {
+        self.around.telemetry.invariant_broken(self.id, source.invariant, &source.detail);
+        TaskError::Broken { task: self.id, epoch, source }
     }
 
     fn epoch_record(&self, batch: &Batch, effects: &Effects, after: &Cursor) -> Epoch {
@@ -367,10 +403,10 @@ impl Task {
     /// Looks now and then where the epoch topic ends, so that a restore need not read all of it. What
     /// is committed later has a higher offset, so the end is a safe place to start from.
     fn refresh_hint(&mut self, cursor: &mut Cursor) -> Result<(), TaskError> {
-        if cursor.epochs_from == 0 || self.hint_at.elapsed() >= self.around.pace.hint_interval {
+        if cursor.epochs_from == 0 || self.since(self.hint_at) >= self.around.pace.hint_interval {
             let bounds = self.around.log.bounds(Topic::Epochs, self.id.partition);
             cursor.epochs_from = bounds.map_err(|source| self.in_log(source))?.1;
-            self.hint_at = Instant::now();
+            self.hint_at = self.around.clock.now();
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What Weir tells about itself: one function an event, so that every metric and log line can be
 //! found and tested. The binary implements it; libraries only call it.
 
+use crate::invariants::Invariant;
 use crate::stage::Tally;
 use crate::topic::TaskId;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub trait Telemetry: Send + Sync {
     fn commit_aborted(&self, task: TaskId, reason: &str) {}
     /// A task starts over from the log, because the outcome of a commit is unknown or it was fenced.
     fn task_reopened(&self, task: TaskId, reason: &str) {}
+    /// An epoch breaks what must hold of every epoch. It is not committed, and the task ends.
+    fn invariant_broken(&self, task: TaskId, invariant: Invariant, detail: &str) {}
     /// A task is ready: state loaded and epochs folded again.
     fn task_restored(&self, task: TaskId, entries: u64, epochs: u64, took: Duration) {}
     /// A task let its partition go.

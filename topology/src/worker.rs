@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 
 /// How long a task waits for records before it looks whether it should stop.
@@ -58,9 +58,9 @@ impl Worker {
     pub fn start(&mut self, id: TaskId) {
         self.tasks.entry(id).or_insert_with(|| {
             let (stop, status) = (Arc::new(AtomicBool::new(false)), Arc::new(TaskStatus::default()));
-            let (around, make_stage) = (self.around.clone(), self.make_stage.clone());
-            let (stopped, shared) = (stop.clone(), status.clone());
-            let thread = std::thread::spawn(move || run(id, &around, &make_stage, &shared, &stopped));
+            let life = Life::new(id, self.around.clone(), self.make_stage.clone(), status.clone());
+            let stopped = stop.clone();
+            let thread = std::thread::spawn(move || run(life, &stopped));
             Running { stop, status, thread }
         });
     }
@@ -136,41 +136,85 @@ fn end_of(id: TaskId, running: Running) -> Result<(), WorkerError> {
     }
 }
 
+/// What a turn of a task's life came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The task was opened, or folded an epoch: there may be more.
+    Worked,
+    /// There was nothing to fold.
+    Idle,
+    /// The task failed in a way that starting over mends: the next turn opens it again, after a pause.
+    Pause(Duration),
+    /// The task was fenced: another process has its partition.
+    Ended,
+}
+
 /// A task's life: opened from the log as often as it takes, until it is told to stop or is fenced.
-fn run(
+///
+/// It knows nothing of threads, so that the simulator lives it turn by turn.
+pub struct Life {
     id: TaskId,
-    around: &Surroundings,
-    make_stage: &MakeStage,
-    status: &Arc<TaskStatus>,
-    stop: &AtomicBool,
-) -> Result<(), TaskError> {
-    let mut backoff = BACKOFF.0;
-    loop {
-        let opened = Instant::now();
-        let outcome = Task::open(id, make_stage(id), around.clone(), status.clone())
-            .and_then(|task| run_until(task, stop));
-        let error = match outcome {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
+    around: Surroundings,
+    make_stage: MakeStage,
+    status: Arc<TaskStatus>,
+    task: Option<Task>,
+    opened: Duration,
+    backoff: Duration,
+}
+
+impl Life {
+    /// A life whose first turn opens the task.
+    pub fn new(id: TaskId, around: Surroundings, make_stage: MakeStage, status: Arc<TaskStatus>) -> Self {
+        let opened = around.clock.now();
+        Self { id, around, make_stage, status, task: None, opened, backoff: BACKOFF.0 }
+    }
+
+    /// Opens the task if it is not open, or else folds one epoch if a record comes within `wait`.
+    pub fn turn(&mut self, wait: Duration) -> Result<Turn, TaskError> {
+        let outcome = match self.task.take() {
+            None => {
+                self.opened = self.around.clock.now();
+                let (around, status) = (self.around.clone(), self.status.clone());
+                Task::open(self.id, (self.make_stage)(self.id), around, status).map(|task| (task, true))
+            }
+            Some(mut task) => task.run_epoch(wait).map(|worked| (task, worked)),
         };
+        match outcome {
+            Ok((task, worked)) => {
+                self.task = Some(task);
+                Ok(if worked { Turn::Worked } else { Turn::Idle })
+            }
+            Err(error) => self.after(error),
+        }
+    }
+
+    /// Drains, commits and ends.
+    pub fn stop(mut self) -> Result<(), TaskError> {
+        let Some(task) = self.task.take() else { return Ok(()) };
+        match task.close() {
+            Ok(()) => Ok(()),
+            // Nothing is lost: what was not committed is in the log for the next owner.
+            Err(error) => self.after(error).map(drop),
+        }
+    }
+
+    /// What follows a failure.
+    fn after(&mut self, error: TaskError) -> Result<Turn, TaskError> {
         match &error {
             TaskError::Log { source: LogError::Fenced { .. }, .. } => {
-                around.telemetry.task_released(id);
-                return Ok(());
+                self.around.telemetry.task_released(self.id);
+                return Ok(Turn::Ended);
             }
             TaskError::Log { source, .. } if is_mendable(source) => {}
             _ => return Err(error),
         }
-        around.telemetry.task_reopened(id, &error.to_string());
-        if stop.load(Ordering::Relaxed) {
-            // Nothing is lost: what was not committed is in the log for the next owner.
-            return Ok(());
+        self.around.telemetry.task_reopened(self.id, &error.to_string());
+        if self.around.clock.now().saturating_sub(self.opened) > BACKOFF.1 {
+            self.backoff = BACKOFF.0;
         }
-        if opened.elapsed() > BACKOFF.1 {
-            backoff = BACKOFF.0;
-        }
-        std::thread::sleep(backoff);
-        backoff = (backoff * 2).min(BACKOFF.1);
+        let pause = self.backoff;
+        self.backoff = (pause * 2).min(BACKOFF.1);
+        Ok(Turn::Pause(pause))
     }
 }
 
@@ -185,9 +229,14 @@ fn is_mendable(error: &LogError) -> bool {
     )
 }
 
-fn run_until(mut task: Task, stop: &AtomicBool) -> Result<(), TaskError> {
+/// Lives a task's life in this thread.
+fn run(mut life: Life, stop: &AtomicBool) -> Result<(), TaskError> {
     while !stop.load(Ordering::Relaxed) {
-        task.run_epoch(STOP_CHECK)?;
+        match life.turn(STOP_CHECK)? {
+            Turn::Worked | Turn::Idle => {}
+            Turn::Pause(pause) => life.around.clock.sleep(pause),
+            Turn::Ended => return Ok(()),
+        }
     }
-    task.close()
+    life.stop()
 }

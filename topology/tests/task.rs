@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weir_schemas::wire::Wire;
+use weir_topology::clock::MachineClock;
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
@@ -105,7 +106,8 @@ fn around(log: Arc<dyn Log>, snapshot_interval: Duration, epoch_records_max: usi
     let hint_interval = Duration::ZERO;
     let pace = Pace { epoch_interval, epoch_records_max, snapshot_interval, hint_interval };
     let wire = Arc::new(Wire::new());
-    Surroundings { log, wire, schemas: None, telemetry: Arc::new(Silent), process: "test".into(), pace }
+    let (telemetry, clock) = (Arc::new(Silent), Arc::new(MachineClock::default()));
+    Surroundings { log, wire, schemas: None, telemetry, process: "test".into(), pace, clock }
 }
 
 fn open(log: &Arc<MemoryLog>, snapshot_interval: Duration) -> Task {
