@@ -1,0 +1,124 @@
+//! Bugs that are planted on purpose, so that a test can show that the simulator finds each of them.
+
+use crate::log::Shared;
+use std::fmt;
+use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError};
+use weir_topology::topic::{StageName, Topic};
+
+/// A planted bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A reader loses a record now and then and goes on behind it.
+    SkipOffset,
+    /// A writer commits positions, state and epoch record first, and the outputs after them.
+    CommitBeforeOutput,
+    /// A stage looks at the clock.
+    ReadClock,
+    /// A writer that does not know whether a commit happened commits the same once more.
+    DoubleEffect,
+    /// The log lets a writer commit whose name was opened again.
+    ForgetFence,
+    /// A commit that was under way when its writer died becomes visible in half of its partitions.
+    TearCommit,
+    /// A snapshot leaves out an entry that changed.
+    ForgetState,
+}
+
+impl Bug {
+    /// Every bug.
+    pub const ALL: &'static [Self] = &[
+        Self::SkipOffset,
+        Self::CommitBeforeOutput,
+        Self::ReadClock,
+        Self::DoubleEffect,
+        Self::ForgetFence,
+        Self::TearCommit,
+        Self::ForgetState,
+    ];
+
+    /// Name on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SkipOffset => "skip-offset",
+            Self::CommitBeforeOutput => "commit-before-output",
+            Self::ReadClock => "read-clock",
+            Self::DoubleEffect => "double-effect",
+            Self::ForgetFence => "forget-fence",
+            Self::TearCommit => "tear-commit",
+            Self::ForgetState => "forget-state",
+        }
+    }
+
+    /// The bug of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|bug| bug.as_str() == name)
+    }
+}
+
+impl fmt::Display for Bug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A stage as it is, or with the bug that a stage can have.
+pub fn infect(stage: Box<dyn Stage>, bug: Option<Bug>, store: &Shared) -> Box<dyn Stage> {
+    match bug {
+        Some(bug @ (Bug::ReadClock | Bug::ForgetState)) => {
+            Box::new(Infected { inner: stage, bug, store: store.clone() })
+        }
+        _ => stage,
+    }
+}
+
+struct Infected {
+    inner: Box<dyn Stage>,
+    bug: Bug,
+    store: Shared,
+}
+
+impl Stage for Infected {
+    fn name(&self) -> StageName {
+        self.inner.name()
+    }
+
+    fn step(&mut self, batch: &Batch) -> Effects {
+        let mut effects = self.inner.step(batch);
+        if self.bug == Bug::ReadClock {
+            let now_ms = (self.store.lock().now_us / 1_000) as i64;
+            let judged = |topic| matches!(topic, Topic::Verdicts | Topic::Links | Topic::Actions);
+            for output in effects.outputs.iter_mut().filter(|output| judged(output.topic)) {
+                output.timestamp_ms += now_ms % 2;
+            }
+        }
+        effects
+    }
+
+    fn state_format(&self) -> i32 {
+        self.inner.state_format()
+    }
+
+    fn changed(&self) -> usize {
+        self.inner.changed()
+    }
+
+    fn take_changes(&mut self) -> Vec<StateEntry> {
+        let mut changes = self.inner.take_changes();
+        if self.bug == Bug::ForgetState {
+            changes.pop();
+        }
+        changes
+    }
+
+    fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
+        self.inner.restore(key, format, body)
+    }
+
+    fn forget(&mut self, key: &[u8]) {
+        self.inner.forget(key);
+    }
+
+    fn entries(&self) -> usize {
+        self.inner.entries()
+    }
+}

@@ -1,0 +1,275 @@
+//! What must hold of a world at rest, seen from the log alone.
+
+use crate::log::{Kind, Shared, SimLog};
+use crate::workload::Workload;
+use crate::world::{STAGES, audit_keys};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use weir_enforcer::chain::{self, ChainHead};
+use weir_enforcer::decide::propose;
+use weir_enforcer::stage::{AUDIT_SEQUENCE_HEADER, chain_writer};
+use weir_schemas::wire::Wire;
+use weir_schemas::{
+    Action, ActionId, ActionState, Audit, AuditKind, DeadLetter, Epoch, Event, EventId, Posture, Record,
+    Verdict,
+};
+use weir_topology::key::partition_of;
+use weir_topology::record::Output;
+use weir_topology::restore::{Cursor, fold_recorded};
+use weir_topology::topic::{StageName, TaskId, Topic};
+use weir_topology::worker::MakeStage;
+
+/// A record that is visible, with its place and who wrote it.
+struct Seen {
+    offset: i64,
+    writer: String,
+    output: Arc<Output>,
+}
+
+/// What is checked, and with what.
+pub struct Checker<'a> {
+    /// The world's log.
+    pub store: &'a Shared,
+    /// What came from outside.
+    pub workload: &'a Workload,
+    /// Framing.
+    pub wire: &'a Wire,
+    /// Stages without any planted bug.
+    pub make_stage: &'a MakeStage,
+}
+
+impl Checker<'_> {
+    /// Checks everything; the error says what does not hold.
+    pub fn check(&self) -> Result<Totals, String> {
+        let mut totals = Totals::default();
+        self.every_line_is_in_the_log_once(&mut totals)?;
+        for partition in 0..self.workload.partitions {
+            for stage in STAGES {
+                let task = TaskId { stage, partition };
+                self.every_record_was_folded_once(task)?;
+                self.folding_again_gives_what_was_written(task)?;
+            }
+            self.enforcer_decided_once(partition, &mut totals)?;
+        }
+        Ok(totals)
+    }
+
+    fn visible(&self, topic: Topic, partition: u32) -> Vec<Seen> {
+        let store = self.store.lock();
+        let seen = store.slots(topic, partition).iter().enumerate().filter_map(|(offset, slot)| {
+            let Kind::Record(output) = &slot.kind else { return None };
+            let writer = store.transaction(slot.transaction).writer.clone();
+            Some(Seen { offset: offset as i64, writer, output: output.clone() })
+        });
+        seen.collect()
+    }
+
+    fn partitions(&self, topic: Topic) -> u32 {
+        topic.partitions(self.workload.partitions)
+    }
+
+    fn read<R: for<'b> Record<'b>>(&self, what: &str, seen: &Seen) -> Result<R, String> {
+        let payload = seen.output.payload.as_deref().unwrap_or_default();
+        self.wire.read(payload).map_err(|error| format!("{what} at offset {} cannot be read: {error}", seen.offset))
+    }
+
+    /// Every good line became one event, in the order of its source; every bad one a dead letter.
+    fn every_line_is_in_the_log_once(&self, totals: &mut Totals) -> Result<(), String> {
+        let mut found: BTreeMap<EventId, u32> = BTreeMap::new();
+        let order: BTreeMap<EventId, usize> =
+            self.workload.sources.iter().flat_map(|s| s.events.iter().enumerate().map(|(i, id)| (*id, i))).collect();
+        for partition in 0..self.partitions(Topic::Events) {
+            let mut last: BTreeMap<String, usize> = BTreeMap::new();
+            for seen in self.visible(Topic::Events, partition) {
+                if !seen.writer.starts_with("collector/") {
+                    continue;
+                }
+                let payload = seen.output.payload.as_deref().unwrap_or_default();
+                let datum = self.wire.datum::<Event<'_>>(payload).map_err(|e| e.to_string())?;
+                let event = Event::decode(&datum).map_err(|error| error.to_string())?;
+                *found.entry(event.event_id).or_default() += 1;
+                let Some(place) = order.get(&event.event_id) else {
+                    return Err(format!("event {} is in the log and in no source", event.event_id));
+                };
+                if last.insert(seen.writer.clone(), *place).is_some_and(|last| last >= *place) {
+                    return Err(format!("event {} is out of its source's order, or twice in the log", event.event_id));
+                }
+                totals.events += 1;
+            }
+        }
+        for (id, source) in self.workload.sources.iter().flat_map(|s| s.events.iter().map(move |id| (id, s))) {
+            let count = found.get(id).copied().unwrap_or(0);
+            if count != 1 {
+                return Err(format!("event {id} of {} is in the log {count} times", source.name));
+            }
+        }
+        let mut letters = BTreeSet::new();
+        for partition in 0..self.partitions(Topic::Dlq) {
+            for seen in self.visible(Topic::Dlq, partition) {
+                let letter: DeadLetter = self.read("a dead letter", &seen)?;
+                totals.dead_letters += 1;
+                if !letters.insert((letter.stage.clone(), letter.origin.clone(), letter.partition, letter.offset)) {
+                    let (stage, origin, offset) = (letter.stage, letter.origin, letter.offset);
+                    return Err(format!("{stage} wrote two dead letters for {origin} offset {offset}"));
+                }
+            }
+        }
+        let expected: u64 = self.workload.sources.iter().map(|source| source.refused).sum();
+        let of_collectors = letters.iter().filter(|(stage, ..)| stage == StageName::Collector.as_str()).count();
+        if of_collectors as u64 != expected {
+            return Err(format!("{expected} lines cannot be used, and {of_collectors} are dead-lettered"));
+        }
+        Ok(())
+    }
+
+    fn epochs(&self, task: TaskId) -> Result<Vec<Epoch>, String> {
+        let name = task.to_string();
+        let records = self.visible(Topic::Epochs, task.partition);
+        let records = records.iter().filter(|seen| seen.output.key == name.as_bytes());
+        records.map(|seen| self.read("an epoch record", seen)).collect()
+    }
+
+    /// The ranges of the epochs hold every visible record of every input, and count them rightly.
+    fn every_record_was_folded_once(&self, task: TaskId) -> Result<(), String> {
+        let epochs = self.epochs(task)?;
+        for topic in task.stage.inputs() {
+            let partition = task.partition_of(*topic);
+            let visible: Vec<i64> = self.visible(*topic, partition).iter().map(|seen| seen.offset).collect();
+            let mut next = 0;
+            for epoch in &epochs {
+                let ranges = epoch.inputs.iter();
+                let of_input = |r: &&weir_schemas::InputRange| r.topic == topic.name() && r.partition == partition as i32;
+                let Some(range) = ranges.clone().find(of_input) else { continue };
+                let inside = visible.iter().filter(|offset| (range.from..range.to).contains(*offset)).count();
+                if inside as i64 != range.records {
+                    return Err(format!(
+                        "{task} epoch {} counts {} records of {topic}/{partition} from {} to {}, and there are {inside}",
+                        epoch.epoch, range.records, range.from, range.to
+                    ));
+                }
+                next = range.to;
+            }
+            if let Some(left) = visible.iter().find(|offset| **offset >= next) {
+                return Err(format!("{task} never folded {topic}/{partition} offset {left}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The stage, folded again as recorded, writes the very records that are in the log.
+    fn folding_again_gives_what_was_written(&self, task: TaskId) -> Result<(), String> {
+        let mut stage = (self.make_stage)(task);
+        let log = SimLog::new(self.store, usize::MAX);
+        let mut again: BTreeMap<(Topic, u32), Vec<Output>> = BTreeMap::new();
+        let shared = self.workload.partitions;
+        let folded = fold_recorded(task, stage.as_mut(), &log, self.wire, Cursor::start(task), |_, _, effects| {
+            for output in &effects.outputs {
+                let of_key = || partition_of(&output.key, output.topic.partitions(shared));
+                let place = (output.topic, output.partition.unwrap_or_else(of_key));
+                again.entry(place).or_default().push(output.clone());
+            }
+            Ok(())
+        });
+        folded.map_err(|error| format!("{task} cannot be folded again: {error}"))?;
+        let name = task.to_string();
+        for topic in [Topic::Verdicts, Topic::Links, Topic::Clusters, Topic::Actions, Topic::Audit, Topic::Dlq] {
+            for partition in 0..self.partitions(topic) {
+                let written = self.visible(topic, partition);
+                let mut written = written.iter().filter(|seen| seen.writer == name);
+                for (number, output) in again.remove(&(topic, partition)).unwrap_or_default().iter().enumerate() {
+                    let found = written.next();
+                    if found.is_none_or(|found| *found.output != *output) {
+                        let place = found.map_or("missing".into(), |found| format!("offset {}", found.offset));
+                        return Err(format!(
+                            "{task} folded again writes another record {number} to {topic}/{partition} ({place})"
+                        ));
+                    }
+                }
+                if let Some(more) = written.next() {
+                    return Err(format!(
+                        "{topic}/{partition} offset {} of {task} does not come out when it is folded again",
+                        more.offset
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Each verdict was decided once, written down before anything was done, in an unbroken chain; and
+    /// nothing was done in audit posture.
+    fn enforcer_decided_once(&self, partition: u32, totals: &mut Totals) -> Result<(), String> {
+        let audits = self.visible(Topic::Audit, partition);
+        let audits: Vec<Audit> = audits.iter().map(|seen| self.read("an audit record", seen)).collect::<Result<_, _>>()?;
+        let report = chain::verify(&audits, &audit_keys(), ChainHead::default(), None)
+            .map_err(|error| format!("the chain of {}: {error}", chain_writer(partition)))?;
+        totals.audits += report.records;
+        let mut decisions: BTreeMap<_, Vec<&Audit>> = BTreeMap::new();
+        for audit in audits.iter().filter(|audit| audit.kind == AuditKind::Decision) {
+            decisions.entry(audit.verdict_id).or_default().push(audit);
+        }
+        let mut wanted: BTreeMap<ActionId, &'static str> = BTreeMap::new();
+        for seen in self.visible(Topic::Verdicts, partition) {
+            if !seen.writer.starts_with("account/") {
+                continue;
+            }
+            let verdict: Verdict = self.read("a verdict", &seen)?;
+            totals.verdicts += 1;
+            let proposals = propose(&verdict);
+            let taken = decisions.remove(&Some(verdict.verdict_id)).unwrap_or_default();
+            if taken.len() != proposals.len().max(1) {
+                let (id, count, expected) = (verdict.verdict_id, taken.len(), proposals.len().max(1));
+                return Err(format!("verdict {id} has {count} decisions, and asks for {expected}"));
+            }
+            for proposal in proposals {
+                let id = ActionId::of(verdict.verdict_id, proposal.kind);
+                if wanted.insert(id, "decided").is_some() {
+                    return Err(format!("action {id} is decided twice"));
+                }
+            }
+        }
+        if let Some((verdict, _)) = decisions.first_key_value() {
+            return Err(format!("a decision is about a verdict that is not in the log: {verdict:?}"));
+        }
+        for seen in self.visible(Topic::Actions, partition) {
+            let action: Action = self.read("an action", &seen)?;
+            totals.actions += 1;
+            let id = action.action_id;
+            if wanted.remove(&id).is_none() {
+                return Err(format!("action {id} is there twice, or nobody decided it"));
+            }
+            let header = seen.output.headers.iter().find(|(name, _)| *name == AUDIT_SEQUENCE_HEADER);
+            let sequence = header.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse::<i64>().ok());
+            let record = sequence.and_then(|sequence| audits.get(sequence.checked_sub(1)? as usize));
+            if record.is_none_or(|record| record.action_id != Some(id) || record.posture != action.posture) {
+                return Err(format!("action {id} names an audit record that is not its own"));
+            }
+            let acts = action.state == ActionState::Pending;
+            totals.pending += u64::from(acts);
+            if acts && action.posture == Posture::Audit {
+                return Err(format!("action {id} is carried out in audit posture"));
+            }
+        }
+        match wanted.first_key_value() {
+            Some((id, _)) => Err(format!("action {id} was decided and is not in the log")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a world came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Totals {
+    /// Events that collectors wrote.
+    pub events: u64,
+    /// Verdicts.
+    pub verdicts: u64,
+    /// Actions.
+    pub actions: u64,
+    /// Actions that are to be carried out.
+    pub pending: u64,
+    /// Audit records.
+    pub audits: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
+}

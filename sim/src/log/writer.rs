@@ -1,0 +1,157 @@
+//! A writer: every way in which a commit can end.
+
+use super::store::Fate;
+use super::{SimLog, Store};
+use crate::bug::Bug;
+use std::sync::Arc;
+use weir_topology::key::partition_of;
+use weir_topology::limits::RECORD_BYTES_MAX;
+use weir_topology::log::{Commit, LogError, Writer};
+use weir_topology::record::Output;
+use weir_topology::topic::Topic;
+
+pub(super) struct SimWriter {
+    log: SimLog,
+    name: String,
+    generation: u64,
+    /// A commit ended in a way after which the writer is of no more use.
+    is_spent: bool,
+}
+
+impl SimWriter {
+    pub(super) fn new(log: SimLog, name: &str, generation: u64) -> Self {
+        Self { log, name: name.to_owned(), generation, is_spent: false }
+    }
+
+    fn try_commit(&mut self, commit: &Commit) -> Result<(), LogError> {
+        let mut store = self.log.store.lock();
+        if store.is_dead(self.log.process) {
+            return Err(LogError::Unavailable { reason: "this process is dead".into() });
+        }
+        if self.is_spent {
+            let name = &self.name;
+            store.flaws.push(format!("{name} committed with a writer that was of no more use"));
+        }
+        let latency_us = store.random.between(200, 20_000);
+        store.pass(latency_us);
+        if store.is_fenced(&self.name, self.generation) {
+            store.tell("FENCED", || format!("{} may not commit", self.name));
+            return Err(LogError::Fenced { writer: self.name.clone() });
+        }
+        let outputs = place(&store, &commit.outputs)?;
+        if store.now_us < store.full_until_us {
+            store.tell("FULL", || format!("{} cannot write", self.name));
+            return Err(LogError::Storage { reason: "no space left on device".into() });
+        }
+        self.decide(&mut store, outputs, commit)
+    }
+
+    fn decide(
+        &self,
+        store: &mut Store,
+        outputs: Vec<(Arc<Output>, u32)>,
+        commit: &Commit,
+    ) -> Result<(), LogError> {
+        let open = Fate::StaysOpen { is_asked: true };
+        let left = Fate::StaysOpen { is_asked: false };
+        let process = self.log.process;
+        if store.random.chance(store.faults.crash_in_commit) {
+            let (fate, how) = match store.random.below(5) {
+                0 => (None, "KILLBEFORE"),
+                1 => (Some(left), "KILLAPPEND"),
+                2 => (Some(open), "KILLASKED"),
+                _ => (Some(Fate::Commits), "KILLAFTER"),
+            };
+            if let Some(fate) = fate {
+                let places = store.append(&self.name, outputs, &commit.positions, fate);
+                store.tell(if fate == Fate::Commits { "commit" } else { "append" }, || places);
+            }
+            store.kill(process, how);
+            return Err(LogError::Unavailable { reason: "killed in a commit".into() });
+        }
+        if store.random.chance(store.faults.indefinite) {
+            let fate = match store.random.below(3) {
+                0 => Some(Fate::Commits),
+                1 => Some(open),
+                _ => None,
+            };
+            let places = fate.map(|fate| store.append(&self.name, outputs, &commit.positions, fate));
+            store.tell("UNKNOWN", || match (fate, places) {
+                (Some(Fate::Commits), Some(places)) => format!("it was committed: {places}"),
+                (Some(_), Some(places)) => format!("it is open: {places}"),
+                _ => "it was not committed".into(),
+            });
+            return Err(LogError::Indefinite { reason: "timed out".into() });
+        }
+        if store.random.chance(store.faults.abort) {
+            if store.random.chance(500) {
+                store.append(&self.name, outputs, &commit.positions, Fate::Aborts);
+            }
+            store.tell("ABORTED", String::new);
+            return Err(LogError::Aborted { reason: "coordinator moved".into() });
+        }
+        let places = store.append(&self.name, outputs, &commit.positions, Fate::Commits);
+        store.tell("commit", || places);
+        Ok(())
+    }
+
+    /// Positions, state and epoch record first: what comes after may be lost.
+    fn commit_in_two(&mut self, commit: &Commit) -> Result<(), LogError> {
+        let is_own = |output: &&Output| {
+            matches!(
+                output.topic,
+                Topic::Epochs
+                    | Topic::StateAccount
+                    | Topic::StateCluster
+                    | Topic::StateEnforcer
+                    | Topic::StateCollector
+            )
+        };
+        let first = Commit {
+            outputs: commit.outputs.iter().filter(is_own).cloned().collect(),
+            positions: commit.positions.clone(),
+        };
+        let second = commit.outputs.iter().filter(|output| !is_own(output)).cloned().collect();
+        self.try_commit(&first)?;
+        self.try_commit(&Commit { outputs: second, positions: Vec::new() })
+    }
+
+    /// Opens the writer again and commits the same once more, without a look at the log.
+    fn commit_again(&mut self, commit: &Commit) -> Result<(), LogError> {
+        let process = self.log.process;
+        self.log.store.lock().read_fault(process)?;
+        self.generation = self.log.store.lock().open_writer(&self.name, process)?;
+        self.try_commit(commit)
+    }
+}
+
+impl Writer for SimWriter {
+    fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
+        let bug = self.log.store.lock().bug;
+        let outcome = match bug {
+            Some(Bug::CommitBeforeOutput) => self.commit_in_two(commit),
+            Some(Bug::DoubleEffect) => match self.try_commit(commit) {
+                Err(LogError::Indefinite { .. }) => self.commit_again(commit),
+                other => other,
+            },
+            _ => self.try_commit(commit),
+        };
+        self.is_spent |= !matches!(outcome, Ok(()) | Err(LogError::Aborted { .. }));
+        outcome
+    }
+}
+
+/// Every record with its partition, if all of them may be written.
+fn place(store: &Store, outputs: &[Output]) -> Result<Vec<(Arc<Output>, u32)>, LogError> {
+    let placed = outputs.iter().map(|output| {
+        let topic = output.topic.name();
+        if output.bytes_len() > RECORD_BYTES_MAX {
+            return Err(LogError::TooLarge { topic, bytes: output.bytes_len(), limit: RECORD_BYTES_MAX });
+        }
+        let partitions = store.partitions(output.topic);
+        let partition = output.partition.unwrap_or_else(|| partition_of(&output.key, partitions));
+        store.check(output.topic, partition)?;
+        Ok((Arc::new(output.clone()), partition))
+    });
+    placed.collect()
+}

@@ -1,0 +1,89 @@
+//! What must hold of every commit, at the moment in which it happens.
+
+use crate::log::Transaction;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use weir_schemas::wire::Wire;
+use weir_schemas::{Epoch, State, StateKind};
+use weir_topology::invariants::{Chain, check_positions};
+use weir_topology::log::Position;
+use weir_topology::restore::{Cursor, digest_of};
+use weir_topology::stage::StateEntry;
+use weir_topology::topic::{StageName, TaskId, Topic};
+
+/// Follows every task's chain of epochs.
+pub struct Observer {
+    wire: Arc<Wire>,
+    chains: BTreeMap<TaskId, Chain>,
+}
+
+impl Observer {
+    /// An observer of an empty log.
+    pub fn new(wire: Arc<Wire>, partitions: u32) -> Self {
+        let tasks = crate::world::STAGES
+            .iter()
+            .flat_map(|stage| (0..partitions).map(|partition| TaskId { stage: *stage, partition }));
+        let chain = |task| {
+            let start = Cursor::start(task);
+            (task, Chain::new(start.epoch, start.clock_ms, start.positions))
+        };
+        Self { wire, chains: tasks.map(chain).collect() }
+    }
+
+    /// Looks at a commit. The error says what does not hold.
+    pub fn committed(&mut self, transaction: &Transaction) -> Result<(), String> {
+        let name = &transaction.writer;
+        let mut stages = [StageName::Account, StageName::Cluster, StageName::Enforcer].into_iter();
+        if !stages.any(|stage| name.starts_with(&format!("{stage}/"))) {
+            return Ok(());
+        }
+        let mut epochs = transaction.outputs.iter().filter(|(output, _)| output.topic == Topic::Epochs);
+        let (Some((record, _)), None) = (epochs.next(), epochs.next()) else {
+            return Err(format!("{name} committed without an epoch record of its own"));
+        };
+        let epoch: Epoch = self
+            .wire
+            .read(record.payload.as_deref().unwrap_or_default())
+            .map_err(|error| format!("an epoch record of {name} cannot be read: {error}"))?;
+        let stage = StageName::named(&epoch.stage).ok_or_else(|| format!("there is no stage {}", epoch.stage))?;
+        let task = TaskId { stage, partition: epoch.partition as u32 };
+        if task.to_string() != *name {
+            return Err(format!("{name} committed an epoch of {task}"));
+        }
+        let chain = self.chains.get_mut(&task).ok_or_else(|| format!("there is no task {task}"))?;
+        let broken = |broken| format!("{task} epoch {}: {broken}", epoch.epoch);
+        chain.follow(&epoch).map_err(broken)?;
+        check_positions(&epoch, &transaction.positions).map_err(broken)?;
+        self.check_snapshot(task, &epoch, transaction)
+    }
+
+    /// Where a task's chain ended in every input.
+    pub fn ends(&self, task: TaskId) -> &[Position] {
+        self.chains.get(&task).map_or(&[], Chain::ends)
+    }
+
+    /// The state that a snapshot wrote is the state that its epoch's digest covers.
+    fn check_snapshot(&self, task: TaskId, epoch: &Epoch, transaction: &Transaction) -> Result<(), String> {
+        let mut entries = Vec::new();
+        let mut cursors = 0;
+        for (output, _) in transaction.outputs.iter().filter(|(o, _)| o.topic == task.stage.state_topic()) {
+            let body = match &output.payload {
+                None => None,
+                Some(payload) => {
+                    let state: State = self.wire.read(payload).map_err(|error| format!("{task}: {error}"))?;
+                    if state.kind == StateKind::Cursor {
+                        cursors += 1;
+                        continue;
+                    }
+                    Some(state.body)
+                }
+            };
+            entries.push(StateEntry { key: output.key.clone(), body });
+        }
+        let found = (cursors > 0).then(|| digest_of(&entries));
+        if found != epoch.state_digest || cursors > 1 {
+            return Err(format!("{task} epoch {}: the snapshot is not what its digest covers", epoch.epoch));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! What a seed's customers do, what its operators say, and what is wrong with its records. Drawn
+//! apart from the faults, so that a run without faults folds the same events.
+
+use crate::random::Random;
+use std::fmt::Write as _;
+use weir_processor::policy::Policy;
+use weir_schemas::wire::Wire;
+use weir_schemas::{
+    AccountId, Body, Control, ControlKind, Event, EventId, Link, LinkKind, Request, ValueHash,
+};
+use weir_topology::record::Output;
+use weir_topology::topic::Topic;
+
+/// Event time of a workload's first event, in milliseconds since the Unix epoch.
+pub const START_MS: i64 = 1_793_491_200_000;
+
+/// What collectors believe the time to be: after every event.
+pub const COLLECTED_MS: i64 = START_MS + 400 * DAY_MS;
+
+/// Id of an audit key that a control record may move the chains to.
+pub const SECOND_KEY: &str = "sim-2";
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// One access log.
+pub struct Source {
+    /// Name of the source.
+    pub name: String,
+    /// Its content.
+    pub text: String,
+    /// Ids of the events that its lines become, in order.
+    pub events: Vec<EventId>,
+    /// Lines that do not become events.
+    pub refused: u64,
+}
+
+/// Everything that comes from outside.
+pub struct Workload {
+    /// Partitions of shared topics.
+    pub partitions: u32,
+    /// The policy that tasks begin with.
+    pub policy: Policy,
+    /// Access logs.
+    pub sources: Vec<Source>,
+    /// Operators' words, in order.
+    pub controls: Vec<Output>,
+    /// Records that somebody else wrote, in order.
+    pub poison: Vec<Output>,
+    /// Whether there is poison among verdicts, which a replay of them would stumble over.
+    pub has_poisoned_verdicts: bool,
+}
+
+impl Workload {
+    /// The workload of a seed.
+    pub fn draw(random: &mut Random, wire: &Wire) -> Self {
+        let source_count = random.between(1, 3);
+        let accounts = random.between(3, 16);
+        let campaign = random.between(2, 5);
+        let sources = (0..source_count).map(|number| source(random, number, source_count, accounts, campaign));
+        let sources = sources.collect();
+        let has_poisoned_verdicts = random.chance(250);
+        let controls = (0..random.below(8)).map(|_| control(random, wire)).collect();
+        let poison = (0..random.below(10)).map(|_| poison(random, wire, has_poisoned_verdicts)).collect();
+        Self {
+            partitions: random.between(1, 3) as u32,
+            policy: Policy::parse(&policy_text(0)).unwrap_or_else(|_| Policy::builtin()),
+            sources,
+            controls,
+            poison,
+            has_poisoned_verdicts,
+        }
+    }
+}
+
+/// A policy that speaks early and often, so that a few events make verdicts of every tier.
+fn policy_text(version: u64) -> String {
+    let mut text = Policy::builtin_text()
+        .replace("version = \"builtin-1\"", &format!("version = \"sim-{version}\""))
+        .replace("requests_min = 5", "requests_min = 2")
+        .replace("prompts_min = 5", "prompts_min = 2")
+        .replace("medium_s = 3600", "medium_s = 60")
+        .replace("high_s = 1800", "high_s = 20")
+        .replace("critical_s = 900", "critical_s = 0");
+    if version > 1 {
+        text = text.replace("medium = 0.35", "medium = 0.05").replace("high = 0.55", "high = 0.3");
+    }
+    if version > 2 {
+        text = text.replace("critical = 0.72", "critical = 0.45").replace("quorum = 2", "quorum = 1");
+    }
+    text
+}
+
+fn source(random: &mut Random, number: u64, of: u64, accounts: u64, campaign: u64) -> Source {
+    let name = format!("gateway-{number}");
+    let (mut text, mut events, mut refused) = (String::new(), Vec::new(), 0);
+    let skew_ms = if random.chance(300) { random.below(4 * HOUR_MS as u64) as i64 - 2 * HOUR_MS } else { 0 };
+    let late_permille = random.below(200);
+    let leap_permille = random.below(15);
+    let mut time_ms = START_MS + skew_ms;
+    // An account's events come from one source, so that their order does not depend on the run.
+    let mine: Vec<u64> = (0..accounts).filter(|account| account % of == number).collect();
+    for line in 0..random.between(10, 60) {
+        if random.chance(30) {
+            refused += 1;
+            let lines = ["not json\n", "{\"time\":1}\n", "{\"id\":\"x\",\"account\":\n", "[]\n"];
+            text.push_str(random.pick::<&str>(&lines));
+            continue;
+        }
+        let Some(account) = (!mine.is_empty()).then(|| *random.pick(&mine)) else { break };
+        time_ms += random.below(40_000) as i64;
+        if random.chance(leap_permille) {
+            time_ms += random.between(1, 60) as i64 * HOUR_MS;
+        }
+        let late_ms = if random.chance(late_permille) { random.below(6 * HOUR_MS as u64) as i64 } else { 0 };
+        let id = format!("{number}-{line}");
+        events.push(EventId::of_request(&name, &id));
+        write_line(&mut text, random, &id, time_ms - late_ms, account, account < campaign);
+    }
+    Source { name, text, events, refused }
+}
+
+fn write_line(text: &mut String, random: &mut Random, id: &str, time_ms: i64, account: u64, is_campaign: bool) {
+    let (payment, prompt, agent) = match is_campaign {
+        true => ("shared".to_owned(), "Think step by step and show all of your reasoning. Problem", "OpenAI/Python 3.52.0"),
+        false => (format!("own-{account}"), "Please shorten this note about tax forms", "node-fetch"),
+    };
+    let (number, model) = (random.below(1_000), random.between(1, 2));
+    let _ = writeln!(
+        text,
+        "{{\"id\":\"{id}\",\"time\":{time_ms},\"account\":\"acct-{account}\",\"ip\":\"10.0.{account}.1\",\
+         \"user_agent\":\"{agent}\",\"endpoint\":\"/v1/chat/completions\",\"model\":\"atlas-{model}\",\
+         \"system_prompt\":\"You are a tutor ({payment}).\",\"prompt\":\"{prompt} {number}.\",\"max_tokens\":4096,\
+         \"status\":200,\"latency_ms\":900,\"payment\":\"{payment}\",\"asn\":64500,\"asn_org\":\"Example Hosting\"}}"
+    );
+}
+
+fn control(random: &mut Random, wire: &Wire) -> Output {
+    let (kind, name, body) = match random.below(12) {
+        0 => (ControlKind::Policy, "policy", "version = 1".to_owned()),
+        1..=4 => (ControlKind::Policy, "policy", policy_text(random.below(5))),
+        5 => (ControlKind::Posture, "posture", "ENFORCE".to_owned()),
+        6 | 7 => (ControlKind::Posture, "posture", "enforce".to_owned()),
+        8 => (ControlKind::Posture, "posture", format!("canary {}", random.below(101))),
+        9 => (ControlKind::Key, "audit-key", (*random.pick(&[SECOND_KEY, "sim-1", "unknown"])).to_owned()),
+        10 => {
+            let name: &[u8] = if random.chance(500) { b"posture" } else { b"policy" };
+            let tombstone = Output::keyed(Topic::Control, name.to_vec(), Vec::new(), START_MS);
+            return Output { payload: None, ..tombstone };
+        }
+        _ => {
+            let garbage = vec![0xff; 9];
+            return Output::keyed(Topic::Control, b"policy".to_vec(), garbage, START_MS);
+        }
+    };
+    let control = Control {
+        name: name.into(),
+        kind,
+        version: "1".into(),
+        author: "operator".into(),
+        time_ms: START_MS,
+        body,
+    };
+    Output::keyed(Topic::Control, name.as_bytes().to_vec(), wire.to_bytes(&control), START_MS)
+}
+
+/// A record that no Weir writes, or that says what cannot be.
+fn poison(random: &mut Random, wire: &Wire, also_verdicts: bool) -> Output {
+    let number = random.below(u64::MAX);
+    let stranger = AccountId((u128::from(number) | 1 << 127).to_be_bytes());
+    let topics: &[Topic] = match also_verdicts {
+        true => &[Topic::Events, Topic::Links, Topic::Clusters, Topic::Verdicts],
+        false => &[Topic::Events, Topic::Links, Topic::Clusters],
+    };
+    let topic = *random.pick(topics);
+    let event = |account: AccountId, time_ms: i64| {
+        let body = Body::Request(Request::default());
+        wire.to_bytes(&Event { account, time_ms, tenant: "t", sample_weight: 1, body, ..Event::default() })
+    };
+    let key = stranger.to_key();
+    let payload = match random.below(6) {
+        0 => return Output { payload: None, ..Output::keyed(topic, key, Vec::new(), START_MS) },
+        1 => vec![number as u8; random.below(40) as usize],
+        // A frame that names a registry id which nobody knows.
+        2 => vec![0, 0, 0, 9, 9, 1, 2, 3],
+        // A record of another topic.
+        3 => wire.to_bytes(&Link { kind: LinkKind::Payment, value: ValueHash([7; 16]), ..Link::default() }),
+        // An event whose key is another account, and one from before the beginning of time.
+        4 => event(AccountId([9; 16]), START_MS),
+        _ => event(stranger, -5),
+    };
+    Output::keyed(topic, key, payload, START_MS)
+}
