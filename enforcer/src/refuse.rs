@@ -6,10 +6,11 @@ use crate::limits::{
 };
 use weir_schemas::wire::{SchemaName, Wire, WireError, split};
 use weir_schemas::{DeadLetter, DlqKind, Verdict};
+use weir_topology::letter::record_of;
 use weir_topology::limits::RECORD_BYTES_MAX;
 use weir_topology::record::{Output, RecordRef};
 use weir_topology::stage::InputBatch;
-use weir_topology::topic::{StageName, Topic};
+use weir_topology::topic::StageName;
 
 /// Why a record is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +96,5 @@ pub(crate) fn dead_letter(
         schema,
         payload: kept.to_vec(),
     };
-    Output::keyed(Topic::Dlq, key.to_vec(), wire.to_bytes(&letter), record.timestamp_ms)
-        .in_partition(task_partition)
+    record_of(wire, key.to_vec(), &letter, record.timestamp_ms).in_partition(task_partition)
 }

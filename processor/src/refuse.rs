@@ -2,10 +2,11 @@
 
 use weir_schemas::wire::{SchemaName, Wire, WireError, split};
 use weir_schemas::{DeadLetter, DlqKind};
+use weir_topology::letter::record_of;
 use weir_topology::limits::RECORD_BYTES_MAX;
-use weir_topology::record::{Output, RecordRef};
+use weir_topology::record::{LABEL_HEADER, Output, RecordRef};
 use weir_topology::stage::{InputBatch, Tally};
-use weir_topology::topic::{StageName, Topic};
+use weir_topology::topic::StageName;
 
 /// Room for the dead letter's own fields, headers and frame, in bytes.
 const ENVELOPE_BYTES: usize = 4_096;
@@ -63,17 +64,16 @@ pub(crate) fn dead_letter(
         offset: record.offset,
         length: raw.len() as i64,
         time_ms: record.timestamp_ms,
-        schema: schema.clone(),
+        schema,
         payload: if fits { raw.to_vec() } else { Vec::new() },
     };
-    Output::keyed(Topic::Dlq, record.key.to_vec(), wire.to_bytes(&letter), record.timestamp_ms)
-        .in_partition(input.partition)
-        .with_header("weir-dlq-kind", letter.kind.as_str())
-        .with_header("weir-dlq-origin-topic", letter.origin)
-        .with_header("weir-dlq-origin-partition", letter.partition.to_string())
-        .with_header("weir-dlq-origin-offset", letter.offset.to_string())
-        .with_header("weir-dlq-origin-timestamp", letter.time_ms.to_string())
-        .with_header("weir-dlq-schema", schema)
+    let output =
+        record_of(wire, record.key.to_vec(), &letter, record.timestamp_ms).in_partition(input.partition);
+    match record.header(LABEL_HEADER) {
+        // Goes back with the record when an operator sends it.
+        Some(label) => output.with_header(LABEL_HEADER, label),
+        None => output,
+    }
 }
 
 /// The counts of a step, in a closed set.

@@ -5,13 +5,19 @@
 //! epoch, so that the result is the same for any number of partitions or workers: this is how
 //! policies are compared. [`digest`] says in one line whether two judgements are the same.
 //!
-//! Nothing here can act: a replay reads a log and gives a report.
+//! And what can be proved of it: [`verify`] shows that a verdict is the one that was made, [`coverage`]
+//! that every event was judged once. [`letters`] finds what could not be judged, and sends it back.
+//!
+//! Nothing here judges anew: all but [`letters`] only read a log and give a report.
 
+pub mod coverage;
 pub mod digest;
+pub mod letters;
 pub mod limits;
 pub mod lockstep;
 pub mod recorded;
 pub mod report;
 pub mod sorter;
+pub mod verify;
 
 pub use report::{ReplayError, Report};

@@ -16,3 +16,19 @@ pub const STEPS_QUEUED_MAX: usize = 4;
 
 /// Largest number of partitions and of workers of a lockstep replay.
 pub const LOCKSTEP_PARTITIONS_MAX: u32 = 1024;
+
+/// Most findings of a verification, and most reasons of a partition's coverage, that are told; the
+/// rest is counted.
+pub const FINDINGS_MAX: usize = 20;
+
+/// Most verdicts of a partition that epochs emitted and the log lacks that are told one by one.
+pub const MISSING_MAX: usize = 100;
+
+/// Longest value of a field that is shown, in characters.
+pub const VALUE_CHARS_MAX: usize = 160;
+
+/// Most dead letters that one commit sends back.
+pub const REQUEUE_RECORDS_MAX: usize = 500;
+
+/// Most bytes of records that one commit sends back.
+pub const REQUEUE_BYTES_MAX: usize = 4 << 20;

@@ -10,6 +10,7 @@ use crate::tail::{FilePosition, Line};
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
 use weir_schemas::{DeadLetter, DlqKind, State, StateKind};
+use weir_topology::letter::record_of;
 use weir_topology::log::Commit;
 use weir_topology::record::Output;
 use weir_topology::topic::{StageName, Topic};
@@ -146,6 +147,6 @@ impl Builder {
             schema: String::new(),
             payload: Vec::new(),
         };
-        Output::keyed(Topic::Dlq, self.source_key.clone().into_bytes(), self.wire.to_bytes(&letter), now_ms)
+        record_of(&self.wire, self.source_key.clone().into_bytes(), &letter, now_ms)
     }
 }
