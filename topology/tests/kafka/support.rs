@@ -1,13 +1,13 @@
 //! A deployment of its own for each test, and a bare client beside Weir's.
 #![allow(dead_code, reason = "shared by two test programs, each of which uses a part")]
 
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weir_topology::kafka::admin::Admin;
 use weir_topology::kafka::{KafkaConfig, KafkaLog};
 use weir_topology::log::{Commit, Log, LogError, Position, Writer, read_range};
@@ -89,6 +89,26 @@ impl Deployment {
         }
         drain(&producer);
         producer
+    }
+
+    /// Changes one setting behind Weir's back, and drops the others.
+    pub fn set(&self, topic: Topic, name: &str, value: &str) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
+        let on_broker = self.config.topic_name(topic);
+        let change = AlterConfig::new(ResourceSpecifier::Topic(&on_broker)).set(name, value);
+        let options = AdminOptions::new().request_timeout(Some(WAIT));
+        let outcome = futures_executor::block_on(admin.alter_configs(&[change], &options)).unwrap();
+        assert!(outcome.iter().all(Result::is_ok), "{outcome:?}");
+        // The controller answers before the broker has heard of it.
+        let admin = Admin::connect(self.config.clone()).unwrap();
+        let is_seen = || {
+            let found = admin.found().unwrap();
+            found.get(&topic).and_then(|found| found.settings.get(name)).is_some_and(|now| now == value)
+        };
+        let deadline = Instant::now() + WAIT;
+        while !is_seen() {
+            assert!(Instant::now() < deadline, "{topic} does not show {name} = {value}");
+        }
     }
 
     /// Every record that is visible, as text.

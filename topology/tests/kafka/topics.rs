@@ -1,37 +1,12 @@
 //! `weir topology plan | apply | check`, as a library.
 
-use crate::support::{Deployment, WAIT, deploy};
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
-use std::time::Instant;
+use crate::support::deploy;
 use weir_topology::kafka::admin::Admin;
 use weir_topology::log::Log;
 use weir_topology::plan::{Change, Target};
 use weir_topology::topic::Topic;
 
 const TARGET: Target = Target { partitions: 3, replication: 1 };
-
-impl Deployment {
-    /// Changes one setting behind Weir's back, and drops the others.
-    pub fn set(&self, topic: Topic, name: &str, value: &str) {
-        let admin: AdminClient<DefaultClientContext> = self.client().create().unwrap();
-        let on_broker = self.config.topic_name(topic);
-        let change = AlterConfig::new(ResourceSpecifier::Topic(&on_broker)).set(name, value);
-        let options = AdminOptions::new().request_timeout(Some(WAIT));
-        let outcome = futures_executor::block_on(admin.alter_configs(&[change], &options)).unwrap();
-        assert!(outcome.iter().all(Result::is_ok), "{outcome:?}");
-        // The controller answers before the broker has heard of it.
-        let admin = Admin::connect(self.config.clone()).unwrap();
-        let is_seen = || {
-            let found = admin.found().unwrap();
-            found.get(&topic).and_then(|found| found.settings.get(name)).is_some_and(|now| now == value)
-        };
-        let deadline = Instant::now() + WAIT;
-        while !is_seen() {
-            assert!(Instant::now() < deadline, "{topic} does not show {name} = {value}");
-        }
-    }
-}
 
 #[test]
 fn what_was_applied_needs_no_further_plan() {
