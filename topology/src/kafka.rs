@@ -24,6 +24,10 @@
 //!   sent twice.
 //! * The broker fences a producer whose transaction took too long just as one that was replaced.
 //!   The member that still owns the partition starts over instead of stopping.
+//! * A broker that was killed may come back, call a transaction ended, and never write its marker to one
+//!   of its partitions (seen on Apache Kafka 4.3.1, one node). The producer's next transaction there
+//!   would then commit or abort the stray records with its own. A writer waits before its first
+//!   record to a partition until nothing in it is open, and refuses to write where that does not come.
 //! * Group metadata proves membership, not ownership: the broker takes offsets of a partition that
 //!   another member owns. Hence the check of our own, under the lock that a rebalance takes.
 //! * Offsets of transaction markers carry no record. A reader learns from its consumer's position,
@@ -109,26 +113,7 @@ impl Log for KafkaLog {
     /// same name came already when its successor's writer was opened.
     fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
         self.cluster.check(topic, partition)?;
-        let (first, end) = self.cluster.watermarks(&self.cluster.uncommitted, topic, partition)?;
-        let deadline = Instant::now() + OPEN_TRANSACTION_WAIT_MAX;
-        let mut pause = Duration::from_millis(2);
-        loop {
-            let (_, stable) = self.cluster.watermarks(&self.cluster.committed, topic, partition)?;
-            if stable >= end {
-                return Ok((first, end));
-            }
-            if Instant::now() >= deadline {
-                return Err(LogError::Unavailable {
-                    reason: format!(
-                        "a transaction holds {topic}/{partition} back at offset {stable} for over {} s; \
-                         find it with `kafka-transactions.sh find-hanging` and abort it",
-                        OPEN_TRANSACTION_WAIT_MAX.as_secs()
-                    ),
-                });
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(50));
-        }
+        self.cluster.settled(topic, partition)
     }
 
     fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
@@ -187,6 +172,30 @@ impl Cluster {
         let name = self.config.topic_name(topic);
         let found = retried(client, |client, wait| client.fetch_watermarks(&name, partition as i32, wait));
         found.map_err(|error| missing_or(error, topic, partition))
+    }
+
+    /// The bounds of a partition, as soon as no transaction is left that was open when it was asked.
+    fn settled(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+        let (first, end) = self.watermarks(&self.uncommitted, topic, partition)?;
+        let deadline = Instant::now() + OPEN_TRANSACTION_WAIT_MAX;
+        let mut pause = Duration::from_millis(2);
+        loop {
+            let (_, stable) = self.watermarks(&self.committed, topic, partition)?;
+            if stable >= end {
+                return Ok((first, end));
+            }
+            if Instant::now() >= deadline {
+                return Err(LogError::Unavailable {
+                    reason: format!(
+                        "a transaction holds {topic}/{partition} back at offset {stable} for over {} s; \
+                         find it with `kafka-transactions.sh find-hanging` and abort it",
+                        OPEN_TRANSACTION_WAIT_MAX.as_secs()
+                    ),
+                });
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
     }
 
     fn ask<T>(

@@ -6,7 +6,7 @@ use super::{Cluster, TIME_HEADER};
 use crate::limits::{BROKER_WAIT_MAX, MESSAGE_TIMEOUT, TRANSACTION_TIMEOUT};
 use crate::log::{Commit, LogError, Position, Writer, place};
 use crate::record::Output;
-use crate::topic::Partitions;
+use crate::topic::{Partitions, Topic};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -14,7 +14,7 @@ use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,9 @@ pub(super) struct KafkaWriter {
     name: String,
     cluster: Arc<Cluster>,
     group: Group,
-    names: BTreeMap<crate::topic::Topic, (String, u32)>,
+    names: BTreeMap<Topic, (String, u32)>,
+    /// Partitions in which nothing of an earlier producer of this id is open any more.
+    settled: BTreeSet<(Topic, u32)>,
     /// The producer, or why there is none any more.
     producer: Result<BaseProducer<Deliveries>, LogError>,
 }
@@ -117,7 +119,14 @@ impl KafkaWriter {
             }
         }
         let group = member.map_or_else(|| Group::Own(OnceCell::new()), Group::Stage);
-        Ok(Self { name: name.to_owned(), cluster, group, names: BTreeMap::new(), producer: Ok(producer) })
+        Ok(Self {
+            name: name.to_owned(),
+            cluster,
+            group,
+            names: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            producer: Ok(producer),
+        })
     }
 
     /// The group's metadata at this moment: that of an older generation may be refused.
@@ -153,7 +162,17 @@ impl KafkaWriter {
                 self.names.insert(output.topic, (name, partitions));
             }
         }
-        outputs.iter().map(|output| place(output, self.names.get(&output.topic).map_or(0, |n| n.1))).collect()
+        let placed: Vec<u32> = outputs
+            .iter()
+            .map(|output| place(output, self.names.get(&output.topic).map_or(0, |(_, count)| *count)))
+            .collect::<Result<_, _>>()?;
+        for (output, partition) in outputs.iter().zip(&placed) {
+            if !self.settled.contains(&(output.topic, *partition)) {
+                self.cluster.settled(output.topic, *partition)?;
+                self.settled.insert((output.topic, *partition));
+            }
+        }
+        Ok(placed)
     }
 }
 

@@ -104,8 +104,17 @@ pub fn bounds_enclose_what_there_is(backend: impl Backend) {
     let records = take_all(&*fresh.log, 0, 300);
     assert_eq!(records.get(0).unwrap().offset, first);
     assert!(records.get(299).unwrap().offset < end);
-    // The end does not move while nothing is written, and moves when something is.
-    assert_eq!(fresh.log.bounds(Topic::Events, 0).unwrap(), (first, end));
+    // While nothing is written no record comes, though Kafka may add the marker of a commit a moment
+    // after it; and the end moves when something is.
+    let (still_first, end_then) = fresh.log.bounds(Topic::Events, 0).unwrap();
+    assert!(still_first == first && end_then >= end);
+    let mut found = Vec::new();
+    let keep = |records: &Records| {
+        found.extend(texts(records));
+        Ok(())
+    };
+    read_range(&*fresh.log, Topic::Events, 0, end, end_then, keep).unwrap();
+    assert!(found.is_empty(), "{found:?}");
     write(&*fresh.log, vec![text(Topic::Events, "k", "300")]);
     assert!(fresh.log.bounds(Topic::Events, 0).unwrap().1 > end);
 }

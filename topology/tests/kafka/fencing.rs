@@ -97,6 +97,21 @@ fn bounds_wait_for_a_transaction_that_was_open() {
 }
 
 #[test]
+fn a_writer_does_not_write_where_a_transaction_is_left_open() {
+    let Some(deployment) = deploy(1) else { return };
+    let mut writer = deployment.log.writer("account/0").unwrap();
+    let other = deployment.open_transaction("other", Topic::Events, 0, 1);
+    std::thread::scope(|scope| {
+        let commit = scope.spawn(|| write(&mut *writer, vec![event(0, "after")]));
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!commit.is_finished(), "the commit waits");
+        other.abort_transaction(Duration::from_secs(10)).unwrap();
+        commit.join().unwrap().unwrap();
+    });
+    assert_eq!(deployment.visible(Topic::Events, 0), ["after"]);
+}
+
+#[test]
 fn a_commit_is_atomic_over_topics_and_partitions() {
     let Some(deployment) = deploy(2) else { return };
     let mut writer = deployment.log.writer("account/0").unwrap();

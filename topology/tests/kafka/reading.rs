@@ -28,8 +28,9 @@ fn a_reader_moves_past_the_markers_at_the_end() {
     for payload in ["a", "b", "c"] {
         write(&mut *writer, vec![event(0, payload)]).unwrap();
     }
-    // Each record is followed by the marker of its transaction.
-    assert_eq!(deployment.log.bounds(Topic::Events, 0), Ok((0, 6)));
+    // Each record is followed by the marker of its transaction, the last one a moment after the commit.
+    let (first, end) = deployment.log.bounds(Topic::Events, 0).unwrap();
+    assert!(first == 0 && (end == 5 || end == 6), "{end}");
     let mut reader = deployment.log.reader(&[at(Topic::Events, 0, 0)]).unwrap();
     let read = [(0, "a"), (2, "b"), (4, "c")].map(|(offset, payload)| (offset, payload.to_owned()));
     assert_eq!(until(&mut *reader, 0, 6), read);
