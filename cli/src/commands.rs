@@ -1,6 +1,8 @@
 //! The command line: one subcommand a role or operator's task. Configuration keys become flags of
 //! the subcommands whose groups they belong to.
 
+mod proofs;
+
 use crate::context::Context;
 use crate::roles;
 use crate::settings::{Group, KEYS, Settings};
@@ -75,6 +77,7 @@ pub fn command() -> Command {
                 .arg(Arg::new("format").long("format").default_value("text").value_parser(["text", "json"]).help("How the report is printed")),
             &[Common, Embedded, Kafka],
         ))
+        .subcommands(proofs::commands())
         .subcommand(
             Command::new("topology")
                 .about("Topics, their keys and their settings on the broker")
@@ -175,6 +178,9 @@ pub fn dispatch(matches: &ArgMatches) -> Result<ExitCode> {
             let json = sub.get_one::<String>("format").is_some_and(|format| format == "json");
             roles::replay::run(&context(sub)?, how, json)
         }
+        "verify" => proofs::verify(sub),
+        "coverage" => proofs::coverage(sub),
+        "dlq" => proofs::dlq(sub),
         other => bail!("there is no command {other}"),
     }
 }

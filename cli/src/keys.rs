@@ -18,7 +18,12 @@ pub struct Keys {
     pub audit: Zeroizing<[u8; 32]>,
 }
 
+/// What every role needs.
 const NAMES: [&str; 3] = ["pseudonym.key", "seal.key", "audit.key"];
+
+/// Signs what an operator states, such as coverage. No role needs it, and directories from before it
+/// was there lack it.
+const SIGN: &str = "sign.key";
 
 impl Keys {
     /// Reads the keys that the operator gave.
@@ -35,10 +40,22 @@ impl Keys {
             .create(directory)
             .with_context(|| format!("cannot make the key directory {}", directory.display()))?;
         let mut made = false;
-        for name in NAMES {
+        for name in NAMES.into_iter().chain([SIGN]) {
             made |= make(directory, name)?;
         }
         Ok((Self::read(directory)?, made))
+    }
+
+    /// The seed of the key that signs statements.
+    pub fn read_sign(directory: &Path) -> Result<Zeroizing<[u8; 32]>> {
+        let path = directory.join(SIGN);
+        ensure!(
+            path.exists(),
+            "the key {} is missing, which signs statements: `weir keys make {}` adds it and leaves the others as they are",
+            path.display(),
+            directory.display()
+        );
+        read(&path)
     }
 }
 
@@ -113,10 +130,23 @@ mod tests {
         assert!(!made);
         assert_eq!(first.seal, second.seal);
         assert_ne!(first.seal, first.audit);
-        for name in NAMES {
+        for name in NAMES.into_iter().chain([SIGN]) {
             let mode = fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_directory_from_before_the_signing_key_serves_the_roles_and_says_how_to_add_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (before, _) = Keys::read_or_make(directory.path()).unwrap();
+        fs::remove_file(directory.path().join(SIGN)).unwrap();
+        assert!(Keys::read(directory.path()).is_ok());
+        let refused = Keys::read_sign(directory.path()).unwrap_err().to_string();
+        assert!(refused.contains("sign.key is missing") && refused.contains("weir keys make"), "{refused}");
+        let (after, made) = Keys::read_or_make(directory.path()).unwrap();
+        assert!(made && before.seal == after.seal);
+        assert_ne!(Keys::read_sign(directory.path()).unwrap(), after.seal);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 pub mod collect;
 pub mod control;
+pub mod coverage;
+pub mod dlq;
 pub mod enforce;
 pub mod fleet;
 pub mod import;
@@ -11,3 +13,4 @@ pub mod registry;
 pub mod replay;
 pub mod run;
 pub mod topology;
+pub mod verify;

@@ -137,7 +137,7 @@ settings! {
     Common "node" node: Option<String> = "", "Name of this machine in the log; the host name when not given.";
     Embedded "data_dir" data_dir: PathBuf = "weir-data", "Directory of the embedded log.";
     Embedded "partitions" partitions: u32 = "4", "Number of partitions of the shared topics when a log is created. It cannot be changed afterwards.";
-    Common "keys_dir" keys_dir: Option<PathBuf> = "", "Directory of the keys `pseudonym.key`, `seal.key` and `audit.key`, each 64 hex digits, readable by the owner only. `weir run` makes them in the data directory when not given; a distributed role must be given them.";
+    Common "keys_dir" keys_dir: Option<PathBuf> = "", "Directory of the keys `pseudonym.key`, `seal.key`, `audit.key` and `sign.key` (for statements only), each 64 hex digits, readable by the owner only. `weir run` makes them in the data directory when not given; a distributed role must be given them.";
     Common "policy" policy: Option<PathBuf> = "", "Policy file. When it differs from the one in force it is published on weir.control. The built-in policy applies when there is neither.";
     Kafka "brokers" brokers: Option<String> = "", "Kafka brokers, host:port separated by commas.";
     Kafka "kafka.security_protocol" kafka_security_protocol: String = "plaintext", "plaintext, ssl, sasl_plaintext or sasl_ssl.";

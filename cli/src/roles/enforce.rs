@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_enforcer::chain::{AuditKey, AuditKeys};
-use weir_enforcer::export::Export;
+use weir_enforcer::export::{Export, ExportError, Progress};
 use weir_enforcer::open::Opener;
 use weir_enforcer::stage::EnforcerStage;
 use weir_schemas::wire::Wire;
-use weir_topology::log::Log;
+use weir_topology::log::{Log, LogError};
 use weir_topology::stage::Stage;
 use weir_topology::topic::{StageName, Topic};
 use weir_topology::worker::MakeStage;
@@ -33,11 +33,26 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let mut export = export(context, &keys, Arc::new(log), wire, (0..partitions).collect())?;
     context.metrics.set_ready(true);
     let mut fleets = [fleet];
-    tend(context, &mut fleets, until_idle, || Ok(run_export(&mut export)?.caught_up))?;
+    tend(context, &mut fleets, until_idle, || outlast(context, run_export(&mut export)))?;
     context.metrics.set_ready(false);
     fleets.into_iter().try_for_each(Fleet::leave)?;
     run_export(&mut export)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the output directory is caught up. Brokers that are away are told of and waited for: the
+/// next call starts from what the directory says of itself.
+fn outlast(context: &Context, exported: Result<Progress>) -> Result<bool> {
+    match exported {
+        Ok(progress) => Ok(progress.caught_up),
+        Err(error) => match error.downcast::<ExportError>()? {
+            ExportError::Log(error @ LogError::Unavailable { .. }) => {
+                context.metrics.output_stalled(&error.to_string());
+                Ok(false)
+            }
+            error => Err(error.into()),
+        },
+    }
 }
 
 /// Makes enforcer stages.
@@ -64,7 +79,7 @@ pub fn export(
 }
 
 /// Writes what was committed since the last call, and tells the operator what they should know.
-pub fn run_export(export: &mut Export) -> Result<weir_enforcer::export::Progress> {
+pub fn run_export(export: &mut Export) -> Result<Progress> {
     let progress = export.run_once(Duration::ZERO)?;
     for note in export.take_notes() {
         tracing::warn!(%note, "output directory");

@@ -4,6 +4,7 @@ use crate::keys::Keys;
 use anyhow::Result;
 use std::path::Path;
 use std::process::ExitCode;
+use weir_replay::coverage::public_key_of;
 
 /// Makes the keys that are missing in `directory`.
 pub fn make(directory: &Path) -> Result<ExitCode> {
@@ -15,5 +16,7 @@ pub fn make(directory: &Path) -> Result<ExitCode> {
         ),
         false => println!("The keys in {shown} are all there; nothing was changed."),
     }
+    let public_key = public_key_of(&*Keys::read_sign(directory)?);
+    println!("Statements (`weir coverage`) are signed; their public key is {public_key}");
     Ok(ExitCode::SUCCESS)
 }

@@ -58,7 +58,8 @@ pub fn run(context: &Context, how: How, json: bool) -> Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn progress(log: &dyn Log) -> Result<ProgressBar> {
+/// A bar over the events of a log, drawn where standard error is a terminal.
+pub fn progress(log: &dyn Log) -> Result<ProgressBar> {
     if !std::io::stderr().is_terminal() {
         return Ok(ProgressBar::hidden());
     }

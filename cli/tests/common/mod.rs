@@ -3,6 +3,8 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // Each test binary uses its part of it.
 
+pub mod fleet;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

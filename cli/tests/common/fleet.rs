@@ -1,0 +1,79 @@
+//! A deployment on real Kafka, where `WEIR_BROKERS` names a broker.
+
+use super::{Place, Report, Running, replay_in, report, success, text, weir};
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A deployment of its own on the broker.
+pub struct Fleet {
+    pub place: Place,
+    pub brokers: String,
+    pub prefix: String,
+}
+
+impl Fleet {
+    /// None where there is no broker.
+    pub fn new(name: &str, partitions: u32) -> Option<Self> {
+        let Some(brokers) = std::env::var("WEIR_BROKERS").ok().filter(|brokers| !brokers.is_empty()) else {
+            assert!(std::env::var_os("CI").is_none(), "WEIR_BROKERS must name a broker in CI");
+            eprintln!("skipped: WEIR_BROKERS names no broker (cargo xtask kafka up)");
+            return None;
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+        let fleet = Self { place: Place::new(), brokers, prefix: format!("t{now}-{name}-") };
+        success(fleet.with_brokers(&[
+            "topology",
+            "apply",
+            "--partitions",
+            &partitions.to_string(),
+            "--kafka-replication",
+            "1",
+        ]));
+        Some(fleet)
+    }
+
+    pub fn with_brokers(&self, arguments: &[&str]) -> Command {
+        let mut command = weir(arguments);
+        command.args(["--brokers", &self.brokers, "--kafka-prefix", &self.prefix]);
+        command
+    }
+
+    pub fn with_keys(&self, arguments: &[&str]) -> Command {
+        let mut command = self.with_brokers(arguments);
+        command.arg("--keys-dir").arg(&self.place.keys);
+        command
+    }
+
+    pub fn processor(&self) -> Command {
+        self.with_brokers(&["process", "--kafka-session-timeout-ms", "6000"])
+    }
+
+    pub fn replay(&self, how: &[&str]) -> Report {
+        let mut command = self.with_brokers(&["replay", "--format", "json"]);
+        command.args(how);
+        report(command)
+    }
+
+    pub fn import(&self) {
+        let mut command = self.with_keys(&["import", "--node", "test", "--source", "feed"]);
+        command.arg(&self.place.feed);
+        success(command);
+    }
+
+    /// The lockstep digest of the same feed on the embedded log.
+    pub fn embedded_lockstep(&self) -> String {
+        let (data, _) = self.place.beside();
+        let mut command = weir(&["import", "--node", "test", "--source", "feed"]);
+        command.arg(&self.place.feed).arg("--data-dir").arg(&data).arg("--keys-dir").arg(&self.place.keys);
+        success(command);
+        replay_in(&data, &["--lockstep"]).digest().to_owned()
+    }
+}
+
+pub fn all_succeed(running: Vec<Running>) {
+    for mut process in running {
+        let child = std::mem::replace(&mut process.0, Command::new("true").spawn().unwrap());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+}
