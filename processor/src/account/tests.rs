@@ -338,6 +338,32 @@ fn a_detector_that_fails_costs_its_signal_and_nothing_else() {
 }
 
 #[test]
+fn a_detector_that_panics_stops_neither_the_epoch_nor_the_partition_nor_its_next_owner() {
+    let mut faulty = stage().with_fault_in("velocity");
+    let mut records = campaign("a", START_MS, 40);
+    records.insert(20, (b"key".to_vec(), b"no record".to_vec()));
+    records.extend(campaign("b", START_MS + 80_000, 40));
+    let effects = step_events(&mut faulty, records);
+    assert_eq!((effects.judged, effects.dead_lettered), (80, 1), "only what is no record is refused");
+    let spoken = verdicts(&effects);
+    let accounts: std::collections::BTreeSet<_> = spoken.iter().map(|verdict| verdict.account).collect();
+    assert_eq!(accounts.len(), 2);
+    assert!(spoken.iter().all(|verdict| verdict.partial), "every verdict says that a signal is wanting");
+
+    let next = step_events(&mut faulty, campaign("c", START_MS + 200_000, 40));
+    assert_eq!((next.judged, next.dead_lettered, verdicts(&next).is_empty()), (40, 0, false));
+
+    // Another build takes the partition over, in which the detector does not panic.
+    let mut owner = stage();
+    for entry in faulty.take_changes() {
+        owner.restore(&entry.key, faulty.state_format(), &entry.body.unwrap()).unwrap();
+    }
+    let effects = step_events(&mut owner, campaign("d", START_MS + 300_000, 40));
+    assert_eq!((effects.judged, effects.tallies.contains(&(Tally::DetectorFaults, 1))), (40, false));
+    assert!(verdicts(&effects).iter().all(|verdict| !verdict.partial));
+}
+
+#[test]
 fn an_idle_account_is_new_whether_or_not_it_was_evicted() {
     let back_ms = START_MS + 49 * HOUR_MS;
     let mut kept = stage();
