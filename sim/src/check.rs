@@ -1,5 +1,6 @@
 //! What must hold of a world at rest, seen from the log alone.
 
+use crate::disk::Disk;
 use crate::log::{Kind, Shared, SimLog};
 use crate::workload::Workload;
 use crate::world::{STAGES, audit_keys};
@@ -7,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_enforcer::chain::{self, ChainHead};
 use weir_enforcer::decide::propose;
+use weir_enforcer::export::OutputFile;
 use weir_enforcer::stage::{AUDIT_SEQUENCE_HEADER, chain_writer};
 use weir_schemas::wire::Wire;
 use weir_schemas::{
@@ -36,6 +38,8 @@ pub struct Checker<'a> {
     pub wire: &'a Wire,
     /// Stages without any planted bug.
     pub make_stage: &'a MakeStage,
+    /// The disk that the enforcer's files are on.
+    pub disk: &'a Disk,
 }
 
 impl Checker<'_> {
@@ -51,7 +55,48 @@ impl Checker<'_> {
             }
             self.enforcer_decided_once(partition, &mut totals)?;
         }
+        self.files_say_everything_once()?;
         Ok(totals)
+    }
+
+    /// The enforcer's files hold a line for every audit record and for every action, each once.
+    fn files_say_everything_once(&self) -> Result<(), String> {
+        let (mut audits, mut actions) = (BTreeSet::new(), BTreeSet::new());
+        for partition in 0..self.workload.partitions {
+            for seen in self.visible(Topic::Audit, partition) {
+                let audit: Audit = self.read("an audit record", &seen)?;
+                audits.insert(format!("{} {}", audit.writer, audit.sequence));
+            }
+            for seen in self.visible(Topic::Actions, partition) {
+                actions.insert(self.read::<Action>("an action", &seen)?.action_id.to_string());
+            }
+        }
+        self.file_says(OutputFile::AuditLog, audits, |line| {
+            Some(format!("{} {}", line["writer"].as_str()?, line["sequence"].as_i64()?))
+        })?;
+        self.file_says(OutputFile::EnforcementActions, actions, |line| {
+            Some(line["action_id"].as_str()?.into())
+        })
+    }
+
+    fn file_says(
+        &self,
+        file: OutputFile,
+        mut expected: BTreeSet<String>,
+        name_of: impl Fn(&serde_json::Value) -> Option<String>,
+    ) -> Result<(), String> {
+        let content = self.disk.read(file.name());
+        for line in content.split_inclusive(|byte| *byte == b'\n') {
+            let name = serde_json::from_slice(line).ok().and_then(|line| name_of(&line));
+            let name = name.ok_or_else(|| format!("{} has a line that cannot be read", file.name()))?;
+            if !expected.remove(&name) {
+                return Err(format!("{} says {name} twice, or it is not in the log", file.name()));
+            }
+        }
+        match expected.first() {
+            Some(name) => Err(format!("{} does not say {name}", file.name())),
+            None => Ok(()),
+        }
     }
 
     fn visible(&self, topic: Topic, partition: u32) -> Vec<Seen> {
@@ -70,14 +115,20 @@ impl Checker<'_> {
 
     fn read<R: for<'b> Record<'b>>(&self, what: &str, seen: &Seen) -> Result<R, String> {
         let payload = seen.output.payload.as_deref().unwrap_or_default();
-        self.wire.read(payload).map_err(|error| format!("{what} at offset {} cannot be read: {error}", seen.offset))
+        self.wire
+            .read(payload)
+            .map_err(|error| format!("{what} at offset {} cannot be read: {error}", seen.offset))
     }
 
     /// Every good line became one event, in the order of its source; every bad one a dead letter.
     fn every_line_is_in_the_log_once(&self, totals: &mut Totals) -> Result<(), String> {
         let mut found: BTreeMap<EventId, u32> = BTreeMap::new();
-        let order: BTreeMap<EventId, usize> =
-            self.workload.sources.iter().flat_map(|s| s.events.iter().enumerate().map(|(i, id)| (*id, i))).collect();
+        let order: BTreeMap<EventId, usize> = self
+            .workload
+            .sources
+            .iter()
+            .flat_map(|s| s.events.iter().enumerate().map(|(i, id)| (*id, i)))
+            .collect();
         for partition in 0..self.partitions(Topic::Events) {
             let mut last: BTreeMap<String, usize> = BTreeMap::new();
             for seen in self.visible(Topic::Events, partition) {
@@ -92,12 +143,16 @@ impl Checker<'_> {
                     return Err(format!("event {} is in the log and in no source", event.event_id));
                 };
                 if last.insert(seen.writer.clone(), *place).is_some_and(|last| last >= *place) {
-                    return Err(format!("event {} is out of its source's order, or twice in the log", event.event_id));
+                    return Err(format!(
+                        "event {} is out of its source's order, or twice in the log",
+                        event.event_id
+                    ));
                 }
                 totals.events += 1;
             }
         }
-        for (id, source) in self.workload.sources.iter().flat_map(|s| s.events.iter().map(move |id| (id, s))) {
+        for (id, source) in self.workload.sources.iter().flat_map(|s| s.events.iter().map(move |id| (id, s)))
+        {
             let count = found.get(id).copied().unwrap_or(0);
             if count != 1 {
                 return Err(format!("event {id} of {} is in the log {count} times", source.name));
@@ -108,14 +163,20 @@ impl Checker<'_> {
             for seen in self.visible(Topic::Dlq, partition) {
                 let letter: DeadLetter = self.read("a dead letter", &seen)?;
                 totals.dead_letters += 1;
-                if !letters.insert((letter.stage.clone(), letter.origin.clone(), letter.partition, letter.offset)) {
+                if !letters.insert((
+                    letter.stage.clone(),
+                    letter.origin.clone(),
+                    letter.partition,
+                    letter.offset,
+                )) {
                     let (stage, origin, offset) = (letter.stage, letter.origin, letter.offset);
                     return Err(format!("{stage} wrote two dead letters for {origin} offset {offset}"));
                 }
             }
         }
         let expected: u64 = self.workload.sources.iter().map(|source| source.refused).sum();
-        let of_collectors = letters.iter().filter(|(stage, ..)| stage == StageName::Collector.as_str()).count();
+        let of_collectors =
+            letters.iter().filter(|(stage, ..)| stage == StageName::Collector.as_str()).count();
         if of_collectors as u64 != expected {
             return Err(format!("{expected} lines cannot be used, and {of_collectors} are dead-lettered"));
         }
@@ -138,7 +199,9 @@ impl Checker<'_> {
             let mut next = 0;
             for epoch in &epochs {
                 let ranges = epoch.inputs.iter();
-                let of_input = |r: &&weir_schemas::InputRange| r.topic == topic.name() && r.partition == partition as i32;
+                let of_input = |r: &&weir_schemas::InputRange| {
+                    r.topic == topic.name() && r.partition == partition as i32
+                };
                 let Some(range) = ranges.clone().find(of_input) else { continue };
                 let inside = visible.iter().filter(|offset| (range.from..range.to).contains(*offset)).count();
                 if inside as i64 != range.records {
@@ -162,24 +225,30 @@ impl Checker<'_> {
         let log = SimLog::new(self.store, usize::MAX);
         let mut again: BTreeMap<(Topic, u32), Vec<Output>> = BTreeMap::new();
         let shared = self.workload.partitions;
-        let folded = fold_recorded(task, stage.as_mut(), &log, self.wire, Cursor::start(task), |_, _, effects| {
-            for output in &effects.outputs {
-                let of_key = || partition_of(&output.key, output.topic.partitions(shared));
-                let place = (output.topic, output.partition.unwrap_or_else(of_key));
-                again.entry(place).or_default().push(output.clone());
-            }
-            Ok(())
-        });
+        let folded =
+            fold_recorded(task, stage.as_mut(), &log, self.wire, Cursor::start(task), |_, _, effects| {
+                for output in &effects.outputs {
+                    let of_key = || partition_of(&output.key, output.topic.partitions(shared));
+                    let place = (output.topic, output.partition.unwrap_or_else(of_key));
+                    again.entry(place).or_default().push(output.clone());
+                }
+                Ok(())
+            });
         folded.map_err(|error| format!("{task} cannot be folded again: {error}"))?;
         let name = task.to_string();
-        for topic in [Topic::Verdicts, Topic::Links, Topic::Clusters, Topic::Actions, Topic::Audit, Topic::Dlq] {
+        for topic in
+            [Topic::Verdicts, Topic::Links, Topic::Clusters, Topic::Actions, Topic::Audit, Topic::Dlq]
+        {
             for partition in 0..self.partitions(topic) {
                 let written = self.visible(topic, partition);
                 let mut written = written.iter().filter(|seen| seen.writer == name);
-                for (number, output) in again.remove(&(topic, partition)).unwrap_or_default().iter().enumerate() {
+                for (number, output) in
+                    again.remove(&(topic, partition)).unwrap_or_default().iter().enumerate()
+                {
                     let found = written.next();
                     if found.is_none_or(|found| *found.output != *output) {
-                        let place = found.map_or("missing".into(), |found| format!("offset {}", found.offset));
+                        let place =
+                            found.map_or("missing".into(), |found| format!("offset {}", found.offset));
                         return Err(format!(
                             "{task} folded again writes another record {number} to {topic}/{partition} ({place})"
                         ));
@@ -200,7 +269,8 @@ impl Checker<'_> {
     /// nothing was done in audit posture.
     fn enforcer_decided_once(&self, partition: u32, totals: &mut Totals) -> Result<(), String> {
         let audits = self.visible(Topic::Audit, partition);
-        let audits: Vec<Audit> = audits.iter().map(|seen| self.read("an audit record", seen)).collect::<Result<_, _>>()?;
+        let audits: Vec<Audit> =
+            audits.iter().map(|seen| self.read("an audit record", seen)).collect::<Result<_, _>>()?;
         let report = chain::verify(&audits, &audit_keys(), ChainHead::default(), None)
             .map_err(|error| format!("the chain of {}: {error}", chain_writer(partition)))?;
         totals.audits += report.records;

@@ -14,6 +14,8 @@ pub struct Faults {
     pub crash_in_commit: u64,
     /// Reads, looks at bounds and openings during which the process dies.
     pub crash_in_read: u64,
+    /// Writes to files during which the process dies.
+    pub crash_in_write: u64,
     /// Reads, looks at bounds and openings that fail.
     pub unavailable: u64,
     /// Transactions after which a partition tells its readers late.
@@ -53,6 +55,7 @@ impl Faults {
             indefinite: rate(120),
             crash_in_commit: rate(120),
             crash_in_read: rate(6),
+            crash_in_write: rate(60),
             unavailable: rate(10),
             lag: rate(600),
             partial: rate(900),

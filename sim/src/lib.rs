@@ -9,6 +9,7 @@
 
 pub mod bug;
 pub mod check;
+pub mod disk;
 pub mod faults;
 pub mod log;
 pub mod observe;
@@ -101,10 +102,11 @@ fn live(
     let handles: Vec<SimLog> = processes.map(|process| SimLog::new(store, process)).collect();
     let mut world = World::new(seed, workload, wire, store, &handles, directory);
     world.run()?;
+    let disk = world.disk();
     drop(world);
     store.lock().faults = Faults::default();
     let make_stage = world::make_stage(wire.clone(), Arc::new(workload.policy.clone()));
-    let totals = Checker { store, workload, wire, make_stage: &make_stage }.check()?;
+    let totals = Checker { store, workload, wire, make_stage: &make_stage, disk: &disk }.check()?;
     reference::compare(seed, workload, wire, store, &make_stage, directory)?;
     Ok(totals)
 }

@@ -90,4 +90,3 @@ impl Log for SimLog {
         Ok(Box::new(writer::SimWriter::new(self.clone(), name, generation)))
     }
 }
-

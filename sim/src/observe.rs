@@ -45,7 +45,8 @@ impl Observer {
             .wire
             .read(record.payload.as_deref().unwrap_or_default())
             .map_err(|error| format!("an epoch record of {name} cannot be read: {error}"))?;
-        let stage = StageName::named(&epoch.stage).ok_or_else(|| format!("there is no stage {}", epoch.stage))?;
+        let stage =
+            StageName::named(&epoch.stage).ok_or_else(|| format!("there is no stage {}", epoch.stage))?;
         let task = TaskId { stage, partition: epoch.partition as u32 };
         if task.to_string() != *name {
             return Err(format!("{name} committed an epoch of {task}"));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_collector::Collector;
 use weir_replay::lockstep::{self, Layout};
-use weir_replay::{recorded, ReplayError};
+use weir_replay::{ReplayError, recorded};
 use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
 use weir_topology::memory::MemoryLog;
@@ -34,7 +34,10 @@ pub fn compare(
         }
         if report.in_flight != 0 || report.events != report.judged + report.dlq {
             let (events, judged, dlq) = (report.events, report.judged, report.dlq);
-            return Err(format!("{events} events, {judged} judged, {dlq} dead-lettered, {} in flight", report.in_flight));
+            return Err(format!(
+                "{events} events, {judged} judged, {dlq} dead-lettered, {} in flight",
+                report.in_flight
+            ));
         }
     }
     let mut random = Random::new(seed, 5);

@@ -8,7 +8,7 @@ pub const LEGEND: &str = "\
 # time      virtual time since the start, in seconds
 # actor     source/N, account/N, cluster/N, enforcer/N, export, operator, intruder, or world; @N is the process
 # what      lower case: what the actor did; CAPITALS: a fault that it met
-# detail    epochs as #N; commits as topic/partition:first-last of every partition that they wrote
+# detail    of a commit: #epoch judged+dead-lettered, then topic/partition:first-last of all that it wrote
 #    time  actor          what        detail";
 
 /// Everything that happened, in order. Only kept when it will be told; always counted.
@@ -24,6 +24,11 @@ impl Story {
     /// A story whose lines are kept, or only counted.
     pub fn new(is_kept: bool) -> Self {
         Self { is_kept, ..Self::default() }
+    }
+
+    /// Whether lines are kept.
+    pub fn is_kept(&self) -> bool {
+        self.is_kept
     }
 
     /// Tells one event.

@@ -58,7 +58,8 @@ impl Workload {
         let source_count = random.between(1, 3);
         let accounts = random.between(3, 16);
         let campaign = random.between(2, 5);
-        let sources = (0..source_count).map(|number| source(random, number, source_count, accounts, campaign));
+        let sources =
+            (0..source_count).map(|number| source(random, number, source_count, accounts, campaign));
         let sources = sources.collect();
         let has_poisoned_verdicts = random.chance(250);
         let controls = (0..random.below(8)).map(|_| control(random, wire)).collect();
@@ -121,9 +122,20 @@ fn source(random: &mut Random, number: u64, of: u64, accounts: u64, campaign: u6
     Source { name, text, events, refused }
 }
 
-fn write_line(text: &mut String, random: &mut Random, id: &str, time_ms: i64, account: u64, is_campaign: bool) {
+fn write_line(
+    text: &mut String,
+    random: &mut Random,
+    id: &str,
+    time_ms: i64,
+    account: u64,
+    is_campaign: bool,
+) {
     let (payment, prompt, agent) = match is_campaign {
-        true => ("shared".to_owned(), "Think step by step and show all of your reasoning. Problem", "OpenAI/Python 3.52.0"),
+        true => (
+            "shared".to_owned(),
+            "Think step by step and show all of your reasoning. Problem",
+            "OpenAI/Python 3.52.0",
+        ),
         false => (format!("own-{account}"), "Please shorten this note about tax forms", "node-fetch"),
     };
     let (number, model) = (random.below(1_000), random.between(1, 2));

@@ -1,6 +1,7 @@
 //! A world: collectors, tasks, operators and intruders on one log, and who acts next.
 
 use crate::bug::{Bug, infect};
+use crate::disk::{Disk, SimFiles};
 use crate::faults::Faults;
 use crate::log::{Shared, SimLog, Store};
 use crate::observe::Observer;
@@ -13,7 +14,8 @@ use std::time::Duration;
 use weir_collector::{
     Collector, CollectorConfig, CollectorError, Format, Keys, Mode, Pseudonymizer, Sealer, SourceState,
 };
-use weir_enforcer::{AuditKey, AuditKeys, EnforcerStage};
+use weir_enforcer::export::ExportError;
+use weir_enforcer::{AuditKey, AuditKeys, EnforcerStage, Export, Opener};
 use weir_processor::account::AccountStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
@@ -109,6 +111,8 @@ pub struct World<'l> {
     owned: Vec<Owned>,
     zombies: Vec<Runner>,
     old_collectors: Vec<(usize, Collector<'l>)>,
+    export: Option<(usize, Export)>,
+    disk: Disk,
     controls: Vec<Output>,
     poison: Vec<Output>,
     observer: Observer,
@@ -145,7 +149,11 @@ impl<'l> World<'l> {
         let sources = sources.collect();
         let owned = STAGES.iter().flat_map(|stage| {
             let id = |partition| TaskId { stage: *stage, partition };
-            (0..workload.partitions).map(move |partition| Owned { id: id(partition), runner: None, parked_us: 0 })
+            (0..workload.partitions).map(move |partition| Owned {
+                id: id(partition),
+                runner: None,
+                parked_us: 0,
+            })
         });
         let snapshot_ms = 10u64.pow(random.between(0, 4) as u32);
         let pace = Pace {
@@ -171,6 +179,8 @@ impl<'l> World<'l> {
             owned: owned.collect(),
             zombies: Vec::new(),
             old_collectors: Vec::new(),
+            export: None,
+            disk: Disk::default(),
             controls,
             poison,
             observer: Observer::new(wire.clone(), workload.partitions),
@@ -208,7 +218,7 @@ impl<'l> World<'l> {
     }
 
     fn actors(&self) -> usize {
-        self.sources.len() + self.owned.len() + self.zombies.len() + self.old_collectors.len() + 2
+        self.sources.len() + self.owned.len() + self.zombies.len() + self.old_collectors.len() + 3
     }
 
     /// One step of an actor; true if it did something.
@@ -234,7 +244,8 @@ impl<'l> World<'l> {
         }
         actor -= self.old_collectors.len();
         match actor {
-            0 => self.publish("operator", |world| world.controls.pop()),
+            0 => self.step_export(),
+            1 => self.publish("operator", |world| world.controls.pop()),
             _ => self.publish("intruder", |world| world.poison.pop()),
         }
     }
@@ -279,7 +290,7 @@ impl<'l> World<'l> {
     fn step_source(&mut self, index: usize) -> Result<bool, String> {
         let now_us = self.store.lock().now_us;
         if self.sources[index].parked_us > now_us {
-            return Ok(false);
+            return Ok(true);
         }
         if self.sources[index].collector.is_none() {
             return self.open_source(index);
@@ -296,7 +307,8 @@ impl<'l> World<'l> {
         match outcome {
             Ok(progress) => {
                 let is_done = progress.at_end();
-                let moved = progress.lines > 0 || progress.state != SourceState::AtEnd || is_done != source.is_done;
+                let moved =
+                    progress.lines > 0 || progress.state != SourceState::AtEnd || is_done != source.is_done;
                 source.is_done = is_done;
                 if progress.state == SourceState::Held {
                     source.parked_us = now_us + 50_000;
@@ -364,6 +376,64 @@ impl<'l> World<'l> {
         Ok(true)
     }
 
+    /// The disk that the enforcer's files are on.
+    pub fn disk(&self) -> Disk {
+        self.disk.clone()
+    }
+
+    /// The export writes what the enforcer decided into files.
+    fn step_export(&mut self) -> Result<bool, String> {
+        let Some((process, export)) = &mut self.export else { return self.open_export() };
+        let process = *process;
+        self.store.lock().actor = format!("export@{process}");
+        let outcome = export.run_once(Duration::ZERO);
+        if self.store.lock().is_dead(process) {
+            self.export_died();
+            return Ok(true);
+        }
+        match outcome {
+            Ok(progress) if progress.unreadable + progress.unopened > 0 => {
+                Err(format!("the export could not use everything: {progress:?}"))
+            }
+            Ok(progress) => {
+                if progress.lines > 0 {
+                    self.store.lock().tell("files", || format!("{} lines", progress.lines));
+                }
+                Ok(!progress.caught_up)
+            }
+            Err(ExportError::Log(LogError::Unavailable { .. })) => Ok(true),
+            Err(error) => Err(format!("the export failed: {error}")),
+        }
+    }
+
+    fn open_export(&mut self) -> Result<bool, String> {
+        let process = self.new_process();
+        self.acts("export", process);
+        let log = Arc::new(SimLog::new(&self.store, process));
+        let files = Box::new(SimFiles::new(&self.store, process, &self.disk));
+        let partitions = 0..self.store.lock().partitions(Topic::Actions);
+        let opener = Opener::new().with_key(1, [4; 32]);
+        let opened =
+            Export::open_with(files, log, partitions, Some(opener), self.wire.clone(), Arc::new(Silent));
+        let is_dead = self.store.lock().is_dead(process);
+        match opened {
+            Ok(export) => self.export = Some((process, export)),
+            Err(_) if is_dead => self.export_died(),
+            // No room, or no answer: a supervisor starts it again.
+            Err(ExportError::Log(LogError::Unavailable { .. }) | ExportError::Directory { .. }) => {}
+            Err(error) => return Err(format!("the export cannot be opened: {error}")),
+        }
+        Ok(true)
+    }
+
+    fn export_died(&mut self) {
+        self.export = None;
+        if self.random.chance(500) {
+            self.disk.cut_power(self.random.below(1_001));
+            self.store.lock().tell("POWERCUT", || "what was not synced may be gone".into());
+        }
+    }
+
     fn around(&self, process: usize) -> Surroundings {
         Surroundings {
             log: Arc::new(SimLog::new(&self.store, process)),
@@ -386,7 +456,7 @@ impl<'l> World<'l> {
     fn step_owned(&mut self, index: usize) -> Result<bool, String> {
         let now_us = self.store.lock().now_us;
         if self.owned[index].parked_us > now_us {
-            return Ok(self.owned[index].runner.is_none());
+            return Ok(true);
         }
         let id = self.owned[index].id;
         let mut runner = match self.owned[index].runner.take() {
@@ -487,7 +557,13 @@ impl<'l> World<'l> {
     }
 
     fn crash_one(&mut self) {
-        let index = self.random.below((self.sources.len() + self.owned.len()) as u64) as usize;
+        let index = self.random.below((self.sources.len() + self.owned.len() + 1) as u64) as usize;
+        if index == self.sources.len() + self.owned.len() {
+            let Some((process, _)) = self.export.take() else { return };
+            self.acts("export", process);
+            self.store.lock().kill(process, "KILL");
+            return self.export_died();
+        }
         if let Some(source) = self.sources.get_mut(index) {
             let Some((process, _)) = source.collector.take() else { return };
             self.acts(format_args!("source/{index}"), process);
@@ -524,7 +600,9 @@ impl<'l> World<'l> {
         self.acts(id, old.process);
         let mut store = self.store.lock();
         store.set_unaware(old.process, unaware);
-        store.tell("ZOMBIE", || format!("sleeps until {:.3}, its task is another's", old.parked_us as f64 / 1e6));
+        store.tell("ZOMBIE", || {
+            format!("sleeps until {:.3}, its task is another's", old.parked_us as f64 / 1e6)
+        });
         self.zombies.push(old);
     }
 

@@ -13,6 +13,7 @@ mod maven;
 mod pipeline;
 mod registry;
 mod shell;
+mod sim;
 mod test;
 mod tidy;
 
@@ -40,6 +41,8 @@ enum Command {
     Kafka(kafka::Args),
     /// Kill, freeze and fence Weir's processes on a real broker, and prove that nothing came of it
     Chaos(chaos::Args),
+    /// Run Weir in one thread from one seed, or from thousands, with every fault that a log can have
+    Sim(sim::Args),
     /// Start or stop the schema registry that the tests use
     Registry(registry::Args),
     /// Write a seeded access log of any size
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Command::Docs => docs::run(),
         Command::Kafka(args) => kafka::run(args),
         Command::Chaos(args) => chaos::run(&args),
+        Command::Sim(args) => sim::run(&args),
         Command::Registry(args) => registry::run(args),
         Command::Generate(args) => generate::run(args),
         Command::Example(args) => example::run(args),

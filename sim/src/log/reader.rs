@@ -86,7 +86,13 @@ impl Reader for SimReader {
                 bytes += output.bytes_len();
                 taken += 1;
                 let headers = output.headers.iter().map(|(name, value)| (*name, value.as_slice()));
-                into.push(position.next, output.timestamp_ms, &output.key, output.payload.as_deref(), headers);
+                into.push(
+                    position.next,
+                    output.timestamp_ms,
+                    &output.key,
+                    output.payload.as_deref(),
+                    headers,
+                );
             }
             position.next += 1;
         }

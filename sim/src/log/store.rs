@@ -6,6 +6,8 @@ use crate::random::Random;
 use crate::story::Story;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use weir_schemas::Epoch;
+use weir_schemas::wire::Wire;
 use weir_topology::log::{LogError, Position};
 use weir_topology::record::Output;
 use weir_topology::topic::Topic;
@@ -109,6 +111,8 @@ pub struct Store {
     owners: BTreeMap<String, usize>,
     dead: BTreeSet<usize>,
     unaware: BTreeSet<usize>,
+    /// Reads epoch records, for the story.
+    wire: Wire,
 }
 
 impl Store {
@@ -132,6 +136,7 @@ impl Store {
             owners: BTreeMap::new(),
             dead: BTreeSet::new(),
             unaware: BTreeSet::new(),
+            wire: Wire::new(),
         }
     }
 
@@ -152,7 +157,9 @@ impl Store {
             let State::Open { is_asked, commits, .. } = self.transactions[index].state else { continue };
             let what = if commits { "COMMITLATE" } else { "ABORTLATE" };
             let (writer, asked) = (self.transactions[index].writer.clone(), is_asked);
-            self.tell(what, || format!("{writer}'s open transaction ends{}", if asked { "" } else { " by timeout" }));
+            self.tell(what, || {
+                format!("{writer}'s open transaction ends{}", if asked { "" } else { " by timeout" })
+            });
             self.end(index, commits, true);
         }
         self.now_us = self.now_us.max(to_us);
@@ -202,6 +209,11 @@ impl Store {
         self.tell(how, || format!("process {process}"));
     }
 
+    /// A number below `bound`, for faults outside of the log.
+    pub fn draw(&mut self, bound: u64) -> u64 {
+        self.random.below(bound)
+    }
+
     /// Whether a process is dead.
     pub fn is_dead(&self, process: usize) -> bool {
         self.dead.contains(&process)
@@ -228,7 +240,8 @@ impl Store {
             self.tell("NOTMINE", || format!("may not open writer {name}"));
             return Err(LogError::Fenced { writer: name.to_owned() });
         }
-        let theirs: Vec<_> = self.open.iter().copied().filter(|i| self.transactions[*i].writer == name).collect();
+        let theirs: Vec<_> =
+            self.open.iter().copied().filter(|i| self.transactions[*i].writer == name).collect();
         for index in theirs {
             // A commit that was asked for may have been decided already.
             let State::Open { is_asked, commits, .. } = self.transactions[index].state else { continue };
@@ -250,23 +263,26 @@ impl Store {
         self.generations.get(name) != Some(&generation) && self.bug != Some(Bug::ForgetFence)
     }
 
-    /// Appends a transaction, which ends as `fate` says; what was written where, for the story.
+    /// Appends a transaction, which ends as `fate` says.
     pub(super) fn append(
         &mut self,
         writer: &str,
         outputs: Vec<(Arc<Output>, u32)>,
         positions: &[Position],
         fate: Fate,
-    ) -> String {
+    ) -> usize {
         let index = self.transactions.len();
         let mut slots = Vec::with_capacity(outputs.len());
         for (output, partition) in &outputs {
             let place = (output.topic, *partition);
             let log = self.logs.entry(place).or_default();
             slots.push((place, log.slots.len()));
-            log.slots.push(Slot { kind: Kind::Record(output.clone()), transaction: index, visible_us: u64::MAX });
+            log.slots.push(Slot {
+                kind: Kind::Record(output.clone()),
+                transaction: index,
+                visible_us: u64::MAX,
+            });
         }
-        let places = place_text(&slots);
         let at_us = match fate {
             Fate::StaysOpen { is_asked: true } => self.now_us + self.random.below(TRANSACTION_TIMEOUT_US),
             _ => self.now_us + TRANSACTION_TIMEOUT_US,
@@ -286,7 +302,7 @@ impl Store {
             Fate::Aborts => self.end(index, false, false),
             Fate::StaysOpen { .. } => {}
         }
-        places
+        index
     }
 
     fn end(&mut self, index: usize, commits: bool, is_late: bool) {
@@ -317,6 +333,29 @@ impl Store {
         }
     }
 
+    /// A transaction as the story tells it: the epoch, and `topic/partition:first-last` of every
+    /// partition, in order.
+    pub(super) fn describe(&self, index: usize) -> String {
+        if !self.story.is_kept() {
+            return String::new();
+        }
+        let transaction = &self.transactions[index];
+        let mut ranges: BTreeMap<(Topic, u32), (usize, usize)> = BTreeMap::new();
+        for (place, offset) in &transaction.slots {
+            let range = ranges.entry(*place).or_insert((*offset, *offset));
+            range.1 = *offset;
+        }
+        let epochs = transaction.outputs.iter().filter(|(output, _)| output.topic == Topic::Epochs);
+        let epoch = epochs.filter_map(|(output, _)| self.wire.read::<Epoch>(output.payload.as_deref()?).ok());
+        let epoch = epoch.map(|epoch| format!("#{} {}+{}", epoch.epoch, epoch.judged, epoch.dead_lettered));
+        let ranges = ranges.iter().map(|((topic, partition), (first, last))| {
+            let name = topic.name().trim_start_matches("weir.");
+            let last = if first == last { String::new() } else { format!("-{last}") };
+            format!("{name}/{partition}:{first}{last}")
+        });
+        epoch.chain(ranges).collect::<Vec<_>>().join(" ")
+    }
+
     /// Transactions that were committed since the last call, in order.
     pub fn take_committed(&mut self) -> Vec<usize> {
         std::mem::take(&mut self.committed)
@@ -345,7 +384,8 @@ impl Store {
     /// When something may become visible next; none when nothing is on its way.
     pub fn next_news(&self) -> Option<u64> {
         let told = self.logs.values().filter_map(|log| log.slots.get(log.told..)?.first());
-        let told = told.map(|slot| slot.visible_us).filter(|at_us| *at_us != u64::MAX && *at_us > self.now_us);
+        let told =
+            told.map(|slot| slot.visible_us).filter(|at_us| *at_us != u64::MAX && *at_us > self.now_us);
         told.chain(self.next_end().map(|(at_us, _)| at_us)).min()
     }
 
@@ -353,9 +393,9 @@ impl Store {
     pub fn is_settled(&mut self) -> bool {
         let places: Vec<_> = self.logs.keys().copied().collect();
         self.open.is_empty()
-            && places.into_iter().all(|(topic, partition)| {
-                self.told(topic, partition) == self.slots(topic, partition).len()
-            })
+            && places
+                .into_iter()
+                .all(|(topic, partition)| self.told(topic, partition) == self.slots(topic, partition).len())
     }
 
     /// The end of a partition once every transaction that is open now has ended.
@@ -386,18 +426,4 @@ impl Store {
             self.tell("COMPACT", || format!("{topic}/{partition}: {removed} records are gone"));
         }
     }
-}
-
-/// `topic/partition:first-last` of every partition, in order.
-fn place_text(slots: &[((Topic, u32), usize)]) -> String {
-    let mut ranges: BTreeMap<(Topic, u32), (usize, usize)> = BTreeMap::new();
-    for (place, offset) in slots {
-        let range = ranges.entry(*place).or_insert((*offset, *offset));
-        range.1 = *offset;
-    }
-    let text = ranges.iter().map(|((topic, partition), (first, last))| {
-        let name = topic.name().trim_start_matches("weir.");
-        if first == last { format!("{name}/{partition}:{first}") } else { format!("{name}/{partition}:{first}-{last}") }
-    });
-    text.collect::<Vec<_>>().join(" ")
 }

@@ -63,8 +63,9 @@ impl SimWriter {
                 _ => (Some(Fate::Commits), "KILLAFTER"),
             };
             if let Some(fate) = fate {
-                let places = store.append(&self.name, outputs, &commit.positions, fate);
-                store.tell(if fate == Fate::Commits { "commit" } else { "append" }, || places);
+                let index = store.append(&self.name, outputs, &commit.positions, fate);
+                let text = store.describe(index);
+                store.tell(if fate == Fate::Commits { "commit" } else { "append" }, || text);
             }
             store.kill(process, how);
             return Err(LogError::Unavailable { reason: "killed in a commit".into() });
@@ -75,10 +76,11 @@ impl SimWriter {
                 1 => Some(open),
                 _ => None,
             };
-            let places = fate.map(|fate| store.append(&self.name, outputs, &commit.positions, fate));
-            store.tell("UNKNOWN", || match (fate, places) {
-                (Some(Fate::Commits), Some(places)) => format!("it was committed: {places}"),
-                (Some(_), Some(places)) => format!("it is open: {places}"),
+            let index = fate.map(|fate| store.append(&self.name, outputs, &commit.positions, fate));
+            let text = index.map(|index| store.describe(index));
+            store.tell("UNKNOWN", || match (fate, text) {
+                (Some(Fate::Commits), Some(text)) => format!("it was committed: {text}"),
+                (Some(_), Some(text)) => format!("it is open: {text}"),
                 _ => "it was not committed".into(),
             });
             return Err(LogError::Indefinite { reason: "timed out".into() });
@@ -90,8 +92,9 @@ impl SimWriter {
             store.tell("ABORTED", String::new);
             return Err(LogError::Aborted { reason: "coordinator moved".into() });
         }
-        let places = store.append(&self.name, outputs, &commit.positions, Fate::Commits);
-        store.tell("commit", || places);
+        let index = store.append(&self.name, outputs, &commit.positions, Fate::Commits);
+        let text = store.describe(index);
+        store.tell("commit", || text);
         Ok(())
     }
 
