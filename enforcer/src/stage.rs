@@ -114,6 +114,11 @@ impl EnforcerStage {
     }
 
     fn refuse(&self, step: &mut Step<'_>, input: &InputBatch, record: RecordRef<'_>, refusal: &Refusal) {
+        // Every task reads the one partition of control; one of them writes the letter.
+        if input.topic == Topic::Control && step.batch.partition != 0 {
+            step.effects.judged += 1;
+            return;
+        }
         step.emit(dead_letter(&self.wire, step.batch.partition, input, record, refusal));
         step.effects.dead_lettered += 1;
     }

@@ -92,7 +92,7 @@ impl AccountStage {
         self
     }
 
-    fn control(&mut self, record: RecordRef<'_>, batch: &Batch, work: &mut Work) -> Result<(), Refusal> {
+    fn control(&mut self, record: RecordRef<'_>, work: &mut Work) -> Result<(), Refusal> {
         // A tombstone takes an operator's word back; the policy in force stays until another is given.
         let Some(payload) = record.payload else { return Ok(()) };
         let control: Control = self.wire.read(payload)?;
@@ -107,10 +107,6 @@ impl AccountStage {
             }
             Err(error) => {
                 work.tallies.add(Tally::PolicyRefused, 1);
-                // Every task reads the one partition of control; one of them writes the letter.
-                if batch.partition != 0 {
-                    return Ok(());
-                }
                 Err(Refusal { kind: DlqKind::InvalidField, reason: error.to_string() })
             }
         }
@@ -187,13 +183,15 @@ impl AccountStage {
     fn fold(&mut self, input: &InputBatch, batch: &Batch, work: &mut Work) {
         for record in input.records.iter() {
             let folded = match input.topic {
-                Topic::Control => self.control(record, batch, work),
+                Topic::Control => self.control(record, work),
                 Topic::Clusters => self.cluster(record, batch, work),
                 Topic::Events => self.event(record, batch, work),
                 _ => Err(Refusal::impossible("the account stage does not read this topic")),
             };
             match folded {
                 Ok(()) => work.judged += 1,
+                // Every task reads the one partition of control; one of them writes the letter.
+                Err(_) if input.topic == Topic::Control && batch.partition != 0 => work.judged += 1,
                 Err(refusal) => {
                     work.dead_lettered += 1;
                     let letter = dead_letter(&self.wire, StageName::Account, input, record, refusal);
@@ -208,10 +206,10 @@ fn check_key(key: &[u8], account: AccountId) -> Result<(), Refusal> {
     if account == AccountId::default() {
         return Err(Refusal::impossible("the account id is zero"));
     }
-    match AccountId::from_key(key) {
-        Ok(keyed) if keyed == account => Ok(()),
-        _ => Err(Refusal::impossible("the record's key is not its account")),
+    if account.is_key(key) {
+        return Ok(());
     }
+    Err(Refusal::impossible("the record's key is not its account"))
 }
 
 pub(crate) fn check_time(time_ms: i64) -> Result<(), Refusal> {
