@@ -199,6 +199,22 @@ impl Export {
         })
     }
 
+    /// The same on any files: where a directory of this machine is not wanted.
+    pub fn open_with(
+        files: Box<dyn Files>,
+        log: Arc<dyn Log>,
+        partitions: impl IntoIterator<Item = u32>,
+        opener: Option<Opener>,
+        wire: Arc<Wire>,
+        telemetry: Arc<dyn Telemetry>,
+    ) -> Result<Self, ExportError> {
+        let opened = Self::open_on(files, log, partitions, opener, wire, telemetry);
+        opened.map_err(|failure| match failure {
+            Failure::Write(source) => ExportError::Directory { directory: "of the export".into(), source },
+            Failure::Other(error) => error,
+        })
+    }
+
     fn open_on(
         files: Box<dyn Files>,
         log: Arc<dyn Log>,
@@ -349,7 +365,12 @@ impl Export {
     /// Brings files and memory to what the sidecar says.
     fn recover(&mut self) -> Result<Live, Failure> {
         let mut sidecar = match Sidecar::load(self.files.as_mut())? {
-            Some(loaded) => loaded.map_err(|reason| ExportError::Sidecar { reason })?,
+            Some(loaded) => {
+                // Whoever put it there may have died before that was safe. Lines that outlived their
+                // first sidecar would belong to nobody.
+                self.files.sync_directory()?;
+                loaded.map_err(|reason| ExportError::Sidecar { reason })?
+            }
             None => {
                 for file in OutputFile::ALL {
                     if self.files.length(file.name())?.unwrap_or(0) > 0 {
