@@ -1,6 +1,7 @@
 //! `cargo xtask sim`: one seed, or a soak of many, in a release build.
 
-use crate::{dirs, test};
+use crate::dirs;
+use crate::shell::succeed;
 use anyhow::Result;
 use std::process::Command;
 
@@ -23,5 +24,5 @@ pub fn run(args: &Args) -> Result<()> {
         "--",
     ]);
     command.args(&args.arguments);
-    test::succeed(command, &"the simulator")
+    succeed(command, "the simulator")
 }
