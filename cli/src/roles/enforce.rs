@@ -16,6 +16,7 @@ use weir_enforcer::stage::EnforcerStage;
 use weir_schemas::wire::Wire;
 use weir_topology::log::{Log, LogError};
 use weir_topology::stage::Stage;
+use weir_topology::telemetry::Telemetry as _;
 use weir_topology::topic::{StageName, Topic};
 use weir_topology::worker::MakeStage;
 
