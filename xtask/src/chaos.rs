@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(20);
 const CALM: Duration = Duration::from_secs(5);
 /// How long the fleet may take after the last fault to judge and decide all there is.
 const SETTLE: Duration = Duration::from_secs(300);
+/// How long the fleet may take before the operator looks for transactions that hang. A lone broker that
+/// was killed may forget to end one that it had decided to commit.
+const HANGING_AFTER: Duration = Duration::from_secs(75);
 /// Every so many faults, the visible progress is printed.
 const PROGRESS_EVERY: usize = 20;
 /// Enforcers, each with an output directory of its own.
@@ -79,6 +82,8 @@ struct Report {
     takeovers: u64,
     broker_restarts: u64,
     broker_kills: u64,
+    /// Partitions in which the broker itself forgot to end a transaction, ended as an operator would.
+    hanging_ended: u64,
     /// Processes that ended although nobody asked them to; each was started again.
     ended_by_themselves: u64,
     seconds_of_faults: f64,
@@ -264,6 +269,7 @@ impl Fire<'_> {
                 Ok("collect".into())
             }
             Fault::Broker { killed } => {
+                self.end_hanging()?;
                 if *killed {
                     self.report.broker_kills += 1;
                     self.broker.kill()?;
@@ -275,6 +281,18 @@ impl Fire<'_> {
                 Ok("broker".into())
             }
         }
+    }
+
+    /// What an operator has to do where a broker forgot to end transactions.
+    fn end_hanging(&mut self) -> Result<()> {
+        let ended = self.broker.abort_hanging()?;
+        if ended > 0 {
+            println!(
+                "        the broker forgot to end transactions in {ended} partitions; aborted with Apache's tool"
+            );
+            self.report.hanging_ended += ended as u64;
+        }
+        Ok(())
     }
 
     /// One of the processes that stay and for which `is_fit` holds. Waits until there is one.
@@ -333,10 +351,22 @@ impl Fire<'_> {
     /// Waits until the fleet has judged and decided all there is by itself; the replay that shows it.
     fn settle(&mut self, lines: u64) -> Result<serde_json::Value> {
         let deadline = Instant::now() + SETTLE;
-        let mut then = None;
+        let (mut then, mut look_for_hanging) = (None, Instant::now() + HANGING_AFTER);
         loop {
             self.let_run(Duration::from_secs(1))?;
-            let recorded = self.deployment.replay("--as-recorded")?;
+            if Instant::now() > look_for_hanging {
+                look_for_hanging += HANGING_AFTER;
+                let ended = self.broker.abort_hanging()?;
+                println!(
+                    "        {ended} transactions hang that the broker forgot; aborted with Apache's tool"
+                );
+                self.report.hanging_ended += ended as u64;
+            }
+            let recorded = match self.deployment.replay("--as-recorded") {
+                Ok(recorded) => recorded,
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => continue,
+            };
             let number = |name: &str| recorded[name].as_u64();
             let mut audit_records = 0;
             let audit = self.deployment.topic("audit");

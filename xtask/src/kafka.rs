@@ -106,6 +106,14 @@ impl Broker {
         self.ours()?.start()
     }
 
+    /// Ends transactions that hang: those that no coordinator knows any more. How many there were.
+    ///
+    /// # Errors
+    /// When it is not ours, or cannot be told.
+    pub fn abort_hanging(&self) -> anyhow::Result<usize> {
+        self.ours()?.abort_hanging()
+    }
+
     fn ours(&self) -> anyhow::Result<&Node> {
         match &self.node {
             Some(node) => Ok(node),

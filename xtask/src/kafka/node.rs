@@ -95,6 +95,45 @@ impl Node {
         self.daemon.kill().map(drop)
     }
 
+    /// Ends transactions that no coordinator knows any more and that readers would wait behind for
+    /// ever, with Apache's own tool, as an operator has to. How many there were.
+    ///
+    /// # Errors
+    /// When the tool cannot be run, or the node does not do as it is told.
+    pub fn abort_hanging(&self) -> anyhow::Result<usize> {
+        let found =
+            self.transactions(&["find-hanging", "--broker-id", "1", "--max-transaction-timeout", "1"])?;
+        let hanging: Vec<_> = found.lines().filter_map(hanging_in).collect();
+        for [topic, partition, start] in &hanging {
+            self.transactions(&[
+                "abort",
+                "--topic",
+                topic,
+                "--partition",
+                partition,
+                "--start-offset",
+                start,
+            ])?;
+        }
+        Ok(hanging.len())
+    }
+
+    /// `kafka-transactions.sh`.
+    fn transactions(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut java = Command::new("java");
+        java.args(["-Xmx128m", "-cp", &class_path()?, "org.apache.kafka.tools.TransactionsCommand"]);
+        java.args(["--bootstrap-server", &self.address()?]).args(arguments).stdin(Stdio::null());
+        let output = java.output().context("cannot run java")?;
+        if !output.status.success() {
+            bail!(
+                "kafka-transactions {}: {}",
+                arguments.join(" "),
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
     /// Deletes a stopped node's home.
     ///
     /// # Errors
@@ -183,6 +222,13 @@ impl Node {
     }
 }
 
+/// Topic, partition and start offset of a line of `find-hanging`; none of its heading.
+fn hanging_in(line: &str) -> Option<[&str; 3]> {
+    let columns: Vec<&str> = line.split_whitespace().collect();
+    let [topic, partition, _producer, _epoch, _coordinator, start, ..] = columns[..] else { return None };
+    (partition.parse::<u32>().is_ok() && start.parse::<u64>().is_ok()).then_some([topic, partition, start])
+}
+
 const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
 /// The standard library binds with SO_REUSEADDR: connections of the last run do not count.
@@ -229,6 +275,19 @@ mod tests {
         assert_ne!(node.choose_ports().unwrap(), first);
         drop(taken);
         assert_eq!(node.choose_ports().unwrap(), first);
+    }
+
+    #[test]
+    fn a_hanging_transaction_is_told_from_the_heading() {
+        assert_eq!(
+            hanging_in("Topic\tPartition\tProducerId\tProducerEpoch\tCoordinatorEpoch\tStartOffset"),
+            None
+        );
+        assert_eq!(
+            hanging_in("weir.epochs\t0\t16\t15\t5\t272\t1795248507891\t9"),
+            Some(["weir.epochs", "0", "272"])
+        );
+        assert_eq!(hanging_in(""), None);
     }
 
     #[test]
