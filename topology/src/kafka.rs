@@ -171,7 +171,17 @@ impl Cluster {
     ) -> Result<(i64, i64), LogError> {
         let name = self.config.topic_name(topic);
         let found = retried(client, |client, wait| client.fetch_watermarks(&name, partition as i32, wait));
-        found.map_err(|error| missing_or(error, topic, partition))
+        found.map_err(|error| match missing_or(error, topic, partition) {
+            // A worker must not end because a broker takes long to start: it asks again until it is told to stop.
+            LogError::Missing { .. } if self.has_seen(topic) => LogError::Unavailable {
+                reason: format!("{topic}/{partition} was there before, and is unknown to the brokers now"),
+            },
+            error => error,
+        })
+    }
+
+    fn has_seen(&self, topic: Topic) -> bool {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&topic)
     }
 
     /// The bounds of a partition, as soon as no transaction is left that was open when it was asked.

@@ -185,3 +185,23 @@ fn a_topic_that_is_unknown_at_first_is_asked_for_again() {
     maker.join().unwrap();
     drop(Deployment { config, log });
 }
+
+/// A worker starts over as long as it takes; one that never saw the topic tells the operator to make it.
+#[test]
+fn a_topic_that_was_there_before_is_unavailable_and_not_missing() {
+    let Some(deployment) = deploy(1) else { return };
+    let (config, log) = (deployment.config.clone(), deployment.log.clone());
+    assert_eq!(log.bounds(Topic::Events, 0), Ok((0, 0)));
+    drop(deployment);
+    let deadline = Instant::now() + WAIT;
+    let outcome = loop {
+        // The controller answers before the broker has heard that the topic is deleted.
+        match log.bounds(Topic::Events, 0) {
+            Ok(_) => assert!(Instant::now() < deadline, "the topic is still there"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(outcome, LogError::Unavailable { .. }), "{outcome:?}");
+    let missing = Err(LogError::Missing { topic: "weir.events", partition: 0 });
+    assert_eq!(KafkaLog::connect(config).unwrap().bounds(Topic::Events, 0), missing);
+}
