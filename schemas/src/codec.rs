@@ -100,8 +100,18 @@ impl<'a> Reader<'a> {
         Self { rest: datum, items_left: ARRAY_ITEMS_MAX }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn long(&mut self, field: &'static str) -> Result<i64, DecodeError> {
+        // Lengths, branches and small counts, which most numbers are, take one byte.
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok(unzigzag((*byte).into()));
+        }
+        self.long_of_many(field)
+    }
+
+    #[inline(never)]
+    fn long_of_many(&mut self, field: &'static str) -> Result<i64, DecodeError> {
         let mut value = 0u64;
         for (index, byte) in self.rest.iter().enumerate().take(10) {
             // The tenth byte holds the last bit of 64.
@@ -111,7 +121,7 @@ impl<'a> Reader<'a> {
             value |= u64::from(byte & 0x7f) << (7 * index);
             if byte & 0x80 == 0 {
                 self.rest = &self.rest[index + 1..];
-                return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+                return Ok(unzigzag(value));
             }
         }
         Err(DecodeError::Truncated { field })
@@ -201,6 +211,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Avro writes small numbers of either sign as small ones without.
+#[inline]
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 #[inline]
 pub(crate) fn put_long(out: &mut Vec<u8>, value: i64) {
     let mut rest = ((value << 1) ^ (value >> 63)) as u64;
@@ -246,6 +262,18 @@ pub(crate) fn parse_hex<const N: usize>(text: &[u8]) -> Result<[u8; N], IdError>
     Ok(bytes)
 }
 
+/// Lower-case hex; `DIGITS` is twice `N`.
+#[inline]
+pub(crate) fn hex_digits<const N: usize, const DIGITS: usize>(bytes: [u8; N]) -> [u8; DIGITS] {
+    const ALPHABET: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; DIGITS];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = ALPHABET[usize::from(byte >> 4)];
+        pair[1] = ALPHABET[usize::from(byte & 15)];
+    }
+    text
+}
+
 /// A newtype for an Avro fixed: printed and parsed as lower-case hex.
 macro_rules! fixed_type {
     ($doc:expr, $name:ident, $size:expr) => {
@@ -255,11 +283,16 @@ macro_rules! fixed_type {
         impl $name {
             /// The id as the ASCII hex digits that topics use for keys.
             pub fn to_key(self) -> Vec<u8> {
-                self.to_string().into_bytes()
+                crate::codec::hex_digits::<$size, { 2 * $size }>(self.0).to_vec()
             }
             /// The id that [`Self::to_key`] wrote.
             pub fn from_key(key: &[u8]) -> Result<Self, crate::codec::IdError> {
                 crate::codec::parse_hex(key).map(Self)
+            }
+            /// Whether `key` is what [`Self::to_key`] writes.
+            #[inline]
+            pub fn is_key(self, key: &[u8]) -> bool {
+                key == crate::codec::hex_digits::<$size, { 2 * $size }>(self.0)
             }
             #[inline]
             fn decode_body(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
@@ -277,12 +310,7 @@ macro_rules! fixed_type {
         }
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                let mut text = [0u8; 2 * $size];
-                for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
-                    pair[0] = DIGITS[usize::from(byte >> 4)];
-                    pair[1] = DIGITS[usize::from(byte & 15)];
-                }
+                let text = crate::codec::hex_digits::<$size, { 2 * $size }>(self.0);
                 f.write_str(std::str::from_utf8(&text).unwrap_or_default())
             }
         }
