@@ -105,9 +105,12 @@ fn live(
     let disk = world.disk();
     drop(world);
     store.lock().faults = Faults::default();
-    let make_stage = world::make_stage(wire.clone(), Arc::new(workload.policy.clone()));
+    let stages =
+        |entries_max| world::make_stage(wire.clone(), Arc::new(workload.policy.clone()), entries_max);
+    let (make_stage, without_cap) = (stages(workload.entries_max), stages(None));
     let totals = Checker { store, workload, wire, make_stage: &make_stage, disk: &disk }.check()?;
-    reference::compare(seed, workload, wire, store, &make_stage, directory)?;
+    let makes = reference::Makes { as_recorded: &make_stage, in_lockstep: &without_cap };
+    reference::compare(seed, workload, wire, store, makes, directory)?;
     Ok(totals)
 }
 

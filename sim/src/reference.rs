@@ -17,18 +17,27 @@ use weir_topology::memory::MemoryLog;
 use weir_topology::telemetry::Silent;
 use weir_topology::worker::MakeStage;
 
+/// What makes the stages of each replay.
+pub struct Makes<'a> {
+    /// As they went live.
+    pub as_recorded: &'a MakeStage,
+    /// Without a cap on entries, which would depend on the layout.
+    pub in_lockstep: &'a MakeStage,
+}
+
 /// Replays the world's log both ways. The error says what does not hold.
 pub fn compare(
     seed: u64,
     workload: &Workload,
     wire: &Arc<Wire>,
     store: &Shared,
-    make_stage: &MakeStage,
+    makes: Makes<'_>,
     directory: &Path,
 ) -> Result<(), String> {
     let log = SimLog::new(store, usize::MAX);
     if !workload.has_poisoned_verdicts {
-        let report = recorded::replay(&log, wire, make_stage, |_| {}).map_err(|e| told("as recorded", &e))?;
+        let report =
+            recorded::replay(&log, wire, makes.as_recorded, |_| {}).map_err(|e| told("as recorded", &e))?;
         if report.bytes_equal != Some(true) || report.written_digest.as_ref() != Some(&report.digest) {
             return Err("the replay as recorded does not give the verdicts that were written".into());
         }
@@ -43,7 +52,7 @@ pub fn compare(
     let mut random = Random::new(seed, 5);
     let digest = |log: &dyn Log, partitions| {
         let layout = Layout { partitions, workers: 1 };
-        let report = lockstep::replay(log, wire, make_stage, layout, |_| {});
+        let report = lockstep::replay(log, wire, makes.in_lockstep, layout, |_| {});
         report.map(|report| report.digest).map_err(|error| told("in lockstep", &error))
     };
     let disturbed = digest(&log, random.between(1, 4) as u32)?;

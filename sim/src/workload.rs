@@ -42,6 +42,8 @@ pub struct Workload {
     pub partitions: u32,
     /// The policy that tasks begin with.
     pub policy: Policy,
+    /// Accounts and values that a task remembers; none for all.
+    pub entries_max: Option<usize>,
     /// Access logs.
     pub sources: Vec<Source>,
     /// Operators' words, in order.
@@ -67,6 +69,7 @@ impl Workload {
         Self {
             partitions: random.between(1, 3) as u32,
             policy: Policy::parse(&policy_text(0)).unwrap_or_else(|_| Policy::builtin()),
+            entries_max: random.chance(300).then(|| random.between(1, 6) as usize),
             sources,
             controls,
             poison,

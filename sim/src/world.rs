@@ -45,13 +45,16 @@ pub fn audit_keys() -> AuditKeys {
     AuditKeys::new(AuditKey::new("sim-1", [1; 32])).and(AuditKey::new(crate::workload::SECOND_KEY, [2; 32]))
 }
 
-/// Makes every stage as it is.
-pub fn make_stage(wire: Arc<Wire>, policy: Arc<Policy>) -> MakeStage {
+/// Makes every stage as it is. With `entries_max` accounts and values are forgotten when there are more.
+pub fn make_stage(wire: Arc<Wire>, policy: Arc<Policy>, entries_max: Option<usize>) -> MakeStage {
+    let entries_max = entries_max.unwrap_or(usize::MAX);
     Arc::new(move |task| -> Box<dyn Stage> {
         match task.stage {
-            StageName::Cluster => Box::new(ClusterStage::new(wire.clone(), policy.clone())),
+            StageName::Cluster => {
+                Box::new(ClusterStage::new(wire.clone(), policy.clone()).with_values_max(entries_max))
+            }
             StageName::Enforcer => Box::new(EnforcerStage::new(audit_keys(), wire.clone())),
-            _ => Box::new(AccountStage::new(wire.clone(), policy.clone())),
+            _ => Box::new(AccountStage::new(wire.clone(), policy.clone()).with_accounts_max(entries_max)),
         }
     })
 }
@@ -136,7 +139,7 @@ impl<'l> World<'l> {
     ) -> Self {
         let mut random = Random::new(seed, 3);
         let bug = store.lock().bug;
-        let honest = make_stage(wire.clone(), Arc::new(workload.policy.clone()));
+        let honest = make_stage(wire.clone(), Arc::new(workload.policy.clone()), workload.entries_max);
         let shared = store.clone();
         let sources = workload.sources.iter().map(|source| Source {
             name: source.name.clone(),
