@@ -1,5 +1,6 @@
 //! Weir's automation. `cargo xtask --help` lists the commands.
 
+mod bench;
 mod chaos;
 mod daemon;
 mod debian;
@@ -31,8 +32,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure what Weir costs, as JSON lines
+    Bench(bench::Args),
     /// Check everything, on a bare machine
     Test(test::Args),
+    /// Run the binary against software that others wrote
+    Pipeline(pipeline::Args),
     /// Run the fuzz targets of every parser
     Fuzz(fuzz::Args),
     /// Write docs/configuration.md from the list of configuration keys
@@ -53,7 +58,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().command {
+        Command::Bench(args) => bench::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Pipeline(args) => pipeline::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Docs => docs::run(),
         Command::Kafka(args) => kafka::run(args),

@@ -10,7 +10,33 @@ use serde_json::Value;
 
 use crate::example::{LiveGateway, Profile};
 use crate::shell::succeed;
-use crate::{dirs, registry};
+use crate::{dirs, kafka, registry};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Which,
+}
+
+#[derive(clap::Subcommand)]
+enum Which {
+    /// A live nginx, real clients, and `weir run` on the growing log
+    Gateway,
+    /// Verdicts through somebody else's registry and reader
+    Registry,
+}
+
+/// `cargo xtask pipeline ...`, with the binary that the last build left.
+///
+/// # Errors
+/// Says what was lost, or what could not be run.
+pub fn run(args: &Args) -> Result<()> {
+    let weir = dirs::built("weir")?;
+    match args.command {
+        Which::Gateway => live_gateway(&weir),
+        Which::Registry => through_registry(&weir, &kafka::up()?.brokers),
+    }
+}
 
 /// Longest wait for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(60);
