@@ -1,5 +1,7 @@
 //! The generated codec against the reference library, for every record.
 
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
 use apache_avro::Schema;
 use apache_avro::rabin::Rabin;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -95,10 +97,10 @@ impl Choices<'_> {
 }
 
 fn collect_named(schema: &Schema, named: &mut HashMap<String, Schema>) {
-    if let Some(name) = schema.name() {
-        if !matches!(schema, Schema::Ref { .. }) {
-            named.insert(name.to_string(), schema.clone());
-        }
+    if let Some(name) = schema.name()
+        && !matches!(schema, Schema::Ref { .. })
+    {
+        named.insert(name.to_string(), schema.clone());
     }
     match schema {
         Schema::Record(record) => record.fields.iter().for_each(|f| collect_named(&f.schema, named)),

@@ -1,5 +1,7 @@
 //! Schemas evolve under FULL_TRANSITIVE: every version ever committed reads every other.
 
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::SchemaCompatibility;
 use std::process::Command;

@@ -1,5 +1,7 @@
 //! The simulator finds what is planted, and nothing where nothing is.
 
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
 use weir_sim::soak::soak;
 use weir_sim::{Bug, Options, run};
 

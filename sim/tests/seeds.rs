@@ -1,5 +1,7 @@
 //! Seeds that ever failed, and fresh ones.
 
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
 use std::time::{SystemTime, UNIX_EPOCH};
 use weir_sim::soak::soak;
 use weir_sim::story::LEGEND;

@@ -1,6 +1,8 @@
 //! The epoch runner on the log in memory, with a stage that is simple enough to see through: it
 //! sums numbers by key and says each new sum.
 
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

@@ -101,8 +101,8 @@ pub fn through_registry(weir: &Path, brokers: &str) -> Result<()> {
         role(&["topology", "apply", "--partitions", "2", "--kafka-replication", "1"]),
         "weir topology apply",
     )?;
-    let mut import = role(&["import", "--keys-dir"]);
-    import.arg(&keys).arg(dirs::workspace().join("examples/access.jsonl"));
+    let mut import = role(&["import"]);
+    import.arg("--keys-dir").arg(&keys).arg(dirs::workspace().join("examples/access.jsonl"));
     succeed(import, "weir import")?;
     succeed(role(&["process", "--until-idle"]), "weir process")?;
 

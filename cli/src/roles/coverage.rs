@@ -42,7 +42,7 @@ pub fn run(context: &Context, asked: Asked, json: bool, out: Option<&Path>) -> R
         (true, _) => print!("{signed}"),
         (false, None) => print!("{}", shown(&statement)),
         (false, Some(path)) => {
-            print!("{}Signed by {}: {}\n", shown(&statement), public_key_of(&seed), path.display())
+            println!("{}Signed by {}: {}", shown(&statement), public_key_of(&seed), path.display())
         }
     }
     Ok(match statement.balance {
