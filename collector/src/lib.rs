@@ -1,6 +1,6 @@
 //! Weir's senses: log sources, formats, features and privacy at the edge.
 //!
-//! A line's way: [`tail`] finds it and knows its byte offset; [`format`] reads it as an
+//! A line's way: [`tail`] finds it and knows its byte offset; [`mod@format`] reads it as an
 //! [`exchange::Exchange`]; [`features`] and [`privacy`] turn text and ids into what may leave the
 //! node; [`event`] writes the record; [`collector`] commits a batch of them together with the
 //! position in the file. The collector decides nothing: it senses.

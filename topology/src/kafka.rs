@@ -38,7 +38,7 @@
 //!   of old events within minutes. Topics use `LogAppendTime`; the writer's timestamp travels in the
 //!   header [`TIME_HEADER`] and the reader puts it back.
 //! * A broker that has just started answers that it knows no topic. Only one that says so for
-//!   [`MISSING_WAIT`](crate::limits::MISSING_WAIT) is believed.
+//!   [`MISSING_WAIT`] is believed.
 //! * `message.max.bytes` of the client is less than the broker's limit; both are set from
 //!   [`RECORD_BYTES_MAX`](crate::limits::RECORD_BYTES_MAX).
 

@@ -74,7 +74,7 @@ impl Tail {
         self.open.as_ref().map(now).or(self.saved)
     }
 
-    /// What happened since the last call; see [`change`].
+    /// What happened since the last call; see [`SourceChange`].
     pub fn take_changes(&mut self) -> Vec<SourceChange> {
         std::mem::take(&mut self.changes)
     }
