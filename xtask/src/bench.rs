@@ -1,0 +1,138 @@
+//! `cargo xtask bench`: what Weir costs, as JSON lines.
+//!
+//! Every line has `events_per_cpu_s`, over the CPU time of everything that did the work, children
+//! included, and `events_per_wall_s`. Where two things are compared, both ran in this run on the same
+//! input, and the line has their ratio. `docs/performance.md` says what each line means.
+//!
+//! The measures link Weir itself, so they are behind the feature `bench`: without it, this builds
+//! xtask and `weir` for release and goes on there.
+
+#[cfg(feature = "bench")]
+mod account;
+#[cfg(feature = "bench")]
+mod codec;
+#[cfg(feature = "bench")]
+mod kafka;
+#[cfg(feature = "bench")]
+mod meter;
+#[cfg(feature = "bench")]
+mod plain;
+#[cfg(feature = "bench")]
+mod restore;
+#[cfg(feature = "bench")]
+mod spine;
+#[cfg(feature = "bench")]
+mod tail;
+
+use anyhow::Result;
+
+/// Events of the generated log that goes through the pipeline.
+#[cfg(feature = "bench")]
+const EVENTS: u64 = 500_000;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Measure only this
+    #[arg(long)]
+    only: Option<Measure>,
+    /// Number of accounts for `account` and `restore`
+    #[arg(long)]
+    accounts: Option<usize>,
+    /// Directory for the parts of `restore`
+    #[arg(long, hide = true)]
+    dir: Option<std::path::PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Measure {
+    /// Decoding and encoding one event, beside apache-avro
+    Codec,
+    /// The account stage's step at growing numbers of accounts
+    Account,
+    /// A collector that reads a file into a log which keeps nothing
+    Tail,
+    /// `weir run` over a generated log, start to end, and its replay
+    Embedded,
+    /// `weir process` beside a bare consume and decode of the same topic
+    Kafka,
+    /// The same processing with and without transactions
+    Tax,
+    /// Taking state back
+    Restore,
+    /// One part of `restore`: writes the state that is taken back
+    #[value(hide = true)]
+    Save,
+}
+
+/// Builds for release and measures there.
+///
+/// # Errors
+/// When the build or a measure fails.
+#[cfg(not(feature = "bench"))]
+pub fn run(args: &Args) -> Result<()> {
+    use anyhow::Context as _;
+    use clap::ValueEnum as _;
+    use std::process::Command;
+
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.current_dir(crate::dirs::workspace());
+    build.args([
+        "build",
+        "--release",
+        "--package",
+        "weir",
+        "--package",
+        "xtask",
+        "--features",
+        "xtask/bench",
+    ]);
+    crate::shell::succeed(build, "cargo build")?;
+    // Ours lies in `debug` of the target directory that cargo was told to use.
+    let ours = std::env::current_exe().context("cannot tell where this binary is")?;
+    let target = ours.parent().and_then(std::path::Path::parent).context("xtask lies in no directory")?;
+    let mut bench = Command::new(target.join("release").join("xtask"));
+    bench.arg("bench");
+    if let Some(name) = args.only.and_then(|only| only.to_possible_value()) {
+        bench.args(["--only", name.get_name()]);
+    }
+    if let Some(accounts) = args.accounts {
+        bench.args(["--accounts", &accounts.to_string()]);
+    }
+    if let Some(dir) = &args.dir {
+        bench.arg("--dir").arg(dir);
+    }
+    crate::shell::succeed(bench, "the release build of xtask")
+}
+
+/// Measures.
+///
+/// # Errors
+/// When a measure fails.
+#[cfg(feature = "bench")]
+pub fn run(args: &Args) -> Result<()> {
+    let is_asked = |measure| args.only.is_none_or(|only| only == measure);
+    if is_asked(Measure::Codec) {
+        codec::run()?;
+    }
+    if is_asked(Measure::Account) {
+        account::run(args.accounts)?;
+    }
+    if is_asked(Measure::Tail) {
+        tail::run()?;
+    }
+    if is_asked(Measure::Embedded) {
+        spine::run()?;
+    }
+    if is_asked(Measure::Kafka) {
+        kafka::throughput()?;
+    }
+    if is_asked(Measure::Tax) {
+        kafka::tax()?;
+    }
+    if args.only == Some(Measure::Save) {
+        restore::save(args.accounts, args.dir.as_deref())?;
+    } else if is_asked(Measure::Restore) {
+        restore::run(args.accounts, args.dir.as_deref())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,241 @@
+//! Kafka end to end, beside a bare consumer of the same topic, and beside itself without transactions.
+
+use super::EVENTS;
+use super::meter::{Meter, Taken, Who, line, ratio, watched};
+use super::plain::WithoutTransactions;
+use super::tail::{collect, generated};
+use crate::shell::succeed;
+use crate::{dirs, kafka};
+use anyhow::{Context, Result, ensure};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::json;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use weir_processor::account::AccountStage;
+use weir_processor::cluster::ClusterStage;
+use weir_processor::policy::Policy;
+use weir_schemas::wire::Wire;
+use weir_schemas::{Epoch, Event, Record};
+use weir_topology::clock::MachineClock;
+use weir_topology::kafka::{KafkaConfig, KafkaLog};
+use weir_topology::log::Log;
+use weir_topology::stage::Stage;
+use weir_topology::task::{Pace, Surroundings};
+use weir_topology::telemetry::Silent;
+use weir_topology::topic::{StageName, TaskId, Topic};
+use weir_topology::worker::{MakeStage, Worker};
+
+const PARTITIONS: u32 = 4;
+
+/// How often each side of the exactly-once tax is measured; the least disturbed run of each counts.
+const TAX_ROUNDS: u32 = 3;
+
+/// Longest wait for a topic to give what it holds, or for a run to judge it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Topics of one run on the broker.
+struct Deployment {
+    config: KafkaConfig,
+}
+
+impl Deployment {
+    /// New topics with every event of the generated log in them.
+    fn imported(brokers: &str, name: &str) -> Result<Self> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
+        let mut config = KafkaConfig::new(brokers);
+        config.prefix = format!("b{now}-{name}-");
+        let this = Self { config };
+        let mut apply = this.weir(&["topology", "apply", "--kafka-replication", "1"])?;
+        apply.args(["--partitions", &PARTITIONS.to_string()]).stdout(Stdio::null());
+        succeed(apply, "weir topology apply")?;
+        let events = collect(&generated()?, &this.log()?)?;
+        ensure!(events == EVENTS, "{events} events of {EVENTS} lines");
+        Ok(this)
+    }
+
+    fn weir(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(dirs::built("weir")?);
+        command.args(arguments);
+        command.args(["--brokers", &self.config.brokers, "--kafka-prefix", &self.config.prefix]);
+        Ok(command)
+    }
+
+    fn log(&self) -> Result<KafkaLog> {
+        Ok(KafkaLog::connect(self.config.clone())?)
+    }
+
+    /// A consumer of every partition of `topic`, from the beginning.
+    fn reader(&self, topic: Topic) -> Result<BareReader> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.config.brokers)
+            .set("group.id", format!("{}bench", self.config.prefix))
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .create()?;
+        let (log, name) = (self.log()?, self.config.topic_name(topic));
+        let mut from = TopicPartitionList::new();
+        for partition in 0..log.partitions(topic)? {
+            from.add_partition_offset(&name, partition as i32, Offset::Beginning)?;
+        }
+        consumer.assign(&from)?;
+        Ok(BareReader { consumer })
+    }
+}
+
+struct BareReader {
+    consumer: BaseConsumer,
+}
+
+impl BareReader {
+    /// Hands payload and the broker's time of every record to `each`, until it says that it has enough
+    /// or nothing comes for `idle`.
+    fn read(&self, idle: Duration, mut each: impl FnMut(&[u8], i64) -> Result<bool>) -> Result<()> {
+        let mut last = Instant::now();
+        while last.elapsed() < idle {
+            let Some(message) = self.consumer.poll(Duration::from_millis(100)) else { continue };
+            let message = message?;
+            last = Instant::now();
+            let at_ms = message.timestamp().to_millis().unwrap_or(0);
+            if each(message.payload().unwrap_or_default(), at_ms)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bare consumer and `weir process`, on the same topic, one after the other.
+pub fn throughput() -> Result<()> {
+    let broker = kafka::up()?;
+    let deployment = Deployment::imported(&broker.brokers, "process")?;
+    let wire = Wire::new();
+
+    let meter = Meter::start(Who::Ourselves)?;
+    let (reader, mut decoded) = (deployment.reader(Topic::Events)?, 0);
+    reader.read(PATIENCE, |payload, _| {
+        Event::decode(&wire.datum::<Event<'_>>(payload)?)?;
+        decoded += 1;
+        Ok(decoded == EVENTS)
+    })?;
+    let bare = meter.stop()?;
+    ensure!(decoded == EVENTS, "the bare consumer got {decoded} of {EVENTS} events");
+    line("kafka_bare_consume_decode", EVENTS, bare, json!({}));
+
+    let meter = Meter::start(Who::Children)?;
+    let began_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
+    let (status, peak) = watched(deployment.weir(&["process", "--until-idle", "--log-level", "warn"])?)?;
+    let whole = meter.stop()?;
+    ensure!(status.success(), "weir process ended with {status}");
+    let (judged, last_ms) = judged(&deployment)?;
+    ensure!(judged == EVENTS, "{judged} of {EVENTS} events were judged");
+    // The process then waits until nothing has happened for some seconds; its CPU time counts all of it.
+    let taken = Taken { cpu_s: whole.cpu_s, wall_s: (last_ms - began_ms) as f64 / 1e3 };
+    let more = json!({
+        "share_of_bare_per_cpu_s": ratio(bare.cpu_s, taken.cpu_s),
+        "share_of_bare_per_wall_s": ratio(bare.wall_s, taken.wall_s),
+        "goal_share_min": 0.5,
+        "rss_peak_bytes": peak,
+        "partitions": PARTITIONS,
+    });
+    line("kafka_process", EVENTS, taken, more);
+    Ok(())
+}
+
+/// Events that the account stage judged, and when the broker took the last epoch that says so.
+fn judged(deployment: &Deployment) -> Result<(u64, i64)> {
+    let (wire, account) = (Wire::new(), StageName::Account.as_str());
+    let (mut judged, mut last_ms) = (0, 0);
+    deployment.reader(Topic::Epochs)?.read(Duration::from_secs(3), |payload, at_ms| {
+        let epoch: Epoch = wire.read(payload)?;
+        let ranges = epoch.inputs.iter().filter(|range| range.topic == Topic::Events.name());
+        let events: i64 = ranges.map(|range| range.records).sum();
+        if epoch.stage == account && events > 0 {
+            judged += events as u64;
+            last_ms = last_ms.max(at_ms);
+        }
+        Ok(false)
+    })?;
+    Ok((judged, last_ms))
+}
+
+/// The same stages with a transaction every 100 ms and without any, in this process, in turns.
+pub fn tax() -> Result<()> {
+    let broker = kafka::up()?;
+    let (mut exact, mut plain) = (Vec::new(), Vec::new());
+    for _ in 0..TAX_ROUNDS {
+        let without = Deployment::imported(&broker.brokers, "without")?;
+        let log = WithoutTransactions { config: without.config.clone(), log: without.log()? };
+        plain.push(judge_all(Arc::new(log))?);
+        let with = Deployment::imported(&broker.brokers, "with")?;
+        exact.push(judge_all(Arc::new(with.log()?))?);
+    }
+    let (exact, plain) = (least(&exact), least(&plain));
+    line("kafka_without_transactions", EVENTS, plain, json!({ "rounds": TAX_ROUNDS }));
+    let more = json!({
+        "rounds": TAX_ROUNDS,
+        "commit_interval_ms": 100,
+        "tax_per_cpu_s": 1.0 - ratio(plain.cpu_s, exact.cpu_s),
+        "tax_per_wall_s": 1.0 - ratio(plain.wall_s, exact.wall_s),
+        "goal_tax_max": 0.05,
+    });
+    line("kafka_with_transactions", EVENTS, exact, more);
+    Ok(())
+}
+
+/// The least of each: what else runs on the machine only ever adds.
+fn least(rounds: &[Taken]) -> Taken {
+    let least = |of: fn(&Taken) -> f64| rounds.iter().map(of).fold(f64::INFINITY, f64::min);
+    Taken { cpu_s: least(|taken| taken.cpu_s), wall_s: least(|taken| taken.wall_s) }
+}
+
+/// Runs both judging stages until every event is judged.
+fn judge_all(log: Arc<dyn Log>) -> Result<Taken> {
+    let (wire, policy) = (Arc::new(Wire::new()), Arc::new(Policy::builtin()));
+    // The last offset of a partition is the marker of the import's last transaction, not a record.
+    let mut end = -i64::from(PARTITIONS);
+    for partition in 0..PARTITIONS {
+        end += log.bounds(Topic::Events, partition)?.1;
+    }
+    let around = Surroundings {
+        log,
+        wire: wire.clone(),
+        schemas: None,
+        telemetry: Arc::new(Silent),
+        process: "bench".into(),
+        pace: Pace { epoch_interval: Duration::from_millis(100), ..Pace::default() },
+        clock: Arc::new(MachineClock::default()),
+    };
+    let make_stage: MakeStage = Arc::new(move |task: TaskId| -> Box<dyn Stage> {
+        match task.stage {
+            StageName::Cluster => Box::new(ClusterStage::new(wire.clone(), policy.clone())),
+            _ => Box::new(AccountStage::new(wire.clone(), policy.clone())),
+        }
+    });
+    let meter = Meter::start(Who::Ourselves)?;
+    let mut worker = Worker::new(around, make_stage);
+    for stage in [StageName::Account, StageName::Cluster] {
+        (0..PARTITIONS).for_each(|partition| worker.start(TaskId { stage, partition }));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        worker.check()?;
+        let read: i64 = worker
+            .statuses()
+            .filter(|(task, _)| task.stage == StageName::Account)
+            .flat_map(|(_, status)| status.positions())
+            .filter(|position| position.topic == Topic::Events)
+            .map(|position| position.next)
+            .sum();
+        if read >= end {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "{read} of {end} offsets were read in time");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let taken = meter.stop()?;
+    worker.stop_all().context("the stages ended")?;
+    Ok(taken)
+}

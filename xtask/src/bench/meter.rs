@@ -1,0 +1,132 @@
+//! What a measure took: CPU time, wall time, memory.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// Ticks of `/proc/self/stat` in a second: 100 on Linux, whatever the kernel's own tick is.
+const TICKS_PER_S: f64 = 100.0;
+
+/// How often a child's memory is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Whose CPU time is measured.
+#[derive(Clone, Copy)]
+pub enum Who {
+    /// This process, every thread.
+    Ourselves,
+    /// Children that have ended.
+    Children,
+}
+
+/// Runs from its making.
+pub struct Meter {
+    who: Who,
+    cpu_s: f64,
+    started: Instant,
+}
+
+/// What was measured.
+#[derive(Clone, Copy)]
+pub struct Taken {
+    /// User and system time, in seconds.
+    pub cpu_s: f64,
+    /// Wall time, in seconds.
+    pub wall_s: f64,
+}
+
+impl Meter {
+    pub fn start(who: Who) -> Result<Self> {
+        Ok(Self { who, cpu_s: cpu_s(who)?, started: Instant::now() })
+    }
+
+    pub fn stop(&self) -> Result<Taken> {
+        let wall_s = self.started.elapsed().as_secs_f64();
+        Ok(Taken { cpu_s: cpu_s(self.who)? - self.cpu_s, wall_s })
+    }
+}
+
+impl Taken {
+    /// How many of `count` things a CPU second did.
+    pub fn per_cpu_s(&self, count: u64) -> f64 {
+        (count as f64 / self.cpu_s.max(1e-9)).round()
+    }
+
+    /// CPU time of one of `count` things, in nanoseconds.
+    pub fn ns_each(&self, count: u64) -> f64 {
+        (self.cpu_s * 1e9 / count.max(1) as f64).round()
+    }
+}
+
+/// User and system time so far: what `getrusage` gives, without a foreign call.
+fn cpu_s(who: Who) -> Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").context("cannot read /proc/self/stat")?;
+    // The name in parentheses may hold blanks. After it come the state and, from the 12th field on:
+    // user, system, and both of the children that were waited for.
+    let (_, fields) = stat.rsplit_once(") ").context("/proc/self/stat is not as expected")?;
+    let fields: Vec<&str> = fields.split(' ').collect();
+    let at = match who {
+        Who::Ourselves => 11,
+        Who::Children => 13,
+    };
+    let ticks = fields.get(at..at + 2).context("/proc/self/stat is too short")?;
+    let ticks: u64 = ticks.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Ok(ticks as f64 / TICKS_PER_S)
+}
+
+/// CPU time of this thread, in nanoseconds.
+pub fn thread_ns() -> Result<u64> {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    stat.split(' ').next().and_then(|ns| ns.parse().ok()).context("/proc/thread-self/schedstat says nothing")
+}
+
+/// A field of `/proc/PID/status` in bytes: `VmHWM` is the peak of the resident size, `VmRSS` the size
+/// now.
+pub fn memory_bytes(pid: &str, field: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(field))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Runs a command to its end and gives the peak of its resident size.
+pub fn watched(mut command: Command) -> Result<(ExitStatus, u64)> {
+    let mut child: Child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+    let (pid, mut peak) = (child.id().to_string(), 0);
+    loop {
+        peak = peak.max(memory_bytes(&pid, "VmHWM").unwrap_or(0));
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, peak));
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Prints one line.
+pub fn line(bench: &str, events: u64, taken: Taken, more: Value) {
+    println!("{}", told(bench, events, taken, more));
+}
+
+/// One line: the name, what was measured, and the machine's cores. What `more` has too counts.
+pub fn told(bench: &str, events: u64, taken: Taken, mut more: Value) -> Value {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let mut line = json!({
+        "bench": bench,
+        "n": events,
+        "events_per_cpu_s": taken.per_cpu_s(events),
+        "events_per_wall_s": (events as f64 / taken.wall_s.max(1e-9)).round(),
+        "ns_each": taken.ns_each(events),
+        "cpu_s": (taken.cpu_s * 1e3).round() / 1e3,
+        "wall_s": (taken.wall_s * 1e3).round() / 1e3,
+        "cores": cores,
+    });
+    if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object_mut()) {
+        line.append(more);
+    }
+    line
+}
+
+/// A ratio with three digits.
+pub fn ratio(one: f64, other: f64) -> f64 {
+    (one / other * 1e3).round() / 1e3
+}
