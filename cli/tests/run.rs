@@ -121,6 +121,11 @@ fn a_published_policy_is_in_force_and_named_by_its_verdicts() {
     place.run_until_idle();
     let verdicts = place.lines_of("audit_log.jsonl");
     assert!(verdicts.iter().any(|v| v["policy_version"].as_str().unwrap().starts_with("strict-")));
+
+    // What the first two policies judged can be folded again after a third is in force.
+    std::fs::write(&path, shown.replacen("version = \"", "version = \"third-", 1)).unwrap();
+    success(weir(&["policy", "publish", path.to_str().unwrap(), "--data-dir", &data]));
+    place.run_until_idle();
     assert_eq!(place.replay(&["--as-recorded"]).0["bytes_equal"], true);
 }
 

@@ -95,6 +95,10 @@ const fn days(count: u64) -> Duration {
     Duration::from_secs(count * 86_400)
 }
 
+/// A hundred years. Operators' words are few, and an epoch that folded one cannot be folded again
+/// without it: compaction would take the policies away that old verdicts were judged by.
+const FOREVER: Duration = days(36_500);
+
 impl Topic {
     /// Every topic.
     pub const ALL: &'static [Self] = &[
@@ -150,7 +154,7 @@ impl Topic {
                 spec!("weir.audit", Tenant, Delete(days(400)), Shared, ["enforcer"] => ["auditor"])
             }
             Self::Control => {
-                spec!("weir.control", Name, Compact, One, ["operator"] => ["account", "cluster", "enforcer"])
+                spec!("weir.control", Name, Delete(FOREVER), One, ["operator"] => ["account", "cluster", "enforcer"])
             }
             Self::Epochs => {
                 spec!("weir.epochs", Task, Delete(days(90)), Shared, ["account", "cluster", "enforcer"] => ["replay"])

@@ -93,7 +93,7 @@ mod tests {
             weir.verdicts         account          delete, 90 d            shared      account                                enforcer, siem, console
             weir.actions          account          compact + delete, 90 d  shared      enforcer                               gateway, console
             weir.audit            tenant           delete, 400 d           shared      enforcer                               auditor
-            weir.control          name             compact                 one         operator                               account, cluster, enforcer
+            weir.control          name             delete, 36500 d         one         operator                               account, cluster, enforcer
             weir.epochs           stage/partition  delete, 90 d            shared      account, cluster, enforcer             replay
             weir.state.account    account          compact                 shared      account                                account
             weir.state.cluster    link value       compact                 shared      cluster                                cluster
