@@ -2,9 +2,9 @@
 
 use weir_schemas::wire::{SchemaName, Wire, WireError, split};
 use weir_schemas::{DeadLetter, DlqKind};
-use weir_topology::letter::record_of;
+use weir_topology::letter::record_again;
 use weir_topology::limits::RECORD_BYTES_MAX;
-use weir_topology::record::{LABEL_HEADER, Output, RecordRef};
+use weir_topology::record::{Output, RecordRef};
 use weir_topology::stage::{InputBatch, Tally};
 use weir_topology::topic::StageName;
 
@@ -67,13 +67,7 @@ pub(crate) fn dead_letter(
         schema,
         payload: if fits { raw.to_vec() } else { Vec::new() },
     };
-    let output =
-        record_of(wire, record.key.to_vec(), &letter, record.timestamp_ms).in_partition(input.partition);
-    match record.header(LABEL_HEADER) {
-        // Goes back with the record when an operator sends it.
-        Some(label) => output.with_header(LABEL_HEADER, label),
-        None => output,
-    }
+    record_again(wire, record, &letter).in_partition(input.partition)
 }
 
 /// The counts of a step, in a closed set.

@@ -1,7 +1,7 @@
 //! How a dead letter stands in its topic: the same headers whoever writes it, so that any Kafka tool
 //! can sort letters without knowing their schema.
 
-use crate::record::Output;
+use crate::record::{LABEL_HEADER, Output, RecordRef};
 use crate::topic::Topic;
 use weir_schemas::DeadLetter;
 use weir_schemas::wire::Wire;
@@ -30,6 +30,16 @@ pub const SCHEMA_HEADER: &str = "weir-dlq-schema";
 /// On a record that an operator sent back, and on the mark beside its letter: the letter's own place
 /// in the dead-letter topic, `partition/offset`.
 pub const REQUEUED_HEADER: &str = "weir-dlq-requeued-from";
+
+/// The record of a dead letter for a record that a topic gave. Its evaluation label travels along, so
+/// that it goes back with the record when an operator sends it; no stage looks at it.
+pub fn record_again(wire: &Wire, record: RecordRef<'_>, letter: &DeadLetter) -> Output {
+    let output = record_of(wire, record.key.to_vec(), letter, record.timestamp_ms);
+    match record.header(LABEL_HEADER) {
+        Some(label) => output.with_header(LABEL_HEADER, label),
+        None => output,
+    }
+}
 
 /// The record of a letter, under the key of what was refused.
 pub fn record_of(wire: &Wire, key: Vec<u8>, letter: &DeadLetter, timestamp_ms: i64) -> Output {
