@@ -10,15 +10,18 @@ use weir_topology::worker::Worker;
 #[derive(Debug, Default)]
 pub struct Quiescence {
     epochs_then: Option<i64>,
+    was_quiet: bool,
 }
 
 impl Quiescence {
     /// Whether every task of `worker` has folded all there is, now and at the last look.
     pub fn look(&mut self, log: &dyn Log, worker: &Worker) -> Result<bool, LogError> {
         let epochs: i64 = worker.statuses().map(|(_, status)| status.epoch()).sum();
-        let quiet = lag(log, worker)? == Some(0);
-        let settled = quiet && self.epochs_then == Some(epochs);
-        self.epochs_then = quiet.then_some(epochs);
+        // While epochs are committed nothing stands still, and the log need not be asked.
+        let has_moved = self.epochs_then.replace(epochs) != Some(epochs);
+        let is_quiet = !has_moved && lag(log, worker)? == Some(0);
+        let settled = is_quiet && self.was_quiet;
+        self.was_quiet = is_quiet;
         Ok(settled)
     }
 }

@@ -191,7 +191,8 @@ fn least(rounds: &[Taken]) -> Taken {
     Taken { cpu_s: least(|taken| taken.cpu_s), wall_s: least(|taken| taken.wall_s) }
 }
 
-/// Runs both judging stages until every event is judged.
+/// Runs both judging stages until every event is judged. Measured is the time from when every task is
+/// open, scaled to all events: how long a task takes to open is another question.
 fn judge_all(log: Arc<dyn Log>) -> Result<Taken> {
     let (wire, policy) = (Arc::new(Wire::new()), Arc::new(Policy::builtin()));
     // The last offset of a partition is the marker of the import's last transaction, not a record.
@@ -214,28 +215,42 @@ fn judge_all(log: Arc<dyn Log>) -> Result<Taken> {
             _ => Box::new(AccountStage::new(wire.clone(), policy.clone())),
         }
     });
-    let meter = Meter::start(Who::Ourselves)?;
     let mut worker = Worker::new(around, make_stage);
     for stage in [StageName::Account, StageName::Cluster] {
         (0..PARTITIONS).for_each(|partition| worker.start(TaskId { stage, partition }));
     }
     let deadline = Instant::now() + PATIENCE;
+    let mut opened: Option<(Meter, i64)> = None;
     loop {
         worker.check()?;
-        let read: i64 = worker
-            .statuses()
-            .filter(|(task, _)| task.stage == StageName::Account)
-            .flat_map(|(_, status)| status.positions())
-            .filter(|position| position.topic == Topic::Events)
-            .map(|position| position.next)
-            .sum();
-        if read >= end {
-            break;
+        let read = offsets_read(&worker);
+        match (&opened, read) {
+            (None, Some(read)) => opened = Some((Meter::start(Who::Ourselves)?, read)),
+            (Some((meter, before)), Some(read)) if read >= end => {
+                let taken = meter.stop()?;
+                let scale = EVENTS as f64 / (read - before).max(1) as f64;
+                worker.stop_all().context("the stages ended")?;
+                return Ok(Taken { cpu_s: taken.cpu_s * scale, wall_s: taken.wall_s * scale });
+            }
+            _ => {}
         }
-        ensure!(Instant::now() < deadline, "{read} of {end} offsets were read in time");
+        ensure!(Instant::now() < deadline, "{read:?} of {end} offsets were read in time");
         std::thread::sleep(Duration::from_millis(5));
     }
-    let taken = meter.stop()?;
-    worker.stop_all().context("the stages ended")?;
-    Ok(taken)
+}
+
+/// How far the account tasks have read the events; none while a task is not open yet.
+fn offsets_read(worker: &Worker) -> Option<i64> {
+    let mut read = 0;
+    for (task, status) in worker.statuses() {
+        let positions = status.positions();
+        if positions.is_empty() {
+            return None;
+        }
+        if task.stage == StageName::Account {
+            let events = positions.iter().filter(|position| position.topic == Topic::Events);
+            read += events.map(|position| position.next).sum::<i64>();
+        }
+    }
+    Some(read)
 }
