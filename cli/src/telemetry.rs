@@ -14,7 +14,7 @@ use tracing::{debug, error, info, warn};
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
 use weir_topology::invariants::Invariant;
 use weir_topology::stage::Tally;
-use weir_topology::telemetry::{SourceChange, Telemetry};
+use weir_topology::telemetry::{SourceChange, Start, Telemetry};
 use weir_topology::topic::{StageName, TaskId};
 
 /// A label from a closed set: what its type's `as_str` gives.
@@ -36,6 +36,12 @@ struct StageLabel {
 struct TaskLabels {
     stage: Closed,
     partition: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StartLabels {
+    stage: Closed,
+    start: Closed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -97,7 +103,10 @@ metrics! {
     aborts: Family<StageLabel, Counter> = Family::default(), "commits_aborted", "Commits that were aborted and tried again";
     reopened: Family<StageLabel, Counter> = Family::default(), "tasks_reopened", "Tasks that started over from the log";
     invariants: Family<InvariantLabels, Counter> = Family::default(), "invariants_broken", "Epochs that were not committed because they broke an invariant";
-    restore_seconds: Family<StageLabel, Histogram> = Family::new_with_constructor(seconds), "restore_seconds", "Time to load and refold a task's state";
+    restore_seconds: Family<StartLabels, Histogram> = Family::new_with_constructor(seconds), "restore_seconds", "Time until a task could go on, with a standby's state (warm) or with all of it from the log (cold)";
+    standby_behind: Family<TaskLabels, Gauge> = Family::default(), "standby_behind_records", "Offsets of its state topic that a standby has not taken in yet: 0 is warm";
+    standby_entries: Family<TaskLabels, Gauge> = Family::default(), "standby_entries", "Entries in a standby's state";
+    standby_dropped: Family<StageLabel, Counter> = Family::default(), "standbys_dropped", "Standbys that could not go on and were begun anew";
     snapshots: Family<StageLabel, Counter> = Family::default(), "snapshot_entries", "State entries written by snapshots";
     entries: Family<TaskLabels, Gauge> = Family::default(), "state_entries", "Entries in a task's state";
     tallies: Family<CauseLabels, Counter> = Family::default(), "stage_events", "What stages counted besides their outputs";
@@ -130,11 +139,14 @@ impl Metrics {
                 &self.aborts,
                 &self.reopened,
                 &self.snapshots,
+                &self.standby_dropped,
             ] {
                 let _ = family.get_or_create(&label);
             }
-            for family in [&self.epoch_seconds, &self.restore_seconds] {
-                let _ = family.get_or_create(&label);
+            let _ = self.epoch_seconds.get_or_create(&label);
+            for start in Start::ALL {
+                let start = Closed(start.as_str());
+                let _ = self.restore_seconds.get_or_create(&StartLabels { stage: label.stage, start });
             }
             for invariant in Invariant::ALL {
                 let invariant = Closed(invariant.as_str());
@@ -185,6 +197,10 @@ impl Metrics {
     }
 }
 
+fn labels_of(task: TaskId) -> TaskLabels {
+    TaskLabels { stage: Closed(task.stage.as_str()), partition: task.partition }
+}
+
 fn of(task: TaskId) -> StageLabel {
     StageLabel { stage: Closed(task.stage.as_str()) }
 }
@@ -216,9 +232,29 @@ impl Telemetry for Metrics {
         error!(%task, %invariant, detail, "an epoch breaks an invariant and was not committed; please report it");
     }
 
-    fn task_restored(&self, task: TaskId, entries: u64, epochs: u64, took: Duration) {
-        self.restore_seconds.get_or_create(&of(task)).observe(took.as_secs_f64());
-        debug!(%task, entries, epochs, took_ms = took.as_millis() as u64, "task restored");
+    fn task_restored(&self, task: TaskId, start: Start, entries: u64, epochs: u64, took: Duration) {
+        let start = start.as_str();
+        let labels = StartLabels { stage: of(task).stage, start: Closed(start) };
+        self.restore_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        debug!(%task, start, entries, epochs, took_ms = took.as_millis() as u64, "task restored");
+    }
+
+    fn standby_looked_at(&self, task: TaskId, entries: u64, behind: u64) {
+        let labels = labels_of(task);
+        self.standby_entries.get_or_create(&labels).set(entries as i64);
+        self.standby_behind.get_or_create(&labels).set(behind as i64);
+    }
+
+    fn standby_ended(&self, task: TaskId) {
+        let labels = labels_of(task);
+        self.standby_entries.remove(&labels);
+        self.standby_behind.remove(&labels);
+    }
+
+    fn standby_dropped(&self, task: TaskId, reason: &str) {
+        self.standby_ended(task);
+        self.standby_dropped.get_or_create(&of(task)).inc();
+        warn!(%task, reason, "standby dropped; it begins anew, and until it is there the task is taken up without one");
     }
 
     fn task_released(&self, task: TaskId) {
@@ -230,8 +266,7 @@ impl Telemetry for Metrics {
     }
 
     fn state_entries(&self, task: TaskId, entries: u64) {
-        let labels = TaskLabels { stage: Closed(task.stage.as_str()), partition: task.partition };
-        self.entries.get_or_create(&labels).set(entries as i64);
+        self.entries.get_or_create(&labels_of(task)).set(entries as i64);
     }
 
     fn tallied(&self, task: TaskId, tally: Tally, count: u64) {

@@ -2,13 +2,15 @@
 //!
 //! Read in this order: [`topic`] (what lives where), [`stage`] (a stage is a pure fold), [`log`]
 //! (what a backend must promise), [`task`] (the epoch runner: one stage on one partition),
-//! [`restore`] (how a task comes back). The backends are behind features, so that crates that only
+//! [`restore`] (how a task comes back), [`standby`] (how it comes back fast). The backends are behind features, so that crates that only
 //! judge do not link them: [`embedded`], [`kafka`]; [`memory`] is the log that tests use.
 
 #[cfg(feature = "runner")]
 pub mod clock;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(feature = "runner")]
+pub mod follow;
 pub mod invariants;
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -23,6 +25,8 @@ pub mod record;
 #[cfg(feature = "runner")]
 pub mod restore;
 pub mod stage;
+#[cfg(feature = "runner")]
+pub mod standby;
 #[cfg(feature = "runner")]
 pub mod task;
 pub mod telemetry;

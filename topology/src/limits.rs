@@ -29,6 +29,26 @@ pub const COMMIT_ATTEMPTS_MAX: u32 = 5;
 /// Longest time that a read waits for records that the log says are there.
 pub const READ_STALL_MAX: Duration = Duration::from_secs(30);
 
+/// How often a standby that has taken in everything looks for more.
+pub const STANDBY_POLL: Duration = Duration::from_millis(100);
+
+/// How often it is told how far a standby is behind while it takes in its state for the first time.
+pub const STANDBY_LOAD_LOOK: Duration = Duration::from_secs(1);
+
+/// How often it is told afterwards.
+pub const STANDBY_LOOK: Duration = Duration::from_secs(5);
+
+/// A standby that has not been at the end of its state topic for this long is begun anew: what it
+/// missed may have been compacted away, tombstones too (a broker keeps those for a day by default).
+pub const STANDBY_STALE_MAX: Duration = Duration::from_secs(3600);
+
+/// First and longest pause before a standby that could not go on is begun anew.
+pub const STANDBY_BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Longest wait of a task for the state of a standby that is just reading; then it takes the state
+/// from the log.
+pub const HANDOVER_MAX: Duration = Duration::from_secs(2);
+
 /// Longest time that a task drains and commits after it was told to stop.
 pub const DRAIN_MAX: Duration = Duration::from_secs(25);
 

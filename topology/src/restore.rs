@@ -1,12 +1,14 @@
 //! How a task comes back: load the state topic, then fold the epochs since then again, silently.
 //!
-//! The state topic holds what the last snapshot wrote, and a cursor: where the inputs stood. The
-//! epoch records after it say which records each later epoch folded, so the same steps give the same
-//! state. [`fold_recorded`] is also how history is replayed as it was recorded.
+//! The state topic holds what the last snapshot wrote, and a cursor: where the inputs stood;
+//! [`crate::follow`] takes it in. The epoch records after it say which records each later epoch folded,
+//! so the same steps give the same state. [`fold_recorded`] is also how history is replayed as it was
+//! recorded.
 
+use crate::follow::Load;
 use crate::invariants::Broken;
 use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX, READ_STALL_MAX};
-use crate::log::{Log, LogError, Position, Reader, read_range};
+use crate::log::{Log, LogError, Position, Reader};
 use crate::record::Records;
 use crate::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError};
 use crate::topic::{TaskId, Topic};
@@ -14,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use weir_schemas::wire::{Wire, WireError};
-use weir_schemas::{Digest, Epoch, State, StateKind};
+use weir_schemas::{Digest, Epoch};
 
 /// Key of the record that says where a task's inputs stood at its last snapshot.
 pub const CURSOR_KEY: &[u8] = b"!cursor";
@@ -137,70 +139,21 @@ pub fn restore(
     log: &dyn Log,
     wire: &Wire,
 ) -> Result<Restored, TaskError> {
-    let snapshot = load(task, stage, log, wire)?;
+    let snapshot = Load::new(task).finish(stage, log, wire)?;
+    fold_since(task, stage, log, wire, snapshot)
+}
+
+/// Brings a stage that holds the last snapshot to where its task last committed.
+pub(crate) fn fold_since(
+    task: TaskId,
+    stage: &mut dyn Stage,
+    log: &dyn Log,
+    wire: &Wire,
+    snapshot: Cursor,
+) -> Result<Restored, TaskError> {
     let before = snapshot.epoch;
     let cursor = fold_recorded(task, stage, log, wire, snapshot, |_, _, _| Ok(()))?;
     Ok(Restored { entries: stage.entries() as u64, epochs: (cursor.epoch - before) as u64, cursor })
-}
-
-/// Loads the last snapshot into `stage`.
-fn load(task: TaskId, stage: &mut dyn Stage, log: &dyn Log, wire: &Wire) -> Result<Cursor, TaskError> {
-    let topic = task.stage.state_topic();
-    let in_log = |source| TaskError::Log { task, source };
-    let (first, end) = log.bounds(topic, task.partition).map_err(in_log)?;
-    let mut cursor = Cursor::start(task);
-    let mut failure = None;
-    let outcome = read_range(log, topic, task.partition, first, end, |records| {
-        for record in records.iter() {
-            if let Err(error) = load_entry(task, stage, wire, &mut cursor, record.key, record.payload) {
-                failure = Some(error);
-                // Ends the read; the failure is what is reported.
-                return Err(LogError::Damaged { reason: "state".into() });
-            }
-        }
-        Ok(())
-    });
-    match failure {
-        Some(failure) => Err(failure),
-        None => outcome.map(|()| cursor).map_err(in_log),
-    }
-}
-
-fn load_entry(
-    task: TaskId,
-    stage: &mut dyn Stage,
-    wire: &Wire,
-    cursor: &mut Cursor,
-    key: &[u8],
-    payload: Option<&[u8]>,
-) -> Result<(), TaskError> {
-    let topic = task.stage.state_topic();
-    let in_state = |source| TaskError::State { task, source };
-    let Some(payload) = payload else {
-        stage.forget(key);
-        return Ok(());
-    };
-    let state: State = wire.read(payload).map_err(|source| TaskError::Record { task, topic, source })?;
-    match state.kind {
-        StateKind::Entry => stage.restore(key, state.format, &state.body).map_err(in_state),
-        StateKind::Cursor if state.format != CURSOR_FORMAT => Err(in_state(StateError::Format {
-            key: String::from_utf8_lossy(key).into_owned(),
-            found: state.format,
-            expected: CURSOR_FORMAT,
-        })),
-        StateKind::Cursor => {
-            for position in &mut cursor.positions {
-                let saved = state.positions.iter().find(|saved| {
-                    saved.topic == position.topic.name() && saved.partition == position.partition as i32
-                });
-                position.next = saved.map_or(0, |saved| saved.next);
-            }
-            cursor.epoch = state.epoch;
-            cursor.epochs_from = state.epochs_from;
-            cursor.clock_ms = state.clock_ms;
-            Ok(())
-        }
-    }
 }
 
 /// Folds the recorded epochs after `from` into `stage`, in order, and hands each to `each` with its
@@ -351,22 +304,22 @@ impl History {
 }
 
 /// Notices when a log keeps back what it said was there.
-struct Stall {
+pub(crate) struct Stall {
     topic: Topic,
     partition: u32,
     since: Instant,
 }
 
 impl Stall {
-    fn new(topic: Topic, partition: u32) -> Self {
+    pub(crate) fn new(topic: Topic, partition: u32) -> Self {
         Self { topic, partition, since: Instant::now() }
     }
 
-    fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.since = Instant::now();
     }
 
-    fn check(&self) -> Result<(), LogError> {
+    pub(crate) fn check(&self) -> Result<(), LogError> {
         if self.since.elapsed() < READ_STALL_MAX {
             return Ok(());
         }

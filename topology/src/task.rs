@@ -6,13 +6,14 @@
 //! partition, loads the state and folds the epochs since then again without emitting.
 
 use crate::clock::Clock;
+use crate::follow::Follower;
 use crate::invariants::{Broken, Chain, check_fold};
 use crate::limits::{COMMIT_ATTEMPTS_MAX, EPOCH_BYTES_MAX, EPOCH_RECORDS_MAX, SNAPSHOT_ENTRIES_MAX};
 use crate::log::{Commit, Log, LogError, Position, Reader, Writer};
 use crate::record::{Output, Records};
-use crate::restore::{CURSOR_FORMAT, CURSOR_KEY, Cursor, TaskError, digest_of, restore};
+use crate::restore::{CURSOR_FORMAT, CURSOR_KEY, Cursor, TaskError, digest_of, fold_since};
 use crate::stage::{Batch, Effects, InputBatch, Stage};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Start, Telemetry};
 use crate::topic::{TaskId, Topic};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -101,6 +102,9 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
 }
 
+/// Gives up a standby's state to the task that takes over; none where there is none after all.
+pub type Handover = Box<dyn FnOnce() -> Option<Follower> + Send>;
+
 /// One stage on one partition.
 pub struct Task {
     id: TaskId,
@@ -120,17 +124,49 @@ impl Task {
     /// Takes the partition over and brings `stage`, which must be new, to where it last committed.
     pub fn open(
         id: TaskId,
-        mut stage: Box<dyn Stage>,
+        stage: Box<dyn Stage>,
+        around: Surroundings,
+        status: Arc<TaskStatus>,
+    ) -> Result<Self, TaskError> {
+        Self::take_over(id, &mut None, || stage, around, status)
+    }
+
+    /// Takes the partition over with the state that a standby holds, or else with all of it from the
+    /// log, in a new stage of `make_stage`. The standby is asked for its state when the writer is open.
+    pub fn take_over(
+        id: TaskId,
+        standby: &mut Option<Handover>,
+        make_stage: impl FnOnce() -> Box<dyn Stage>,
         around: Surroundings,
         status: Arc<TaskStatus>,
     ) -> Result<Self, TaskError> {
         let in_log = |source| TaskError::Log { task: id, source };
         let started = around.clock.now();
         let writer = around.log.writer(&id.to_string()).map_err(in_log)?;
-        let restored = restore(id, stage.as_mut(), around.log.as_ref(), &around.wire)?;
+        let (log, wire) = (around.log.as_ref(), around.wire.as_ref());
+        let follower = standby.take().and_then(|hand_over| hand_over());
+        let warm = follower.and_then(|follower| {
+            let start = if follower.is_warm() { Start::Warm } else { Start::Cold };
+            match follower.finish(log, wire) {
+                Ok((stage, snapshot)) => Some((stage, snapshot, start)),
+                Err(error) => {
+                    around.telemetry.standby_dropped(id, &error.to_string());
+                    None
+                }
+            }
+        });
+        let (mut stage, snapshot, start) = match warm {
+            Some(warm) => warm,
+            None => {
+                let (stage, snapshot) = Follower::new(id, make_stage()).finish(log, wire)?;
+                (stage, snapshot, Start::Cold)
+            }
+        };
+        let restored = fold_since(id, stage.as_mut(), log, wire, snapshot)?;
         let reader = around.log.reader(&restored.cursor.positions).map_err(in_log)?;
         let now = around.clock.now();
-        around.telemetry.task_restored(id, restored.entries, restored.epochs, now.saturating_sub(started));
+        let took = now.saturating_sub(started);
+        around.telemetry.task_restored(id, start, restored.entries, restored.epochs, took);
         around.telemetry.state_entries(id, restored.entries);
         status.epoch.store(restored.cursor.epoch, Ordering::Relaxed);
         status.set_positions(&restored.cursor.positions);

@@ -35,6 +35,28 @@ impl SourceChange {
     }
 }
 
+/// What a task that was opened started from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Start {
+    /// All of its state was read from the log, or the most of it.
+    Cold,
+    /// A standby held its state.
+    Warm,
+}
+
+impl Start {
+    /// Every start.
+    pub const ALL: &'static [Self] = &[Self::Cold, Self::Warm];
+
+    /// Name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Warm => "warm",
+        }
+    }
+}
+
 /// Every event that Weir tells about. The default of each does nothing.
 #[allow(unused_variables)]
 pub trait Telemetry: Send + Sync {
@@ -47,7 +69,15 @@ pub trait Telemetry: Send + Sync {
     /// An epoch breaks what must hold of every epoch. It is not committed, and the task ends.
     fn invariant_broken(&self, task: TaskId, invariant: Invariant, detail: &str) {}
     /// A task is ready: state loaded and epochs folded again.
-    fn task_restored(&self, task: TaskId, entries: u64, epochs: u64, took: Duration) {}
+    fn task_restored(&self, task: TaskId, start: Start, entries: u64, epochs: u64, took: Duration) {}
+    /// A standby was looked at: the entries that it holds, and how many offsets of the state topic it
+    /// has yet to take in.
+    fn standby_looked_at(&self, task: TaskId, entries: u64, behind: u64) {}
+    /// A standby is one no longer: its task was taken up here, or the process ends.
+    fn standby_ended(&self, task: TaskId) {}
+    /// A standby was thrown away, because it could not go on. Another begins from the start of the
+    /// state topic; until it is there the task is taken up without one.
+    fn standby_dropped(&self, task: TaskId, reason: &str) {}
     /// A task let its partition go.
     fn task_released(&self, task: TaskId) {}
     /// A task wrote a snapshot of what changed.

@@ -1,14 +1,16 @@
 //! A worker runs tasks, each in a thread of its own, and starts one over from the log when it must.
 //!
 //! A worker owns nothing that outlives it: a task that ends, however it ends, is taken up again from
-//! the log by whoever opens it next.
+//! the log by whoever opens it next. It may hold the state of tasks that run elsewhere ([`Standbys`]): then
+//! it takes them up with that.
 
 use crate::log::LogError;
 use crate::restore::TaskError;
 use crate::stage::Stage;
-use crate::task::{Surroundings, Task, TaskStatus};
+use crate::standby::Standbys;
+use crate::task::{Handover, Surroundings, Task, TaskStatus};
 use crate::topic::TaskId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -40,6 +42,9 @@ pub struct Worker {
     around: Surroundings,
     make_stage: MakeStage,
     tasks: BTreeMap<TaskId, Running>,
+    /// Tasks whose state is held while they do not run here.
+    kept_warm: BTreeSet<TaskId>,
+    standbys: Option<Standbys>,
 }
 
 struct Running {
@@ -51,7 +56,24 @@ struct Running {
 impl Worker {
     /// A worker without tasks.
     pub fn new(around: Surroundings, make_stage: MakeStage) -> Self {
-        Self { around, make_stage, tasks: BTreeMap::new() }
+        Self { around, make_stage, tasks: BTreeMap::new(), kept_warm: BTreeSet::new(), standbys: None }
+    }
+
+    /// Holds the state of these tasks from now on, as long as they do not run here.
+    pub fn keep_warm(&mut self, ids: impl IntoIterator<Item = TaskId>) {
+        self.kept_warm.extend(ids);
+        self.hold_standbys();
+    }
+
+    fn hold_standbys(&mut self) {
+        if self.kept_warm.is_empty() {
+            return;
+        }
+        let standbys =
+            self.standbys.get_or_insert_with(|| Standbys::new(self.around.clone(), self.make_stage.clone()));
+        for id in self.kept_warm.iter().filter(|id| !self.tasks.contains_key(id)) {
+            standbys.hold(*id);
+        }
     }
 
     /// Takes a task up. Does nothing when it runs here already.
@@ -59,6 +81,10 @@ impl Worker {
         self.tasks.entry(id).or_insert_with(|| {
             let (stop, status) = (Arc::new(AtomicBool::new(false)), Arc::new(TaskStatus::default()));
             let life = Life::new(id, self.around.clone(), self.make_stage.clone(), status.clone());
+            let life = match &self.standbys {
+                Some(standbys) => life.after(standbys.handover(id)),
+                None => life,
+            };
             let stopped = stop.clone();
             let thread = std::thread::spawn(move || run(life, &stopped));
             Running { stop, status, thread }
@@ -92,8 +118,10 @@ impl Worker {
         }
     }
 
-    /// Lets every task drain, commit and end.
+    /// Lets every task drain, commit and end, and lets go of every standby.
     pub fn stop_all(&mut self) -> Result<(), WorkerError> {
+        self.kept_warm.clear();
+        self.standbys = None;
         let ids: Vec<_> = self.tasks.keys().copied().collect();
         self.stop(&ids)
     }
@@ -104,7 +132,7 @@ impl Worker {
     }
 
     /// The failure of a task that ended by itself, if one has. A task that was fenced ended rightly:
-    /// another process has its partition.
+    /// another process has its partition. What no longer runs here is held warm again from here on.
     pub fn check(&mut self) -> Result<(), WorkerError> {
         let ended: Vec<_> = self
             .tasks
@@ -117,6 +145,7 @@ impl Worker {
                 end_of(id, running)?;
             }
         }
+        self.hold_standbys();
         Ok(())
     }
 }
@@ -157,6 +186,7 @@ pub struct Life {
     around: Surroundings,
     make_stage: MakeStage,
     status: Arc<TaskStatus>,
+    standby: Option<Handover>,
     task: Option<Task>,
     opened: Duration,
     backoff: Duration,
@@ -166,7 +196,12 @@ impl Life {
     /// A life whose first turn opens the task.
     pub fn new(id: TaskId, around: Surroundings, make_stage: MakeStage, status: Arc<TaskStatus>) -> Self {
         let opened = around.clock.now();
-        Self { id, around, make_stage, status, task: None, opened, backoff: BACKOFF.0 }
+        Self { id, around, make_stage, status, standby: None, task: None, opened, backoff: BACKOFF.0 }
+    }
+
+    /// The same life, whose task takes over the state that a standby holds when it is first opened.
+    pub fn after(self, standby: Handover) -> Self {
+        Self { standby: Some(standby), ..self }
     }
 
     /// Opens the task if it is not open, or else folds one epoch if a record comes within `wait`.
@@ -175,7 +210,8 @@ impl Life {
             None => {
                 self.opened = self.around.clock.now();
                 let (around, status) = (self.around.clone(), self.status.clone());
-                Task::open(self.id, (self.make_stage)(self.id), around, status).map(|task| (task, true))
+                let new = || (self.make_stage)(self.id);
+                Task::take_over(self.id, &mut self.standby, new, around, status).map(|task| (task, true))
             }
             Some(mut task) => task.run_epoch(wait).map(|worked| (task, worked)),
         };
@@ -184,7 +220,7 @@ impl Life {
                 self.task = Some(task);
                 Ok(if worked { Turn::Worked } else { Turn::Idle })
             }
-            Err(error) => self.after(error),
+            Err(error) => self.failed(error),
         }
     }
 
@@ -194,12 +230,12 @@ impl Life {
         match task.close() {
             Ok(()) => Ok(()),
             // Nothing is lost: what was not committed is in the log for the next owner.
-            Err(error) => self.after(error).map(drop),
+            Err(error) => self.failed(error).map(drop),
         }
     }
 
     /// What follows a failure.
-    fn after(&mut self, error: TaskError) -> Result<Turn, TaskError> {
+    fn failed(&mut self, error: TaskError) -> Result<Turn, TaskError> {
         match &error {
             TaskError::Log { source: LogError::Fenced { .. }, .. } => {
                 self.around.telemetry.task_released(self.id);

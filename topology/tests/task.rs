@@ -1,140 +1,28 @@
-//! The epoch runner on the log in memory, with a stage that is simple enough to see through: it
-//! sums numbers by key and says each new sum.
+//! The epoch runner on the log in memory.
 
 #![allow(clippy::unwrap_used)] // A test may fail loudly.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod sums;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use sums::{NEVER, Sums, TASK, append, around, said};
 use weir_schemas::wire::Wire;
-use weir_topology::clock::MachineClock;
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
 use weir_topology::restore::{Cursor, TaskError, fold_recorded};
-use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError};
-use weir_topology::task::{Pace, Surroundings, Task};
-use weir_topology::telemetry::Silent;
-use weir_topology::topic::{StageName, TaskId, Topic};
-
-const TASK: TaskId = TaskId { stage: StageName::Account, partition: 0 };
-
-/// Sums the numbers of each key; a control record sets what every number is multiplied by.
-struct Sums {
-    factor: i64,
-    sums: BTreeMap<Vec<u8>, i64>,
-    changed: BTreeSet<Vec<u8>>,
-}
-
-impl Sums {
-    fn new() -> Box<Self> {
-        Self::with_factor(1)
-    }
-
-    fn with_factor(factor: i64) -> Box<Self> {
-        Box::new(Self { factor, sums: BTreeMap::new(), changed: BTreeSet::new() })
-    }
-}
-
-impl Stage for Sums {
-    fn name(&self) -> StageName {
-        StageName::Account
-    }
-
-    fn step(&mut self, batch: &Batch) -> Effects {
-        let mut effects =
-            Effects { clock_ms: batch.clock_ms, policy_version: "1".into(), ..Effects::default() };
-        for input in &batch.inputs {
-            for record in input.records.iter() {
-                let text = std::str::from_utf8(record.payload.unwrap()).unwrap();
-                effects.clock_ms = effects.clock_ms.max(record.timestamp_ms);
-                effects.judged += 1;
-                if input.topic == Topic::Control {
-                    self.factor = text.parse().unwrap();
-                    self.changed.insert(b"!factor".to_vec());
-                    continue;
-                }
-                let sum = self.sums.entry(record.key.to_vec()).or_default();
-                *sum += self.factor * text.parse::<i64>().unwrap();
-                self.changed.insert(record.key.to_vec());
-                let said = format!("{}={sum}", String::from_utf8_lossy(record.key));
-                effects.outputs.push(Output::keyed(Topic::Verdicts, record.key.into(), said.into(), 0));
-            }
-        }
-        effects
-    }
-
-    fn state_format(&self) -> i32 {
-        1
-    }
-
-    fn changed(&self) -> usize {
-        self.changed.len()
-    }
-
-    fn take_changes(&mut self) -> Vec<StateEntry> {
-        let changed = std::mem::take(&mut self.changed);
-        let body = |key: &[u8]| if key == b"!factor" { self.factor } else { self.sums[key] };
-        let entry = |key: Vec<u8>| StateEntry { body: Some(body(&key).to_string().into()), key };
-        changed.into_iter().map(entry).collect()
-    }
-
-    fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
-        if format != self.state_format() {
-            let key = String::from_utf8_lossy(key).into_owned();
-            return Err(StateError::Format { key, found: format, expected: self.state_format() });
-        }
-        let value = std::str::from_utf8(body).unwrap().parse().unwrap();
-        if key == b"!factor" {
-            self.factor = value;
-        } else {
-            self.sums.insert(key.to_vec(), value);
-        }
-        Ok(())
-    }
-
-    fn forget(&mut self, key: &[u8]) {
-        self.sums.remove(key);
-    }
-
-    fn entries(&self) -> usize {
-        self.sums.len()
-    }
-}
-
-fn around(log: Arc<dyn Log>, snapshot_interval: Duration, epoch_records_max: usize) -> Surroundings {
-    let epoch_interval = Duration::ZERO;
-    let hint_interval = Duration::ZERO;
-    let pace = Pace { epoch_interval, epoch_records_max, snapshot_interval, hint_interval };
-    let wire = Arc::new(Wire::new());
-    let (telemetry, clock) = (Arc::new(Silent), Arc::new(MachineClock::default()));
-    Surroundings { log, wire, schemas: None, telemetry, process: "test".into(), pace, clock }
-}
+use weir_topology::task::Task;
+use weir_topology::topic::Topic;
 
 fn open(log: &Arc<MemoryLog>, snapshot_interval: Duration) -> Task {
     Task::open(TASK, Sums::new(), around(log.clone(), snapshot_interval, 3), Arc::default()).unwrap()
 }
 
-fn append(log: &Arc<MemoryLog>, topic: Topic, records: impl IntoIterator<Item = (&'static str, i64)>) {
-    let output = |(key, number): (&str, i64)| {
-        let timestamp_ms = 1_000 + number;
-        Output::keyed(topic, key.into(), number.to_string().into(), timestamp_ms).in_partition(0)
-    };
-    let outputs = records.into_iter().map(output).collect();
-    log.writer("importer").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();
-}
-
 fn drain(task: &mut Task) {
     while task.run_epoch(Duration::ZERO).unwrap() {}
 }
-
-fn said(log: &MemoryLog) -> String {
-    let texts = log.all(Topic::Verdicts).into_iter().map(|o| String::from_utf8(o.payload.unwrap()).unwrap());
-    texts.collect::<Vec<_>>().join(" ")
-}
-
-const NEVER: Duration = Duration::from_secs(3600);
 
 #[test]
 fn a_task_restarted_after_every_epoch_says_what_an_uninterrupted_one_says() {
