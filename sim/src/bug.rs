@@ -22,6 +22,8 @@ pub enum Bug {
     TearCommit,
     /// A snapshot leaves out an entry that changed.
     ForgetState,
+    /// A task takes over the state that a standby happens to hold, without what it had yet to read.
+    StaleStandby,
 }
 
 impl Bug {
@@ -34,6 +36,7 @@ impl Bug {
         Self::ForgetFence,
         Self::TearCommit,
         Self::ForgetState,
+        Self::StaleStandby,
     ];
 
     /// Name on the command line.
@@ -46,6 +49,7 @@ impl Bug {
             Self::ForgetFence => "forget-fence",
             Self::TearCommit => "tear-commit",
             Self::ForgetState => "forget-state",
+            Self::StaleStandby => "stale-standby",
         }
     }
 

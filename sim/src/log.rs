@@ -71,7 +71,10 @@ impl Log for SimLog {
         let mut store = self.store.lock();
         store.read_fault(self.process)?;
         store.check(topic, partition)?;
-        Ok((0, store.end_when_settled(topic, partition)))
+        match store.stale_end.remove(&(self.process, topic, partition)) {
+            Some(end) => Ok((0, end)),
+            None => Ok((0, store.end_when_settled(topic, partition))),
+        }
     }
 
     fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {

@@ -20,8 +20,10 @@ use weir_processor::account::AccountStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
+use weir_topology::follow::Follower;
 use weir_topology::log::{Commit, Log, LogError};
 use weir_topology::record::Output;
+use weir_topology::restore::TaskError;
 use weir_topology::stage::Stage;
 use weir_topology::task::{Pace, Surroundings};
 use weir_topology::telemetry::Silent;
@@ -97,6 +99,8 @@ struct Owned {
     id: TaskId,
     runner: Option<Runner>,
     parked_us: u64,
+    /// A process that holds the task's state, to run it next.
+    standby: Option<(usize, Follower)>,
 }
 
 /// Everything that acts.
@@ -112,6 +116,8 @@ pub struct World<'l> {
     pace: Pace,
     sources: Vec<Source<'l>>,
     owned: Vec<Owned>,
+    /// Whether tasks have standbys, in this world.
+    has_standbys: bool,
     zombies: Vec<Runner>,
     old_collectors: Vec<(usize, Collector<'l>)>,
     export: Option<(usize, Export)>,
@@ -156,8 +162,10 @@ impl<'l> World<'l> {
                 id: id(partition),
                 runner: None,
                 parked_us: 0,
+                standby: None,
             })
         });
+        let has_standbys = Random::new(seed, 5).chance(500);
         let snapshot_ms = 10u64.pow(random.between(0, 4) as u32);
         let pace = Pace {
             epoch_interval: Duration::from_millis(*random.pick(&[0, 0, 5, 100])),
@@ -180,6 +188,7 @@ impl<'l> World<'l> {
             pace,
             sources,
             owned: owned.collect(),
+            has_standbys,
             zombies: Vec::new(),
             old_collectors: Vec::new(),
             export: None,
@@ -221,7 +230,16 @@ impl<'l> World<'l> {
     }
 
     fn actors(&self) -> usize {
-        self.sources.len() + self.owned.len() + self.zombies.len() + self.old_collectors.len() + 3
+        self.sources.len()
+            + self.owned.len()
+            + self.zombies.len()
+            + self.old_collectors.len()
+            + self.standbys()
+            + 3
+    }
+
+    fn standbys(&self) -> usize {
+        if self.has_standbys { self.owned.len() } else { 0 }
     }
 
     /// One step of an actor; true if it did something.
@@ -246,6 +264,10 @@ impl<'l> World<'l> {
             return self.step_old_collector(actor);
         }
         actor -= self.old_collectors.len();
+        if actor < self.standbys() {
+            return self.step_standby(actor);
+        }
+        actor -= self.standbys();
         match actor {
             0 => self.step_export(),
             1 => self.publish("operator", |world| world.controls.pop()),
@@ -449,11 +471,53 @@ impl<'l> World<'l> {
         }
     }
 
-    fn new_runner(&mut self, id: TaskId) -> Runner {
-        let process = self.new_process();
+    /// Gives a task to another process: to its standby, where it has one.
+    fn new_runner(&mut self, index: usize) -> Runner {
+        let id = self.owned[index].id;
+        let standby = self.owned[index].standby.take();
+        let process = standby.as_ref().map_or_else(|| self.new_process(), |(process, _)| *process);
         self.store.lock().assign(&id.to_string(), process);
         let life = Life::new(id, self.around(process), self.make_stage.clone(), Arc::default());
+        let life = match standby {
+            Some((_, follower)) => self.take_over(life, id, process, follower),
+            None => life,
+        };
         Runner { id, process, life, parked_us: 0, steps_left: 0 }
+    }
+
+    fn take_over(&self, life: Life, id: TaskId, process: usize, follower: Follower) -> Life {
+        let (store, next) = (self.store.clone(), follower.next());
+        life.after(Box::new(move || {
+            let mut store = store.lock();
+            store.tell("takeover", || format!("with the state up to offset {next}"));
+            if store.bug == Some(Bug::StaleStandby) {
+                store.stale_end.insert((process, id.stage.state_topic(), id.partition), next);
+            }
+            Some(follower)
+        }))
+    }
+
+    /// A standby reads a little. One that cannot go on is begun anew, in another process.
+    fn step_standby(&mut self, index: usize) -> Result<bool, String> {
+        let id = self.owned[index].id;
+        let (process, mut follower) = match self.owned[index].standby.take() {
+            Some(standby) => standby,
+            None => (self.new_process(), Follower::new(id, (self.make_stage)(id))),
+        };
+        self.acts(format_args!("standby/{id}"), process);
+        let log = SimLog::new(&self.store, process);
+        let outcome = follower.follow(&log, &self.wire);
+        if self.store.lock().is_dead(process) {
+            return Ok(true);
+        }
+        match outcome {
+            Ok(moved) => {
+                self.owned[index].standby = Some((process, follower));
+                Ok(moved)
+            }
+            Err(TaskError::Log { source: LogError::Unavailable { .. }, .. }) => Ok(true),
+            Err(error) => Err(format!("a standby of {id} failed: {error}")),
+        }
     }
 
     fn step_owned(&mut self, index: usize) -> Result<bool, String> {
@@ -461,10 +525,9 @@ impl<'l> World<'l> {
         if self.owned[index].parked_us > now_us {
             return Ok(true);
         }
-        let id = self.owned[index].id;
         let mut runner = match self.owned[index].runner.take() {
             Some(runner) => runner,
-            None => self.new_runner(id),
+            None => self.new_runner(index),
         };
         let (next, worked) = self.turn(&mut runner)?;
         match next {
@@ -596,7 +659,7 @@ impl<'l> World<'l> {
         let at = index - self.sources.len();
         let Some(mut old) = self.owned[at].runner.take() else { return };
         let id = old.id;
-        self.owned[at].runner = Some(self.new_runner(id));
+        self.owned[at].runner = Some(self.new_runner(at));
         self.owned[at].parked_us = 0;
         old.parked_us = self.store.lock().now_us + self.random.below(3_000_000);
         old.steps_left = self.random.between(1, 12);

@@ -101,6 +101,8 @@ pub struct Store {
     pub bug: Option<Bug>,
     /// What the product did that it must not do, whatever the outcome.
     pub flaws: Vec<String>,
+    /// Where a partition seems to end, once, for a process: how [`Bug::StaleStandby`] is planted.
+    pub stale_end: BTreeMap<(usize, Topic, u32), i64>,
     pub(super) random: Random,
     shared_partitions: u32,
     logs: BTreeMap<(Topic, u32), Partition>,
@@ -126,6 +128,7 @@ impl Store {
             full_until_us: 0,
             bug,
             flaws: Vec::new(),
+            stale_end: BTreeMap::new(),
             random,
             shared_partitions: partitions,
             logs: BTreeMap::new(),
