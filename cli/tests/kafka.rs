@@ -8,7 +8,7 @@
 mod common;
 
 use common::fleet::{Fleet, all_succeed};
-use common::{Running, json_lines, success, text, traffic, weir};
+use common::{Running, eventually, get, json_lines, metric, serving, success, text, traffic, weir};
 
 #[test]
 fn three_processors_judge_every_event_and_history_agrees_with_the_embedded_log() {
@@ -86,6 +86,69 @@ fn processors_that_come_and_go_while_events_arrive_lose_and_double_nothing() {
     assert_eq!(recorded.number("judged"), log.lines().count() as u64);
     assert_eq!(recorded.0["bytes_equal"], true);
     assert_eq!(fleet.replay(&["--lockstep"]).digest(), fleet.embedded_lockstep());
+}
+
+#[test]
+fn a_processor_takes_over_what_it_holds_warm_when_another_is_killed() {
+    const PARTITIONS: u32 = 4;
+    let Some(fleet) = Fleet::new("standby", PARTITIONS) else { return };
+    let log = traffic(100, 400);
+    let (before, after) = log.split_at(log[..log.len() / 2].rfind('\n').unwrap() + 1);
+    std::fs::write(&fleet.place.feed, before).unwrap();
+    let standing_by = || {
+        let mut command = fleet.processor();
+        command.args(["--standby", "true", "--snapshot-interval-ms", "500"]);
+        serving(command)
+    };
+    let (first, first_metrics) = standing_by();
+    fleet.import();
+    // It holds nothing that it runs itself.
+    eventually("the first runs every task", || {
+        let shown = get(&first_metrics, "/metrics");
+        tasks(&shown, "state_entries") == 2 * PARTITIONS && tasks(&shown, "standby_entries") == 0
+    });
+    let (survivor, metrics) = standing_by();
+    // What falls to the one is the other's to hold: together every task of both stages, once.
+    let is_warm = |shown: &str| {
+        let mut behind = shown.lines().filter(|line| line.starts_with("weir_standby_behind_records{"));
+        behind.all(|line| line.ends_with(" 0"))
+    };
+    eventually("both hold warm what the other runs", || {
+        let shown = [get(&first_metrics, "/metrics"), get(&metrics, "/metrics")];
+        let held = shown.iter().map(|shown| tasks(shown, "standby_behind_records")).sum::<u32>();
+        held == 2 * PARTITIONS
+            && shown.iter().all(|shown| tasks(shown, "standby_behind_records") > 0 && is_warm(shown))
+    });
+    let held = tasks(&get(&metrics, "/metrics"), "standby_behind_records");
+    let warm = |stage: &str| {
+        metric(&metrics, &format!("weir_restore_seconds_count{{stage=\"{stage}\",start=\"warm\"}}"))
+    };
+    let warm_before = warm("account") + warm("cluster");
+    first.kill();
+    eventually("what it held is taken over", || {
+        tasks(&get(&metrics, "/metrics"), "standby_behind_records") == 0
+    });
+    eventually("each with the state that was held", || {
+        warm("account") + warm("cluster") >= warm_before + u64::from(held)
+    });
+    std::fs::write(&fleet.place.feed, format!("{before}{after}")).unwrap();
+    fleet.import();
+    let mut last = fleet.processor();
+    last.arg("--until-idle");
+    all_succeed(vec![Running::start(last)]);
+    let dropped = metric(&metrics, "weir_standbys_dropped_total{stage=\"account\"}");
+    assert_eq!((dropped, survivor.stop().status.success()), (0, true));
+
+    let recorded = fleet.replay(&["--as-recorded"]);
+    recorded.balances();
+    assert_eq!(recorded.number("judged"), log.lines().count() as u64);
+    assert_eq!(recorded.0["bytes_equal"], true);
+    assert_eq!(fleet.replay(&["--lockstep"]).digest(), fleet.embedded_lockstep());
+}
+
+/// How many tasks have a series of this name.
+fn tasks(metrics: &str, name: &str) -> u32 {
+    metrics.lines().filter(|line| line.starts_with(&format!("weir_{name}{{"))).count() as u32
 }
 
 #[test]

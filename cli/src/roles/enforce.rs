@@ -29,7 +29,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let keys = context.given_keys()?;
     let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
     let around = context.surroundings(Arc::new(log.clone()), wire.clone());
-    let fleet = Fleet::join(StageName::Enforcer, &config, &log, &around, stages(&keys, wire.clone()))?;
+    let (stages, standby) = (stages(&keys, wire.clone()), context.settings.standby);
+    let fleet = Fleet::join(StageName::Enforcer, &config, &log, &around, stages, standby)?;
     let partitions = log.partitions(Topic::Actions)?;
     let mut export = export(context, &keys, Arc::new(log), wire, (0..partitions).collect())?;
     context.metrics.set_ready(true);

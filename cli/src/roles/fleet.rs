@@ -3,6 +3,7 @@
 use anyhow::Result;
 use std::time::Duration;
 use weir_topology::kafka::{Change, KafkaConfig, KafkaLog, Membership};
+use weir_topology::log::Log as _;
 use weir_topology::task::Surroundings;
 use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::{MakeStage, Worker};
@@ -15,19 +16,25 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Joins the group of `stage`. Its primary topic is the last of its inputs.
+    /// Joins the group of `stage`. Its primary topic is the last of its inputs. With `standby` the state
+    /// of the partitions that fall to others is held here too.
     pub fn join(
         stage: StageName,
         config: &KafkaConfig,
         log: &KafkaLog,
         around: &Surroundings,
         make_stage: MakeStage,
+        standby: bool,
     ) -> Result<Self> {
         let primary = stage.inputs().last().copied().unwrap_or(Topic::Events);
         let membership = Membership::join(config, &format!("weir-{stage}"), primary)?;
         let mut around = around.clone();
         around.log = std::sync::Arc::new(log.for_member(&membership));
-        Ok(Self { stage, membership, worker: Worker::new(around, make_stage) })
+        let mut worker = Worker::new(around, make_stage);
+        if standby {
+            worker.keep_warm((0..log.partitions(primary)?).map(|partition| TaskId { stage, partition }));
+        }
+        Ok(Self { stage, membership, worker })
     }
 
     /// Takes up and lets go what the group says, and reports a task that failed.

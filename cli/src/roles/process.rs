@@ -26,7 +26,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let stages = context.judging_stages(wire);
     let mut fleets = Vec::new();
     for stage in [StageName::Account, StageName::Cluster] {
-        fleets.push(Fleet::join(stage, &config, &log, &around, stages.clone())?);
+        fleets.push(Fleet::join(stage, &config, &log, &around, stages.clone(), context.settings.standby)?);
     }
     context.metrics.set_ready(true);
     tend(context, &mut fleets, until_idle, || Ok(true))?;
