@@ -32,6 +32,9 @@
 //!   another member owns. Hence the check of our own, under the lock that a rebalance takes.
 //! * Offsets of transaction markers carry no record. A reader learns from its consumer's position,
 //!   not from the last record, how far it has come.
+//! * A producer that is opened while a dead one's transaction is being ended is told
+//!   `CONCURRENT_TRANSACTIONS`, and librdkafka asks again after 500 ms. A new producer asks at once.
+//! * To end a client takes 100 ms. Readers are ended aside.
 //! * A partition-EOF event does not say of which topic it is. Each input has a queue of its own.
 //! * `fetch.queue.backoff.ms` is 1000 by default: a reader whose small queue was full once waits a second.
 //! * Brokers expire records by their timestamp, so event time as the timestamp deletes an import
@@ -214,6 +217,13 @@ impl Cluster {
     ) -> Result<T, KafkaError> {
         retried(&self.uncommitted, question)
     }
+}
+
+/// Ends a client, or what makes one up, in a thread of its own. librdkafka takes some 100 ms for that, and a task that is being
+/// opened has no use for them.
+fn end_aside(client: impl Send + 'static) {
+    // Where there is no thread to be had the closure ends here, and the client with it.
+    let _ = std::thread::Builder::new().name("weir-end".into()).spawn(move || drop(client));
 }
 
 fn missing_or(error: KafkaError, topic: Topic, partition: u32) -> LogError {

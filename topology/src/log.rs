@@ -123,7 +123,8 @@ pub trait Log: Send + Sync {
 
 /// Reads inputs side by side.
 pub trait Reader: Send {
-    /// Waits until a record of any input is there, at most `wait`; true if one is.
+    /// Waits until a record of any input is there, at most `wait`; true if one is. It returns sooner
+    /// without one when it learns of a gap: then [`Self::next`] of an input has moved.
     fn wait(&mut self, wait: Duration) -> Result<bool, LogError>;
 
     /// Moves records of the input with this index (in the order they were opened with) to the end
@@ -168,11 +169,12 @@ pub fn read_range(
     let mut records = Records::default();
     let mut idle = 0;
     while reader.next(0) < to {
+        let before = reader.next(0);
         reader.wait(Duration::from_millis(100))?;
         records.clear();
         reader.take(0, READ_RECORDS_MAX, READ_BYTES_MAX, &mut records)?;
         if records.is_empty() {
-            idle += 1;
+            idle = if reader.next(0) > before { 0 } else { idle + 1 };
             if idle > 300 && reader.next(0) < to {
                 return Err(LogError::Unavailable {
                     reason: format!("{topic}/{partition} gave nothing for 30 s at offset {}", reader.next(0)),

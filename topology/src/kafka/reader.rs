@@ -18,9 +18,10 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// One consumer with a queue for each input.
 pub(super) struct KafkaReader {
-    // Declared first: the queues must be gone before the consumer that they belong to.
+    /// Each queue holds the consumer too, and must be gone before it.
     inputs: Vec<Input>,
-    consumer: Arc<BaseConsumer>,
+    /// None only while the reader is dropped.
+    consumer: Option<Arc<BaseConsumer>>,
     cluster: Arc<Cluster>,
     arrived: Arc<Signal>,
 }
@@ -51,8 +52,9 @@ impl Signal {
         self.changed.notify_all();
     }
 
-    fn clear(&self) {
-        *self.set.lock().unwrap_or_else(PoisonError::into_inner) = false;
+    /// Whether it was set; it is not any more.
+    fn take(&self) -> bool {
+        std::mem::take(&mut *self.set.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn wait(&self, wait: Duration) {
@@ -98,7 +100,7 @@ impl KafkaReader {
                 moved: false,
             });
         }
-        let mut reader = Self { inputs, consumer, cluster, arrived };
+        let mut reader = Self { inputs, consumer: Some(consumer), cluster, arrived };
         // What arrived between the assignment and the split lies in the consumer's own queue, before
         // everything that the inputs' queues get.
         reader.serve(Duration::from_millis(1))?;
@@ -107,7 +109,8 @@ impl KafkaReader {
 
     /// Serves the consumer's own queue: its events, and records that came before the queues were split.
     fn serve(&mut self, wait: Duration) -> Result<(), LogError> {
-        while let Some(polled) = self.consumer.poll(wait) {
+        let Some(consumer) = &self.consumer else { return Ok(()) };
+        while let Some(polled) = consumer.poll(wait) {
             match polled {
                 Ok(message) => {
                     let place = (message.topic(), message.partition());
@@ -125,21 +128,33 @@ impl KafkaReader {
     }
 
     /// Learns from the consumer how far the inputs are that it gave everything to: past the
-    /// offsets of transaction markers, which carry no record.
-    fn advance(&mut self) -> Result<(), LogError> {
+    /// offsets of transaction markers, which carry no record. True if any is further now.
+    fn advance(&mut self) -> Result<bool, LogError> {
         if !self.inputs.iter().any(|input| input.moved && input.ahead.is_empty()) {
-            return Ok(());
+            return Ok(false);
         }
+        let Some(consumer) = &self.consumer else { return Ok(false) };
         let positions =
-            self.consumer.position().map_err(|error| cannot("asking for the reader's position", error))?;
+            consumer.position().map_err(|error| cannot("asking for the reader's position", error))?;
+        let mut has_moved = false;
         for input in self.inputs.iter_mut().filter(|input| input.moved && input.ahead.is_empty()) {
             input.moved = false;
             let found = positions.find_partition(&input.name, input.partition as i32);
-            if let Some(Offset::Offset(position)) = found.map(|element| element.offset()) {
-                input.next = input.next.max(position);
+            if let Some(Offset::Offset(position)) = found.map(|element| element.offset())
+                && position > input.next
+            {
+                input.next = position;
+                has_moved = true;
             }
         }
-        Ok(())
+        Ok(has_moved)
+    }
+}
+
+impl Drop for KafkaReader {
+    fn drop(&mut self) {
+        let (inputs, consumer) = (std::mem::take(&mut self.inputs), self.consumer.take());
+        super::end_aside((inputs, consumer));
     }
 }
 
@@ -147,15 +162,17 @@ impl Reader for KafkaReader {
     fn wait(&mut self, wait: Duration) -> Result<bool, LogError> {
         let deadline = Instant::now() + wait;
         loop {
-            self.arrived.clear();
+            let has_news = self.arrived.take();
             self.serve(Duration::ZERO)?;
             let mut is_ready = false;
             for input in &mut self.inputs {
+                // A marker shows nowhere but in the position, long before the end is told of.
+                input.moved |= has_news;
                 is_ready |= input.look(&self.cluster)?;
             }
-            self.advance()?;
+            let has_moved = self.advance()?;
             let left = deadline.saturating_duration_since(Instant::now());
-            if is_ready || left.is_zero() {
+            if is_ready || has_moved || left.is_zero() {
                 return Ok(is_ready);
             }
             self.arrived.wait(left.min(LOOK));
@@ -170,7 +187,7 @@ impl Reader for KafkaReader {
         into: &mut Records,
     ) -> Result<(), LogError> {
         self.inputs[input].take(&self.cluster, records_max, bytes_max, into)?;
-        self.advance()
+        self.advance().map(drop)
     }
 
     fn next(&self, input: usize) -> i64 {
