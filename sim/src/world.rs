@@ -165,7 +165,7 @@ impl<'l> World<'l> {
                 standby: None,
             })
         });
-        let has_standbys = Random::new(seed, 5).chance(500);
+        let has_standbys = bug == Some(Bug::StaleStandby) || Random::new(seed, 5).chance(500);
         let snapshot_ms = 10u64.pow(random.between(0, 4) as u32);
         let pace = Pace {
             epoch_interval: Duration::from_millis(*random.pick(&[0, 0, 5, 100])),

@@ -118,6 +118,8 @@ pub struct Task {
     status: Arc<TaskStatus>,
     snapshot_at: Duration,
     hint_at: Duration,
+    /// Whether it has folded an epoch since it was opened.
+    has_folded: bool,
 }
 
 impl Task {
@@ -182,6 +184,7 @@ impl Task {
             status,
             snapshot_at: now,
             hint_at: now,
+            has_folded: false,
         })
     }
 
@@ -258,9 +261,11 @@ impl Task {
         self.status.set_positions(&positions);
     }
 
-    /// Takes records of every input until the epoch is full or its time is over.
+    /// Takes records of every input until the epoch is full or its time is over. The first epoch takes
+    /// what is there: it has waited long enough for somebody to take the task up.
     fn gather(&mut self) -> Result<Vec<InputBatch>, TaskError> {
-        let deadline = self.around.clock.now() + self.around.pace.epoch_interval;
+        let interval = if self.has_folded { self.around.pace.epoch_interval } else { Duration::ZERO };
+        let deadline = self.around.clock.now() + interval;
         let mut inputs = self.no_records();
         let (mut records, mut bytes) = (0, 0);
         loop {
@@ -323,6 +328,7 @@ impl Task {
         outputs.push(record.in_partition(self.id.partition));
         self.commit(&Commit { outputs, positions: cursor.positions.clone() })?;
 
+        self.has_folded = true;
         self.chain.follow(&epoch).map_err(|source| self.broken(epoch.epoch, source))?;
         self.cursor = cursor;
         self.status.epoch.store(epoch.epoch, Ordering::Relaxed);
