@@ -23,6 +23,8 @@ mod restore;
 mod spine;
 #[cfg(feature = "bench")]
 mod tail;
+#[cfg(feature = "bench")]
+mod takeover;
 
 use anyhow::Result;
 
@@ -35,7 +37,7 @@ pub struct Args {
     /// Measure only this
     #[arg(long)]
     only: Option<Measure>,
-    /// Number of accounts for `account` and `restore`
+    /// Number of accounts for `account`, `restore` and `takeover`
     #[arg(long)]
     accounts: Option<usize>,
     /// Directory for the parts of `restore`
@@ -59,6 +61,8 @@ enum Measure {
     Tax,
     /// Taking state back
     Restore,
+    /// From the end of a processor to the next judgement by another, with and without a standby
+    Takeover,
     /// One part of `restore`: writes the state that is taken back
     #[value(hide = true)]
     Save,
@@ -133,6 +137,9 @@ pub fn run(args: &Args) -> Result<()> {
         restore::save(args.accounts, args.dir.as_deref())?;
     } else if is_asked(Measure::Restore) {
         restore::run(args.accounts, args.dir.as_deref())?;
+    }
+    if is_asked(Measure::Takeover) {
+        takeover::run(args.accounts)?;
     }
     Ok(())
 }

@@ -37,38 +37,44 @@ const TAX_ROUNDS: u32 = 3;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Topics of one run on the broker.
-struct Deployment {
+pub struct Deployment {
     config: KafkaConfig,
 }
 
 impl Deployment {
-    /// New topics with every event of the generated log in them.
-    fn imported(brokers: &str, name: &str) -> Result<Self> {
+    /// New topics.
+    pub fn new(brokers: &str, name: &str, partitions: u32) -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros();
         let mut config = KafkaConfig::new(brokers);
         config.prefix = format!("b{now}-{name}-");
         let this = Self { config };
         let mut apply = this.weir(&["topology", "apply", "--kafka-replication", "1"])?;
-        apply.args(["--partitions", &PARTITIONS.to_string()]).stdout(Stdio::null());
+        apply.args(["--partitions", &partitions.to_string()]).stdout(Stdio::null());
         succeed(apply, "weir topology apply")?;
+        Ok(this)
+    }
+
+    /// New topics with every event of the generated log in them.
+    fn imported(brokers: &str, name: &str) -> Result<Self> {
+        let this = Self::new(brokers, name, PARTITIONS)?;
         let events = collect(&generated()?, &this.log()?)?;
         ensure!(events == EVENTS, "{events} events of {EVENTS} lines");
         Ok(this)
     }
 
-    fn weir(&self, arguments: &[&str]) -> Result<Command> {
+    pub fn weir(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(dirs::built("weir")?);
         command.args(arguments);
         command.args(["--brokers", &self.config.brokers, "--kafka-prefix", &self.config.prefix]);
         Ok(command)
     }
 
-    fn log(&self) -> Result<KafkaLog> {
+    pub fn log(&self) -> Result<KafkaLog> {
         Ok(KafkaLog::connect(self.config.clone())?)
     }
 
     /// A consumer of every partition of `topic`, from the beginning.
-    fn reader(&self, topic: Topic) -> Result<BareReader> {
+    pub fn reader(&self, topic: Topic) -> Result<BareReader> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.config.brokers)
             .set("group.id", format!("{}bench", self.config.prefix))
@@ -85,14 +91,15 @@ impl Deployment {
     }
 }
 
-struct BareReader {
+/// Reads without anything of Weir's.
+pub struct BareReader {
     consumer: BaseConsumer,
 }
 
 impl BareReader {
     /// Hands payload and the broker's time of every record to `each`, until it says that it has enough
     /// or nothing comes for `idle`.
-    fn read(&self, idle: Duration, mut each: impl FnMut(&[u8], i64) -> Result<bool>) -> Result<()> {
+    pub fn read(&self, idle: Duration, mut each: impl FnMut(&[u8], i64) -> Result<bool>) -> Result<()> {
         let mut last = Instant::now();
         while last.elapsed() < idle {
             let Some(message) = self.consumer.poll(Duration::from_millis(100)) else { continue };

@@ -18,8 +18,8 @@ use weir_topology::restore::{CURSOR_FORMAT, CURSOR_KEY, restore};
 use weir_topology::stage::Stage;
 use weir_topology::topic::{StageName, TaskId, Topic};
 
-const ACCOUNTS: usize = 1_000_000;
-const TASK: TaskId = TaskId { stage: StageName::Account, partition: 0 };
+pub const ACCOUNTS: usize = 1_000_000;
+pub const TASK: TaskId = TaskId { stage: StageName::Account, partition: 0 };
 
 /// Without a directory: writes state in one process and takes it back in another, so that memory is
 /// the restored state's alone. With one: takes back what is there.
@@ -44,8 +44,13 @@ fn stage(accounts: usize) -> AccountStage {
 
 /// Writes the state of accounts with two events each, as a task's snapshots do.
 pub fn save(accounts: Option<usize>, dir: Option<&Path>) -> Result<()> {
-    let accounts = accounts.unwrap_or(ACCOUNTS);
-    let (wire, log) = (Wire::new(), EmbeddedLog::open(dir.context("save needs --dir")?, 1)?);
+    let log = EmbeddedLog::open(dir.context("save needs --dir")?, 1)?;
+    write_state(log.as_ref(), accounts.unwrap_or(ACCOUNTS))
+}
+
+/// Writes to any log what [`save`] writes to the embedded one.
+pub fn write_state(log: &dyn Log, accounts: usize) -> Result<()> {
+    let wire = Wire::new();
     let (mut stage, mut writer) = (stage(accounts), log.writer(&TASK.to_string())?);
     let state = |kind, format, body| {
         wire.to_bytes(&State { kind, format, epoch: 1, clock_ms: START_MS, body, ..State::default() })
