@@ -147,6 +147,9 @@ fn under_fire(args: &Args, home: &Path, broker: &Broker) -> Result<Report> {
     Ok(std::mem::take(&mut fire.report))
 }
 
+/// The processor that holds warm what the others run.
+const STANDING_BY: &str = "process-1";
+
 /// What a slot's processes do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -183,7 +186,7 @@ impl Fire<'_> {
         let make: crew::Make = match role {
             Role::Enforce => Box::new(move || deployment.enforce(&own)),
             Role::Collect => Box::new(move || deployment.collect()),
-            Role::Process | Role::Extra => Box::new(move || deployment.process()),
+            Role::Process | Role::Extra => Box::new(move || deployment.process(own == STANDING_BY)),
         };
         let mut slot = Slot::new(name, &self.deployment.home, make);
         slot.start()?;

@@ -74,9 +74,11 @@ impl Deployment {
         format!("{}weir-{name}", self.prefix)
     }
 
-    /// `weir process`.
-    pub fn process(&self) -> Command {
-        self.member(&["process"])
+    /// `weir process`; with `standby` it holds the state of what the others run.
+    pub fn process(&self, standby: bool) -> Command {
+        let mut command = self.member(&["process"]);
+        command.args(["--standby", &standby.to_string()]);
+        command
     }
 
     /// `weir enforce`, writing the output directory of `name`.
