@@ -118,6 +118,10 @@ metrics! {
     source_unavailable: Counter = Counter::default(), "collector_source_unavailable", "Times that a source could not be read";
     actions: Family<ActionLabels, Counter> = Family::default(), "actions", "Actions by kind and what became of them";
     output_stalls: Counter = Counter::default(), "enforcer_output_stalled", "Times that the enforcer's files could not be written";
+    output_unreadable: Counter = Counter::default(), "enforcer_records_unreadable", "Records that the enforcer's files passed over: unreadable, or an action that names no audit record";
+    output_unopened: Counter = Counter::default(), "enforcer_accounts_unopened", "Actions to be carried out whose raw account id could not be had";
+    indicators_forgotten: Counter = Counter::default(), "enforcer_indicators_forgotten", "Shared values that were forgotten to stay within the limit";
+    output_waiting: Gauge = Gauge::default(), "enforcer_actions_waiting", "Actions that were read and wait to be told, as for their audit record or verdict";
 }
 
 impl Default for Metrics {
@@ -309,5 +313,53 @@ impl Telemetry for Metrics {
     fn output_stalled(&self, reason: &str) {
         self.output_stalls.inc();
         error!(reason, "the enforcer's files cannot be written; nothing is acted on until they can");
+    }
+
+    fn output_unreadable(&self, records: u64) {
+        self.output_unreadable.inc_by(records);
+        warn!(
+            records,
+            "records that cannot be read, or actions that no audit record allows, were passed over"
+        );
+    }
+
+    fn output_unopened(&self, actions: u64) {
+        self.output_unopened.inc_by(actions);
+        warn!(
+            actions,
+            "actions are told without their raw account id; account_raw_error in their lines says why"
+        );
+    }
+
+    fn output_indicators_forgotten(&self, values: u64) {
+        self.indicators_forgotten.inc_by(values);
+    }
+
+    fn output_waiting(&self, actions: u64) {
+        self.output_waiting.set(actions as i64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_enforcers_files_pass_over_is_in_the_metrics() {
+        let metrics = Metrics::new();
+        metrics.output_unreadable(2);
+        metrics.output_unopened(3);
+        metrics.output_indicators_forgotten(4);
+        metrics.output_waiting(5);
+        metrics.output_waiting(1);
+        let text = metrics.render();
+        for series in [
+            "weir_enforcer_records_unreadable_total 2",
+            "weir_enforcer_accounts_unopened_total 3",
+            "weir_enforcer_indicators_forgotten_total 4",
+            "weir_enforcer_actions_waiting 1",
+        ] {
+            assert!(text.lines().any(|line| line == series), "{series} is not in\n{text}");
+        }
     }
 }

@@ -96,6 +96,10 @@ fn metrics_and_health_are_served_and_every_series_exists_from_the_start() {
         "weir_collector_lines_rejected_total{kind=\"INVALID_UTF8\"} 0",
         "weir_stage_events_total{stage=\"cluster\",cause=\"fan_out_skipped\"} 0",
         "weir_actions_total{kind=\"SUSPEND\",state=\"WITHHELD\"} 0",
+        "weir_enforcer_records_unreadable_total 0",
+        "weir_enforcer_accounts_unopened_total 0",
+        "weir_enforcer_indicators_forgotten_total 0",
+        "weir_enforcer_actions_waiting 0",
     ] {
         assert!(metrics.contains(series), "{series} is not in\n{metrics}");
     }

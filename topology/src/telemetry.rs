@@ -100,6 +100,14 @@ pub trait Telemetry: Send + Sync {
     fn action_settled(&self, kind: ActionKind, state: ActionState) {}
     /// The enforcer cannot write its files and has stopped acting.
     fn output_stalled(&self, reason: &str) {}
+    /// The enforcer's files passed records over that could not be read, or that no audit record allows.
+    fn output_unreadable(&self, records: u64) {}
+    /// The enforcer told of actions to be carried out without the raw account id, which could not be had.
+    fn output_unopened(&self, actions: u64) {}
+    /// The enforcer forgot shared values to stay within its limit.
+    fn output_indicators_forgotten(&self, values: u64) {}
+    /// So many actions were read and wait to be told, as for their audit record or verdict.
+    fn output_waiting(&self, actions: u64) {}
 }
 
 /// Tells nobody.

@@ -127,7 +127,7 @@ pub struct Progress {
     pub unopened: u64,
     /// Shared values forgotten to stay within the limit.
     pub indicators_forgotten: u64,
-    /// Actions that wait for their audit record.
+    /// Actions that were read and wait to be told, as for their audit record or verdict.
     pub waiting: u64,
 }
 
@@ -298,7 +298,23 @@ impl Export {
         }
         written.progress.waiting = live.intake.waiting();
         self.live = Some(live);
+        self.tell(&written.progress);
         Ok(written.progress)
+    }
+
+    /// Tells the telemetry of a round that is on disk: one that failed is told when it succeeds.
+    fn tell(&self, progress: &Progress) {
+        let Progress { unreadable, unopened, indicators_forgotten, waiting, .. } = *progress;
+        if unreadable > 0 {
+            self.telemetry.output_unreadable(unreadable);
+        }
+        if unopened > 0 {
+            self.telemetry.output_unopened(unopened);
+        }
+        if indicators_forgotten > 0 {
+            self.telemetry.output_indicators_forgotten(indicators_forgotten);
+        }
+        self.telemetry.output_waiting(waiting);
     }
 
     /// Appends a round's lines and then says so in the sidecar.

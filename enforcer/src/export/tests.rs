@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use weir_schemas::{ActionKind, ActionState, Tier, Verdict};
 
 /// What the export told.
@@ -16,6 +17,9 @@ use weir_schemas::{ActionKind, ActionState, Tier, Verdict};
 struct Told {
     stalls: Mutex<Vec<String>>,
     settled: Mutex<Vec<(ActionKind, ActionState)>>,
+    unreadable: AtomicU64,
+    unopened: AtomicU64,
+    waiting: AtomicU64,
 }
 
 impl Telemetry for Told {
@@ -24,6 +28,15 @@ impl Telemetry for Told {
     }
     fn action_settled(&self, kind: ActionKind, state: ActionState) {
         self.settled.lock().unwrap().push((kind, state));
+    }
+    fn output_unreadable(&self, records: u64) {
+        self.unreadable.fetch_add(records, Relaxed);
+    }
+    fn output_unopened(&self, actions: u64) {
+        self.unopened.fetch_add(actions, Relaxed);
+    }
+    fn output_waiting(&self, actions: u64) {
+        self.waiting.store(actions, Relaxed);
     }
 }
 

@@ -335,6 +335,7 @@ fn without_the_right_seal_key_the_line_says_why_there_is_no_raw_account() {
     let outputs = Outputs::new();
     let mut export = outputs.open_with(&rig, Some(Opener::new().with_key(1, [0; 32]))).unwrap();
     assert_eq!(export.run_once(Duration::ZERO).unwrap().unopened, 1);
+    assert_eq!(outputs.telemetry.unopened.load(Relaxed), 1);
     let line = outputs.lines_of(OutputFile::RateLimitCommands).remove(0);
     assert_eq!(line["account_raw_error"], "the sealed id was not sealed with seal key 1 for this event");
     assert_eq!((line.get("account_raw"), &line["execute"]), (None, &Value::Bool(true)));
@@ -439,6 +440,8 @@ fn an_action_without_its_audit_record_is_not_told() {
     let mut export = outputs.open(&rig).unwrap();
     let progress = export.run_once(Duration::ZERO).unwrap();
     assert_eq!((progress.unreadable, progress.waiting), (1, 1));
+    let told = || (outputs.telemetry.unreadable.load(Relaxed), outputs.telemetry.waiting.load(Relaxed));
+    assert_eq!(told(), (1, 1));
     assert_eq!(outputs.lines_of(OutputFile::EnforcementActions).len(), 1);
     drop(export);
     // The record comes, and the export has been started again in between.
@@ -446,6 +449,7 @@ fn an_action_without_its_audit_record_is_not_told() {
     rig.enforce();
     outputs.export(&rig);
     assert_eq!(outputs.lines_of(OutputFile::EnforcementActions).len(), 2);
+    assert_eq!(told(), (1, 0));
 }
 
 #[test]
