@@ -97,6 +97,7 @@ struct Report {
 pub fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     debian::ensure_command("kcat", "kcat")?;
+    debian::ensure_command("setpriv", "util-linux")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let home = dirs::target("chaos")?.join(format!("seed-{}-{now}", args.seed));
     let broker = kafka::apart(&home.join("kafka"))?;

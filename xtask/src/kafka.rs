@@ -149,7 +149,7 @@ pub fn up() -> anyhow::Result<Broker> {
 /// # Errors
 /// When the broker cannot be fetched or started.
 pub fn apart(home: &Path) -> anyhow::Result<Broker> {
-    let node = Node::at(home)?;
+    let node = Node::apart(home)?;
     node.start()?;
     Ok(Broker { brokers: node.address()?, node: Some(node) })
 }

@@ -15,3 +15,48 @@ pub fn succeed(mut command: Command, what: &str) -> Result<()> {
     }
     Ok(())
 }
+
+/// The same command, ended by SIGKILL when the thread that starts it ends, however that comes about:
+/// a killed xtask leaves no program behind. Its pid is the program's own, as `setpriv` (util-linux)
+/// becomes the program.
+pub fn mortal(command: &Command) -> Command {
+    let mut bound = Command::new("setpriv");
+    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bound.env(name, value),
+            None => bound.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        bound.current_dir(directory);
+    }
+    bound
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn a_mortal_program_ends_with_who_started_it() {
+        let started = std::thread::spawn(|| {
+            let mut command = Command::new("sh");
+            command
+                .args(["-c", "echo $KEPT$DROPPED; exec sleep 600"])
+                .env("KEPT", "kept")
+                .env_remove("DROPPED");
+            let mut child = mortal(&command).stdout(Stdio::piped()).spawn().unwrap();
+            // Before it has said something it may not be bound yet.
+            let said = BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+            (child, said)
+        });
+        let (mut child, said) = started.join().unwrap();
+        assert_eq!(said, "kept");
+        assert_eq!(child.wait().unwrap().signal(), Some(9));
+    }
+}

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::shell::mortal;
+
 /// Pause before a process that ended by itself is started again, as a supervisor would.
 const AGAIN: Duration = Duration::from_millis(300);
 /// How long a process may drain after SIGTERM.
@@ -49,10 +51,11 @@ impl Slot {
         }
     }
 
-    /// Starts the process.
+    /// Starts the process. It is killed when the calling thread ends.
     pub fn start(&mut self) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = (self.make)();
+        // This process may be killed too, and then nobody else would end what it started.
+        let mut command = mortal(&(self.make)());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.child = Some(command.spawn().with_context(|| format!("cannot start {}", self.name))?);
         self.starts_at = None;

@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use super::probe;
 use super::properties::{Ports, render};
 use crate::daemon::Daemon;
+use crate::shell::mortal;
 use crate::{dirs, maven};
 
 /// How long a start may take on a busy machine.
@@ -22,6 +23,8 @@ const CLUSTER_ID: &str = "d2Vpci10ZXN0LWNsdXN0ZQ";
 pub struct Node {
     home: PathBuf,
     daemon: Daemon,
+    /// Whether the node is killed when the thread that started it ends.
+    is_mortal: bool,
 }
 
 impl Node {
@@ -33,13 +36,18 @@ impl Node {
         Self::at(&dirs::target("kafka")?)
     }
 
-    /// The node whose home is `home`: a cluster of its own.
+    /// The node whose home is `home`: a cluster of its own, which outlives neither this process nor
+    /// the thread that starts it.
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn at(home: &Path) -> anyhow::Result<Self> {
+    pub fn apart(home: &Path) -> anyhow::Result<Self> {
+        Ok(Self { is_mortal: true, ..Self::at(home)? })
+    }
+
+    fn at(home: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?;
-        Ok(Self { daemon: Daemon::new("kafka", home), home: home.to_path_buf() })
+        Ok(Self { daemon: Daemon::new("kafka", home), home: home.to_path_buf(), is_mortal: false })
     }
 
     /// Whether the node runs and answers.
@@ -72,6 +80,9 @@ impl Node {
             java.args(["-Xms256m", "-Xmx768m", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]);
             java.arg(self.daemon.mark()).arg(log_settings());
             java.args(["-cp", &class_path, "kafka.Kafka"]).arg(self.properties_path());
+            if self.is_mortal {
+                java = mortal(&java);
+            }
             self.daemon.start(&mut java)?;
         }
         self.wait_until_up()
