@@ -1,9 +1,9 @@
 //! The cluster stage: judges one shared value at a time.
 //!
 //! A link says that an account was seen with a value. The stage counts who shares it, who of them is
-//! suspicious by itself, and how fast it grew; it answers the account that linked, and tells the
-//! members that it remembers when the value grows past the next step of a geometric ladder. No value
-//! knows of another; a value that a million accounts share takes as much memory as one of 65.
+//! suspicious by itself, and how fast it grew; while any of them is suspicious, it answers the account that
+//! linked, and tells the members that it remembers when the value grows past the next step of a geometric
+//! ladder. No value knows of another; a value that a million accounts share takes as much memory as one of 65.
 
 mod members;
 mod sketch;
@@ -93,7 +93,8 @@ impl ClusterStage {
             tallies.add(Tally::Expired, 1);
         }
         let growth = value.join(&link, self.policy.suspicion_permille());
-        if value.members() < self.policy.cluster.answer_from {
+        // Nothing follows from an innocent value, however many share it: most are of that kind.
+        if value.members() < self.policy.cluster.answer_from || value.suspicious() == 0 {
             return Ok(());
         }
         let mut tell = |account: AccountId, tenant: &str| {

@@ -65,9 +65,8 @@ fn a_value_of_one_account_tells_nothing() {
 #[test]
 fn the_account_that_linked_is_answered_and_the_others_when_suspicion_grows() {
     let mut stage = stage();
-    expect!["2: 0 of 2"].assert_eq(&told(&step(&mut stage, &[link(1, 0, START_MS), link(2, 0, START_MS)])));
-    expect!["3: 0 of 3, 1: 1 of 3"]
-        .assert_eq(&told(&step(&mut stage, &[link(3, 0, START_MS), link(1, 400, START_MS)])));
+    expect![""].assert_eq(&told(&step(&mut stage, &[link(1, 0, START_MS), link(2, 0, START_MS)])));
+    expect!["1: 1 of 3"].assert_eq(&told(&step(&mut stage, &[link(3, 0, START_MS), link(1, 400, START_MS)])));
     expect!["2: 2 of 3, 3: 3 of 3, 1: 3 of 3, 2: 3 of 3"]
         .assert_eq(&told(&step(&mut stage, &[link(2, 400, START_MS), link(3, 400, START_MS)])));
     // Told once is enough.
@@ -75,9 +74,9 @@ fn the_account_that_linked_is_answered_and_the_others_when_suspicion_grows() {
 }
 
 #[test]
-fn members_of_an_innocent_value_are_told_nothing_as_it_grows() {
+fn members_of_an_innocent_value_are_told_nothing() {
     let links: Vec<_> = (0..100).map(|index| link(index, 0, START_MS)).collect();
-    assert_eq!(words(&step(&mut stage(), &links)).len(), 99);
+    assert_eq!(words(&step(&mut stage(), &links)).len(), 0);
 }
 
 #[test]
@@ -157,7 +156,7 @@ proptest! {
         let last = |links: &[Link]| {
             let mut stage = stage();
             step(&mut stage, links);
-            words(&step(&mut stage, &[link(95, 0, START_MS + 5_000_000), link(96, 0, START_MS + 5_000_000)])).pop()
+            words(&step(&mut stage, &[link(95, 900, START_MS + 5_000_000), link(96, 900, START_MS + 5_000_000)])).pop()
         };
         let (one, other) = (last(&one).unwrap(), last(&other).unwrap());
         prop_assert_eq!((one.members, one.suspicious), (other.members, other.suspicious));

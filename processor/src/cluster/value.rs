@@ -127,6 +127,11 @@ impl Value {
         self.members.count()
     }
 
+    /// Number of suspicious members.
+    pub fn suspicious(&self) -> u32 {
+        self.members.suspicious()
+    }
+
     /// The members that are remembered, each with its tenant.
     pub fn remembered(&self) -> impl Iterator<Item = (AccountId, &str)> {
         self.members.known().iter().filter_map(|member| {
