@@ -12,6 +12,9 @@ mod view;
 
 use std::process::ExitCode;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let matches = commands::command().get_matches();
     match commands::dispatch(&matches) {

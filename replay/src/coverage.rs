@@ -16,9 +16,10 @@ use crate::report::ReplayError;
 use chain::Chain;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use weir_schemas::DeadLetter;
 use weir_schemas::wire::Wire;
+use weir_schemas::{DeadLetter, Event, Record};
 use weir_topology::log::Log;
+use weir_topology::record::RecordRef;
 use weir_topology::restore::History;
 use weir_topology::topic::{StageName, TaskId, Topic};
 
@@ -31,11 +32,11 @@ pub const STATEMENT_TYPE: &str = "weir.coverage/1";
 pub enum Asked {
     /// Every event that was ever written, up to now.
     Everything,
-    /// The events with timestamps in a time range: in each partition, from the first to the last of them.
+    /// The events of a time range: in each partition, from the first to the last of them.
     Times {
-        /// First timestamp, in milliseconds since the Unix epoch.
+        /// First event time, in milliseconds since the Unix epoch.
         from_ms: i64,
-        /// First timestamp after the range.
+        /// First event time after the range.
         to_ms: i64,
     },
     /// Offsets of one partition.
@@ -158,7 +159,7 @@ pub fn cover(log: &dyn Log, wire: &Wire, asked: Asked, maker: Maker) -> Result<S
         // The events' end comes first: whatever is judged meanwhile is in the epochs and letters, whose
         // ends are taken after it.
         (coverage.log_first, coverage.log_end) = log.bounds(Topic::Events, partition)?;
-        if !narrow(log, asked, &mut coverage)? {
+        if !narrow(log, wire, asked, &mut coverage)? {
             continue;
         }
         let mut chain = Chain::open(log, wire, coverage)?;
@@ -182,8 +183,20 @@ pub fn cover(log: &dyn Log, wire: &Wire, asked: Asked, maker: Maker) -> Result<S
     })
 }
 
+/// When an event happened; when the log took it where it does not say so in a way that can be read.
+fn time_of(wire: &Wire, record: RecordRef<'_>) -> i64 {
+    let event =
+        || Event::decode(&wire.datum::<Event<'_>>(record.payload?).ok()?).ok().map(|event| event.time_ms);
+    event().unwrap_or(record.timestamp_ms)
+}
+
 /// Sets the range of a partition; false when the partition was not asked for.
-fn narrow(log: &dyn Log, asked: Asked, coverage: &mut PartitionCoverage) -> Result<bool, ReplayError> {
+fn narrow(
+    log: &dyn Log,
+    wire: &Wire,
+    asked: Asked,
+    coverage: &mut PartitionCoverage,
+) -> Result<bool, ReplayError> {
     let (first, end) = (coverage.log_first, coverage.log_end);
     let partition = coverage.partition;
     (coverage.from, coverage.to) = match asked {
@@ -196,16 +209,17 @@ fn narrow(log: &dyn Log, asked: Asked, coverage: &mut PartitionCoverage) -> Resu
             let mut is_first = true;
             while let Some(records) = history.next()? {
                 for record in records.iter() {
-                    let is_before = record.timestamp_ms < from_ms;
+                    let time_ms = time_of(wire, record);
+                    let is_before = time_ms < from_ms;
                     if first > 0 && is_first && !is_before {
                         coverage.unproven.push(format!(
                             "retention has passed: the log starts at offset {first} with an event of {}, not before \
                              the range",
-                            record.timestamp_ms
+                            time_ms
                         ));
                     }
                     is_first = false;
-                    if !is_before && record.timestamp_ms < to_ms {
+                    if !is_before && time_ms < to_ms {
                         range = Some((range.map_or(record.offset, |(from, _)| from), record.offset + 1));
                     }
                 }

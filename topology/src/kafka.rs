@@ -38,8 +38,8 @@
 //! * A partition-EOF event does not say of which topic it is. Each input has a queue of its own.
 //! * `fetch.queue.backoff.ms` is 1000 by default: a reader whose small queue was full once waits a second.
 //! * Brokers expire records by their timestamp, so event time as the timestamp deletes an import
-//!   of old events within minutes. Topics use `LogAppendTime`; the writer's timestamp travels in the
-//!   header [`TIME_HEADER`] and the reader puts it back.
+//!   of old events within minutes. Topics use `LogAppendTime`; where a topic keeps time, the writer's
+//!   timestamp travels in the header [`TIME_HEADER`] and the reader puts it back.
 //! * A broker that has just started answers that it knows no topic. Only one that says so for
 //!   [`MISSING_WAIT`] is believed.
 //! * `message.max.bytes` of the client is less than the broker's limit; both are set from

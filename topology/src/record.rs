@@ -31,7 +31,8 @@ struct Span {
 pub struct RecordRef<'a> {
     /// Offset in its partition.
     pub offset: i64,
-    /// Timestamp that its writer gave, in milliseconds since the Unix epoch.
+    /// Timestamp that its writer gave, in milliseconds since the Unix epoch; the log's own time where the topic
+    /// does not [keep time](Topic::keeps_time).
     pub timestamp_ms: i64,
     /// Key; empty where there is none.
     pub key: &'a [u8],

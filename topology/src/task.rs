@@ -115,6 +115,8 @@ pub struct Task {
     cursor: Cursor,
     /// The chain of committed epochs, kept apart from the cursor so that one checks the other.
     chain: Chain,
+    /// The last batch's inputs: their allocations serve the next one.
+    spent: Vec<InputBatch>,
     status: Arc<TaskStatus>,
     snapshot_at: Duration,
     hint_at: Duration,
@@ -181,6 +183,7 @@ impl Task {
             reader,
             chain: Chain::new(cursor.epoch, cursor.clock_ms, cursor.positions.clone()),
             cursor,
+            spent: Vec::new(),
             status,
             snapshot_at: now,
             hint_at: now,
@@ -199,27 +202,27 @@ impl Task {
             self.note_gaps();
             if self.stage.changed() > 0 && self.since(self.snapshot_at) >= self.around.pace.snapshot_interval
             {
-                let batch = self.batch(self.no_records());
-                self.fold(batch, true)?;
+                let inputs = self.no_records();
+                self.fold(inputs, true)?;
             }
             return Ok(false);
         }
         let inputs = self.gather()?;
         if inputs.iter().all(|input| input.records.is_empty()) {
+            self.spent = inputs;
             return Ok(false);
         }
         let due = self.since(self.snapshot_at) >= self.around.pace.snapshot_interval
             || self.stage.changed() >= SNAPSHOT_ENTRIES_MAX;
-        let batch = self.batch(inputs);
-        self.fold(batch, due)?;
+        self.fold(inputs, due)?;
         Ok(true)
     }
 
     /// Commits what changed of the state, so that the next owner has nothing to fold again.
     pub fn close(mut self) -> Result<(), TaskError> {
         if self.stage.changed() > 0 {
-            let batch = self.batch(self.no_records());
-            self.fold(batch, true)?;
+            let inputs = self.no_records();
+            self.fold(inputs, true)?;
         }
         self.around.telemetry.task_released(self.id);
         Ok(())
@@ -245,10 +248,16 @@ impl Task {
 
     /// Every input, without a record: an epoch of these only takes a snapshot, and says how far its
     /// inputs are known to hold nothing, so that the next one's ranges begin there.
-    fn no_records(&self) -> Vec<InputBatch> {
-        let input =
-            |p: &Position| InputBatch { topic: p.topic, partition: p.partition, records: Records::default() };
-        self.cursor.positions.iter().map(input).collect()
+    fn no_records(&mut self) -> Vec<InputBatch> {
+        let mut inputs = std::mem::take(&mut self.spent);
+        if inputs.is_empty() {
+            let empty = Records::default;
+            let input =
+                |p: &Position| InputBatch { topic: p.topic, partition: p.partition, records: empty() };
+            inputs.extend(self.cursor.positions.iter().map(input));
+        }
+        inputs.iter_mut().for_each(|input| input.records.clear());
+        inputs
     }
 
     /// Tells that offsets which hold no record (transaction markers, compacted records) are behind us
@@ -305,8 +314,9 @@ impl Task {
     }
 
     /// One step, and everything that comes of it in one commit.
-    fn fold(&mut self, batch: Batch, with_snapshot: bool) -> Result<(), TaskError> {
+    fn fold(&mut self, inputs: Vec<InputBatch>, with_snapshot: bool) -> Result<(), TaskError> {
         let started = self.around.clock.now();
+        let batch = self.batch(inputs);
         let mut effects = self.stage.step(&batch);
         let mut cursor = self.cursor.clone();
         cursor.epoch = batch.epoch;
@@ -327,6 +337,7 @@ impl Task {
         let record = Output::keyed(Topic::Epochs, key, payload, effects.clock_ms);
         outputs.push(record.in_partition(self.id.partition));
         self.commit(&Commit { outputs, positions: cursor.positions.clone() })?;
+        self.spent = batch.inputs;
 
         self.has_folded = true;
         self.chain.follow(&epoch).map_err(|source| self.broken(epoch.epoch, source))?;

@@ -31,13 +31,17 @@ pub struct Args {
 /// Accounts of a log unless told otherwise.
 const ACCOUNTS: u64 = 4_000;
 
-/// Writes a log of `events` lines, unless it is there already: the same seed makes the same bytes.
+/// Events of each of them, on average.
+const EVENTS_EACH: u64 = 125;
+
+/// Writes a log of `events` lines, unless it is there already: the same seed makes the same bytes. A longer log
+/// has more accounts.
 pub fn to_file(path: &Path, events: u64) -> Result<()> {
     if path.is_file() {
         return Ok(());
     }
     let partial = path.with_extension("partial");
-    to_new_file(&partial, events, ACCOUNTS, 1)?;
+    to_new_file(&partial, events, events.div_ceil(EVENTS_EACH), 1)?;
     std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
 }
 

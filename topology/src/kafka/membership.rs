@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 /// How long joining waits for the first word of a broker that may not have KIP-848.
 const PROTOCOL_WAIT: Duration = Duration::from_secs(5);
 
-/// Longest wait for one event.
-const SLICE: Duration = Duration::from_millis(100);
+/// Pause between looks for events. The client's own wait spins through its last millisecond, so this
+/// sleeps and looks without a wait.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What became of partition numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,8 +148,8 @@ impl Membership {
         let membership = Self::subscribe(config, group, topic, GroupProtocol::Consumer)?;
         let deadline = Instant::now() + PROTOCOL_WAIT;
         while !membership.group().lock().has_joined && Instant::now() < deadline {
-            match membership.serve(SLICE) {
-                Ok(()) => {}
+            match membership.serve() {
+                Ok(()) => std::thread::sleep(LOOK),
                 Err(error) if is_unsupported(&membership.consumer, &error) => {
                     drop(membership);
                     return Self::subscribe(config, group, topic, GroupProtocol::Classic);
@@ -195,13 +196,14 @@ impl Membership {
     pub fn poll(&self, wait: Duration) -> Result<Vec<Change>, LogError> {
         let deadline = Instant::now() + wait;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            self.serve(left.min(SLICE)).map_err(|error| self.failed(&error))?;
+            self.serve().map_err(|error| self.failed(&error))?;
             self.look_for_loss();
             let changes: Vec<_> = self.group().lock().changes.drain(..).collect();
+            let left = deadline.saturating_duration_since(Instant::now());
             if !changes.is_empty() || left.is_zero() {
                 return Ok(changes);
             }
+            std::thread::sleep(left.min(LOOK));
         }
     }
 
@@ -232,9 +234,9 @@ impl Membership {
         self.consumer.context()
     }
 
-    /// Serves one event. A record that was fetched in the moment before the pause is dropped.
-    fn serve(&self, wait: Duration) -> Result<(), KafkaError> {
-        let polled = self.consumer.poll(wait);
+    /// Serves an event if there is one. A record that was fetched in the moment before the pause is dropped.
+    fn serve(&self) -> Result<(), KafkaError> {
+        let polled = self.consumer.poll(Duration::ZERO);
         if let Some(error) = self.group().lock().failed.take() {
             return Err(error);
         }

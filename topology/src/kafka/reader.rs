@@ -345,17 +345,13 @@ fn bytes_len(message: &BorrowedMessage<'_>) -> usize {
 /// Appends a message as the record that its writer wrote.
 fn push(message: &BorrowedMessage<'_>, into: &mut Records) {
     let headers = message.headers();
-    let mut timestamp_ms = message.timestamp().to_millis().unwrap_or(0);
     let all = || headers.into_iter().flat_map(|headers| headers.iter());
-    if let Some(written) = all().find(|header| header.key == TIME_HEADER)
-        && let Some(written) = written.value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok())
-    {
-        timestamp_ms = written;
-    }
+    let written = all().find(|header| header.key == TIME_HEADER).and_then(|header| header.value);
+    let written = written.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
     let kept = all().filter(|header| header.key != TIME_HEADER);
     into.push(
         message.offset(),
-        timestamp_ms,
+        written.unwrap_or_else(|| message.timestamp().to_millis().unwrap_or(0)),
         message.key().unwrap_or_default(),
         message.payload(),
         kept.map(|header| (header.key, header.value.unwrap_or_default())),

@@ -23,8 +23,9 @@ pub fn records_come_back_as_they_were_written(backend: impl Backend) {
         early,
         Output::keyed(Topic::Events, vec![0, 255, 128], vec![0, 159, 146, 150], 1_700_000_000_123),
     ];
+    let outputs: Vec<_> = outputs.into_iter().map(|output| Output { topic: Topic::Dlq, ..output }).collect();
     write(&*fresh.log, outputs.clone());
-    let records = all(&*fresh.log, Topic::Events, 0);
+    let records = all(&*fresh.log, Topic::Dlq, 0);
     assert_eq!(records.len(), outputs.len());
     for (record, output) in records.iter().zip(&outputs) {
         assert_eq!(record.key, output.key);

@@ -90,14 +90,13 @@ fn a_record_comes_back_as_it_was_written() {
     // A timestamp of 0 and one before 1970 are words of their own to a broker.
     let written =
         [(0, Some("p")), (-5, None), (1_700_000_000_123, Some(""))].map(|(timestamp_ms, payload)| {
-            let record =
-                Output::keyed(Topic::Events, b"k".to_vec(), Vec::new(), timestamp_ms).in_partition(0);
+            let record = Output::keyed(Topic::Dlq, b"k".to_vec(), Vec::new(), timestamp_ms).in_partition(0);
             Output { payload: payload.map(|payload| payload.as_bytes().to_vec()), ..record }
                 .with_header("empty", "")
                 .with_header("some", "value")
         });
     write(&mut *writer, written.to_vec()).unwrap();
-    let mut reader = deployment.log.reader(&[at(Topic::Events, 0, 0)]).unwrap();
+    let mut reader = deployment.log.reader(&[at(Topic::Dlq, 0, 0)]).unwrap();
     let mut records = Records::default();
     while records.len() < 3 {
         reader.wait(WAIT).unwrap();
@@ -109,6 +108,23 @@ fn a_record_comes_back_as_it_was_written() {
         let headers: Vec<_> = record.headers().map(|(name, value)| (name, value.to_vec())).collect();
         assert_eq!(headers, written.headers);
     }
+}
+
+#[test]
+fn an_event_has_the_brokers_time_and_no_header_that_nobody_gave_it() {
+    let Some(deployment) = deploy(1) else { return };
+    let mut writer = deployment.log.writer("collector/test").unwrap();
+    let event = Output::keyed(Topic::Events, b"k".to_vec(), b"p".to_vec(), 1).in_partition(0);
+    write(&mut *writer, vec![event.clone(), event.with_header("weir-label", "a")]).unwrap();
+    let mut reader = deployment.log.reader(&[at(Topic::Events, 0, 0)]).unwrap();
+    let mut records = Records::default();
+    while records.len() < 2 {
+        reader.wait(WAIT).unwrap();
+        reader.take(0, 10, 1 << 20, &mut records).unwrap();
+    }
+    let headers = |index| records.get(index).unwrap().headers().collect::<Vec<_>>();
+    assert_eq!((headers(0), headers(1)), (vec![], vec![("weir-label", &b"a"[..])]));
+    assert!(records.iter().all(|record| record.timestamp_ms > 1_700_000_000_000));
 }
 
 #[test]

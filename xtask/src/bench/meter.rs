@@ -3,12 +3,12 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::process::{Child, Command, ExitStatus};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Ticks of `/proc/self/stat` in a second: 100 on Linux, whatever the kernel's own tick is.
 const TICKS_PER_S: f64 = 100.0;
 
-/// How often a child's memory is looked at.
+/// How often a child is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Whose CPU time is measured.
@@ -61,16 +61,21 @@ impl Taken {
 
 /// User and system time so far: what `getrusage` gives, without a foreign call.
 fn cpu_s(who: Who) -> Result<f64> {
-    let stat = std::fs::read_to_string("/proc/self/stat").context("cannot read /proc/self/stat")?;
-    // The name in parentheses may hold blanks. After it come the state and, from the 12th field on:
-    // user, system, and both of the children that were waited for.
-    let (_, fields) = stat.rsplit_once(") ").context("/proc/self/stat is not as expected")?;
+    match who {
+        Who::Ourselves => cpu_s_of("self", 11),
+        Who::Children => cpu_s_of("self", 13),
+    }
+}
+
+/// Two neighbouring fields of `/proc/PID/stat`, in seconds. Counted from the state, which follows the name in
+/// parentheses (and that may hold blanks), the 12th and 13th are the process's own user and system time, the two
+/// after them those of its children that were waited for.
+fn cpu_s_of(pid: &str, at: usize) -> Result<f64> {
+    let path = format!("/proc/{pid}/stat");
+    let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let (_, fields) = stat.rsplit_once(") ").with_context(|| format!("{path} is not as expected"))?;
     let fields: Vec<&str> = fields.split(' ').collect();
-    let at = match who {
-        Who::Ourselves => 11,
-        Who::Children => 13,
-    };
-    let ticks = fields.get(at..at + 2).context("/proc/self/stat is too short")?;
+    let ticks = fields.get(at..at + 2).with_context(|| format!("{path} is too short"))?;
     let ticks: u64 = ticks.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     Ok(ticks as f64 / TICKS_PER_S)
 }
@@ -89,14 +94,35 @@ pub fn memory_bytes(pid: &str, field: &str) -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// Runs a command to its end and gives the peak of its resident size.
-pub fn watched(mut command: Command) -> Result<(ExitStatus, u64)> {
+/// What was seen of a child from its start to its end.
+pub struct Watched {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// The peak of its resident size, in bytes.
+    pub peak: u64,
+    /// Milliseconds since the Unix epoch, and its CPU time by then in seconds.
+    cpu: Vec<(i64, f64)>,
+}
+
+impl Watched {
+    /// The CPU time that it had taken by `at_ms`, to the precision of a look.
+    pub fn cpu_s_at(&self, at_ms: i64) -> f64 {
+        let looks = self.cpu.partition_point(|(ms, _)| *ms < at_ms);
+        self.cpu.get(looks).or(self.cpu.last()).map_or(0.0, |(_, cpu_s)| *cpu_s)
+    }
+}
+
+/// Runs a command to its end and looks at it meanwhile.
+pub fn watched(mut command: Command) -> Result<Watched> {
     let mut child: Child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-    let (pid, mut peak) = (child.id().to_string(), 0);
+    let (pid, mut peak, mut cpu) = (child.id().to_string(), 0, Vec::new());
     loop {
         peak = peak.max(memory_bytes(&pid, "VmHWM").unwrap_or(0));
+        if let Ok(cpu_s) = cpu_s_of(&pid, 11) {
+            cpu.push((SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64, cpu_s));
+        }
         if let Some(status) = child.try_wait()? {
-            return Ok((status, peak));
+            return Ok(Watched { status, peak, cpu });
         }
         std::thread::sleep(LOOK);
     }

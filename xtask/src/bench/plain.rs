@@ -100,17 +100,15 @@ impl Writer for PlainWriter {
         for output in &commit.outputs {
             let partitions = output.topic.partitions(self.partitions);
             let partition = output.partition.unwrap_or_else(|| partition_of(&output.key, partitions));
-            let (topic, time) = (self.config.topic_name(output.topic), output.timestamp_ms.to_string());
-            let mut headers = OwnedHeaders::new_with_capacity(output.headers.len() + 1)
-                .insert(Header { key: TIME_HEADER, value: Some(time.as_str()) });
-            for (key, value) in &output.headers {
-                headers = headers.insert(Header { key, value: Some(value) });
-            }
-            let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&topic)
-                .partition(partition as i32)
-                .key(output.key.as_slice())
-                .headers(headers);
+            let topic = self.config.topic_name(output.topic);
+            let mut record: BaseRecord<'_, [u8], [u8]> =
+                BaseRecord::to(&topic).partition(partition as i32).key(output.key.as_slice());
             record.payload = output.payload.as_deref();
+            // What a stage writes has a header where the topic keeps time, and no other.
+            record.headers = output.topic.keeps_time().then(|| {
+                let time = output.timestamp_ms.to_string();
+                OwnedHeaders::new().insert(Header { key: TIME_HEADER, value: Some(time.as_str()) })
+            });
             record.timestamp = Some(output.timestamp_ms.max(1));
             while let Err((_, refused)) = self.producer.send(record) {
                 self.pause();

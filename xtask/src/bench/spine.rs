@@ -12,13 +12,13 @@ pub fn run() -> Result<()> {
     let (weir, place) = (dirs::built("weir")?, tempfile::tempdir()?);
     let data = place.path().join("data");
     let mut run = Command::new(&weir);
-    run.args(["run", "--until-idle", "--log-level", "warn", "--tail"]).arg(generated()?);
+    run.args(["run", "--until-idle", "--log-level", "warn", "--tail"]).arg(generated(EVENTS)?);
     run.arg("--data-dir").arg(&data).arg("--output-dir").arg(place.path().join("output"));
     run.stdout(Stdio::null());
     let meter = Meter::start(Who::Children)?;
-    let (status, peak) = watched(run)?;
+    let seen = watched(run)?;
     let taken = meter.stop()?;
-    ensure!(status.success(), "weir run ended with {status}");
+    ensure!(seen.status.success(), "weir run ended with {}", seen.status);
 
     let mut replay = Command::new(&weir);
     replay.args(["replay", "--as-recorded", "--format", "json", "--data-dir"]).arg(&data);
@@ -35,7 +35,7 @@ pub fn run() -> Result<()> {
     let more = json!({
         "goal_per_cpu_s": 100_000,
         "ideal_per_cpu_s": 400_000,
-        "rss_peak_bytes": peak,
+        "rss_peak_bytes": seen.peak,
         "stored_bytes_per_event": stored / EVENTS,
     });
     line("embedded", EVENTS, taken, more);

@@ -16,15 +16,15 @@ use weir_topology::memory::MemoryLog;
 use weir_topology::telemetry::Silent;
 use weir_topology::topic::Topic;
 
-/// The log that every end-to-end measure reads; the same as the tests'.
-pub fn generated() -> Result<PathBuf> {
-    let path = dirs::target("generated")?.join("events.jsonl");
-    generate::to_file(&path, EVENTS)?;
+/// The generated log of as many events.
+pub fn generated(events: u64) -> Result<PathBuf> {
+    let path = dirs::target("generated")?.join(format!("events-{events}.jsonl"));
+    generate::to_file(&path, events)?;
     Ok(path)
 }
 
 pub fn run() -> Result<()> {
-    let path = generated()?;
+    let path = generated(EVENTS)?;
     let size = std::fs::metadata(&path)?.len();
     let meter = Meter::start(Who::Ourselves)?;
     let events = collect(&path, &Discard)?;

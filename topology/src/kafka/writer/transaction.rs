@@ -49,15 +49,10 @@ impl Transaction<'_> {
 
     fn send(&self, output: &Output, partition: u32, deadline: Instant) -> Result<(), Failure> {
         let name = self.writer.names.get(&output.topic).map_or("", |(name, _)| name);
-        let time = output.timestamp_ms.to_string();
-        let mut headers = OwnedHeaders::new_with_capacity(output.headers.len() + 1)
-            .insert(Header { key: TIME_HEADER, value: Some(time.as_str()) });
-        for (key, value) in &output.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
         let mut record: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(name).partition(partition as i32).key(output.key.as_slice()).headers(headers);
+            BaseRecord::to(name).partition(partition as i32).key(output.key.as_slice());
         record.payload = output.payload.as_deref();
+        record.headers = headers_of(output);
         // librdkafka takes 0 for "now" and refuses what is below.
         record.timestamp = Some(output.timestamp_ms.max(1));
         loop {
@@ -198,4 +193,19 @@ impl Transaction<'_> {
     fn take_failure(&self) -> Option<KafkaError> {
         self.producer.context().take_failure()
     }
+}
+
+/// The record's headers and, where the topic keeps time, one more.
+fn headers_of(output: &Output) -> Option<OwnedHeaders> {
+    let mut headers = None;
+    let mut add = |key: &str, value: &[u8]| {
+        let before =
+            headers.take().unwrap_or_else(|| OwnedHeaders::new_with_capacity(output.headers.len() + 1));
+        headers = Some(before.insert(Header { key, value: Some(value) }));
+    };
+    if output.topic.keeps_time() {
+        add(TIME_HEADER, output.timestamp_ms.to_string().as_bytes());
+    }
+    output.headers.iter().for_each(|(key, value)| add(key, value));
+    headers
 }
