@@ -15,7 +15,7 @@ use crate::limits::{ACCOUNTS_MAX, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_
 use crate::persist::Persist;
 use crate::policy::{Policy, permille};
 use crate::refuse::{Refusal, Tallies, dead_letter};
-use crate::store::Store;
+use crate::store::{Store, TOUCHED_MAX};
 use links::Shared;
 use state::Account;
 use std::sync::Arc;
@@ -181,7 +181,11 @@ impl AccountStage {
     }
 
     fn fold(&mut self, input: &InputBatch, batch: &Batch, work: &mut Work) {
-        for record in input.records.iter() {
+        for (index, record) in input.records.iter().enumerate() {
+            if index % TOUCHED_MAX == 0 {
+                let soon = (index..index + TOUCHED_MAX).map_while(|index| input.records.get(index));
+                self.accounts.touch(soon.filter_map(|record| AccountId::from_key(record.key).ok()));
+            }
             let folded = match input.topic {
                 Topic::Control => self.control(record, work),
                 Topic::Clusters => self.cluster(record, batch, work),

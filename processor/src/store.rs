@@ -1,14 +1,15 @@
 //! The state of a stage: entries by key, bounded by time and by number.
 //!
-//! Entries lie in chunks that never move, so that a million of them grow without copying, and a map
+//! Entries lie in chunks that never move, so that a million of them grow without copying, and a table
 //! holds only their places. A time wheel files every entry once, under an hour at or before its clock;
 //! an hour that has passed its horizon is looked through once, and entries that have moved on since
 //! are filed again. So eviction is O(1) amortised, and what is evicted depends on the entries' clocks
 //! and the task's clock alone, never on the order in which entries came or were restored.
 
+use hashbrown::HashTable;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::collections::{BTreeMap, BinaryHeap};
+use std::hash::{Hash, Hasher};
 
 /// Takes eight bytes of an id as its hash. Ids are keyed hashes already, so they are uniform and
 /// nobody outside can choose them to collide.
@@ -41,11 +42,19 @@ impl Hasher for IdHasher {
 pub trait Entry {
     /// Latest event time of the entry.
     fn clock_ms(&self) -> i64;
+
+    /// Reads a word of each place in memory that a fold will need first.
+    fn touch(&self) -> u64;
 }
+
+/// Most keys that [`Store::touch`] looks at in one go: more than a processor fetches at a time.
+pub const TOUCHED_MAX: usize = 16;
 
 struct Slot<K, V> {
     key: K,
     is_dirty: bool,
+    /// Where the wheel has it. A filing under another hour is one of an entry that had this place before.
+    hour: i32,
     value: V,
 }
 
@@ -63,34 +72,86 @@ impl<K: Ord> Default for Hour<K> {
     }
 }
 
-const CHUNK: usize = 1024;
+/// Stale filings that are put up with, besides one for each entry.
+const STALE_MAX: usize = 1_024;
+
+/// Size of a chunk: what an allocator gives without rounding up.
+const CHUNK_BYTES: usize = 512 << 10;
+
 const HOUR_MS: i64 = 3_600_000;
 
 /// Entries by key.
 pub struct Store<K, V> {
-    index: HashMap<K, u32, BuildHasherDefault<IdHasher>>,
-    chunks: Vec<Vec<Option<Slot<K, V>>>>,
+    /// Places, by the hash of their entry's key.
+    index: HashTable<u32>,
+    slots: Slots<K, V>,
     free: Vec<u32>,
-    wheel: BTreeMap<i64, Hour<K>>,
+    wheel: BTreeMap<i32, Hour<K>>,
+    /// Filings of entries that were forgotten since the wheel was last made anew, or more.
+    stale: usize,
     dirty: Vec<u32>,
     gone: Vec<K>,
+}
+
+/// The entries by place, occupied or free.
+struct Slots<K, V>(Vec<Vec<Option<Slot<K, V>>>>);
+
+impl<K, V> Slots<K, V> {
+    /// Entries of a chunk.
+    const CHUNK: usize = CHUNK_BYTES / size_of::<Option<Slot<K, V>>>();
+
+    #[inline]
+    fn get(&self, place: u32) -> Option<&Slot<K, V>> {
+        self.0.get(place as usize / Self::CHUNK)?.get(place as usize % Self::CHUNK)?.as_ref()
+    }
+
+    /// The place itself, which must have been pushed before.
+    #[inline]
+    fn at(&mut self, place: u32) -> &mut Option<Slot<K, V>> {
+        &mut self.0[place as usize / Self::CHUNK][place as usize % Self::CHUNK]
+    }
+
+    /// Number of places.
+    fn places(&self) -> u32 {
+        self.0.split_last().map_or(0, |(last, full)| full.len() * Self::CHUNK + last.len()) as u32
+    }
+
+    /// A new place at the end.
+    fn push(&mut self, slot: Slot<K, V>) -> u32 {
+        if self.0.last().is_none_or(|chunk| chunk.len() == Self::CHUNK) {
+            self.0.push(Vec::with_capacity(Self::CHUNK));
+        }
+        let chunks = self.0.len();
+        let chunk = &mut self.0[chunks - 1];
+        chunk.push(Some(slot));
+        ((chunks - 1) * Self::CHUNK + chunk.len() - 1) as u32
+    }
 }
 
 impl<K: Copy + Ord + Hash, V: Entry> Default for Store<K, V> {
     fn default() -> Self {
         Self {
-            index: HashMap::default(),
-            chunks: Vec::new(),
+            index: HashTable::new(),
+            slots: Slots(Vec::new()),
             free: Vec::new(),
             wheel: BTreeMap::new(),
+            stale: 0,
             dirty: Vec::new(),
             gone: Vec::new(),
         }
     }
 }
 
-fn hour_of(clock_ms: i64) -> i64 {
-    clock_ms.div_euclid(HOUR_MS)
+fn hour_of(clock_ms: i64) -> i32 {
+    // Event times end with the year 9999, which is far from the last hour of 32 bits.
+    clock_ms.div_euclid(HOUR_MS) as i32
+}
+
+#[inline]
+fn hash_of(key: &impl Hash) -> u64 {
+    let mut hasher = IdHasher::default();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
@@ -104,11 +165,29 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
         self.index.is_empty()
     }
 
+    #[inline]
+    fn place_of(&self, key: K) -> Option<u32> {
+        let is_key = |place: &u32| self.slots.get(*place).is_some_and(|slot| slot.key == key);
+        self.index.find(hash_of(&key), is_key).copied()
+    }
+
+    /// Reads the entries of some keys, at most [`TOUCHED_MAX`], that are about to be asked for. The state of many
+    /// entries lies in memory, not in a cache: what is fetched for one key after the other is waited for
+    /// each time, what is fetched for many at once is waited for once.
+    pub fn touch(&self, keys: impl Iterator<Item = K>) {
+        let mut places = [u32::MAX; TOUCHED_MAX];
+        for (place, key) in places.iter_mut().zip(keys) {
+            *place = self.place_of(key).unwrap_or(u32::MAX);
+        }
+        let read = places.iter().filter_map(|place| self.slots.get(*place)).map(|slot| slot.value.touch());
+        std::hint::black_box(read.fold(0, u64::wrapping_add));
+    }
+
     /// The entry, to be changed: it will be among the next changes.
     #[inline]
     pub fn change(&mut self, key: K) -> Option<&mut V> {
-        let place = *self.index.get(&key)?;
-        let slot = self.chunks[place as usize / CHUNK][place as usize % CHUNK].as_mut()?;
+        let place = self.place_of(key)?;
+        let slot = self.slots.at(place).as_mut()?;
         if !slot.is_dirty {
             slot.is_dirty = true;
             self.dirty.push(place);
@@ -119,13 +198,12 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
     /// The entry, made by `new` if there is none, to be changed.
     #[inline]
     pub fn change_or_insert(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
-        let place = match self.index.get(&key) {
-            Some(place) => *place,
+        let place = match self.place_of(key) {
+            Some(place) => place,
             None => self.place(key, new()),
         };
-        let slot = self.chunks[place as usize / CHUNK][place as usize % CHUNK]
-            .as_mut()
-            .unwrap_or_else(|| unreachable!("the index names occupied places only"));
+        let slot = self.slots.at(place).as_mut();
+        let slot = slot.unwrap_or_else(|| unreachable!("the index names occupied places only"));
         if !slot.is_dirty {
             slot.is_dirty = true;
             self.dirty.push(place);
@@ -135,11 +213,12 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
 
     /// Puts an entry back as it was saved.
     pub fn restore(&mut self, key: K, value: V) {
-        match self.index.get(&key).copied() {
+        match self.place_of(key) {
             Some(place) => {
                 // It stays filed under its old hour, which is corrected when that hour is looked through.
-                self.chunks[place as usize / CHUNK][place as usize % CHUNK] =
-                    Some(Slot { key, is_dirty: false, value });
+                if let Some(slot) = self.slots.at(place) {
+                    (slot.is_dirty, slot.value) = (false, value);
+                }
             }
             None => {
                 self.place(key, value);
@@ -150,41 +229,48 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
     #[cold]
     fn place(&mut self, key: K, value: V) -> u32 {
         let hour = hour_of(value.clock_ms());
-        let slot = Some(Slot { key, is_dirty: false, value });
+        let slot = Slot { key, is_dirty: false, hour, value };
         let place = match self.free.pop() {
             Some(place) => {
-                self.chunks[place as usize / CHUNK][place as usize % CHUNK] = slot;
+                *self.slots.at(place) = Some(slot);
                 place
             }
-            None => {
-                if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-                    self.chunks.push(Vec::with_capacity(CHUNK));
-                }
-                let chunks = self.chunks.len();
-                let chunk = &mut self.chunks[chunks - 1];
-                chunk.push(slot);
-                ((chunks - 1) * CHUNK + chunk.len() - 1) as u32
-            }
+            None => self.slots.push(slot),
         };
-        self.index.insert(key, place);
+        let slots = &self.slots;
+        self.index.insert_unique(hash_of(&key), place, |place| {
+            slots.get(*place).map_or(0, |slot| hash_of(&slot.key))
+        });
         self.file(place, hour);
         place
     }
 
-    fn file(&mut self, place: u32, hour: i64) {
+    fn file(&mut self, place: u32, hour: i32) {
+        if let Some(slot) = self.slots.at(place) {
+            slot.hour = hour;
+        }
         self.wheel.entry(hour).or_default().places.push(place);
     }
 
-    fn slot(&self, place: u32) -> Option<&Slot<K, V>> {
-        self.chunks.get(place as usize / CHUNK)?.get(place as usize % CHUNK)?.as_ref()
+    /// The entry at a place, if it is the one that was filed there under this hour.
+    fn filed(&self, place: u32, hour: i32) -> Option<&Slot<K, V>> {
+        self.slots.get(place).filter(|slot| slot.hour == hour)
+    }
+
+    /// Takes the entry out of its place, which may then be used again.
+    fn vacate(&mut self, place: u32) -> Option<K> {
+        let key = self.slots.get(place)?.key;
+        if let Ok(found) = self.index.find_entry(hash_of(&key), |other| *other == place) {
+            found.remove();
+        }
+        *self.slots.at(place) = None;
+        self.free.push(place);
+        Some(key)
     }
 
     fn remove(&mut self, place: u32) {
-        if let Some(slot) = self.chunks[place as usize / CHUNK][place as usize % CHUNK].take() {
-            self.index.remove(&slot.key);
-            self.gone.push(slot.key);
-            self.free.push(place);
-        }
+        let key = self.vacate(place);
+        self.gone.extend(key);
     }
 
     /// Removes every entry whose clock's hour ended at or before `limit_ms`; returns how many.
@@ -192,13 +278,13 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
         let mut expired = 0;
         while let Some(first) = self.wheel.first_entry() {
             let hour = *first.key();
-            if hour.saturating_add(1).saturating_mul(HOUR_MS) > limit_ms {
+            if (i64::from(hour) + 1) * HOUR_MS > limit_ms {
                 break;
             }
             let filed = first.remove();
             let looked_at = filed.by_clock.into_iter().map(|Reverse((_, _, place))| place);
             for place in filed.places.into_iter().chain(looked_at) {
-                let Some(slot) = self.slot(place) else { continue };
+                let Some(slot) = self.filed(place, hour) else { continue };
                 let now = hour_of(slot.value.clock_ms());
                 if now > hour {
                     // Filed under a later hour, which this loop still reaches if that has passed too.
@@ -223,11 +309,11 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
                 filed.into_iter().for_each(|place| self.look_at(place, hour));
                 continue;
             }
-            let Some(Reverse((clock_ms, _, place))) = first.get_mut().by_clock.pop() else {
+            let Some(Reverse((clock_ms, key, place))) = first.get_mut().by_clock.pop() else {
                 first.remove();
                 continue;
             };
-            match self.slot(place).map(|slot| slot.value.clock_ms()) {
+            match self.filed(place, hour).filter(|slot| slot.key == key).map(|slot| slot.value.clock_ms()) {
                 // Clocks only go up, so that no other can have become longer idle than this one.
                 Some(now_ms) if now_ms == clock_ms => {
                     self.remove(place);
@@ -242,8 +328,8 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
     }
 
     /// Files an entry of `hour` by its clock, or under a later hour if it has moved on.
-    fn look_at(&mut self, place: u32, hour: i64) {
-        let Some(slot) = self.slot(place) else { return };
+    fn look_at(&mut self, place: u32, hour: i32) {
+        let Some(slot) = self.filed(place, hour) else { return };
         let (clock_ms, key) = (slot.value.clock_ms(), slot.key);
         match hour_of(clock_ms) {
             now if now > hour => self.file(place, now),
@@ -258,10 +344,24 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
 
     /// Forgets an entry that a snapshot says is gone.
     pub fn forget(&mut self, key: K) {
-        // Its place is not used again, because the wheel still names it; at worst this wastes a place
-        // for every tombstone between the state topic's compactions.
-        if let Some(place) = self.index.remove(&key) {
-            self.chunks[place as usize / CHUNK][place as usize % CHUNK] = None;
+        let Some(place) = self.place_of(key) else { return };
+        self.vacate(place);
+        // The wheel still names the place. Whoever only follows the snapshots of others never turns the wheel.
+        self.stale += 1;
+        if self.stale > self.len() + STALE_MAX {
+            self.refile();
+        }
+    }
+
+    /// Makes the wheel anew.
+    fn refile(&mut self) {
+        self.stale = 0;
+        self.wheel.clear();
+        for place in 0..self.slots.places() {
+            if let Some(slot) = self.slots.get(place) {
+                let hour = hour_of(slot.value.clock_ms());
+                self.file(place, hour);
+            }
         }
     }
 
@@ -269,9 +369,8 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
     pub fn take_changes(&mut self, mut each: impl FnMut(K, Option<&V>)) {
         let mut keys = std::mem::take(&mut self.gone);
         for place in std::mem::take(&mut self.dirty) {
-            let slot = self.chunks[place as usize / CHUNK][place as usize % CHUNK].as_mut();
             // A place that was freed and used again may be listed twice, or not be dirty any more.
-            if let Some(slot) = slot.filter(|slot| slot.is_dirty) {
+            if let Some(slot) = self.slots.at(place).as_mut().filter(|slot| slot.is_dirty) {
                 slot.is_dirty = false;
                 keys.push(slot.key);
             }
@@ -279,8 +378,8 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
-            let value = self.index.get(&key).and_then(|place| self.slot(*place)).map(|slot| &slot.value);
-            each(key, value);
+            let slot = self.place_of(key).and_then(|place| self.slots.get(place));
+            each(key, slot.map(|slot| &slot.value));
         }
     }
 }
@@ -296,6 +395,10 @@ mod tests {
     impl Entry for Clock {
         fn clock_ms(&self) -> i64 {
             self.0
+        }
+
+        fn touch(&self) -> u64 {
+            0
         }
     }
 
@@ -335,7 +438,7 @@ mod tests {
                     }
                     Act::Expire(limit_ms) => {
                         store.expire(limit_ms);
-                        model.retain(|_, clock_ms| (hour_of(*clock_ms) + 1) * HOUR_MS > limit_ms);
+                        model.retain(|_, clock_ms| (i64::from(hour_of(*clock_ms)) + 1) * HOUR_MS > limit_ms);
                     }
                     Act::EvictTo(max) => {
                         store.evict_to(max);
@@ -364,6 +467,22 @@ mod tests {
         store.change_or_insert([2, 0], || Clock(0)).0 = 9;
         assert_eq!(store.evict_to(1), 1);
         assert_eq!(store.change([2, 0]).map(|clock| clock.0), Some(9));
+    }
+
+    #[test]
+    fn a_place_that_was_forgotten_is_used_again_and_its_old_filing_counts_no_more() {
+        let mut store = Store::default();
+        for round in 0..1_000 {
+            store.restore([1, 0], Clock(0));
+            store.restore([2, 0], Clock(round * HOUR_MS));
+            store.forget([1, 0]);
+            store.forget([2, 0]);
+        }
+        assert_eq!(store.slots.places(), 2);
+        assert!(store.wheel.values().map(|hour| hour.places.len()).sum::<usize>() <= STALE_MAX + 2);
+        store.restore([3, 0], Clock(999 * HOUR_MS));
+        assert_eq!((store.expire(999 * HOUR_MS), store.len()), (0, 1));
+        assert_eq!((store.expire(1_000 * HOUR_MS), store.len()), (1, 0));
     }
 
     #[test]

@@ -99,6 +99,11 @@ pub struct Windows {
 persist_fields!(Windows { minute, five_minutes, hour, day });
 
 impl Windows {
+    /// See [`crate::store::Entry::touch`].
+    pub fn touch(&self) -> u64 {
+        u64::from(self.minute.buckets[0] ^ self.hour.buckets[0] ^ self.day.buckets[0] ^ self.day.buckets[16])
+    }
+
     /// Moves every window's end from one clock to another.
     #[inline]
     pub fn advance(&mut self, from_ms: i64, to_ms: i64) {

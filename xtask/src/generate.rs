@@ -23,9 +23,19 @@ pub struct Args {
     /// Seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Write no labels, as a gateway in production writes none
+    #[arg(long)]
+    unlabelled: bool,
     /// File to write
     #[arg(long)]
     out: PathBuf,
+}
+
+/// Whether lines say whose they are, for the evaluation of a policy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Labels {
+    With,
+    Without,
 }
 
 /// Accounts of a log unless told otherwise.
@@ -36,24 +46,25 @@ const EVENTS_EACH: u64 = 125;
 
 /// Writes a log of `events` lines, unless it is there already: the same seed makes the same bytes. A longer log
 /// has more accounts.
-pub fn to_file(path: &Path, events: u64) -> Result<()> {
+pub fn to_file(path: &Path, events: u64, labels: Labels) -> Result<()> {
     if path.is_file() {
         return Ok(());
     }
     let partial = path.with_extension("partial");
-    to_new_file(&partial, events, events.div_ceil(EVENTS_EACH), 1)?;
+    to_new_file(&partial, events, events.div_ceil(EVENTS_EACH), 1, labels)?;
     std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn to_new_file(path: &Path, events: u64, accounts: u64, seed: u64) -> Result<()> {
+fn to_new_file(path: &Path, events: u64, accounts: u64, seed: u64, labels: Labels) -> Result<()> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    write(&mut out, events, accounts, seed)?;
+    write(&mut out, events, accounts, seed, labels)?;
     Ok(out.flush()?)
 }
 
 pub fn run(args: Args) -> Result<()> {
-    to_new_file(&args.out, args.events, args.accounts, args.seed)?;
+    let labels = if args.unlabelled { Labels::Without } else { Labels::With };
+    to_new_file(&args.out, args.events, args.accounts, args.seed, labels)?;
     println!("{} events of {} accounts in {}", args.events, args.accounts, args.out.display());
     Ok(())
 }
@@ -65,14 +76,14 @@ const START_MS: u64 = 1_793_491_200_000;
 const CAMPAIGN_ACCOUNTS: u64 = 40;
 
 /// Writes `events` lines.
-pub fn write(out: &mut impl Write, events: u64, accounts: u64, seed: u64) -> Result<()> {
+pub fn write(out: &mut impl Write, events: u64, accounts: u64, seed: u64, labels: Labels) -> Result<()> {
     let mut random = SplitMix(seed);
     let mut due: BinaryHeap<Reverse<(u64, u64)>> =
         (0..accounts.max(1)).map(|account| Reverse((START_MS + random.below(600_000), account))).collect();
     for number in 0..events {
         let Some(Reverse((time_ms, account))) = due.pop() else { break };
         let who = Account::of(account);
-        writeln!(out, "{}", who.line(number, time_ms, seed, &mut random))?;
+        writeln!(out, "{}", who.line(number, time_ms, seed, labels, &mut random))?;
         due.push(Reverse((time_ms + who.pause_ms(&mut random), account)));
     }
     Ok(())
@@ -127,7 +138,7 @@ impl Account {
         }
     }
 
-    fn line(&self, event: u64, time_ms: u64, seed: u64, random: &mut SplitMix) -> String {
+    fn line(&self, event: u64, time_ms: u64, seed: u64, labels: Labels, random: &mut SplitMix) -> String {
         let topic = TOPICS[random.below(TOPICS.len() as u64) as usize];
         let number = self.number;
         let (payment, system, prompt, agent, max_tokens) = match self.campaign {
@@ -150,13 +161,17 @@ impl Account {
         };
         let (a, b, c) = (number / 65_536, number / 256 % 256, number % 256);
         let (tokens, latency) = (80 + random.below(900), 300 + random.below(4_000));
-        let label = self.campaign.map_or_else(|| "benign".into(), |campaign| format!("campaign-{campaign}"));
+        let label = match (labels, self.campaign) {
+            (Labels::Without, _) => String::new(),
+            (Labels::With, None) => ",\"label\":\"benign\"".into(),
+            (Labels::With, Some(campaign)) => format!(",\"label\":\"campaign-{campaign}\""),
+        };
         format!(
             "{{\"id\":\"g{seed}-{event}\",\"time\":{time_ms},\"account\":\"acct-{number}\",\"ip\":\"10.{a}.{b}.{c}\",\
              \"user_agent\":\"{agent}\",\"endpoint\":\"/v1/chat/completions\",\"model\":\"atlas-{}\",\
              \"system_prompt\":\"{system}\",\"prompt\":\"{prompt}\",\"max_tokens\":{max_tokens},\"tokens\":{tokens},\
-             \"status\":200,\"latency_ms\":{latency},\"payment\":\"{payment}\",\"asn\":{},\"asn_org\":\"Example Net\",\
-             \"label\":\"{label}\"}}",
+             \"status\":200,\"latency_ms\":{latency},\"payment\":\"{payment}\",\"asn\":{},\"asn_org\":\"Example Net\"\
+             {label}}}",
             1 + number % 3,
             64_500 + number % 30,
         )
@@ -182,7 +197,7 @@ mod tests {
 
     fn lines(seed: u64) -> Vec<String> {
         let mut out = Vec::new();
-        write(&mut out, 2_000, 100, seed).unwrap();
+        write(&mut out, 2_000, 100, seed, Labels::With).unwrap();
         String::from_utf8(out).unwrap().lines().map(String::from).collect()
     }
 

@@ -20,6 +20,10 @@ mod tidy;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "bench")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",

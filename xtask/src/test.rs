@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::generate::Labels;
 use crate::shell::succeed;
 use crate::{debian, dirs, example, fuzz, generate, kafka, pipeline};
 
@@ -73,7 +74,7 @@ fn with_broker(brokers: &str) -> Result<()> {
 
 fn generated_log() -> Result<PathBuf> {
     let path = dirs::target("generated")?.join("events.jsonl");
-    generate::to_file(&path, KAFKA_EVENTS)?;
+    generate::to_file(&path, KAFKA_EVENTS, Labels::With)?;
     Ok(path)
 }
 

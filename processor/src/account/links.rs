@@ -53,6 +53,12 @@ impl Links {
         &self.values
     }
 
+    /// See [`crate::store::Entry::touch`].
+    pub fn touch(&self) -> u64 {
+        let kind = |index: usize| self.values.get(index).map_or(0, |shared| shared.kind);
+        u64::from(kind(0) ^ kind(4) ^ kind(8))
+    }
+
     /// Remembers the values of a request and returns those that are to be told.
     #[inline]
     pub fn observe(&mut self, request: &Request<'_>, now_ms: i64) -> Vec<Shared> {

@@ -39,6 +39,13 @@ impl Entry for Account {
     fn clock_ms(&self) -> i64 {
         self.profile.clock_ms
     }
+
+    fn touch(&self) -> u64 {
+        let event = self.events.get(usize::from(self.next_event)).map_or(0, |event| event.0[0]);
+        let sealed = self.sealed_id.0.first().map_or(0, |byte| *byte);
+        let windows = &self.profile.windows;
+        self.links.touch() ^ self.profile.phrases ^ u64::from(event ^ sealed) ^ windows.touch()
+    }
 }
 
 impl Account {

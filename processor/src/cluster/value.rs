@@ -50,6 +50,10 @@ impl Entry for Value {
     fn clock_ms(&self) -> i64 {
         self.clock_ms
     }
+
+    fn touch(&self) -> u64 {
+        u64::from(self.members.count())
+    }
 }
 
 impl Value {

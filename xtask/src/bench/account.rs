@@ -3,7 +3,6 @@
 use super::meter::{Taken, memory_bytes, ratio, thread_ns, told};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use std::ops::Range;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,6 +23,9 @@ pub const START_MS: i64 = 1_767_700_800_000;
 
 /// Events of one step: an epoch of 100 ms at 50,000 events a second.
 pub const EPOCH_EVENTS: usize = 5_000;
+
+/// Has no divisor in common with any of the sizes.
+const SCATTER: usize = 7_919_717;
 
 /// Events that are measured, after as many that warm up.
 const MEASURED: usize = 2_000_000;
@@ -66,7 +68,10 @@ fn measure(accounts: usize) -> Result<Value> {
     let (mut events, mut cpu_ns, mut decode_ns, mut wall_s) = (0, 0, 0, 0.0);
     for round in 0..2 * rounds {
         for from in (0..accounts).step_by(EPOCH_EVENTS) {
-            let batch = batch(&wire, from..(from + EPOCH_EVENTS).min(accounts), round);
+            // Measured is another order than the one in which the accounts came: those that speak one after the
+            // other do not lie side by side in memory.
+            let scattered = |index| if round < rounds { index } else { index * SCATTER % accounts };
+            let batch = batch(&wire, (from..(from + EPOCH_EVENTS).min(accounts)).map(scattered), round);
             let count = batch.len() as u64;
             let begun = thread_ns()?;
             let decoded = batch.inputs.iter().flat_map(|input| input.records.iter()).filter(|record| {
@@ -98,7 +103,7 @@ fn measure(accounts: usize) -> Result<Value> {
 }
 
 /// One event of each of these accounts.
-pub fn batch(wire: &Wire, accounts: Range<usize>, round: usize) -> Batch {
+pub fn batch(wire: &Wire, accounts: impl Iterator<Item = usize>, round: usize) -> Batch {
     let mut records = Records::default();
     for account in accounts {
         let time_ms = START_MS + round as i64 * 20_000 + (account % 997) as i64;

@@ -3,7 +3,8 @@
 use super::EVENTS;
 use super::meter::{Meter, Who, line};
 use super::plain::Discard;
-use crate::{dirs, generate};
+use crate::dirs;
+use crate::generate::{self, Labels};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -16,10 +17,10 @@ use weir_topology::memory::MemoryLog;
 use weir_topology::telemetry::Silent;
 use weir_topology::topic::Topic;
 
-/// The generated log of as many events.
+/// The generated log of as many events, without labels: in production nobody knows whose they are.
 pub fn generated(events: u64) -> Result<PathBuf> {
     let path = dirs::target("generated")?.join(format!("events-{events}.jsonl"));
-    generate::to_file(&path, events)?;
+    generate::to_file(&path, events, Labels::Without)?;
     Ok(path)
 }
 
@@ -64,7 +65,7 @@ pub fn collect(path: &Path, log: &dyn Log) -> Result<u64> {
 pub fn datums(events: u64) -> Result<Vec<Vec<u8>>> {
     let place = tempfile::tempdir()?;
     let path = place.path().join("events.jsonl");
-    generate::to_file(&path, events)?;
+    generate::to_file(&path, events, Labels::Without)?;
     let log = MemoryLog::new(1);
     collect(&path, log.as_ref())?;
     let datum = |payload: &[u8]| Some(split(payload).ok()?.1.to_vec());

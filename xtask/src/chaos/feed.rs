@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::generate;
+use crate::generate::{self, Labels};
 
 /// Accounts of the log: few enough that some are judged over and over.
 const ACCOUNTS: u64 = 1_000;
@@ -31,7 +31,7 @@ impl Feed {
     pub fn start(path: &Path, events: u64, rate: u64, seed: u64) -> Result<Self> {
         let whole = path.with_extension("whole");
         let mut out = BufWriter::new(File::create(&whole).context("cannot write the generated log")?);
-        generate::write(&mut out, events, ACCOUNTS, seed)?;
+        generate::write(&mut out, events, ACCOUNTS, seed, Labels::With)?;
         out.flush()?;
         let from = BufReader::new(File::open(&whole)?);
         let to = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
