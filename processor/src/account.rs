@@ -15,7 +15,7 @@ use crate::limits::{ACCOUNTS_MAX, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_
 use crate::persist::Persist;
 use crate::policy::{Policy, permille};
 use crate::refuse::{Refusal, Tallies, dead_letter};
-use crate::store::{Store, TOUCHED_MAX};
+use crate::store::Store;
 use links::Shared;
 use state::Account;
 use std::sync::Arc;
@@ -31,6 +31,9 @@ pub const STATE_FORMAT: i32 = 1;
 /// Key of the state entry that holds the policy in force, so that a task that restarts after a policy
 /// was published judges by it from its first event. Sorts before every account.
 pub const POLICY_KEY: &[u8] = b"!policy";
+
+/// Records whose accounts are fetched at once: more than a processor fetches at a time.
+const LOOK_AHEAD: usize = 16;
 
 /// The account stage of one task.
 pub struct AccountStage {
@@ -112,9 +115,15 @@ impl AccountStage {
         }
     }
 
-    fn cluster(&mut self, record: RecordRef<'_>, batch: &Batch, work: &mut Work) -> Result<(), Refusal> {
+    fn cluster(
+        &mut self,
+        record: RecordRef<'_>,
+        key: Option<AccountId>,
+        batch: &Batch,
+        work: &mut Work,
+    ) -> Result<(), Refusal> {
         let cluster: Cluster = self.wire.read(record.payload.unwrap_or_default())?;
-        check_key(record.key, cluster.account)?;
+        check_key(key, cluster.account)?;
         check_time(cluster.time_ms)?;
         let horizon_ms = self.policy.account_horizon_ms();
         let Some(account) = self.accounts.change(cluster.account) else { return Ok(()) };
@@ -139,10 +148,16 @@ impl AccountStage {
         Ok(())
     }
 
-    fn event(&mut self, record: RecordRef<'_>, batch: &Batch, work: &mut Work) -> Result<(), Refusal> {
+    fn event(
+        &mut self,
+        record: RecordRef<'_>,
+        key: Option<AccountId>,
+        batch: &Batch,
+        work: &mut Work,
+    ) -> Result<(), Refusal> {
         let datum = self.wire.datum::<Event<'_>>(record.payload.unwrap_or_default())?;
         let event = Event::decode(&datum)?;
-        check_key(record.key, event.account)?;
+        check_key(key, event.account)?;
         check_time(event.time_ms)?;
         work.clock_ms = work.clock_ms.max(event.time_ms);
         let horizon_ms = self.policy.account_horizon_ms();
@@ -181,15 +196,18 @@ impl AccountStage {
     }
 
     fn fold(&mut self, input: &InputBatch, batch: &Batch, work: &mut Work) {
+        let mut keys = [None; LOOK_AHEAD];
         for (index, record) in input.records.iter().enumerate() {
-            if index % TOUCHED_MAX == 0 {
-                let soon = (index..index + TOUCHED_MAX).map_while(|index| input.records.get(index));
-                self.accounts.touch(soon.filter_map(|record| AccountId::from_key(record.key).ok()));
+            if index % LOOK_AHEAD == 0 && input.topic != Topic::Control {
+                let key = |index| AccountId::from_key(input.records.get(index)?.key).ok();
+                keys = std::array::from_fn(|ahead| key(index + ahead));
+                self.accounts.touch(&keys);
             }
+            let key = keys[index % LOOK_AHEAD];
             let folded = match input.topic {
                 Topic::Control => self.control(record, work),
-                Topic::Clusters => self.cluster(record, batch, work),
-                Topic::Events => self.event(record, batch, work),
+                Topic::Clusters => self.cluster(record, key, batch, work),
+                Topic::Events => self.event(record, key, batch, work),
                 _ => Err(Refusal::impossible("the account stage does not read this topic")),
             };
             match folded {
@@ -206,11 +224,11 @@ impl AccountStage {
     }
 }
 
-fn check_key(key: &[u8], account: AccountId) -> Result<(), Refusal> {
+fn check_key(key: Option<AccountId>, account: AccountId) -> Result<(), Refusal> {
     if account == AccountId::default() {
         return Err(Refusal::impossible("the account id is zero"));
     }
-    if account.is_key(key) {
+    if key == Some(account) {
         return Ok(());
     }
     Err(Refusal::impossible("the record's key is not its account"))

@@ -47,9 +47,6 @@ pub trait Entry {
     fn touch(&self) -> u64;
 }
 
-/// Most keys that [`Store::touch`] looks at in one go: more than a processor fetches at a time.
-pub const TOUCHED_MAX: usize = 16;
-
 struct Slot<K, V> {
     key: K,
     is_dirty: bool,
@@ -171,15 +168,15 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
         self.index.find(hash_of(&key), is_key).copied()
     }
 
-    /// Reads the entries of some keys, at most [`TOUCHED_MAX`], that are about to be asked for. The state of many
-    /// entries lies in memory, not in a cache: what is fetched for one key after the other is waited for
-    /// each time, what is fetched for many at once is waited for once.
-    pub fn touch(&self, keys: impl Iterator<Item = K>) {
-        let mut places = [u32::MAX; TOUCHED_MAX];
-        for (place, key) in places.iter_mut().zip(keys) {
-            *place = self.place_of(key).unwrap_or(u32::MAX);
-        }
-        let read = places.iter().filter_map(|place| self.slots.get(*place)).map(|slot| slot.value.touch());
+    /// Reads the entries of keys that are about to be asked for. The state of many entries lies in memory, not in
+    /// a cache: what is fetched for one key after the other is waited for each time, what is fetched for
+    /// many at once is waited for once.
+    pub fn touch<const N: usize>(&self, keys: &[Option<K>; N]) {
+        // Each step of the way for all keys, before the next. Another key's place does no harm.
+        let place = |key: K| self.index.find(hash_of(&key), |_| true).copied();
+        let places = keys.map(|key| key.and_then(place));
+        let slots = places.map(|place| self.slots.get(place?));
+        let read = slots.into_iter().flatten().map(|slot| slot.value.touch());
         std::hint::black_box(read.fold(0, u64::wrapping_add));
     }
 
@@ -215,9 +212,14 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
     pub fn restore(&mut self, key: K, value: V) {
         match self.place_of(key) {
             Some(place) => {
-                // It stays filed under its old hour, which is corrected when that hour is looked through.
-                if let Some(slot) = self.slots.at(place) {
-                    (slot.is_dirty, slot.value) = (false, value);
+                let hour = hour_of(value.clock_ms());
+                let Some(slot) = self.slots.at(place) else { return };
+                (slot.is_dirty, slot.value) = (false, value);
+                // A later hour is corrected when the old one is looked through. An earlier one would not be: an
+                // entry that was evicted and began anew, between two snapshots, with events of before.
+                if hour < slot.hour {
+                    self.file(place, hour);
+                    self.note_stale();
                 }
             }
             None => {
@@ -346,15 +348,16 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
     pub fn forget(&mut self, key: K) {
         let Some(place) = self.place_of(key) else { return };
         self.vacate(place);
-        // The wheel still names the place. Whoever only follows the snapshots of others never turns the wheel.
-        self.stale += 1;
-        if self.stale > self.len() + STALE_MAX {
-            self.refile();
-        }
+        self.note_stale();
     }
 
-    /// Makes the wheel anew.
-    fn refile(&mut self) {
+    /// The wheel names a place under an hour that counts no more. Now and then it is made anew: whoever only
+    /// follows the snapshots of others never turns it.
+    fn note_stale(&mut self) {
+        self.stale += 1;
+        if self.stale <= self.len() + STALE_MAX {
+            return;
+        }
         self.stale = 0;
         self.wheel.clear();
         for place in 0..self.slots.places() {
@@ -483,6 +486,14 @@ mod tests {
         store.restore([3, 0], Clock(999 * HOUR_MS));
         assert_eq!((store.expire(999 * HOUR_MS), store.len()), (0, 1));
         assert_eq!((store.expire(1_000 * HOUR_MS), store.len()), (1, 0));
+    }
+
+    #[test]
+    fn an_entry_that_is_restored_with_an_earlier_clock_expires_by_that() {
+        let mut store = Store::default();
+        store.restore([1, 0], Clock(9 * HOUR_MS));
+        store.restore([1, 0], Clock(2 * HOUR_MS));
+        assert_eq!((store.expire(3 * HOUR_MS), store.len()), (1, 0));
     }
 
     #[test]
