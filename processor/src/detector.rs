@@ -25,6 +25,9 @@ pub trait Detector {
     /// Its thresholds, from the policy.
     type Settings: Settings;
 
+    /// Reads a word of the state, wherever in it: see [`crate::store::Store::touch`].
+    fn touch(state: &Self::State) -> u64;
+
     /// Folds an event into the state; O(1).
     fn observe(state: &mut Self::State, seen: Seen<'_>, account: &AccountView<'_>, settings: &Self::Settings);
 
@@ -151,6 +154,11 @@ macro_rules! registry {
         }
 
         impl States {
+            /// Reads a word of every state.
+            pub fn touch(&self) -> u64 {
+                [$(<$detector>::touch(&self.$name)),+].into_iter().fold(0, u64::wrapping_add)
+            }
+
             /// Shows an event to every detector; returns the number that failed on it. A detector that
             /// fails forgets what it knew of the account.
             #[inline]

@@ -44,7 +44,11 @@ impl Entry for Account {
         let event = self.events.get(usize::from(self.next_event)).map_or(0, |event| event.0[0]);
         let sealed = self.sealed_id.0.first().map_or(0, |byte| *byte);
         let windows = &self.profile.windows;
-        self.links.touch() ^ self.profile.phrases ^ u64::from(event ^ sealed) ^ windows.touch()
+        self.links.touch()
+            ^ self.detectors.touch()
+            ^ self.profile.phrases
+            ^ u64::from(event ^ sealed)
+            ^ windows.touch()
     }
 }
 

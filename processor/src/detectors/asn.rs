@@ -90,6 +90,10 @@ impl Detector for Asn {
     type State = State;
     type Settings = Settings;
 
+    fn touch(state: &State) -> u64 {
+        state.last.into()
+    }
+
     fn observe(state: &mut State, seen: Seen<'_>, _: &AccountView<'_>, _: &Settings) {
         let Seen::Request(request) = seen else { return };
         let Some(organisation) = request.asn_org else { return };

@@ -51,6 +51,10 @@ impl Detector for Cot {
     type State = State;
     type Settings = Settings;
 
+    fn touch(state: &State) -> u64 {
+        state.next_text.into()
+    }
+
     fn observe(state: &mut State, seen: Seen<'_>, _: &AccountView<'_>, settings: &Settings) {
         let Seen::Request(request) = seen else { return };
         let Some(prompt) = &request.prompt else { return };

@@ -44,6 +44,10 @@ impl Detector for Fingerprint {
     type State = State;
     type Settings = Settings;
 
+    fn touch(state: &State) -> u64 {
+        state.stacks[0].into()
+    }
+
     fn observe(state: &mut State, seen: Seen<'_>, _: &AccountView<'_>, settings: &Settings) {
         let Seen::Request(request) = seen else { return };
         if let Some(hello) = request.ja4.or(request.ja3) {

@@ -125,6 +125,10 @@ impl Detector for Hydra {
     type State = State;
     type Settings = Settings;
 
+    fn touch(state: &State) -> u64 {
+        state.words.len() as u64
+    }
+
     fn observe(state: &mut State, seen: Seen<'_>, _: &AccountView<'_>, _: &Settings) {
         if let Seen::Cluster(cluster) = seen {
             state.take(cluster);

@@ -70,6 +70,10 @@ impl Detector for Pivot {
     type State = State;
     type Settings = Settings;
 
+    fn touch(state: &State) -> u64 {
+        state.settled.into()
+    }
+
     fn observe(state: &mut State, seen: Seen<'_>, account: &AccountView<'_>, settings: &Settings) {
         let Seen::Request(request) = seen else { return };
         let Some(model) = request.model else { return };

@@ -60,6 +60,10 @@ impl Detector for Velocity {
     type State = State;
     type Settings = Settings;
 
+    fn touch(_: &State) -> u64 {
+        0
+    }
+
     fn observe(_: &mut State, _: Seen<'_>, _: &AccountView<'_>, _: &Settings) {}
 
     fn judge(

@@ -208,7 +208,7 @@ impl KafkaConfig {
         // Each input reads at most about one epoch ahead.
         set_default(&mut client, "queued.min.messages", READ_RECORDS_MAX);
         set_default(&mut client, "queued.max.messages.kbytes", EPOCH_BYTES_MAX >> 10);
-        set_default(&mut client, "fetch.queue.backoff.ms", 2);
+        set_default(&mut client, "fetch.queue.backoff.ms", 5);
         set_default(&mut client, "fetch.wait.max.ms", FETCH_WAIT.as_millis());
         Ok(client)
     }

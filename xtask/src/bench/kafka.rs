@@ -29,8 +29,12 @@ use weir_topology::worker::{MakeStage, Worker};
 
 const PARTITIONS: u32 = 4;
 
-/// Events of a run: enough that what a process does once, when it starts, does not count much.
+/// Events of a run.
 const EVENTS: u64 = 2_000_000;
+
+/// Of these: judged, or only decoded, before the measure begins, so that what a process does once (joining groups,
+/// taking memory) does not count.
+const WARM_UP: u64 = 500_000;
 
 /// How often each side of the exactly-once tax is measured; the least disturbed run of each counts.
 const TAX_ROUNDS: u32 = 3;
@@ -122,50 +126,64 @@ pub fn throughput() -> Result<()> {
     let deployment = Deployment::imported(&broker.brokers, "process")?;
     let wire = Wire::new();
 
-    let meter = Meter::start(Who::Ourselves)?;
-    let (reader, mut decoded) = (deployment.reader(Topic::Events)?, 0);
+    let (reader, mut decoded, mut meter) = (deployment.reader(Topic::Events)?, 0, None);
     reader.read(PATIENCE, |payload, _| {
         Event::decode(&wire.datum::<Event<'_>>(payload)?)?;
         decoded += 1;
+        if decoded == WARM_UP {
+            meter = Some(Meter::start(Who::Ourselves)?);
+        }
         Ok(decoded == EVENTS)
     })?;
-    let bare = meter.stop()?;
     ensure!(decoded == EVENTS, "the bare consumer got {decoded} of {EVENTS} events");
-    line("kafka_bare_consume_decode", EVENTS, bare, json!({}));
+    let (measured, bare) = (EVENTS - WARM_UP, meter.context("no event was measured")?.stop()?);
+    line("kafka_bare_consume_decode", measured, bare, json!({}));
 
-    let began_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     let seen = watched(deployment.weir(&["process", "--until-idle", "--log-level", "warn"])?)?;
     ensure!(seen.status.success(), "weir process ended with {}", seen.status);
-    let (judged, last_ms) = judged(&deployment)?;
+    // The process ends when nothing has happened for some seconds; what it takes after its last epoch is not counted.
+    let epochs = judged(&deployment)?;
+    let (mut judged, mut warm) = (0, None);
+    for (at_ms, events) in &epochs {
+        judged += events;
+        if judged >= WARM_UP {
+            warm.get_or_insert((*at_ms, judged));
+        }
+    }
     ensure!(judged == EVENTS, "{judged} of {EVENTS} events were judged");
-    // From its start to the last event's epoch. The process then waits until nothing has happened for some seconds.
-    let taken = Taken { cpu_s: seen.cpu_s_at(last_ms), wall_s: (last_ms - began_ms) as f64 / 1e3 };
+    let ((from_ms, before), to_ms) = (warm.context("no epoch")?, epochs.last().context("no epoch")?.0);
+    let taken = Taken {
+        cpu_s: seen.cpu_s_at(to_ms) - seen.cpu_s_at(from_ms),
+        wall_s: (to_ms - from_ms) as f64 / 1e3,
+    };
+    let share =
+        |bare_s: f64, taken_s: f64| ratio(bare_s / measured as f64, taken_s / (EVENTS - before) as f64);
     let more = json!({
-        "share_of_bare_per_cpu_s": ratio(bare.cpu_s, taken.cpu_s),
-        "share_of_bare_per_wall_s": ratio(bare.wall_s, taken.wall_s),
+        "share_of_bare_per_cpu_s": share(bare.cpu_s, taken.cpu_s),
+        "share_of_bare_per_wall_s": share(bare.wall_s, taken.wall_s),
         "goal_share_min": 0.5,
+        "ns_each_from_its_start": (seen.cpu_s_at(to_ms) * 1e9 / EVENTS as f64).round(),
         "rss_peak_bytes": seen.peak,
         "partitions": PARTITIONS,
     });
-    line("kafka_process", EVENTS, taken, more);
+    line("kafka_process", EVENTS - before, taken, more);
     Ok(())
 }
 
-/// Events that the account stage judged, and when the broker took the last epoch that says so.
-fn judged(deployment: &Deployment) -> Result<(u64, i64)> {
-    let (wire, account) = (Wire::new(), StageName::Account.as_str());
-    let (mut judged, mut last_ms) = (0, 0);
+/// When the broker took each epoch of the account stage, and how many events it judged; in order of time.
+fn judged(deployment: &Deployment) -> Result<Vec<(i64, u64)>> {
+    let (wire, account, mut epochs) = (Wire::new(), StageName::Account.as_str(), Vec::new());
     deployment.reader(Topic::Epochs)?.read(Duration::from_secs(3), |payload, at_ms| {
         let epoch: Epoch = wire.read(payload)?;
         let ranges = epoch.inputs.iter().filter(|range| range.topic == Topic::Events.name());
         let events: i64 = ranges.map(|range| range.records).sum();
         if epoch.stage == account && events > 0 {
-            judged += events as u64;
-            last_ms = last_ms.max(at_ms);
+            epochs.push((at_ms, events as u64));
         }
         Ok(false)
     })?;
-    Ok((judged, last_ms))
+    epochs.sort_unstable();
+    Ok(epochs)
 }
 
 /// The same stages with a transaction every 100 ms and without any, in this process, in turns.

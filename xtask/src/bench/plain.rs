@@ -11,7 +11,7 @@ use weir_topology::record::Records;
 use weir_topology::topic::Topic;
 
 /// How finely a writer waits, as the product's does.
-const SLICE: Duration = Duration::from_micros(200);
+const SLICE: Duration = Duration::from_micros(500);
 
 /// A log that is empty whatever is committed to it.
 pub struct Discard;

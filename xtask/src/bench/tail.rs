@@ -19,7 +19,7 @@ use weir_topology::topic::Topic;
 
 /// The generated log of as many events, without labels: in production nobody knows whose they are.
 pub fn generated(events: u64) -> Result<PathBuf> {
-    let path = dirs::target("generated")?.join(format!("events-{events}.jsonl"));
+    let path = dirs::target("generated")?.join(format!("unlabelled-{events}.jsonl"));
     generate::to_file(&path, events, Labels::Without)?;
     Ok(path)
 }

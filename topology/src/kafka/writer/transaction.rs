@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// How finely a commit waits for its records. The producer's own calls do so in slices of 100 ms, and its
 /// `poll` spins through the last millisecond of its wait, so this sleeps and polls without a wait.
-const SLICE: Duration = Duration::from_micros(200);
+const SLICE: Duration = Duration::from_micros(500);
 
 /// One commit.
 pub(super) struct Transaction<'a> {
