@@ -113,6 +113,7 @@ metrics! {
     verdicts: Family<Kind, Counter> = Family::default(), "verdicts", "Verdicts by tier";
     bytes_read: Counter = Counter::default(), "collector_bytes_read", "Bytes that collectors read";
     events: Counter = Counter::default(), "collector_events_published", "Events that collectors published";
+    mended: Counter = Counter::default(), "collector_lines_mended", "Events of lines with bytes that are not UTF-8, read as U+FFFD";
     rejected: Family<Kind, Counter> = Family::default(), "collector_lines_rejected", "Lines that collectors refused, by cause";
     source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Rotations, truncations and appearances of sources";
     source_unavailable: Counter = Counter::default(), "collector_source_unavailable", "Times that a source could not be read";
@@ -288,6 +289,10 @@ impl Telemetry for Metrics {
 
     fn events_published(&self, count: u64) {
         self.events.inc_by(count);
+    }
+
+    fn lines_mended(&self, count: u64) {
+        self.mended.inc_by(count);
     }
 
     fn line_rejected(&self, kind: DlqKind) {

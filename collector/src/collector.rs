@@ -244,6 +244,9 @@ impl<'l> Collector<'l> {
         self.committed = Some(batch.after);
         self.telemetry.bytes_read(batch.bytes);
         self.telemetry.events_published(batch.events);
+        if batch.mended > 0 {
+            self.telemetry.lines_mended(batch.mended);
+        }
         batch.rejected.iter().for_each(|kind| self.telemetry.line_rejected(*kind));
         Progress {
             state,

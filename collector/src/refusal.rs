@@ -39,7 +39,7 @@ impl Refusal {
         }
     }
 
-    /// The line is not UTF-8; `at` is the first byte that is not.
+    /// The line is neither UTF-8 nor JSON once it is; `at` is the first byte that is not UTF-8.
     pub fn not_utf8(at: usize) -> Self {
         Self { kind: DlqKind::InvalidUtf8, reason: format!("byte {at} of the line is not UTF-8") }
     }

@@ -15,7 +15,7 @@ use weir_collector::{
     Collector, CollectorConfig, CollectorError, Keys, Mode, Progress, Pseudonymizer, Sealer, SourceState,
 };
 use weir_schemas::wire::{Wire, split};
-use weir_schemas::{DeadLetter, DlqKind, Event, EventId, Record};
+use weir_schemas::{Body, DeadLetter, DlqKind, Event, EventId, Record};
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
@@ -37,6 +37,9 @@ impl Heard {
 }
 
 impl Telemetry for Heard {
+    fn lines_mended(&self, count: u64) {
+        self.push(format!("mended {count}"));
+    }
     fn line_rejected(&self, kind: DlqKind) {
         self.push(format!("rejected {kind}"));
     }
@@ -254,8 +257,36 @@ fn a_negative_count_goes_to_the_dead_letters() {
 }
 
 #[test]
-fn invalid_utf8_goes_to_the_dead_letters() {
-    check_refused(b"{\"account\":\"a\xff\"}", expect!["INVALID_UTF8 16: byte 13 of the line is not UTF-8"]);
+fn invalid_utf8_that_is_no_json_either_goes_to_the_dead_letters() {
+    check_refused(b"{\"account\":\"a\"\xff}", expect!["INVALID_UTF8 16: byte 14 of the line is not UTF-8"]);
+}
+
+#[test]
+fn no_client_escapes_judgement_by_a_header_that_is_not_utf8() {
+    let bench = Bench::new();
+    // A lone byte, a sequence cut off by the quote, an overlong one, a surrogate.
+    for (index, bytes) in [&b"\xff"[..], b"\xe2\x82", b"\xc0\xaf", b"\xed\xa0\x80"].into_iter().enumerate() {
+        let (head, tail) =
+            (format!("{{\"id\":\"{index}\",\"account\":\"a\",\"user_agent\":\"bot "), b"\",\"time\":1}\n");
+        bench.append([head.as_bytes(), bytes, tail].concat());
+    }
+    let progress = bench.run();
+    assert_eq!((progress.events, progress.rejected, progress.at_end()), (4, 0, true));
+    assert!(bench.heard.all().contains("mended 4"), "{}", bench.heard.all());
+    let agents: Vec<String> = bench
+        .events()
+        .iter()
+        .map(|output| match event(output).body {
+            Body::Request(request) => request.user_agent.unwrap().replace('\u{fffd}', "?"),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(agents, ["bot ?", "bot ?", "bot ??", "bot ???"]);
+}
+
+#[test]
+fn a_mended_line_is_refused_for_what_else_is_wrong_with_it() {
+    check_refused(b"{\"account\":\"a\xff\"}", expect!["MISSING_FIELD 16: field `time` is missing or empty"]);
 }
 
 #[test]

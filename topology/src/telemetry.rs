@@ -90,6 +90,8 @@ pub trait Telemetry: Send + Sync {
     fn bytes_read(&self, bytes: u64) {}
     /// A collector published events.
     fn events_published(&self, count: u64) {}
+    /// A collector published events of lines with bytes that are not UTF-8, read as U+FFFD.
+    fn lines_mended(&self, count: u64) {}
     /// A collector refused a line.
     fn line_rejected(&self, kind: DlqKind) {}
     /// Something happened to a collector's source.

@@ -22,6 +22,8 @@ pub(super) struct Batch {
     pub(super) after: FilePosition,
     pub(super) bytes: u64,
     pub(super) events: u64,
+    /// Events among them whose lines had bytes that are not UTF-8.
+    pub(super) mended: u64,
     pub(super) rejected: Vec<DlqKind>,
 }
 
@@ -39,6 +41,7 @@ pub(super) struct Builder {
     output_bytes: usize,
     line_bytes: u64,
     published: u64,
+    mended: u64,
     rejected: Vec<DlqKind>,
     /// Time of the latest event, in milliseconds.
     clock_ms: i64,
@@ -59,6 +62,7 @@ impl Builder {
             output_bytes: 0,
             line_bytes: 0,
             published: 0,
+            mended: 0,
             rejected: Vec::new(),
             clock_ms: 0,
         }
@@ -122,14 +126,27 @@ impl Builder {
             after,
             bytes: std::mem::take(&mut self.line_bytes),
             events: std::mem::take(&mut self.published),
+            mended: std::mem::take(&mut self.mended),
             rejected: std::mem::take(&mut self.rejected),
         }
     }
 
     fn event(&mut self, place: Place<'_>, now_ms: i64) -> Result<Output, Refusal> {
-        let line = std::str::from_utf8(place.line).map_err(|error| Refusal::not_utf8(error.valid_up_to()))?;
-        let fields = Fields::parse(line)?;
-        let exchange = self.format.read(&fields)?;
+        let error = match std::str::from_utf8(place.line) {
+            Ok(line) => return self.event_of(&Fields::parse(line)?, place, now_ms),
+            Err(error) => error,
+        };
+        // Clients choose the bytes of their headers, and nobody shall escape judgement by one of them.
+        // Only bytes of 0x80 and up are replaced: none that JSON is made of.
+        let mended = String::from_utf8_lossy(place.line);
+        let fields = Fields::parse(&mended).map_err(|_| Refusal::not_utf8(error.valid_up_to()))?;
+        let output = self.event_of(&fields, place, now_ms)?;
+        self.mended += 1;
+        Ok(output)
+    }
+
+    fn event_of(&mut self, fields: &Fields<'_>, place: Place<'_>, now_ms: i64) -> Result<Output, Refusal> {
+        let exchange = self.format.read(fields)?;
         self.events.write(&exchange, place, now_ms)
     }
 
