@@ -7,6 +7,9 @@ pub const ACCOUNTS_MAX: usize = 1_000_000;
 /// Shared values that one task of the cluster stage keeps, unless its constructor is told otherwise.
 pub const VALUES_MAX: usize = 1_000_000;
 
+/// Filings of entries that are no more which a store's time wheel puts up with, besides one for each entry.
+pub const STALE_FILINGS_MAX: usize = 1_024;
+
 /// How far the task's clock must be past an entry's horizon before the entry is removed from memory.
 /// An entry is *judged* as forgotten by its own event time alone; this grace lets events that are a
 /// day late still find it.

@@ -6,6 +6,7 @@
 //! are filed again. So eviction is O(1) amortised, and what is evicted depends on the entries' clocks
 //! and the task's clock alone, never on the order in which entries came or were restored.
 
+use crate::limits::STALE_FILINGS_MAX;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -68,9 +69,6 @@ impl<K: Ord> Default for Hour<K> {
         Self { places: Vec::new(), by_clock: BinaryHeap::new() }
     }
 }
-
-/// Stale filings that are put up with, besides one for each entry.
-const STALE_MAX: usize = 1_024;
 
 /// Size of a chunk: what an allocator gives without rounding up.
 const CHUNK_BYTES: usize = 512 << 10;
@@ -355,7 +353,7 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
     /// follows the snapshots of others never turns it.
     fn note_stale(&mut self) {
         self.stale += 1;
-        if self.stale <= self.len() + STALE_MAX {
+        if self.stale <= self.len() + STALE_FILINGS_MAX {
             return;
         }
         self.stale = 0;
@@ -482,7 +480,7 @@ mod tests {
             store.forget([2, 0]);
         }
         assert_eq!(store.slots.places(), 2);
-        assert!(store.wheel.values().map(|hour| hour.places.len()).sum::<usize>() <= STALE_MAX + 2);
+        assert!(store.wheel.values().map(|hour| hour.places.len()).sum::<usize>() <= STALE_FILINGS_MAX + 2);
         store.restore([3, 0], Clock(999 * HOUR_MS));
         assert_eq!((store.expire(999 * HOUR_MS), store.len()), (0, 1));
         assert_eq!((store.expire(1_000 * HOUR_MS), store.len()), (1, 0));

@@ -100,6 +100,18 @@ impl Deployment {
         report(self.on_brokers(&["replay", "--format", "json", how]))
     }
 
+    /// The statement of coverage of everything that was read.
+    pub fn coverage(&self) -> Result<Value> {
+        let mut coverage = self.on_brokers(&["coverage", "--format", "json", "--keys-dir"]);
+        coverage.arg(self.keys());
+        report(coverage)
+    }
+
+    /// The proof of every verdict that is in the log, and that none is missing from it.
+    pub fn proofs(&self) -> Result<Value> {
+        report(self.on_brokers(&["verify", "--all", "--format", "json"]))
+    }
+
     /// The lockstep replay of the same feed on an embedded log, which nobody disturbed.
     pub fn undisturbed(&self) -> Result<Value> {
         let data = self.home.join("undisturbed");
@@ -152,7 +164,7 @@ fn quiet(mut command: Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// The report of a replay, also of one that found other bytes than the log holds.
+/// The report of a replay or a proof, also of one that found what should not be.
 fn report(mut command: Command) -> Result<Value> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     serde_json::from_slice(&output.stdout).with_context(|| {

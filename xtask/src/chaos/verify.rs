@@ -44,6 +44,10 @@ pub struct Findings {
     pub audit_lines_wrong: u64,
     /// Whether a replay as recorded gave the bytes of the log.
     pub bytes_equal: bool,
+    /// Events of which `weir coverage` proves what became of them.
+    pub covered: u64,
+    /// Verdicts of which `weir verify` gave the very bytes again.
+    pub proven: u64,
     /// Digest of the lockstep replay of the disturbed log.
     pub digest: String,
     /// Digest of the lockstep replay of the same feed, undisturbed.
@@ -65,6 +69,11 @@ pub fn verify(deployment: &Deployment, lines: u64, recorded: &Value, outputs: &[
     actions_and_audit(deployment, &verdicts, outputs, &mut found)?;
 
     found.bytes_equal = recorded["bytes_equal"] == true;
+    let (coverage, proofs) = (deployment.coverage()?, deployment.proofs()?);
+    found.covered = covered(&coverage["statement"]);
+    // One that differs takes away: it must not be made up for by another.
+    let count = |name: &str| proofs[name].as_u64().unwrap_or(0);
+    found.proven = count("proven").saturating_sub(count("different") + count("unproven"));
     let digest =
         |report: &Value| report["digest"].as_str().map(String::from).context("a replay without a digest");
     found.digest = digest(&deployment.replay("--lockstep")?)?;
@@ -85,6 +94,8 @@ fn violations(found: &Findings, recorded: &Value) -> Vec<String> {
         (found.bytes_equal, "the replay as recorded gives other bytes"),
         (found.verdicts > 0 && number("verdicts") == found.verdicts, "the replay gives other verdicts"),
         (found.verdicts_doubled == 0, "verdicts are visible twice"),
+        (found.covered == found.lines, "the statement of coverage does not balance"),
+        (found.proven == found.verdicts, "not every verdict can be proved"),
         (found.effects > 0, "no action was carried out: the run shows nothing of effects"),
         (found.effects_doubled == 0, "effects were doubled"),
         (found.unaudited == 0, "actions have no audit record"),
@@ -94,6 +105,13 @@ fn violations(found: &Findings, recorded: &Value) -> Vec<String> {
         (found.digest == found.digest_undisturbed, "lockstep gives another digest than undisturbed"),
     ];
     checks.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what.to_owned()).collect()
+}
+
+/// Events that a statement accounts for; none when it does not balance or leaves events in flight.
+fn covered(statement: &Value) -> u64 {
+    let count = |name: &str| statement[name].as_u64().unwrap_or(0);
+    let is_whole = statement["balance"] == "balanced" && statement["in_flight"] == 0;
+    if is_whole { count("judged") + count("dead_lettered") } else { 0 }
 }
 
 /// How often each id is visible.
@@ -221,6 +239,8 @@ mod tests {
             events: 2,
             verdicts: 1,
             effects: 1,
+            covered: 2,
+            proven: 1,
             bytes_equal: true,
             ..Findings::default()
         };
