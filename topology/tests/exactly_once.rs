@@ -6,8 +6,12 @@
 #[path = "kafka/support.rs"]
 mod support;
 
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::Producer;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use support::{Deployment, WAIT, at, deploy, event, text, write};
 use weir_topology::kafka::{GroupProtocol, KafkaConfig, KafkaLog, Membership};
@@ -128,6 +132,111 @@ fn a_partition_that_stays_is_committed_for_through_a_rebalance() {
     }
 }
 
+/// Item 8: a record that the brokers do not take is given up by the producer while its transaction may still
+/// last, so that the broker has no reason to fence it.
+#[test]
+fn a_record_that_no_broker_takes_is_given_up_before_its_transaction_is() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("weir.events", 1, 1).unwrap();
+    let log = KafkaLog::connect(KafkaConfig::new(cluster.bootstrap_servers())).unwrap();
+    let mut writer = log.writer("account/0").unwrap();
+    let refusals = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 1_000];
+    cluster.request_errors(RDKafkaApiKey::Produce, &refusals);
+    let outcome = write(&mut *writer, vec![event(0, "given up")]);
+    assert!(matches!(outcome, Err(LogError::Aborted { .. })), "{outcome:?}");
+    cluster.clear_request_errors(RDKafkaApiKey::Produce);
+    write(&mut *writer, vec![event(0, "again")]).unwrap();
+}
+
+/// Item 8: an owner sleeps in the middle of a commit for longer than its transaction may last. The broker takes
+/// the transaction back; the owner wakes to an error, and its successor goes on.
+#[test]
+fn an_owner_that_sleeps_through_its_transactions_time_out_has_not_written_it() {
+    if let Ok(prefix) = std::env::var(SLEEPER) {
+        return sleeper(prefix);
+    }
+    let Some(deployment) = deploy(1) else { return };
+    let this = "an_owner_that_sleeps_through_its_transactions_time_out_has_not_written_it";
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", this, "--nocapture"]).env(SLEEPER, &deployment.config.prefix);
+    let mut owner = Owner(command.stdout(Stdio::piped()).spawn().unwrap());
+    let ends = ["read_committed", "read_uncommitted"].map(|isolation| {
+        let client: BaseConsumer = deployment.client().set("isolation.level", isolation).create().unwrap();
+        let name = deployment.config.topic_name(Topic::Events);
+        // A topic that was just made has no leader yet.
+        move || Some(client.fetch_watermarks(&name, 0, WAIT).ok()?.1)
+    });
+    let is_open = || ends[0]().zip(ends[1]()).is_some_and(|(visible, written)| visible < written);
+    // A transaction whose end is under way is over in a moment; the one that is looked for stays open.
+    let deadline = Instant::now() + WAIT;
+    loop {
+        assert!(Instant::now() < deadline, "the owner is never in the middle of a commit");
+        owner.signal("-STOP");
+        if is_open() {
+            std::thread::sleep(Duration::from_secs(2));
+            if is_open() {
+                break;
+            }
+        }
+        owner.signal("-CONT");
+        std::thread::sleep(Duration::from_millis(7));
+    }
+    // As soon as the broker has ended the transaction.
+    deployment.log.bounds(Topic::Events, 0).unwrap();
+    owner.signal("-CONT");
+    let mut said = String::new();
+    owner.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    let outcome =
+        said.lines().find_map(|line| line.strip_prefix("committed ")).unwrap_or_else(|| panic!("{said}"));
+    let (committed, _) = outcome.split_once(": ").unwrap();
+    let mut successor = deployment.log.writer("account/0").unwrap();
+    write(&mut *successor, vec![event(0, "successor")]).unwrap();
+    let rounds =
+        (0..committed.parse::<u32>().unwrap()).flat_map(|round| [round.to_string(), round.to_string()]);
+    let expected: Vec<String> = rounds.chain(["successor".into()]).collect();
+    assert_eq!(deployment.visible(Topic::Events, 0), expected);
+}
+
+/// Names the topics of the test whose owner this process is.
+const SLEEPER: &str = "WEIR_TEST_SLEEPER";
+
+/// The owner's process: commits until it cannot, and says how many there were.
+fn sleeper(prefix: String) {
+    let mut config = KafkaConfig::new(support::brokers().unwrap());
+    config.prefix = prefix;
+    let mut writer = KafkaLog::connect(config).unwrap().writer("account/0").unwrap();
+    let deadline = Instant::now() + 6 * WAIT;
+    for round in 0.. {
+        assert!(Instant::now() < deadline, "nobody stopped it");
+        let event = event(0, &round.to_string());
+        if let Err(error) = write(&mut *writer, vec![event.clone(), event.clone()]) {
+            if !matches!(error, LogError::Aborted { .. }) {
+                assert_eq!(write(&mut *writer, vec![event]), Err(error.clone()), "the producer is gone");
+            }
+            // A line of its own, after what the test harness has begun.
+            println!("\ncommitted {round}: {error:?}");
+            return;
+        }
+    }
+}
+
+/// The owner's process, which does not outlive the test.
+struct Owner(Child);
+
+impl Owner {
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "kill {name}");
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Item 9: what older clients lost or showed although it was aborted.
 #[test]
 fn the_client_is_none_that_is_known_to_lose_records() {
@@ -144,6 +253,29 @@ fn a_hanging_transaction_is_named_to_the_operator() {
     let Err(LogError::Unavailable { reason }) = outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("weir.events/0") && reason.contains("find-hanging"), "{reason}");
     drop(hanging);
+}
+
+/// Item 10: behind a transaction that hangs nothing is read, and nothing is skipped either.
+#[test]
+fn a_reader_behind_a_hanging_transaction_waits_and_then_misses_nothing() {
+    let Some(deployment) = deploy(1) else { return };
+    let mut reader = deployment.log.reader(&[at(Topic::Events, 0, 0)]).unwrap();
+    let hanging = deployment.open_transaction("somebody", Topic::Events, 0, 2);
+    let behind = deployment.open_transaction("another", Topic::Events, 0, 1);
+    behind.commit_transaction(WAIT).unwrap();
+    let mut records = Records::default();
+    reader.wait(Duration::from_secs(1)).unwrap();
+    reader.take(0, 10, 1 << 20, &mut records).unwrap();
+    assert_eq!((records.len(), reader.next(0)), (0, 0), "what is committed behind it is not visible yet");
+    // As `kafka-transactions.sh abort` does for the operator.
+    hanging.abort_transaction(WAIT).unwrap();
+    let deadline = Instant::now() + WAIT;
+    while records.is_empty() {
+        assert!(Instant::now() < deadline, "nothing is read");
+        reader.wait(Duration::from_millis(100)).unwrap();
+        reader.take(0, 10, 1 << 20, &mut records).unwrap();
+    }
+    assert_eq!(records.iter().map(|record| record.offset).collect::<Vec<_>>(), [2]);
 }
 
 /// Item 12: an end that is looked up late skips what was written meanwhile.

@@ -2,6 +2,7 @@ use super::*;
 use crate::chain::verify;
 use crate::testing::*;
 use expect_test::{Expect, expect};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weir_schemas::{DeadLetter, Revert, Tier};
 use weir_topology::memory::MemoryLog;
@@ -342,6 +343,32 @@ fn an_enforcer_that_is_restarted_after_every_epoch_writes_the_same_bytes() {
     assert!(expected.len() > 60);
     assert_eq!(folded(true, true), expected, "state from snapshots");
     assert_eq!(folded(false, true), expected, "state from folding again");
+}
+
+/// What was done outside Kafka cannot be taken back: whoever does it knows it again by the action's id alone.
+#[test]
+fn an_enforcer_that_knows_nothing_of_its_past_asks_for_the_same_effects_under_the_same_ids() {
+    let verdicts: Vec<Verdict> = (0..12)
+        .map(|minute| {
+            let tier = [Tier::Medium, Tier::High, Tier::Critical][minute % 3];
+            resting_on(1, verdict((minute % 4) as u32, minute as i64 * MINUTE_MS, tier))
+        })
+        .collect();
+    // The second enforcer has no state, begins later in the topic, and has other partitions and another posture.
+    let ids = |partitions, stance, verdicts: &[Verdict]| -> BTreeMap<String, ActionId> {
+        let rig = Rig::new(partitions);
+        rig.put_control(&posture(stance));
+        rig.put_verdicts(verdicts);
+        rig.enforce();
+        actions(&rig.log).iter().map(|a| (format!("{} of {:?}", a.kind, a.verdict_id), a.action_id)).collect()
+    };
+    let (first, again) = (ids(1, "enforce", &verdicts), ids(3, "canary 50", &verdicts[5..]));
+    assert!(again.len() >= 7 && first.len() > again.len(), "{} and {}", first.len(), again.len());
+    for (what, id) in &again {
+        assert_eq!(first.get(what), Some(id), "{what}");
+    }
+    let effects = |of: &BTreeMap<String, ActionId>| of.values().collect::<BTreeSet<_>>().len();
+    assert_eq!(effects(&first), first.len(), "no two effects share an id");
 }
 
 #[test]
