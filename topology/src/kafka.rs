@@ -41,7 +41,7 @@
 //!   of old events within minutes. Topics use `LogAppendTime`; where a topic keeps time, the writer's
 //!   timestamp travels in the header [`TIME_HEADER`] and the reader puts it back.
 //! * A broker that has just started answers that it knows no topic. Only one that says so for
-//!   [`MISSING_WAIT`] is believed.
+//!   [`MISSING_WAIT`] is believed. The client may believe it for good: then another takes its place.
 //! * `message.max.bytes` of the client is less than the broker's limit; both are set from
 //!   [`RECORD_BYTES_MAX`](crate::limits::RECORD_BYTES_MAX).
 
@@ -83,17 +83,17 @@ pub struct KafkaLog {
 pub(crate) struct Cluster {
     config: KafkaConfig,
     /// Answers what is committed: its end of a partition is the last stable offset.
-    committed: BaseConsumer,
+    committed: Asker,
     /// Answers what is there at all: its end of a partition is the high watermark.
-    uncommitted: BaseConsumer,
+    uncommitted: Asker,
     partitions: Mutex<BTreeMap<Topic, u32>>,
 }
 
 impl KafkaLog {
     /// Connects to the brokers that `config` names. The connection is made when it is first used.
     pub fn connect(config: KafkaConfig) -> Result<Self, LogError> {
-        let committed = config.query_client("read_committed")?;
-        let uncommitted = config.query_client("read_uncommitted")?;
+        let committed = Asker::new(&config, "read_committed")?;
+        let uncommitted = Asker::new(&config, "read_uncommitted")?;
         let partitions = Mutex::default();
         Ok(Self { cluster: Arc::new(Cluster { config, committed, uncommitted, partitions }), member: None })
     }
@@ -165,22 +165,21 @@ impl Cluster {
         Err(LogError::Missing { topic: topic.name(), partition })
     }
 
-    /// First offset and the offset after the last record of what `client` may see.
-    fn watermarks(
-        &self,
-        client: &BaseConsumer,
-        topic: Topic,
-        partition: u32,
-    ) -> Result<(i64, i64), LogError> {
-        let name = self.config.topic_name(topic);
-        let found = retried(client, |client, wait| client.fetch_watermarks(&name, partition as i32, wait));
-        found.map_err(|error| match missing_or(error, topic, partition) {
-            // A worker must not end because a broker takes long to start: it asks again until it is told to stop.
-            LogError::Missing { .. } if self.has_seen(topic) => LogError::Unavailable {
-                reason: format!("{topic}/{partition} was there before, and is unknown to the brokers now"),
-            },
-            error => error,
-        })
+    /// First offset and the offset after the last record of what `asker` may see.
+    fn watermarks(&self, asker: &Asker, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+        let (name, client) = (self.config.topic_name(topic), asker.client());
+        let found = retried(&client, |client, wait| client.fetch_watermarks(&name, partition as i32, wait));
+        let error = match found {
+            Ok(bounds) => return Ok(bounds),
+            Err(error) => missing_or(error, topic, partition),
+        };
+        if !matches!(error, LogError::Missing { .. }) || !self.has_seen(topic) {
+            return Err(error);
+        }
+        // A worker must not end because a broker takes long to start: it asks again until it is told to stop.
+        asker.renew(&self.config, &client)?;
+        let reason = format!("{topic}/{partition} was there before, and is unknown to the brokers now");
+        Err(LogError::Unavailable { reason })
     }
 
     fn has_seen(&self, topic: Topic) -> bool {
@@ -215,7 +214,33 @@ impl Cluster {
         &self,
         question: impl Fn(&BaseConsumer, Duration) -> Result<T, KafkaError>,
     ) -> Result<T, KafkaError> {
-        retried(&self.uncommitted, question)
+        retried(&self.uncommitted.client(), question)
+    }
+}
+
+/// A client that only asks about topics and offsets, for as long as it is any good.
+struct Asker {
+    isolation: &'static str,
+    client: Mutex<Arc<BaseConsumer>>,
+}
+
+impl Asker {
+    fn new(config: &KafkaConfig, isolation: &'static str) -> Result<Self, LogError> {
+        Ok(Self { isolation, client: Mutex::new(Arc::new(config.query_client(isolation)?)) })
+    }
+
+    fn client(&self) -> Arc<BaseConsumer> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts a new client in the place of `stuck`, unless somebody has. One that asked in the moment in which a broker
+    /// knew of no topic may go on believing that (seen for minutes, while every other client was answered).
+    fn renew(&self, config: &KafkaConfig, stuck: &Arc<BaseConsumer>) -> Result<(), LogError> {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&client, stuck) {
+            end_aside(std::mem::replace(&mut *client, Arc::new(config.query_client(self.isolation)?)));
+        }
+        Ok(())
     }
 }
 
