@@ -102,8 +102,8 @@ impl Deployment {
 
     /// The statement of coverage of everything that was read.
     pub fn coverage(&self) -> Result<Value> {
-        let mut coverage = self.on_brokers(&["coverage", "--format", "json", "--keys-dir"]);
-        coverage.arg(self.keys());
+        let mut coverage = self.on_brokers(&["coverage", "--format", "json"]);
+        coverage.arg("--keys-dir").arg(self.keys());
         report(coverage)
     }
 
