@@ -1,6 +1,7 @@
 //! A program that outlives the xtask that started it, found again and ended by its pid.
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -16,6 +17,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 const GRACE: Duration = Duration::from_secs(30);
 /// How long the kernel may take to end a killed program.
 const KILL_WAIT: Duration = Duration::from_secs(10);
+/// How often, a millisecond apart, a live process without arguments is looked at again.
+const EXEC_LOOKS: usize = 100;
+/// How much of a process's arguments is looked at; a class path is long.
+const ARGUMENTS_BYTES_MAX: usize = 256 << 10;
 
 /// One program with its home directory, where `<name>.pid` and `<name>.out` are.
 pub struct Daemon {
@@ -61,7 +66,7 @@ impl Daemon {
             child.kill()?;
             return Err(error).with_context(|| format!("cannot write {}", path.display()));
         }
-        // For a moment after the start the kernel shows no arguments of the new program yet.
+        // Between the fork and the exec, the arguments are still those of xtask.
         while !self.is_running() {
             if let Some(status) = child.try_wait()? {
                 bail!("{} ended at once with {status}; see {}", self.name, self.output_path().display());
@@ -111,8 +116,7 @@ impl Daemon {
     fn process(&self) -> Option<OwnedFd> {
         let pid: NonZeroU32 = fs::read_to_string(self.pid_path()).ok()?.trim().parse().ok()?;
         let process = pidfd_open(Pid::from_raw(i32::try_from(pid.get()).ok()?)?, PidfdFlags::empty()).ok()?;
-        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        is_marked(&cmdline, &self.mark).then_some(process)
+        is_marked(&arguments_of(pid, &process)?, &self.mark).then_some(process)
     }
 
     fn signal(&self, process: &OwnedFd, signal: Signal) -> anyhow::Result<()> {
@@ -129,6 +133,23 @@ impl Daemon {
             _ => Ok(false),
         }
     }
+}
+
+/// A process's arguments, each ended by a zero byte; empty of one that has ended. One that another program is
+/// just taking the place of (`setpriv` is followed by the program that it was told to run) shows none for a
+/// moment, and must not pass for one that has ended.
+fn arguments_of(pid: NonZeroU32, process: &OwnedFd) -> Option<Vec<u8>> {
+    let path = format!("/proc/{pid}/cmdline");
+    let mut room = vec![0; ARGUMENTS_BYTES_MAX];
+    for _ in 0..EXEC_LOOKS {
+        // In one read: what several give may be of different programs.
+        let length = File::open(&path).and_then(|mut file| file.read(&mut room)).ok()?;
+        let arguments = &room[..length];
+        if !arguments.is_empty() || ends_within(process, Duration::from_millis(1)).ok()? {
+            return Some(arguments.to_vec());
+        }
+    }
+    Some(Vec::new())
 }
 
 /// Whether the process ends in time, with its files and ports closed.
@@ -195,6 +216,22 @@ mod tests {
         assert!(stranger.try_wait().unwrap().is_none(), "the stranger lives");
         stranger.kill().unwrap();
         stranger.wait().unwrap();
+    }
+
+    #[test]
+    fn a_program_that_another_takes_the_place_of_runs_all_the_while() {
+        let home = tempfile::tempdir().unwrap();
+        let daemon = Daemon::new("sleeper", home.path());
+        let done = home.path().join("done");
+        let again = r#"[ $1 -gt 0 ] && exec sh -c "$0" "$0" $(($1 - 1)) "$2" "$3"
+            : > "$2"; while :; do sleep 0.05; done"#;
+        let mut command = Command::new("sh");
+        command.args(["-c", again, again, "300"]).arg(&done).arg(daemon.mark());
+        daemon.start(&mut command).unwrap();
+        while !done.exists() {
+            assert!(daemon.is_running());
+        }
+        assert!(daemon.kill().unwrap());
     }
 
     #[test]
