@@ -165,6 +165,7 @@ settings! {
     Stages "epoch.interval_ms" epoch_interval_ms: u64 = "100", "Longest time that an epoch gathers records.";
     Stages "epoch.records_max" epoch_records_max: usize = "10000", "Most records that an epoch folds.";
     Stages "snapshot.interval_ms" snapshot_interval_ms: u64 = "5000", "Time between snapshots of what changed of the state.";
+    Stages "checkpoint.interval_ms" checkpoint_interval_ms: u64 = "21600000", "Time between checkpoints of the whole state, from which `weir verify` and `weir replay` fold history whose beginning is no longer kept. Less than the retention of weir.events.";
     Stages "state.accounts_max" state_accounts_max: usize = "1000000", "Most accounts that one task keeps; the longest idle is forgotten first, and counted.";
     Stages "standby" standby: bool = "false", "On Kafka: hold the state of the partitions of one's stages that other processes own, so that they are taken over without loading it first. Costs the memory of the whole state. Who owns a partition is the group's business as ever.";
     Enforcer "output_dir" output_dir: PathBuf = "weir-output", "Directory of the enforcer's JSON lines.";

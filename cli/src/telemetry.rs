@@ -108,6 +108,7 @@ metrics! {
     standby_entries: Family<TaskLabels, Gauge> = Family::default(), "standby_entries", "Entries in a standby's state";
     standby_dropped: Family<StageLabel, Counter> = Family::default(), "standbys_dropped", "Standbys that could not go on and were begun anew";
     snapshots: Family<StageLabel, Counter> = Family::default(), "snapshot_entries", "State entries written by snapshots";
+    checkpoints: Family<StageLabel, Counter> = Family::default(), "checkpoints", "Checkpoints that tasks completed";
     entries: Family<TaskLabels, Gauge> = Family::default(), "state_entries", "Entries in a task's state";
     tallies: Family<CauseLabels, Counter> = Family::default(), "stage_events", "What stages counted besides their outputs";
     verdicts: Family<Kind, Counter> = Family::default(), "verdicts", "Verdicts by tier";
@@ -144,6 +145,7 @@ impl Metrics {
                 &self.aborts,
                 &self.reopened,
                 &self.snapshots,
+                &self.checkpoints,
                 &self.standby_dropped,
             ] {
                 let _ = family.get_or_create(&label);
@@ -268,6 +270,11 @@ impl Telemetry for Metrics {
 
     fn snapshot_written(&self, task: TaskId, entries: u64) {
         self.snapshots.get_or_create(&of(task)).inc_by(entries);
+    }
+
+    fn checkpoint_written(&self, task: TaskId, entries: u64, took: Duration) {
+        self.checkpoints.get_or_create(&of(task)).inc();
+        info!(%task, entries, took_ms = took.as_millis() as u64, "checkpoint written");
     }
 
     fn state_entries(&self, task: TaskId, entries: u64) {

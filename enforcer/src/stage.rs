@@ -352,6 +352,10 @@ impl Stage for EnforcerStage {
         changes
     }
 
+    fn survey(&self, _: u64, _: usize) -> (Vec<StateEntry>, Option<u64>) {
+        (Vec::new(), None)
+    }
+
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
         let name = || String::from_utf8_lossy(key).into_owned();
         if format != STATE_FORMAT {

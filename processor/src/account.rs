@@ -84,6 +84,10 @@ impl AccountStage {
         self
     }
 
+    fn policy_entry(&self) -> StateEntry {
+        StateEntry { key: POLICY_KEY.to_vec(), body: Some(self.policy.text.clone().into_bytes()) }
+    }
+
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -320,18 +324,25 @@ impl Stage for AccountStage {
     fn take_changes(&mut self) -> Vec<StateEntry> {
         let mut entries = Vec::new();
         if std::mem::take(&mut self.policy_changed) {
-            let body = Some(self.policy.text.clone().into_bytes());
-            entries.push(StateEntry { key: POLICY_KEY.to_vec(), body });
+            entries.push(self.policy_entry());
         }
         self.accounts.take_changes(|id, account| {
-            let body = account.map(|account| {
-                let mut body = Vec::with_capacity(512);
-                account.save(&mut body);
-                body
-            });
-            entries.push(StateEntry { key: id.to_key(), body });
+            entries.push(StateEntry { key: id.to_key(), body: account.map(saved) });
         });
         entries
+    }
+
+    fn survey(&self, from: u64, entries_max: usize) -> (Vec<StateEntry>, Option<u64>) {
+        let mut entries = Vec::new();
+        // A built-in policy too: another build may have another one.
+        if from == 0 {
+            entries.push(self.policy_entry());
+        }
+        let place = u32::try_from(from).unwrap_or(u32::MAX);
+        let next = self.accounts.survey(place, entries_max, |id, account| {
+            entries.push(StateEntry { key: id.to_key(), body: Some(saved(account)) });
+        });
+        (entries, next.map(u64::from))
     }
 
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
@@ -356,6 +367,12 @@ impl Stage for AccountStage {
     fn entries(&self) -> usize {
         self.accounts.len()
     }
+}
+
+fn saved(account: &Account) -> Vec<u8> {
+    let mut body = Vec::with_capacity(512);
+    account.save(&mut body);
+    body
 }
 
 /// The policy that a state entry holds.

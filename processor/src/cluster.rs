@@ -189,6 +189,10 @@ impl Stage for ClusterStage {
         entries
     }
 
+    fn survey(&self, _: u64, _: usize) -> (Vec<StateEntry>, Option<u64>) {
+        (Vec::new(), None)
+    }
+
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
         restore_entry(key, format, STATE_FORMAT, || {
             if key == POLICY_KEY {

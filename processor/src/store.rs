@@ -366,6 +366,21 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
         }
     }
 
+    /// Entries in the order of their places, from `place` on, at most `entries_max` (one at least); returns where the
+    /// rest begins, none after the last. Entries never move: one that is there all the while is met once.
+    pub fn survey(&self, place: u32, entries_max: usize, mut each: impl FnMut(K, &V)) -> Option<u32> {
+        let mut left = entries_max.max(1);
+        for place in place..self.slots.places() {
+            let Some(slot) = self.slots.get(place) else { continue };
+            if left == 0 {
+                return Some(place);
+            }
+            left -= 1;
+            each(slot.key, &slot.value);
+        }
+        None
+    }
+
     /// Keys that changed since the last call, in order, each with its entry or none where it is gone.
     pub fn take_changes(&mut self, mut each: impl FnMut(K, Option<&V>)) {
         let mut keys = std::mem::take(&mut self.gone);
@@ -416,6 +431,23 @@ mod tests {
         EvictTo(usize),
     }
 
+    impl Act {
+        fn on(&self, store: &mut Store<[u8; 2], Clock>) {
+            match *self {
+                Self::Touch(key, clock_ms) => {
+                    let clock = store.change_or_insert([key, 0], || Clock(clock_ms));
+                    clock.0 = clock.0.max(clock_ms);
+                }
+                Self::Expire(limit_ms) => {
+                    store.expire(limit_ms);
+                }
+                Self::EvictTo(max) => {
+                    store.evict_to(max);
+                }
+            }
+        }
+    }
+
     fn act() -> impl Strategy<Value = Act> {
         prop_oneof![
             8 => (0..40u8, 0..200i64).prop_map(|(key, part)| Act::Touch(key, part * HOUR_MS / 40)),
@@ -430,19 +462,16 @@ mod tests {
             let mut store = Store::default();
             let mut model: BTreeMap<[u8; 2], i64> = BTreeMap::new();
             for act in acts {
+                act.on(&mut store);
                 match act {
                     Act::Touch(key, clock_ms) => {
-                        let clock = store.change_or_insert([key, 0], || Clock(clock_ms));
-                        clock.0 = clock.0.max(clock_ms);
                         let modelled = model.entry([key, 0]).or_insert(clock_ms);
                         *modelled = (*modelled).max(clock_ms);
                     }
                     Act::Expire(limit_ms) => {
-                        store.expire(limit_ms);
                         model.retain(|_, clock_ms| (i64::from(hour_of(*clock_ms)) + 1) * HOUR_MS > limit_ms);
                     }
                     Act::EvictTo(max) => {
-                        store.evict_to(max);
                         let mut idle: Vec<_> = model.iter().map(|(key, clock)| (*clock, *key)).collect();
                         idle.sort_unstable();
                         let evicted = idle.len().saturating_sub(max);
@@ -453,6 +482,44 @@ mod tests {
             }
             for (key, clock_ms) in &model {
                 prop_assert_eq!(store.change(*key).map(|clock| clock.0), Some(*clock_ms));
+            }
+        }
+
+        #[test]
+        fn a_survey_and_what_changes_meanwhile_are_all_of_the_store(
+            acts in prop::collection::vec(act(), 1..200),
+            entries_max in 1..9usize,
+            looks in prop::collection::vec(any::<bool>(), 200),
+        ) {
+            let mut store = Store::default();
+            let (before, during) = acts.split_at(acts.len() / 2);
+            let mut copy: BTreeMap<[u8; 2], i64> = BTreeMap::new();
+            before.iter().for_each(|act| act.on(&mut store));
+            let mut next = Some(0);
+            for (act, looks) in during.iter().zip(looks) {
+                act.on(&mut store);
+                if let Some(from) = next.filter(|_| looks) {
+                    let mut met = 0;
+                    next = store.survey(from, entries_max, |key, clock| {
+                        met += 1;
+                        copy.insert(key, clock.0);
+                    });
+                    prop_assert!(met <= entries_max);
+                    prop_assert!(next.is_none() || met == entries_max);
+                }
+            }
+            while let Some(from) = next {
+                next = store.survey(from, entries_max, |key, clock| { copy.insert(key, clock.0); });
+            }
+            store.take_changes(|key, clock| {
+                match clock {
+                    Some(clock) => copy.insert(key, clock.0),
+                    None => copy.remove(&key),
+                };
+            });
+            prop_assert_eq!(copy.len(), store.len());
+            for (key, clock_ms) in copy {
+                prop_assert_eq!(store.change(key).map(|clock| clock.0), Some(clock_ms));
             }
         }
     }

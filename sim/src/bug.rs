@@ -24,6 +24,8 @@ pub enum Bug {
     ForgetState,
     /// A task takes over the state that a standby happens to hold, without what it had yet to read.
     StaleStandby,
+    /// A checkpoint leaves out what changed while it was written.
+    StaleCheckpoint,
 }
 
 impl Bug {
@@ -37,6 +39,7 @@ impl Bug {
         Self::TearCommit,
         Self::ForgetState,
         Self::StaleStandby,
+        Self::StaleCheckpoint,
     ];
 
     /// Name on the command line.
@@ -50,6 +53,7 @@ impl Bug {
             Self::TearCommit => "tear-commit",
             Self::ForgetState => "forget-state",
             Self::StaleStandby => "stale-standby",
+            Self::StaleCheckpoint => "stale-checkpoint",
         }
     }
 
@@ -112,6 +116,10 @@ impl Stage for Infected {
             changes.pop();
         }
         changes
+    }
+
+    fn survey(&self, from: u64, entries_max: usize) -> (Vec<StateEntry>, Option<u64>) {
+        self.inner.survey(from, entries_max)
     }
 
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {

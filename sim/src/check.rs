@@ -15,9 +15,11 @@ use weir_schemas::{
     Action, ActionId, ActionState, Audit, AuditKind, DeadLetter, Epoch, Event, EventId, Posture, Record,
     Verdict,
 };
+use weir_topology::checkpoint::Checkpoint;
 use weir_topology::key::partition_of;
 use weir_topology::record::Output;
 use weir_topology::restore::{Cursor, fold_recorded};
+use weir_topology::stage::Stage;
 use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::MakeStage;
 
@@ -51,7 +53,7 @@ impl Checker<'_> {
             for stage in STAGES {
                 let task = TaskId { stage, partition };
                 self.every_record_was_folded_once(task)?;
-                self.folding_again_gives_what_was_written(task)?;
+                self.folding_again_gives_what_was_written(task, &mut totals)?;
             }
             self.enforcer_decided_once(partition, &mut totals)?;
         }
@@ -220,7 +222,7 @@ impl Checker<'_> {
     }
 
     /// The stage, folded again as recorded, writes the very records that are in the log.
-    fn folding_again_gives_what_was_written(&self, task: TaskId) -> Result<(), String> {
+    fn folding_again_gives_what_was_written(&self, task: TaskId, totals: &mut Totals) -> Result<(), String> {
         let mut stage = (self.make_stage)(task);
         let log = SimLog::new(self.store, usize::MAX);
         let mut again: BTreeMap<(Topic, u32), Vec<Output>> = BTreeMap::new();
@@ -235,6 +237,7 @@ impl Checker<'_> {
                 Ok(())
             });
         folded.map_err(|error| format!("{task} cannot be folded again: {error}"))?;
+        self.every_checkpoint_is_the_state_of_its_epoch(task, stage.as_ref(), totals)?;
         let name = task.to_string();
         for topic in
             [Topic::Verdicts, Topic::Links, Topic::Clusters, Topic::Actions, Topic::Audit, Topic::Dlq]
@@ -261,6 +264,33 @@ impl Checker<'_> {
                     ));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Folded on from each of its checkpoints, the stage comes to the same state as from the beginning.
+    fn every_checkpoint_is_the_state_of_its_epoch(
+        &self,
+        task: TaskId,
+        whole: &dyn Stage,
+        totals: &mut Totals,
+    ) -> Result<(), String> {
+        let log = SimLog::new(self.store, usize::MAX);
+        let expected = state_of(whole);
+        let checkpoints = Checkpoint::all(task, &log, self.wire);
+        for checkpoint in checkpoints.map_err(|error| format!("a checkpoint of {task}: {error}"))? {
+            let place =
+                || format!("{task} folded on from its checkpoint after epoch {}", checkpoint.cursor.epoch);
+            let mut stage = (self.make_stage)(task);
+            let folded = checkpoint.load(stage.as_mut(), &log, self.wire).and_then(|()| {
+                let from = checkpoint.cursor.clone();
+                fold_recorded(task, stage.as_mut(), &log, self.wire, from, |_, _, _| Ok(()))
+            });
+            folded.map_err(|error| format!("{}: {error}", place()))?;
+            if state_of(stage.as_ref()) != expected {
+                return Err(format!("{} comes to another state", place()));
+            }
+            totals.checkpoints += 1;
         }
         Ok(())
     }
@@ -327,6 +357,17 @@ impl Checker<'_> {
     }
 }
 
+/// All of a stage's state, by key.
+fn state_of(stage: &dyn Stage) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+    let (mut state, mut next) = (BTreeMap::new(), Some(0));
+    while let Some(from) = next {
+        let (entries, rest) = stage.survey(from, 100);
+        state.extend(entries.into_iter().map(|entry| (entry.key, entry.body)));
+        next = rest;
+    }
+    state
+}
+
 /// What a world came to.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Totals {
@@ -342,4 +383,6 @@ pub struct Totals {
     pub audits: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
 }

@@ -23,7 +23,7 @@ struct Cli {
     #[arg(long)]
     verbose: bool,
     /// Plant a bug: skip-offset, commit-before-output, read-clock, double-effect, forget-fence,
-    /// tear-commit or forget-state
+    /// tear-commit, forget-state, stale-standby or stale-checkpoint
     #[arg(long)]
     bug: Option<String>,
     /// Seeds that run at the same time
@@ -73,10 +73,10 @@ fn many(cli: &Cli, bug: Option<Bug>) -> Result<()> {
     for (what, count) in &sum.counts {
         println!("{count:>12} {:>12}  {what}", sum.seeds_with.get(what).unwrap_or(&0));
     }
-    let [events, verdicts, actions, pending, audits, letters] = sum.totals;
+    let [events, verdicts, actions, pending, audits, letters, checkpoints] = sum.totals;
     println!(
         "{events} events, {verdicts} verdicts, {actions} actions ({pending} to be carried out), \
-         {audits} audit records, {letters} dead letters"
+         {audits} audit records, {letters} dead letters; {checkpoints} checkpoints"
     );
     println!(
         "{} of {} seeds hold, in {:.0} s",

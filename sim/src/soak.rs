@@ -17,8 +17,9 @@ pub struct Soak {
     pub counts: BTreeMap<&'static str, u64>,
     /// In how many seeds each thing happened.
     pub seeds_with: BTreeMap<&'static str, u64>,
-    /// Events, verdicts, actions, of which to be carried out, audit records, dead letters.
-    pub totals: [u64; 6],
+    /// Events, verdicts, actions, of which to be carried out, audit records, dead letters,
+    /// checkpoints.
+    pub totals: [u64; 7],
 }
 
 impl Soak {
@@ -35,6 +36,7 @@ impl Soak {
             totals.pending,
             totals.audits,
             totals.dead_letters,
+            totals.checkpoints,
         ];
         self.totals.iter_mut().zip(more).for_each(|(total, more)| *total += more);
         match outcome.violation {

@@ -166,11 +166,15 @@ impl<'l> World<'l> {
             })
         });
         let has_standbys = bug == Some(Bug::StaleStandby) || Random::new(seed, 5).chance(500);
+        // Apart from the other choices, so that seeds of before mean what they meant.
+        let mut checkpoints = Random::new(seed, 6);
         let snapshot_ms = 10u64.pow(random.between(0, 4) as u32);
         let pace = Pace {
             epoch_interval: Duration::from_millis(*random.pick(&[0, 0, 5, 100])),
             epoch_records_max: *random.pick(&[1, 3, 10, 100]),
             snapshot_interval: Duration::from_millis(snapshot_ms),
+            checkpoint_interval: Duration::from_millis(snapshot_ms * checkpoints.between(0, 20)),
+            checkpoint_entries_max: *checkpoints.pick(&[1, 2, 5, 100]),
             hint_interval: Duration::from_millis(snapshot_ms * random.between(1, 5)),
         };
         let reversed = |outputs: &[Output]| outputs.iter().rev().cloned().collect::<Vec<_>>();

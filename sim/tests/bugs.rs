@@ -6,7 +6,7 @@ use weir_sim::soak::soak;
 use weir_sim::{Bug, Options, run};
 
 /// Seeds within which a planted bug must be found.
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 200;
 
 /// The first seed that finds `bug`, and what it says.
 fn find(bug: Bug) -> (u64, String) {

@@ -70,8 +70,6 @@ fn every_kind_of_fault_comes_about() {
     ];
     let absent: Vec<_> = faults.iter().filter(|fault| !sum.counts.contains_key(*fault)).collect();
     assert!(absent.is_empty(), "{absent:?} never happened in 100 seeds");
-    let [events, verdicts, actions, pending, audits, letters] = sum.totals;
     assert!(sum.counts.contains_key("takeover"), "no standby was ever taken over");
-    let least = [events, verdicts, actions, pending, audits, letters].into_iter().min();
-    assert!(least > Some(50), "{:?}", sum.totals);
+    assert!(sum.totals.iter().all(|total| *total > 50), "{:?}", sum.totals);
 }

@@ -7,9 +7,9 @@
 use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
 use crate::log::{Log, LogError, Position, Reader};
 use crate::record::{RecordRef, Records};
-use crate::restore::{CURSOR_FORMAT, Cursor, Stall, TaskError};
-use crate::stage::{Stage, StateError};
-use crate::topic::TaskId;
+use crate::restore::{Cursor, Stall, TaskError};
+use crate::stage::Stage;
+use crate::topic::{TaskId, Topic};
 use std::time::Duration;
 use weir_schemas::wire::Wire;
 use weir_schemas::{State, StateKind};
@@ -142,7 +142,9 @@ impl Load {
         reader.wait(wait).map_err(in_log)?;
         reader.take(0, READ_RECORDS_MAX, READ_BYTES_MAX, &mut self.records).map_err(in_log)?;
         for record in self.records.iter().filter(|record| record.offset < end) {
-            take_entry(task, stage, wire, &mut self.cursor, record)?;
+            if let Some(cursor) = take_entry(task, task.stage.state_topic(), stage, wire, record)? {
+                self.cursor = cursor;
+            }
         }
         let taken = self.records.len();
         if taken == 0 {
@@ -157,39 +159,23 @@ impl Load {
     }
 }
 
-/// One record of the state topic: an entry, the end of one, or the cursor of a snapshot.
-fn take_entry(
+/// One record of state: an entry, the end of one, or a cursor, which is given back.
+pub(crate) fn take_entry(
     task: TaskId,
+    topic: Topic,
     stage: &mut dyn Stage,
     wire: &Wire,
-    cursor: &mut Cursor,
     record: RecordRef<'_>,
-) -> Result<(), TaskError> {
-    let topic = task.stage.state_topic();
-    let in_state = |source| TaskError::State { task, source };
+) -> Result<Option<Cursor>, TaskError> {
     let Some(payload) = record.payload else {
         stage.forget(record.key);
-        return Ok(());
+        return Ok(None);
     };
     let state: State = wire.read(payload).map_err(|source| TaskError::Record { task, topic, source })?;
-    match state.kind {
-        StateKind::Entry => stage.restore(record.key, state.format, &state.body).map_err(in_state),
-        StateKind::Cursor if state.format != CURSOR_FORMAT => Err(in_state(StateError::Format {
-            key: String::from_utf8_lossy(record.key).into_owned(),
-            found: state.format,
-            expected: CURSOR_FORMAT,
-        })),
-        StateKind::Cursor => {
-            for position in &mut cursor.positions {
-                let saved = state.positions.iter().find(|saved| {
-                    saved.topic == position.topic.name() && saved.partition == position.partition as i32
-                });
-                position.next = saved.map_or(0, |saved| saved.next);
-            }
-            cursor.epoch = state.epoch;
-            cursor.epochs_from = state.epochs_from;
-            cursor.clock_ms = state.clock_ms;
-            Ok(())
-        }
+    if state.kind == StateKind::Cursor {
+        return Cursor::from_record(task, &state).map(Some);
     }
+    let restored = stage.restore(record.key, state.format, &state.body);
+    restored.map_err(|source| TaskError::State { task, source })?;
+    Ok(None)
 }

@@ -23,6 +23,14 @@ pub const READ_RECORDS_MAX: usize = 10_000;
 /// with the number of accounts.
 pub const SNAPSHOT_ENTRIES_MAX: usize = 50_000;
 
+/// Most state entries of a [checkpoint](crate::checkpoint) that one epoch writes: some 600 KiB, so that no epoch
+/// takes long for it.
+pub const CHECKPOINT_ENTRIES_MAX: usize = 1_000;
+
+/// Least time between two checkpoints of a task, or between its start and the first: an import of last
+/// year's events must not write one for every few hours of them, nor every restart one.
+pub const CHECKPOINT_PAUSE: Duration = Duration::from_secs(60);
+
 /// How often the same commit is tried after aborts before the task starts over from the log.
 pub const COMMIT_ATTEMPTS_MAX: u32 = 5;
 

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use weir_schemas::wire::{Wire, WireError};
-use weir_schemas::{Digest, Epoch};
+use weir_schemas::{Digest, Epoch, State, StateKind};
 
 /// Key of the record that says where a task's inputs stood at its last snapshot.
 pub const CURSOR_KEY: &[u8] = b"!cursor";
@@ -109,6 +109,8 @@ pub struct Cursor {
     pub epochs_from: i64,
     /// Event-time clock.
     pub clock_ms: i64,
+    /// Where that clock stood when the task last completed a [checkpoint](crate::checkpoint); 0 before the first.
+    pub checkpoint_ms: i64,
 }
 
 impl Cursor {
@@ -117,7 +119,47 @@ impl Cursor {
         let inputs = task.stage.inputs().iter();
         let positions =
             inputs.map(|topic| Position { topic: *topic, partition: task.partition_of(*topic), next: 0 });
-        Self { epoch: 0, positions: positions.collect(), epochs_from: 0, clock_ms: 0 }
+        Self { epoch: 0, positions: positions.collect(), epochs_from: 0, clock_ms: 0, checkpoint_ms: 0 }
+    }
+
+    /// The cursor as a record of state.
+    pub(crate) fn to_record(&self) -> State {
+        let positions = self.positions.iter().map(|position| weir_schemas::Position {
+            topic: position.topic.name().into(),
+            partition: position.partition as i32,
+            next: position.next,
+        });
+        State {
+            kind: StateKind::Cursor,
+            format: CURSOR_FORMAT,
+            epoch: self.epoch,
+            positions: positions.collect(),
+            epochs_from: self.epochs_from,
+            clock_ms: self.clock_ms,
+            body: Vec::new(),
+            checkpoint_ms: self.checkpoint_ms,
+        }
+    }
+
+    /// The cursor of `task` that a record of state says.
+    pub(crate) fn from_record(task: TaskId, state: &State) -> Result<Self, TaskError> {
+        if state.kind != StateKind::Cursor || state.format != CURSOR_FORMAT {
+            let key = String::from_utf8_lossy(CURSOR_KEY).into_owned();
+            let source = StateError::Format { key, found: state.format, expected: CURSOR_FORMAT };
+            return Err(TaskError::State { task, source });
+        }
+        let mut cursor = Self::start(task);
+        for position in &mut cursor.positions {
+            let saved = state.positions.iter().find(|saved| {
+                saved.topic == position.topic.name() && saved.partition == position.partition as i32
+            });
+            position.next = saved.map_or(0, |saved| saved.next);
+        }
+        cursor.epoch = state.epoch;
+        cursor.epochs_from = state.epochs_from;
+        cursor.clock_ms = state.clock_ms;
+        cursor.checkpoint_ms = state.checkpoint_ms;
+        Ok(cursor)
     }
 }
 

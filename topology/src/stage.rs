@@ -182,6 +182,13 @@ pub trait Stage: Send {
     /// Entries that changed since the last call, in key order, and forgets that they changed.
     fn take_changes(&mut self) -> Vec<StateEntry>;
 
+    /// Entries of the state, in an order of the stage's own: those from place `from` on, some `entries_max` at
+    /// a time, and the place where the rest begins; none after the last. The first place is 0. An entry
+    /// that is there all the while and does not change is given once or more often, whatever else comes
+    /// and goes between two calls. A stage without a [checkpoint topic](StageName::checkpoint_topic) is not asked,
+    /// and gives nothing.
+    fn survey(&self, from: u64, entries_max: usize) -> (Vec<StateEntry>, Option<u64>);
+
     /// Takes back an entry that [`Self::take_changes`] gave. A later entry of the same key replaces an
     /// earlier one. Settings that arrived as control records (a policy, a posture) are state too,
     /// under keys that begin with `!`.

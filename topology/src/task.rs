@@ -2,17 +2,21 @@
 //!
 //! An epoch takes the next records of every input in a fixed order (control, feedback, events),
 //! folds them with one `step`, and commits outputs, epoch record and, every few seconds, what
-//! changed of the state, all in one atomic commit. A task that starts fences whoever held the
+//! changed of the state, all in one atomic commit; every few hours, a slice of all of it with each
+//! ([`crate::checkpoint`]). A task that starts fences whoever held the
 //! partition, loads the state and folds the epochs since then again without emitting.
 
+use crate::checkpoint::{Sweep, begin_record, entry_payload, is_due};
 use crate::clock::Clock;
 use crate::follow::Follower;
 use crate::invariants::{Broken, Chain, check_fold};
-use crate::limits::{COMMIT_ATTEMPTS_MAX, EPOCH_BYTES_MAX, EPOCH_RECORDS_MAX, SNAPSHOT_ENTRIES_MAX};
+use crate::limits::{
+    CHECKPOINT_ENTRIES_MAX, COMMIT_ATTEMPTS_MAX, EPOCH_BYTES_MAX, EPOCH_RECORDS_MAX, SNAPSHOT_ENTRIES_MAX,
+};
 use crate::log::{Commit, Log, LogError, Position, Reader, Writer};
 use crate::record::{Output, Records};
-use crate::restore::{CURSOR_FORMAT, CURSOR_KEY, Cursor, TaskError, digest_of, fold_since};
-use crate::stage::{Batch, Effects, InputBatch, Stage};
+use crate::restore::{CURSOR_KEY, Cursor, TaskError, digest_of, fold_since};
+use crate::stage::{Batch, Effects, InputBatch, Stage, StateEntry};
 use crate::telemetry::{Start, Telemetry};
 use crate::topic::{TaskId, Topic};
 use std::collections::BTreeMap;
@@ -20,7 +24,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Epoch, InputRange, OutputCount, State, StateKind};
+use weir_schemas::{Epoch, InputRange, OutputCount};
 
 /// How a task paces itself. None of it changes what is judged.
 #[derive(Debug, Clone)]
@@ -31,6 +35,10 @@ pub struct Pace {
     pub epoch_records_max: usize,
     /// Time between snapshots.
     pub snapshot_interval: Duration,
+    /// Time between checkpoints, where the stage keeps any.
+    pub checkpoint_interval: Duration,
+    /// Most entries of a checkpoint that one epoch writes, besides what changed.
+    pub checkpoint_entries_max: usize,
     /// Time between looks at the end of the epoch topic, from which a restore starts to read.
     pub hint_interval: Duration,
 }
@@ -41,6 +49,8 @@ impl Default for Pace {
             epoch_interval: Duration::from_millis(100),
             epoch_records_max: EPOCH_RECORDS_MAX,
             snapshot_interval: Duration::from_secs(5),
+            checkpoint_interval: Duration::from_secs(6 * 3600),
+            checkpoint_entries_max: CHECKPOINT_ENTRIES_MAX,
             hint_interval: Duration::from_secs(60),
         }
     }
@@ -120,6 +130,10 @@ pub struct Task {
     status: Arc<TaskStatus>,
     snapshot_at: Duration,
     hint_at: Duration,
+    /// When the last checkpoint was completed, or the task was opened.
+    checkpoint_at: Duration,
+    /// The checkpoint that is being written, and since when.
+    sweep: Option<(Sweep, Duration)>,
     /// Whether it has folded an epoch since it was opened.
     has_folded: bool,
 }
@@ -187,6 +201,8 @@ impl Task {
             status,
             snapshot_at: now,
             hint_at: now,
+            checkpoint_at: now,
+            sweep: None,
             has_folded: false,
         })
     }
@@ -328,9 +344,14 @@ impl Task {
         self.check(&batch, &effects, &epoch, &cursor)?;
         let mut outputs = std::mem::take(&mut effects.outputs);
         let emitted = outputs.len() as u64;
+        let completes = self.sweep(&cursor, &mut outputs);
+        let with_snapshot = with_snapshot || completes;
         if with_snapshot {
             self.refresh_hint(&mut cursor)?;
-            self.snapshot(&cursor, &mut epoch, &mut outputs);
+            if completes {
+                cursor.checkpoint_ms = cursor.clock_ms;
+            }
+            self.snapshot(&cursor, &mut epoch, &mut outputs, completes);
         }
         let payload = self.around.wire.to_bytes(&epoch);
         let key = self.id.to_string().into_bytes();
@@ -355,6 +376,11 @@ impl Task {
             self.snapshot_at = self.around.clock.now();
             telemetry.snapshot_written(self.id, epoch.state_entries as u64);
             telemetry.state_entries(self.id, self.stage.entries() as u64);
+        }
+        if let Some((sweep, since)) = self.sweep.take_if(|_| completes) {
+            self.checkpoint_at = self.around.clock.now();
+            let took = self.checkpoint_at.saturating_sub(since);
+            self.around.telemetry.checkpoint_written(self.id, sweep.entries(), took);
         }
         Ok(())
     }
@@ -412,45 +438,62 @@ impl Task {
         }
     }
 
-    /// Everything that changed since the last snapshot, and the cursor that goes with it.
-    fn snapshot(&mut self, cursor: &Cursor, epoch: &mut Epoch, outputs: &mut Vec<Output>) {
+    /// Writes the next slice of a checkpoint, of one that is due if none is being written. True when the
+    /// snapshot that must follow completes it.
+    fn sweep(&mut self, cursor: &Cursor, outputs: &mut Vec<Output>) -> bool {
+        if let (None, Some(topic)) = (&self.sweep, self.id.stage.checkpoint_topic())
+            && is_due(self.since(self.checkpoint_at), cursor, self.around.pace.checkpoint_interval)
+        {
+            outputs.push(begin_record(&self.around.wire, topic, self.id, cursor));
+            self.sweep = Some((Sweep::begin(topic), self.around.clock.now()));
+        }
+        let Some((sweep, _)) = &mut self.sweep else { return false };
+        let entries = sweep.slice(self.stage.as_ref(), self.around.pace.checkpoint_entries_max);
+        let (topic, completes) = (sweep.topic(), sweep.is_complete());
+        for entry in entries {
+            outputs.push(self.entry_record(topic, entry, cursor));
+        }
+        completes
+    }
+
+    /// Everything that changed since the last snapshot, and the cursor that goes with it; to a checkpoint that is being
+    /// written too, which it may complete.
+    fn snapshot(
+        &mut self,
+        cursor: &Cursor,
+        epoch: &mut Epoch,
+        outputs: &mut Vec<Output>,
+        completes_checkpoint: bool,
+    ) {
         let topic = self.id.stage.state_topic();
         let changes = self.stage.take_changes();
         epoch.state_entries = changes.len() as i64;
         epoch.state_digest = Some(digest_of(&changes));
-        let format = self.stage.state_format();
-        for change in changes {
-            let payload = change.body.map(|body| {
-                let state =
-                    State { kind: StateKind::Entry, format, epoch: cursor.epoch, body, ..State::default() };
-                self.around.wire.to_bytes(&state)
-            });
-            outputs.push(Output {
-                topic,
-                partition: Some(self.id.partition),
-                key: change.key,
-                payload,
-                headers: Vec::new(),
-                timestamp_ms: cursor.clock_ms,
-            });
-        }
-        let positions = cursor.positions.iter().map(|position| weir_schemas::Position {
-            topic: position.topic.name().into(),
-            partition: position.partition as i32,
-            next: position.next,
-        });
-        let state = State {
-            kind: StateKind::Cursor,
-            format: CURSOR_FORMAT,
-            epoch: cursor.epoch,
-            positions: positions.collect(),
-            epochs_from: cursor.epochs_from,
-            clock_ms: cursor.clock_ms,
-            body: Vec::new(),
+        let checkpoint = self.sweep.as_ref().map(|(sweep, _)| sweep.topic());
+        let mut write = |record: Output, to_checkpoint: bool| {
+            let copy = checkpoint.filter(|_| to_checkpoint).map(|topic| Output { topic, ..record.clone() });
+            outputs.push(record);
+            outputs.extend(copy);
         };
-        let payload = self.around.wire.to_bytes(&state);
+        for change in changes {
+            write(self.entry_record(topic, change, cursor), true);
+        }
+        let payload = self.around.wire.to_bytes(&cursor.to_record());
         let record = Output::keyed(topic, CURSOR_KEY.to_vec(), payload, cursor.clock_ms);
-        outputs.push(record.in_partition(self.id.partition));
+        write(record.in_partition(self.id.partition), completes_checkpoint);
+    }
+
+    fn entry_record(&self, topic: Topic, entry: StateEntry, cursor: &Cursor) -> Output {
+        let format = self.stage.state_format();
+        let payload = entry.body.map(|body| entry_payload(&self.around.wire, format, cursor.epoch, body));
+        Output {
+            topic,
+            partition: Some(self.id.partition),
+            key: entry.key,
+            payload,
+            headers: Vec::new(),
+            timestamp_ms: cursor.clock_ms,
+        }
     }
 
     /// Looks now and then where the epoch topic ends, so that a restore need not read all of it. What

@@ -82,6 +82,8 @@ pub trait Telemetry: Send + Sync {
     fn task_released(&self, task: TaskId) {}
     /// A task wrote a snapshot of what changed.
     fn snapshot_written(&self, task: TaskId, entries: u64) {}
+    /// A task completed a checkpoint of its state.
+    fn checkpoint_written(&self, task: TaskId, entries: u64, took: Duration) {}
     /// Number of entries in a task's state.
     fn state_entries(&self, task: TaskId, entries: u64) {}
     /// A stage counted something besides its outputs.

@@ -22,6 +22,8 @@ pub enum Topic {
     Control,
     /// What each task folded and emitted, epoch by epoch.
     Epochs,
+    /// State of the account stage as of one epoch each, for as long as events are kept.
+    Checkpoints,
     /// State of the account stage.
     StateAccount,
     /// State of the cluster stage.
@@ -110,6 +112,7 @@ impl Topic {
         Self::Audit,
         Self::Control,
         Self::Epochs,
+        Self::Checkpoints,
         Self::StateAccount,
         Self::StateCluster,
         Self::StateEnforcer,
@@ -158,6 +161,9 @@ impl Topic {
             }
             Self::Epochs => {
                 spec!("weir.epochs", Task, Delete(days(90)), Shared, ["account", "cluster", "enforcer"] => ["replay"])
+            }
+            Self::Checkpoints => {
+                spec!("weir.checkpoints", Account, Delete(days(8)), Shared, ["account"] => ["replay"])
             }
             Self::StateAccount => {
                 spec!("weir.state.account", Account, Compact, Shared, ["account"] => ["account"])
@@ -245,6 +251,15 @@ impl StageName {
             Self::Cluster => Topic::StateCluster,
             Self::Enforcer => Topic::StateEnforcer,
             Self::Collector => Topic::StateCollector,
+        }
+    }
+
+    /// The topic that holds the stage's [checkpoints](crate::checkpoint), where it keeps any. Only verdicts
+    /// are proved by folding what led to them again.
+    pub const fn checkpoint_topic(self) -> Option<Topic> {
+        match self {
+            Self::Account => Some(Topic::Checkpoints),
+            Self::Cluster | Self::Enforcer | Self::Collector => None,
         }
     }
 

@@ -44,9 +44,11 @@ fn schema_of(topic: Topic) -> (u64, &'static str) {
         Topic::Audit => (Audit::FINGERPRINT, Audit::SCHEMA),
         Topic::Control => (Control::FINGERPRINT, Control::SCHEMA),
         Topic::Epochs => (Epoch::FINGERPRINT, Epoch::SCHEMA),
-        Topic::StateAccount | Topic::StateCluster | Topic::StateEnforcer | Topic::StateCollector => {
-            (State::FINGERPRINT, State::SCHEMA)
-        }
+        Topic::Checkpoints
+        | Topic::StateAccount
+        | Topic::StateCluster
+        | Topic::StateEnforcer
+        | Topic::StateCollector => (State::FINGERPRINT, State::SCHEMA),
         Topic::Dlq => (DeadLetter::FINGERPRINT, DeadLetter::SCHEMA),
     }
 }

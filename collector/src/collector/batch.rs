@@ -110,11 +110,9 @@ impl Builder {
         let state = State {
             kind: StateKind::Cursor,
             format: FilePosition::FORMAT,
-            epoch: 0,
-            positions: Vec::new(),
-            epochs_from: 0,
             clock_ms: self.clock_ms,
             body: after.to_bytes(),
+            ..State::default()
         };
         let key = self.source_key.clone().into_bytes();
         let mut outputs = std::mem::take(&mut self.outputs);

@@ -95,11 +95,18 @@ pub fn campaign() -> Vec<Output> {
 
 /// Judges everything that is there, in epochs of at most 25 records.
 pub fn judge(log: &Arc<MemoryLog>) {
+    judge_with_checkpoints(log, Pace::default().checkpoint_interval);
+}
+
+/// The same with checkpoints, an account with each epoch.
+pub fn judge_with_checkpoints(log: &Arc<MemoryLog>, checkpoint_interval: Duration) {
     let pace = Pace {
         epoch_interval: Duration::ZERO,
         epoch_records_max: 25,
         snapshot_interval: Duration::from_secs(3600),
         hint_interval: Duration::ZERO,
+        checkpoint_interval,
+        checkpoint_entries_max: 1,
     };
     let around = Surroundings {
         log: log.clone(),

@@ -3,11 +3,13 @@
 use super::store::Fate;
 use super::{SimLog, Store};
 use crate::bug::Bug;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir_topology::key::partition_of;
 use weir_topology::limits::RECORD_BYTES_MAX;
 use weir_topology::log::{Commit, LogError, Writer};
 use weir_topology::record::Output;
+use weir_topology::restore::CURSOR_KEY;
 use weir_topology::topic::Topic;
 
 pub(super) struct SimWriter {
@@ -104,6 +106,7 @@ impl SimWriter {
             matches!(
                 output.topic,
                 Topic::Epochs
+                    | Topic::Checkpoints
                     | Topic::StateAccount
                     | Topic::StateCluster
                     | Topic::StateEnforcer
@@ -137,10 +140,23 @@ impl Writer for SimWriter {
                 Err(LogError::Indefinite { .. }) => self.commit_again(commit),
                 other => other,
             },
+            Some(Bug::StaleCheckpoint) => self.try_commit(&without_changes_in_checkpoint(commit)),
             _ => self.try_commit(commit),
         };
         self.is_spent |= !matches!(outcome, Ok(()) | Err(LogError::Aborted { .. }));
         outcome
+    }
+}
+
+/// The commit, but a checkpoint in it does not hear of what the snapshot beside it says.
+fn without_changes_in_checkpoint(commit: &Commit) -> Commit {
+    let is_change = |output: &Output| output.topic == Topic::StateAccount && output.key != CURSOR_KEY;
+    let changed: BTreeSet<_> =
+        commit.outputs.iter().filter(|output| is_change(output)).map(|output| &output.key).collect();
+    let is_kept = |output: &&Output| output.topic != Topic::Checkpoints || !changed.contains(&output.key);
+    Commit {
+        outputs: commit.outputs.iter().filter(is_kept).cloned().collect(),
+        positions: commit.positions.clone(),
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) const fn code(topic: Topic) -> u8 {
         Topic::StateEnforcer => 11,
         Topic::StateCollector => 12,
         Topic::Dlq => 13,
+        Topic::Checkpoints => 14,
     }
 }
 

@@ -95,6 +95,7 @@ mod tests {
             weir.audit            tenant           delete, 400 d           shared      enforcer                               auditor
             weir.control          name             delete, 36500 d         one         operator                               account, cluster, enforcer
             weir.epochs           stage/partition  delete, 90 d            shared      account, cluster, enforcer             replay
+            weir.checkpoints      account          delete, 8 d             shared      account                                replay
             weir.state.account    account          compact                 shared      account                                account
             weir.state.cluster    link value       compact                 shared      cluster                                cluster
             weir.state.enforcer   account          compact                 shared      enforcer                               enforcer

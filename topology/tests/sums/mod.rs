@@ -87,6 +87,20 @@ impl Stage for Sums {
         changed.into_iter().map(entry).collect()
     }
 
+    /// A place is the first byte of a key.
+    fn survey(&self, from: u64, entries_max: usize) -> (Vec<StateEntry>, Option<u64>) {
+        let entry =
+            |key: &[u8], number: i64| StateEntry { key: key.to_vec(), body: Some(number.to_string().into()) };
+        let place = |key: &[u8]| u64::from(key[0]);
+        let mut rest = self.sums.iter().filter(|(key, _)| place(key) >= from);
+        let mut entries: Vec<_> =
+            rest.by_ref().take(entries_max).map(|(key, sum)| entry(key, *sum)).collect();
+        if from == 0 {
+            entries.push(entry(b"!factor", self.factor));
+        }
+        (entries, rest.next().map(|(key, _)| place(key)))
+    }
+
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
         if format != self.state_format() {
             let key = String::from_utf8_lossy(key).into_owned();
@@ -113,7 +127,8 @@ impl Stage for Sums {
 pub fn around(log: Arc<dyn Log>, snapshot_interval: Duration, epoch_records_max: usize) -> Surroundings {
     let epoch_interval = Duration::ZERO;
     let hint_interval = Duration::ZERO;
-    let pace = Pace { epoch_interval, epoch_records_max, snapshot_interval, hint_interval };
+    let pace =
+        Pace { epoch_interval, epoch_records_max, snapshot_interval, hint_interval, ..Pace::default() };
     let wire = Arc::new(Wire::new());
     let (telemetry, clock) = (Arc::new(Silent), Arc::new(MachineClock::default()));
     Surroundings { log, wire, schemas: None, telemetry, process: "test".into(), pace, clock }

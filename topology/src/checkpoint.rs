@@ -1,0 +1,139 @@
+//! Checkpoints: a task's whole state as of one epoch, kept for as long as events are.
+//!
+//! The state topic is compacted, so it tells the latest only. Who folds last week's epochs again, to
+//! prove a verdict, needs the state that was there before them, and the events of the months that
+//! made it are gone. A checkpoint is written in slices beside the epochs of a running task, so that no
+//! epoch is long: `!begin`, then in each epoch a slice of the entries and whatever a snapshot says has
+//! changed meanwhile, then `!cursor`. A later record of a key replaces an earlier one, so that all of
+//! it together is the state after the cursor's epoch. One that a task could not complete is not used.
+
+use crate::follow::take_entry;
+use crate::limits::CHECKPOINT_PAUSE;
+use crate::log::Log;
+use crate::record::{Output, RecordRef};
+use crate::restore::{CURSOR_KEY, Cursor, History, TaskError};
+use crate::stage::{Stage, StateEntry};
+use crate::topic::{TaskId, Topic};
+use std::time::Duration;
+use weir_schemas::wire::Wire;
+use weir_schemas::{State, StateKind};
+
+/// Key of the record that a checkpoint begins with.
+pub const BEGIN_KEY: &[u8] = b"!begin";
+
+/// A checkpoint that is being written.
+pub(crate) struct Sweep {
+    topic: Topic,
+    /// Where the entries that were not written yet begin; none after the last.
+    next: Option<u64>,
+    entries: u64,
+}
+
+impl Sweep {
+    /// Begins a checkpoint in `topic`.
+    pub(crate) fn begin(topic: Topic) -> Self {
+        Self { topic, next: Some(0), entries: 0 }
+    }
+
+    /// Where it is written.
+    pub(crate) fn topic(&self) -> Topic {
+        self.topic
+    }
+
+    /// The next entries. After the last, a snapshot and the cursor complete the checkpoint.
+    pub(crate) fn slice(&mut self, stage: &dyn Stage, entries_max: usize) -> Vec<StateEntry> {
+        let Some(from) = self.next else { return Vec::new() };
+        let (entries, next) = stage.survey(from, entries_max);
+        self.next = next;
+        self.entries += entries.len() as u64;
+        entries
+    }
+
+    /// Whether every entry was written.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.next.is_none()
+    }
+
+    /// Entries that were written, without those that changed meanwhile.
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
+    }
+}
+
+/// Whether a checkpoint is due: event time has gone on by `interval` since the last one that was completed, or
+/// that much time has passed since it, or since the task was opened (`idle`), whatever the events say. Event time
+/// is what a task knows of the time before it was opened.
+pub(crate) fn is_due(idle: Duration, cursor: &Cursor, interval: Duration) -> bool {
+    let event_time_ms = cursor.clock_ms.saturating_sub(cursor.checkpoint_ms);
+    let is_over = Duration::from_millis(event_time_ms.max(0) as u64) >= interval;
+    idle >= interval || (is_over && idle >= CHECKPOINT_PAUSE)
+}
+
+/// The payload of a record of state.
+pub(crate) fn entry_payload(wire: &Wire, format: i32, epoch: i64, body: Vec<u8>) -> Vec<u8> {
+    wire.to_bytes(&State { kind: StateKind::Entry, format, epoch, body, ..State::default() })
+}
+
+/// The record that a checkpoint begins with.
+pub(crate) fn begin_record(wire: &Wire, topic: Topic, task: TaskId, cursor: &Cursor) -> Output {
+    let payload = entry_payload(wire, 0, cursor.epoch, Vec::new());
+    Output::keyed(topic, BEGIN_KEY.to_vec(), payload, cursor.clock_ms).in_partition(task.partition)
+}
+
+/// A checkpoint that lies complete in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    task: TaskId,
+    topic: Topic,
+    /// Offset of its first record.
+    begins_at: i64,
+    /// Offset of its cursor.
+    ends_at: i64,
+    /// Where the task stood.
+    pub cursor: Cursor,
+}
+
+impl Checkpoint {
+    /// Every checkpoint of `task` that is still kept, oldest first; none where its stage keeps none.
+    pub fn all(task: TaskId, log: &dyn Log, wire: &Wire) -> Result<Vec<Self>, TaskError> {
+        let Some(topic) = task.stage.checkpoint_topic() else { return Ok(Vec::new()) };
+        let in_log = |source| TaskError::Log { task, source };
+        let (first, end) = log.bounds(topic, task.partition).map_err(in_log)?;
+        let mut history = History::new(log, topic, task.partition, first, end).map_err(in_log)?;
+        let (mut checkpoints, mut begins_at) = (Vec::new(), None);
+        while let Some(records) = history.next().map_err(in_log)? {
+            for record in records.iter() {
+                match record.key {
+                    BEGIN_KEY => begins_at = Some(record.offset),
+                    CURSOR_KEY => {
+                        // Without a beginning it is the rest of one whose retention has passed.
+                        let Some(begins_at) = begins_at.take() else { continue };
+                        let cursor = read_cursor(task, topic, wire, record)?;
+                        checkpoints.push(Self { task, topic, begins_at, ends_at: record.offset, cursor });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(checkpoints)
+    }
+
+    /// Fills `stage`, which must be new, with the state.
+    pub fn load(&self, stage: &mut dyn Stage, log: &dyn Log, wire: &Wire) -> Result<(), TaskError> {
+        let Self { task, topic, begins_at, ends_at, .. } = *self;
+        let in_log = |source| TaskError::Log { task, source };
+        let mut history = History::new(log, topic, task.partition, begins_at + 1, ends_at).map_err(in_log)?;
+        while let Some(records) = history.next().map_err(in_log)? {
+            for record in records.iter() {
+                take_entry(task, topic, stage, wire, record)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_cursor(task: TaskId, topic: Topic, wire: &Wire, record: RecordRef<'_>) -> Result<Cursor, TaskError> {
+    let payload = record.payload.unwrap_or_default();
+    let state: State = wire.read(payload).map_err(|source| TaskError::Record { task, topic, source })?;
+    Cursor::from_record(task, &state)
+}
