@@ -146,6 +146,46 @@ fn a_processor_takes_over_what_it_holds_warm_when_another_is_killed() {
     assert_eq!(fleet.replay(&["--lockstep"]).digest(), fleet.embedded_lockstep());
 }
 
+#[test]
+fn verdicts_are_proved_from_checkpoints_when_the_first_events_are_gone() {
+    const PARTITIONS: u32 = 2;
+    let Some(fleet) = Fleet::new("checkpoints", PARTITIONS) else { return };
+    std::fs::write(&fleet.place.feed, traffic(60, 600)).unwrap();
+    fleet.import();
+    let process = || {
+        let mut command = fleet.processor();
+        command.args(["--until-idle", "--checkpoint-interval-ms", "0", "--epoch-records-max", "20"]);
+        success(command);
+    };
+    process();
+    let whole = fleet.replay(&["--as-recorded"]);
+    assert_eq!((&whole.0["bytes_equal"], whole.number("verdicts_before")), (&true.into(), 0));
+    fleet.forget_half("weir.events", PARTITIONS);
+
+    let report = |command: std::process::Command| -> serde_json::Value {
+        let output = { command }.output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
+    };
+    let all = report(fleet.with_brokers(&["verify", "--all", "--format", "json"]));
+    let count = |name: &str| all[name].as_u64().unwrap();
+    assert_eq!((count("different"), count("scanned")), (0, whole.number("verdicts")), "{all}");
+    assert!(count("proven") > 0 && count("unproven") > 0, "{all}");
+
+    let rest = fleet.replay(&["--as-recorded"]);
+    assert_eq!(rest.0["bytes_equal"], true);
+    assert_eq!(rest.number("verdicts_before"), count("unproven"));
+    assert_eq!(rest.number("verdicts") + count("unproven"), whole.number("verdicts"));
+    assert!(rest.number("judged") < whole.number("judged"));
+
+    // Judging goes on as if nothing had happened: a task's own state is in its state topic.
+    std::fs::write(&fleet.place.feed, traffic(60, 700)).unwrap();
+    fleet.import();
+    process();
+    let more = fleet.replay(&["--as-recorded"]);
+    assert_eq!((&more.0["bytes_equal"], more.number("in_flight")), (&true.into(), 0));
+    assert!(more.number("judged") > rest.number("judged"));
+}
+
 /// How many tasks have a series of this name.
 fn tasks(metrics: &str, name: &str) -> u32 {
     metrics.lines().filter(|line| line.starts_with(&format!("weir_{name}{{"))).count() as u32

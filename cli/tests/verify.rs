@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Place, text, traffic, weir};
+use common::{Place, success, text, traffic, weir};
 use std::process::Output;
 use std::sync::Arc;
 use weir_schemas::Verdict;
@@ -113,6 +113,28 @@ fn a_verdict_edited_by_one_byte_is_caught_and_shown() {
     // The copy as such changes nothing.
     std::fs::remove_dir_all(&data).unwrap();
     assert_eq!(verify(&edited(&place, |_| ()), &["--all"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_verdict_is_folded_from_the_checkpoint_before_it() {
+    let place = Place::new();
+    std::fs::write(&place.feed, traffic(10, 80)).unwrap();
+    let mut command = place.run_to_idle();
+    command.args(["--checkpoint-interval-ms", "0", "--epoch-records-max", "20"]);
+    success(command);
+    let ids = place.lines_of("audit_log.jsonl").into_iter().map(|record| record["verdict_id"].clone());
+    let shown: Vec<String> = ids
+        .map(|id| {
+            let output = verify(&place.data, &[id.as_str().unwrap()]);
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+            text(&output.stdout)
+        })
+        .collect();
+    assert!(
+        shown.iter().any(|shown| shown.contains("folded    from the checkpoint after epoch ")),
+        "{shown:?}"
+    );
+    assert_eq!(verify(&place.data, &["--all"]).status.code(), Some(0));
 }
 
 #[test]

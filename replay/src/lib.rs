@@ -18,6 +18,7 @@ pub mod lockstep;
 pub mod recorded;
 pub mod report;
 pub mod sorter;
+mod start;
 pub mod verify;
 
 pub use report::{ReplayError, Report};

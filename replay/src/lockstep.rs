@@ -69,6 +69,7 @@ pub fn replay(
         digest: folded.digest.finish(),
         written_digest: None,
         bytes_equal: None,
+        verdicts_before: None,
         in_flight: 0,
         seconds: started.elapsed().as_secs_f64(),
     })

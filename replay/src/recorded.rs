@@ -2,17 +2,18 @@
 
 use crate::digest::VerdictDigest;
 use crate::report::{ReplayError, Report};
+use crate::start::Starts;
 use std::time::Instant;
 use weir_schemas::wire::Wire;
 use weir_schemas::{DeadLetter, Verdict};
 use weir_topology::log::Log;
 use weir_topology::record::Output;
-use weir_topology::restore::{Cursor, History, TaskError, fold_recorded};
+use weir_topology::restore::{History, TaskError, fold_recorded};
 use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::MakeStage;
 
-/// Folds every recorded epoch of the account stage again, from the beginning, and holds the
-/// verdicts against those in the log. `progress` is told how many events were folded since the last
+/// Folds every recorded epoch of the account stage again, from the beginning, or from the oldest checkpoint
+/// where the beginning is no longer kept, and holds the verdicts against those in the log. `progress` is told how many events were folded since the last
 /// call.
 pub fn replay(
     log: &dyn Log,
@@ -34,6 +35,7 @@ pub fn replay(
         digest: total.found.finish(),
         written_digest: Some(total.written.finish()),
         bytes_equal: Some(total.bytes_equal),
+        verdicts_before: Some(total.verdicts_before),
         in_flight: total.in_flight,
         seconds: started.elapsed().as_secs_f64(),
     })
@@ -48,6 +50,7 @@ struct Totals {
     found: VerdictDigest,
     written: VerdictDigest,
     bytes_equal: bool,
+    verdicts_before: u64,
 }
 
 fn replay_partition(
@@ -59,29 +62,31 @@ fn replay_partition(
     progress: &mut impl FnMut(u64),
 ) -> Result<(), ReplayError> {
     let task = TaskId { stage: StageName::Account, partition };
-    let mut stage = make_stage(task);
+    let starts = Starts::of(task, log, wire)?;
+    let start = starts.oldest();
+    let (mut stage, from) = start.make(log, wire, make_stage)?;
     let mut written = Written::open(log, partition)?;
+    total.verdicts_before += written.skip(wire, start.epoch())?;
     let mut failure = None;
     let (mut found, mut standing) = (VerdictDigest::default(), VerdictDigest::default());
-    let cursor =
-        fold_recorded(task, stage.as_mut(), log, wire, Cursor::start(task), |epoch, batch, effects| {
-            let events = batch.inputs.iter().filter(|input| input.topic == Topic::Events);
-            let events: u64 = events.map(|input| input.records.len() as u64).sum();
-            let dead_lettered = effects.outputs.iter().filter(|output| is_dead_event(output)).count() as u64;
-            total.events += events;
-            total.dead_lettered += dead_lettered;
-            total.judged += events - dead_lettered;
-            progress(events);
-            for output in effects.outputs.iter().filter(|output| output.topic == Topic::Verdicts) {
-                let Err(error) = written.hold_against(wire, output, &mut found, &mut standing) else {
-                    continue;
-                };
-                failure = Some(error);
-                // Ends the fold; the failure is what is reported.
-                return Err(TaskError::Gap { task, expected: epoch.epoch, found: epoch.epoch });
-            }
-            Ok(())
-        });
+    let cursor = fold_recorded(task, stage.as_mut(), log, wire, from, |epoch, batch, effects| {
+        let events = batch.inputs.iter().filter(|input| input.topic == Topic::Events);
+        let events: u64 = events.map(|input| input.records.len() as u64).sum();
+        let dead_lettered = effects.outputs.iter().filter(|output| is_dead_event(output)).count() as u64;
+        total.events += events;
+        total.dead_lettered += dead_lettered;
+        total.judged += events - dead_lettered;
+        progress(events);
+        for output in effects.outputs.iter().filter(|output| output.topic == Topic::Verdicts) {
+            let Err(error) = written.hold_against(wire, output, &mut found, &mut standing) else {
+                continue;
+            };
+            failure = Some(error);
+            // Ends the fold; the failure is what is reported.
+            return Err(TaskError::Gap { task, expected: epoch.epoch, found: epoch.epoch });
+        }
+        Ok(())
+    });
     if let Some(failure) = failure {
         return Err(failure);
     }
@@ -131,6 +136,21 @@ impl Written {
             }
         }
         Ok(self.ready.pop_front())
+    }
+
+    /// Passes over the verdicts of epochs up to `epoch`; how many there were.
+    fn skip(&mut self, wire: &Wire, epoch: i64) -> Result<u64, ReplayError> {
+        let mut skipped = 0;
+        while epoch > 0
+            && let Some(payload) = self.next()?
+        {
+            if wire.read::<Verdict>(&payload)?.epoch > epoch {
+                self.ready.push_front(payload);
+                break;
+            }
+            skipped += 1;
+        }
+        Ok(skipped)
     }
 
     fn hold_against(

@@ -24,6 +24,10 @@ pub struct Report {
     /// As recorded only: whether every verdict came out with the very bytes that stand in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_equal: Option<bool>,
+    /// As recorded only: verdicts before the oldest place from which history can still be folded. They were neither
+    /// made again nor compared, and what led to them is not counted above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdicts_before: Option<u64>,
     /// Events in the log that no recorded epoch has folded yet.
     pub in_flight: u64,
     /// Wall-clock time that the replay took, in seconds.

@@ -1,5 +1,5 @@
-//! Proves verdicts: folds the recorded epochs that led to them again, from the first one, and holds
-//! the bytes that come out against those that stand in the log.
+//! Proves verdicts: folds the recorded epochs that led to them again, from the nearest checkpoint before them or
+//! from the first epoch, and holds the bytes that come out against those that stand in the log.
 //!
 //! A verdict is looked for in the fold by its id, else by its place in its account's order, so that
 //! one whose bytes were changed is shown beside what it was. All verdicts of a partition are held
@@ -110,10 +110,13 @@ fn scan(
 ) -> Result<(), ReplayError> {
     let (first, end) = log.bounds(Topic::Verdicts, partition)?;
     let mut history = History::new(log, Topic::Verdicts, partition, first, end)?;
+    let mut before = 0;
     while let Some(records) = history.next()? {
         for record in records.iter() {
             report.scanned += 1;
-            each(Target::read(wire, partition, record));
+            let target = Target::read(wire, partition, record, before);
+            before = target.epoch();
+            each(target);
         }
     }
     Ok(())

@@ -88,6 +88,11 @@ fn print(report: &Report, json: bool) -> Result<()> {
     if let Some(equal) = report.bytes_equal {
         println!("bytes     {}", if equal { "equal to the log's" } else { "DIFFERENT from the log's" });
     }
+    if let Some(before @ 1..) = report.verdicts_before {
+        println!(
+            "before    {before} verdicts (what led to them is no longer kept: neither folded nor compared)"
+        );
+    }
     if *in_flight > 0 {
         println!("in flight {in_flight} (in the log, not yet in a recorded epoch)");
     }

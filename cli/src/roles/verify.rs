@@ -100,9 +100,13 @@ fn describe(finding: &Finding) -> String {
 }
 
 fn proven(evidence: &Evidence, partition: u32) -> String {
-    let Evidence { epoch, policy_version, inputs, sha256_written, sha256_refolded } = evidence;
+    let Evidence { epoch, folded_after, policy_version, inputs, sha256_written, sha256_refolded } = evidence;
     let mut text =
         format!("epoch     {epoch} of account/{partition}, policy {}\n", policy_version.escape_debug());
+    text += &match folded_after {
+        0 => "folded    from the first epoch\n".to_owned(),
+        after => format!("folded    from the checkpoint after epoch {after}\n"),
+    };
     for input in inputs.iter().filter(|input| input.from < input.to) {
         text += &format!(
             "read      {}/{} offsets {} to {} ({} records)\n",

@@ -1,8 +1,12 @@
 //! A deployment on real Kafka, where `WEIR_BROKERS` names a broker.
 
 use super::{Place, Report, Running, replay_in, report, success, text, weir};
+use futures_executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A deployment of its own on the broker.
 pub struct Fleet {
@@ -52,6 +56,22 @@ impl Fleet {
         let mut command = self.with_brokers(&["replay", "--format", "json"]);
         command.args(how);
         report(command)
+    }
+
+    /// Makes the broker forget the first half of every partition of a topic, as its retention would.
+    pub fn forget_half(&self, topic: &str, partitions: u32) {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        let topic = format!("{}{topic}", self.prefix);
+        let consumer: BaseConsumer = config.create().unwrap();
+        let mut offsets = TopicPartitionList::new();
+        for partition in 0..partitions as i32 {
+            let (_, end) = consumer.fetch_watermarks(&topic, partition, Duration::from_secs(20)).unwrap();
+            offsets.add_partition_offset(&topic, partition, Offset::Offset(end / 2)).unwrap();
+        }
+        let admin: AdminClient<_> = config.create().unwrap();
+        let deleted = block_on(admin.delete_records(&offsets, &AdminOptions::new())).unwrap();
+        deleted.elements().iter().for_each(|partition| partition.error().unwrap());
     }
 
     pub fn import(&self) {

@@ -4,13 +4,14 @@ use super::difference::{ContentDifference, sha256_of};
 use super::report::{Difference, Evidence, Finding, Outcome};
 use crate::limits::MISSING_MAX;
 use crate::report::ReplayError;
+use crate::start::Starts;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Epoch, Verdict, VerdictId};
 use weir_topology::log::{Log, LogError};
 use weir_topology::record::{Output, RecordRef};
-use weir_topology::restore::{Cursor, History, TaskError, fold_recorded};
+use weir_topology::restore::{History, TaskError, fold_recorded};
 use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::MakeStage;
 
@@ -21,6 +22,8 @@ pub(super) struct Target {
     pub(super) offset: i64,
     /// None when it cannot be read.
     pub(super) id: Option<VerdictId>,
+    /// No epoch before this one can have emitted it.
+    earliest_epoch: i64,
     account: AccountId,
     sequence: i64,
     epoch: i64,
@@ -29,7 +32,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn read(wire: &Wire, partition: u32, record: RecordRef<'_>) -> Self {
+    /// The verdict of a record, which came after one of epoch `before`.
+    pub(super) fn read(wire: &Wire, partition: u32, record: RecordRef<'_>, before: i64) -> Self {
         let payload = record.payload.unwrap_or_default();
         let verdict = wire.read::<Verdict>(payload);
         let id = verdict.as_ref().ok().map(|verdict| verdict.verdict_id);
@@ -38,12 +42,19 @@ impl Target {
             partition,
             offset: record.offset,
             id,
+            // What it says itself may be what was changed.
+            earliest_epoch: if id.is_some() { verdict.epoch.min(before) } else { before },
             account: verdict.account,
             sequence: verdict.sequence,
             epoch: verdict.epoch,
             key: record.key.to_vec(),
             sha256: Sha256::digest(payload).into(),
         }
+    }
+
+    /// The epoch that it says, or the least that it can have if it cannot be read.
+    pub(super) fn epoch(&self) -> i64 {
+        if self.id.is_some() { self.epoch } else { self.earliest_epoch }
     }
 }
 
@@ -86,6 +97,8 @@ pub(super) struct Court {
     is_complete: bool,
     missing: Vec<Emitted>,
     missing_untold: u64,
+    /// The epoch after which the fold began.
+    folded_after: i64,
     end: End,
 }
 
@@ -102,6 +115,7 @@ impl Court {
             is_complete,
             missing: Vec::new(),
             missing_untold: 0,
+            folded_after: 0,
             end: End::Complete(0),
         };
         for index in 0..court.targets.len() {
@@ -118,7 +132,8 @@ impl Court {
         court
     }
 
-    /// Folds the partition's history until every target is decided.
+    /// Folds the partition's history until every target is decided: from the nearest checkpoint before the
+    /// first of them.
     pub(super) fn hear(
         &mut self,
         log: &dyn Log,
@@ -130,10 +145,13 @@ impl Court {
             return Ok(());
         }
         let task = self.task;
-        let mut stage = make_stage(task);
-        let (mut last, mut is_decided) = (0, false);
-        let folded =
-            fold_recorded(task, stage.as_mut(), log, wire, Cursor::start(task), |epoch, batch, effects| {
+        let first = self.targets.iter().map(|target| target.earliest_epoch).min().unwrap_or(0);
+        let starts = Starts::of(task, log, wire)?;
+        let start = starts.before(first);
+        self.folded_after = start.epoch();
+        let (mut last, mut is_decided) = (start.epoch(), false);
+        let folded = start.make(log, wire, make_stage).and_then(|(mut stage, from)| {
+            fold_recorded(task, stage.as_mut(), log, wire, from, |epoch, batch, effects| {
                 last = epoch.epoch;
                 let events = batch.inputs.iter().filter(|input| input.topic == Topic::Events);
                 progress(events.map(|input| input.records.len() as u64).sum());
@@ -146,7 +164,8 @@ impl Court {
                     true => Err(TaskError::Gap { task, expected: last, found: last }),
                     false => Ok(()),
                 }
-            });
+            })
+        });
         self.end = match folded {
             Ok(cursor) => End::Complete(cursor.epoch),
             Err(_) if is_decided => End::Complete(last),
@@ -162,6 +181,7 @@ impl Court {
             Err(
                 error @ (TaskError::Gap { .. }
                 | TaskError::Record { .. }
+                | TaskError::State { .. }
                 | TaskError::Log { source: LogError::Gone { .. }, .. }),
             ) => End::Unproven(last, error.to_string()),
             Err(error) => return Err(error.into()),
@@ -184,6 +204,7 @@ impl Court {
                 let sha256 = sha256_of(payload);
                 let evidence = Evidence {
                     epoch: epoch.epoch,
+                    folded_after: self.folded_after,
                     policy_version: epoch.policy_version.clone(),
                     inputs: epoch.inputs.iter().map(Into::into).collect(),
                     sha256_written: weir_schemas::Digest(target.sha256).to_string(),
@@ -236,7 +257,7 @@ impl Court {
                         ContentDifference::between(wire, emitted.epoch, &written, &emitted.payload);
                     Outcome::Different(Difference::Content(difference))
                 }
-                Hearing::Open => undecided(&target, &self.end),
+                Hearing::Open => undecided(&target, self.folded_after, &self.end),
             };
             findings.push(Finding {
                 verdict_id: target.id.map(|id| id.to_string()),
@@ -280,7 +301,17 @@ impl Court {
 }
 
 /// What is to be said of a target that the fold did not come to.
-fn undecided(target: &Target, end: &End) -> Outcome {
+fn undecided(target: &Target, folded_after: i64, end: &End) -> Outcome {
+    if target.epoch() <= folded_after {
+        return Outcome::Unproven {
+            reason: format!(
+                "it is of epoch {} of account/{}: the events that led to it are no longer kept, and the oldest checkpoint \
+                 after which they are is of epoch {folded_after}",
+                target.epoch(),
+                target.partition
+            ),
+        };
+    }
     let not_emitted = |last_epoch| Outcome::Different(Difference::NotEmitted { last_epoch });
     match end {
         // What cannot be read names no epoch: it was to come out somewhere before the end.
@@ -322,15 +353,9 @@ fn lacking(log: &dyn Log, wire: &Wire, task: TaskId, number: i64) -> Result<Opti
                 let partition = task.partition_of(topic);
                 let held = count(log, topic, partition, range.from, range.to)?;
                 if held < range.records {
-                    let why = match topic.is_compacted() {
-                        true => {
-                            "the topic keeps the latest record of a key only, and a later one took the place"
-                        }
-                        false => "their retention has passed, or they were deleted",
-                    };
                     return Ok(Some(format!(
                         "epoch {number} folded {} records of {topic}/{partition} at offsets {} to {}, and the log \
-                         holds {held} of them: {why}",
+                         holds {held} of them: their retention has passed, or they were deleted",
                         range.records,
                         range.from,
                         range.to - 1

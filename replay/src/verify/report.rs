@@ -91,6 +91,8 @@ pub enum Outcome {
 pub struct Evidence {
     /// Epoch of the account task that emitted it.
     pub epoch: i64,
+    /// The state was folded from the checkpoint after this epoch; 0 from the beginning of history.
+    pub folded_after: i64,
     /// Policy in force after the epoch's control records.
     pub policy_version: String,
     /// What the epoch read.
