@@ -12,6 +12,9 @@ use crate::shell::succeed;
 /// How long a silent worker keeps its partitions.
 const SESSION_TIMEOUT_MS: &str = "2000";
 
+/// Short, so that checkpoints are cut off by whatever is done to the processors.
+const CHECKPOINT_INTERVAL_MS: &str = "1000";
+
 /// A prefix, keys, and the binary as it was when the run began.
 pub struct Deployment {
     /// Where everything of the run lies.
@@ -77,7 +80,7 @@ impl Deployment {
     /// `weir process`; with `standby` it holds the state of what the others run.
     pub fn process(&self, standby: bool) -> Command {
         let mut command = self.member(&["process"]);
-        command.args(["--standby", &standby.to_string()]);
+        command.args(["--standby", &standby.to_string(), "--checkpoint-interval-ms", CHECKPOINT_INTERVAL_MS]);
         command
     }
 
@@ -110,6 +113,11 @@ impl Deployment {
     /// The proof of every verdict that is in the log, and that none is missing from it.
     pub fn proofs(&self) -> Result<Value> {
         report(self.on_brokers(&["verify", "--all", "--format", "json"]))
+    }
+
+    /// The proof of one verdict, which is folded from the nearest checkpoint before it.
+    pub fn proof(&self, verdict: &str) -> Result<Value> {
+        report(self.on_brokers(&["verify", verdict, "--format", "json"]))
     }
 
     /// The lockstep replay of the same feed on an embedded log, which nobody disturbed.

@@ -1,6 +1,6 @@
 //! What must hold after any number of faults.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 
@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use super::deployment::Deployment;
 use super::outside::{self, Id};
+
+/// Verdicts that are proved one by one.
+const PROVED_APART: usize = 20;
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
@@ -48,6 +51,8 @@ pub struct Findings {
     pub covered: u64,
     /// Verdicts of which `weir verify` gave the very bytes again.
     pub proven: u64,
+    /// Of [`PROVED_APART`] verdicts that were proved one by one, those that came out of a fold from a checkpoint.
+    pub from_checkpoints: u64,
     /// Digest of the lockstep replay of the disturbed log.
     pub digest: String,
     /// Digest of the lockstep replay of the same feed, undisturbed.
@@ -74,6 +79,7 @@ pub fn verify(deployment: &Deployment, lines: u64, recorded: &Value, outputs: &[
     // One that differs takes away: it must not be made up for by another.
     let count = |name: &str| proofs[name].as_u64().unwrap_or(0);
     found.proven = count("proven").saturating_sub(count("different") + count("unproven"));
+    found.from_checkpoints = from_checkpoints(deployment, &verdicts)?;
     let digest =
         |report: &Value| report["digest"].as_str().map(String::from).context("a replay without a digest");
     found.digest = digest(&deployment.replay("--lockstep")?)?;
@@ -96,6 +102,8 @@ fn violations(found: &Findings, recorded: &Value) -> Vec<String> {
         (found.verdicts_doubled == 0, "verdicts are visible twice"),
         (found.covered == found.lines, "the statement of coverage does not balance"),
         (found.proven == found.verdicts, "not every verdict can be proved"),
+        // The first verdicts of a partition may lie before its first checkpoint.
+        (found.from_checkpoints * 2 > PROVED_APART as u64, "verdicts are not proved from checkpoints"),
         (found.effects > 0, "no action was carried out: the run shows nothing of effects"),
         (found.effects_doubled == 0, "effects were doubled"),
         (found.unaudited == 0, "actions have no audit record"),
@@ -112,6 +120,21 @@ fn covered(statement: &Value) -> u64 {
     let count = |name: &str| statement[name].as_u64().unwrap_or(0);
     let is_whole = statement["balance"] == "balanced" && statement["in_flight"] == 0;
     if is_whole { count("judged") + count("dead_lettered") } else { 0 }
+}
+
+/// How many verdicts of a sample are proved from a checkpoint.
+fn from_checkpoints(deployment: &Deployment, verdicts: &HashMap<Id, u64>) -> Result<u64> {
+    let ids: BTreeSet<String> =
+        verdicts.keys().map(|id| format!("{:032x}", u128::from_be_bytes(*id))).collect();
+    let mut proved = 0;
+    // Ids are hashes: the first of them are anywhere in the log.
+    for id in ids.iter().take(PROVED_APART) {
+        let proof = deployment.proof(id)?;
+        let is_proved = proof["proven"] == 1 && proof["different"] == 0;
+        let folded_after = proof["findings"][0]["folded_after"].as_i64();
+        proved += u64::from(is_proved && folded_after > Some(0));
+    }
+    Ok(proved)
 }
 
 /// How often each id is visible.
@@ -241,6 +264,7 @@ mod tests {
             effects: 1,
             covered: 2,
             proven: 1,
+            from_checkpoints: PROVED_APART as u64,
             bytes_equal: true,
             ..Findings::default()
         };
