@@ -9,6 +9,13 @@ mod common;
 
 use common::fleet::{Fleet, all_succeed};
 use common::{Running, eventually, get, json_lines, metric, serving, success, text, traffic, weir};
+use std::time::{SystemTime, UNIX_EPOCH};
+use weir_schemas::wire::Wire;
+use weir_schemas::{AccountId, Event};
+use weir_topology::kafka::{KafkaConfig, KafkaLog};
+use weir_topology::log::{Commit, Log};
+use weir_topology::record::Output;
+use weir_topology::topic::Topic;
 
 #[test]
 fn three_processors_judge_every_event_and_history_agrees_with_the_embedded_log() {
@@ -184,6 +191,39 @@ fn verdicts_are_proved_from_checkpoints_when_the_first_events_are_gone() {
     let more = fleet.replay(&["--as-recorded"]);
     assert_eq!((&more.0["bytes_equal"], more.number("in_flight")), (&true.into(), 0));
     assert!(more.number("judged") > rest.number("judged"));
+}
+
+#[test]
+fn an_event_of_next_year_is_dead_lettered_by_the_brokers_clock_and_changes_nothing_else() {
+    let Some(fleet) = Fleet::new("ahead", 1) else { return };
+    std::fs::write(&fleet.place.feed, traffic(40, 200)).unwrap();
+    let lines = std::fs::read_to_string(&fleet.place.feed).unwrap().lines().count() as u64;
+    fleet.import();
+    let process = || {
+        let mut command = fleet.processor();
+        command.arg("--until-idle");
+        success(command);
+    };
+    process();
+    let before = fleet.replay(&["--as-recorded"]);
+
+    let mut config = KafkaConfig::new(&fleet.brokers);
+    config.prefix = fleet.prefix.clone();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let account = AccountId([7; 16]);
+    let ahead = Event { account, time_ms: now + 365 * 86_400_000, tenant: "acme", ..Event::default() };
+    let output = Output::keyed(Topic::Events, account.to_key(), Wire::new().to_bytes(&ahead), ahead.time_ms);
+    let log = KafkaLog::connect(config).unwrap();
+    log.writer("stranger").unwrap().commit(&Commit { outputs: vec![output], positions: Vec::new() }).unwrap();
+    process();
+    process();
+
+    let after = fleet.replay(&["--as-recorded"]);
+    after.balances();
+    assert_eq!((after.number("judged"), after.number("dlq")), (lines, 1));
+    assert_eq!((&after.0["bytes_equal"], after.digest()), (&true.into(), before.digest()));
+    let listed = text(&success(fleet.with_brokers(&["dlq", "list"])).stdout);
+    assert!(listed.contains("FUTURE_TIME") && listed.contains("h ahead of the log's"), "{listed}");
 }
 
 /// How many tasks have a series of this name.

@@ -11,7 +11,7 @@ mod verdict;
 
 use crate::detector::{FaultHook, Seen};
 use crate::fusion::fuse;
-use crate::limits::{ACCOUNTS_MAX, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_MAX};
+use crate::limits::{ACCOUNTS_MAX, AHEAD_MAX_MS, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_MAX};
 use crate::persist::Persist;
 use crate::policy::{Policy, permille};
 use crate::refuse::{Refusal, Tallies, dead_letter};
@@ -163,6 +163,7 @@ impl AccountStage {
         let event = Event::decode(&datum)?;
         check_key(key, event.account)?;
         check_time(event.time_ms)?;
+        check_ahead(event.time_ms, record.timestamp_ms)?;
         work.clock_ms = work.clock_ms.max(event.time_ms);
         let horizon_ms = self.policy.account_horizon_ms();
         let account = self.accounts.change_or_insert(event.account, || Account::new(event.time_ms));
@@ -236,6 +237,22 @@ fn check_key(key: Option<AccountId>, account: AccountId) -> Result<(), Refusal> 
         return Ok(());
     }
     Err(Refusal::impossible("the record's key is not its account"))
+}
+
+/// By the log's time of the record, where the log says one.
+fn check_ahead(time_ms: i64, log_ms: i64) -> Result<(), Refusal> {
+    let ahead_ms = time_ms.saturating_sub(log_ms);
+    if log_ms <= 0 || ahead_ms <= AHEAD_MAX_MS {
+        return Ok(());
+    }
+    Err(Refusal {
+        kind: DlqKind::FutureTime,
+        reason: format!(
+            "the time is {} h ahead of the log's: check the clock of the node that sensed it. It can be \
+             requeued when that time has come",
+            ahead_ms / 3_600_000
+        ),
+    })
 }
 
 pub(crate) fn check_time(time_ms: i64) -> Result<(), Refusal> {

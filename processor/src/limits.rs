@@ -15,6 +15,12 @@ pub const STALE_FILINGS_MAX: usize = 1_024;
 /// day late still find it.
 pub const EVICTION_GRACE_MS: i64 = 24 * 3_600_000;
 
+/// How far an event's time may be ahead of the time at which the log took its record. Collectors allow minutes, but by
+/// the clock of their own node, which may be the one that is wrong: an event of next year would take the
+/// task's clock there, and every account would be forgotten as long idle, at once and from then on. Not more than the
+/// grace, so that no event that is on time finds its account evicted by one that is ahead.
+pub const AHEAD_MAX_MS: i64 = EVICTION_GRACE_MS;
+
 /// Events of an account that a verdict names.
 pub const EVENT_IDS_MAX: usize = 16;
 

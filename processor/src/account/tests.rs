@@ -9,6 +9,9 @@ use weir_topology::record::{LABEL_HEADER, Records};
 
 const HOUR_MS: i64 = 3_600_000;
 
+/// When the log took the records: long after everything that they tell of.
+const LOG_MS: i64 = START_MS + 365 * 24 * HOUR_MS;
+
 fn stage() -> AccountStage {
     AccountStage::new(Arc::new(Wire::new()), Arc::new(Policy::builtin()))
 }
@@ -16,7 +19,7 @@ fn stage() -> AccountStage {
 fn batch(topic: Topic, clock_ms: i64, records: Vec<(Vec<u8>, Vec<u8>)>) -> Batch {
     let mut batch = Records::default();
     for (offset, (key, payload)) in records.into_iter().enumerate() {
-        batch.push(offset as i64, 5, &key, Some(&payload), []);
+        batch.push(offset as i64, LOG_MS, &key, Some(&payload), []);
     }
     Batch {
         epoch: 1,
@@ -75,8 +78,8 @@ fn bytes_that_are_no_record_go_to_the_dead_letters_untouched() {
         b"key".to_vec(),
         b"\xff\xfenonsense".to_vec(),
         expect![[r#"
-        UNDECODABLE: the record has neither a single-object nor a Confluent frame
-        weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema="#]],
+            UNDECODABLE: the record has neither a single-object nor a Confluent frame
+            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema="#]],
     );
 }
 
@@ -88,8 +91,8 @@ fn a_truncated_event_goes_to_the_dead_letters() {
         key,
         payload,
         expect![[r#"
-        UNDECODABLE: the record does not fit its schema: the record ends inside Event.time_ms
-        weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=37d4b435322f04a8"#]],
+            UNDECODABLE: the record does not fit its schema: the record ends inside Event.time_ms
+            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=37d4b435322f04a8"#]],
     );
 }
 
@@ -100,8 +103,8 @@ fn an_unknown_schema_goes_to_the_dead_letters() {
         b"key".to_vec(),
         payload,
         expect![[r#"
-        UNKNOWN_SCHEMA: the record is written with registry schema 77, which this build does not know
-        weir-dlq-kind=UNKNOWN_SCHEMA weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=77"#]],
+            UNKNOWN_SCHEMA: the record is written with registry schema 77, which this build does not know
+            weir-dlq-kind=UNKNOWN_SCHEMA weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=77"#]],
     );
 }
 
@@ -112,8 +115,8 @@ fn an_event_under_another_accounts_key_is_impossible() {
         AccountId(hash("b").0).to_key(),
         payload,
         expect![[r#"
-        IMPOSSIBLE: the record's key is not its account
-        weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=37d4b435322f04a8"#]],
+            IMPOSSIBLE: the record's key is not its account
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=37d4b435322f04a8"#]],
     );
 }
 
@@ -124,16 +127,16 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         key,
         payload,
         expect![[r#"
-        IMPOSSIBLE: the time is before 1970 or after the year 9999
-        weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=37d4b435322f04a8"#]],
+            IMPOSSIBLE: the time is before 1970 or after the year 9999
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=37d4b435322f04a8"#]],
     );
     let (key, payload) = framed(&event("a", i64::MAX, Request::default()));
     check_refused(
         key,
         payload,
         expect![[r#"
-        IMPOSSIBLE: the time is before 1970 or after the year 9999
-        weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=37d4b435322f04a8"#]],
+            IMPOSSIBLE: the time is before 1970 or after the year 9999
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=37d4b435322f04a8"#]],
     );
     let nobody = Event { account: AccountId::default(), ..event("a", START_MS, Request::default()) };
     let (key, payload) = framed(&nobody);
@@ -141,9 +144,29 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         key,
         payload,
         expect![[r#"
-        IMPOSSIBLE: the account id is zero
-        weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=5 weir-dlq-schema=37d4b435322f04a8"#]],
+            IMPOSSIBLE: the account id is zero
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=37d4b435322f04a8"#]],
     );
+}
+
+#[test]
+fn an_event_of_next_year_is_refused_and_makes_nobody_look_idle() {
+    let mut stage = stage();
+    step_events(&mut stage, campaign("a", LOG_MS, 10));
+    let on_time = |stage: &mut AccountStage, time_ms| {
+        step_events(stage, vec![framed(&event("b", time_ms, Request::default()))])
+    };
+    let latest = on_time(&mut stage, LOG_MS + AHEAD_MAX_MS);
+    assert_eq!((latest.judged, latest.clock_ms), (1, LOG_MS + AHEAD_MAX_MS));
+    let ahead = on_time(&mut stage, LOG_MS + AHEAD_MAX_MS + 365 * 24 * HOUR_MS);
+    let letter: DeadLetter = Wire::new().read(ahead.outputs[0].payload.as_ref().unwrap()).unwrap();
+    expect!["FUTURE_TIME: the time is 8784 h ahead of the log's: check the clock of the node that sensed it. It can be requeued when that time has come"].assert_eq(&format!("{}: {}", letter.kind, letter.reason));
+    assert_eq!((ahead.judged, ahead.dead_lettered, ahead.clock_ms), (0, 1, START_MS));
+    // With the clock as far ahead as it can come, who spoke a moment ago is still known.
+    let next =
+        Batch { clock_ms: latest.clock_ms, ..batch(Topic::Events, 0, campaign("a", LOG_MS + HOUR_MS, 1)) };
+    let effects = stage.step(&next);
+    assert_eq!((effects.tallies, stage.entries()), (Vec::new(), 2));
 }
 
 #[test]
@@ -208,7 +231,7 @@ fn the_label_changes_nothing() {
     let mut labelled = batch(Topic::Events, START_MS, Vec::new());
     for (offset, (key, payload)) in records.iter().enumerate() {
         let label = [(LABEL_HEADER, &b"mirror"[..])];
-        labelled.inputs[0].records.push(offset as i64, 5, key, Some(payload), label);
+        labelled.inputs[0].records.push(offset as i64, LOG_MS, key, Some(payload), label);
     }
     assert_eq!(stage().step(&labelled), plain);
 }
