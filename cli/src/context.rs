@@ -187,7 +187,7 @@ impl Context {
             epoch_interval: Duration::from_millis(self.settings.epoch_interval_ms),
             epoch_records_max: self.settings.epoch_records_max.max(1),
             snapshot_interval: Duration::from_millis(self.settings.snapshot_interval_ms),
-            checkpoint_interval: Duration::from_millis(self.settings.checkpoint_interval_ms),
+            checkpoint_interval: self.settings.checkpoint_interval.0,
             ..Pace::default()
         };
         let schemas = self.schemas();

@@ -8,6 +8,8 @@ pub use error::ConfigError;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
+use weir_topology::topic::Topic;
 
 /// One key, for help texts and the reference page.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +90,25 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
+/// Time between checkpoints, in milliseconds: some, and less than events are kept, which must be there since one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointInterval(pub Duration);
+
+impl Value for CheckpointInterval {
+    const KIND: &'static str = "number";
+    fn parse(text: &str) -> Result<Self, String> {
+        let interval = Duration::from_millis(u64::parse(text)?);
+        let kept = Topic::Events.spec().cleanup.retention().unwrap_or(Duration::MAX);
+        if interval.is_zero() || interval >= kept {
+            return Err(format!(
+                "it must be over 0 and under {} ms, for which events are kept",
+                kept.as_millis()
+            ));
+        }
+        Ok(Self(interval))
+    }
+}
+
 macro_rules! settings {
     ($($group:ident $name:literal $field:ident: $type:ty = $default:literal, $doc:literal;)+) => {
         /// The configuration of a process.
@@ -165,7 +186,7 @@ settings! {
     Stages "epoch.interval_ms" epoch_interval_ms: u64 = "100", "Longest time that an epoch gathers records.";
     Stages "epoch.records_max" epoch_records_max: usize = "10000", "Most records that an epoch folds.";
     Stages "snapshot.interval_ms" snapshot_interval_ms: u64 = "5000", "Time between snapshots of what changed of the state.";
-    Stages "checkpoint.interval_ms" checkpoint_interval_ms: u64 = "21600000", "Time between checkpoints of the whole state, from which `weir verify` and `weir replay` fold history whose beginning is no longer kept. Less than the retention of weir.events.";
+    Stages "checkpoint.interval_ms" checkpoint_interval: CheckpointInterval = "21600000", "Time between checkpoints of the whole state, from which `weir verify` and `weir replay` fold history whose beginning is no longer kept. Over 0 and less than the retention of weir.events.";
     Stages "state.accounts_max" state_accounts_max: usize = "1000000", "Most accounts that one task keeps; the longest idle is forgotten first, and counted.";
     Stages "standby" standby: bool = "false", "On Kafka: hold the state of the partitions of one's stages that other processes own, so that they are taken over without loading it first. Costs the memory of the whole state. Who owns a partition is the group's business as ever.";
     Enforcer "output_dir" output_dir: PathBuf = "weir-output", "Directory of the enforcer's JSON lines.";
@@ -335,6 +356,13 @@ mod tests {
             &[],
             expect_test::expect![
                 "FILE sets partitions to something it cannot be: invalid digit found in string"
+            ],
+        );
+        refused(
+            "checkpoint.interval_ms = 0",
+            &[],
+            expect_test::expect![
+                "FILE sets checkpoint.interval_ms to something it cannot be: it must be over 0 and under 604800000 ms, for which events are kept"
             ],
         );
         refused(

@@ -161,7 +161,7 @@ fn verdicts_are_proved_from_checkpoints_when_the_first_events_are_gone() {
     fleet.import();
     let process = || {
         let mut command = fleet.processor();
-        command.args(["--until-idle", "--checkpoint-interval-ms", "0", "--epoch-records-max", "20"]);
+        command.args(["--until-idle", "--checkpoint-interval-ms", "1", "--epoch-records-max", "20"]);
         success(command);
     };
     process();
@@ -175,13 +175,16 @@ fn verdicts_are_proved_from_checkpoints_when_the_first_events_are_gone() {
     };
     let all = report(fleet.with_brokers(&["verify", "--all", "--format", "json"]));
     let count = |name: &str| all[name].as_u64().unwrap();
-    assert_eq!((count("different"), count("scanned")), (0, whole.number("verdicts")), "{all}");
-    assert!(count("proven") > 0 && count("unproven") > 0, "{all}");
+    assert_eq!((count("different"), count("unproven")), (0, 0), "{all}");
+    assert_eq!(
+        (count("scanned"), count("proven") + count("before")),
+        (whole.number("verdicts"), count("scanned"))
+    );
+    assert!(count("proven") > 0 && count("before") > 0, "{all}");
 
     let rest = fleet.replay(&["--as-recorded"]);
     assert_eq!(rest.0["bytes_equal"], true);
-    assert_eq!(rest.number("verdicts_before"), count("unproven"));
-    assert_eq!(rest.number("verdicts") + count("unproven"), whole.number("verdicts"));
+    assert_eq!((rest.number("verdicts_before"), rest.number("verdicts")), (count("before"), count("proven")));
     assert!(rest.number("judged") < whole.number("judged"));
 
     // Judging goes on as if nothing had happened: a task's own state is in its state topic.
@@ -191,6 +194,27 @@ fn verdicts_are_proved_from_checkpoints_when_the_first_events_are_gone() {
     let more = fleet.replay(&["--as-recorded"]);
     assert_eq!((&more.0["bytes_equal"], more.number("in_flight")), (&true.into(), 0));
     assert!(more.number("judged") > rest.number("judged"));
+}
+
+#[test]
+fn a_deployment_from_before_there_were_checkpoints_is_told_to_apply_the_topology() {
+    let Some(fleet) = Fleet::new("older", 2) else { return };
+    std::fs::write(&fleet.place.feed, traffic(40, 200)).unwrap();
+    fleet.import();
+    let process = || {
+        let mut command = fleet.processor();
+        command.arg("--until-idle").output().unwrap()
+    };
+    assert!(process().status.success());
+    fleet.delete("weir.checkpoints");
+    // What there is can be proved as before.
+    success(fleet.with_brokers(&["verify", "--all"]));
+    let refused = process();
+    let said = text(&refused.stderr);
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains("weir.checkpoints") && said.contains("run `weir topology apply`"), "{said}");
+    success(fleet.with_brokers(&["topology", "apply", "--partitions", "2", "--kafka-replication", "1"]));
+    assert!(process().status.success());
 }
 
 #[test]

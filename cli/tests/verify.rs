@@ -120,7 +120,7 @@ fn a_verdict_is_folded_from_the_checkpoint_before_it() {
     let place = Place::new();
     std::fs::write(&place.feed, traffic(10, 80)).unwrap();
     let mut command = place.run_to_idle();
-    command.args(["--checkpoint-interval-ms", "0", "--epoch-records-max", "20"]);
+    command.args(["--checkpoint-interval-ms", "1", "--epoch-records-max", "20"]);
     success(command);
     let ids = place.lines_of("audit_log.jsonl").into_iter().map(|record| record["verdict_id"].clone());
     let shown: Vec<String> = ids

@@ -21,6 +21,9 @@ pub const LOCKSTEP_PARTITIONS_MAX: u32 = 1024;
 /// rest is counted.
 pub const FINDINGS_MAX: usize = 20;
 
+/// Starts before a verdict that are tried, the nearest first, where a fold from one of them fails.
+pub const STARTS_TRIED_MAX: usize = 3;
+
 /// Most verdicts of a partition that epochs emitted and the log lacks that are told one by one.
 pub const MISSING_MAX: usize = 100;
 

@@ -13,8 +13,8 @@ use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::MakeStage;
 
 /// Folds every recorded epoch of the account stage again, from the beginning, or from the oldest checkpoint
-/// where the beginning is no longer kept, and holds the verdicts against those in the log. `progress` is told how many events were folded since the last
-/// call.
+/// where the beginning is no longer kept, and holds the verdicts against those in the log. `progress` is
+/// told how many events were folded since the last call.
 pub fn replay(
     log: &dyn Log,
     wire: &Wire,
@@ -62,11 +62,9 @@ fn replay_partition(
     progress: &mut impl FnMut(u64),
 ) -> Result<(), ReplayError> {
     let task = TaskId { stage: StageName::Account, partition };
-    let starts = Starts::of(task, log, wire)?;
-    let start = starts.oldest();
-    let (mut stage, from) = start.make(log, wire, make_stage)?;
+    let (mut stage, from) = Starts::of(task, log, wire)?.make_oldest(log, wire, make_stage)?;
     let mut written = Written::open(log, partition)?;
-    total.verdicts_before += written.skip(wire, start.epoch())?;
+    total.verdicts_before += written.skip(wire, from.epoch)?;
     let mut failure = None;
     let (mut found, mut standing) = (VerdictDigest::default(), VerdictDigest::default());
     let cursor = fold_recorded(task, stage.as_mut(), log, wire, from, |epoch, batch, effects| {

@@ -1,12 +1,13 @@
 //! Where the recorded history of a task can be folded from: its beginning, and each checkpoint whose inputs are
 //! still kept.
 
+use weir_schemas::Epoch;
 use weir_schemas::wire::Wire;
 use weir_topology::checkpoint::Checkpoint;
-use weir_topology::log::{Log, LogError};
-use weir_topology::restore::{Cursor, TaskError};
+use weir_topology::log::{Log, Position};
+use weir_topology::restore::{Cursor, History, TaskError};
 use weir_topology::stage::Stage;
-use weir_topology::topic::TaskId;
+use weir_topology::topic::{TaskId, Topic};
 use weir_topology::worker::MakeStage;
 
 /// Where a fold can begin.
@@ -44,17 +45,15 @@ pub(crate) struct Starts(Vec<Start>);
 impl Starts {
     /// Looks at what the log keeps.
     pub(crate) fn of(task: TaskId, log: &dyn Log, wire: &Wire) -> Result<Self, TaskError> {
-        let in_log = |source| TaskError::Log { task, source };
+        let kept = Kept::of(task, log, wire)?;
         let beginning = Start { task, checkpoint: None };
         let mut starts = Vec::new();
-        if is_kept(&Cursor::start(task), log).map_err(in_log)? {
+        if kept.has_all_after(&Cursor::start(task)) {
             starts.push(beginning.clone());
         }
-        for checkpoint in Checkpoint::all(task, log, wire)? {
-            if is_kept(&checkpoint.cursor, log).map_err(in_log)? {
-                starts.push(Start { task, checkpoint: Some(checkpoint) });
-            }
-        }
+        let checkpoints = Checkpoint::all(task, log, wire)?.into_iter();
+        let usable = checkpoints.filter(|checkpoint| kept.has_all_after(&checkpoint.cursor));
+        starts.extend(usable.map(|checkpoint| Start { task, checkpoint: Some(checkpoint) }));
         if starts.is_empty() {
             starts.push(beginning);
         }
@@ -66,18 +65,58 @@ impl Starts {
         &self.0[0]
     }
 
-    /// The newest whose state does not have `epoch` in it, or else the oldest.
-    pub(crate) fn before(&self, epoch: i64) -> &Start {
-        self.0.iter().rev().find(|start| start.epoch() < epoch).unwrap_or(self.oldest())
+    /// A stage with the oldest state that this build can take, and where its inputs stand.
+    pub(crate) fn make_oldest(
+        &self,
+        log: &dyn Log,
+        wire: &Wire,
+        make_stage: &MakeStage,
+    ) -> Result<(Box<dyn Stage>, Cursor), TaskError> {
+        let mut made = self.oldest().make(log, wire, make_stage);
+        for start in &self.0[1..] {
+            // Of another format, or damaged.
+            if !matches!(made, Err(TaskError::State { .. } | TaskError::Record { .. })) {
+                break;
+            }
+            made = start.make(log, wire, make_stage);
+        }
+        made
+    }
+
+    /// Those whose state does not have `epoch` in it, the newest first.
+    pub(crate) fn before(&self, epoch: i64) -> impl Iterator<Item = &Start> {
+        self.0.iter().rev().filter(move |start| start.epoch() < epoch)
     }
 }
 
-/// Whether the log still has every record that was read after the cursor.
-fn is_kept(cursor: &Cursor, log: &dyn Log) -> Result<bool, LogError> {
-    for position in &cursor.positions {
-        if log.bounds(position.topic, position.partition)?.0 > position.next {
-            return Ok(false);
+/// How far back the log goes.
+struct Kept {
+    /// Where each input begins.
+    inputs: Vec<Position>,
+    /// Number of the task's oldest epoch record; none where there is none.
+    epoch: Option<i64>,
+}
+
+impl Kept {
+    fn of(task: TaskId, log: &dyn Log, wire: &Wire) -> Result<Self, TaskError> {
+        let in_log = |source| TaskError::Log { task, source };
+        let mut inputs = Cursor::start(task).positions;
+        for input in &mut inputs {
+            input.next = log.bounds(input.topic, input.partition).map_err(in_log)?.0;
         }
+        let (first, end) = log.bounds(Topic::Epochs, task.partition).map_err(in_log)?;
+        let mut history = History::new(log, Topic::Epochs, task.partition, first, end).map_err(in_log)?;
+        let (key, mut epoch) = (task.to_string(), None);
+        while let (None, Some(records)) = (epoch, history.next().map_err(in_log)?) {
+            let mut own = records.iter().filter(|record| record.key == key.as_bytes());
+            epoch = own.find_map(|record| Some(wire.read::<Epoch>(record.payload?).ok()?.epoch));
+        }
+        Ok(Self { inputs, epoch })
     }
-    Ok(true)
+
+    /// Whether the log still has every record that was read after the cursor, and every epoch.
+    fn has_all_after(&self, cursor: &Cursor) -> bool {
+        let has_inputs = cursor.positions.iter().zip(&self.inputs).all(|(read, kept)| kept.next <= read.next);
+        has_inputs && self.epoch.is_none_or(|epoch| epoch <= cursor.epoch + 1)
+    }
 }

@@ -7,24 +7,28 @@
 
 mod court;
 mod difference;
+mod lacking;
 mod report;
+mod target;
 
 pub use difference::{ContentDifference, FieldDifference};
 pub use report::{Difference, Evidence, Finding, InputEvidence, Outcome, VerifyReport};
 
 use crate::limits::FINDINGS_MAX;
 use crate::report::ReplayError;
-use court::{Court, Target};
+use crate::start::Starts;
+use court::Court;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeMap;
 use std::time::Instant;
+use target::Target;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, VerdictId};
 use weir_topology::key::partition_of;
 use weir_topology::log::Log;
 use weir_topology::restore::History;
-use weir_topology::topic::Topic;
+use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::MakeStage;
 
 /// Which verdicts are to be proved.
@@ -60,39 +64,51 @@ pub fn verify(
     let started = Instant::now();
     let partitions = log.partitions(Topic::Verdicts)?;
     let mut report = VerifyReport::default();
+    let task = |partition| TaskId { stage: StageName::Account, partition };
+    let mut decide = |court: Court, report: &mut VerifyReport, proven_kept| {
+        let findings = court.hear(log, wire, make_stage, &mut progress)?.findings(log, wire)?;
+        report.take(findings, proven_kept);
+        Ok::<_, ReplayError>(())
+    };
     match choice {
         Choice::One { id, account } => {
             let known = account.map(|account| partition_of(&account.to_key(), partitions));
             for partition in known.map_or(0..partitions, |known| known..known + 1) {
                 let mut targets = Vec::new();
-                scan(log, wire, partition, &mut report, |target| {
+                let scan = Scan { log, wire, partition, oldest: 0 };
+                scan.each(&mut report, |target| {
                     if target.id == Some(id) {
                         targets.push(target);
                     }
                 })?;
-                let mut court = Court::new(partition, targets, false);
-                court.hear(log, wire, make_stage, &mut progress)?;
-                report.take(court.findings(log, wire)?, FINDINGS_MAX);
+                if !targets.is_empty() {
+                    let starts = Starts::of(task(partition), log, wire)?;
+                    let court = Court::new(task(partition), starts, targets, None);
+                    decide(court, &mut report, FINDINGS_MAX)?;
+                }
             }
         }
         Choice::Sample { verdicts, seed } => {
             let mut drawn = Reservoir::new(verdicts, seed);
+            let mut starts = BTreeMap::new();
             for partition in 0..partitions {
-                scan(log, wire, partition, &mut report, |target| drawn.offer(target))?;
+                let of_partition = Starts::of(task(partition), log, wire)?;
+                let scan = Scan { log, wire, partition, oldest: of_partition.oldest().epoch() };
+                scan.each(&mut report, |target| drawn.offer(target))?;
+                starts.insert(partition, of_partition);
             }
             for (partition, targets) in drawn.by_partition() {
-                let mut court = Court::new(partition, targets, false);
-                court.hear(log, wire, make_stage, &mut progress)?;
-                report.take(court.findings(log, wire)?, 0);
+                let Some(starts) = starts.remove(&partition) else { continue };
+                decide(Court::new(task(partition), starts, targets, None), &mut report, 0)?;
             }
         }
         Choice::All => {
             for partition in 0..partitions {
+                let starts = Starts::of(task(partition), log, wire)?;
+                let scan = Scan { log, wire, partition, oldest: starts.oldest().epoch() };
                 let mut targets = Vec::new();
-                scan(log, wire, partition, &mut report, |target| targets.push(target))?;
-                let mut court = Court::new(partition, targets, true);
-                court.hear(log, wire, make_stage, &mut progress)?;
-                report.take(court.findings(log, wire)?, 0);
+                let kept_from = scan.each(&mut report, |target| targets.push(target))?;
+                decide(Court::new(task(partition), starts, targets, Some(kept_from)), &mut report, 0)?;
             }
         }
     }
@@ -100,26 +116,43 @@ pub fn verify(
     Ok(report)
 }
 
-/// Reads every verdict of a partition as it stands.
-fn scan(
-    log: &dyn Log,
-    wire: &Wire,
+/// The verdicts of a partition as they stand.
+struct Scan<'a> {
+    log: &'a dyn Log,
+    wire: &'a Wire,
     partition: u32,
-    report: &mut VerifyReport,
-    mut each: impl FnMut(Target),
-) -> Result<(), ReplayError> {
-    let (first, end) = log.bounds(Topic::Verdicts, partition)?;
-    let mut history = History::new(log, Topic::Verdicts, partition, first, end)?;
-    let mut before = 0;
-    while let Some(records) = history.next()? {
-        for record in records.iter() {
-            report.scanned += 1;
-            let target = Target::read(wire, partition, record, before);
-            before = target.epoch();
-            each(target);
+    /// Verdicts up to this epoch are passed over, and counted as before what can be folded.
+    oldest: i64,
+}
+
+impl Scan<'_> {
+    /// Reads them all. The log has every verdict after the epoch that is returned.
+    fn each(&self, report: &mut VerifyReport, mut each: impl FnMut(Target)) -> Result<i64, ReplayError> {
+        let Self { log, wire, partition, oldest } = *self;
+        let (first, end) = log.bounds(Topic::Verdicts, partition)?;
+        let mut history = History::new(log, Topic::Verdicts, partition, first, end)?;
+        // Without a verdict that is kept there is no telling which are not.
+        let mut kept_from = if first == 0 { Some(0) } else { None };
+        let (mut last, mut is_before) = (0, oldest > 0);
+        while let Some(records) = history.next()? {
+            for record in records.iter() {
+                report.scanned += 1;
+                let target = Target::read(wire, partition, record, last);
+                last = target.epoch();
+                if target.id.is_some() {
+                    kept_from.get_or_insert(last);
+                    // They stand in the order of their epochs: what follows a later one is not of before.
+                    is_before &= last <= oldest;
+                    if is_before {
+                        report.before += 1;
+                        continue;
+                    }
+                }
+                each(target);
+            }
         }
+        Ok(kept_from.unwrap_or(i64::MAX))
     }
-    Ok(())
 }
 
 /// A fair draw from a stream of unknown length (algorithm R).

@@ -57,6 +57,35 @@ fn busiest(log: &MemoryLog) -> (u32, Vec<Checkpoint>) {
     (0..PARTITIONS).map(of).max_by_key(|(_, all)| all.len()).unwrap()
 }
 
+/// Where the task stood in its events at a checkpoint.
+fn events_at(checkpoint: &Checkpoint) -> i64 {
+    let positions = &checkpoint.cursor.positions;
+    positions.iter().find(|position| position.topic == Topic::Events).unwrap().next
+}
+
+/// Why a verdict cannot be proved.
+fn unproven(log: &dyn Log, verdict: &Verdict) -> String {
+    let report = proved(log, Choice::One { id: verdict.verdict_id, account: Some(verdict.account) });
+    match &report.findings[0].outcome {
+        Outcome::Unproven { reason } => reason.clone(),
+        other => panic!("{other:#?}"),
+    }
+}
+
+/// The log with the first entry of an account in each checkpoint as `edit` leaves it.
+fn with_checkpoints_edited(log: &MemoryLog, edit: impl Fn(&mut weir_schemas::State)) -> Arc<MemoryLog> {
+    copy_of(log, |topic, _, output| {
+        if let (Topic::Checkpoints, Some(payload)) = (topic, &output.payload)
+            && output.key[0] != b'!'
+        {
+            let mut state = wire().read(payload).unwrap();
+            edit(&mut state);
+            output.payload = Some(wire().to_bytes(&state));
+        }
+        true
+    })
+}
+
 #[test]
 fn a_verdict_is_folded_from_the_nearest_checkpoint_before_it() {
     let log = judged();
@@ -64,10 +93,9 @@ fn a_verdict_is_folded_from_the_nearest_checkpoint_before_it() {
     assert!(checkpoints.len() >= 2, "{checkpoints:#?}");
     let verdicts = verdicts(&log, partition);
     let mut from_checkpoints = 0;
-    for (index, verdict) in verdicts.iter().enumerate() {
-        // The verdict before it says what is near: what it says of itself may be a lie.
-        let epoch = verdicts[..index].last().map_or(0, |before| before.epoch);
-        let nearest = checkpoints.iter().rev().map(|one| one.cursor.epoch).find(|after| *after < epoch);
+    for verdict in &verdicts {
+        let nearest =
+            checkpoints.iter().rev().map(|one| one.cursor.epoch).find(|after| *after < verdict.epoch);
         let evidence = evidence_of(log.as_ref(), verdict);
         assert_eq!(evidence.folded_after, nearest.unwrap_or(0), "{verdict:#?}");
         from_checkpoints += usize::from(nearest.is_some());
@@ -79,26 +107,69 @@ fn a_verdict_is_folded_from_the_nearest_checkpoint_before_it() {
 fn what_came_after_the_oldest_checkpoint_is_proved_when_the_events_before_it_are_gone() {
     let log = judged();
     let (partition, checkpoints) = busiest(&log);
-    let oldest = &checkpoints[1].cursor;
-    let events = oldest.positions.iter().find(|position| position.topic == Topic::Events).unwrap();
-    let trimmed = Trimmed::new(&log, Topic::Events, partition, events.next);
+    let (oldest, first) = (checkpoints[1].cursor.epoch, events_at(&checkpoints[1]));
+    let trimmed = Trimmed::new(&log, Topic::Events, partition, first);
     let (before, after): (Vec<Verdict>, Vec<Verdict>) =
-        verdicts(&log, partition).into_iter().partition(|verdict| verdict.epoch <= oldest.epoch);
+        verdicts(&log, partition).into_iter().partition(|verdict| verdict.epoch <= oldest);
     assert!(!before.is_empty() && !after.is_empty());
 
     for verdict in &after {
-        assert!(evidence_of(&trimmed, verdict).folded_after >= oldest.epoch);
+        assert!(evidence_of(&trimmed, verdict).folded_after >= oldest);
     }
-    let report = proved(&trimmed, Choice::All);
-    assert_eq!((report.different, report.unproven), (0, before.len() as u64), "{report:#?}");
-    let Outcome::Unproven { reason } = &report.findings[0].outcome else { panic!("{report:#?}") };
-    expect!["it is of epoch 2 of account/2: the events that led to it are no longer kept, and the oldest checkpoint after which they are is of epoch 4"].assert_eq(reason);
+    expect!["the events that led to epoch 2 of account/2 are no longer kept; the oldest checkpoint after which they are is of epoch 4"].assert_eq(&unproven(&trimmed, &before[0]));
+    for choice in [Choice::All, Choice::Sample { verdicts: 1_000, seed: 1 }] {
+        let report = proved(&trimmed, choice);
+        assert!(report.is_proven(), "{report:#?}");
+        assert_eq!((report.before, report.scanned), (before.len() as u64, report.chosen + report.before));
+    }
 
     let (whole, rest) = (replayed(log.as_ref()), replayed(&trimmed));
     assert_eq!((whole.verdicts_before, rest.verdicts_before), (Some(0), Some(before.len() as u64)));
     assert_eq!((rest.bytes_equal, rest.verdicts), (Some(true), whole.verdicts - before.len() as u64));
-    assert_eq!(rest.events, whole.events - events.next as u64);
+    assert_eq!(rest.events, whole.events - first as u64);
     assert_eq!(rest.digest, rest.written_digest.unwrap());
+}
+
+#[test]
+fn what_comes_after_missing_epochs_is_proved_from_the_next_checkpoint() {
+    let log = judged();
+    let (partition, checkpoints) = busiest(&log);
+    let lost = checkpoints[0].cursor.epoch;
+    let after = checkpoints.iter().filter(|one| one.cursor.epoch >= lost).count();
+    assert!(after > 0);
+    let key = format!("account/{partition}").into_bytes();
+    let with_gap = copy_of(&log, |topic, _, output| {
+        let epoch = || wire().read::<weir_schemas::Epoch>(output.payload.as_ref().unwrap()).unwrap().epoch;
+        topic != Topic::Epochs || output.key != key || epoch() != lost
+    });
+    for verdict in verdicts(&log, partition).iter().filter(|verdict| verdict.epoch > lost) {
+        assert!(evidence_of(with_gap.as_ref(), verdict).folded_after >= lost);
+    }
+    let report = proved(with_gap.as_ref(), Choice::All);
+    let behind = verdicts(&log, partition).iter().filter(|verdict| verdict.epoch == lost).count() as u64;
+    assert_eq!((report.different, report.unproven), (0, behind), "{report:#?}");
+
+    // Epoch records that are gone altogether are as good as events that are.
+    let first = log.all(Topic::Epochs).len() as i64 / i64::from(PARTITIONS) / 2;
+    let report = proved(&Trimmed::new(&log, Topic::Epochs, partition, first), Choice::All);
+    assert_eq!((report.different, report.unproven), (0, 0), "{report:#?}");
+    assert!(report.before > 0 && report.proven > 0);
+}
+
+#[test]
+fn a_checkpoint_is_not_believed() {
+    let log = judged();
+    let (partition, checkpoints) = busiest(&log);
+    let last = verdicts(&log, partition).pop().unwrap();
+    assert!(last.epoch > checkpoints[0].cursor.epoch);
+    // Every account has another history, which none of its later events makes up for.
+    let forged = with_checkpoints_edited(&log, |state| state.body[0] ^= 1);
+    // With all of history the truth is found nevertheless.
+    assert_eq!(evidence_of(forged.as_ref(), &last).folded_after, 0);
+    assert!(proved(forged.as_ref(), Choice::All).is_proven());
+    // Without it, nothing is said against a verdict that is as it was.
+    let trimmed = Trimmed::new(&forged, Topic::Events, partition, events_at(&checkpoints[0]));
+    expect!["folded from the checkpoint after epoch 2 of account/2, epoch 4 recorded state digest 94525640539f2e2b754143e83ec554637b15dad8607ae776af6ccd623ac2239b; folded again it gives 7a8ec1ac9774eff1e0fa42f648f86bfdbaea4392146a0683933cb339881cea63"].assert_eq(&unproven(&trimmed, &last));
 }
 
 #[test]
@@ -109,10 +180,11 @@ fn a_verdict_that_was_edited_is_caught_from_a_checkpoint_too() {
     let wanted =
         verdicts(&log, partition).into_iter().rev().find(|verdict| verdict.epoch > first + 1).unwrap();
     type Edit = fn(&mut Verdict);
-    let edits: [Edit; 4] = [
+    let edits: [Edit; 5] = [
         |verdict| verdict.score += 0.125,
         |verdict| verdict.epoch += 1_000,
         |verdict| verdict.epoch = 1,
+        |verdict| verdict.epoch = 0,
         |verdict| verdict.sequence += 1,
     ];
     for edit in edits {
@@ -138,7 +210,6 @@ fn a_verdict_that_was_edited_is_caught_from_a_checkpoint_too() {
 fn a_damaged_checkpoint_proves_nothing_and_is_named() {
     let log = judged();
     let (partition, checkpoints) = busiest(&log);
-    let events = checkpoints[0].cursor.positions.iter().find(|position| position.topic == Topic::Events);
     // Keys that are no account's.
     let damaged = copy_of(&log, |topic, _, output| {
         if topic == Topic::Checkpoints && output.key[0] != b'!' {
@@ -147,9 +218,9 @@ fn a_damaged_checkpoint_proves_nothing_and_is_named() {
         }
         true
     });
-    let trimmed = Trimmed::new(&damaged, Topic::Events, partition, events.unwrap().next);
+    let trimmed = Trimmed::new(&damaged, Topic::Events, partition, events_at(&checkpoints[0]));
     let last = verdicts(&log, partition).pop().unwrap();
-    let report = proved(&trimmed, Choice::One { id: last.verdict_id, account: Some(last.account) });
-    let Outcome::Unproven { reason } = &report.findings[0].outcome else { panic!("{report:#?}") };
+    let reason = unproven(&trimmed, &last);
     assert!(reason.contains("is damaged"), "{reason}");
+    assert!(evidence_of(damaged.as_ref(), &last).folded_after == 0);
 }

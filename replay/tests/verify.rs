@@ -179,6 +179,15 @@ fn a_verdict_that_was_moved_doubled_forged_or_deleted_is_caught() {
         expect!["Different(NotEmitted { last_epoch: 8 })"],
     );
 
+    for epoch in [0, -1] {
+        let timeless = copy_of(&log, |_, _, _| true);
+        let lie = Verdict { epoch, ..lie.clone() };
+        let output = Output::keyed(Topic::Verdicts, lie.account.to_key(), wire().to_bytes(&lie), 0);
+        put(timeless.as_ref(), vec![output]);
+        let report = proved(timeless.as_ref(), Choice::All);
+        assert_eq!((report.different, report.unproven), (1, 0), "{report:#?}");
+    }
+
     let deleted = copy_of(&log, |topic, index, _| (topic, index) != (Topic::Verdicts, 2));
     check_difference(&proved(deleted.as_ref(), Choice::All), expect!["Different(Missing { epoch: 2 })"]);
 }
@@ -207,7 +216,7 @@ fn what_can_no_longer_be_proved_is_said_with_its_cause() {
         &Trimmed::new(&log, Topic::Epochs, partition, 3),
         &verdict,
         expect![
-            "account/0: epoch 1 is missing, the log goes on with 4: its retention has passed or records were deleted. Restore the topic, or delete the stage's state and epochs to start afresh"
+            "account/0: epoch 1 is missing, the log goes on with 4: its retention has passed or records were deleted. Restore the topic, or delete the stage's state, checkpoints and epochs to start afresh"
         ],
     );
 

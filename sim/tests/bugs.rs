@@ -5,16 +5,26 @@
 use weir_sim::soak::soak;
 use weir_sim::{Bug, Options, run};
 
+/// Seeds that hold without a planted bug.
+const SEEDS: u64 = 400;
+
 /// Seeds within which a planted bug must be found.
-const SEEDS: u64 = 200;
+fn seeds(bug: Bug) -> u64 {
+    match bug {
+        // What a standby holds is most often as good as what it has yet to read, because the epochs that it
+        // lacks are folded on it: three worlds in a hundred show it.
+        Bug::StaleStandby => SEEDS,
+        _ => 40,
+    }
+}
 
 /// The first seed that finds `bug`, and what it says.
 fn find(bug: Bug) -> (u64, String) {
-    let found = (1..=SEEDS).find_map(|seed| {
+    let found = (1..=seeds(bug)).find_map(|seed| {
         let outcome = run(seed, Options { bug: Some(bug), is_told: false }).unwrap();
         Some((seed, outcome.violation?))
     });
-    found.unwrap_or_else(|| panic!("{bug} is not found within {SEEDS} seeds"))
+    found.unwrap_or_else(|| panic!("{bug} is not found within {} seeds", seeds(bug)))
 }
 
 #[test]

@@ -8,8 +8,8 @@
 //! it together is the state after the cursor's epoch. One that a task could not complete is not used.
 
 use crate::follow::take_entry;
-use crate::limits::CHECKPOINT_PAUSE;
-use crate::log::Log;
+use crate::limits::{CHECKPOINT_AT_END_MAX, CHECKPOINT_PAUSE, CHECKPOINT_RENEWAL};
+use crate::log::{Log, LogError};
 use crate::record::{Output, RecordRef};
 use crate::restore::{CURSOR_KEY, Cursor, History, TaskError};
 use crate::stage::{Stage, StateEntry};
@@ -41,7 +41,7 @@ impl Sweep {
     }
 
     /// The next entries. After the last, a snapshot and the cursor complete the checkpoint.
-    pub(crate) fn slice(&mut self, stage: &dyn Stage, entries_max: usize) -> Vec<StateEntry> {
+    pub(crate) fn next(&mut self, stage: &dyn Stage, entries_max: usize) -> Vec<StateEntry> {
         let Some(from) = self.next else { return Vec::new() };
         let (entries, next) = stage.survey(from, entries_max);
         self.next = next;
@@ -60,13 +60,67 @@ impl Sweep {
     }
 }
 
-/// Whether a checkpoint is due: event time has gone on by `interval` since the last one that was completed, or
-/// that much time has passed since it, or since the task was opened (`idle`), whatever the events say. Event time
-/// is what a task knows of the time before it was opened.
-pub(crate) fn is_due(idle: Duration, cursor: &Cursor, interval: Duration) -> bool {
-    let event_time_ms = cursor.clock_ms.saturating_sub(cursor.checkpoint_ms);
-    let is_over = Duration::from_millis(event_time_ms.max(0) as u64) >= interval;
-    idle >= interval || (is_over && idle >= CHECKPOINT_PAUSE)
+/// A part of a checkpoint that goes with one epoch.
+pub(crate) struct Slice {
+    /// Where it is written.
+    pub(crate) topic: Topic,
+    /// Most entries, besides those that changed.
+    pub(crate) entries_max: usize,
+}
+
+/// When a task writes checkpoints.
+pub(crate) struct Timetable {
+    topic: Topic,
+    /// When the last one was completed, or the task was opened.
+    since: Duration,
+    /// Whether one was completed since the task was opened. The first comes soon: another build may have run the
+    /// task before, and what one build folds another need not.
+    has_one: bool,
+    interval: Duration,
+}
+
+impl Timetable {
+    /// Of a task that is opened now, for checkpoints in `topic`.
+    pub(crate) fn new(topic: Topic, now: Duration, interval: Duration) -> Self {
+        Self { topic, since: now, has_one: false, interval }
+    }
+
+    /// Where they are written.
+    pub(crate) fn topic(&self) -> Topic {
+        self.topic
+    }
+
+    /// One was completed.
+    pub(crate) fn completed(&mut self, now: Duration) {
+        (self.since, self.has_one) = (now, true);
+    }
+
+    /// Whether one is due while the task works.
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
+        let wait = if self.has_one { self.interval } else { self.interval.min(CHECKPOINT_PAUSE) };
+        now.saturating_sub(self.since) >= wait
+    }
+
+    /// Whether one is due while the task is idle: of what is new, and now and then of what is not, before the last
+    /// one is forgotten.
+    pub(crate) fn is_due_idle(&self, now: Duration, cursor: &Cursor) -> bool {
+        self.is_due(now) && (is_new(cursor) || now.saturating_sub(self.since) >= CHECKPOINT_RENEWAL)
+    }
+
+    /// All that is left of a checkpoint, if one of `entries` is due because the task ends: by event time, which is
+    /// what it knows of the time before it was opened. Otherwise a task that never runs for long would never
+    /// complete one.
+    pub(crate) fn at_end(&self, cursor: &Cursor, entries: usize) -> Option<Slice> {
+        let event_time_ms = cursor.clock_ms.saturating_sub(cursor.checkpoint_ms).max(0);
+        let is_due = is_new(cursor) && Duration::from_millis(event_time_ms as u64) >= self.interval;
+        let slice = Slice { topic: self.topic, entries_max: usize::MAX };
+        (is_due && entries <= CHECKPOINT_AT_END_MAX).then_some(slice)
+    }
+}
+
+/// Whether the task's clock has gone on since its last checkpoint.
+fn is_new(cursor: &Cursor) -> bool {
+    cursor.clock_ms > cursor.checkpoint_ms
 }
 
 /// The payload of a record of state.
@@ -94,13 +148,17 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Every checkpoint of `task` that is still kept, oldest first; none where its stage keeps none.
+    /// Every checkpoint of `task` that is still kept, oldest first; none where its stage keeps none, or where the
+    /// deployment is from before there were any. One whose cursor this build cannot read is passed over.
     pub fn all(task: TaskId, log: &dyn Log, wire: &Wire) -> Result<Vec<Self>, TaskError> {
         let Some(topic) = task.stage.checkpoint_topic() else { return Ok(Vec::new()) };
         let in_log = |source| TaskError::Log { task, source };
-        let (first, end) = log.bounds(topic, task.partition).map_err(in_log)?;
+        let (first, end) = match log.bounds(topic, task.partition) {
+            Err(LogError::Missing { .. }) => return Ok(Vec::new()),
+            bounds => bounds.map_err(in_log)?,
+        };
         let mut history = History::new(log, topic, task.partition, first, end).map_err(in_log)?;
-        let (mut checkpoints, mut begins_at) = (Vec::new(), None);
+        let (mut checkpoints, mut begins_at) = (Vec::<Self>::new(), None);
         while let Some(records) = history.next().map_err(in_log)? {
             for record in records.iter() {
                 match record.key {
@@ -108,7 +166,9 @@ impl Checkpoint {
                     CURSOR_KEY => {
                         // Without a beginning it is the rest of one whose retention has passed.
                         let Some(begins_at) = begins_at.take() else { continue };
-                        let cursor = read_cursor(task, topic, wire, record)?;
+                        let Ok(cursor) = read_cursor(task, topic, wire, record) else { continue };
+                        // Epochs are counted from 1 again where the state was deleted to start afresh.
+                        checkpoints.retain(|earlier| earlier.cursor.epoch < cursor.epoch);
                         checkpoints.push(Self { task, topic, begins_at, ends_at: record.offset, cursor });
                     }
                     _ => {}

@@ -27,9 +27,16 @@ pub const SNAPSHOT_ENTRIES_MAX: usize = 50_000;
 /// takes long for it.
 pub const CHECKPOINT_ENTRIES_MAX: usize = 1_000;
 
-/// Least time between two checkpoints of a task, or between its start and the first: an import of last
-/// year's events must not write one for every few hours of them, nor every restart one.
+/// Time from when a task is opened to its first checkpoint: one that is handed from process to process
+/// must not write its state each time.
 pub const CHECKPOINT_PAUSE: Duration = Duration::from_secs(60);
+
+/// An idle task writes a checkpoint of what it wrote before after this time: less than checkpoints are kept, so
+/// that there is always one.
+pub const CHECKPOINT_RENEWAL: Duration = Duration::from_secs(86_400);
+
+/// Most state entries of a checkpoint that a task writes at once when it ends: as many as a snapshot.
+pub const CHECKPOINT_AT_END_MAX: usize = SNAPSHOT_ENTRIES_MAX;
 
 /// How often the same commit is tried after aborts before the task starts over from the log.
 pub const COMMIT_ATTEMPTS_MAX: u32 = 5;

@@ -69,7 +69,7 @@ pub enum TaskError {
     /// Epoch records are missing, so the state cannot be made again.
     #[error(
         "{task}: epoch {expected} is missing, the log goes on with {found}: its retention has passed or \
-         records were deleted. Restore the topic, or delete the stage's state and epochs to start afresh"
+         records were deleted. Restore the topic, or delete the stage's state, checkpoints and epochs to start afresh"
     )]
     Gap {
         /// The task.

@@ -189,9 +189,9 @@ pub trait Stage: Send {
     /// and gives nothing.
     fn survey(&self, from: u64, entries_max: usize) -> (Vec<StateEntry>, Option<u64>);
 
-    /// Takes back an entry that [`Self::take_changes`] gave. A later entry of the same key replaces an
+    /// Takes back an entry that [`Self::take_changes`] or [`Self::survey`] gave. A later entry of the same key replaces an
     /// earlier one. Settings that arrived as control records (a policy, a posture) are state too,
-    /// under keys that begin with `!`.
+    /// under keys that begin with `!`; `!begin` and `!cursor` are the runner's own.
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError>;
 
     /// Forgets an entry, as [`StateEntry::body`] none says.

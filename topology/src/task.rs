@@ -2,11 +2,11 @@
 //!
 //! An epoch takes the next records of every input in a fixed order (control, feedback, events),
 //! folds them with one `step`, and commits outputs, epoch record and, every few seconds, what
-//! changed of the state, all in one atomic commit; every few hours, a slice of all of it with each
-//! ([`crate::checkpoint`]). A task that starts fences whoever held the
-//! partition, loads the state and folds the epochs since then again without emitting.
+//! changed of the state, all in one atomic commit; every few hours, all of the state, a slice with each
+//! epoch ([`crate::checkpoint`]). A task that starts fences whoever held the partition, loads the state
+//! and folds the epochs since then again without emitting.
 
-use crate::checkpoint::{Sweep, begin_record, entry_payload, is_due};
+use crate::checkpoint::{Slice, Sweep, Timetable, begin_record, entry_payload};
 use crate::clock::Clock;
 use crate::follow::Follower;
 use crate::invariants::{Broken, Chain, check_fold};
@@ -130,10 +130,10 @@ pub struct Task {
     status: Arc<TaskStatus>,
     snapshot_at: Duration,
     hint_at: Duration,
-    /// When the last checkpoint was completed, or the task was opened.
-    checkpoint_at: Duration,
+    /// When checkpoints are due, where the stage keeps any.
+    checkpoints: Option<Timetable>,
     /// The checkpoint that is being written, and since when.
-    sweep: Option<(Sweep, Duration)>,
+    unfinished: Option<(Sweep, Duration)>,
     /// Whether it has folded an epoch since it was opened.
     has_folded: bool,
 }
@@ -160,6 +160,10 @@ impl Task {
     ) -> Result<Self, TaskError> {
         let in_log = |source| TaskError::Log { task: id, source };
         let started = around.clock.now();
+        if let Some(topic) = id.stage.checkpoint_topic() {
+            // Better missed now than when the first is due.
+            around.log.partitions(topic).map_err(in_log)?;
+        }
         let writer = around.log.writer(&id.to_string()).map_err(in_log)?;
         let (log, wire) = (around.log.as_ref(), around.wire.as_ref());
         let follower = standby.take().and_then(|hand_over| hand_over());
@@ -189,6 +193,7 @@ impl Task {
         status.epoch.store(restored.cursor.epoch, Ordering::Relaxed);
         status.set_positions(&restored.cursor.positions);
         let cursor = restored.cursor;
+        let interval = around.pace.checkpoint_interval;
         Ok(Self {
             id,
             stage,
@@ -201,8 +206,8 @@ impl Task {
             status,
             snapshot_at: now,
             hint_at: now,
-            checkpoint_at: now,
-            sweep: None,
+            checkpoints: id.stage.checkpoint_topic().map(|topic| Timetable::new(topic, now, interval)),
+            unfinished: None,
             has_folded: false,
         })
     }
@@ -216,10 +221,12 @@ impl Task {
     pub fn run_epoch(&mut self, wait: Duration) -> Result<bool, TaskError> {
         if !self.reader.wait(wait).map_err(|source| self.in_log(source))? {
             self.note_gaps();
-            if self.stage.changed() > 0 && self.since(self.snapshot_at) >= self.around.pace.snapshot_interval
-            {
+            let has_snapshot = self.stage.changed() > 0
+                && self.since(self.snapshot_at) >= self.around.pace.snapshot_interval;
+            let slice = self.slice(|checkpoints, now, task| checkpoints.is_due_idle(now, &task.cursor));
+            if has_snapshot || slice.is_some() {
                 let inputs = self.no_records();
-                self.fold(inputs, true)?;
+                self.fold(inputs, has_snapshot, slice)?;
             }
             return Ok(false);
         }
@@ -230,15 +237,19 @@ impl Task {
         }
         let due = self.since(self.snapshot_at) >= self.around.pace.snapshot_interval
             || self.stage.changed() >= SNAPSHOT_ENTRIES_MAX;
-        self.fold(inputs, due)?;
+        let slice = self.slice(|checkpoints, now, _| checkpoints.is_due(now));
+        self.fold(inputs, due, slice)?;
         Ok(true)
     }
 
     /// Commits what changed of the state, so that the next owner has nothing to fold again.
     pub fn close(mut self) -> Result<(), TaskError> {
-        if self.stage.changed() > 0 {
+        let entries = self.stage.entries();
+        let rest =
+            self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.at_end(&self.cursor, entries));
+        if self.stage.changed() > 0 || rest.is_some() {
             let inputs = self.no_records();
-            self.fold(inputs, true)?;
+            self.fold(inputs, true, rest)?;
         }
         self.around.telemetry.task_released(self.id);
         Ok(())
@@ -329,8 +340,21 @@ impl Task {
         Ok(())
     }
 
+    /// The slice of a checkpoint that goes with the next epoch: of the unfinished one, or of one that `is_due`.
+    fn slice(&self, is_due: impl Fn(&Timetable, Duration, &Self) -> bool) -> Option<Slice> {
+        let checkpoints = self.checkpoints.as_ref()?;
+        let is_due = self.unfinished.is_some() || is_due(checkpoints, self.around.clock.now(), self);
+        let entries_max = self.around.pace.checkpoint_entries_max;
+        is_due.then(|| Slice { topic: checkpoints.topic(), entries_max })
+    }
+
     /// One step, and everything that comes of it in one commit.
-    fn fold(&mut self, inputs: Vec<InputBatch>, with_snapshot: bool) -> Result<(), TaskError> {
+    fn fold(
+        &mut self,
+        inputs: Vec<InputBatch>,
+        with_snapshot: bool,
+        slice: Option<Slice>,
+    ) -> Result<(), TaskError> {
         let started = self.around.clock.now();
         let batch = self.batch(inputs);
         let mut effects = self.stage.step(&batch);
@@ -344,7 +368,7 @@ impl Task {
         self.check(&batch, &effects, &epoch, &cursor)?;
         let mut outputs = std::mem::take(&mut effects.outputs);
         let emitted = outputs.len() as u64;
-        let completes = self.sweep(&cursor, &mut outputs);
+        let completes = slice.is_some_and(|slice| self.write_slice(&cursor, &slice, &mut outputs));
         let with_snapshot = with_snapshot || completes;
         if with_snapshot {
             self.refresh_hint(&mut cursor)?;
@@ -377,9 +401,10 @@ impl Task {
             telemetry.snapshot_written(self.id, epoch.state_entries as u64);
             telemetry.state_entries(self.id, self.stage.entries() as u64);
         }
-        if let Some((sweep, since)) = self.sweep.take_if(|_| completes) {
-            self.checkpoint_at = self.around.clock.now();
-            let took = self.checkpoint_at.saturating_sub(since);
+        if let Some((sweep, since)) = self.unfinished.take_if(|_| completes) {
+            let now = self.around.clock.now();
+            self.checkpoints.iter_mut().for_each(|checkpoints| checkpoints.completed(now));
+            let took = now.saturating_sub(since);
             self.around.telemetry.checkpoint_written(self.id, sweep.entries(), took);
         }
         Ok(())
@@ -438,26 +463,25 @@ impl Task {
         }
     }
 
-    /// Writes the next slice of a checkpoint, of one that is due if none is being written. True when the
-    /// snapshot that must follow completes it.
-    fn sweep(&mut self, cursor: &Cursor, outputs: &mut Vec<Output>) -> bool {
-        if let (None, Some(topic)) = (&self.sweep, self.id.stage.checkpoint_topic())
-            && is_due(self.since(self.checkpoint_at), cursor, self.around.pace.checkpoint_interval)
-        {
+    /// Writes the next slice of the unfinished checkpoint, or of a new one. True when the snapshot that must
+    /// follow completes it.
+    fn write_slice(&mut self, cursor: &Cursor, slice: &Slice, outputs: &mut Vec<Output>) -> bool {
+        let Slice { topic, entries_max } = *slice;
+        if self.unfinished.is_none() {
             outputs.push(begin_record(&self.around.wire, topic, self.id, cursor));
-            self.sweep = Some((Sweep::begin(topic), self.around.clock.now()));
         }
-        let Some((sweep, _)) = &mut self.sweep else { return false };
-        let entries = sweep.slice(self.stage.as_ref(), self.around.pace.checkpoint_entries_max);
-        let (topic, completes) = (sweep.topic(), sweep.is_complete());
+        let now = self.around.clock.now();
+        let (sweep, _) = self.unfinished.get_or_insert_with(|| (Sweep::begin(topic), now));
+        let entries = sweep.next(self.stage.as_ref(), entries_max);
+        let completes = sweep.is_complete();
         for entry in entries {
             outputs.push(self.entry_record(topic, entry, cursor));
         }
         completes
     }
 
-    /// Everything that changed since the last snapshot, and the cursor that goes with it; to a checkpoint that is being
-    /// written too, which it may complete.
+    /// Everything that changed since the last snapshot, and the cursor that goes with it; to the unfinished
+    /// checkpoint too, which it may complete.
     fn snapshot(
         &mut self,
         cursor: &Cursor,
@@ -469,7 +493,7 @@ impl Task {
         let changes = self.stage.take_changes();
         epoch.state_entries = changes.len() as i64;
         epoch.state_digest = Some(digest_of(&changes));
-        let checkpoint = self.sweep.as_ref().map(|(sweep, _)| sweep.topic());
+        let checkpoint = self.unfinished.as_ref().map(|(sweep, _)| sweep.topic());
         let mut write = |record: Output, to_checkpoint: bool| {
             let copy = checkpoint.filter(|_| to_checkpoint).map(|topic| Output { topic, ..record.clone() });
             outputs.push(record);

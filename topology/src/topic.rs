@@ -66,6 +66,16 @@ pub enum Cleanup {
     CompactAndDelete(Duration),
 }
 
+impl Cleanup {
+    /// After what time records go; none where they do not go by age.
+    pub const fn retention(self) -> Option<Duration> {
+        match self {
+            Self::Delete(retention) | Self::CompactAndDelete(retention) => Some(retention),
+            Self::Compact => None,
+        }
+    }
+}
+
 /// How a topic's partitions are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Partitions {

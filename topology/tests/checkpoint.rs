@@ -11,6 +11,7 @@ use std::time::Duration;
 use sums::{FORGET, NEVER, Sums, TASK, append, around};
 use weir_schemas::wire::Wire;
 use weir_topology::checkpoint::{BEGIN_KEY, Checkpoint};
+use weir_topology::log::{Commit, Log};
 use weir_topology::memory::MemoryLog;
 use weir_topology::restore::{CURSOR_KEY, Cursor, fold_recorded};
 use weir_topology::stage::{Stage, StateEntry};
@@ -165,4 +166,62 @@ proptest! {
             last = checkpoint.cursor.epoch;
         }
     }
+}
+
+#[test]
+fn an_idle_task_completes_what_it_began_and_writes_no_more() {
+    let log = MemoryLog::new(1);
+    append(&log, Topic::Events, ["a", "b", "c", "d", "e"].map(|key| (key, 1)));
+    let mut task = open(&log, NEVER, Duration::ZERO);
+    assert!(task.run_epoch(Duration::ZERO).unwrap());
+    assert!(task.run_epoch(Duration::ZERO).unwrap());
+    assert_eq!(checkpoints(&log), []);
+    for _ in 0..5 {
+        assert!(!task.run_epoch(Duration::ZERO).unwrap());
+    }
+    assert_eq!((checkpoints(&log).len(), written(&log).matches("!begin").count()), (1, 1));
+    assert_eq!(folded_from(&log, checkpoints(&log).last()), (folded_from(&log, None).0, 0));
+}
+
+#[test]
+fn a_task_that_ends_early_writes_a_checkpoint_when_event_time_says_that_one_is_due() {
+    let log = MemoryLog::new(1);
+    let keys = ["a", "b", "c", "d", "e"];
+    let run = |numbers: i64| {
+        append(&log, Topic::Events, keys.map(|key| (key, numbers)));
+        let mut task = open(&log, NEVER, NEVER);
+        drain(&mut task);
+        task.close().unwrap();
+        checkpoints(&log).len()
+    };
+    // Event time is 1,000 ms and the number.
+    let hours = |count: i64| count * 3_600_000;
+    assert_eq!(run(0), 0);
+    assert_eq!(run(hours(1)), 1);
+    assert_eq!(run(hours(1) + 10), 1);
+    assert_eq!(run(hours(2) + 10), 2);
+    for checkpoint in checkpoints(&log) {
+        assert_eq!(folded_from(&log, Some(&checkpoint)).0, folded_from(&log, None).0);
+    }
+}
+
+#[test]
+fn checkpoints_of_a_life_that_was_ended_by_hand_count_no_more() {
+    let first = MemoryLog::new(1);
+    append(&first, Topic::Events, [("a", 1), ("b", 2), ("c", 3)]);
+    let mut task = open(&first, NEVER, Duration::ZERO);
+    drain(&mut task);
+    task.close().unwrap();
+    assert_eq!(checkpoints(&first).len(), 1);
+    // The checkpoints stayed when the epochs were deleted.
+    let second = MemoryLog::new(1);
+    let kept = first.all(Topic::Checkpoints);
+    second.writer("operator").unwrap().commit(&Commit { outputs: kept, positions: Vec::new() }).unwrap();
+    append(&second, Topic::Events, [("z", 26)]);
+    let mut task = open(&second, NEVER, Duration::ZERO);
+    drain(&mut task);
+    task.close().unwrap();
+    let all = checkpoints(&second);
+    assert_eq!((all.len(), written(&second).matches("!cursor").count()), (1, 2));
+    assert_eq!(folded_from(&second, all.last()), (folded_from(&second, None).0, 0));
 }

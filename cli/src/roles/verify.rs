@@ -35,7 +35,7 @@ pub fn run(context: &Context, choice: Choice, json: bool) -> Result<ExitCode> {
 }
 
 fn shown(report: &VerifyReport, choice: Choice) -> String {
-    let VerifyReport { scanned, chosen, proven, different, unproven, findings, seconds } = report;
+    let VerifyReport { scanned, chosen, proven, different, unproven, before, findings, seconds } = report;
     let mut text = String::new();
     for finding in findings {
         text += &describe(finding);
@@ -51,6 +51,9 @@ fn shown(report: &VerifyReport, choice: Choice) -> String {
             "NOT FOUND: none of the {scanned} verdicts that were looked at is {id}. Its retention (90 d) has passed, \
              or its id was changed: `weir verify --all` would say.\n"
         ),
+        (0, _) if *before > 0 => {
+            format!("NOTHING TO PROVE: what led to the {before} verdicts that there are is no longer kept.\n")
+        }
         (0, _) => "NOTHING TO PROVE: there are no verdicts.\n".to_owned(),
         (1, Choice::One { .. }) => match (different, unproven) {
             (0, 0) => format!("PROVED in {seconds:.1} s: the same bytes came out.\n"),
@@ -59,7 +62,7 @@ fn shown(report: &VerifyReport, choice: Choice) -> String {
         },
         _ => format!(
             "{chosen} of {scanned} verdicts in {seconds:.1} s: {proven} proved, {different} different, {unproven} not \
-             to be told\n"
+             to be told; {before} are from before what is kept\n"
         ),
     }
 }
@@ -84,7 +87,7 @@ fn describe(finding: &Finding) -> String {
         }
         Outcome::Different(Difference::NotEmitted { last_epoch }) => {
             format!(
-                "differs   no epoch of account/{partition} emitted it; all up to {last_epoch} were folded again\n"
+                "differs   no epoch of account/{partition} emitted it, of those up to {last_epoch} that were folded again\n"
             )
         }
         Outcome::Different(Difference::Doubled { first_offset }) => {

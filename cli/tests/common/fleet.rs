@@ -74,6 +74,15 @@ impl Fleet {
         deleted.elements().iter().for_each(|partition| partition.error().unwrap());
     }
 
+    /// Deletes a topic.
+    pub fn delete(&self, topic: &str) {
+        let mut config = ClientConfig::new();
+        let admin: AdminClient<_> = config.set("bootstrap.servers", &self.brokers).create().unwrap();
+        let topic = format!("{}{topic}", self.prefix);
+        let deleted = block_on(admin.delete_topics(&[&topic], &AdminOptions::new())).unwrap();
+        deleted.into_iter().for_each(|topic| drop(topic.unwrap()));
+    }
+
     pub fn import(&self) {
         let mut command = self.with_keys(&["import", "--node", "test", "--source", "feed"]);
         command.arg(&self.place.feed);

@@ -1,64 +1,23 @@
 //! The verdicts of one partition, held against one fold over it.
 
 use super::difference::{ContentDifference, sha256_of};
+use super::lacking::lacking;
 use super::report::{Difference, Evidence, Finding, Outcome};
-use crate::limits::MISSING_MAX;
+use super::target::Target;
+use crate::limits::{MISSING_MAX, STARTS_TRIED_MAX};
 use crate::report::ReplayError;
-use crate::start::Starts;
+use crate::start::{Start, Starts};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Epoch, Verdict, VerdictId};
 use weir_topology::log::{Log, LogError};
-use weir_topology::record::{Output, RecordRef};
+use weir_topology::record::Output;
 use weir_topology::restore::{History, TaskError, fold_recorded};
-use weir_topology::topic::{StageName, TaskId, Topic};
+use weir_topology::topic::{TaskId, Topic};
 use weir_topology::worker::MakeStage;
 
-/// A verdict as it stands in the log. Its bytes are read again where they are to be shown.
-#[derive(Debug, Clone)]
-pub(super) struct Target {
-    pub(super) partition: u32,
-    pub(super) offset: i64,
-    /// None when it cannot be read.
-    pub(super) id: Option<VerdictId>,
-    /// No epoch before this one can have emitted it.
-    earliest_epoch: i64,
-    account: AccountId,
-    sequence: i64,
-    epoch: i64,
-    key: Vec<u8>,
-    sha256: [u8; 32],
-}
-
-impl Target {
-    /// The verdict of a record, which came after one of epoch `before`.
-    pub(super) fn read(wire: &Wire, partition: u32, record: RecordRef<'_>, before: i64) -> Self {
-        let payload = record.payload.unwrap_or_default();
-        let verdict = wire.read::<Verdict>(payload);
-        let id = verdict.as_ref().ok().map(|verdict| verdict.verdict_id);
-        let verdict = verdict.unwrap_or_default();
-        Self {
-            partition,
-            offset: record.offset,
-            id,
-            // What it says itself may be what was changed.
-            earliest_epoch: if id.is_some() { verdict.epoch.min(before) } else { before },
-            account: verdict.account,
-            sequence: verdict.sequence,
-            epoch: verdict.epoch,
-            key: record.key.to_vec(),
-            sha256: Sha256::digest(payload).into(),
-        }
-    }
-
-    /// The epoch that it says, or the least that it can have if it cannot be read.
-    pub(super) fn epoch(&self) -> i64 {
-        if self.id.is_some() { self.epoch } else { self.earliest_epoch }
-    }
-}
-
-/// What the fold has said of a target so far.
+/// What folds have said of a target so far.
 enum Hearing {
     /// Nothing yet.
     Open,
@@ -76,54 +35,83 @@ struct Emitted {
     payload: Vec<u8>,
 }
 
-/// How the fold ended.
-enum End {
-    /// After the last recorded epoch, which has this number.
-    Complete(i64),
-    /// The rest of history cannot be folded; the last epoch that was has this number.
-    Unproven(i64, String),
-    /// This build gives something else than was recorded, after the epoch with this number.
-    Diverged(i64, Difference),
+/// What a verdict that came out says.
+enum Said {
+    /// Something of the target with this number.
+    Of(usize, Hearing),
+    /// It is not in the log.
+    Missing(Emitted),
 }
 
+/// Why a fold ended before the log did.
+enum Failure {
+    /// What comes next cannot be folded.
+    Unproven(String),
+    /// This build gives something else than was recorded.
+    Diverged(Difference),
+}
+
+/// Epochs that were folded again and gave what was recorded of them.
+struct Heard {
+    /// The first of them comes after this one.
+    after: i64,
+    last: i64,
+    /// Why it did not go on; none where the log ended or enough was known.
+    failure: Option<Failure>,
+    is_at_end: bool,
+}
+
+impl Heard {
+    fn has(&self, epoch: i64) -> bool {
+        (self.after + 1..=self.last).contains(&epoch)
+    }
+}
+
+/// The verdicts of one partition, held against what comes out of its epochs.
+///
+/// A checkpoint is not believed: what comes out after it counts when an epoch with a snapshot has followed, whose
+/// digest covers every account that changed since. Where that fails, another start is tried.
 pub(super) struct Court {
     task: TaskId,
+    starts: Starts,
     targets: Vec<Target>,
     hearings: Vec<Hearing>,
     by_id: HashMap<VerdictId, usize>,
     by_place: HashMap<(AccountId, i64), usize>,
-    open: usize,
-    /// Every verdict of the partition is a target, so that what came out and is none is missing.
-    is_complete: bool,
+    /// Every verdict after this epoch is a target, so that what came out and is none is missing.
+    complete_after: Option<i64>,
     missing: Vec<Emitted>,
-    missing_untold: u64,
-    /// The epoch after which the fold began.
-    folded_after: i64,
-    end: End,
+    missing_ids: HashSet<VerdictId>,
+    heard: Vec<Heard>,
 }
 
 impl Court {
-    /// A court over targets of one partition, in offset order.
-    pub(super) fn new(partition: u32, targets: Vec<Target>, is_complete: bool) -> Self {
+    /// A court over targets of one partition, in offset order. With `complete_after` they are every verdict after
+    /// that epoch, and none may be missing.
+    pub(super) fn new(
+        task: TaskId,
+        starts: Starts,
+        targets: Vec<Target>,
+        complete_after: Option<i64>,
+    ) -> Self {
         let mut court = Self {
-            task: TaskId { stage: StageName::Account, partition },
+            task,
+            starts,
             hearings: targets.iter().map(|_| Hearing::Open).collect(),
-            open: targets.len(),
             by_id: HashMap::new(),
             by_place: HashMap::new(),
             targets,
-            is_complete,
+            complete_after,
             missing: Vec::new(),
-            missing_untold: 0,
-            folded_after: 0,
-            end: End::Complete(0),
+            missing_ids: HashSet::new(),
+            heard: Vec::new(),
         };
         for index in 0..court.targets.len() {
             let target = &court.targets[index];
             let Some(id) = target.id else { continue };
             if let Some(first) = court.by_id.get(&id) {
                 let first_offset = court.targets[*first].offset;
-                court.close(index, Outcome::Different(Difference::Doubled { first_offset }));
+                court.settle(index, closed(Difference::Doubled { first_offset }));
                 continue;
             }
             court.by_place.insert((target.account, target.sequence), index);
@@ -132,117 +120,171 @@ impl Court {
         court
     }
 
-    /// Folds the partition's history until every target is decided: from the nearest checkpoint before the
-    /// first of them.
+    /// Folds as much of the partition's history as it takes to decide every target.
     pub(super) fn hear(
+        mut self,
+        log: &dyn Log,
+        wire: &Wire,
+        make_stage: &MakeStage,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<Self, ReplayError> {
+        let mut tried = HashMap::new();
+        while let Some((start, to)) = self.next_fold(&tried) {
+            let start = start.clone();
+            tried.insert(start.epoch(), to);
+            self.fold(&start, to, log, wire, make_stage, progress)?;
+        }
+        Ok(self)
+    }
+
+    /// Where to fold from next, and the epoch after which it need not go on. `tried` says the same of the folds so far.
+    fn next_fold(&self, tried: &HashMap<i64, i64>) -> Option<(&Start, i64)> {
+        if self.complete_after.is_some() && tried.is_empty() {
+            return Some((self.starts.oldest(), i64::MAX));
+        }
+        let is_open = |index: &usize| matches!(self.hearings[*index], Hearing::Open | Hearing::Candidate(_));
+        let mut open: Vec<&Target> =
+            (0..self.targets.len()).filter(is_open).map(|index| &self.targets[index]).collect();
+        open.sort_by_key(|target| target.epoch());
+        let last = open.iter().map(|target| target.epoch()).max()?;
+        let is_new = |start: &Start, to: i64| tried.get(&start.epoch()).is_none_or(|tried| *tried < to);
+        open.iter().find_map(|target| {
+            // Epochs are counted from 1.
+            if target.epoch() < 1 || self.heard.iter().any(|heard| heard.has(target.epoch())) {
+                // It is not what it says; perhaps it came out elsewhere.
+                let start = self.starts.before(target.earliest_epoch).next().unwrap_or(self.starts.oldest());
+                return is_new(start, i64::MAX).then_some((start, i64::MAX));
+            }
+            let to = if self.complete_after.is_some() { i64::MAX } else { last };
+            let mut near = self.starts.before(target.epoch()).take(STARTS_TRIED_MAX);
+            near.find(|start| is_new(start, to)).map(|start| (start, to))
+        })
+    }
+
+    fn fold(
         &mut self,
+        start: &Start,
+        to: i64,
         log: &dyn Log,
         wire: &Wire,
         make_stage: &MakeStage,
         progress: &mut impl FnMut(u64),
     ) -> Result<(), ReplayError> {
-        if self.open == 0 && !self.is_complete {
-            return Ok(());
-        }
-        let task = self.task;
-        let first = self.targets.iter().map(|target| target.earliest_epoch).min().unwrap_or(0);
-        let starts = Starts::of(task, log, wire)?;
-        let start = starts.before(first);
-        self.folded_after = start.epoch();
-        let (mut last, mut is_decided) = (start.epoch(), false);
+        let (task, after) = (self.task, start.epoch());
+        let (mut last, mut said, mut is_enough) = (after, Vec::new(), false);
         let folded = start.make(log, wire, make_stage).and_then(|(mut stage, from)| {
             fold_recorded(task, stage.as_mut(), log, wire, from, |epoch, batch, effects| {
-                last = epoch.epoch;
                 let events = batch.inputs.iter().filter(|input| input.topic == Topic::Events);
                 progress(events.map(|input| input.records.len() as u64).sum());
                 for output in effects.outputs.iter().filter(|output| output.topic == Topic::Verdicts) {
-                    self.emitted(wire, epoch, output)?;
+                    said.extend(self.said(after, wire, epoch, output)?);
                 }
-                is_decided = self.open == 0 && !self.is_complete;
-                match is_decided {
+                // From the beginning, the state is made of nothing but events.
+                if after == 0 || epoch.state_digest.is_some() {
+                    last = epoch.epoch;
+                    said.drain(..).for_each(|said| self.take(said));
+                    let is_decided = last >= to || self.hearings.iter().all(is_settled);
+                    is_enough = self.complete_after.is_none() && is_decided;
+                }
+                match is_enough {
                     // Ends the fold early.
                     true => Err(TaskError::Gap { task, expected: last, found: last }),
                     false => Ok(()),
                 }
             })
         });
-        self.end = match folded {
-            Ok(cursor) => End::Complete(cursor.epoch),
-            Err(_) if is_decided => End::Complete(last),
+        let failure = match folded {
+            Ok(cursor) => {
+                last = cursor.epoch;
+                said.drain(..).for_each(|said| self.take(said));
+                None
+            }
+            Err(_) if is_enough => None,
             Err(TaskError::Diverged { epoch, what, recorded, found, .. }) => {
-                match lacking(log, wire, task, epoch)? {
-                    Some(reason) => End::Unproven(last, reason),
-                    None => {
-                        let what = what.to_owned();
-                        End::Diverged(last, Difference::Epoch { epoch, what, recorded, found })
-                    }
-                }
+                let what = what.to_owned();
+                Some(match lacking(log, wire, task, epoch)? {
+                    Some(reason) => Failure::Unproven(reason),
+                    None => Failure::Diverged(Difference::Epoch { epoch, what, recorded, found }),
+                })
             }
             Err(
                 error @ (TaskError::Gap { .. }
                 | TaskError::Record { .. }
                 | TaskError::State { .. }
                 | TaskError::Log { source: LogError::Gone { .. }, .. }),
-            ) => End::Unproven(last, error.to_string()),
+            ) => Some(Failure::Unproven(error.to_string())),
             Err(error) => return Err(error.into()),
         };
+        let is_at_end = failure.is_none() && !is_enough;
+        self.heard.push(Heard { after, last, failure, is_at_end });
         Ok(())
     }
 
-    fn emitted(&mut self, wire: &Wire, epoch: &Epoch, output: &Output) -> Result<(), TaskError> {
+    /// What a verdict that came out says, of a target or by itself.
+    fn said(
+        &self,
+        folded_after: i64,
+        wire: &Wire,
+        epoch: &Epoch,
+        output: &Output,
+    ) -> Result<Option<Said>, TaskError> {
         let payload = output.payload.as_deref().unwrap_or_default();
         let in_record = |source| TaskError::Record { task: self.task, topic: Topic::Verdicts, source };
         let verdict: Verdict = wire.read(payload).map_err(in_record)?;
-        if let Some(index) = self.by_id.get(&verdict.verdict_id).copied() {
+        let place = (verdict.account, verdict.sequence);
+        let by_id = self.by_id.get(&verdict.verdict_id).copied();
+        let emitted = Emitted { epoch: epoch.epoch, verdict, payload: payload.to_vec() };
+        if let Some(index) = by_id {
             let target = &self.targets[index];
-            if target.sha256 != <[u8; 32]>::from(Sha256::digest(payload)) {
-                let emitted = Emitted { epoch: epoch.epoch, verdict, payload: payload.to_vec() };
-                self.settle(index, Hearing::Differs(emitted));
+            let hearing = if target.sha256 != <[u8; 32]>::from(Sha256::digest(payload)) {
+                Hearing::Differs(emitted)
             } else if target.key != output.key {
-                self.close(index, Outcome::Different(Difference::Key { epoch: epoch.epoch }));
+                closed(Difference::Key { epoch: epoch.epoch })
             } else {
-                let sha256 = sha256_of(payload);
-                let evidence = Evidence {
+                Hearing::Closed(Outcome::Proven(Evidence {
                     epoch: epoch.epoch,
-                    folded_after: self.folded_after,
+                    folded_after,
                     policy_version: epoch.policy_version.clone(),
                     inputs: epoch.inputs.iter().map(Into::into).collect(),
                     sha256_written: weir_schemas::Digest(target.sha256).to_string(),
-                    sha256_refolded: sha256,
-                };
-                self.close(index, Outcome::Proven(evidence));
-            }
-            return Ok(());
+                    sha256_refolded: sha256_of(payload),
+                }))
+            };
+            return Ok(Some(Said::Of(index, hearing)));
         }
-        let place = (verdict.account, verdict.sequence);
-        let emitted = Emitted { epoch: epoch.epoch, verdict, payload: payload.to_vec() };
-        match self.by_place.get(&place) {
+        Ok(match self.by_place.get(&place) {
             Some(index) if matches!(self.hearings[*index], Hearing::Open) => {
-                self.hearings[*index] = Hearing::Candidate(emitted);
+                Some(Said::Of(*index, Hearing::Candidate(emitted)))
             }
-            _ if self.is_complete && self.missing.len() < MISSING_MAX => self.missing.push(emitted),
-            _ if self.is_complete => self.missing_untold += 1,
-            _ => {}
-        }
-        Ok(())
+            _ => self.complete_after.filter(|after| emitted.epoch > *after).map(|_| Said::Missing(emitted)),
+        })
     }
 
-    fn close(&mut self, index: usize, outcome: Outcome) {
-        self.settle(index, Hearing::Closed(outcome));
+    fn take(&mut self, said: Said) {
+        match said {
+            Said::Of(index, hearing) => self.settle(index, hearing),
+            Said::Missing(emitted) => {
+                let is_new = self.missing_ids.insert(emitted.verdict.verdict_id);
+                if is_new && self.missing.len() < MISSING_MAX {
+                    self.missing.push(emitted);
+                }
+            }
+        }
     }
 
     fn settle(&mut self, index: usize, hearing: Hearing) {
-        if matches!(self.hearings[index], Hearing::Open | Hearing::Candidate(_)) {
-            self.open -= 1;
+        if !is_settled(&self.hearings[index]) {
             self.hearings[index] = hearing;
         }
     }
 
     /// What came of every target, and of what came out and is none.
-    pub(super) fn findings(self, log: &dyn Log, wire: &Wire) -> Result<Vec<Finding>, ReplayError> {
+    pub(super) fn findings(mut self, log: &dyn Log, wire: &Wire) -> Result<Vec<Finding>, ReplayError> {
         let mut findings = Vec::with_capacity(self.targets.len());
-        let mut missing = self.missing.into_iter();
-        for (target, hearing) in self.targets.into_iter().zip(self.hearings) {
+        let missing_untold = self.missing_ids.len() - self.missing.len();
+        let mut missing = std::mem::take(&mut self.missing).into_iter();
+        let hearings = std::mem::take(&mut self.hearings);
+        for (target, hearing) in self.targets.iter().zip(hearings) {
             // A record that cannot be read is shown beside the next verdict that came out and is
             // nowhere else.
             let hearing = match (target.id, hearing) {
@@ -257,7 +299,7 @@ impl Court {
                         ContentDifference::between(wire, emitted.epoch, &written, &emitted.payload);
                     Outcome::Different(Difference::Content(difference))
                 }
-                Hearing::Open => undecided(&target, self.folded_after, &self.end),
+                Hearing::Open => self.undecided(target),
             };
             findings.push(Finding {
                 verdict_id: target.id.map(|id| id.to_string()),
@@ -267,113 +309,84 @@ impl Court {
                 outcome,
             });
         }
-        findings.extend(missing.map(|emitted| Finding {
-            verdict_id: Some(emitted.verdict.verdict_id.to_string()),
-            account: Some(emitted.verdict.account.to_string()),
+        let nowhere = |emitted: Option<Emitted>, outcome| Finding {
+            verdict_id: emitted.as_ref().map(|emitted| emitted.verdict.verdict_id.to_string()),
+            account: emitted.map(|emitted| emitted.verdict.account.to_string()),
             partition: self.task.partition,
             offset: None,
-            outcome: Outcome::Different(Difference::Missing { epoch: emitted.epoch }),
+            outcome,
+        };
+        findings.extend(missing.map(|emitted| {
+            let outcome = Outcome::Different(Difference::Missing { epoch: emitted.epoch });
+            nowhere(Some(emitted), outcome)
         }));
-        for _ in 0..self.missing_untold {
-            findings.push(Finding {
-                verdict_id: None,
-                account: None,
-                partition: self.task.partition,
-                offset: None,
-                outcome: Outcome::Different(Difference::Missing { epoch: 0 }),
-            });
+        for _ in 0..missing_untold {
+            findings.push(nowhere(None, Outcome::Different(Difference::Missing { epoch: 0 })));
         }
-        // An empty topic whose history cannot be folded is no proof that nothing is missing.
-        if self.is_complete
+        // Without a target, a history that cannot be folded is no proof that nothing is missing.
+        if self.complete_after.is_some()
             && findings.is_empty()
-            && let End::Unproven(_, reason) = self.end
+            && let Some(outcome) = self.heard.iter().find_map(|heard| self.failed(heard))
         {
-            findings.push(Finding {
-                verdict_id: None,
-                account: None,
-                partition: self.task.partition,
-                offset: None,
-                outcome: Outcome::Unproven { reason },
-            });
+            findings.push(nowhere(None, outcome));
         }
         Ok(findings)
     }
+
+    /// What is to be said of a target that no fold came to.
+    fn undecided(&self, target: &Target) -> Outcome {
+        let (epoch, partition) = (target.epoch(), target.partition);
+        let unproven = |reason| Outcome::Unproven { reason };
+        let oldest = self.starts.oldest().epoch();
+        if let Some(heard) = self.heard.iter().find(|heard| heard.has(epoch)) {
+            return Outcome::Different(Difference::NotEmitted { last_epoch: heard.last });
+        }
+        if oldest > 0 && epoch <= oldest {
+            return unproven(format!(
+                "the events that led to epoch {epoch} of account/{partition} are no longer kept; the oldest checkpoint \
+                 after which they are is of epoch {oldest}"
+            ));
+        }
+        if let Some(outcome) = self.heard.iter().rev().find_map(|heard| self.failed(heard)) {
+            return outcome;
+        }
+        match self.heard.iter().find(|heard| heard.is_at_end).map(|heard| heard.last) {
+            Some(last) if epoch > last => unproven(format!(
+                "it names epoch {epoch}, and the epoch records of account/{partition} end with {last}: records of \
+                 weir.epochs are missing, or it was never emitted"
+            )),
+            last => Outcome::Different(Difference::NotEmitted { last_epoch: last.unwrap_or(0) }),
+        }
+    }
+
+    /// What the failure of a fold says of what it did not come to.
+    fn failed(&self, heard: &Heard) -> Option<Outcome> {
+        let partition = self.task.partition;
+        Some(match heard.failure.as_ref()? {
+            Failure::Unproven(reason) => Outcome::Unproven { reason: reason.clone() },
+            Failure::Diverged(difference) if heard.after == 0 => Outcome::Different(difference.clone()),
+            // Either the checkpoint is wrong, or the build.
+            Failure::Diverged(difference) => Outcome::Unproven {
+                reason: format!(
+                    "folded from the checkpoint after epoch {} of account/{partition}, {}",
+                    heard.after,
+                    difference.of_an_epoch().unwrap_or_default()
+                ),
+            },
+        })
+    }
 }
 
-/// What is to be said of a target that the fold did not come to.
-fn undecided(target: &Target, folded_after: i64, end: &End) -> Outcome {
-    if target.epoch() <= folded_after {
-        return Outcome::Unproven {
-            reason: format!(
-                "it is of epoch {} of account/{}: the events that led to it are no longer kept, and the oldest checkpoint \
-                 after which they are is of epoch {folded_after}",
-                target.epoch(),
-                target.partition
-            ),
-        };
-    }
-    let not_emitted = |last_epoch| Outcome::Different(Difference::NotEmitted { last_epoch });
-    match end {
-        // What cannot be read names no epoch: it was to come out somewhere before the end.
-        End::Complete(last) if target.epoch > *last => Outcome::Unproven {
-            reason: format!(
-                "it names epoch {}, and the epoch records of account/{} end with {last}: records of \
-                 weir.epochs are missing, or it was never emitted",
-                target.epoch, target.partition
-            ),
-        },
-        End::Complete(last) => not_emitted(*last),
-        End::Unproven(last, _) | End::Diverged(last, _) if target.id.is_some() && target.epoch <= *last => {
-            not_emitted(*last)
-        }
-        End::Unproven(_, reason) => Outcome::Unproven { reason: reason.clone() },
-        End::Diverged(_, difference) => Outcome::Different(difference.clone()),
-    }
+fn is_settled(hearing: &Hearing) -> bool {
+    matches!(hearing, Hearing::Closed(_) | Hearing::Differs(_))
+}
+
+fn closed(difference: Difference) -> Hearing {
+    Hearing::Closed(Outcome::Different(difference))
 }
 
 fn payload_at(log: &dyn Log, partition: u32, offset: i64) -> Result<Vec<u8>, ReplayError> {
     let mut history = History::new(log, Topic::Verdicts, partition, offset, offset + 1)?;
     let record = history.next()?.and_then(|records| records.get(0));
     Ok(record.and_then(|record| record.payload).unwrap_or_default().to_vec())
-}
-
-/// Says which records that an epoch folded the log no longer holds; none when it holds them all.
-fn lacking(log: &dyn Log, wire: &Wire, task: TaskId, number: i64) -> Result<Option<String>, ReplayError> {
-    let (first, end) = log.bounds(Topic::Epochs, task.partition)?;
-    let mut history = History::new(log, Topic::Epochs, task.partition, first, end)?;
-    let key = task.to_string();
-    while let Some(records) = history.next()? {
-        for record in records.iter().filter(|record| record.key == key.as_bytes()) {
-            let Ok(epoch) = wire.read::<Epoch>(record.payload.unwrap_or_default()) else { continue };
-            if epoch.epoch != number {
-                continue;
-            }
-            for range in &epoch.inputs {
-                let Some(topic) = Topic::named(&range.topic) else { continue };
-                let partition = task.partition_of(topic);
-                let held = count(log, topic, partition, range.from, range.to)?;
-                if held < range.records {
-                    return Ok(Some(format!(
-                        "epoch {number} folded {} records of {topic}/{partition} at offsets {} to {}, and the log \
-                         holds {held} of them: their retention has passed, or they were deleted",
-                        range.records,
-                        range.from,
-                        range.to - 1
-                    )));
-                }
-            }
-            return Ok(None);
-        }
-    }
-    Ok(None)
-}
-
-fn count(log: &dyn Log, topic: Topic, partition: u32, from: i64, to: i64) -> Result<i64, ReplayError> {
-    let (first, end) = log.bounds(topic, partition)?;
-    let mut history = History::new(log, topic, partition, from.max(first), to.min(end))?;
-    let mut records = 0;
-    while let Some(batch) = history.next()? {
-        records += batch.len() as i64;
-    }
-    Ok(records)
 }

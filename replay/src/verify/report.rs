@@ -18,6 +18,9 @@ pub struct VerifyReport {
     pub different: u64,
     /// Those that can be neither proved nor disproved: what led to them is no longer kept.
     pub unproven: u64,
+    /// Where not one verdict was asked for: those that stand before the oldest place from which history can still be
+    /// folded. They were not chosen.
+    pub before: u64,
     /// Each finding when one verdict was asked for; else those that are not proven, up to
     /// [`crate::limits::FINDINGS_MAX`] in all.
     pub findings: Vec<Finding>,
@@ -122,6 +125,14 @@ impl From<&InputRange> for InputEvidence {
     fn from(range: &InputRange) -> Self {
         let InputRange { topic, partition, from, to, records } = range.clone();
         Self { topic, partition, from, to, records }
+    }
+}
+
+impl Difference {
+    /// In words, where an epoch as such differs.
+    pub fn of_an_epoch(&self) -> Option<String> {
+        let Self::Epoch { epoch, what, recorded, found } = self else { return None };
+        Some(format!("epoch {epoch} recorded {what} {recorded}; folded again it gives {found}"))
     }
 }
 

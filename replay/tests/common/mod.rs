@@ -95,7 +95,8 @@ pub fn campaign() -> Vec<Output> {
 
 /// Judges everything that is there, in epochs of at most 25 records.
 pub fn judge(log: &Arc<MemoryLog>) {
-    judge_with_checkpoints(log, Pace::default().checkpoint_interval);
+    // Longer than all of event time.
+    judge_with_checkpoints(log, Duration::from_hours(1_000_000));
 }
 
 /// The same with checkpoints, an account with each epoch.

@@ -9,7 +9,7 @@ use super::layout::{BOUNDS, CHUNKS, LATEST, POSITIONS, TOMBSTONES, code, topic_o
 use super::store::fault;
 use super::write::Bounds;
 use crate::log::LogError;
-use crate::topic::{Cleanup, StageName, Topic};
+use crate::topic::{StageName, Topic};
 use redb::{ReadableTable, WriteTransaction};
 use std::time::Duration;
 
@@ -24,21 +24,16 @@ const CHUNKS_PER_TRANSACTION: usize = 512;
 pub(super) fn trim(shared: &Shared, now_ms: i64) -> Result<u64, LogError> {
     let mut deleted = 0;
     for topic in Topic::ALL.iter().copied() {
-        let (retention, is_compacted) = match topic.spec().cleanup {
-            Cleanup::Delete(retention) => (Some(retention), false),
-            Cleanup::Compact => (None, true),
-            Cleanup::CompactAndDelete(retention) => (Some(retention), true),
-        };
         for partition in 0..topic.partitions(shared.partitions) {
             let step = |what: What, retention: Duration| {
                 let before_ms = now_ms.saturating_sub(retention.as_millis() as i64);
                 let sweep = Sweep { topic, partition, before_ms, what };
                 repeat(shared, &sweep)
             };
-            if let Some(retention) = retention {
+            if let Some(retention) = topic.spec().cleanup.retention() {
                 deleted += step(What::Records, retention)?;
             }
-            if is_compacted {
+            if topic.is_compacted() {
                 deleted += step(What::Tombstones, TOMBSTONE_RETENTION)?;
             }
         }
