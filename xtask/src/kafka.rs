@@ -7,6 +7,7 @@
 mod node;
 mod probe;
 mod properties;
+mod secure;
 
 use std::path::Path;
 
@@ -17,6 +18,10 @@ use node::Node;
 
 /// Names the brokers to use instead of one that xtask starts: `host:port,host:port`.
 pub const BROKERS_VAR: &str = "WEIR_BROKERS";
+
+/// Name the listeners of the same broker that want a password or a certificate over TLS, and the
+/// directory with what their clients need: for tests of the client's security alone.
+const SECURE_VARS: [&str; 3] = ["WEIR_TEST_BROKERS_SASL", "WEIR_TEST_BROKERS_MUTUAL", "WEIR_TEST_SECURE_DIR"];
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -43,7 +48,7 @@ enum Command {
         #[arg(long)]
         kill: bool,
     },
-    /// Print the line that points a shell at the broker: eval "$(cargo xtask kafka env)"
+    /// Print the lines that point a shell at the broker: eval "$(cargo xtask kafka env)"
     Env,
 }
 
@@ -66,7 +71,12 @@ pub fn run(args: Args) -> anyhow::Result<()> {
             println!("{} is back", broker.brokers);
         }
         Command::Env => match running()? {
-            Some(brokers) => println!("export {BROKERS_VAR}={brokers}"),
+            Some(brokers) => {
+                println!("export {BROKERS_VAR}={brokers}");
+                for (name, value) in secure_surroundings()? {
+                    println!("export {name}={value}");
+                }
+            }
             None => bail!("no broker runs: start one with `cargo xtask kafka up`"),
         },
     }
@@ -125,6 +135,23 @@ impl Broker {
     }
 }
 
+/// What tests of the client's security find in their environment. Of a broker that `WEIR_BROKERS` names it is what
+/// its operator has set.
+///
+/// # Errors
+/// When our own node never ran.
+pub fn secure_surroundings() -> anyhow::Result<Vec<(&'static str, String)>> {
+    if named().is_some() {
+        return Ok(SECURE_VARS
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var(name).ok()?)))
+            .collect());
+    }
+    let secured = Node::at_home()?.secured()?;
+    let values = [secured.sasl, secured.mutual, secured.files.display().to_string()];
+    Ok(SECURE_VARS.into_iter().zip(values).collect())
+}
+
 /// A broker to work with: the one `WEIR_BROKERS` names, else our own, started when it is down.
 ///
 /// # Errors
@@ -137,9 +164,9 @@ pub fn up() -> anyhow::Result<Broker> {
     let node = Node::at_home()?;
     if node.is_up() {
         eprintln!("already up");
-    } else {
-        node.start()?;
     }
+    // Also where it is up: one start may have been cut short.
+    node.start()?;
     Ok(Broker { brokers: node.address()?, node: Some(node) })
 }
 

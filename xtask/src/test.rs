@@ -61,8 +61,9 @@ const FEATURES: &str = "weir-topology/embedded,weir-topology/kafka,weir-topology
 
 fn with_broker(brokers: &str) -> Result<()> {
     let events = step("generate a log", generated_log)?;
-    let surroundings =
-        [(kafka::BROKERS_VAR, brokers.to_owned()), ("WEIR_TEST_EVENTS", events.display().to_string())];
+    let mut surroundings = kafka::secure_surroundings()?;
+    surroundings.push((kafka::BROKERS_VAR, brokers.to_owned()));
+    surroundings.push(("WEIR_TEST_EVENTS", events.display().to_string()));
     step("tests", || cargo(&["test", "--workspace", "--features", FEATURES], &surroundings))?;
     let weir = dirs::built("weir")?;
     step("a live nginx, real clients, and `weir run` on its growing log", || pipeline::live_gateway(&weir))?;

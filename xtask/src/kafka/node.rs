@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 
 use super::probe;
 use super::properties::{Ports, render};
+use super::secure::{Secure, USER, write_private};
 use crate::daemon::Daemon;
 use crate::shell::mortal;
 use crate::{dirs, maven};
@@ -18,6 +19,16 @@ use crate::{dirs, maven};
 const START_WAIT: Duration = Duration::from_secs(120);
 /// KRaft wants an id; each home holds a cluster of its own, so that one will do for all.
 const CLUSTER_ID: &str = "d2Vpci10ZXN0LWNsdXN0ZQ";
+
+/// Where clients connect with TLS.
+pub struct Secured {
+    /// `host:port` of the listener that wants a user and a password.
+    pub sasl: String,
+    /// `host:port` of the listener that wants a client certificate.
+    pub mutual: String,
+    /// Directory with the certificates, keys and the password.
+    pub files: PathBuf,
+}
 
 /// The node, running or not.
 pub struct Node {
@@ -64,6 +75,16 @@ impl Node {
         Ok(format!("127.0.0.1:{}", self.ports()?.broker))
     }
 
+    /// Where clients connect with TLS, and what they need to know for it.
+    ///
+    /// # Errors
+    /// When the node never ran.
+    pub fn secured(&self) -> anyhow::Result<Secured> {
+        let Ports { sasl, mutual, .. } = self.ports()?;
+        let at = |port: u16| format!("127.0.0.1:{port}");
+        Ok(Secured { sasl: at(sasl), mutual: at(mutual), files: self.secure().directory().to_path_buf() })
+    }
+
     /// Starts the node when it does not run, and waits until it answers.
     ///
     /// # Errors
@@ -71,10 +92,16 @@ impl Node {
     pub fn start(&self) -> anyhow::Result<()> {
         let _lock = self.lock()?;
         let class_path = class_path()?;
+        if self.daemon.is_running() && self.ports().is_err() {
+            // An older xtask started it, with fewer listeners.
+            self.daemon.stop()?;
+        }
         if !self.daemon.is_running() {
             let ports = self.choose_ports()?;
             fs::write(self.home.join("ports"), ports.to_string())?;
-            fs::write(self.properties_path(), render(ports, &self.data_dir()))?;
+            let secure = self.secure();
+            secure.make()?;
+            write_private(&self.properties_path(), &render(ports, &self.data_dir(), &secure)?)?;
             self.format(&class_path)?;
             let mut java = Command::new("java");
             java.args(["-Xms256m", "-Xmx768m", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]);
@@ -85,7 +112,8 @@ impl Node {
             }
             self.daemon.start(&mut java)?;
         }
-        self.wait_until_up()
+        self.wait_until_up()?;
+        self.add_user(&class_path)
     }
 
     /// Stops the node; its data stays.
@@ -193,6 +221,27 @@ impl Node {
         Ok(())
     }
 
+    /// Gives the SCRAM listener its user, once: also in a home that was formatted before there was one.
+    fn add_user(&self, class_path: &str) -> anyhow::Result<()> {
+        let secure = self.secure();
+        if secure.user_added().exists() {
+            return Ok(());
+        }
+        let mut java = Command::new("java");
+        java.args(["-Xmx128m", "-cp", class_path, "kafka.admin.ConfigCommand"]);
+        java.args(["--bootstrap-server", &self.address()?, "--alter", "--entity-type", "users"]);
+        java.args(["--entity-name", USER, "--add-config-file"]).arg(secure.scram()).stdin(Stdio::null());
+        let output = java.output().context("cannot run java")?;
+        if !output.status.success() {
+            bail!("cannot add the broker's user: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        write_private(&secure.user_added(), "")
+    }
+
+    fn secure(&self) -> Secure {
+        Secure::at(&self.home)
+    }
+
     fn ports(&self) -> anyhow::Result<Ports> {
         let path = self.home.join("ports");
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?.parse()
@@ -201,14 +250,19 @@ impl Node {
     /// The ports of the last start, so that clients find a restarted broker again, else free ones.
     fn choose_ports(&self) -> anyhow::Result<Ports> {
         if let Ok(ports) = self.ports()
-            && is_free(ports.broker)
-            && is_free(ports.controller)
+            && [ports.broker, ports.sasl, ports.mutual, ports.controller].into_iter().all(is_free)
         {
             return Ok(ports);
         }
-        // Both are held until both are known, so that they differ.
-        let [broker, controller] = [TcpListener::bind(LOOPBACK)?, TcpListener::bind(LOOPBACK)?];
-        Ok(Ports { broker: broker.local_addr()?.port(), controller: controller.local_addr()?.port() })
+        // Each is held until all are known, so that they differ.
+        let mut held = Vec::new();
+        let mut free = || {
+            let listener = TcpListener::bind(LOOPBACK)?;
+            let port = listener.local_addr()?.port();
+            held.push(listener);
+            Ok::<_, std::io::Error>(port)
+        };
+        Ok(Ports { broker: free()?, sasl: free()?, mutual: free()?, controller: free()? })
     }
 
     fn last_words(&self) -> String {
@@ -286,6 +340,14 @@ mod tests {
         assert_ne!(node.choose_ports().unwrap(), first);
         drop(taken);
         assert_eq!(node.choose_ports().unwrap(), first);
+    }
+
+    #[test]
+    fn the_ports_of_a_node_from_before_it_had_tls_count_as_none() {
+        let home = tempfile::tempdir().unwrap();
+        let node = node(home.path());
+        fs::write(node.home.join("ports"), "9092 9093").unwrap();
+        assert!(node.address().is_err() && node.choose_ports().is_ok());
     }
 
     #[test]
