@@ -2,6 +2,7 @@
 
 use crate::keys::Keys;
 use crate::roles::registry::Registry;
+use crate::security::security;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 use anyhow::{Context as _, Result, bail};
@@ -16,13 +17,12 @@ use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::MachineClock;
 use weir_topology::embedded::EmbeddedLog;
-use weir_topology::kafka::{GroupProtocol, KafkaConfig, KafkaLog, Secret};
+use weir_topology::kafka::{GroupProtocol, KafkaConfig, KafkaLog};
 use weir_topology::log::Log;
 use weir_topology::stage::Stage;
 use weir_topology::task::{Pace, SchemaSource, Surroundings};
 use weir_topology::topic::StageName;
 use weir_topology::worker::MakeStage;
-use zeroize::Zeroizing;
 
 /// What a command starts from.
 pub struct Context {
@@ -110,23 +110,10 @@ impl Context {
         let Some(brokers) = &settings.brokers else {
             bail!("brokers is not set: give --brokers host:port (or use `weir run`, which needs none)");
         };
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let mut config = KafkaConfig::new(brokers);
         config.client_id = format!("weir-{}", self.node());
         config.prefix = settings.kafka_prefix.clone().unwrap_or_default();
-        config.security.protocol = Some(settings.kafka_security_protocol.clone());
-        config.security.ca = path(&settings.kafka_ca_file);
-        config.security.certificate = path(&settings.kafka_cert_file);
-        config.security.key = path(&settings.kafka_key_file);
-        config.security.sasl_mechanism = settings.kafka_sasl_mechanism.clone();
-        config.security.user = settings.kafka_sasl_username.clone();
-        if let Some(file) = &settings.kafka_sasl_password_file {
-            let password = Zeroizing::new(
-                std::fs::read_to_string(file)
-                    .with_context(|| format!("cannot read kafka.sasl_password_file {}", file.display()))?,
-            );
-            config.security.password = Some(Secret::new(password.trim_end()));
-        }
+        config.security = security(settings)?;
         config.group_protocol = match settings.kafka_group_protocol.as_str() {
             "auto" => GroupProtocol::Auto,
             "consumer" => GroupProtocol::Consumer,
@@ -135,9 +122,11 @@ impl Context {
         };
         config.session_timeout = Duration::from_millis(settings.kafka_session_timeout_ms);
         config.instance_id = settings.kafka_instance_id.clone();
-        for option in settings.kafka_options.iter().flat_map(|options| options.split(',')) {
+        let options = settings.kafka_options.iter().flat_map(|options| options.split(','));
+        for (number, option) in options.enumerate() {
             let Some((name, value)) = option.split_once('=') else {
-                bail!("kafka.options: {option:?} is not name=value");
+                // Its text may be the rest of a secret with a comma in it.
+                bail!("kafka.options: number {} is not name=value", number + 1);
             };
             config.extra.push((name.trim().into(), value.trim().into()));
         }

@@ -93,13 +93,22 @@ fn hex(bytes: &[u8]) -> Zeroizing<String> {
     text
 }
 
+/// Refuses a secret that others than its owner can read; `what` names it.
+pub fn ensure_private(path: &Path, what: &str) -> Result<()> {
+    let shown = path.display();
+    let metadata = fs::metadata(path).with_context(|| format!("cannot read {what} {shown}"))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    ensure!(mode & 0o077 == 0, "{what} {shown} can be read by others (mode {mode:o}): chmod 600 it");
+    Ok(())
+}
+
 fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     let shown = path.display();
-    let metadata = fs::metadata(path).with_context(|| {
-        format!("the key {shown} is missing: every role of one deployment needs the same keys; copy them from where `weir keys make` or `weir run` made them")
-    })?;
-    let mode = metadata.permissions().mode() & 0o777;
-    ensure!(mode & 0o077 == 0, "the key {shown} can be read by others (mode {mode:o}): chmod 600 it");
+    ensure!(
+        path.exists(),
+        "the key {shown} is missing: every role of one deployment needs the same keys; copy them from where `weir keys make` or `weir run` made them"
+    );
+    ensure_private(path, "the key")?;
     let text =
         Zeroizing::new(fs::read_to_string(path).with_context(|| format!("cannot read the key {shown}"))?);
     let digits = text.trim().as_bytes();

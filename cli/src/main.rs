@@ -5,6 +5,7 @@ mod context;
 mod keys;
 mod lag;
 mod roles;
+mod security;
 mod serve;
 mod settings;
 mod telemetry;

@@ -162,12 +162,12 @@ settings! {
     Common "policy" policy: Option<PathBuf> = "", "Policy file. When it differs from the one in force it is published on weir.control. The built-in policy applies when there is neither.";
     Kafka "brokers" brokers: Option<String> = "", "Kafka brokers, host:port separated by commas.";
     Kafka "kafka.security_protocol" kafka_security_protocol: String = "plaintext", "plaintext, ssl, sasl_plaintext or sasl_ssl.";
-    Kafka "kafka.ca_file" kafka_ca_file: Option<PathBuf> = "", "Certificate authorities that the brokers' certificates are checked against.";
-    Kafka "kafka.cert_file" kafka_cert_file: Option<PathBuf> = "", "Client certificate, for mutual TLS.";
-    Kafka "kafka.key_file" kafka_key_file: Option<PathBuf> = "", "Private key of the client certificate.";
+    Kafka "kafka.ca_file" kafka_ca_file: Option<PathBuf> = "", "Certificate authorities that the brokers' certificates are checked against, PEM; those of the system when not given.";
+    Kafka "kafka.cert_file" kafka_cert_file: Option<PathBuf> = "", "Client certificate, for mutual TLS, PEM.";
+    Kafka "kafka.key_file" kafka_key_file: Option<PathBuf> = "", "Private key of the client certificate, PEM, readable by the owner only.";
     Kafka "kafka.sasl_mechanism" kafka_sasl_mechanism: Option<String> = "", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.";
     Kafka "kafka.sasl_username" kafka_sasl_username: Option<String> = "", "SASL user.";
-    Kafka "kafka.sasl_password_file" kafka_sasl_password_file: Option<PathBuf> = "", "File that holds the SASL password.";
+    Kafka "kafka.sasl_password_file" kafka_sasl_password_file: Option<PathBuf> = "", "File that holds the SASL password and nothing else, readable by the owner only.";
     Kafka "kafka.replication" kafka_replication: u32 = "3", "Replicas of the topics that `weir topology apply` creates.";
     Kafka "kafka.prefix" kafka_prefix: Option<String> = "", "Put before the names of topics, groups and transactional ids, so that several deployments share a cluster.";
     Kafka "kafka.group_protocol" kafka_group_protocol: String = "auto", "auto (KIP-848 where the broker has it), consumer (KIP-848) or classic.";

@@ -48,6 +48,7 @@
 pub mod admin;
 pub mod config;
 mod errors;
+mod heard;
 pub mod membership;
 mod reader;
 mod writer;
@@ -55,10 +56,11 @@ mod writer;
 pub use config::{GroupProtocol, KafkaConfig, Secret, Security};
 pub use membership::{Change, Membership};
 
-use crate::limits::{BROKER_WAIT_MAX, MISSING_WAIT, OPEN_TRANSACTION_WAIT_MAX, PARTITIONS_MAX};
+use crate::limits::{BROKER_WAIT_MAX, MISSING_WAIT, OPEN_TRANSACTION_WAIT_MAX, PARTITIONS_MAX, REFUSED_WAIT};
 use crate::log::{Log, LogError, Position, Reader, Writer};
 use crate::topic::Topic;
-use errors::{is_missing, is_permanent, unavailable};
+use errors::{is_missing, is_permanent, unanswered};
+use heard::{Ear, Heard};
 use membership::Member;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -212,8 +214,8 @@ impl Cluster {
 
     fn ask<T>(
         &self,
-        question: impl Fn(&BaseConsumer, Duration) -> Result<T, KafkaError>,
-    ) -> Result<T, KafkaError> {
+        question: impl Fn(&BaseConsumer<Ear>, Duration) -> Result<T, KafkaError>,
+    ) -> Result<T, Unanswered> {
         retried(&self.uncommitted.client(), question)
     }
 }
@@ -221,7 +223,7 @@ impl Cluster {
 /// A client that only asks about topics and offsets, for as long as it is any good.
 struct Asker {
     isolation: &'static str,
-    client: Mutex<Arc<BaseConsumer>>,
+    client: Mutex<Arc<BaseConsumer<Ear>>>,
 }
 
 impl Asker {
@@ -229,13 +231,13 @@ impl Asker {
         Ok(Self { isolation, client: Mutex::new(Arc::new(config.query_client(isolation)?)) })
     }
 
-    fn client(&self) -> Arc<BaseConsumer> {
+    fn client(&self) -> Arc<BaseConsumer<Ear>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts a new client in the place of `stuck`, unless somebody has. One that asked in the moment in which a broker
     /// knew of no topic may go on believing that (seen for minutes, while every other client was answered).
-    fn renew(&self, config: &KafkaConfig, stuck: &Arc<BaseConsumer>) -> Result<(), LogError> {
+    fn renew(&self, config: &KafkaConfig, stuck: &Arc<BaseConsumer<Ear>>) -> Result<(), LogError> {
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&client, stuck) {
             end_aside(std::mem::replace(&mut *client, Arc::new(config.query_client(self.isolation)?)));
@@ -251,34 +253,61 @@ fn end_aside(client: impl Send + 'static) {
     let _ = std::thread::Builder::new().name("weir-end".into()).spawn(move || drop(client));
 }
 
-fn missing_or(error: KafkaError, topic: Topic, partition: u32) -> LogError {
-    match error.rdkafka_error_code() {
+fn missing_or(unanswered: Unanswered, topic: Topic, partition: u32) -> LogError {
+    match unanswered.error.rdkafka_error_code() {
         Some(code) if is_missing(code) => LogError::Missing { topic: topic.name(), partition },
-        _ => unavailable(format_args!("asking for {topic}/{partition}"), &error),
+        _ => unanswered.log_error(format_args!("asking for {topic}/{partition}")),
+    }
+}
+
+/// Why a question got no answer.
+pub(crate) struct Unanswered {
+    error: KafkaError,
+    heard: Option<Heard>,
+}
+
+impl Unanswered {
+    fn log_error(&self, doing: impl std::fmt::Display) -> LogError {
+        unanswered(doing, &self.error, self.heard.as_ref())
     }
 }
 
 /// Asks again while brokers elect, start or cannot be reached, for a bounded time. A topic that they
 /// do not know is asked for again as well, but not for as long: a broker that has just started
-/// answers before it has heard of any.
+/// answers before it has heard of any. What the client hears meanwhile may say that there is nothing to wait for.
 fn retried<T>(
-    client: &BaseConsumer,
-    question: impl Fn(&BaseConsumer, Duration) -> Result<T, KafkaError>,
-) -> Result<T, KafkaError> {
+    client: &BaseConsumer<Ear>,
+    question: impl Fn(&BaseConsumer<Ear>, Duration) -> Result<T, KafkaError>,
+) -> Result<T, Unanswered> {
     let asked = Instant::now();
     loop {
-        // Nobody else serves this client's events: a queue that is never polled only grows.
-        while client.poll(Duration::ZERO).is_some() {}
+        serve(client);
         let left = BROKER_WAIT_MAX.saturating_sub(asked.elapsed());
-        let error = match question(client, left.min(Duration::from_secs(5))) {
+        // Why there is no connection is heard only between questions.
+        let is_early = asked.elapsed() < REFUSED_WAIT;
+        let slice = Duration::from_secs(if is_early { 1 } else { 5 });
+        let error = match question(client, left.min(slice)) {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
+        serve(client);
+        let heard = client.context().heard();
         let code = error.rdkafka_error_code();
         let is_missing = code.is_some_and(is_missing) && asked.elapsed() >= MISSING_WAIT;
-        if left.is_zero() || is_missing || code.is_none_or(is_permanent) {
-            return Err(error);
+        let is_refused = heard.as_ref().is_some_and(Heard::is_final) && asked.elapsed() >= REFUSED_WAIT;
+        let is_over = is_missing || is_refused || code.is_none_or(is_permanent);
+        if left.is_zero() || is_over {
+            return Err(Unanswered { error, heard });
         }
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Serves the events of a client that nobody else polls: a queue that is never polled only grows. A poll that served
+/// a log line says as little as one that found nothing, so a few are made.
+fn serve(client: &BaseConsumer<Ear>) {
+    const EVENTS_MAX: usize = 16;
+    for _ in 0..EVENTS_MAX {
+        client.poll(Duration::ZERO);
     }
 }

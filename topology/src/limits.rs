@@ -82,6 +82,10 @@ pub const OPEN_TRANSACTION_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a question to a broker is asked again while it starts or elects a leader.
 pub const BROKER_WAIT_MAX: Duration = Duration::from_secs(20);
 
+/// How long a question goes on after a broker has refused this client's user or certificate, or is not to be trusted
+/// itself: another broker of the cluster may be in order.
+pub const REFUSED_WAIT: Duration = Duration::from_secs(3);
+
 /// How long a topic that the brokers do not know is asked for again: a broker that has just started
 /// knows of none.
 pub const MISSING_WAIT: Duration = Duration::from_secs(5);

@@ -27,12 +27,14 @@ impl Fleet {
         standby: bool,
     ) -> Result<Self> {
         let primary = stage.inputs().last().copied().unwrap_or(Topic::Events);
+        // A member waits for brokers for ever. At the start it is told when they are not to be had, and why.
+        let partitions = log.partitions(primary)?;
         let membership = Membership::join(config, &format!("weir-{stage}"), primary)?;
         let mut around = around.clone();
         around.log = std::sync::Arc::new(log.for_member(&membership));
         let mut worker = Worker::new(around, make_stage);
         if standby {
-            worker.keep_warm((0..log.partitions(primary)?).map(|partition| TaskId { stage, partition }));
+            worker.keep_warm((0..partitions).map(|partition| TaskId { stage, partition }));
         }
         Ok(Self { stage, membership, worker })
     }

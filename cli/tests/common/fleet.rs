@@ -13,6 +13,8 @@ pub struct Fleet {
     pub place: Place,
     pub brokers: String,
     pub prefix: String,
+    /// What the client needs to be let in: flags of TLS and SASL.
+    pub security: Vec<String>,
 }
 
 impl Fleet {
@@ -23,8 +25,13 @@ impl Fleet {
             eprintln!("skipped: WEIR_BROKERS names no broker (cargo xtask kafka up)");
             return None;
         };
+        Some(Self::at(brokers, Vec::new(), name, partitions))
+    }
+
+    /// On these brokers, whose clients need `security`.
+    pub fn at(brokers: String, security: Vec<String>, name: &str, partitions: u32) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
-        let fleet = Self { place: Place::new(), brokers, prefix: format!("t{now}-{name}-") };
+        let fleet = Self { place: Place::new(), brokers, prefix: format!("t{now}-{name}-"), security };
         success(fleet.with_brokers(&[
             "topology",
             "apply",
@@ -33,12 +40,12 @@ impl Fleet {
             "--kafka-replication",
             "1",
         ]));
-        Some(fleet)
+        fleet
     }
 
     pub fn with_brokers(&self, arguments: &[&str]) -> Command {
         let mut command = weir(arguments);
-        command.args(["--brokers", &self.brokers, "--kafka-prefix", &self.prefix]);
+        command.args(["--brokers", &self.brokers, "--kafka-prefix", &self.prefix]).args(&self.security);
         command
     }
 

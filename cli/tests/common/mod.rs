@@ -147,6 +147,16 @@ impl Running {
     pub fn stop(mut self) -> Output {
         let pid = self.0.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.output()
+    }
+
+    /// What it printed until it ended by itself, which must not take for ever.
+    pub fn ended(mut self, what: &str) -> Output {
+        eventually(&format!("{what} ends"), || self.0.try_wait().unwrap().is_some());
+        self.output()
+    }
+
+    fn output(&mut self) -> Output {
         let child = std::mem::replace(&mut self.0, Command::new("true").spawn().unwrap());
         child.wait_with_output().unwrap()
     }

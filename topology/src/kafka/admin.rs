@@ -2,6 +2,8 @@
 
 use super::config::KafkaConfig;
 use super::errors::{is_missing, unavailable};
+use super::heard::Ear;
+use super::retried;
 use crate::limits::BROKER_WAIT_MAX;
 use crate::log::LogError;
 use crate::plan::{Change, Found, Plan, Settings, Target};
@@ -11,6 +13,7 @@ use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -18,21 +21,24 @@ use std::time::{Duration, Instant};
 /// Looks after the topics of one deployment.
 pub struct Admin {
     config: KafkaConfig,
+    /// Asks which topics there are; the client that changes them says nothing of its connections.
+    asker: BaseConsumer<Ear>,
     client: AdminClient<DefaultClientContext>,
 }
 
 impl Admin {
     /// Connects when it is first used.
     pub fn connect(config: KafkaConfig) -> Result<Self, LogError> {
+        let asker = config.query_client("read_committed")?;
         let client = config.base()?.create().map_err(super::config::refused)?;
-        Ok(Self { config, client })
+        Ok(Self { config, asker, client })
     }
 
     /// The deployment's topics that exist, with all their settings.
     pub fn found(&self) -> Result<BTreeMap<Topic, Found>, LogError> {
-        let said = |error: &KafkaError| unavailable("asking for the topics", error);
-        let metadata =
-            self.client.inner().fetch_metadata(None, BROKER_WAIT_MAX).map_err(|error| said(&error))?;
+        const DOING: &str = "asking for the topics";
+        let metadata = retried(&self.asker, |client, wait| client.fetch_metadata(None, wait))
+            .map_err(|unanswered| unanswered.log_error(DOING))?;
         let mut found = BTreeMap::new();
         for &topic in Topic::ALL {
             let name = self.config.topic_name(topic);
@@ -42,7 +48,7 @@ impl Admin {
             match on_broker.error().map(RDKafkaErrorCode::from) {
                 None => {}
                 Some(code) if is_missing(code) => continue,
-                Some(code) => return Err(said(&KafkaError::MetadataFetch(code))),
+                Some(code) => return Err(unavailable(DOING, &KafkaError::MetadataFetch(code))),
             }
             let partitions = on_broker.partitions();
             let copies = partitions.first().map_or(0, |partition| partition.replicas().len());

@@ -1,12 +1,15 @@
 //! How to reach the brokers, and the settings that Weir's promises rest on.
 
+use super::heard::Ear;
 use crate::limits::{
     DRAIN_MAX, EPOCH_BYTES_MAX, MESSAGE_TIMEOUT, READ_RECORDS_MAX, RECORD_BYTES_MAX, TRANSACTION_TIMEOUT,
 };
 use crate::log::LogError;
 use crate::topic::Topic;
 use rdkafka::ClientConfig;
-use rdkafka::config::{FromClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
 use std::fmt;
 use std::time::Duration;
 
@@ -187,10 +190,11 @@ impl KafkaConfig {
     }
 
     /// A client that only asks about topics and offsets, as far as `isolation` lets it see.
-    pub(super) fn query_client<T: FromClientConfig>(&self, isolation: &str) -> Result<T, LogError> {
+    pub(super) fn query_client(&self, isolation: &str) -> Result<BaseConsumer<Ear>, LogError> {
         let mut client = self.base()?;
-        client.set("isolation.level", isolation);
-        client.create().map_err(refused)
+        // A connection that a broker closes is told at this level.
+        client.set_log_level(RDKafkaLogLevel::Info).set("isolation.level", isolation);
+        client.create_with_context(Ear::default()).map_err(refused)
     }
 
     /// A reader of fixed partitions. A group id is required to assign partitions; nothing is ever
@@ -281,9 +285,20 @@ fn set_default(client: &mut ClientConfig, name: &str, value: impl fmt::Display) 
     }
 }
 
-/// The error of a client that could not be made from its settings.
-pub(super) fn refused(error: rdkafka::error::KafkaError) -> LogError {
-    LogError::Unavailable { reason: format!("the Kafka client refuses its settings: {error}") }
+/// The error of a client that could not be made from its settings. It names a setting, not its value: that may
+/// be a secret under a misspelt name.
+pub(super) fn refused(error: KafkaError) -> LogError {
+    let reason = match &error {
+        KafkaError::ClientConfig(_, _, name, _) => {
+            format!("{name} is no setting of it, or cannot have the value that it was given")
+        }
+        other => other
+            .to_string()
+            .replace("ssl.ca.location", "kafka.ca_file")
+            .replace("ssl.certificate.location", "kafka.cert_file")
+            .replace("ssl.key.location", "kafka.key_file"),
+    };
+    LogError::Unavailable { reason: format!("the Kafka client refuses its settings: {reason}") }
 }
 
 #[cfg(test)]
@@ -298,6 +313,16 @@ mod tests {
         config.extra = vec![("ssl.keystore.password".into(), "hunter2".into())];
         assert!(!format!("{config:?}").contains("hunter2"));
         assert!(!format!("{:?}", config.base()).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_refused_setting_is_named_without_its_value() {
+        let mut config = KafkaConfig::new("localhost:9092");
+        config.extra = vec![("sasl.pasword".into(), "hunter2".into())];
+        let Err(LogError::Unavailable { reason }) = config.query_client("read_committed").map(drop) else {
+            panic!("it was accepted")
+        };
+        assert!(reason.contains("sasl.pasword") && !reason.contains("hunter2"), "{reason}");
     }
 
     #[test]

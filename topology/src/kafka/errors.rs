@@ -1,6 +1,7 @@
 //! What librdkafka's errors mean for a log: every error is retriable, abortable or the end of its
 //! client, and one that says nothing of itself is the end.
 
+use super::heard::Heard;
 use crate::log::LogError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::fmt;
@@ -79,15 +80,40 @@ pub(super) fn unavailable(doing: impl fmt::Display, error: &KafkaError) -> LogEr
             | Code::TransactionalIdAuthorizationFailed,
         ) => "; grant this user the rights of its role",
         Some(Code::SaslAuthenticationFailed | Code::Authentication) => {
-            "; check user, password and certificates"
+            "; check kafka.sasl_username, kafka.sasl_password_file and kafka.sasl_mechanism"
         }
-        Some(Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut) => {
+        Some(code) if is_away(code) => {
             "; check that the brokers are up and the address and security protocol are right"
         }
         Some(Code::UnreleasedInstanceId) => "; another live process has the same group instance id",
         _ => "",
     };
     LogError::Unavailable { reason: format!("{doing}: {error}{hint}") }
+}
+
+/// The same of a client that may have heard why its connections fail, which says more than a call
+/// that got no answer.
+pub(super) fn unanswered(doing: impl fmt::Display, error: &KafkaError, heard: Option<&Heard>) -> LogError {
+    match heard {
+        Some(heard) if error.rdkafka_error_code().is_none_or(is_away) => {
+            LogError::Unavailable { reason: format!("{doing}: {heard}") }
+        }
+        _ => unavailable(doing, error),
+    }
+}
+
+/// Whether the error only says that there was no answer, or no connection to ask on.
+fn is_away(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::SaslAuthenticationFailed
+            | Code::Authentication
+            | Code::SSL
+    )
 }
 
 #[cfg(test)]

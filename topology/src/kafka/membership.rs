@@ -7,7 +7,8 @@
 //! others may have them already, and there is nothing to drain.
 
 use super::config::{GroupProtocol, KafkaConfig, refused};
-use super::errors::{is_permanent, unavailable};
+use super::errors::{is_permanent, unanswered, unavailable};
+use super::heard::Ear;
 use crate::log::{LogError, Position};
 use crate::topic::Topic;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
@@ -53,6 +54,7 @@ struct Group {
     topic: Topic,
     name: String,
     state: Mutex<State>,
+    ear: Ear,
 }
 
 #[derive(Default)]
@@ -95,7 +97,11 @@ impl Group {
     }
 }
 
-impl ClientContext for Group {}
+impl ClientContext for Group {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.ear.error(error, reason);
+    }
+}
 
 impl ConsumerContext for Group {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, event: RDKafkaRespErr, list: &mut TopicPartitionList) {
@@ -167,7 +173,7 @@ impl Membership {
         protocol: GroupProtocol,
     ) -> Result<Self, LogError> {
         let name = config.topic_name(topic);
-        let context = Group { topic, name: name.clone(), state: Mutex::default() };
+        let context = Group { topic, name: name.clone(), state: Mutex::default(), ear: Ear::default() };
         let consumer: BaseConsumer<Group> =
             config.member(group, protocol)?.create_with_context(context).map_err(refused)?;
         consumer
@@ -271,7 +277,8 @@ impl Membership {
     fn failed(&self, error: &KafkaError) -> LogError {
         let said =
             self.consumer.client().fatal_error().map_or_else(String::new, |(_, text)| format!(" ({text})"));
-        unavailable(format_args!("as a member of the group{said}"), error)
+        let heard = self.group().ear.heard();
+        unanswered(format_args!("as a member of the group{said}"), error, heard.as_ref())
     }
 }
 

@@ -4,9 +4,10 @@ mod deliveries;
 mod transaction;
 
 use super::Cluster;
-use super::errors::{Failure, classify, is_permanent, unavailable};
+use super::errors::{Failure, classify, is_permanent, unanswered};
+use super::heard::Heard;
 use super::membership::Member;
-use crate::limits::{BROKER_WAIT_MAX, TRANSACTION_TIMEOUT};
+use crate::limits::{BROKER_WAIT_MAX, REFUSED_WAIT, TRANSACTION_TIMEOUT};
 use crate::log::{Commit, LogError, Position, Writer, place};
 use crate::record::Output;
 use crate::topic::Topic;
@@ -61,7 +62,8 @@ impl KafkaWriter {
             config.create_with_context(Deliveries::default()).map_err(super::config::refused)
         };
         let mut producer = make()?;
-        let deadline = Instant::now() + BROKER_WAIT_MAX + TRANSACTION_TIMEOUT;
+        let asked = Instant::now();
+        let deadline = asked + BROKER_WAIT_MAX + TRANSACTION_TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Err(error) = producer.init_transactions(left.min(OPEN_SLICE).max(RETRY)) else { break };
@@ -72,12 +74,22 @@ impl KafkaWriter {
                 super::end_aside(std::mem::replace(&mut producer, make()?));
                 continue;
             }
-            let is_over = left.is_zero() || error.rdkafka_error_code().is_some_and(is_permanent);
+            producer.poll(Duration::ZERO);
+            let heard = producer.context().heard();
+            let is_over = left.is_zero()
+                || error.rdkafka_error_code().is_some_and(is_permanent)
+                || (heard.as_ref().is_some_and(Heard::is_final) && asked.elapsed() >= REFUSED_WAIT);
             match classify(&error, producer.client().fatal_error()) {
                 Failure::Fenced(_) => return Err(fenced()),
                 // It goes on in the background; the next call waits for it.
                 Failure::Retriable(_) if !is_over => std::thread::sleep(RETRY),
-                _ => return Err(unavailable(format_args!("opening the writer {name}"), &error)),
+                _ => {
+                    return Err(unanswered(
+                        format_args!("opening the writer {name}"),
+                        &error,
+                        heard.as_ref(),
+                    ));
+                }
             }
         }
         let group = member.map_or_else(|| Group::Own(OnceCell::new()), Group::Stage);

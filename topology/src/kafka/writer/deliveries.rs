@@ -1,5 +1,6 @@
 //! What a producer reports between its calls, and what that means for the end of a transaction.
 
+use crate::kafka::heard::{Ear, Heard};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -20,18 +21,21 @@ pub(in crate::kafka) struct Deliveries {
     failed: Mutex<Option<KafkaError>>,
     /// How often a connection broke with requests in flight, and when it last did.
     disconnects: Mutex<(u64, Option<Instant>)>,
+    ear: Ear,
 }
 
 impl ClientContext for Deliveries {
     /// A broken connection is told by a log line only, as long as another one is there or comes.
-    fn log(&self, _level: RDKafkaLogLevel, facility: &str, _line: &str) {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.ear.log(level, facility, line);
         if matches!(facility, "FAIL" | "REQTMOUT") {
             self.note_disconnect();
         }
     }
 
-    fn error(&self, error: KafkaError, _reason: &str) {
+    fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
+        self.ear.error(error, reason);
         if matches!(code, Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown))
         {
             self.note_disconnect();
@@ -43,6 +47,11 @@ impl Deliveries {
     /// The first record that was not delivered since the last call, if there is one.
     pub(super) fn take_failure(&self) -> Option<KafkaError> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Why connections fail, as far as it was heard lately.
+    pub(super) fn heard(&self) -> Option<Heard> {
+        self.ear.heard()
     }
 
     fn note_disconnect(&self) {
