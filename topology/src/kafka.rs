@@ -202,7 +202,8 @@ impl Cluster {
                 return Err(LogError::Unavailable {
                     reason: format!(
                         "a transaction holds {topic}/{partition} back at offset {stable} for over {} s; \
-                         find it with `kafka-transactions.sh find-hanging` and abort it",
+                         find it with `kafka-transactions.sh find-hanging` and abort it, unless the epoch record \
+                         of the same transaction is visible (docs/chaos.md, a torn transaction)",
                         OPEN_TRANSACTION_WAIT_MAX.as_secs()
                     ),
                 });
