@@ -4,6 +4,7 @@
 //! is fetched with Maven and runs as one KRaft node on loopback, with its data under
 //! `target/kafka`; it outlives the xtask that started it, until `cargo xtask kafka down`.
 
+mod hanging;
 mod node;
 mod probe;
 mod properties;
@@ -116,12 +117,12 @@ impl Broker {
         self.ours()?.start()
     }
 
-    /// Ends transactions that hang: those that no coordinator knows any more. How many there were.
+    /// Ends transactions that hang, as the rest of them was. In how many partitions there were any.
     ///
     /// # Errors
     /// When it is not ours, or cannot be told.
-    pub fn abort_hanging(&self) -> anyhow::Result<usize> {
-        self.ours()?.abort_hanging()
+    pub fn end_hanging(&self) -> anyhow::Result<usize> {
+        self.ours()?.end_hanging()
     }
 
     fn ours(&self) -> anyhow::Result<&Node> {

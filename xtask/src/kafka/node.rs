@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use super::hanging::{Decisions, Hanging};
 use super::probe;
 use super::properties::{Ports, render};
 use super::secure::{Secure, USER, write_private};
@@ -134,27 +135,57 @@ impl Node {
         self.daemon.kill().map(drop)
     }
 
-    /// Ends transactions that no coordinator knows any more and that readers would wait behind for
-    /// ever, with Apache's own tool, as an operator has to. How many there were.
+    /// Ends transactions that the broker forgot to end in some of their partitions, like the rest of them. In how
+    /// many partitions there were any.
     ///
     /// # Errors
-    /// When the tool cannot be run, or the node does not do as it is told.
-    pub fn abort_hanging(&self) -> anyhow::Result<usize> {
+    /// When Apache's tools cannot be run, or the node does not do as it is told.
+    pub fn end_hanging(&self) -> anyhow::Result<usize> {
         let found =
             self.transactions(&["find-hanging", "--broker-id", "1", "--max-transaction-timeout", "1"])?;
-        let hanging: Vec<_> = found.lines().filter_map(hanging_in).collect();
-        for [topic, partition, start] in &hanging {
-            self.transactions(&[
-                "abort",
-                "--topic",
-                topic,
-                "--partition",
-                partition,
-                "--start-offset",
-                start,
-            ])?;
+        let hanging = Hanging::in_lines(&found);
+        if hanging.is_empty() {
+            return Ok(0);
+        }
+        let is_state = |name: &str| name.starts_with("__transaction_state-");
+        let decisions = Decisions::in_dump(&self.dump("--transaction-log-decoder", is_state)?)?;
+        for one in &hanging {
+            // Where nothing was decided, nobody was told of success.
+            let commits = match decisions.of(one).map(|decision| (decision, decision.anchor())) {
+                None => false,
+                Some((decision, None)) => decision.happened(""),
+                Some((decision, Some((topic, partition)))) => {
+                    let anchor = format!("{topic}-{partition}");
+                    decision.happened(&self.dump("--deep-iteration", |name| name == anchor)?)
+                }
+            };
+            one.end(self.ports()?.broker, commits)?;
         }
         Ok(hanging.len())
+    }
+
+    /// What Apache's tool says of the files of the partitions in the directories for whose names `is_it` holds. A
+    /// consumer would wait behind what hangs, and read on for as long as there is more.
+    fn dump(&self, how: &str, is_it: impl Fn(&str) -> bool) -> anyhow::Result<String> {
+        let mut segments = Vec::new();
+        for partition in fs::read_dir(self.data_dir())? {
+            let partition = partition?.path();
+            if partition.file_name().is_some_and(|name| is_it(&name.to_string_lossy())) {
+                for file in fs::read_dir(partition)? {
+                    segments.push(file?.path().display().to_string());
+                }
+            }
+        }
+        segments.retain(|file| file.ends_with(".log"));
+        segments.sort();
+        let mut java = Command::new("java");
+        java.args(["-Xmx256m", "-cp", &class_path()?, "org.apache.kafka.tools.DumpLogSegments", how]);
+        java.args(["--files", &segments.join(",")]).stdin(Stdio::null());
+        let output = java.output().context("cannot run java")?;
+        if !output.status.success() {
+            bail!("cannot read {}: {}", segments.join(","), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// `kafka-transactions.sh`.
@@ -287,13 +318,6 @@ impl Node {
     }
 }
 
-/// Topic, partition and start offset of a line of `find-hanging`; none of its heading.
-fn hanging_in(line: &str) -> Option<[&str; 3]> {
-    let columns: Vec<&str> = line.split_whitespace().collect();
-    let [topic, partition, _producer, _epoch, _coordinator, start, ..] = columns[..] else { return None };
-    (partition.parse::<u32>().is_ok() && start.parse::<u64>().is_ok()).then_some([topic, partition, start])
-}
-
 const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 
 /// The standard library binds with SO_REUSEADDR: connections of the last run do not count.
@@ -348,19 +372,6 @@ mod tests {
         let node = node(home.path());
         fs::write(node.home.join("ports"), "9092 9093").unwrap();
         assert!(node.address().is_err() && node.choose_ports().is_ok());
-    }
-
-    #[test]
-    fn a_hanging_transaction_is_told_from_the_heading() {
-        assert_eq!(
-            hanging_in("Topic\tPartition\tProducerId\tProducerEpoch\tCoordinatorEpoch\tStartOffset"),
-            None
-        );
-        assert_eq!(
-            hanging_in("weir.epochs\t0\t16\t15\t5\t272\t1795248507891\t9"),
-            Some(["weir.epochs", "0", "272"])
-        );
-        assert_eq!(hanging_in(""), None);
     }
 
     #[test]

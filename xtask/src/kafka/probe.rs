@@ -1,24 +1,29 @@
-//! Whether a broker really answers: one Metadata request, written by hand.
+//! Questions to a broker, written by hand; among them whether it really answers.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 const WAIT: Duration = Duration::from_secs(2);
-const CORRELATION: i32 = 7;
+/// What every request is told apart by; there is one at a time.
+pub const CORRELATION: i32 = 7;
 /// An answer that lists one broker and no topics has some 60 bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Whether the broker on this loopback port knows of itself, which is when clients can work.
 pub fn answers(port: u16) -> bool {
-    ask(port).is_ok_and(|answer| lists_a_broker(&answer))
+    ask(port, &metadata()).is_ok_and(|answer| lists_a_broker(&answer))
 }
 
-fn ask(port: u16) -> std::io::Result<Vec<u8>> {
+/// What the broker on this loopback port answers, without the length before it.
+///
+/// # Errors
+/// When it does not answer.
+pub fn ask(port: u16, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut stream = TcpStream::connect_timeout(&address, WAIT)?;
     stream.set_read_timeout(Some(WAIT))?;
-    stream.write_all(&request())?;
+    stream.write_all(request)?;
     let mut size = [0; 4];
     stream.read_exact(&mut size)?;
     let size = usize::try_from(i32::from_be_bytes(size)).unwrap_or(0).min(ANSWER_BYTES_MAX);
@@ -28,7 +33,7 @@ fn ask(port: u16) -> std::io::Result<Vec<u8>> {
 }
 
 /// Metadata, version 1, of no topic.
-fn request() -> Vec<u8> {
+fn metadata() -> Vec<u8> {
     let mut body = Vec::new();
     body.extend_from_slice(&3_i16.to_be_bytes());
     body.extend_from_slice(&1_i16.to_be_bytes());
@@ -36,6 +41,11 @@ fn request() -> Vec<u8> {
     body.extend_from_slice(&5_i16.to_be_bytes());
     body.extend_from_slice(b"xtask");
     body.extend_from_slice(&0_i32.to_be_bytes());
+    framed(body)
+}
+
+/// A request behind its length.
+pub fn framed(mut body: Vec<u8>) -> Vec<u8> {
     let mut request = u32::try_from(body.len()).unwrap_or(0).to_be_bytes().to_vec();
     request.append(&mut body);
     request
@@ -55,7 +65,7 @@ mod tests {
     #[test]
     fn the_request_is_metadata_version_1() {
         expect!["[0, 0, 0, 19, 0, 3, 0, 1, 0, 0, 0, 7, 0, 5, 120, 116, 97, 115, 107, 0, 0, 0, 0]"]
-            .assert_eq(&format!("{:?}", request()));
+            .assert_eq(&format!("{:?}", metadata()));
     }
 
     #[test]
