@@ -1,6 +1,6 @@
 //! Running other programs.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -14,6 +14,20 @@ pub fn succeed(mut command: Command, what: &str) -> Result<()> {
         bail!("{what} ended with {status}: {command:?}");
     }
     Ok(())
+}
+
+/// What a command says on its standard output. When it does not end with success, the error is `failure`
+/// followed by what it says on its standard error.
+///
+/// # Errors
+/// When it cannot be run, or does not end with success.
+pub fn output(mut command: Command, failure: &str) -> Result<Vec<u8>> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {program}"))?;
+    if !output.status.success() {
+        bail!("{failure}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(output.stdout)
 }
 
 /// The same command, ended by SIGKILL when the thread that starts it ends, however that comes about:
@@ -38,7 +52,6 @@ pub fn mortal(command: &Command) -> Command {
 mod tests {
     use std::io::{BufRead, BufReader};
     use std::os::unix::process::ExitStatusExt;
-    use std::process::Stdio;
 
     use super::*;
 

@@ -67,12 +67,7 @@ impl Hanging {
 
     /// `WriteTxnMarkers`, version 1: one marker for one partition. Apache's tool has it for aborts only.
     fn request(&self, commits: bool) -> Vec<u8> {
-        let mut body = Vec::new();
-        body.extend_from_slice(&27_i16.to_be_bytes());
-        body.extend_from_slice(&1_i16.to_be_bytes());
-        body.extend_from_slice(&probe::CORRELATION.to_be_bytes());
-        body.extend_from_slice(&5_i16.to_be_bytes());
-        body.extend_from_slice(b"xtask");
+        let mut body = probe::headed(27, 1);
         // Compact arrays and strings begin with their length and one; every structure ends with its count of tags.
         body.extend_from_slice(&[0, 2]);
         body.extend_from_slice(&self.producer_id.to_be_bytes());

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -13,7 +13,7 @@ use super::probe;
 use super::properties::{Ports, render};
 use super::secure::{Secure, USER, write_private};
 use crate::daemon::Daemon;
-use crate::shell::mortal;
+use crate::shell::{mortal, output};
 use crate::{dirs, maven};
 
 /// How long a start may take on a busy machine.
@@ -180,28 +180,18 @@ impl Node {
         segments.sort();
         let mut java = Command::new("java");
         java.args(["-Xmx256m", "-cp", &class_path()?, "org.apache.kafka.tools.DumpLogSegments", how]);
-        java.args(["--files", &segments.join(",")]).stdin(Stdio::null());
-        let output = java.output().context("cannot run java")?;
-        if !output.status.success() {
-            bail!("cannot read {}: {}", segments.join(","), String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        let files = segments.join(",");
+        java.args(["--files", &files]);
+        let dump = output(java, &format!("cannot read {files}"))?;
+        Ok(String::from_utf8_lossy(&dump).into_owned())
     }
 
     /// `kafka-transactions.sh`.
     fn transactions(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut java = Command::new("java");
         java.args(["-Xmx128m", "-cp", &class_path()?, "org.apache.kafka.tools.TransactionsCommand"]);
-        java.args(["--bootstrap-server", &self.address()?]).args(arguments).stdin(Stdio::null());
-        let output = java.output().context("cannot run java")?;
-        if !output.status.success() {
-            bail!(
-                "kafka-transactions {}: {}",
-                arguments.join(" "),
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        Ok(String::from_utf8(output.stdout)?)
+        java.args(["--bootstrap-server", &self.address()?]).args(arguments);
+        Ok(String::from_utf8(output(java, &format!("kafka-transactions {}", arguments.join(" ")))?)?)
     }
 
     /// Deletes a stopped node's home.
@@ -244,12 +234,8 @@ impl Node {
         }
         let mut java = Command::new("java");
         java.args(["-cp", class_path, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]);
-        java.arg(self.properties_path()).stdin(Stdio::null());
-        let output = java.output().context("cannot run java")?;
-        if !output.status.success() {
-            bail!("cannot format the broker's storage: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(())
+        java.arg(self.properties_path());
+        output(java, "cannot format the broker's storage").map(drop)
     }
 
     /// Gives the SCRAM listener its user, once: also in a home that was formatted before there was one.
@@ -261,11 +247,8 @@ impl Node {
         let mut java = Command::new("java");
         java.args(["-Xmx128m", "-cp", class_path, "kafka.admin.ConfigCommand"]);
         java.args(["--bootstrap-server", &self.address()?, "--alter", "--entity-type", "users"]);
-        java.args(["--entity-name", USER, "--add-config-file"]).arg(secure.scram()).stdin(Stdio::null());
-        let output = java.output().context("cannot run java")?;
-        if !output.status.success() {
-            bail!("cannot add the broker's user: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
+        java.args(["--entity-name", USER, "--add-config-file"]).arg(secure.scram());
+        output(java, "cannot add the broker's user")?;
         write_private(&secure.user_added(), "")
     }
 

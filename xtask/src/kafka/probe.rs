@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const WAIT: Duration = Duration::from_secs(2);
 /// What every request is told apart by; there is one at a time.
-pub const CORRELATION: i32 = 7;
+const CORRELATION: i32 = 7;
 /// An answer that lists one broker and no topics has some 60 bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -34,14 +34,20 @@ pub fn ask(port: u16, request: &[u8]) -> std::io::Result<Vec<u8>> {
 
 /// Metadata, version 1, of no topic.
 fn metadata() -> Vec<u8> {
+    let mut body = headed(3, 1);
+    body.extend_from_slice(&0_i32.to_be_bytes());
+    framed(body)
+}
+
+/// The beginning of a request of this kind.
+pub fn headed(api_key: i16, version: i16) -> Vec<u8> {
     let mut body = Vec::new();
-    body.extend_from_slice(&3_i16.to_be_bytes());
-    body.extend_from_slice(&1_i16.to_be_bytes());
+    body.extend_from_slice(&api_key.to_be_bytes());
+    body.extend_from_slice(&version.to_be_bytes());
     body.extend_from_slice(&CORRELATION.to_be_bytes());
     body.extend_from_slice(&5_i16.to_be_bytes());
     body.extend_from_slice(b"xtask");
-    body.extend_from_slice(&0_i32.to_be_bytes());
-    framed(body)
+    body
 }
 
 /// A request behind its length.

@@ -6,12 +6,13 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use rand::TryRng as _;
 
 use crate::debian;
+use crate::shell::output;
 
 /// The one user of the SASL listener; the password is in `password`.
 pub const USER: &str = "weir";
@@ -133,11 +134,7 @@ impl Secure {
             openssl.arg("-CA").arg(self.file(&format!("{issuer}.pem")));
             openssl.arg("-CAkey").arg(self.file(&format!("{issuer}.key")));
         }
-        let output = openssl.stdin(Stdio::null()).output().context("cannot run openssl")?;
-        if !output.status.success() {
-            bail!("openssl cannot make {name}: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(())
+        output(openssl, &format!("openssl cannot make {name}")).map(drop)
     }
 
     fn file(&self, name: &str) -> PathBuf {
