@@ -23,21 +23,15 @@ pub const BEGIN_KEY: &[u8] = b"!begin";
 
 /// A checkpoint that is being written.
 pub(crate) struct Sweep {
-    topic: Topic,
     /// Where the entries that were not written yet begin; none after the last.
     next: Option<u64>,
     entries: u64,
 }
 
 impl Sweep {
-    /// Begins a checkpoint in `topic`.
-    pub(crate) fn begin(topic: Topic) -> Self {
-        Self { topic, next: Some(0), entries: 0 }
-    }
-
-    /// Where it is written.
-    pub(crate) fn topic(&self) -> Topic {
-        self.topic
+    /// Begins a checkpoint.
+    pub(crate) fn begin() -> Self {
+        Self { next: Some(0), entries: 0 }
     }
 
     /// The next entries. After the last, a snapshot and the cursor complete the checkpoint.
@@ -60,17 +54,8 @@ impl Sweep {
     }
 }
 
-/// A part of a checkpoint that goes with one epoch.
-pub(crate) struct Slice {
-    /// Where it is written.
-    pub(crate) topic: Topic,
-    /// Most entries, besides those that changed.
-    pub(crate) entries_max: usize,
-}
-
 /// When a task writes checkpoints.
 pub(crate) struct Timetable {
-    topic: Topic,
     /// When the last one was completed, or the task was opened.
     since: Duration,
     /// Whether one was completed since the task was opened. The first comes soon: another build may have run the
@@ -80,14 +65,9 @@ pub(crate) struct Timetable {
 }
 
 impl Timetable {
-    /// Of a task that is opened now, for checkpoints in `topic`.
-    pub(crate) fn new(topic: Topic, now: Duration, interval: Duration) -> Self {
-        Self { topic, since: now, has_one: false, interval }
-    }
-
-    /// Where they are written.
-    pub(crate) fn topic(&self) -> Topic {
-        self.topic
+    /// Of a task that is opened now.
+    pub(crate) fn new(now: Duration, interval: Duration) -> Self {
+        Self { since: now, has_one: false, interval }
     }
 
     /// One was completed.
@@ -107,14 +87,12 @@ impl Timetable {
         self.is_due(now) && (is_new(cursor) || now.saturating_sub(self.since) >= CHECKPOINT_RENEWAL)
     }
 
-    /// All that is left of a checkpoint, if one of `entries` is due because the task ends: by event time, which is
-    /// what it knows of the time before it was opened. Otherwise a task that never runs for long would never
-    /// complete one.
-    pub(crate) fn at_end(&self, cursor: &Cursor, entries: usize) -> Option<Slice> {
+    /// Whether one of so many entries is due because the task ends: by event time, which is what it knows of the
+    /// time before it was opened. Otherwise a task that never runs for long would never complete one.
+    pub(crate) fn is_due_at_end(&self, cursor: &Cursor, entries: usize) -> bool {
         let event_time_ms = cursor.clock_ms.saturating_sub(cursor.checkpoint_ms).max(0);
-        let is_due = is_new(cursor) && Duration::from_millis(event_time_ms as u64) >= self.interval;
-        let slice = Slice { topic: self.topic, entries_max: usize::MAX };
-        (is_due && entries <= CHECKPOINT_AT_END_MAX).then_some(slice)
+        let is_over = Duration::from_millis(event_time_ms as u64) >= self.interval;
+        is_new(cursor) && is_over && entries <= CHECKPOINT_AT_END_MAX
     }
 }
 

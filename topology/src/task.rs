@@ -6,7 +6,7 @@
 //! epoch ([`crate::checkpoint`]). A task that starts fences whoever held the partition, loads the state
 //! and folds the epochs since then again without emitting.
 
-use crate::checkpoint::{Slice, Sweep, Timetable, begin_record, entry_payload};
+use crate::checkpoint::{Sweep, Timetable, begin_record, entry_payload};
 use crate::clock::Clock;
 use crate::follow::Follower;
 use crate::invariants::{Broken, Chain, check_fold};
@@ -206,7 +206,7 @@ impl Task {
             status,
             snapshot_at: now,
             hint_at: now,
-            checkpoints: id.stage.checkpoint_topic().map(|topic| Timetable::new(topic, now, interval)),
+            checkpoints: id.stage.checkpoint_topic().map(|_| Timetable::new(now, interval)),
             unfinished: None,
             has_folded: false,
         })
@@ -245,8 +245,9 @@ impl Task {
     /// Commits what changed of the state, so that the next owner has nothing to fold again.
     pub fn close(mut self) -> Result<(), TaskError> {
         let entries = self.stage.entries();
-        let rest =
-            self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.at_end(&self.cursor, entries));
+        let checkpoints = self.checkpoints.as_ref();
+        let is_due = checkpoints.is_some_and(|checkpoints| checkpoints.is_due_at_end(&self.cursor, entries));
+        let rest = is_due.then_some(usize::MAX);
         if self.stage.changed() > 0 || rest.is_some() {
             let inputs = self.no_records();
             self.fold(inputs, true, rest)?;
@@ -340,12 +341,12 @@ impl Task {
         Ok(())
     }
 
-    /// The slice of a checkpoint that goes with the next epoch: of the unfinished one, or of one that `is_due`.
-    fn slice(&self, is_due: impl Fn(&Timetable, Duration, &Self) -> bool) -> Option<Slice> {
+    /// How many entries of a checkpoint go with the next epoch, besides those that changed: of the unfinished one, or
+    /// of one that `is_due`.
+    fn slice(&self, is_due: impl Fn(&Timetable, Duration, &Self) -> bool) -> Option<usize> {
         let checkpoints = self.checkpoints.as_ref()?;
         let is_due = self.unfinished.is_some() || is_due(checkpoints, self.around.clock.now(), self);
-        let entries_max = self.around.pace.checkpoint_entries_max;
-        is_due.then(|| Slice { topic: checkpoints.topic(), entries_max })
+        is_due.then_some(self.around.pace.checkpoint_entries_max)
     }
 
     /// One step, and everything that comes of it in one commit.
@@ -353,7 +354,7 @@ impl Task {
         &mut self,
         inputs: Vec<InputBatch>,
         with_snapshot: bool,
-        slice: Option<Slice>,
+        slice: Option<usize>,
     ) -> Result<(), TaskError> {
         let started = self.around.clock.now();
         let batch = self.batch(inputs);
@@ -368,7 +369,7 @@ impl Task {
         self.check(&batch, &effects, &epoch, &cursor)?;
         let mut outputs = std::mem::take(&mut effects.outputs);
         let emitted = outputs.len() as u64;
-        let completes = slice.is_some_and(|slice| self.write_slice(&cursor, &slice, &mut outputs));
+        let completes = slice.is_some_and(|entries_max| self.write_slice(&cursor, entries_max, &mut outputs));
         let with_snapshot = with_snapshot || completes;
         if with_snapshot {
             self.refresh_hint(&mut cursor)?;
@@ -465,13 +466,13 @@ impl Task {
 
     /// Writes the next slice of the unfinished checkpoint, or of a new one. True when the snapshot that must
     /// follow completes it.
-    fn write_slice(&mut self, cursor: &Cursor, slice: &Slice, outputs: &mut Vec<Output>) -> bool {
-        let Slice { topic, entries_max } = *slice;
+    fn write_slice(&mut self, cursor: &Cursor, entries_max: usize, outputs: &mut Vec<Output>) -> bool {
+        let Some(topic) = self.id.stage.checkpoint_topic() else { return false };
         if self.unfinished.is_none() {
             outputs.push(begin_record(&self.around.wire, topic, self.id, cursor));
         }
         let now = self.around.clock.now();
-        let (sweep, _) = self.unfinished.get_or_insert_with(|| (Sweep::begin(topic), now));
+        let (sweep, _) = self.unfinished.get_or_insert_with(|| (Sweep::begin(), now));
         let entries = sweep.next(self.stage.as_ref(), entries_max);
         let completes = sweep.is_complete();
         for entry in entries {
@@ -493,7 +494,7 @@ impl Task {
         let changes = self.stage.take_changes();
         epoch.state_entries = changes.len() as i64;
         epoch.state_digest = Some(digest_of(&changes));
-        let checkpoint = self.unfinished.as_ref().map(|(sweep, _)| sweep.topic());
+        let checkpoint = self.unfinished.as_ref().and_then(|_| self.id.stage.checkpoint_topic());
         let mut write = |record: Output, to_checkpoint: bool| {
             let copy = checkpoint.filter(|_| to_checkpoint).map(|topic| Output { topic, ..record.clone() });
             outputs.push(record);
