@@ -64,7 +64,7 @@ fuzz_target!(|bytes: &[u8]| {
         records.push(3, 3, key, None, []);
         InputBatch { topic, partition: 0, records }
     });
-    let batch = Batch { epoch: 1, partition: 0, clock_ms: 0, inputs: batch.into() };
+    let batch = Batch { epoch: 1, partition: 0, clock_ms: 0, taken_ms: Some(0), inputs: batch.into() };
     let effects = stage.step(&batch);
     assert_eq!(effects.judged + effects.dead_lettered, batch.len() as u64);
     for change in stage.take_changes() {

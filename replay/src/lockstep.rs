@@ -279,8 +279,13 @@ impl<'scope, 'env, P: FnMut(u64)> Fold<'scope, 'env, P> {
     fn send(&mut self, pending: &mut Pending, partition: u32) -> Result<(), ReplayError> {
         let waiting = &mut pending.inputs[partition as usize];
         let input = InputBatch { topic: waiting.0, partition, records: std::mem::take(&mut waiting.1) };
-        let batch =
-            Batch { epoch: pending.number, partition, clock_ms: pending.clock_ms, inputs: vec![input] };
+        let batch = Batch {
+            epoch: pending.number,
+            partition,
+            clock_ms: pending.clock_ms,
+            taken_ms: None,
+            inputs: vec![input],
+        };
         let task = TaskId { stage: pending.stage, partition };
         let worker = &self.workers[(partition % self.layout.workers) as usize];
         worker.beats.send(Beat::Step(Box::new(Step { task, batch }))).map_err(|_| ReplayError::Panicked)

@@ -23,10 +23,7 @@ impl Observer {
         let tasks = crate::world::STAGES
             .iter()
             .flat_map(|stage| (0..partitions).map(|partition| TaskId { stage: *stage, partition }));
-        let chain = |task| {
-            let start = Cursor::start(task);
-            (task, Chain::new(start.epoch, start.clock_ms, start.positions))
-        };
+        let chain = |task| (task, Chain::after(&Cursor::start(task)));
         Self { wire, chains: tasks.map(chain).collect() }
     }
 

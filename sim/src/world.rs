@@ -3,11 +3,11 @@
 use crate::bug::{Bug, infect};
 use crate::disk::{Disk, SimFiles};
 use crate::faults::Faults;
-use crate::log::{Shared, SimLog, Store};
+use crate::log::{ProcessClock, Shared, SimLog, Store};
 use crate::observe::Observer;
 use crate::random::Random;
 use crate::story::Story;
-use crate::workload::{COLLECTED_MS, Workload};
+use crate::workload::{COLLECTED_MS, START_MS, Workload};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +41,9 @@ const QUIET_ROUNDS: u32 = 4;
 
 /// Processes that may read access logs in one world, one after the other.
 pub const COLLECTOR_PROCESSES: usize = 2_000;
+
+/// How long after a workload's first event its world begins, in milliseconds.
+const LATE_MS: [i64; 4] = [0, 3_600_000, 20 * 3_600_000, 30 * 86_400_000];
 
 /// The keys that sign audit chains.
 pub fn audit_keys() -> AuditKeys {
@@ -130,7 +133,9 @@ pub struct World<'l> {
 
 /// A store for a world.
 pub fn store(seed: u64, partitions: u32, faults: Faults, bug: Option<Bug>, is_told: bool) -> Shared {
-    Shared::new(Store::new(partitions, Random::new(seed, 2), faults, bug, Story::new(is_told)))
+    // Some worlds live while their traffic happens, some read what happened long ago.
+    let began_ms = START_MS + *Random::new(seed, 7).pick(&LATE_MS);
+    Shared::new(Store::new(partitions, began_ms, Random::new(seed, 2), faults, bug, Story::new(is_told)))
 }
 
 impl<'l> World<'l> {
@@ -471,7 +476,7 @@ impl<'l> World<'l> {
             telemetry: Arc::new(Silent),
             process: format!("process-{process}"),
             pace: self.pace.clone(),
-            clock: Arc::new(self.store.clone()),
+            clock: Arc::new(ProcessClock::new(&self.store, process)),
         }
     }
 

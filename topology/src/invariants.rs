@@ -2,6 +2,7 @@
 //! breaks, the simulator checks it on everything that becomes visible.
 
 use crate::log::Position;
+use crate::restore::Cursor;
 use crate::stage::{Batch, Effects};
 use crate::topic::Topic;
 use std::fmt;
@@ -25,6 +26,8 @@ pub enum Invariant {
     PositionsMatch,
     /// A task's event-time clock never runs back.
     ClockMonotonic,
+    /// No epoch was taken before the one before it.
+    TakenMonotonic,
 }
 
 impl Invariant {
@@ -37,6 +40,7 @@ impl Invariant {
         Self::LettersWritten,
         Self::PositionsMatch,
         Self::ClockMonotonic,
+        Self::TakenMonotonic,
     ];
 
     /// Name in metrics.
@@ -49,6 +53,7 @@ impl Invariant {
             Self::LettersWritten => "letters_written",
             Self::PositionsMatch => "positions_match",
             Self::ClockMonotonic => "clock_monotonic",
+            Self::TakenMonotonic => "taken_monotonic",
         }
     }
 }
@@ -78,13 +83,19 @@ fn hold(holds: bool, invariant: Invariant, detail: impl FnOnce() -> String) -> R
 pub struct Chain {
     epoch: i64,
     clock_ms: i64,
+    taken_ms: i64,
     ends: Vec<Position>,
 }
 
 impl Chain {
-    /// The chain of a task that stands after `epoch`, its clock at `clock_ms`, its inputs read up to `ends`.
-    pub fn new(epoch: i64, clock_ms: i64, ends: Vec<Position>) -> Self {
-        Self { epoch, clock_ms, ends }
+    /// The chain of a task that stands at `cursor`.
+    pub fn after(cursor: &Cursor) -> Self {
+        Self {
+            epoch: cursor.epoch,
+            clock_ms: cursor.clock_ms,
+            taken_ms: cursor.taken_ms,
+            ends: cursor.positions.clone(),
+        }
     }
 
     /// Whether `epoch` is the chain's next.
@@ -94,6 +105,10 @@ impl Chain {
         })?;
         hold(epoch.clock_ms >= self.clock_ms, Invariant::ClockMonotonic, || {
             format!("the clock runs from {} to {}", self.clock_ms, epoch.clock_ms)
+        })?;
+        let taken_ms = epoch.taken_ms.unwrap_or(self.taken_ms);
+        hold(taken_ms >= self.taken_ms, Invariant::TakenMonotonic, || {
+            format!("it was taken at {taken_ms}, the one before at {}", self.taken_ms)
         })?;
         for end in &self.ends {
             let range = epoch.inputs.iter().find(|range| is_of(range, end.topic, end.partition));
@@ -114,6 +129,7 @@ impl Chain {
         self.check(epoch)?;
         self.epoch = epoch.epoch;
         self.clock_ms = epoch.clock_ms;
+        self.taken_ms = epoch.taken_ms.unwrap_or(self.taken_ms);
         for end in &mut self.ends {
             let range = epoch.inputs.iter().find(|range| is_of(range, end.topic, end.partition));
             end.next = range.map_or(end.next, |range| range.to);
@@ -179,13 +195,12 @@ mod tests {
     use super::*;
     use crate::record::{Output, Records};
     use crate::stage::InputBatch;
+    use crate::topic::{StageName, TaskId};
     use expect_test::{Expect, expect};
     use weir_schemas::InputRange;
 
-    fn start() -> Vec<Position> {
-        [(Topic::Control, 0), (Topic::Links, 3)]
-            .map(|(topic, partition)| Position { topic, partition, next: 0 })
-            .into()
+    fn start() -> Cursor {
+        Cursor::start(TaskId { stage: StageName::Cluster, partition: 3 })
     }
 
     /// Epoch 1: links 0 to 7, of which 5 are records.
@@ -201,6 +216,7 @@ mod tests {
             epoch: 1,
             inputs: vec![range(Topic::Control, 0, 0, 0), range(Topic::Links, 3, 7, 5)],
             clock_ms: 100,
+            taken_ms: Some(1_000),
             judged: 4,
             dead_lettered: 1,
             ..Epoch::default()
@@ -208,7 +224,7 @@ mod tests {
     }
 
     fn check_chain(change: impl FnOnce(&mut Epoch), expected: Expect) {
-        let mut chain = Chain::new(0, 0, start());
+        let mut chain = Chain::after(&start());
         chain.follow(&epoch()).unwrap();
         let mut next = Epoch { epoch: 2, ..epoch() };
         (next.inputs[1].from, next.inputs[1].to) = (7, 12);
@@ -234,13 +250,18 @@ mod tests {
             expect!["records_accounted: 5 records, 5 judged and 1 dead-lettered"],
         );
         check_chain(|epoch| epoch.clock_ms = 99, expect!["clock_monotonic: the clock runs from 100 to 99"]);
+        check_chain(
+            |epoch| epoch.taken_ms = Some(999),
+            expect!["taken_monotonic: it was taken at 999, the one before at 1000"],
+        );
+        check_chain(|epoch| epoch.taken_ms = None, expect!["holds"]);
     }
 
     fn check_folded(offsets: &[i64], letters: usize, position: i64, expected: Expect) {
         let mut records = Records::default();
         offsets.iter().for_each(|offset| records.push(*offset, 0, b"k", None, []));
         let input = InputBatch { topic: Topic::Links, partition: 3, records };
-        let batch = Batch { epoch: 1, partition: 3, clock_ms: 0, inputs: vec![input] };
+        let batch = Batch { epoch: 1, partition: 3, clock_ms: 0, taken_ms: None, inputs: vec![input] };
         let letter = Output::keyed(Topic::Dlq, Vec::new(), Vec::new(), 0);
         let effects = Effects { outputs: vec![letter; letters], dead_lettered: 1, ..Effects::default() };
         let positions = [(Topic::Control, 0, 0), (Topic::Links, 3, position)];

@@ -111,6 +111,8 @@ pub struct Cursor {
     pub clock_ms: i64,
     /// Where that clock stood when the task last completed a [checkpoint](crate::checkpoint); 0 before the first.
     pub checkpoint_ms: i64,
+    /// When the last epoch was taken, in processing time; 0 before the first, and for a stage that knows none.
+    pub taken_ms: i64,
 }
 
 impl Cursor {
@@ -119,7 +121,8 @@ impl Cursor {
         let inputs = task.stage.inputs().iter();
         let positions =
             inputs.map(|topic| Position { topic: *topic, partition: task.partition_of(*topic), next: 0 });
-        Self { epoch: 0, positions: positions.collect(), epochs_from: 0, clock_ms: 0, checkpoint_ms: 0 }
+        let positions = positions.collect();
+        Self { epoch: 0, positions, epochs_from: 0, clock_ms: 0, checkpoint_ms: 0, taken_ms: 0 }
     }
 
     /// The cursor as a record of state.
@@ -138,6 +141,7 @@ impl Cursor {
             clock_ms: self.clock_ms,
             body: Vec::new(),
             checkpoint_ms: self.checkpoint_ms,
+            taken_ms: self.taken_ms,
         }
     }
 
@@ -159,6 +163,7 @@ impl Cursor {
         cursor.epochs_from = state.epochs_from;
         cursor.clock_ms = state.clock_ms;
         cursor.checkpoint_ms = state.checkpoint_ms;
+        cursor.taken_ms = state.taken_ms;
         Ok(cursor)
     }
 }
@@ -237,6 +242,7 @@ pub fn fold_recorded(
             each(&epoch, &batch, &effects)?;
             cursor.epoch = epoch.epoch;
             cursor.clock_ms = effects.clock_ms;
+            cursor.taken_ms = epoch.taken_ms.unwrap_or(cursor.taken_ms);
             cursor.positions = inputs.positions();
         }
     }
@@ -405,7 +411,8 @@ impl Inputs {
             }
             inputs.push(InputBatch { topic, partition, records });
         }
-        Ok(Batch { epoch: epoch.epoch, partition: task.partition, clock_ms, inputs })
+        let taken_ms = epoch.taken_ms;
+        Ok(Batch { epoch: epoch.epoch, partition: task.partition, clock_ms, taken_ms, inputs })
     }
 
     fn read_to(&mut self, index: usize, from: i64, to: i64, into: &mut Records) -> Result<(), LogError> {

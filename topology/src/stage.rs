@@ -30,6 +30,10 @@ pub struct Batch {
     /// latest event time that it folds. Lockstep sets it to the start of the epoch's time span,
     /// which is the same for every partition.
     pub clock_ms: i64,
+    /// When the epoch was taken, in milliseconds since the Unix epoch by the rim's clock; never before the one of
+    /// the epoch before. The epoch's record keeps it, so that a refold reads what the first fold read. None for
+    /// a stage that [knows none](StageName::knows_processing_time).
+    pub taken_ms: Option<i64>,
     /// Inputs in the stage's fixed order: control, feedback, events.
     pub inputs: Vec<InputBatch>,
 }

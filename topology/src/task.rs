@@ -200,7 +200,7 @@ impl Task {
             around,
             writer,
             reader,
-            chain: Chain::new(cursor.epoch, cursor.clock_ms, cursor.positions.clone()),
+            chain: Chain::after(&cursor),
             cursor,
             spent: Vec::new(),
             status,
@@ -265,8 +265,15 @@ impl Task {
             epoch: self.cursor.epoch + 1,
             partition: self.id.partition,
             clock_ms: self.cursor.clock_ms,
+            taken_ms: self.taken_ms(),
             inputs,
         }
+    }
+
+    /// When an epoch is taken that begins now. The machine's calendar may run back; this does not.
+    fn taken_ms(&self) -> Option<i64> {
+        let knows = self.id.stage.knows_processing_time();
+        knows.then(|| self.around.clock.unix_ms().max(self.cursor.taken_ms))
     }
 
     /// Time since `moment`, by the clock that paces.
@@ -362,6 +369,7 @@ impl Task {
         let mut cursor = self.cursor.clone();
         cursor.epoch = batch.epoch;
         cursor.clock_ms = effects.clock_ms;
+        cursor.taken_ms = batch.taken_ms.unwrap_or(cursor.taken_ms);
         for (index, position) in cursor.positions.iter_mut().enumerate() {
             position.next = self.reader.next(index);
         }
@@ -461,6 +469,7 @@ impl Task {
                 .collect(),
             state_entries: 0,
             state_digest: None,
+            taken_ms: batch.taken_ms,
         }
     }
 

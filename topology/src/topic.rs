@@ -273,6 +273,12 @@ impl StageName {
         }
     }
 
+    /// Whether the stage's epochs know when they are taken. Decisions are folds of what happened; only what acts on
+    /// the world needs to know when it acts.
+    pub const fn knows_processing_time(self) -> bool {
+        matches!(self, Self::Enforcer)
+    }
+
     /// What an epoch reads, in the fixed order in which it folds: control, feedback, events.
     pub const fn inputs(self) -> &'static [Topic] {
         match self {

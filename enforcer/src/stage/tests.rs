@@ -196,7 +196,7 @@ fn batch(verdicts: &[Verdict], epoch: i64) -> Batch {
         records.push(offset as i64, verdict.time_ms, &verdict.account.to_key(), Some(&payload), []);
     }
     let inputs = vec![InputBatch { topic: Topic::Verdicts, partition: 4, records }];
-    Batch { epoch, partition: 4, clock_ms: 0, inputs }
+    Batch { epoch, partition: 4, clock_ms: 0, taken_ms: Some(0), inputs }
 }
 
 fn refused_control(control: &Control, expected: Expect) {

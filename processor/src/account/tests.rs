@@ -25,6 +25,7 @@ fn batch(topic: Topic, clock_ms: i64, records: Vec<(Vec<u8>, Vec<u8>)>) -> Batch
         epoch: 1,
         partition: 3,
         clock_ms,
+        taken_ms: None,
         inputs: vec![InputBatch { topic, partition: 3, records: batch }],
     }
 }

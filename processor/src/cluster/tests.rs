@@ -35,7 +35,7 @@ fn batch(clock_ms: i64, links: &[Link]) -> Batch {
         records.push(offset as i64, link.time_ms, &key, Some(&Wire::new().to_bytes(link)), []);
     }
     let inputs = vec![InputBatch { topic: Topic::Links, partition: 0, records }];
-    Batch { epoch: 1, partition: 0, clock_ms, inputs }
+    Batch { epoch: 1, partition: 0, clock_ms, taken_ms: None, inputs }
 }
 
 fn step(stage: &mut ClusterStage, links: &[Link]) -> Effects {

@@ -162,7 +162,7 @@ fn step(
     let partition = partition as u32;
     let inputs =
         inputs.into_iter().map(|(topic, records)| InputBatch { topic, partition, records }).collect();
-    let effects = task.stage.step(&Batch { epoch, partition, clock_ms, inputs });
+    let effects = task.stage.step(&Batch { epoch, partition, clock_ms, taken_ms: None, inputs });
     for (tally, count) in effects.tallies {
         *run.tallies.entry(tally).or_default() += count;
     }

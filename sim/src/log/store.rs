@@ -89,6 +89,8 @@ pub(super) enum Fate {
 pub struct Store {
     /// Virtual time since the start, in microseconds.
     pub now_us: u64,
+    /// What the calendar said at the start, in milliseconds since the Unix epoch.
+    pub began_ms: i64,
     /// Who acts.
     pub actor: String,
     /// What happened.
@@ -119,9 +121,17 @@ pub struct Store {
 
 impl Store {
     /// An empty log with this many partitions of shared topics.
-    pub fn new(partitions: u32, random: Random, faults: Faults, bug: Option<Bug>, story: Story) -> Self {
+    pub fn new(
+        partitions: u32,
+        began_ms: i64,
+        random: Random,
+        faults: Faults,
+        bug: Option<Bug>,
+        story: Story,
+    ) -> Self {
         Self {
             now_us: 0,
+            began_ms,
             actor: String::new(),
             story,
             faults,

@@ -129,7 +129,7 @@ pub fn batch(wire: &Wire, accounts: impl Iterator<Item = usize>, round: usize) -
         records.push(account as i64, time_ms, &key, Some(&payload), []);
     }
     let inputs = vec![InputBatch { topic: Topic::Events, partition: 0, records }];
-    Batch { epoch: 1 + round as i64, partition: 0, clock_ms: START_MS, inputs }
+    Batch { epoch: 1 + round as i64, partition: 0, clock_ms: START_MS, taken_ms: None, inputs }
 }
 
 /// An event with every field that a rich source has; one account in fifty extracts.
