@@ -34,6 +34,27 @@ pub enum Format {
     Glasswally,
 }
 
+/// Which moment of a request a line's time tells. An event's time is when its request began, whatever the
+/// source: logs are written when requests end, in an order that says nothing of how they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stamp {
+    /// When the request began.
+    Start,
+    /// When the response had been sent.
+    End,
+}
+
+impl Stamp {
+    /// When the request began, by the line's time and how long the request took. Where that is not known the
+    /// line's time is all there is.
+    fn start_ms(self, time_ms: i64, took_ms: Option<i64>) -> i64 {
+        match self {
+            Self::Start => time_ms,
+            Self::End => time_ms.saturating_sub(took_ms.unwrap_or(0)).max(0),
+        }
+    }
+}
+
 /// A format of this name does not exist.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("no such format; there are auto, weir, weir_rich, weir_basic, envoy and glasswally")]
@@ -56,22 +77,35 @@ impl Format {
         }
     }
 
+    /// Which moment of a request the time of its lines tells.
+    const fn stamp(self) -> Stamp {
+        match self {
+            // nginx writes a line, and its time, when the response has been sent.
+            Self::NginxRich | Self::NginxBasic => Stamp::End,
+            Self::Auto | Self::Weir | Self::Envoy | Self::Glasswally => Stamp::Start,
+        }
+    }
+
     /// What the fields of a line say.
     pub fn read<'f>(self, fields: &'f Fields<'_>) -> Result<Exchange<'f>, Refusal> {
-        match self {
-            Self::Auto => Self::of(fields).read(fields),
+        let mut exchange = match self {
+            Self::Auto => return Self::of(fields).read(fields),
             Self::Weir => weir::read(fields),
             Self::NginxRich => nginx::read_rich(fields),
             Self::NginxBasic => nginx::read_basic(fields),
             Self::Envoy => envoy::read(fields),
             Self::Glasswally => glasswally::read(fields),
-        }
+        }?;
+        exchange.time_ms = self.stamp().start_ms(exchange.time_ms, exchange.latency_ms);
+        Ok(exchange)
     }
 
     /// The format that has the keys of this line.
     fn of(fields: &Fields<'_>) -> Self {
         let has_any = |keys: &[Key]| keys.iter().any(|key| fields.has(*key));
-        if has_any(&[Key::RequestBody, Key::RequestTime, Key::Uri]) {
+        if has_any(&[Key::RequestBody, Key::Uri])
+            || (fields.has(Key::RequestTime) && !fields.has(Key::AccountId))
+        {
             Self::NginxRich
         } else if has_any(&[Key::StartTime, Key::XAccountId, Key::Authorization]) {
             Self::Envoy

@@ -26,7 +26,7 @@ use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateE
 use weir_topology::topic::{StageName, Topic};
 
 /// Version of the encoding of account entries.
-pub const STATE_FORMAT: i32 = 1;
+pub const STATE_FORMAT: i32 = 2;
 
 /// Key of the state entry that holds the policy in force, so that a task that restarts after a policy
 /// was published judges by it from its first event. Sorts before every account.

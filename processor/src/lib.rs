@@ -1,8 +1,8 @@
 //! Weir's judgement: what an account does, what a shared value tells, and what follows.
 //!
 //! Everything here is a pure function over records: no clock, no random number, no file, no thread.
-//! Time is the event's time. Read in this order: [`policy`] (what is configured), [`windows`] and
-//! [`profile`] (what every account is counted by), [`detector`] (the one trait, and the registry),
+//! Time is the event's time. Read in this order: [`policy`] (what is configured), [`windows`], [`pauses`]
+//! and [`profile`] (what every account is counted by), [`detector`] (the one trait, and the registry),
 //! [`detectors`] (one file each), [`fusion`] (signals become a score, a tier and a word spoken),
 //! [`account`] and [`cluster`] (the two stages), [`store`] (their bounded state).
 
@@ -18,6 +18,7 @@ pub mod detectors;
 pub mod fusion;
 pub mod limits;
 pub mod measure;
+pub mod pauses;
 pub mod profile;
 mod refuse;
 pub mod store;

@@ -21,6 +21,13 @@ pub const EVICTION_GRACE_MS: i64 = 24 * 3_600_000;
 /// grace, so that no event that is on time finds its account evicted by one that is ahead.
 pub const AHEAD_MAX_MS: i64 = EVICTION_GRACE_MS;
 
+/// Request starts that an account remembers, to tell the pauses between them; the earliest is forgotten first.
+pub const STARTS_MAX: usize = 32;
+
+/// By so many later requests one may be overtaken without changing what is said of pauses: the latest pauses wait
+/// for as many starts before they count.
+pub const OVERTAKEN_MAX: usize = 12;
+
 /// Events of an account that a verdict names.
 pub const EVENT_IDS_MAX: usize = 16;
 

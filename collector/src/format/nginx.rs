@@ -9,11 +9,8 @@ use crate::refusal::Refusal;
 
 pub(super) fn read_rich<'f>(fields: &'f Fields<'_>) -> Result<Exchange<'f>, Refusal> {
     let account = fields.account(&[Key::Account])?;
-    let ended_ms = fields.time_ms(&[Key::Time])?;
-    let latency_ms = fields.seconds_ms(Key::RequestTime)?;
-    // nginx writes the line, and its time, when the response has been sent.
-    let mut exchange = Exchange::new(account, (ended_ms - latency_ms.unwrap_or(0)).max(0));
-    exchange.latency_ms = latency_ms;
+    let mut exchange = Exchange::new(account, fields.time_ms(&[Key::Time])?);
+    exchange.latency_ms = fields.seconds_ms(Key::RequestTime)?;
     exchange.request_id = fields.id(Key::RequestId)?;
     exchange.address = fields.address(Key::Ip)?;
     exchange.user_agent = fields.text(Key::UserAgent)?;
@@ -43,6 +40,7 @@ pub(super) fn read_rich<'f>(fields: &'f Fields<'_>) -> Result<Exchange<'f>, Refu
 /// It has Glasswally's field names, and a prompt that is the whole body.
 pub(super) fn read_basic<'f>(fields: &'f Fields<'_>) -> Result<Exchange<'f>, Refusal> {
     let mut exchange = glasswally::read(fields)?;
+    exchange.latency_ms = fields.seconds_ms(Key::RequestTime)?;
     take_apart(&mut exchange);
     Ok(exchange)
 }

@@ -146,9 +146,9 @@ fn nginx_rich_lines_are_read_and_the_body_is_taken_apart() {
 fn nginx_basic_lines_are_read() {
     check(
         Format::NginxBasic,
-        r#"{"request_id":"415f","account_id":"acct-example-lantern","timestamp":"2026-11-21T06:30:06+00:00","ip_address":"2001:db8:40::17","user_agent":"curl/7.88.1","model":"","prompt":"{\"model\":\"atlas-1\",\"messages\":[{\"role\":\"user\",\"content\":\"What?\"}],\"max_tokens\":256}","token_count":"174","country_code":"SE","payment_method_hash":"5f2c9d1be0a47c38"}"#,
+        r#"{"request_id":"415f","account_id":"acct-example-lantern","timestamp":1795242606.320,"request_time":0.250,"ip_address":"2001:db8:40::17","user_agent":"curl/7.88.1","model":"","prompt":"{\"model\":\"atlas-1\",\"messages\":[{\"role\":\"user\",\"content\":\"What?\"}],\"max_tokens\":256}","token_count":"174","country_code":"SE","payment_method_hash":"5f2c9d1be0a47c38"}"#,
         expect![[r#"
-            acct-example-lantern @1795242606000
+            acct-example-lantern @1795242606070
             id=415f
             address=2001:db8:40::17
             user_agent=curl/7.88.1
@@ -156,6 +156,7 @@ fn nginx_basic_lines_are_read() {
             prompt=What?
             tokens=174
             max_tokens=256
+            latency_ms=250
             payment=5f2c9d1be0a47c38
             country=SE"#]],
     );

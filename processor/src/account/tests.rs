@@ -260,6 +260,28 @@ fn links_are_told_when_first_seen_and_again_when_the_account_becomes_suspect() {
 }
 
 #[test]
+fn responses_move_neither_the_clock_nor_the_pauses() {
+    let answered = |with_responses: bool| {
+        let mut records = Vec::new();
+        for (index, request) in campaign("a", START_MS, 40).into_iter().enumerate() {
+            records.push(request);
+            let end_ms = START_MS + index as i64 * 2_000 + 700 + (index as i64 % 7) * 90_000;
+            let response = Body::Response(Response { request: None, outcome: Outcome::default() });
+            let response = Event { body: response, ..event("a", end_ms, Request::default()) };
+            if with_responses {
+                records.push(framed(&response));
+            }
+        }
+        let mut stage = stage();
+        let highest = verdicts(&step_events(&mut stage, records)).iter().map(|verdict| verdict.tier).max();
+        let profile = &stage.accounts.change(AccountId(hash("a").0)).unwrap().profile;
+        (highest, profile.clock_ms, profile.windows.clone(), profile.pauses.clone())
+    };
+    assert_eq!(answered(true), answered(false));
+    assert_eq!(answered(true).1, START_MS + 39 * 2_000);
+}
+
+#[test]
 fn a_response_is_not_a_request() {
     let mut records = campaign("a", START_MS, 40);
     let alone = step_events(&mut stage(), records.clone());

@@ -98,7 +98,7 @@ impl Detector for Pivot {
             }
         } else {
             (state.candidate, state.candidate_run) = (model, 1);
-            state.handover_pauses = (gap_ms as f64 / account.profile.pace.mean_ms().max(1.0)) as f32;
+            state.handover_pauses = (gap_ms as f64 / account.profile.pauses.mean_ms().max(1.0)) as f32;
         }
     }
 
@@ -121,7 +121,7 @@ impl Detector for Pivot {
         let fade = (1.0 - age_ms as f64 / fade_ms as f64).max(0.0);
         let handover = f64::from(state.handover_pauses);
         let quick = if handover <= 3.0 { 1.0 } else { 3.0 / handover };
-        let evenness = account.profile.pace.evenness().unwrap_or(0.0);
+        let evenness = account.profile.pauses.evenness().unwrap_or(0.0);
         // Customers move to a new model once in a while as well; who follows every one is followed.
         let often = if state.pivots > 1 { 1.0 } else { 0.7 };
         let score = often * quick * evenness * fade;

@@ -80,7 +80,8 @@ impl Detector for Velocity {
         let hour = excess(account.hour, settings.busy_per_hour);
         let day = excess(account.day, settings.busy_per_day);
         let volume = minute.max(hour).max(day);
-        let evenness = account.profile.pace.evenness();
+        // Without volume it makes no difference.
+        let evenness = if volume > 0.0 { account.profile.pauses.evenness() } else { None };
         let habit = is_habit(account);
         let mut score = volume * (0.6 + 0.4 * evenness.unwrap_or(0.0));
         if habit {
@@ -92,7 +93,7 @@ impl Detector for Velocity {
             notes.note("requests_per_day", account.day);
             if let Some(evenness) = evenness {
                 notes.share("pause_evenness_share", evenness);
-                notes.note("pause_mean_ms", account.profile.pace.mean_ms() as u64);
+                notes.note("pause_mean_ms", account.profile.pauses.mean_ms() as u64);
             }
             notes.note("is_habit", habit);
         }
