@@ -8,6 +8,7 @@ mod feed;
 use crate::config::CollectorConfig;
 use crate::error::CollectorError;
 use crate::event::EventWriter;
+use crate::identity::LineKey;
 use crate::limits::{POLL_INTERVAL, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
 use crate::privacy::Pseudonymizer;
 use crate::seal::Sealer;
@@ -116,8 +117,9 @@ impl<'l> Collector<'l> {
         let writer = log.writer(&writer_name(&config))?;
         let committed = stored_position(log, &config, &wire)?;
         let feed = Feed::open(&config, committed)?;
+        let lines = LineKey::new(&keys.pseudonymizer);
         let events = EventWriter::new(&config, keys.pseudonymizer, keys.sealer, wire.clone());
-        let builder = Builder::new(&config, events, wire.clone());
+        let builder = Builder::new(&config, events, lines, wire.clone());
         Ok(Self {
             log,
             config,

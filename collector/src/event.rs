@@ -15,20 +15,8 @@ use weir_schemas::{Body, Event, EventId, Outcome, Request, SourceKind};
 use weir_topology::record::{LABEL_HEADER, Output};
 use weir_topology::topic::Topic;
 
-/// Where a line stands.
-#[derive(Clone, Copy)]
-pub struct Place<'l> {
-    /// Fingerprint of its file's beginning.
-    pub head: &'l [u8],
-    /// Offset of its first byte.
-    pub offset: u64,
-    /// The line.
-    pub line: &'l [u8],
-}
-
 /// Writes events, with buffers that are used again.
 pub struct EventWriter {
-    source: String,
     kind: SourceKind,
     tenant: String,
     keep_text: bool,
@@ -43,7 +31,6 @@ impl EventWriter {
     /// A writer for the source of `config`.
     pub fn new(config: &CollectorConfig, pseudonyms: Pseudonymizer, sealer: Sealer, wire: Arc<Wire>) -> Self {
         Self {
-            source: config.source.clone(),
             kind: match config.mode {
                 Mode::Tail => SourceKind::Tail,
                 Mode::Import => SourceKind::Import,
@@ -58,12 +45,12 @@ impl EventWriter {
         }
     }
 
-    /// The event of an exchange, keyed by its account. The label goes into a header, never into the
-    /// payload.
+    /// The event of an exchange, keyed by its account, under the [id](crate::identity) of its line. The
+    /// label goes into a header, never into the payload.
     pub fn write(
         &mut self,
         exchange: &Exchange<'_>,
-        place: Place<'_>,
+        event_id: EventId,
         now_ms: i64,
     ) -> Result<Output, Refusal> {
         let ahead_ms = exchange.time_ms.saturating_sub(now_ms);
@@ -74,10 +61,6 @@ impl EventWriter {
         if tenant.len() > TENANT_BYTES_MAX {
             return Err(Refusal::invalid("tenant", "a name of at most 128 bytes"));
         }
-        let event_id = match &exchange.request_id {
-            Some(id) => EventId::of_request(&self.source, id),
-            None => EventId::of_line(&self.source, place.head, place.offset, place.line),
-        };
         let account = self.pseudonyms.account(tenant, &exchange.account);
         self.sealer.seal(event_id, &exchange.account, exchange.address, &mut self.sealed);
         let keys = &mut self.pseudonyms;
@@ -89,6 +72,8 @@ impl EventWriter {
             (None, Some(hash)) => Some(keys.value(ValueKind::PreambleHash, hash.as_bytes())),
             (None, None) => None,
         };
+        let request_id = exchange.request_id.as_ref();
+        let request_id = request_id.map(|id| keys.rare_value(ValueKind::RequestId, id.as_bytes()));
         let prompt = exchange.prompt.as_deref();
         let event = Event {
             event_id,
@@ -100,6 +85,7 @@ impl EventWriter {
             sealed_id: &self.sealed,
             source: self.kind,
             sample_weight: 1,
+            request_id,
             body: Body::Request(Request {
                 endpoint: exchange.endpoint.map(|path| cut(without_query(path), VALUE_BYTES_MAX)),
                 model: exchange.model.as_deref().map(|model| cut(model, VALUE_BYTES_MAX)),

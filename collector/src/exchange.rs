@@ -8,7 +8,7 @@ use std::net::IpAddr;
 /// Absent means not known; it never means zero.
 #[derive(Clone)]
 pub struct Exchange<'f> {
-    /// Identity that the source gave the request.
+    /// What the source calls the exchange; a client may have chosen it.
     pub request_id: Option<Cow<'f, str>>,
     /// When the request was made, in milliseconds since the Unix epoch.
     pub time_ms: i64,

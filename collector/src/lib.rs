@@ -2,7 +2,7 @@
 //!
 //! A line's way: [`tail`] finds it and knows its byte offset; [`mod@format`] reads it as an
 //! [`exchange::Exchange`]; [`features`] and [`privacy`] turn text and ids into what may leave the
-//! node; [`event`] writes the record; [`collector`] commits a batch of them together with the
+//! node; [`identity`] says what the line is known by and [`event`] writes the record; [`collector`] commits a batch of them together with the
 //! position in the file. The collector decides nothing: it senses.
 //!
 //! Raw ids and text live in the line's own buffer and nowhere else. No type that holds them can be
@@ -15,6 +15,7 @@ pub mod event;
 pub mod exchange;
 pub mod features;
 pub mod format;
+pub mod identity;
 pub mod limits;
 pub mod privacy;
 pub mod refusal;
@@ -25,5 +26,6 @@ pub use collector::{Collector, Keys, Progress, SourceState};
 pub use config::{CollectorConfig, Mode};
 pub use error::CollectorError;
 pub use format::Format;
+pub use identity::LineKey;
 pub use privacy::Pseudonymizer;
 pub use seal::Sealer;

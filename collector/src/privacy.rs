@@ -39,6 +39,8 @@ pub enum ValueKind {
     Template,
     /// Beginning of the prompt.
     Head,
+    /// Id that the source gives an exchange.
+    RequestId,
 }
 
 impl ValueKind {
@@ -54,6 +56,7 @@ impl ValueKind {
             Self::Text => "weir.value.text",
             Self::Template => "weir.value.template",
             Self::Head => "weir.value.head",
+            Self::RequestId => "weir.value.request-id",
         }
     }
 }
@@ -125,10 +128,16 @@ impl Pseudonymizer {
         }
     }
 
-    fn hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 16] {
+    /// The keyed hash of a domain, for which its one part is still to come.
+    pub(crate) fn domain(&self, domain: &str) -> Hmac<Sha256> {
         let mut mac = self.mac.clone();
         mac.update(&(domain.len() as u64).to_be_bytes());
         mac.update(domain.as_bytes());
+        mac
+    }
+
+    fn hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 16] {
+        let mut mac = self.domain(domain);
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // A test's helpers may panic as its tests may.
 
 use expect_test::{Expect, expect};
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,7 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use weir_collector::{
-    Collector, CollectorConfig, CollectorError, Keys, Mode, Progress, Pseudonymizer, Sealer, SourceState,
+    Collector, CollectorConfig, CollectorError, Keys, LineKey, Mode, Progress, Pseudonymizer, Sealer,
+    SourceState,
 };
 use weir_schemas::wire::{Wire, split};
 use weir_schemas::{Body, DeadLetter, DlqKind, Event, EventId, Record};
@@ -162,12 +164,13 @@ impl Bench {
         outputs.iter().map(|output| wire.read(output.payload.as_deref().unwrap()).unwrap()).collect()
     }
 
-    /// The request ids' event ids, in the order of their number: every line once and no other.
+    /// Every line is an event once, and no other is.
     fn assert_has_lines(&self, count: usize) {
         let mut ids: Vec<EventId> = self.events().iter().map(|output| event(output).event_id).collect();
         ids.sort();
-        let mut expected: Vec<EventId> =
-            (0..count).map(|index| EventId::of_request("access.jsonl", &index.to_string())).collect();
+        let key = LineKey::new(&Pseudonymizer::new([1; 32], 1));
+        let of = |index: usize| key.event_id(key.hash(line(index).trim_end().as_bytes()), 0);
+        let mut expected: Vec<EventId> = (0..count).map(of).collect();
         expected.sort();
         assert_eq!(ids.len(), expected.len());
         assert!(ids == expected, "every line is there once");
@@ -223,6 +226,32 @@ fn check_refused(bad: impl AsRef<[u8]>, expected: Expect) {
     assert!(letter.payload.is_empty());
     assert!(bench.heard.all().contains(&format!("rejected {}", letter.kind)));
     expected.assert_eq(&format!("{} {}: {}", letter.kind, letter.length, letter.reason));
+}
+
+#[test]
+fn no_client_makes_two_requests_one_by_their_request_id() {
+    let bench = Bench::new();
+    for time in [1, 2, 2, 2] {
+        bench.append(format!("{{\"id\":\"the same\",\"account\":\"a\",\"time\":{time}}}\n"));
+    }
+    assert_eq!(bench.run().events, 4);
+    let events = bench.events();
+    let ids: BTreeSet<EventId> = events.iter().map(|output| event(output).event_id).collect();
+    let requests: BTreeSet<_> = events.iter().map(|output| event(output).request_id.map(|id| id.0)).collect();
+    assert_eq!((ids.len(), requests.len()), (4, 1));
+}
+
+#[test]
+fn another_name_of_the_file_or_the_node_gives_the_same_events() {
+    let mut bench = Bench::new();
+    bench.append((0..10).map(line).collect::<String>());
+    bench.run();
+    bench.config.node = "node-2".into();
+    bench.config.source = "elsewhere".into();
+    bench.config.mode = Mode::Import;
+    bench.run();
+    let ids: BTreeSet<EventId> = bench.events().iter().map(|output| event(output).event_id).collect();
+    assert_eq!((bench.events().len(), ids.len()), (20, 10));
 }
 
 #[test]

@@ -19,22 +19,6 @@ fn first_16(hash: [u8; 32]) -> [u8; 16] {
     id
 }
 
-impl EventId {
-    /// The id of an event whose source names its requests: `source` is the log's configured name.
-    pub fn of_request(source: &str, request_id: &str) -> Self {
-        Self(first_16(hash("weir.event.request", &[source.as_bytes(), request_id.as_bytes()])))
-    }
-
-    /// The id of a log line without a request id: where it stands and what it says.
-    ///
-    /// `head` is a fingerprint of the file's beginning, which tells rotated files apart; `offset`
-    /// is that of the line's first byte.
-    pub fn of_line(source: &str, head: &[u8], offset: u64, line: &[u8]) -> Self {
-        let parts = [source.as_bytes(), head, &offset.to_be_bytes(), line];
-        Self(first_16(hash("weir.event.line", &parts)))
-    }
-}
-
 impl VerdictId {
     /// The id of an account's `sequence`-th verdict under a policy, resting on `events`.
     pub fn of(policy_digest: &[u8; 32], account: AccountId, sequence: i64, events: &[EventId]) -> Self {

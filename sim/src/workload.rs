@@ -3,6 +3,7 @@
 
 use crate::random::Random;
 use std::fmt::Write as _;
+use weir_collector::{LineKey, Pseudonymizer};
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
@@ -13,6 +14,9 @@ use weir_topology::topic::Topic;
 
 /// Event time of a workload's first event, in milliseconds since the Unix epoch.
 pub const START_MS: i64 = 1_793_491_200_000;
+
+/// What collectors make pseudonyms and the ids of events with.
+pub const PSEUDONYM_KEY: [u8; 32] = [3; 32];
 
 /// What collectors believe the time to be: after every event.
 pub const COLLECTED_MS: i64 = START_MS + 400 * DAY_MS;
@@ -98,6 +102,7 @@ fn policy_text(version: u64) -> String {
 
 fn source(random: &mut Random, number: u64, of: u64, accounts: u64, campaign: u64) -> Source {
     let name = format!("gateway-{number}");
+    let key = LineKey::new(&Pseudonymizer::new(PSEUDONYM_KEY, 1));
     let (mut text, mut events, mut refused) = (String::new(), Vec::new(), 0);
     let skew_ms = if random.chance(300) { random.below(4 * HOUR_MS as u64) as i64 - 2 * HOUR_MS } else { 0 };
     let late_permille = random.below(200);
@@ -119,8 +124,10 @@ fn source(random: &mut Random, number: u64, of: u64, accounts: u64, campaign: u6
         }
         let late_ms = if random.chance(late_permille) { random.below(6 * HOUR_MS as u64) as i64 } else { 0 };
         let id = format!("{number}-{line}");
-        events.push(EventId::of_request(&name, &id));
+        let start = text.len();
         write_line(&mut text, random, &id, time_ms - late_ms, account, account < campaign);
+        // The id of the exchange makes each line the only one of its kind.
+        events.push(key.event_id(key.hash(text[start..].trim_end().as_bytes()), 0));
     }
     Source { name, text, events, refused }
 }

@@ -7,7 +7,7 @@ use crate::log::{ProcessClock, Shared, SimLog, Store};
 use crate::observe::Observer;
 use crate::random::Random;
 use crate::story::Story;
-use crate::workload::{COLLECTED_MS, START_MS, Workload};
+use crate::workload::{COLLECTED_MS, PSEUDONYM_KEY, START_MS, Workload};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +66,7 @@ pub fn make_stage(wire: Arc<Wire>, policy: Arc<Policy>, entries_max: Option<usiz
 
 /// What collectors hide ids with.
 pub fn collector_keys() -> Keys {
-    Keys { pseudonymizer: Pseudonymizer::new([3; 32], 1), sealer: Sealer::new(1, [4; 32]) }
+    Keys { pseudonymizer: Pseudonymizer::new(PSEUDONYM_KEY, 1), sealer: Sealer::new(1, [4; 32]) }
 }
 
 /// How the collector of a source is set up.

@@ -2,14 +2,15 @@
 
 use super::feed::Feed;
 use crate::config::CollectorConfig;
-use crate::event::{EventWriter, Place};
+use crate::event::EventWriter;
 use crate::format::Format;
 use crate::format::fields::Fields;
+use crate::identity::{LineKey, Repeats};
 use crate::refusal::Refusal;
 use crate::tail::{FilePosition, Line};
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
-use weir_schemas::{DeadLetter, DlqKind, State, StateKind};
+use weir_schemas::{DeadLetter, DlqKind, EventId, State, StateKind};
 use weir_topology::letter::record_of;
 use weir_topology::log::Commit;
 use weir_topology::record::Output;
@@ -36,6 +37,8 @@ pub(super) struct Builder {
     lines_max: usize,
     bytes_max: usize,
     events: EventWriter,
+    lines: LineKey,
+    repeats: Repeats,
     wire: Arc<Wire>,
     outputs: Vec<Output>,
     output_bytes: usize,
@@ -48,7 +51,12 @@ pub(super) struct Builder {
 }
 
 impl Builder {
-    pub(super) fn new(config: &CollectorConfig, events: EventWriter, wire: Arc<Wire>) -> Self {
+    pub(super) fn new(
+        config: &CollectorConfig,
+        events: EventWriter,
+        lines: LineKey,
+        wire: Arc<Wire>,
+    ) -> Self {
         Self {
             format: config.format,
             source_key: config.source_key(),
@@ -57,6 +65,8 @@ impl Builder {
             lines_max: config.batch_lines,
             bytes_max: config.batch_bytes,
             events,
+            lines,
+            repeats: Repeats::default(),
             wire,
             outputs: Vec::new(),
             output_bytes: 0,
@@ -75,17 +85,13 @@ impl Builder {
 
     /// Takes the lines that were read; true when the batch is full.
     pub(super) fn take_lines(&mut self, feed: &mut Feed, now_ms: i64) -> bool {
-        let head = feed.head();
         while self.outputs.len() < self.lines_max && self.output_bytes < self.bytes_max {
             let Some(line) = feed.next_line() else { return false };
             let (offset, length, written) = match line {
                 Line::TooLong { offset, length } => {
                     (offset, length, Err(Refusal::too_long(self.line_bytes_max)))
                 }
-                Line::Text { offset, bytes } => {
-                    let place = Place { head: &head.hash, offset, line: bytes };
-                    (offset, bytes.len() as u64, self.event(place, now_ms))
-                }
+                Line::Text { offset, bytes } => (offset, bytes.len() as u64, self.event(bytes, now_ms)),
             };
             let output = match written {
                 Ok(output) => {
@@ -129,23 +135,25 @@ impl Builder {
         }
     }
 
-    fn event(&mut self, place: Place<'_>, now_ms: i64) -> Result<Output, Refusal> {
-        let error = match std::str::from_utf8(place.line) {
-            Ok(line) => return self.event_of(&Fields::parse(line)?, place, now_ms),
+    fn event(&mut self, line: &[u8], now_ms: i64) -> Result<Output, Refusal> {
+        let hash = self.lines.hash(line);
+        let id = self.lines.event_id(hash, self.repeats.count(hash));
+        let error = match std::str::from_utf8(line) {
+            Ok(line) => return self.event_of(&Fields::parse(line)?, id, now_ms),
             Err(error) => error,
         };
         // Clients choose the bytes of their headers, and nobody shall escape judgement by one of them.
         // Only bytes of 0x80 and up are replaced: none that JSON is made of.
-        let mended = String::from_utf8_lossy(place.line);
+        let mended = String::from_utf8_lossy(line);
         let fields = Fields::parse(&mended).map_err(|_| Refusal::not_utf8(error.valid_up_to()))?;
-        let output = self.event_of(&fields, place, now_ms)?;
+        let output = self.event_of(&fields, id, now_ms)?;
         self.mended += 1;
         Ok(output)
     }
 
-    fn event_of(&mut self, fields: &Fields<'_>, place: Place<'_>, now_ms: i64) -> Result<Output, Refusal> {
+    fn event_of(&mut self, fields: &Fields<'_>, id: EventId, now_ms: i64) -> Result<Output, Refusal> {
         let exchange = self.format.read(fields)?;
-        self.events.write(&exchange, place, now_ms)
+        self.events.write(&exchange, id, now_ms)
     }
 
     /// The line itself may hold what must not leave the node: the letter says where it is.

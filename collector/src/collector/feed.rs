@@ -2,7 +2,7 @@
 
 use crate::config::{CollectorConfig, Mode};
 use crate::error::CollectorError;
-use crate::tail::{FilePosition, Head, Import, Line, Look, Tail};
+use crate::tail::{FilePosition, Import, Line, Look, Tail};
 use weir_topology::telemetry::SourceChange;
 
 pub(super) enum Feed {
@@ -32,13 +32,6 @@ impl Feed {
         match self {
             Self::Tail(tail) => tail.next_line(),
             Self::Import { import, .. } => import.next_line(),
-        }
-    }
-
-    pub(super) fn head(&self) -> Head {
-        match self {
-            Self::Tail(tail) => tail.head(),
-            Self::Import { import, .. } => import.head(),
         }
     }
 

@@ -13,10 +13,12 @@ fn writer(change: impl FnOnce(&mut CollectorConfig)) -> EventWriter {
     EventWriter::new(&config, Pseudonymizer::new([1; 32], 2), Sealer::new(3, [4; 32]), Arc::new(Wire::new()))
 }
 
-fn write(writer: &mut EventWriter, offset: u64, line: &str) -> Result<Output, Refusal> {
+const ID: EventId = EventId([5; 16]);
+
+fn write(writer: &mut EventWriter, line: &str) -> Result<Output, Refusal> {
     let fields = Fields::parse(line)?;
     let exchange = Format::Auto.read(&fields)?;
-    writer.write(&exchange, Place { head: &[0; 16], offset, line: line.as_bytes() }, NOW_MS)
+    writer.write(&exchange, ID, NOW_MS)
 }
 
 fn event(output: &Output) -> Event<'_> {
@@ -34,14 +36,15 @@ const LINE: &str = r#"{"id":"r1","time":1795242606.32,"account":"canary-account"
 
 #[test]
 fn a_line_becomes_an_event() {
-    let output = write(&mut writer(|_| {}), 0, LINE).unwrap();
+    let output = write(&mut writer(|_| {}), LINE).unwrap();
     let event = event(&output);
     assert_eq!(output.topic, Topic::Events);
     assert_eq!(output.key, event.account.to_key());
     assert_eq!(output.timestamp_ms, 1_795_242_606_320);
     assert_eq!((event.time_ms, event.observed_ms, event.key_epoch), (1_795_242_606_320, NOW_MS, 2));
     assert_eq!((event.tenant, event.source, event.sample_weight), ("default", SourceKind::Tail, 1));
-    assert_eq!(event.event_id, EventId::of_request("access.jsonl", "r1"));
+    assert_eq!(event.event_id, ID);
+    assert_eq!(event.request_id, Some(Pseudonymizer::new([1; 32], 2).value(ValueKind::RequestId, b"r1")));
     assert_eq!(event.account, Pseudonymizer::new([1; 32], 2).account("default", "canary-account"));
     let request = request(&output);
     assert_eq!((request.endpoint, request.model), (Some("/v1/chat"), Some("atlas-1")));
@@ -55,7 +58,7 @@ fn a_line_becomes_an_event() {
 
 #[test]
 fn nothing_raw_is_in_the_payload_and_the_label_is_in_its_header_only() {
-    let output = write(&mut writer(|_| {}), 0, LINE).unwrap();
+    let output = write(&mut writer(|_| {}), LINE).unwrap();
     let payload = output.payload.as_deref().unwrap();
     assert!(!contains(payload, b"canary") && !contains(payload, b"192.0.2"));
     assert!(!contains(&output.key, b"canary"));
@@ -68,43 +71,34 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn text_is_kept_when_the_operator_says_so() {
-    let output = write(&mut writer(|config| config.keep_text = true), 0, LINE).unwrap();
+    let output = write(&mut writer(|config| config.keep_text = true), LINE).unwrap();
     assert_eq!(request(&output).prompt.unwrap().text, Some("canary prompt words"));
 }
 
 #[test]
 fn the_same_line_gives_the_same_bytes() {
-    let first = write(&mut writer(|_| {}), 0, LINE).unwrap();
-    assert_eq!(write(&mut writer(|_| {}), 0, LINE).unwrap(), first);
+    let first = write(&mut writer(|_| {}), LINE).unwrap();
+    assert_eq!(write(&mut writer(|_| {}), LINE).unwrap(), first);
     let mut used = writer(|_| {});
-    write(&mut used, 0, r#"{"account":"b","time":1,"prompt":"other"}"#).unwrap();
-    assert_eq!(write(&mut used, 0, LINE).unwrap(), first);
-}
-
-#[test]
-fn a_line_without_a_request_id_is_known_by_its_place() {
-    let line = r#"{"account":"a","time":1}"#;
-    let mut writer = writer(|_| {});
-    let id = |writer: &mut EventWriter, offset| event(&write(writer, offset, line).unwrap()).event_id;
-    assert_eq!(id(&mut writer, 7), EventId::of_line("access.jsonl", &[0; 16], 7, line.as_bytes()));
-    assert_ne!(id(&mut writer, 7), id(&mut writer, 8));
+    write(&mut used, r#"{"account":"b","time":1,"prompt":"other"}"#).unwrap();
+    assert_eq!(write(&mut used, LINE).unwrap(), first);
 }
 
 #[test]
 fn only_the_account_and_the_time_are_needed() {
-    let output = write(&mut writer(|_| {}), 0, r#"{"account":"a","time":1}"#).unwrap();
-    assert_eq!(request(&output), Request::default());
+    let output = write(&mut writer(|_| {}), r#"{"account":"a","time":1}"#).unwrap();
+    assert_eq!((request(&output), event(&output).request_id), (Request::default(), None));
 }
 
 #[test]
 fn a_time_from_the_future_is_refused() {
     let line = |ms: i64| format!(r#"{{"account":"a","time":{ms}}}"#);
     let mut writer = writer(|_| {});
-    assert!(write(&mut writer, 0, &line(NOW_MS + AHEAD_MAX_MS)).is_ok());
-    let refusal = write(&mut writer, 0, &line(NOW_MS + AHEAD_MAX_MS + 1)).unwrap_err();
+    assert!(write(&mut writer, &line(NOW_MS + AHEAD_MAX_MS)).is_ok());
+    let refusal = write(&mut writer, &line(NOW_MS + AHEAD_MAX_MS + 1)).unwrap_err();
     expect!["FUTURE_TIME: the time is 300 s ahead of this node's clock: check both clocks"]
         .assert_eq(&format!("{}: {}", refusal.kind, refusal.reason));
-    assert!(write(&mut writer, 0, r#"{"account":"a","time":"9999-12-31T23:59:59Z"}"#).is_err());
+    assert!(write(&mut writer, r#"{"account":"a","time":"9999-12-31T23:59:59Z"}"#).is_err());
 }
 
 #[test]
@@ -114,12 +108,12 @@ fn long_values_are_cut_between_characters_and_long_tenants_refused() {
         r#"{{"account":"a","time":1,"model":"{long}","user_agent":"{long}","ja3":"{long}","country":"{long}","label":"{long}"}}"#
     );
     let mut writer = writer(|_| {});
-    let output = write(&mut writer, 0, &line).unwrap();
+    let output = write(&mut writer, &line).unwrap();
     let request = request(&output);
     let length = |text: Option<&str>| text.unwrap().len();
     assert_eq!([length(request.model), length(request.user_agent), length(request.ja3)], [128, 256, 128]);
     assert_eq!((length(request.country), output.headers[0].1.len()), (16, 128));
     let refusal =
-        write(&mut writer, 0, &format!(r#"{{"account":"a","time":1,"tenant":"{long}"}}"#)).unwrap_err();
+        write(&mut writer, &format!(r#"{{"account":"a","time":1,"tenant":"{long}"}}"#)).unwrap_err();
     assert_eq!(refusal.reason, "field `tenant` is not a name of at most 128 bytes");
 }

@@ -63,11 +63,6 @@ impl Tail {
         self.lines.next_line()
     }
 
-    /// Fingerprint of the beginning of the file that the last line is from.
-    pub fn head(&self) -> Head {
-        self.open.as_ref().map_or_else(Head::default, |open| open.head)
-    }
-
     /// Where to go on after a crash, if anything is known yet.
     pub fn position(&self) -> Option<FilePosition> {
         let now = |open: &Open| FilePosition { id: open.id, head: open.head, offset: self.lines.position() };

@@ -57,11 +57,6 @@ impl Import {
         self.lines.next_line()
     }
 
-    /// Fingerprint of the file's beginning.
-    pub fn head(&self) -> Head {
-        self.head
-    }
-
     /// Where to go on after a crash.
     pub fn position(&self) -> FilePosition {
         FilePosition { id: self.id, head: self.head, offset: self.lines.position() }

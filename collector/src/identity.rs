@@ -1,0 +1,196 @@
+//! What a line is known by: a keyed hash of what its source wrote.
+//!
+//! An event's id is made of the whole line and of how often that same line stood before it, so that a
+//! copy of a file gives the same events, and nothing that a client may choose (a request id, say) makes
+//! two requests one. Without the key nobody can try whether a line was seen.
+
+use crate::limits::{REPEATS_KEPT_MAX, REPEATS_WINDOW_LINES};
+use crate::privacy::Pseudonymizer;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use std::collections::{HashMap, VecDeque};
+use weir_schemas::EventId;
+
+/// Keyed hash of a whole line, without its line break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct LineHash(pub [u8; 16]);
+
+/// Hashes what sources write, under the pseudonym key.
+#[derive(Clone)]
+pub struct LineKey {
+    line: Hmac<Sha256>,
+    repeat: Hmac<Sha256>,
+}
+
+impl LineKey {
+    /// The key for lines of logs, whether they are followed or imported: both are the same kind of source.
+    pub fn new(keys: &Pseudonymizer) -> Self {
+        Self { line: keys.domain("weir.event.log"), repeat: keys.domain("weir.event.log.repeat") }
+    }
+
+    /// The hash of a line.
+    pub fn hash(&self, line: &[u8]) -> LineHash {
+        let mut mac = self.line.clone();
+        mac.update(line);
+        LineHash(first_16(mac))
+    }
+
+    /// The id of a line that stood `before` times in its source already.
+    pub fn event_id(&self, line: LineHash, before: u32) -> EventId {
+        if before == 0 {
+            return EventId(line.0);
+        }
+        let mut mac = self.repeat.clone();
+        mac.update(&line.0);
+        mac.update(&before.to_be_bytes());
+        EventId(first_16(mac))
+    }
+}
+
+pub(crate) fn first_16(mac: Hmac<Sha256>) -> [u8; 16] {
+    let mut first = [0; 16];
+    first.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+    first
+}
+
+/// Counts how often the same line stood before, among the last [`REPEATS_WINDOW_LINES`] lines of a source.
+/// A line that goes on being repeated within that is counted without end.
+#[derive(Debug, Default)]
+pub struct Repeats {
+    /// The latest lines, oldest first.
+    latest: VecDeque<u64>,
+    counts: HashMap<u64, Count>,
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    /// How often the line was seen.
+    seen: u32,
+    /// How often it stands among the latest.
+    latest: u32,
+}
+
+impl Repeats {
+    /// How often the line stood before; it is counted from now on.
+    pub fn count(&mut self, line: LineHash) -> u32 {
+        let line = short(line);
+        let count = self.counts.entry(line).or_default();
+        let before = count.seen;
+        count.seen = before.saturating_add(1);
+        count.latest += 1;
+        self.latest.push_back(line);
+        while self.latest.len() > REPEATS_WINDOW_LINES {
+            self.forget_oldest();
+        }
+        before
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.latest.pop_front() else { return };
+        let Some(count) = self.counts.get_mut(&oldest) else { return };
+        count.latest -= 1;
+        if count.latest == 0 {
+            self.counts.remove(&oldest);
+        }
+    }
+
+    /// The lines that were seen more than once, the most frequent first, at most [`REPEATS_KEPT_MAX`].
+    /// What was seen once is found again by reading the end of the file again.
+    pub fn repeated(&self) -> Vec<(u64, u32)> {
+        let more = self.counts.iter().filter(|(_, count)| count.seen > 1);
+        let mut repeated: Vec<_> = more.map(|(line, count)| (*line, count.seen)).collect();
+        repeated.sort_unstable_by_key(|(line, seen)| (std::cmp::Reverse(*seen), *line));
+        repeated.truncate(REPEATS_KEPT_MAX);
+        repeated
+    }
+
+    /// Goes on where [`Self::repeated`] was taken, once the end of the file was counted again.
+    pub fn restore(&mut self, repeated: &[(u64, u32)]) {
+        for (line, seen) in repeated {
+            let count = self.counts.entry(*line).or_default();
+            if count.latest == 0 {
+                count.latest = 1;
+                self.latest.push_back(*line);
+            }
+            count.seen = count.seen.max(*seen);
+        }
+    }
+}
+
+fn short(line: LineHash) -> u64 {
+    line.0.iter().take(8).fold(0, |short, byte| short << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn key() -> LineKey {
+        LineKey::new(&Pseudonymizer::new([7; 32], 0))
+    }
+
+    #[test]
+    fn the_id_is_the_hmac_that_is_documented() {
+        let id = |line: &[u8], before| key().event_id(key().hash(line), before).to_string();
+        // Computed with Python's hmac over b"\0\0\0\0\0\0\0\x0eweir.event.log" + b"line", and over
+        // b"\0\0\0\0\0\0\0\x15weir.event.log.repeat" + that + b"\0\0\0\x02".
+        assert_eq!(id(b"line", 0), "80b8a3fb608a881a60af69911911b1f2");
+        assert_eq!(id(b"line", 2), "ab4f98837fecefde9a2bcad7b7f7aab5");
+    }
+
+    #[test]
+    fn every_repetition_of_a_line_is_an_event_of_its_own() {
+        let (key, mut repeats) = (key(), Repeats::default());
+        let mut ids: Vec<_> = (0..3 * REPEATS_WINDOW_LINES)
+            .map(|_| {
+                let line = key.hash(b"again");
+                key.event_id(line, repeats.count(line))
+            })
+            .collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 3 * REPEATS_WINDOW_LINES);
+    }
+
+    #[test]
+    fn a_line_is_forgotten_when_it_was_not_seen_for_a_window() {
+        let (key, mut repeats) = (key(), Repeats::default());
+        let first = key.hash(b"first");
+        assert_eq!((repeats.count(first), repeats.count(first)), (0, 1));
+        for index in 0..REPEATS_WINDOW_LINES - 1 {
+            repeats.count(key.hash(index.to_string().as_bytes()));
+        }
+        assert_eq!(repeats.count(first), 2);
+        for index in 0..REPEATS_WINDOW_LINES {
+            repeats.count(key.hash(index.to_string().as_bytes()));
+        }
+        assert_eq!(repeats.count(first), 0);
+        assert!(repeats.latest.len() <= REPEATS_WINDOW_LINES);
+        assert!(repeats.counts.len() <= REPEATS_WINDOW_LINES);
+    }
+
+    proptest! {
+        #[test]
+        fn counting_goes_on_after_a_restart(lines in prop::collection::vec(0..6u8, 0..60), stop in any::<prop::sample::Index>()) {
+            let stop = stop.index(lines.len() + 1);
+            let of = |line: &u8| key().hash(&[*line]);
+            let mut whole = Repeats::default();
+            let expected: Vec<u32> = lines.iter().map(|line| whole.count(of(line))).collect();
+            let mut before = Repeats::default();
+            lines[..stop].iter().for_each(|line| { before.count(of(line)); });
+            // The last lines are read again, however few they are.
+            let mut after = Repeats::default();
+            lines[stop / 2..stop].iter().for_each(|line| { after.count(of(line)); });
+            after.restore(&before.repeated());
+            for (line, expected) in lines[stop..].iter().zip(&expected[stop..]) {
+                let was_read_again = lines[stop / 2..stop].contains(line) || lines[..stop].iter().filter(|other| *other == line).count() != 1;
+                if was_read_again {
+                    prop_assert_eq!(after.count(of(line)), *expected);
+                } else {
+                    after.count(of(line));
+                }
+            }
+        }
+    }
+}
