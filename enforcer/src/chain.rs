@@ -1,25 +1,33 @@
-//! The audit chain: every record carries a MAC over all of itself, the MAC of the record before
-//! included, so that a chain can only be changed at its end, and there only against its head.
+//! The audit chain: every entry holds an audit record as the bytes that were written, and is signed
+//! over these, its place, and the hash of the entry before.
+//!
+//! Nothing is ever encoded again to be checked, so a schema may grow and old entries still verify. Only
+//! the enforcer can sign; whoever has the public key can [verify](Verifier).
 
-use hmac::{Hmac, KeyInit, Mac as _};
-use sha2::Sha256;
+mod verify;
+
+pub use verify::{Break, ChainReport, Flaw, Verifier};
+
+use ed25519_dalek::{Signature as Ed25519Signature, Signer as _, SigningKey, VerifyingKey};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
-use thiserror::Error;
-use weir_schemas::{Audit, Mac, Record};
-use zeroize::Zeroizing;
+use weir_schemas::{AuditEntry, Digest, Signature};
 
-/// A key that signs audit records. Its secret is wiped when it is dropped and never printed.
+/// What every signature begins with, so that none can stand for anything else that a key may sign.
+const DOMAIN: &[u8] = b"weir.audit.entry";
+
+/// A key that signs audit entries. Its secret is wiped when it is dropped and never printed.
 #[derive(Clone)]
 pub struct AuditKey {
     id: String,
-    secret: Zeroizing<[u8; 32]>,
+    secret: SigningKey,
 }
 
 impl AuditKey {
-    /// A key under the name that records carry as `key_id`.
-    pub fn new(id: impl Into<String>, secret: [u8; 32]) -> Self {
-        Self { id: id.into(), secret: Zeroizing::new(secret) }
+    /// The Ed25519 key of this secret, under the name that entries carry as `key_id`.
+    pub fn new(id: impl Into<String>, secret: &[u8; 32]) -> Self {
+        Self { id: id.into(), secret: SigningKey::from_bytes(secret) }
     }
 
     /// The name.
@@ -27,20 +35,9 @@ impl AuditKey {
         &self.id
     }
 
-    fn hmac_over(&self, audit: &Audit) -> Hmac<Sha256> {
-        let bare = Audit { mac: Mac::default(), ..audit.clone() };
-        let mut hmac =
-            Hmac::<Sha256>::new_from_slice(self.secret.as_slice()).expect("HMAC takes keys of any length");
-        hmac.update(&bare.to_datum());
-        hmac
-    }
-
-    fn mac(&self, audit: &Audit) -> Mac {
-        Mac(self.hmac_over(audit).finalize().into_bytes().into())
-    }
-
-    fn has_signed(&self, audit: &Audit) -> bool {
-        self.hmac_over(audit).verify_slice(&audit.mac.0).is_ok()
+    /// The half that verifies.
+    pub fn public(&self) -> [u8; 32] {
+        self.secret.verifying_key().to_bytes()
     }
 }
 
@@ -50,7 +47,7 @@ impl fmt::Debug for AuditKey {
     }
 }
 
-/// Every audit key that an enforcer or an auditor holds.
+/// Every audit key that an enforcer holds.
 ///
 /// A chain begins with the first key; a control record moves it to another. That is why the order
 /// must not change: a task that folds its beginning again must sign as it did.
@@ -81,151 +78,90 @@ impl AuditKeys {
     pub fn get(&self, id: &str) -> Option<&AuditKey> {
         std::iter::once(&self.first).chain(&self.later).find(|key| key.id == id)
     }
+
+    /// What an auditor needs of them.
+    pub fn public(&self) -> PublicKeys {
+        let keys = std::iter::once(&self.first).chain(&self.later);
+        PublicKeys { keys: keys.map(|key| (key.id.clone(), key.secret.verifying_key())).collect() }
+    }
 }
 
-/// The end of a chain: what the next record continues.
+/// The public halves of audit keys, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublicKeys {
+    keys: BTreeMap<String, VerifyingKey>,
+}
+
+impl PublicKeys {
+    /// The same keys and one more; none where these bytes are no Ed25519 public key.
+    pub fn and(mut self, id: impl Into<String>, public: &[u8; 32]) -> Option<Self> {
+        self.keys.insert(id.into(), VerifyingKey::from_bytes(public).ok()?);
+        Some(self)
+    }
+
+    fn get(&self, id: &str) -> Option<&VerifyingKey> {
+        self.keys.get(id)
+    }
+}
+
+/// The end of a chain: what the next entry continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChainHead {
-    /// Sequence of the last record; 0 before the first.
+    /// Sequence of the last entry; 0 before the first.
     pub sequence: i64,
-    /// MAC of the last record; zeros before the first.
-    pub mac: Mac,
+    /// Hash of the last entry; zeros before the first.
+    pub hash: Digest,
 }
 
 impl ChainHead {
-    /// Signs `audit` as the next record of `writer`'s chain and moves on to it.
-    ///
-    /// `writer`, `sequence`, `key_id`, `previous_mac` and `mac` are filled in here.
-    pub fn append(&mut self, writer: &str, key: &AuditKey, audit: Audit) -> Audit {
-        let mut audit = Audit {
+    /// Signs `record`, which is framed, as the next entry of `writer`'s chain and moves on to it.
+    pub fn append(&mut self, writer: &str, key: &AuditKey, record: Vec<u8>) -> AuditEntry {
+        let mut entry = AuditEntry {
             writer: writer.to_owned(),
             sequence: self.sequence + 1,
+            previous: self.hash,
             key_id: key.id.clone(),
-            previous_mac: self.mac,
-            ..audit
+            record,
+            signature: Signature::default(),
         };
-        audit.mac = key.mac(&audit);
-        *self = Self { sequence: audit.sequence, mac: audit.mac };
-        audit
+        let message = message(&entry);
+        entry.signature = Signature(key.secret.sign(&message).to_bytes());
+        *self = Self { sequence: entry.sequence, hash: hash_of(&message, &entry.signature) };
+        entry
     }
 }
 
-/// What a sound chain consists of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChainReport {
-    /// The chain; empty where there was no record.
-    pub writer: String,
-    /// Number of records verified.
-    pub records: u64,
-    /// Its end.
-    pub head: ChainHead,
-    /// Records by the key that signed them.
-    pub by_key: BTreeMap<String, u64>,
+/// What is signed: every field but the signature, each after its length, so that no two entries have
+/// the same.
+fn message(entry: &AuditEntry) -> Vec<u8> {
+    let sequence = entry.sequence.to_be_bytes();
+    let parts: [&[u8]; 6] = [
+        DOMAIN,
+        entry.writer.as_bytes(),
+        &sequence,
+        &entry.previous.0,
+        entry.key_id.as_bytes(),
+        &entry.record,
+    ];
+    let mut message = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
+    for part in parts {
+        message.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        message.extend_from_slice(part);
+    }
+    message
 }
 
-/// Where a chain is not sound.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the audit chain breaks at record {sequence}: {what}")]
-pub struct Break {
-    /// The record that should stand there.
-    pub sequence: i64,
-    /// What is wrong.
-    pub what: Flaw,
+/// An entry's hash: over what is signed, and the signature after its length.
+fn hash_of(message: &[u8], signature: &Signature) -> Digest {
+    let mut sha = Sha256::new();
+    sha.update(message);
+    sha.update((signature.0.len() as u64).to_be_bytes());
+    sha.update(signature.0);
+    Digest(sha.finalize().into())
 }
 
-/// What is wrong with a chain.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Flaw {
-    /// The record's content is not what was signed, or another secret signed it.
-    #[error("its content is not what key {key_id} signed")]
-    Altered {
-        /// Key that it names.
-        key_id: String,
-    },
-    /// The record names a key that was not given.
-    #[error("it names key {key_id}, which was not given")]
-    UnknownKey {
-        /// Key that it names.
-        key_id: String,
-    },
-    /// A signed record stands where another should: records were deleted, repeated or reordered.
-    #[error("record {found} stands in its place: records were deleted, repeated or reordered")]
-    OutOfPlace {
-        /// The record that stands there.
-        found: i64,
-    },
-    /// A signed record of another chain.
-    #[error("it belongs to the chain of {found}, not of {expected}")]
-    OtherChain {
-        /// The chain that is verified.
-        expected: String,
-        /// The chain that it belongs to.
-        found: String,
-    },
-    /// It was signed after another record than the one before it.
-    #[error("it does not continue the record before it")]
-    Unlinked,
-    /// The chain ends before its known head.
-    #[error("it is missing: the chain was cut before its head, record {head}")]
-    Truncated {
-        /// Sequence of the known head.
-        head: i64,
-    },
-    /// The record at the known head's place is another one.
-    #[error("it is not the record that was the chain's head")]
-    NotTheHead,
-}
-
-/// Verifies one chain's records in their order.
-///
-/// `from` is the head that they continue (the default for a chain's beginning); `head`, where it is
-/// known from elsewhere, shows that no record was cut off at the end.
-pub fn verify<'a>(
-    records: impl IntoIterator<Item = &'a Audit>,
-    keys: &AuditKeys,
-    from: ChainHead,
-    head: Option<ChainHead>,
-) -> Result<ChainReport, Break> {
-    let mut report =
-        ChainReport { writer: String::new(), records: 0, head: from, by_key: BTreeMap::default() };
-    for audit in records {
-        let sequence = report.head.sequence + 1;
-        if let Err(what) = verify_one(audit, keys, &report) {
-            return Err(Break { sequence, what });
-        }
-        report.head = ChainHead { sequence, mac: audit.mac };
-        if head.is_some_and(|head| head.sequence == sequence && head.mac != audit.mac) {
-            return Err(Break { sequence, what: Flaw::NotTheHead });
-        }
-        report.records += 1;
-        audit.writer.clone_into(&mut report.writer);
-        *report.by_key.entry(audit.key_id.clone()).or_default() += 1;
-    }
-    match head {
-        Some(head) if head.sequence > report.head.sequence => {
-            Err(Break { sequence: report.head.sequence + 1, what: Flaw::Truncated { head: head.sequence } })
-        }
-        _ => Ok(report),
-    }
-}
-
-/// Checks the MAC first, so that what the later checks say about a record is what was signed.
-fn verify_one(audit: &Audit, keys: &AuditKeys, so_far: &ChainReport) -> Result<(), Flaw> {
-    let key_id = || audit.key_id.clone();
-    let key = keys.get(&audit.key_id).ok_or_else(|| Flaw::UnknownKey { key_id: key_id() })?;
-    if !key.has_signed(audit) {
-        return Err(Flaw::Altered { key_id: key_id() });
-    }
-    if so_far.records > 0 && audit.writer != so_far.writer {
-        return Err(Flaw::OtherChain { expected: so_far.writer.clone(), found: audit.writer.clone() });
-    }
-    if audit.sequence != so_far.head.sequence + 1 {
-        return Err(Flaw::OutOfPlace { found: audit.sequence });
-    }
-    if audit.previous_mac != so_far.head.mac {
-        return Err(Flaw::Unlinked);
-    }
-    Ok(())
+fn has_signed(key: &VerifyingKey, message: &[u8], signature: &Signature) -> bool {
+    key.verify_strict(message, &Ed25519Signature::from_bytes(&signature.0)).is_ok()
 }
 
 #[cfg(test)]

@@ -49,3 +49,10 @@ pub const BUNDLE_DETECTORS_MAX: usize = 32;
 
 /// Things to tell the operator that are kept until they are taken.
 pub const NOTES_MAX: usize = 64;
+
+/// Things that are wrong with one audit chain and are told one by one; the rest are counted.
+pub const BREAKS_MAX: usize = 100;
+
+/// How far back verification of an audit chain tells a repeated entry from another one of the same place,
+/// and a reordered one from a deleted one, in entries.
+pub const HASHES_REMEMBERED: usize = 65_536;

@@ -10,10 +10,10 @@ use crate::limits::NAME_BYTES_MAX;
 use crate::posture::{POSTURE_NAME, Stance};
 use crate::refuse::{Refusal, dead_letter, read_verdict};
 use std::sync::Arc;
-use weir_schemas::wire::Wire;
+use weir_schemas::wire::{Wire, to_single_object};
 use weir_schemas::{
-    AccountId, Action, ActionId, ActionKind, ActionState, Audit, AuditKind, Control, ControlKind, DlqKind,
-    Mac, Posture, Verdict,
+    AccountId, Action, ActionId, ActionKind, ActionState, Audit, AuditKind, Control, ControlKind, Digest,
+    DlqKind, Posture, Verdict,
 };
 use weir_topology::record::{Output, RecordRef};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
@@ -106,11 +106,12 @@ impl EnforcerStage {
     /// Signs an audit record and emits it; its place in the chain.
     fn audit(&mut self, step: &mut Step<'_>, audit: Audit) -> i64 {
         let audit = Audit { posture: self.stance.posture, epoch: step.batch.epoch, ..audit };
-        let audit = self.head.append(&step.writer, &self.key, audit);
+        // The record's frame must be understood for as long as the chain is, with or without a registry.
+        let entry = self.head.append(&step.writer, &self.key, to_single_object(&audit));
         self.chain_changed = true;
-        let payload = self.wire.to_bytes(&audit);
+        let payload = self.wire.to_bytes(&entry);
         step.emit(Output::keyed(Topic::Audit, audit.tenant.into_bytes(), payload, audit.time_ms));
-        audit.sequence
+        entry.sequence
     }
 
     fn refuse(&self, step: &mut Step<'_>, input: &InputBatch, record: RecordRef<'_>, refusal: &Refusal) {
@@ -173,7 +174,9 @@ impl EnforcerStage {
             ControlKind::Key if control.name == AUDIT_KEY_NAME => {
                 let key = self.keys.get(control.body.trim()).cloned();
                 let key = key.ok_or("the enforcer was not given an audit key of this id")?;
-                let reason = format!("audit key {} gives way to {}", self.key.id(), key.id());
+                let public = Digest(key.public());
+                let reason =
+                    format!("audit key {} gives way to {}, public key {public}", self.key.id(), key.id());
                 // Signed with the old key: it vouches for the new one.
                 let record = Audit {
                     kind: AuditKind::Operator,
@@ -338,7 +341,7 @@ impl Stage for EnforcerStage {
         let mut changes = Vec::with_capacity(self.changed());
         if std::mem::take(&mut self.chain_changed) {
             let mut body = self.head.sequence.to_be_bytes().to_vec();
-            body.extend_from_slice(&self.head.mac.0);
+            body.extend_from_slice(&self.head.hash.0);
             body.extend_from_slice(self.key.id().as_bytes());
             changes.push(StateEntry { key: CHAIN_KEY.into(), body: Some(body) });
         }
@@ -395,16 +398,16 @@ impl Stage for EnforcerStage {
 }
 
 impl EnforcerStage {
-    /// Sequence (8 bytes, big-endian), MAC (32), id of the signing key.
+    /// Sequence (8 bytes, big-endian), hash (32), id of the signing key.
     fn restore_chain(&mut self, body: &[u8]) -> Result<(), String> {
         let (sequence, rest) = body.split_first_chunk::<8>().ok_or("the chain's head is cut short")?;
-        let (mac, key_id) = rest.split_first_chunk::<32>().ok_or("the chain's head is cut short")?;
+        let (hash, key_id) = rest.split_first_chunk::<32>().ok_or("the chain's head is cut short")?;
         let key_id = String::from_utf8_lossy(key_id);
         let key = self.keys.get(&key_id);
         self.key = key.cloned().ok_or_else(|| {
             format!("the chain is signed with audit key {key_id}, which was not given: give every key that is in use")
         })?;
-        self.head = ChainHead { sequence: i64::from_be_bytes(*sequence), mac: Mac(*mac) };
+        self.head = ChainHead { sequence: i64::from_be_bytes(*sequence), hash: Digest(*hash) };
         Ok(())
     }
 }

@@ -1,14 +1,14 @@
 //! What the tests share: verdicts, keys, and an enforcer that runs on a log in memory.
 
-use crate::chain::{AuditKey, AuditKeys};
+use crate::chain::{AuditKey, AuditKeys, ChainReport, Verifier};
 use crate::open::seal;
 use crate::stage::EnforcerStage;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    AccountId, ClusterRef, Control, ControlKind, EventId, Evidence, LinkKind, Signal, Tier, ValueHash,
-    Verdict, VerdictId,
+    AccountId, Audit, AuditEntry, ClusterRef, Control, ControlKind, EventId, Evidence, LinkKind, Signal,
+    Tier, ValueHash, Verdict, VerdictId,
 };
 use weir_topology::clock::MachineClock;
 use weir_topology::log::{Commit, Log};
@@ -23,7 +23,23 @@ pub const MINUTE_MS: i64 = 60_000;
 pub const SEAL_SECRET: [u8; 32] = [5; 32];
 
 pub fn keys() -> AuditKeys {
-    AuditKeys::new(AuditKey::new("k1", [1; 32])).and(AuditKey::new("k2", [2; 32]))
+    AuditKeys::new(AuditKey::new("k1", &[1; 32])).and(AuditKey::new("k2", &[2; 32]))
+}
+
+/// The record in an audit entry's payload.
+pub fn audit_in(payload: &[u8]) -> Audit {
+    let entry: AuditEntry = Wire::new().read(payload).unwrap();
+    Wire::new().read(&entry.record).unwrap()
+}
+
+/// Verifies a chain from its beginning; it must be sound.
+pub fn sound<'e>(entries: impl IntoIterator<Item = &'e AuditEntry>) -> ChainReport {
+    let public = keys().public();
+    let mut verifier = Verifier::new(&public);
+    entries.into_iter().for_each(|entry| verifier.entry(entry));
+    let report = verifier.finish();
+    assert!(report.is_sound(), "{:?}", report.breaks);
+    report
 }
 
 pub fn account(number: u32) -> AccountId {

@@ -53,7 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
                 (Topic::Verdicts, Verdict::FINGERPRINT),
                 (Topic::Verdicts, 0),
             ];
-            Box::new(EnforcerStage::new(AuditKeys::new(AuditKey::new("k", [1; 32])), WIRE.clone()))
+            Box::new(EnforcerStage::new(AuditKeys::new(AuditKey::new("k", &[1; 32])), WIRE.clone()))
         }
     };
     let _ = stage.restore(key, stage.state_format(), body);

@@ -34,7 +34,19 @@ impl Wire {
                 })+
             };
         }
-        learn!(Event<'_>, Link, Cluster, Verdict, Action, Audit, Control, Epoch, State, DeadLetter);
+        learn!(
+            Event<'_>,
+            Link,
+            Cluster,
+            Verdict,
+            Action,
+            Audit,
+            AuditEntry,
+            Control,
+            Epoch,
+            State,
+            DeadLetter
+        );
         Err(WireError::Resolve("the schema is of none of Weir's records".into()))
     }
 

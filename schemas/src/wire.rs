@@ -119,10 +119,7 @@ impl Wire {
                 out.push(CONFLUENT);
                 out.extend_from_slice(&id.to_be_bytes());
             }
-            None => {
-                out.extend_from_slice(&SINGLE_OBJECT);
-                out.extend_from_slice(&R::FINGERPRINT.to_le_bytes());
-            }
+            None => single_object_header::<R>(out),
         }
         record.encode(out);
     }
@@ -161,6 +158,20 @@ impl Wire {
             Cow::Owned(datum) => Ok(R::decode(&datum)?),
         }
     }
+}
+
+/// The record in its single-object frame, whatever a registry says: for bytes that must be understood
+/// without one for as long as they are kept.
+pub fn to_single_object<'a, R: Record<'a>>(record: &R) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    single_object_header::<R>(&mut out);
+    record.encode(&mut out);
+    out
+}
+
+fn single_object_header<'a, R: Record<'a>>(out: &mut Vec<u8>) {
+    out.extend_from_slice(&SINGLE_OBJECT);
+    out.extend_from_slice(&R::FINGERPRINT.to_le_bytes());
 }
 
 /// The schema that a frame names, and the datum behind it.

@@ -21,6 +21,7 @@ macro_rules! for_every_record {
         $check::<Verdict>($($argument),*);
         $check::<Action>($($argument),*);
         $check::<Audit>($($argument),*);
+        $check::<AuditEntry>($($argument),*);
         $check::<Control>($($argument),*);
         $check::<Epoch>($($argument),*);
         $check::<State>($($argument),*);

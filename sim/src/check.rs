@@ -6,14 +6,14 @@ use crate::workload::Workload;
 use crate::world::{STAGES, audit_keys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use weir_enforcer::chain::{self, ChainHead};
+use weir_enforcer::chain::Verifier;
 use weir_enforcer::decide::propose;
 use weir_enforcer::export::OutputFile;
 use weir_enforcer::stage::{AUDIT_SEQUENCE_HEADER, chain_writer};
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    Action, ActionId, ActionState, Audit, AuditKind, DeadLetter, Epoch, Event, EventId, Posture, Record,
-    Verdict,
+    Action, ActionId, ActionState, Audit, AuditEntry, AuditKind, DeadLetter, Epoch, Event, EventId, Posture,
+    Record, Verdict,
 };
 use weir_topology::checkpoint::Checkpoint;
 use weir_topology::key::partition_of;
@@ -66,8 +66,8 @@ impl Checker<'_> {
         let (mut audits, mut actions) = (BTreeSet::new(), BTreeSet::new());
         for partition in 0..self.workload.partitions {
             for seen in self.visible(Topic::Audit, partition) {
-                let audit: Audit = self.read("an audit record", &seen)?;
-                audits.insert(format!("{} {}", audit.writer, audit.sequence));
+                let entry: AuditEntry = self.read("an audit entry", &seen)?;
+                audits.insert(format!("{} {}", entry.writer, entry.sequence));
             }
             for seen in self.visible(Topic::Actions, partition) {
                 actions.insert(self.read::<Action>("an action", &seen)?.action_id.to_string());
@@ -299,11 +299,18 @@ impl Checker<'_> {
     /// nothing was done in audit posture.
     fn enforcer_decided_once(&self, partition: u32, totals: &mut Totals) -> Result<(), String> {
         let audits = self.visible(Topic::Audit, partition);
-        let audits: Vec<Audit> =
-            audits.iter().map(|seen| self.read("an audit record", seen)).collect::<Result<_, _>>()?;
-        let report = chain::verify(&audits, &audit_keys(), ChainHead::default(), None)
-            .map_err(|error| format!("the chain of {}: {error}", chain_writer(partition)))?;
-        totals.audits += report.records;
+        let entries: Vec<AuditEntry> =
+            audits.iter().map(|seen| self.read("an audit entry", seen)).collect::<Result<_, _>>()?;
+        let public = audit_keys().public();
+        let mut verifier = Verifier::new(&public);
+        entries.iter().for_each(|entry| verifier.entry(entry));
+        let report = verifier.finish();
+        if let Some(found) = report.breaks.first() {
+            return Err(format!("the chain of {}: {found}", chain_writer(partition)));
+        }
+        totals.audits += report.entries;
+        let records = entries.iter().map(|entry| self.wire.read::<Audit>(&entry.record));
+        let audits: Vec<Audit> = records.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         let mut decisions: BTreeMap<_, Vec<&Audit>> = BTreeMap::new();
         for audit in audits.iter().filter(|audit| audit.kind == AuditKind::Decision) {
             decisions.entry(audit.verdict_id).or_default().push(audit);

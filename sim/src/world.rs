@@ -47,7 +47,7 @@ const LATE_MS: [i64; 4] = [0, 3_600_000, 20 * 3_600_000, 30 * 86_400_000];
 
 /// The keys that sign audit chains.
 pub fn audit_keys() -> AuditKeys {
-    AuditKeys::new(AuditKey::new("sim-1", [1; 32])).and(AuditKey::new(crate::workload::SECOND_KEY, [2; 32]))
+    AuditKeys::new(AuditKey::new("sim-1", &[1; 32])).and(AuditKey::new(crate::workload::SECOND_KEY, &[2; 32]))
 }
 
 /// Makes every stage as it is. With `entries_max` accounts and values are forgotten when there are more.

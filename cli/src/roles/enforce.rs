@@ -59,7 +59,7 @@ fn outlast(context: &Context, exported: Result<Progress>) -> Result<bool> {
 
 /// Makes enforcer stages.
 pub fn stages(keys: &Keys, wire: Arc<Wire>) -> MakeStage {
-    let keys = AuditKeys::new(AuditKey::new(AUDIT_KEY_ID, *keys.audit));
+    let keys = AuditKeys::new(AuditKey::new(AUDIT_KEY_ID, &keys.audit));
     Arc::new(move |_| -> Box<dyn Stage> { Box::new(EnforcerStage::new(keys.clone(), wire.clone())) })
 }
 

@@ -41,7 +41,7 @@ fn schema_of(topic: Topic) -> (u64, &'static str) {
         Topic::Clusters => (Cluster::FINGERPRINT, Cluster::SCHEMA),
         Topic::Verdicts => (Verdict::FINGERPRINT, Verdict::SCHEMA),
         Topic::Actions => (Action::FINGERPRINT, Action::SCHEMA),
-        Topic::Audit => (Audit::FINGERPRINT, Audit::SCHEMA),
+        Topic::Audit => (AuditEntry::FINGERPRINT, AuditEntry::SCHEMA),
         Topic::Control => (Control::FINGERPRINT, Control::SCHEMA),
         Topic::Epochs => (Epoch::FINGERPRINT, Epoch::SCHEMA),
         Topic::Checkpoints

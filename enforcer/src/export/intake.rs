@@ -9,7 +9,7 @@ use crate::stage::{AUDIT_SEQUENCE_HEADER, VERDICT_OFFSET_HEADER, chain_writer};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_schemas::wire::{Wire, WireError};
-use weir_schemas::{Action, Audit, Record, Verdict};
+use weir_schemas::{Action, Audit, AuditEntry, Record, Verdict};
 use weir_topology::log::{Log, LogError, Position, Reader};
 use weir_topology::record::{RecordRef, Records};
 use weir_topology::task::SchemaSource;
@@ -20,8 +20,8 @@ pub(crate) const TOPICS: [Topic; 3] = [Topic::Audit, Topic::Actions, Topic::Verd
 
 /// What the lanes hand on.
 pub(crate) trait Sink {
-    /// A record of an audit chain.
-    fn audit(&mut self, audit: &Audit);
+    /// An entry of an audit chain, and the record in it where this build can read it.
+    fn audit(&mut self, entry: &AuditEntry, audit: Option<&Audit>);
     /// An action whose audit record was handed on; without its verdict where that has passed its
     /// retention or cannot be read.
     fn action(&mut self, action: &Action, verdict: Option<&Verdict>);
@@ -175,12 +175,13 @@ impl Intake {
         let mut records = Records::default();
         self.decisions.take(2 * index, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
         for record in records.iter() {
-            match self.decoder.read::<Audit>(record.payload)? {
-                Ok(audit) => {
-                    if audit.writer == lane.writer {
-                        lane.audited = lane.audited.max(audit.sequence);
+            match self.decoder.read::<AuditEntry>(record.payload)? {
+                Ok(entry) => {
+                    if entry.writer == lane.writer {
+                        lane.audited = lane.audited.max(entry.sequence);
                     }
-                    sink.audit(&audit);
+                    let audit = self.decoder.read::<Audit>(Some(&entry.record))?;
+                    sink.audit(&entry, audit.ok().as_ref());
                 }
                 Err(_) => sink.unreadable(Topic::Audit),
             }

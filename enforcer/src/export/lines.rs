@@ -9,15 +9,29 @@ use super::json::write_line;
 use crate::stage::ALREADY_IN_FORCE;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use weir_schemas::{Action, ActionKind, ActionState, Audit, ClusterRef, Evidence, Revert, Signal, Verdict};
+use weir_schemas::{
+    Action, ActionKind, ActionState, Audit, AuditEntry, ClusterRef, Evidence, Revert, Signal, Verdict,
+};
 
 /// Why a line cannot be written; serialising plain data into memory does not fail in practice.
 pub(crate) type LineError = serde_json::Error;
 
+/// An entry's place in its chain, and what proves it.
 #[derive(Serialize)]
-struct AuditLine<'a> {
+struct EntryLine<'a> {
     writer: &'a str,
     sequence: i64,
+    #[serde(flatten)]
+    audit: Option<AuditLine<'a>>,
+    key_id: &'a str,
+    previous: String,
+    record: String,
+    signature: String,
+}
+
+/// The record in an entry, for a person to read.
+#[derive(Serialize)]
+struct AuditLine<'a> {
     time_ms: i64,
     kind: &'static str,
     tenant: &'a str,
@@ -34,37 +48,57 @@ struct AuditLine<'a> {
     tier: &'static str,
     signals: &'a [String],
     epoch: i64,
-    key_id: &'a str,
-    previous_mac: String,
-    mac: String,
 }
 
-/// Appends the line of an audit record: all of it, so that the MAC can be checked from the file.
-pub(crate) fn audit_line(out: &mut Vec<u8>, audit: &Audit) -> Result<(), LineError> {
-    let line = AuditLine {
-        writer: &audit.writer,
-        sequence: audit.sequence,
-        time_ms: audit.time_ms,
-        kind: audit.kind.as_str(),
-        tenant: &audit.tenant,
-        account: audit.account.map(|id| id.to_string()),
-        verdict_id: audit.verdict_id.map(|id| id.to_string()),
-        action_id: audit.action_id.map(|id| id.to_string()),
-        action: audit.action.as_str(),
-        posture: audit.posture.as_str(),
-        outcome: &audit.outcome,
-        reason: &audit.reason,
-        actor: &audit.actor,
-        policy_version: &audit.policy_version,
-        score: audit.score,
-        tier: audit.tier.as_str(),
-        signals: &audit.signals,
-        epoch: audit.epoch,
-        key_id: &audit.key_id,
-        previous_mac: audit.previous_mac.to_string(),
-        mac: audit.mac.to_string(),
+impl<'a> From<&'a Audit> for AuditLine<'a> {
+    fn from(audit: &'a Audit) -> Self {
+        Self {
+            time_ms: audit.time_ms,
+            kind: audit.kind.as_str(),
+            tenant: &audit.tenant,
+            account: audit.account.map(|id| id.to_string()),
+            verdict_id: audit.verdict_id.map(|id| id.to_string()),
+            action_id: audit.action_id.map(|id| id.to_string()),
+            action: audit.action.as_str(),
+            posture: audit.posture.as_str(),
+            outcome: &audit.outcome,
+            reason: &audit.reason,
+            actor: &audit.actor,
+            policy_version: &audit.policy_version,
+            score: audit.score,
+            tier: audit.tier.as_str(),
+            signals: &audit.signals,
+            epoch: audit.epoch,
+        }
+    }
+}
+
+/// Appends the line of an audit entry: all of it, so that the chain can be verified from the file, and
+/// what it says, where this build can read it.
+pub(crate) fn audit_line(
+    out: &mut Vec<u8>,
+    entry: &AuditEntry,
+    audit: Option<&Audit>,
+) -> Result<(), LineError> {
+    let line = EntryLine {
+        writer: &entry.writer,
+        sequence: entry.sequence,
+        audit: audit.map(AuditLine::from),
+        key_id: &entry.key_id,
+        previous: entry.previous.to_string(),
+        record: hex(&entry.record),
+        signature: entry.signature.to_string(),
     };
     write_line(out, &line)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        // Writing to memory cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[derive(Serialize)]
@@ -287,5 +321,5 @@ fn bundle_id(action: &Action, cluster: &ClusterRef) -> String {
     sha.update([cluster.kind as u8]);
     sha.update(cluster.value.0);
     let hash: [u8; 32] = sha.finalize().into();
-    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash[..16])
 }

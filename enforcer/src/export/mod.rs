@@ -5,6 +5,7 @@
 //! every file back to the length in the sidecar, so that an unfinished round leaves nothing behind and
 //! is done again from the log. A failed write is treated as a crash would be: there is one way back.
 
+pub mod audit_file;
 pub mod files;
 mod indicators;
 mod intake;

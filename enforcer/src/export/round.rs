@@ -8,7 +8,7 @@ use super::sidecar::OutputFile;
 use crate::limits::ROUND_BYTES_MAX;
 use crate::open::{Opened, Opener};
 use std::collections::BTreeMap;
-use weir_schemas::{Action, ActionKind, ActionState, Audit, Verdict};
+use weir_schemas::{Action, ActionKind, ActionState, Audit, AuditEntry, Verdict};
 use weir_topology::topic::Topic;
 
 /// A round under way.
@@ -69,8 +69,8 @@ impl<'a> Round<'a> {
 }
 
 impl Sink for Round<'_> {
-    fn audit(&mut self, audit: &Audit) {
-        self.written.add(OutputFile::AuditLog, |out| audit_line(out, audit));
+    fn audit(&mut self, entry: &AuditEntry, audit: Option<&Audit>) {
+        self.written.add(OutputFile::AuditLog, |out| audit_line(out, entry, audit));
     }
 
     fn action(&mut self, action: &Action, verdict: Option<&Verdict>) {

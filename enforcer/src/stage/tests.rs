@@ -1,15 +1,18 @@
 use super::*;
-use crate::chain::verify;
 use crate::testing::*;
 use expect_test::{Expect, expect};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use weir_schemas::{DeadLetter, Revert, Tier};
+use weir_schemas::{AuditEntry, DeadLetter, Revert, Tier};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Records;
 
-fn audits(log: &MemoryLog) -> Vec<Audit> {
+fn entries(log: &MemoryLog) -> Vec<AuditEntry> {
     log.all(Topic::Audit).iter().map(|o| Wire::new().read(o.payload.as_ref().unwrap()).unwrap()).collect()
+}
+
+fn audits(log: &MemoryLog) -> Vec<Audit> {
+    log.all(Topic::Audit).iter().map(|o| audit_in(o.payload.as_ref().unwrap())).collect()
 }
 
 fn actions(log: &MemoryLog) -> Vec<Action> {
@@ -32,8 +35,7 @@ fn check(stance: Option<&str>, verdicts: &[Verdict], expected: Expect) -> Rig {
         })
         .collect();
     expected.assert_eq(&shown.concat());
-    let audits = audits(&rig.log);
-    verify(&audits, &keys(), ChainHead::default(), None).unwrap();
+    sound(&entries(&rig.log));
     rig
 }
 
@@ -174,9 +176,9 @@ fn a_decision_is_in_the_audit_chain_before_each_action_of_the_same_commit() {
     for output in &effects.outputs {
         let payload = output.payload.as_ref().unwrap();
         if output.topic == Topic::Audit {
-            let audit: Audit = Wire::new().read(payload).unwrap();
-            assert_eq!((audit.kind, audit.writer.as_str()), (AuditKind::Decision, "enforcer/4"));
-            audited.push((audit.action_id, audit.sequence));
+            let (entry, audit) = (Wire::new().read::<AuditEntry>(payload).unwrap(), audit_in(payload));
+            assert_eq!((audit.kind, entry.writer.as_str()), (AuditKind::Decision, "enforcer/4"));
+            audited.push((audit.action_id, entry.sequence));
         } else {
             let action: Action = Wire::new().read(payload).unwrap();
             let sequence = output.headers.iter().find(|(name, _)| *name == AUDIT_SEQUENCE_HEADER).unwrap();
@@ -259,7 +261,7 @@ fn the_chain_moves_to_another_key_by_a_control_record_and_verifies_across_it() {
     rig.enforce();
     rig.put_verdicts(&[verdict(3, 0, Tier::Medium)]);
     rig.enforce();
-    let report = verify(&audits(&rig.log), &keys(), ChainHead::default(), None).unwrap();
+    let report = sound(&entries(&rig.log));
     assert_eq!(report.by_key.into_iter().collect::<Vec<_>>(), [("k1".into(), 2), ("k2".into(), 2)]);
 }
 
@@ -376,7 +378,7 @@ fn a_chain_whose_key_was_not_given_is_not_continued() {
     let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
     stage.step(&batch(&[verdict(1, 0, Tier::Medium)], 1));
     let chain = stage.take_changes().remove(0);
-    let mut other = EnforcerStage::new(AuditKeys::new(AuditKey::new("k9", [9; 32])), Arc::new(Wire::new()));
+    let mut other = EnforcerStage::new(AuditKeys::new(AuditKey::new("k9", &[9; 32])), Arc::new(Wire::new()));
     let error = other.restore(&chain.key, STATE_FORMAT, &chain.body.unwrap()).unwrap_err();
     expect!["state entry !chain is damaged: the chain is signed with audit key k1, which was not given: give every key that is in use"]
         .assert_eq(&error.to_string());

@@ -115,11 +115,14 @@ pub fn action(value: &[u8]) -> Result<Action> {
     Ok(Action { id, is_pending: fields.long()? == 1 })
 }
 
-/// An audit record's place in its chain, and what it is about.
+/// An audit entry's place in its chain, and what the record in it is about.
 pub fn audit(value: &[u8]) -> Result<Audit> {
     let mut fields = Fields::of(value)?;
     let writer = String::from_utf8(fields.bytes()?.to_vec())?;
     let sequence = fields.long()?;
+    fields.take(32)?; // previous
+    fields.bytes()?; // key_id
+    let mut fields = Fields::of(fields.bytes()?)?;
     fields.long()?; // time_ms
     fields.long()?; // kind
     fields.bytes()?; // tenant
@@ -214,7 +217,9 @@ mod tests {
 
     #[test]
     fn an_audit_record_is_read_up_to_its_action() {
-        let value = framed(&[&[2], b"w", &[5], &[2], &[2], &[2], b"t", &[0], &[2], &[9; 16], &[0]]);
+        let record = framed(&[&[2], &[2], &[2], b"t", &[0], &[2], &[9; 16], &[0]]);
+        let length = [2 * record.len() as u8];
+        let value = framed(&[&[2], b"w", &[5], &[0; 32], &[2], b"k", &length, &record, &[0; 64]]);
         // Zigzag: 5 is -3, 2 is 1.
         let expected = Audit { writer: "w".into(), sequence: -3, verdict: Some([9; 16]), action: None };
         assert_eq!(audit(&value).unwrap(), expected);
