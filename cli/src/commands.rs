@@ -2,12 +2,13 @@
 //! the subcommands whose groups they belong to.
 
 mod proofs;
+mod simulate;
 
 use crate::context::Context;
 use crate::roles;
 use crate::settings::{Group, KEYS, Settings};
 use anyhow::{Result, bail};
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, FromArgMatches as _, value_parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -107,6 +108,7 @@ pub fn command() -> Command {
                     .arg(Arg::new("directory").value_name("DIR").required(true).value_parser(value_parser!(PathBuf))),
             ),
         )
+        .subcommand(simulate::Simulate::augment_args(Command::new("simulate")))
         .subcommand(Command::new("config").about("Print the reference of all configuration keys"))
 }
 
@@ -178,6 +180,7 @@ pub fn dispatch(matches: &ArgMatches) -> Result<ExitCode> {
             let json = sub.get_one::<String>("format").is_some_and(|format| format == "json");
             roles::replay::run(&context(sub)?, how, json)
         }
+        "simulate" => simulate::run(&simulate::Simulate::from_arg_matches(sub)?),
         "verify" => proofs::verify(sub),
         "coverage" => proofs::coverage(sub),
         "dlq" => proofs::dlq(sub),

@@ -1,0 +1,95 @@
+//! Where texts come from: a corpus where there is one, and the grammars.
+
+use crate::corpus::{Corpus, Role};
+use crate::grammar::{Grammar, Language, Symbol};
+use crate::random::Random;
+
+/// How often a text comes from the corpus where that has one.
+const FROM_CORPUS: f64 = 0.9;
+
+macro_rules! symbols {
+    ($($name:ident),+ $(,)?) => {
+        /// The symbols that accounts speak in.
+        #[derive(Debug, Clone, Copy)]
+        #[allow(missing_docs)] // Each is the section of the same name in grammar/*.txt.
+        pub struct Symbols { $(pub $name: Symbol),+ }
+
+        impl Symbols {
+            fn of(grammar: &Grammar) -> Self {
+                Self { $($name: grammar.symbol(stringify!($name))),+ }
+            }
+        }
+    };
+}
+
+symbols! {
+    chat, follow, paste, context, code, code_follow, agent_task, agent_result, preamble, agent_preamble, job_prompt,
+    ticket, enduser, question, problem, homework, homework_wrap, homework_follow, tutor_preamble, tutor, translate_ask,
+    safety, news, event, market_frame, business, workflow, cot, cot_reworded, goal_code, goal_tools, goal_grading,
+    goal_synthetic, goal_refusal, goal_sweep, extract_preamble,
+}
+
+/// Every text that an account may say.
+#[derive(Debug)]
+pub struct Texts {
+    grammar: Grammar,
+    corpus: Option<Corpus>,
+    /// What can be asked for.
+    pub symbols: Symbols,
+}
+
+impl Default for Texts {
+    fn default() -> Self {
+        Self::with(None)
+    }
+}
+
+impl Texts {
+    /// Texts of the grammars, and of a corpus where one is given.
+    pub fn with(corpus: Option<Corpus>) -> Self {
+        let grammar = Grammar::default();
+        let symbols = Symbols::of(&grammar);
+        Self { grammar, corpus, symbols }
+    }
+
+    /// Appends a text of the grammars; `given` fills its capital.
+    pub fn write(
+        &self,
+        symbol: Symbol,
+        language: Language,
+        given: &str,
+        random: &mut Random,
+        out: &mut String,
+    ) {
+        self.grammar.write(symbol, language, given, random, out);
+    }
+
+    /// Appends a text of the corpus, or of the grammars where that has none.
+    pub fn say(&self, role: Role, symbol: Symbol, language: Language, random: &mut Random, out: &mut String) {
+        if let Some(corpus) = &self.corpus
+            && random.chance(FROM_CORPUS)
+            && let Some(text) = corpus.text(role, language, random)
+        {
+            return out.push_str(text);
+        }
+        self.write(symbol, language, "", random, out);
+    }
+
+    /// Appends what says the same in every language for the same `random`.
+    pub fn say_same(
+        &self,
+        role: Role,
+        symbol: Symbol,
+        language: Language,
+        random: &mut Random,
+        out: &mut String,
+    ) {
+        if let Some(corpus) = &self.corpus
+            && random.chance(FROM_CORPUS)
+            && let Some(text) = corpus.same_text(role, language, random)
+        {
+            return out.push_str(text);
+        }
+        self.write(symbol, language, "", random, out);
+    }
+}
