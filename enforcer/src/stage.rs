@@ -13,7 +13,7 @@ use std::sync::Arc;
 use weir_schemas::wire::{Wire, to_single_object};
 use weir_schemas::{
     AccountId, Action, ActionId, ActionKind, ActionState, Audit, AuditKind, Control, ControlKind, Digest,
-    DlqKind, Posture, Verdict,
+    DlqKind, Judge, Posture, Verdict,
 };
 use weir_topology::record::{Output, RecordRef};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
@@ -38,6 +38,10 @@ pub const EVERY_TENANT: &str = "*";
 
 /// How the reason of an action begins that is withheld because the same is in force already.
 pub const ALREADY_IN_FORCE: &str = "already in force";
+
+/// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
+/// another state.
+pub const JUDGE_VERSION: i32 = 1;
 
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 1;
@@ -309,6 +313,10 @@ fn decision(verdict: &Verdict, outcome: &str, reason: String) -> Audit {
 impl Stage for EnforcerStage {
     fn name(&self) -> StageName {
         StageName::Enforcer
+    }
+
+    fn judge(&self, _: &Batch) -> Judge {
+        Judge { version: JUDGE_VERSION, policy: None }
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {

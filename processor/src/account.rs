@@ -16,11 +16,12 @@ use crate::persist::Persist;
 use crate::policy::{Policy, permille};
 use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
+use crate::version::{judge_of, policy_text};
 use links::Shared;
 use state::Account;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Body, Cluster, Control, ControlKind, DlqKind, Event, Link, Record};
+use weir_schemas::{AccountId, Body, Cluster, DlqKind, Event, Judge, Link, Record};
 use weir_topology::record::{Output, RecordRef};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
 use weir_topology::topic::{StageName, Topic};
@@ -100,13 +101,8 @@ impl AccountStage {
     }
 
     fn control(&mut self, record: RecordRef<'_>, work: &mut Work) -> Result<(), Refusal> {
-        // A tombstone takes an operator's word back; the policy in force stays until another is given.
-        let Some(payload) = record.payload else { return Ok(()) };
-        let control: Control = self.wire.read(payload)?;
-        if control.kind != ControlKind::Policy || control.name != "policy" {
-            return Ok(());
-        }
-        match Policy::parse(&control.body) {
+        let Some(text) = policy_text(&self.wire, record)? else { return Ok(()) };
+        match Policy::parse(&text) {
             Ok(policy) => {
                 self.policy = Arc::new(policy);
                 self.policy_changed = true;
@@ -309,6 +305,10 @@ fn judge(
 impl Stage for AccountStage {
     fn name(&self) -> StageName {
         StageName::Account
+    }
+
+    fn judge(&self, batch: &Batch) -> Judge {
+        judge_of(&self.wire, &self.policy, batch)
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {

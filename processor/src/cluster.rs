@@ -15,10 +15,11 @@ use crate::persist::Persist;
 use crate::policy::Policy;
 use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
+use crate::version::{judge_of, policy_text};
 use std::sync::Arc;
 use value::{Growth, Value};
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Cluster, Control, ControlKind, Link, LinkKind, ValueHash};
+use weir_schemas::{AccountId, Cluster, Judge, Link, LinkKind, ValueHash};
 use weir_topology::record::{Output, RecordRef};
 use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError, Tally};
 use weir_topology::topic::{StageName, Topic};
@@ -54,17 +55,14 @@ impl ClusterStage {
     }
 
     fn control(&mut self, record: RecordRef<'_>, tallies: &mut Tallies) -> Result<(), Refusal> {
-        let Some(payload) = record.payload else { return Ok(()) };
         // What the account stage refuses with a dead letter is only counted here: one letter is enough.
-        let Ok(control) = self.wire.read::<Control>(payload) else { return Ok(()) };
-        if control.kind == ControlKind::Policy && control.name == "policy" {
-            match Policy::parse(&control.body) {
-                Ok(policy) => {
-                    self.policy = Arc::new(policy);
-                    self.policy_changed = true;
-                }
-                Err(_) => tallies.add(Tally::PolicyRefused, 1),
+        let Ok(Some(text)) = policy_text(&self.wire, record) else { return Ok(()) };
+        match Policy::parse(&text) {
+            Ok(policy) => {
+                self.policy = Arc::new(policy);
+                self.policy_changed = true;
             }
+            Err(_) => tallies.add(Tally::PolicyRefused, 1),
         }
         Ok(())
     }
@@ -130,6 +128,10 @@ fn to_key((kind, value): ValueKey) -> Vec<u8> {
 impl Stage for ClusterStage {
     fn name(&self) -> StageName {
         StageName::Cluster
+    }
+
+    fn judge(&self, batch: &Batch) -> Judge {
+        judge_of(&self.wire, &self.policy, batch)
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {

@@ -22,7 +22,10 @@ pub mod pauses;
 pub mod profile;
 mod refuse;
 pub mod store;
+mod version;
 pub mod windows;
+
+pub use version::JUDGE_VERSION;
 
 #[cfg(test)]
 mod fixture;

@@ -2,6 +2,7 @@
 
 use crate::log::Shared;
 use std::fmt;
+use weir_schemas::Judge;
 use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError};
 use weir_topology::topic::{StageName, Topic};
 
@@ -88,6 +89,10 @@ struct Infected {
 impl Stage for Infected {
     fn name(&self) -> StageName {
         self.inner.name()
+    }
+
+    fn judge(&self, batch: &Batch) -> Judge {
+        self.inner.judge(batch)
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {

@@ -22,6 +22,8 @@ pub enum Invariant {
     RecordsAccounted,
     /// As many dead letters are written as records were dead-lettered.
     LettersWritten,
+    /// A stage writes to its own output topics only, and every record is counted.
+    OutputsCounted,
     /// The positions that are committed are the ends of the epoch's ranges.
     PositionsMatch,
     /// A task's event-time clock never runs back.
@@ -38,6 +40,7 @@ impl Invariant {
         Self::RecordsInRange,
         Self::RecordsAccounted,
         Self::LettersWritten,
+        Self::OutputsCounted,
         Self::PositionsMatch,
         Self::ClockMonotonic,
         Self::TakenMonotonic,
@@ -51,6 +54,7 @@ impl Invariant {
             Self::RecordsInRange => "records_in_range",
             Self::RecordsAccounted => "records_accounted",
             Self::LettersWritten => "letters_written",
+            Self::OutputsCounted => "outputs_counted",
             Self::PositionsMatch => "positions_match",
             Self::ClockMonotonic => "clock_monotonic",
             Self::TakenMonotonic => "taken_monotonic",
@@ -172,6 +176,10 @@ pub fn check_fold(
     hold(letters == effects.dead_lettered, Invariant::LettersWritten, || {
         format!("{letters} dead letters for {} records", effects.dead_lettered)
     })?;
+    let counted: i64 = epoch.outputs.iter().map(|count| count.records).sum();
+    hold(counted == effects.outputs.len() as i64, Invariant::OutputsCounted, || {
+        format!("{counted} records are counted of {}", effects.outputs.len())
+    })?;
     check_positions(epoch, positions)
 }
 
@@ -193,6 +201,7 @@ pub fn check_positions(epoch: &Epoch, positions: &[Position]) -> Result<(), Brok
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outputs::count_outputs;
     use crate::record::{Output, Records};
     use crate::stage::InputBatch;
     use crate::topic::{StageName, TaskId};
@@ -264,9 +273,11 @@ mod tests {
         let batch = Batch { epoch: 1, partition: 3, clock_ms: 0, taken_ms: None, inputs: vec![input] };
         let letter = Output::keyed(Topic::Dlq, Vec::new(), Vec::new(), 0);
         let effects = Effects { outputs: vec![letter; letters], dead_lettered: 1, ..Effects::default() };
+        let mut epoch = epoch();
+        epoch.outputs = count_outputs(StageName::Cluster, &effects.outputs);
         let positions = [(Topic::Control, 0, 0), (Topic::Links, 3, position)];
         let positions = positions.map(|(topic, partition, next)| Position { topic, partition, next });
-        let outcome = check_fold(&batch, &effects, &epoch(), &positions);
+        let outcome = check_fold(&batch, &effects, &epoch, &positions);
         expected.assert_eq(&outcome.map_or_else(|broken| broken.to_string(), |()| "holds".into()));
     }
 
@@ -283,5 +294,18 @@ mod tests {
             6,
             expect!["positions_match: weir.links/3 was folded to 7, its position is Some(6)"],
         );
+    }
+
+    #[test]
+    fn a_stage_must_not_write_to_a_topic_that_is_not_its_own() {
+        let verdict = Output::keyed(Topic::Verdicts, Vec::new(), Vec::new(), 0);
+        let effects = Effects { outputs: vec![verdict], ..Effects::default() };
+        let batch = Batch { epoch: 1, partition: 0, clock_ms: 0, taken_ms: None, inputs: Vec::new() };
+        let check = |stage| {
+            let epoch = Epoch { outputs: count_outputs(stage, &effects.outputs), ..Epoch::default() };
+            check_fold(&batch, &effects, &epoch, &[]).map_err(|broken| broken.to_string())
+        };
+        assert_eq!(check(StageName::Account), Ok(()));
+        assert_eq!(check(StageName::Cluster), Err("outputs_counted: 0 records are counted of 1".into()));
     }
 }

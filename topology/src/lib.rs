@@ -23,6 +23,7 @@ pub mod limits;
 pub mod log;
 #[cfg(feature = "runner")]
 pub mod memory;
+pub mod outputs;
 pub mod plan;
 pub mod record;
 #[cfg(feature = "runner")]

@@ -6,7 +6,7 @@
 use crate::record::{Output, Records};
 use crate::topic::{StageName, Topic};
 use thiserror::Error;
-use weir_schemas::Tier;
+use weir_schemas::{Judge, Tier};
 
 /// The records of one input that an epoch folds.
 #[derive(Debug, Clone)]
@@ -173,6 +173,10 @@ pub enum StateError {
 pub trait Stage: Send {
     /// Which stage it is.
     fn name(&self) -> StageName;
+
+    /// Who judges this batch if it is the next: the version of the stage's judgement, and the policy that is in
+    /// force after the batch's control records, where the stage has one. The same judge gives the same bytes.
+    fn judge(&self, batch: &Batch) -> Judge;
 
     /// Folds one epoch into the state.
     fn step(&mut self, batch: &Batch) -> Effects;

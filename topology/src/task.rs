@@ -14,17 +14,17 @@ use crate::limits::{
     CHECKPOINT_ENTRIES_MAX, COMMIT_ATTEMPTS_MAX, EPOCH_BYTES_MAX, EPOCH_RECORDS_MAX, SNAPSHOT_ENTRIES_MAX,
 };
 use crate::log::{Commit, Log, LogError, Position, Reader, Writer};
+use crate::outputs::count_outputs;
 use crate::record::{Output, Records};
 use crate::restore::{CURSOR_KEY, Cursor, TaskError, digest_of, fold_since};
 use crate::stage::{Batch, Effects, InputBatch, Stage, StateEntry};
 use crate::telemetry::{Start, Telemetry};
 use crate::topic::{TaskId, Topic};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Epoch, InputRange, OutputCount};
+use weir_schemas::{Epoch, InputRange, Judge};
 
 /// How a task paces itself. None of it changes what is judged.
 #[derive(Debug, Clone)]
@@ -365,6 +365,7 @@ impl Task {
     ) -> Result<(), TaskError> {
         let started = self.around.clock.now();
         let batch = self.batch(inputs);
+        let judge = self.stage.judge(&batch);
         let mut effects = self.stage.step(&batch);
         let mut cursor = self.cursor.clone();
         cursor.epoch = batch.epoch;
@@ -373,7 +374,7 @@ impl Task {
         for (index, position) in cursor.positions.iter_mut().enumerate() {
             position.next = self.reader.next(index);
         }
-        let mut epoch = self.epoch_record(&batch, &effects, &cursor);
+        let mut epoch = self.epoch_record(&batch, judge, &effects, &cursor);
         self.check(&batch, &effects, &epoch, &cursor)?;
         let mut outputs = std::mem::take(&mut effects.outputs);
         let emitted = outputs.len() as u64;
@@ -437,7 +438,7 @@ impl Task {
         TaskError::Broken { task: self.id, epoch, source }
     }
 
-    fn epoch_record(&self, batch: &Batch, effects: &Effects, after: &Cursor) -> Epoch {
+    fn epoch_record(&self, batch: &Batch, judge: Judge, effects: &Effects, after: &Cursor) -> Epoch {
         let inputs = batch.inputs.iter().map(|input| {
             let place = |p: &&Position| p.topic == input.topic && p.partition == input.partition;
             let next = |cursor: &Cursor| cursor.positions.iter().find(place).map_or(0, |p| p.next);
@@ -449,10 +450,6 @@ impl Task {
                 records: input.records.len() as i64,
             }
         });
-        let mut written = BTreeMap::<Topic, i64>::new();
-        for output in &effects.outputs {
-            *written.entry(output.topic).or_default() += 1;
-        }
         Epoch {
             stage: self.id.stage.as_str().into(),
             partition: self.id.partition as i32,
@@ -461,15 +458,14 @@ impl Task {
             inputs: inputs.collect(),
             clock_ms: effects.clock_ms,
             policy_version: effects.policy_version.clone(),
+            judge,
             judged: effects.judged as i64,
             dead_lettered: effects.dead_lettered as i64,
-            outputs: written
-                .into_iter()
-                .map(|(topic, records)| OutputCount { topic: topic.name().into(), records })
-                .collect(),
+            outputs: count_outputs(self.id.stage, &effects.outputs),
             state_entries: 0,
             state_digest: None,
             taken_ms: batch.taken_ms,
+            adopted: None,
         }
     }
 

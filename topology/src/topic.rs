@@ -289,6 +289,16 @@ impl StageName {
         }
     }
 
+    /// What a step of the stage writes. Its state, checkpoints and epochs are the runner's.
+    pub const fn outputs(self) -> &'static [Topic] {
+        match self {
+            Self::Account => &[Topic::Links, Topic::Verdicts, Topic::Dlq],
+            Self::Cluster => &[Topic::Clusters, Topic::Dlq],
+            Self::Enforcer => &[Topic::Actions, Topic::Audit, Topic::Dlq],
+            Self::Collector => &[Topic::Events, Topic::Dlq],
+        }
+    }
+
     /// The stage with this name.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Account, Self::Cluster, Self::Enforcer, Self::Collector]

@@ -88,7 +88,26 @@ fn a_build_that_judges_differently_is_told_where() {
     let outcome =
         fold_recorded(TASK, other.as_mut(), log.as_ref(), &wire, Cursor::start(TASK), |_, _, _| Ok(()));
     let Err(TaskError::Diverged { epoch, what, .. }) = outcome else { panic!("{outcome:?}") };
-    assert_eq!((epoch, what), (1, "state digest"));
+    assert_eq!((epoch, what), (1, "outputs"));
+}
+
+#[test]
+fn a_word_that_was_never_said_is_noticed_when_it_is_folded_again() {
+    let log = MemoryLog::new(1);
+    append(&log, Topic::Events, [("a", 0), ("a", 0)]);
+    let mut task =
+        Task::open(TASK, Sums::silent_at_zero(), around(log.clone(), NEVER, 3), Arc::default()).unwrap();
+    drain(&mut task);
+    assert_eq!(said(&log), "");
+    let outcome = Task::open(TASK, Sums::new(), around(log, NEVER, 3), Arc::default()).map(|_| ());
+    let Err(TaskError::Diverged { epoch, what, recorded, found, .. }) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!((epoch, what), (1, "outputs"));
+    assert!(
+        recorded.contains("0 to weir.verdicts") && found.contains("2 to weir.verdicts"),
+        "{recorded}; {found}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::fixture::{START_MS, cluster, event, hash, prompt};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
-use weir_schemas::{DeadLetter, LinkKind, Outcome, Request, Response, Verdict};
+use weir_schemas::{Control, ControlKind, DeadLetter, LinkKind, Outcome, Request, Response, Verdict};
 use weir_topology::record::{LABEL_HEADER, Records};
 
 const HOUR_MS: i64 = 3_600_000;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use weir_schemas::Judge;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::MachineClock;
 use weir_topology::log::{Commit, Log};
@@ -24,6 +25,8 @@ pub const FORGET: i64 = -1;
 /// Sums the numbers of each key; a control record sets what every number is multiplied by.
 pub struct Sums {
     factor: i64,
+    /// Whether a sum of zero is said, as any other.
+    says_zero: bool,
     sums: BTreeMap<Vec<u8>, i64>,
     changed: BTreeSet<Vec<u8>>,
 }
@@ -34,13 +37,21 @@ impl Sums {
     }
 
     pub fn with_factor(factor: i64) -> Box<Self> {
-        Box::new(Self { factor, sums: BTreeMap::new(), changed: BTreeSet::new() })
+        Box::new(Self { factor, says_zero: true, sums: BTreeMap::new(), changed: BTreeSet::new() })
+    }
+
+    pub fn silent_at_zero() -> Box<Self> {
+        Box::new(Self { says_zero: false, ..*Self::new() })
     }
 }
 
 impl Stage for Sums {
     fn name(&self) -> StageName {
         StageName::Account
+    }
+
+    fn judge(&self, _: &Batch) -> Judge {
+        Judge { version: 1, policy: None }
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {
@@ -63,6 +74,9 @@ impl Stage for Sums {
                 }
                 let sum = self.sums.entry(record.key.to_vec()).or_default();
                 *sum += self.factor * text.parse::<i64>().unwrap();
+                if *sum == 0 && !self.says_zero {
+                    continue;
+                }
                 let said = format!("{}={sum}", String::from_utf8_lossy(record.key));
                 effects.outputs.push(Output::keyed(Topic::Verdicts, record.key.into(), said.into(), 0));
             }
