@@ -3,7 +3,7 @@
 use crate::keys::Keys;
 use crate::roles::registry::Registry;
 use crate::security::security;
-use crate::settings::Settings;
+use crate::settings::{GroupProtocol as Protocol, LogFormat, Settings};
 use crate::telemetry::Metrics;
 use anyhow::{Context as _, Result, bail};
 use std::io::IsTerminal as _;
@@ -114,11 +114,10 @@ impl Context {
         config.client_id = format!("weir-{}", self.node());
         config.prefix = settings.kafka_prefix.clone().unwrap_or_default();
         config.security = security(settings)?;
-        config.group_protocol = match settings.kafka_group_protocol.as_str() {
-            "auto" => GroupProtocol::Auto,
-            "consumer" => GroupProtocol::Consumer,
-            "classic" => GroupProtocol::Classic,
-            other => bail!("kafka.group_protocol {other:?} is neither auto, consumer nor classic"),
+        config.group_protocol = match settings.kafka_group_protocol {
+            Protocol::Auto => GroupProtocol::Auto,
+            Protocol::Consumer => GroupProtocol::Consumer,
+            Protocol::Classic => GroupProtocol::Classic,
         };
         config.session_timeout = Duration::from_millis(settings.kafka_session_timeout_ms);
         config.instance_id = settings.kafka_instance_id.clone();
@@ -157,6 +156,15 @@ impl Context {
         }
     }
 
+    /// The log that operators may write to before anything runs: Kafka when there are brokers, or the embedded
+    /// log, made when there is none.
+    pub fn log_or_new(&self) -> Result<Arc<dyn Log>> {
+        match self.brokers() {
+            Some(_) => self.existing_log(),
+            None => Ok(self.embedded()?),
+        }
+    }
+
     fn log_dir(&self) -> PathBuf {
         self.settings.data_dir.join("log")
     }
@@ -174,9 +182,9 @@ impl Context {
     pub fn surroundings(&self, log: Arc<dyn Log>, wire: Arc<Wire>) -> Surroundings {
         let pace = Pace {
             epoch_interval: Duration::from_millis(self.settings.epoch_interval_ms),
-            epoch_records_max: self.settings.epoch_records_max.max(1),
+            epoch_records_max: self.settings.epoch_records_max,
             snapshot_interval: Duration::from_millis(self.settings.snapshot_interval_ms),
-            checkpoint_interval: self.settings.checkpoint_interval.0,
+            checkpoint_interval: Duration::from_millis(self.settings.checkpoint_interval_ms),
             ..Pace::default()
         };
         let schemas = self.schemas();
@@ -222,10 +230,9 @@ fn start_logging(settings: &Settings) -> Result<()> {
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    let started = match settings.log_format.as_str() {
-        "json" => logs.json().try_init(),
-        "text" => logs.with_target(false).try_init(),
-        other => bail!("log_format {other:?} is neither text nor json"),
+    let started = match settings.log_format {
+        LogFormat::Json => logs.json().try_init(),
+        LogFormat::Text => logs.with_target(false).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("logging cannot be started: {error}"))
 }

@@ -11,14 +11,14 @@ mod settings;
 mod telemetry;
 mod view;
 
+use clap::Parser as _;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let matches = commands::command().get_matches();
-    match commands::dispatch(&matches) {
+    match commands::CommandLine::parse().run() {
         Ok(code) => code,
         Err(error) => {
             // The whole chain of causes: the last one is usually the one to act on.

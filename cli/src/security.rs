@@ -2,31 +2,24 @@
 //! missing or contradicts itself is told by the name of its key, never by its value.
 
 use crate::keys::ensure_private;
-use crate::settings::Settings;
+use crate::settings::{SecurityProtocol, Settings};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use weir_topology::kafka::{Secret, Security};
 use zeroize::Zeroizing;
 
-const PROTOCOLS: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
-const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
-
 /// What the settings say of TLS and SASL, with the password read from its file.
 pub fn security(settings: &Settings) -> Result<Security> {
-    let protocol = settings.kafka_security_protocol.to_lowercase();
-    ensure!(
-        PROTOCOLS.contains(&protocol.as_str()),
-        "kafka.security_protocol must be one of {}",
-        PROTOCOLS.join(", ")
-    );
-    let mut security = Security { protocol: Some(protocol.clone()), ..Security::default() };
-    tls(settings, &protocol, &mut security)?;
-    sasl(settings, &protocol, &mut security)?;
+    let protocol = settings.kafka_security_protocol;
+    let mut security = Security { protocol: Some(protocol.to_string()), ..Security::default() };
+    tls(settings, protocol, &mut security)?;
+    sasl(settings, protocol, &mut security)?;
     Ok(security)
 }
 
-fn tls(settings: &Settings, protocol: &str, security: &mut Security) -> Result<()> {
+fn tls(settings: &Settings, protocol: SecurityProtocol, security: &mut Security) -> Result<()> {
+    let has_tls = matches!(protocol, SecurityProtocol::Ssl | SecurityProtocol::SaslSsl);
     let files = [
         ("kafka.ca_file", &settings.kafka_ca_file),
         ("kafka.cert_file", &settings.kafka_cert_file),
@@ -35,7 +28,7 @@ fn tls(settings: &Settings, protocol: &str, security: &mut Security) -> Result<(
     for (key, file) in files {
         let Some(file) = file else { continue };
         ensure!(
-            matches!(protocol, "ssl" | "sasl_ssl"),
+            has_tls,
             "{key} is set, but kafka.security_protocol is {protocol}, which is without TLS: set ssl or sasl_ssl"
         );
         fs::File::open(file).with_context(|| format!("cannot read {key} {}", file.display()))?;
@@ -55,14 +48,15 @@ fn tls(settings: &Settings, protocol: &str, security: &mut Security) -> Result<(
     Ok(())
 }
 
-fn sasl(settings: &Settings, protocol: &str, security: &mut Security) -> Result<()> {
+fn sasl(settings: &Settings, protocol: SecurityProtocol, security: &mut Security) -> Result<()> {
+    let has_user = matches!(protocol, SecurityProtocol::SaslPlaintext | SecurityProtocol::SaslSsl);
     let given = [
         ("kafka.sasl_mechanism", settings.kafka_sasl_mechanism.is_some()),
         ("kafka.sasl_username", settings.kafka_sasl_username.is_some()),
         ("kafka.sasl_password_file", settings.kafka_sasl_password_file.is_some()),
     ];
     for (key, is_set) in given {
-        if !protocol.starts_with("sasl") {
+        if !has_user {
             ensure!(
                 !is_set,
                 "{key} is set, but kafka.security_protocol is {protocol}, which asks for no user: set sasl_ssl"
@@ -71,14 +65,7 @@ fn sasl(settings: &Settings, protocol: &str, security: &mut Security) -> Result<
             bail!("kafka.security_protocol is {protocol}, which needs {key}; it is not set");
         }
     }
-    if let Some(mechanism) = &settings.kafka_sasl_mechanism {
-        ensure!(
-            MECHANISMS.contains(&mechanism.as_str()),
-            "kafka.sasl_mechanism must be one of {}",
-            MECHANISMS.join(", ")
-        );
-    }
-    security.sasl_mechanism.clone_from(&settings.kafka_sasl_mechanism);
+    security.sasl_mechanism = settings.kafka_sasl_mechanism.map(|mechanism| mechanism.to_string());
     security.user.clone_from(&settings.kafka_sasl_username);
     security.password = settings.kafka_sasl_password_file.as_deref().map(password).transpose()?;
     Ok(())
@@ -106,7 +93,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     /// What is refused of `sasl_ssl` with these changes, FILE being a private password file.
-    fn refused(changes: &[(&str, &str)]) -> String {
+    fn refused(changes: &[(&'static str, &str)]) -> String {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("password");
         fs::write(&file, "hunter2\n").unwrap();
@@ -114,27 +101,28 @@ mod tests {
         let open = directory.path().join("open");
         fs::write(&open, "hunter2\n").unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o640)).unwrap();
-        let mut settings = Settings::defaults().unwrap();
         let right = [
             ("kafka.security_protocol", "sasl_ssl"),
             ("kafka.sasl_mechanism", "SCRAM-SHA-512"),
             ("kafka.sasl_username", "weir"),
             ("kafka.sasl_password_file", "FILE"),
         ];
-        for (key, value) in right.iter().chain(changes) {
+        let flags = right.iter().chain(changes).map(|(key, value)| {
             let value = value.replace("FILE", file.to_str().unwrap()).replace("OPEN", open.to_str().unwrap());
-            settings.set(key, &value, "the test").unwrap();
-        }
-        security(&settings).err().map_or_else(String::new, |error| format!("{error:#}"))
+            (*key, value)
+        });
+        let settings = Settings::load(None, std::iter::empty(), &flags.collect::<Vec<_>>());
+        let outcome = settings.map_err(anyhow::Error::from).and_then(|settings| security(&settings));
+        outcome.err().map_or_else(String::new, |error| format!("{error:#}"))
     }
 
     #[test]
     fn settings_that_contradict_or_miss_something_are_refused_by_name() {
         assert_eq!(refused(&[]), "");
         let cases = [
-            ("kafka.security_protocol", "tls", "must be one of plaintext, ssl"),
+            ("kafka.security_protocol", "tls", "it must be plaintext, ssl, sasl_plaintext, sasl_ssl"),
             ("kafka.security_protocol", "plaintext", "kafka.sasl_mechanism is set, but"),
-            ("kafka.sasl_mechanism", "SCRAM", "kafka.sasl_mechanism must be one of PLAIN"),
+            ("kafka.sasl_mechanism", "SCRAM", "it must be PLAIN, SCRAM-SHA-256, SCRAM-SHA-512"),
             ("kafka.sasl_mechanism", "", "needs kafka.sasl_mechanism; it is not set"),
             ("kafka.sasl_username", "", "needs kafka.sasl_username"),
             ("kafka.sasl_password_file", "", "needs kafka.sasl_password_file"),

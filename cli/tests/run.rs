@@ -159,6 +159,6 @@ fn flags_that_do_not_belong_are_refused_and_so_is_a_distributed_role_without_key
     refused(&["collect", "--brokers", "127.0.0.1:1", "--tail", "x"], "keys_dir is not set");
     refused(&["enforce", "--brokers", "127.0.0.1:1"], "keys_dir is not set");
     refused(&["process"], "brokers is not set");
-    refused(&["replay", "--data-dir", "/nonexistent"], "say --as-recorded or --lockstep");
+    refused(&["replay", "--data-dir", "/nonexistent"], "<--as-recorded|--lockstep>");
     refused(&["replay", "--as-recorded", "--data-dir", "/nonexistent"], "there is no log to read");
 }

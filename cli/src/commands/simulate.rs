@@ -1,5 +1,6 @@
 //! `weir simulate`: labelled traffic from a seed, as a log file.
 
+use super::{ConfigFile, Run};
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -122,8 +123,14 @@ impl What {
     }
 }
 
+impl Run for Simulate {
+    fn run(self, _: &ConfigFile) -> Result<ExitCode> {
+        write(&self)
+    }
+}
+
 /// Writes the file.
-pub fn run(arguments: &Simulate) -> Result<ExitCode> {
+fn write(arguments: &Simulate) -> Result<ExitCode> {
     let what = &arguments.what;
     let mut stream = weir_traffic::simulate(&what.plan()?, what.start_ms()?, what.texts()?);
     let mut out = create(&arguments.out)?;

@@ -49,6 +49,7 @@ pub fn config(context: &Context, path: PathBuf, mode: Mode) -> Result<CollectorC
     config.keep_text = settings.collector_keep_text;
     config.batch_lines = settings.collector_batch_lines;
     config.mode = mode;
+    config.check()?;
     Ok(config)
 }
 

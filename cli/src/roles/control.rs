@@ -32,8 +32,8 @@ pub fn show_policy(context: &Context) -> Result<ExitCode> {
 
 /// `weir policy publish FILE`: checks the file and puts it in force from the next epoch on.
 pub fn publish_policy(context: &Context, path: &Path) -> Result<ExitCode> {
-    let (log, wire) = (context.existing_log()?, context.wire()?);
     let (policy, text) = read_policy(path)?;
+    let (log, wire) = (context.existing_log()?, context.wire()?);
     publish(context, log.as_ref(), &wire, POLICY, ControlKind::Policy, &policy.version, &text)?;
     println!("Policy {} is in force from each task's next epoch.", policy.version);
     Ok(ExitCode::SUCCESS)
@@ -42,10 +42,15 @@ pub fn publish_policy(context: &Context, path: &Path) -> Result<ExitCode> {
 /// `weir posture …`: how far the enforcer may act.
 pub fn set_posture(context: &Context, body: &str) -> Result<ExitCode> {
     Stance::parse(body).map_err(anyhow::Error::msg)?;
-    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let (log, wire) = (context.log_or_new()?, context.wire()?);
     publish(context, log.as_ref(), &wire, POSTURE, ControlKind::Posture, "", body)?;
     println!("The enforcer's posture is {body} from its next epoch.");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a configured policy file that is none, before anything is written.
+pub fn check_configured_policy(context: &Context) -> Result<()> {
+    context.settings.policy.as_deref().map_or(Ok(()), |path| read_policy(path).map(drop))
 }
 
 /// Publishes the configured policy file if it is not what is in force already.

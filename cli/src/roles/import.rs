@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::roles::collect;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::Path;
 use std::process::ExitCode;
@@ -14,12 +14,14 @@ use weir_topology::log::Log;
 /// Imports `file`. An import that was cut short goes on at the exact byte when it is run again.
 pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
     let started = Instant::now();
+    // What the operator may have got wrong, before anything is written.
+    std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let (config, wire) = (collect::config(context, file.to_owned(), Mode::Import)?, context.wire()?);
     let (log, keys): (Arc<dyn Log>, _) = match context.brokers() {
         Some(_) => (Arc::new(context.kafka()?), context.given_keys()?),
         None => (context.embedded()?, context.given_or_own_keys()?),
     };
-    let config = collect::config(context, file.to_owned(), Mode::Import)?;
-    let mut collector = collect::open(context, &keys, log.as_ref(), context.wire()?, config)?;
+    let mut collector = collect::open(context, &keys, log.as_ref(), wire, config)?;
     let bar = bar(collector.size())?;
     let (mut events, mut rejected) = (0, 0);
     while !context.is_stopped() {

@@ -28,9 +28,12 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let Some(path) = settings.tail.clone() else {
         bail!("tail is not set: give --tail FILE, the log to follow");
     };
+    // What the operator may have got wrong, before anything is written.
+    let config = collect::config(context, path, Mode::Tail)?;
+    control::check_configured_policy(context)?;
+    let wire = context.wire()?;
     let keys = context.given_or_own_keys()?;
     let log = context.embedded()?;
-    let wire = context.wire()?;
     control::adopt_configured_policy(context, log.as_ref(), &wire)?;
     let partitions = log.partitions(Topic::Events)?;
 
@@ -54,7 +57,6 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let stop_sensing = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| -> Result<()> {
         let sensing = scope.spawn(|| -> Result<()> {
-            let config = collect::config(context, path, Mode::Tail)?;
             let mut collector = collect::open(context, &keys, log.as_ref(), wire.clone(), config)?;
             while !stop_sensing.load(Ordering::Relaxed) {
                 let progress = collector.run_once(Duration::from_millis(200))?;

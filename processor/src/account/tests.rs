@@ -450,7 +450,7 @@ fn entries_of_another_format_or_with_damage_are_refused() {
     let mut stage = stage();
     let key = AccountId([7; 16]).to_key();
     let refused = |result: Result<(), StateError>| result.unwrap_err().to_string();
-    expect!["state entry 07070707070707070707070707070707 has format 9, this build reads 1: run the release that wrote it, or delete the state topic and let the stage fold its inputs from the start"].assert_eq(&refused(stage.restore(&key, 9, b"")));
+    expect!["state entry 07070707070707070707070707070707 has format 9, this build reads 2: run the release that wrote it, or delete the state topic and let the stage fold its inputs from the start"].assert_eq(&refused(stage.restore(&key, 9, b"")));
     expect!["state entry 07070707070707070707070707070707 is damaged: it ends inside a number"]
         .assert_eq(&refused(stage.restore(&key, STATE_FORMAT, b"\x05")));
     expect!["state entry what is damaged: expected 32 lower-case hex digits"]

@@ -1,0 +1,24 @@
+//! `weir collect`.
+
+use super::{ConfigFile, Following, Run};
+use crate::roles;
+use crate::settings::flags::{KeyFlags, takes};
+use anyhow::Result;
+use std::process::ExitCode;
+
+takes!(Keys: Common, Kafka, Serving, Collector);
+
+/// Follow a log file and publish its events to Kafka
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    following: Following,
+    #[command(flatten)]
+    keys: KeyFlags<Keys>,
+}
+
+impl Run for Arguments {
+    fn run(self, config: &ConfigFile) -> Result<ExitCode> {
+        roles::collect::run(&config.context(&self.keys)?, self.following.until_idle)
+    }
+}

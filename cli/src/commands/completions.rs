@@ -1,0 +1,21 @@
+//! `weir completions`.
+
+use super::{CommandLine, ConfigFile, Run};
+use anyhow::Result;
+use clap::CommandFactory as _;
+use clap_complete::{Shell, generate};
+use std::process::ExitCode;
+
+/// Print what a shell needs to complete weir's commands and flags
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Shell
+    shell: Shell,
+}
+
+impl Run for Arguments {
+    fn run(self, _: &ConfigFile) -> Result<ExitCode> {
+        generate(self.shell, &mut CommandLine::command(), "weir", &mut std::io::stdout());
+        Ok(ExitCode::SUCCESS)
+    }
+}

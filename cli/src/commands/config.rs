@@ -1,0 +1,17 @@
+//! `weir config`.
+
+use super::{ConfigFile, Run};
+use crate::settings::reference;
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// Print the reference of all configuration keys
+#[derive(clap::Args)]
+pub struct Arguments {}
+
+impl Run for Arguments {
+    fn run(self, _: &ConfigFile) -> Result<ExitCode> {
+        print!("{}", reference());
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,33 @@
+//! `weir keys`.
+
+use super::{ConfigFile, Run};
+use crate::roles;
+use anyhow::Result;
+use clap::Subcommand;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Keys of a deployment
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make the keys that are missing in a directory
+    Make {
+        /// Directory of the keys
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+impl Run for Arguments {
+    fn run(self, _: &ConfigFile) -> Result<ExitCode> {
+        match self.verb {
+            Verb::Make { directory } => roles::keys::make(&directory),
+        }
+    }
+}

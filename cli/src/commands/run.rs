@@ -1,0 +1,24 @@
+//! `weir run`.
+
+use super::{ConfigFile, Following, Run};
+use crate::roles;
+use crate::settings::flags::{KeyFlags, takes};
+use anyhow::Result;
+use std::process::ExitCode;
+
+takes!(Keys: Common, Embedded, Layout, Serving, Collector, Stages, Enforcer);
+
+/// Every role in one process on the embedded log: the place to start
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    following: Following,
+    #[command(flatten)]
+    keys: KeyFlags<Keys>,
+}
+
+impl Run for Arguments {
+    fn run(self, config: &ConfigFile) -> Result<ExitCode> {
+        roles::run::run(&config.context(&self.keys)?, self.following.until_idle)
+    }
+}

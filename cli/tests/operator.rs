@@ -1,0 +1,116 @@
+//! What an operator types: help, completions, man pages, and mistakes.
+
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
+mod common;
+
+use common::{Place, START_MS, line, success, text, weir};
+use std::path::Path;
+
+/// The commands that a help text lists.
+fn commands_of(help: &str) -> Vec<String> {
+    let listed = help.split("Commands:\n").nth(1).unwrap_or_default().lines();
+    let names =
+        listed.take_while(|line| line.starts_with("  ")).filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(String::from).collect()
+}
+
+/// Asks for help on a command and on all of its subcommands; the words of each.
+fn help_on(words: &[String]) -> Vec<String> {
+    let mut command = weir(&[]);
+    command.args(words).arg("--help");
+    let help = text(&success(command).stdout);
+    assert!(help.contains("Usage: weir"), "{words:?}: {help}");
+    let mut asked = vec![words.join(" ")];
+    for name in commands_of(&help) {
+        asked.extend(help_on(&[words, &[name]].concat()));
+    }
+    asked
+}
+
+#[test]
+fn every_command_has_help() {
+    let asked = help_on(&[]);
+    for command in ["run", "policy publish", "dlq requeue", "topology diagram", "completions", "man"] {
+        assert!(asked.iter().any(|words| words == command), "{command} is not among {asked:?}");
+    }
+}
+
+#[test]
+fn completions_and_man_pages_know_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = text(&success(weir(&["completions", shell])).stdout);
+        assert!(script.contains("lockstep") && script.contains("kafka-ca-file"), "{shell}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let pages = directory.path().join("man");
+    let mut man = weir(&["man"]);
+    man.arg(&pages);
+    success(man);
+    for page in ["weir.1", "weir-run.1", "weir-dlq-requeue.1"] {
+        let content = std::fs::read_to_string(pages.join(page)).unwrap();
+        assert!(content.contains(".SH SYNOPSIS"), "{page}");
+    }
+}
+
+/// What is told of a mistake, with backtraces asked for: one line on standard error, and nothing is written.
+fn told(arguments: &[&str], directory: &Path) -> String {
+    let before = files_in(directory);
+    let mut command = weir(arguments);
+    command.current_dir(directory).envs([("RUST_BACKTRACE", "1"), ("RUST_LIB_BACKTRACE", "1")]);
+    let output = command.output().unwrap();
+    let told = text(&output.stderr);
+    assert!(!output.status.success(), "{arguments:?}");
+    assert!(told.starts_with("weir: ") && told.lines().count() == 1, "{arguments:?}: {told}");
+    assert_eq!(files_in(directory), before, "{arguments:?} leaves files");
+    told
+}
+
+fn files_in(directory: &Path) -> Vec<String> {
+    let mut files: Vec<String> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_mistake_is_told_in_one_line_without_a_backtrace_and_before_anything_is_written() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("access.jsonl"), line("1", START_MS, "a", "hi")).unwrap();
+    std::fs::write(directory.path().join("policy.toml"), "version = 1").unwrap();
+    std::fs::write(directory.path().join("weir.toml"), "colector = 1").unwrap();
+    let cases: [(&[&str], &str); 14] = [
+        (&["run"], "tail is not set"),
+        (&["run", "--tail", "access.jsonl", "--policy", "policy.toml"], "the policy policy.toml is refused"),
+        (&["run", "--tail", "access.jsonl", "--policy", "none.toml"], "cannot read the policy none.toml"),
+        (&["run", "--tail", "access.jsonl", "--collector-format", "xml"], "no such format"),
+        (&["run", "--tail", "access.jsonl", "--partitions", "0"], "--partitions sets partitions to \"0\""),
+        (&["run", "--tail", "access.jsonl", "--tenant", ""], "tenant"),
+        (&["run", "--tail", "access.jsonl", "--config", "weir.toml"], "weir.toml sets colector"),
+        (&["run", "--tail", "access.jsonl", "--config", "none.toml"], "the configuration file none.toml"),
+        (&["import", "none.jsonl"], "cannot read none.jsonl"),
+        (&["posture", "canary", "900"], "canary"),
+        (&["policy", "publish", "policy.toml"], "the policy policy.toml is refused"),
+        (&["replay", "--as-recorded"], "there is no log to read"),
+        (&["verify", "--all"], "there is no log to read"),
+        (&["process"], "brokers is not set"),
+    ];
+    for (arguments, expected) in cases {
+        let told = told(arguments, directory.path());
+        assert!(told.contains(expected), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
+fn the_posture_can_be_set_before_the_first_run() {
+    let place = Place::new();
+    std::fs::write(&place.feed, line("1", START_MS, "a", "hi")).unwrap();
+    let mut posture = weir(&["posture", "canary", "5", "--node", "test", "--data-dir"]);
+    posture.arg(&place.data);
+    let said = text(&success(posture).stdout);
+    assert_eq!(said, "The enforcer's posture is canary 5 from its next epoch.\n");
+    let summary = place.run_until_idle();
+    assert!(summary.contains("canary 5 (set by test)"), "{summary}");
+}
