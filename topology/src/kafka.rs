@@ -2,13 +2,16 @@
 //!
 //! # Design
 //!
-//! * A **writer** is one producer with the transactional id `weir-<name>`. Opening it fences every
-//!   earlier producer of that id and has the broker abort what it left open, at once: a takeover
-//!   does not wait for the dead worker's transaction to time out.
-//! * A **commit** is one transaction: every record of the epoch, its epoch record and state
+//! * A **writer** under no membership is one producer with the transactional id `weir-<name>`. Opening it fences
+//!   every earlier producer of that id and has the broker abort what it left open, at once.
+//! * The writers of a member's tasks **share** one producer ([`writer::shared`]): commits that come together are one
+//!   transaction. What fences them is the group: offsets of a member that is no longer in it are refused. A writer is
+//!   open when nothing of an earlier owner is open in its partition, and a dead owner's producer is fenced, so that a
+//!   takeover does not wait for its transaction to time out.
+//! * A **commit** is one transaction, or a part of one: every record of the epoch, its epoch record and state
 //!   among them, and the positions as offsets of the stage's consumer group, or of a group of the
 //!   writer's own name where it runs under no membership. A task's position of record is the one in its
-//!   epoch record. The group's offsets are for tools that show lag.
+//!   epoch record. The group's offsets are for fencing, and for tools that show lag.
 //! * A **reader** is one consumer with fixed partitions and numeric offsets, `read_committed`. It joins
 //!   no group and commits nothing.
 //! * Who owns which partition is the [`membership`]'s business: one consumer in the stage's group
@@ -58,17 +61,17 @@ pub use membership::{Change, Membership};
 
 use crate::limits::{BROKER_WAIT_MAX, MISSING_WAIT, OPEN_TRANSACTION_WAIT_MAX, PARTITIONS_MAX, REFUSED_WAIT};
 use crate::log::{Log, LogError, Position, Reader, Writer};
-use crate::topic::Topic;
+use crate::topic::{TaskId, Topic};
 use errors::{is_missing, is_permanent, unanswered};
 use heard::{Ear, Heard};
-use membership::Member;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use reader::KafkaReader;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use writer::KafkaWriter;
+use writer::OwnWriter;
+use writer::shared::Shared;
 
 /// Header with the timestamp that the writer gave, in milliseconds since the Unix epoch, as decimal
 /// digits. Readers of this crate put it back and hide it; others find it beside the broker's own.
@@ -78,7 +81,8 @@ pub const TIME_HEADER: &str = "weir-time-ms";
 #[derive(Clone)]
 pub struct KafkaLog {
     cluster: Arc<Cluster>,
-    member: Option<Member>,
+    /// What the writers of a membership share, where this is the log of one.
+    shared: Option<Arc<Shared>>,
 }
 
 /// What every reader and writer of one cluster shares.
@@ -97,13 +101,13 @@ impl KafkaLog {
         let committed = Asker::new(&config, "read_committed")?;
         let uncommitted = Asker::new(&config, "read_uncommitted")?;
         let partitions = Mutex::default();
-        Ok(Self { cluster: Arc::new(Cluster { config, committed, uncommitted, partitions }), member: None })
+        Ok(Self { cluster: Arc::new(Cluster { config, committed, uncommitted, partitions }), shared: None })
     }
 
     /// The same log for the tasks of a group's member: its writers commit the group's offsets, and a
     /// writer named `stage/partition` is fenced when the member does not own that partition.
     pub fn for_member(&self, membership: &Membership) -> Self {
-        Self { cluster: self.cluster.clone(), member: Some(membership.member()) }
+        Self { cluster: self.cluster.clone(), shared: Some(membership.shared(&self.cluster)) }
     }
 }
 
@@ -126,7 +130,10 @@ impl Log for KafkaLog {
     }
 
     fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
-        Ok(Box::new(KafkaWriter::open(self.cluster.clone(), name, self.member.clone())?))
+        match (&self.shared, TaskId::named(name)) {
+            (Some(shared), Some(task)) => Ok(Box::new(shared.open(task)?)),
+            _ => Ok(Box::new(OwnWriter::open(self.cluster.clone(), name)?)),
+        }
     }
 }
 
@@ -190,23 +197,39 @@ impl Cluster {
 
     /// The bounds of a partition, as soon as no transaction is left that was open when it was asked.
     fn settled(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+        let held_back = |stable| LogError::Unavailable {
+            reason: format!(
+                "a transaction holds {topic}/{partition} back at offset {stable} for over {} s; \
+                 find it with `kafka-transactions.sh find-hanging` and abort it, unless the epoch record \
+                 of the same transaction is visible (docs/chaos.md, a torn transaction)",
+                OPEN_TRANSACTION_WAIT_MAX.as_secs()
+            ),
+        };
+        self.settled_within(topic, partition, OPEN_TRANSACTION_WAIT_MAX)?.map_err(held_back)
+    }
+
+    /// Whether no transaction is left, after `wait` at the latest, that was open when it was asked.
+    fn is_settled(&self, topic: Topic, partition: u32, wait: Duration) -> Result<bool, LogError> {
+        Ok(self.settled_within(topic, partition, wait)?.is_ok())
+    }
+
+    /// The bounds of a partition without open transactions, or the offset at which one still holds it back.
+    fn settled_within(
+        &self,
+        topic: Topic,
+        partition: u32,
+        wait: Duration,
+    ) -> Result<Result<(i64, i64), i64>, LogError> {
         let (first, end) = self.watermarks(&self.uncommitted, topic, partition)?;
-        let deadline = Instant::now() + OPEN_TRANSACTION_WAIT_MAX;
+        let deadline = Instant::now() + wait;
         let mut pause = Duration::from_millis(2);
         loop {
             let (_, stable) = self.watermarks(&self.committed, topic, partition)?;
             if stable >= end {
-                return Ok((first, end));
+                return Ok(Ok((first, end)));
             }
             if Instant::now() >= deadline {
-                return Err(LogError::Unavailable {
-                    reason: format!(
-                        "a transaction holds {topic}/{partition} back at offset {stable} for over {} s; \
-                         find it with `kafka-transactions.sh find-hanging` and abort it, unless the epoch record \
-                         of the same transaction is visible (docs/chaos.md, a torn transaction)",
-                        OPEN_TRANSACTION_WAIT_MAX.as_secs()
-                    ),
-                });
+                return Ok(Err(stable));
             }
             std::thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(50));

@@ -75,6 +75,16 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// [`TRANSACTION_TIMEOUT`], so that the producer and not the broker gives up first.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// Longest time that a round of commits waits for others to join, from its begin.
+pub const ROUND_JOIN_MAX: Duration = Duration::from_millis(20);
+
+/// A task that committed within this time is expected to commit again, and a round waits for it.
+pub const ROUND_RECENT: Duration = Duration::from_millis(250);
+
+/// How long a task that is taken over waits for its last owner's transaction to end by itself, before that owner's
+/// producer is fenced.
+pub const OWNER_WAIT: Duration = Duration::from_millis(100);
+
 /// How long a reader's bounds wait for transactions that were open: their time-out, and the
 /// interval at which a broker looks for those that are over it (10 s by default), and a margin.
 pub const OPEN_TRANSACTION_WAIT_MAX: Duration = Duration::from_secs(30);

@@ -29,7 +29,7 @@ use weir_schemas::{Epoch, InputRange, Judge};
 /// How a task paces itself. None of it changes what is judged.
 #[derive(Debug, Clone)]
 pub struct Pace {
-    /// Longest time that an epoch gathers records, from the first.
+    /// Time from one tick to the next, at which the epochs of a process end: the longest time that one gathers records.
     pub epoch_interval: Duration,
     /// Most records that an epoch folds.
     pub epoch_records_max: usize,
@@ -136,6 +136,15 @@ pub struct Task {
     unfinished: Option<(Sweep, Duration)>,
     /// Whether it has folded an epoch since it was opened.
     has_folded: bool,
+}
+
+/// The first multiple of `interval` after `now`, in whole milliseconds; `now` where there is no interval.
+fn next_tick(now: Duration, interval: Duration) -> Duration {
+    let (now_ms, interval_ms) = (now.as_millis() as u64, interval.as_millis() as u64);
+    if interval_ms == 0 {
+        return now;
+    }
+    Duration::from_millis((now_ms / interval_ms + 1).saturating_mul(interval_ms))
 }
 
 impl Task {
@@ -305,11 +314,12 @@ impl Task {
         self.status.set_positions(&positions);
     }
 
-    /// Takes records of every input until the epoch is full or its time is over. The first epoch takes
-    /// what is there: it has waited long enough for somebody to take the task up.
+    /// Takes records of every input until the epoch is full or the process's next tick comes: epochs of one process
+    /// end together, so that a log may commit them together. The first epoch takes what is there: it has waited long
+    /// enough for somebody to take the task up.
     fn gather(&mut self) -> Result<Vec<InputBatch>, TaskError> {
-        let interval = if self.has_folded { self.around.pace.epoch_interval } else { Duration::ZERO };
-        let deadline = self.around.clock.now() + interval;
+        let now = self.around.clock.now();
+        let deadline = if self.has_folded { next_tick(now, self.around.pace.epoch_interval) } else { now };
         let mut inputs = self.no_records();
         let (mut records, mut bytes) = (0, 0);
         loop {

@@ -323,6 +323,12 @@ pub struct TaskId {
 }
 
 impl TaskId {
+    /// The task of this name, as [`Self::to_string`] gives it.
+    pub fn named(name: &str) -> Option<Self> {
+        let (stage, partition) = name.split_once('/')?;
+        Some(Self { stage: StageName::named(stage)?, partition: partition.parse().ok()? })
+    }
+
     /// Partition of an input: its own, or the only one of a topic that has one.
     pub fn partition_of(self, topic: Topic) -> u32 {
         match topic.spec().partitions {

@@ -57,6 +57,8 @@ enum Measure {
     Embedded,
     /// `weir process` beside a bare consume and decode of the same topic
     Kafka,
+    /// The same processing of the same events in 4 to 256 partitions
+    Partitions,
     /// The same processing with and without transactions
     Tax,
     /// Taking state back
@@ -129,6 +131,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if is_asked(Measure::Kafka) {
         kafka::throughput()?;
+    }
+    if is_asked(Measure::Partitions) {
+        kafka::partitions()?;
     }
     if is_asked(Measure::Tax) {
         kafka::tax()?;

@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(20);
 const CALM: Duration = Duration::from_secs(5);
 /// How long the fleet may take after the last fault to judge and decide all there is.
 const SETTLE: Duration = Duration::from_secs(300);
+/// Most processes that run one stage at the same time, but for storms.
+const STAGE_PROCESSES_MAX: usize = 4;
+
 /// How long the fleet may take before the operator looks for transactions that hang. A lone broker that
 /// was killed may forget to end one that it had decided to commit.
 const HANGING_AFTER: Duration = Duration::from_secs(75);
@@ -125,7 +128,6 @@ fn under_fire(args: &Args, home: &Path, broker: &Broker) -> Result<Report> {
     let mut fire = Fire {
         deployment: deployment.clone(),
         broker,
-        partitions: args.partitions,
         slots: Vec::new(),
         extras: 0,
         report: Report { seed: args.seed, protocol, ..Report::default() },
@@ -165,7 +167,6 @@ enum Role {
 struct Fire<'b> {
     deployment: std::rc::Rc<Deployment>,
     broker: &'b Broker,
-    partitions: u32,
     slots: Vec<(Role, Slot)>,
     extras: u64,
     report: Report,
@@ -254,8 +255,10 @@ impl Fire<'_> {
             Fault::Fence { pick } => {
                 self.report.fences += 1;
                 let writer = self.writer(*pick);
-                let id = self.deployment.writer(&writer);
-                outside::fence(&self.deployment.brokers, &id, &self.deployment.topic("control"))?;
+                let control = self.deployment.topic("control");
+                for id in self.producers(&writer)? {
+                    outside::fence(&self.deployment.brokers, &id, &control)?;
+                }
                 Ok(writer)
             }
             Fault::TakeOver { frozen } => {
@@ -312,15 +315,28 @@ impl Fire<'_> {
         Ok(&mut self.slots[fit[pick % fit.len()]].1)
     }
 
-    /// Name of one of the writers: a task's, or the collector's.
+    /// Name of one of the writers: a stage's, or the collector's.
     fn writer(&self, pick: usize) -> String {
-        let partition = pick / 16 % self.partitions as usize;
-        match pick % 16 {
-            0..6 => format!("account/{partition}"),
-            6..10 => format!("cluster/{partition}"),
-            10..14 => format!("enforcer/{partition}"),
-            _ => "collector/chaos/feed".into(),
-        }
+        let writer = match pick % 16 {
+            0..6 => "account",
+            6..10 => "cluster",
+            10..14 => "enforcer",
+            _ => "collector/chaos/feed",
+        };
+        writer.to_owned()
+    }
+
+    /// Transactional ids of a writer: the collector's own, or those of the processes that joined the stage last.
+    fn producers(&self, writer: &str) -> Result<Vec<String>> {
+        let id = self.deployment.writer(writer);
+        let of_stage = self.deployment.writer(&format!("weir-{writer}-"));
+        let mut known = self.broker.transactional_ids()?;
+        known.retain(|known| *known == id || known.starts_with(&of_stage));
+        // An id ends with the process, the time at which it joined, and a count.
+        let joined = |id: &String| id.rsplit('-').nth(1).and_then(|time| time.parse::<u128>().ok());
+        known.sort_by_key(|id| std::cmp::Reverse(joined(id)));
+        known.truncate(STAGE_PROCESSES_MAX);
+        Ok(known)
     }
 
     /// Lets time pass, looking after the processes.

@@ -125,6 +125,14 @@ impl Broker {
         self.ours()?.end_hanging()
     }
 
+    /// Transactional ids that it knows.
+    ///
+    /// # Errors
+    /// When it is not ours, or cannot be told.
+    pub fn transactional_ids(&self) -> anyhow::Result<Vec<String>> {
+        self.ours()?.transactional_ids()
+    }
+
     fn ours(&self) -> anyhow::Result<&Node> {
         match &self.node {
             Some(node) => Ok(node),

@@ -272,6 +272,13 @@ impl KafkaConfig {
         Ok(client)
     }
 
+    /// A client that asks for a group's offsets as they stand, without waiting for open transactions.
+    pub(super) fn group_query(&self, group: &str) -> Result<ClientConfig, LogError> {
+        let mut client = self.own_group(group)?;
+        client.set("isolation.level", "read_uncommitted");
+        Ok(client)
+    }
+
     /// Name of a group on the brokers.
     pub(super) fn group_name(&self, group: &str) -> String {
         format!("{}weir-{group}", self.prefix)

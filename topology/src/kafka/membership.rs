@@ -6,9 +6,11 @@
 //! polled on and stays a member. A member that was cut off loses its partitions instead:
 //! others may have them already, and there is nothing to drain.
 
+use super::Cluster;
 use super::config::{GroupProtocol, KafkaConfig, refused};
 use super::errors::{is_permanent, unanswered, unavailable};
 use super::heard::Ear;
+use super::writer::shared::Shared;
 use crate::log::{LogError, Position};
 use crate::topic::Topic;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
@@ -17,8 +19,8 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long joining waits for the first word of a broker that may not have KIP-848.
 const PROTOCOL_WAIT: Duration = Duration::from_secs(5);
@@ -43,6 +45,8 @@ pub struct Membership {
     consumer: Arc<BaseConsumer<Group>>,
     protocol: GroupProtocol,
     fetched: AtomicU64,
+    /// What the writers of this membership share, once there is one.
+    shared: OnceLock<Arc<Shared>>,
 }
 
 /// What a writer knows of the membership that its task runs under.
@@ -53,6 +57,10 @@ pub(super) struct Member(Weak<BaseConsumer<Group>>);
 struct Group {
     topic: Topic,
     name: String,
+    /// The group, without the deployment's prefix.
+    group: String,
+    /// Transactional id of the membership's producer: no other membership, here or elsewhere, ever has it.
+    producer_id: String,
     state: Mutex<State>,
     ear: Ear,
 }
@@ -173,13 +181,25 @@ impl Membership {
         protocol: GroupProtocol,
     ) -> Result<Self, LogError> {
         let name = config.topic_name(topic);
-        let context = Group { topic, name: name.clone(), state: Mutex::default(), ear: Ear::default() };
+        let context = Group {
+            topic,
+            name: name.clone(),
+            group: group.to_owned(),
+            producer_id: config.group_name(&format!("{group}-{}", unique())),
+            state: Mutex::default(),
+            ear: Ear::default(),
+        };
         let consumer: BaseConsumer<Group> =
             config.member(group, protocol)?.create_with_context(context).map_err(refused)?;
         consumer
             .subscribe(&[&name])
             .map_err(|error| unavailable(format_args!("joining the group {group}"), &error))?;
-        Ok(Self { consumer: Arc::new(consumer), protocol, fetched: AtomicU64::new(0) })
+        Ok(Self {
+            consumer: Arc::new(consumer),
+            protocol,
+            fetched: AtomicU64::new(0),
+            shared: OnceLock::new(),
+        })
     }
 
     /// The protocol in use: never [`GroupProtocol::Auto`].
@@ -232,8 +252,15 @@ impl Membership {
         group.unassign(&self.consumer, &all);
     }
 
-    pub(super) fn member(&self) -> Member {
-        Member(Arc::downgrade(&self.consumer))
+    /// Transactional id of the producer that commits for this membership's tasks: no other membership has it.
+    pub fn producer_id(&self) -> &str {
+        &self.group().producer_id
+    }
+
+    /// What the writers of this membership share.
+    pub(super) fn shared(&self, cluster: &Arc<Cluster>) -> Arc<Shared> {
+        let member = || Member(Arc::downgrade(&self.consumer));
+        self.shared.get_or_init(|| Arc::new(Shared::new(cluster.clone(), member()))).clone()
     }
 
     fn group(&self) -> &Group {
@@ -302,7 +329,24 @@ fn is_unsupported(consumer: &BaseConsumer<Group>, error: &KafkaError) -> bool {
     matches!(code, Some(RDKafkaErrorCode::UnsupportedFeature | RDKafkaErrorCode::UnsupportedVersion))
 }
 
+/// A name that nobody else has: process, time and count.
+fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}-{}", std::process::id(), since_1970.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
 impl Member {
+    /// The group, without the deployment's prefix; none after the membership has ended.
+    pub(super) fn group(&self) -> Option<String> {
+        Some(self.0.upgrade()?.context().group.clone())
+    }
+
+    /// Transactional id of the membership's producer; none after the membership has ended.
+    pub(super) fn producer_id(&self) -> Option<String> {
+        Some(self.0.upgrade()?.context().producer_id.clone())
+    }
+
     /// Whether the partition number is this member's.
     pub(super) fn owns(&self, partition: u32) -> bool {
         self.0.upgrade().is_some_and(|consumer| {

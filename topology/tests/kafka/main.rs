@@ -10,5 +10,6 @@ mod fencing;
 mod membership;
 mod mock;
 mod reading;
+mod shared;
 mod support;
 mod topics;

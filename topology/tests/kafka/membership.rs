@@ -129,7 +129,7 @@ fn an_owner_that_is_fenced_starts_over_instead_of_ending() {
     let mut writer = log.writer("account/0").unwrap();
     writer.commit(&commit_of(0, 1)).unwrap();
     // What the broker does to a transaction over its time looks just like this.
-    let stray = deployment.open_transaction("account/0", Topic::Events, 0, 1);
+    let stray = deployment.open_transaction_of(member.producer_id(), Topic::Events, 0, 1);
     let outcome = writer.commit(&commit_of(0, 2));
     assert!(matches!(outcome, Err(LogError::Indefinite { .. })), "{outcome:?}");
     log.writer("account/0").unwrap().commit(&commit_of(0, 2)).unwrap();

@@ -76,8 +76,19 @@ impl Deployment {
 
     /// A transaction under the id of Weir's writer `name`, with records on the broker and no end.
     pub fn open_transaction(&self, name: &str, topic: Topic, partition: i32, records: usize) -> BaseProducer {
+        self.open_transaction_of(&format!("{}weir-{name}", self.config.prefix), topic, partition, records)
+    }
+
+    /// The same under any transactional id.
+    pub fn open_transaction_of(
+        &self,
+        id: &str,
+        topic: Topic,
+        partition: i32,
+        records: usize,
+    ) -> BaseProducer {
         let mut client = self.client();
-        client.set("transactional.id", format!("{}weir-{name}", self.config.prefix));
+        client.set("transactional.id", id);
         client.set("transaction.timeout.ms", "60000");
         let producer: BaseProducer = client.create().unwrap();
         producer.init_transactions(WAIT).unwrap();

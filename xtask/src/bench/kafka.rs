@@ -62,9 +62,14 @@ impl Deployment {
 
     /// New topics with every event of the generated log in them.
     fn imported(brokers: &str, name: &str) -> Result<Self> {
-        let this = Self::new(brokers, name, PARTITIONS)?;
-        let events = collect(&generated(EVENTS)?, &this.log()?)?;
-        ensure!(events == EVENTS, "{events} events of {EVENTS} lines");
+        Self::filled(brokers, name, PARTITIONS, EVENTS)
+    }
+
+    /// New topics of so many partitions, with a generated log of so many events in them.
+    fn filled(brokers: &str, name: &str, partitions: u32, events: u64) -> Result<Self> {
+        let this = Self::new(brokers, name, partitions)?;
+        let collected = collect(&generated(events)?, &this.log()?)?;
+        ensure!(collected == events, "{collected} events of {events} lines");
         Ok(this)
     }
 
@@ -139,34 +144,79 @@ pub fn throughput() -> Result<()> {
     let (measured, bare) = (EVENTS - WARM_UP, meter.context("no event was measured")?.stop()?);
     line("kafka_bare_consume_decode", measured, bare, json!({}));
 
+    let seen = processed(&deployment, EVENTS, WARM_UP)?;
+    let share = |bare_s: f64, taken_s: f64| ratio(bare_s / measured as f64, taken_s / seen.events as f64);
+    let more = json!({
+        "share_of_bare_per_cpu_s": share(bare.cpu_s, seen.taken.cpu_s),
+        "share_of_bare_per_wall_s": share(bare.wall_s, seen.taken.wall_s),
+        "goal_share_min": 0.5,
+        "ns_each_from_its_start": (seen.cpu_s_from_its_start * 1e9 / EVENTS as f64).round(),
+        "rss_peak_bytes": seen.rss_peak_bytes,
+        "partitions": PARTITIONS,
+    });
+    line("kafka_process", seen.events, seen.taken, more);
+    Ok(())
+}
+
+/// What `weir process` took for events, after it had judged some.
+struct Processed {
+    events: u64,
+    taken: Taken,
+    cpu_s_from_its_start: f64,
+    rss_peak_bytes: u64,
+}
+
+/// Runs `weir process` until all of the deployment's `events` are judged, and measures from when it had judged the first
+/// `warm_up` of them, by the broker's clock. The process ends when nothing has happened for some seconds; what it takes
+/// after its last epoch is not counted.
+fn processed(deployment: &Deployment, events: u64, warm_up: u64) -> Result<Processed> {
     let seen = watched(deployment.weir(&["process", "--until-idle", "--log-level", "warn"])?)?;
     ensure!(seen.status.success(), "weir process ended with {}", seen.status);
-    // The process ends when nothing has happened for some seconds; what it takes after its last epoch is not counted.
-    let epochs = judged(&deployment)?;
-    let (mut judged, mut warm) = (0, None);
-    for (at_ms, events) in &epochs {
-        judged += events;
-        if judged >= WARM_UP {
-            warm.get_or_insert((*at_ms, judged));
+    let (mut so_far, mut warm) = (0, None);
+    let epochs = judged(deployment)?;
+    for (at_ms, judged) in &epochs {
+        so_far += judged;
+        if so_far >= warm_up {
+            warm.get_or_insert((*at_ms, so_far));
         }
     }
-    ensure!(judged == EVENTS, "{judged} of {EVENTS} events were judged");
+    ensure!(so_far == events, "{so_far} of {events} events were judged");
     let ((from_ms, before), to_ms) = (warm.context("no epoch")?, epochs.last().context("no epoch")?.0);
     let taken = Taken {
         cpu_s: seen.cpu_s_at(to_ms) - seen.cpu_s_at(from_ms),
         wall_s: (to_ms - from_ms) as f64 / 1e3,
     };
-    let share =
-        |bare_s: f64, taken_s: f64| ratio(bare_s / measured as f64, taken_s / (EVENTS - before) as f64);
-    let more = json!({
-        "share_of_bare_per_cpu_s": share(bare.cpu_s, taken.cpu_s),
-        "share_of_bare_per_wall_s": share(bare.wall_s, taken.wall_s),
-        "goal_share_min": 0.5,
-        "ns_each_from_its_start": (seen.cpu_s_at(to_ms) * 1e9 / EVENTS as f64).round(),
-        "rss_peak_bytes": seen.peak,
-        "partitions": PARTITIONS,
-    });
-    line("kafka_process", EVENTS - before, taken, more);
+    Ok(Processed {
+        events: events - before,
+        taken,
+        cpu_s_from_its_start: seen.cpu_s_at(to_ms),
+        rss_peak_bytes: seen.peak,
+    })
+}
+
+/// Numbers of partitions that [`partitions`] compares with the first of them.
+const PARTITION_COUNTS: [u32; 4] = [4, 16, 64, 256];
+
+/// Events that go through each number of partitions, and of these, before the measure begins.
+const PARTITION_EVENTS: (u64, u64) = (1_000_000, 200_000);
+
+/// `weir process` on the same events in more and more partitions.
+pub fn partitions() -> Result<()> {
+    let broker = kafka::up()?;
+    let (events, warm_up) = PARTITION_EVENTS;
+    let mut first_ns = None;
+    for count in PARTITION_COUNTS {
+        let deployment = Deployment::filled(&broker.brokers, &format!("p{count}"), count, events)?;
+        let seen = processed(&deployment, events, warm_up)?;
+        let ns = seen.taken.ns_each(seen.events);
+        let more = json!({
+            "partitions": count,
+            "cpu_of_the_first": ratio(ns, *first_ns.get_or_insert(ns)),
+            "goal_of_64_max": 1.3,
+            "rss_peak_bytes": seen.rss_peak_bytes,
+        });
+        line("kafka_partitions", seen.events, seen.taken, more);
+    }
     Ok(())
 }
 

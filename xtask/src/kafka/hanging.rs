@@ -96,15 +96,21 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Topic and partition of the record that says for Weir whether the transaction happened.
-    pub fn anchor(&self) -> Option<&(String, i64)> {
+    /// Topics and partitions of the records that say for Weir whether the transaction happened: one for each task
+    /// that took part.
+    pub fn anchors(&self) -> impl Iterator<Item = &(String, i64)> {
         let is_it = |topic: &str| topic.ends_with("weir.epochs") || topic.ends_with("weir.state.collector");
-        self.partitions.iter().find(|(topic, _)| is_it(topic))
+        self.partitions.iter().filter(move |(topic, _)| is_it(topic))
     }
 
-    /// Whether the transaction happened, by what `DumpLogSegments` says of its anchor; as it was decided where that
-    /// hangs too.
-    pub fn happened(&self, anchor_dump: &str) -> bool {
+    /// What the coordinator decided.
+    pub fn commits(&self) -> bool {
+        self.commits
+    }
+
+    /// Whether the transaction happened, by what `DumpLogSegments` says of one of its anchors; none where that hangs
+    /// too.
+    pub fn known(&self, anchor_dump: &str) -> Option<bool> {
         let number = |line: &str, name: &str| -> Option<i64> {
             line.split_once(name)?.1.split_whitespace().next()?.parse().ok()
         };
@@ -121,12 +127,12 @@ impl Decision {
             if std::mem::take(&mut is_marker) && is_there {
                 let ends_ms = number(line, " LogAppendTime: ");
                 if ends_ms.is_some_and(|ends_ms| ends_ms >= self.at_ms) {
-                    return marker.starts_with("COMMIT");
+                    return Some(marker.starts_with("COMMIT"));
                 }
                 is_there = false;
             }
         }
-        self.commits
+        None
     }
 }
 
@@ -216,7 +222,7 @@ mod tests {
             commits: true,
             partitions: vec![("a-weir.audit".into(), 3), ("a-weir.epochs".into(), 3)],
         };
-        assert_eq!(decision.anchor(), Some(&("a-weir.epochs".into(), 3)));
+        assert_eq!(decision.anchors().collect::<Vec<_>>(), [&("a-weir.epochs".into(), 3)]);
         let batch = |producer: i64, at_ms: i64| {
             format!(
                 "baseOffset: 1 lastOffset: 1 count: 1 producerId: {producer} producerEpoch: 7 isControl: false position: 0 LogAppendTime: {at_ms} size: 9\n| offset: 1 LogAppendTime: {at_ms} keySize: 9\n"
@@ -229,11 +235,10 @@ mod tests {
         };
         let of_before = batch(18, 900) + &marker(18, 910, "ABORT");
         let hangs = of_before.clone() + &batch(18, 990) + &batch(5, 995) + &marker(5, 1_001, "ABORT");
-        assert!(decision.happened(&hangs), "as it was decided");
+        assert_eq!(decision.known(&hangs), None, "it is as it was decided");
         let with_the_next = |what: &str| hangs.clone() + &batch(18, 1_100) + &marker(18, 1_200, what);
-        assert!(decision.happened(&with_the_next("COMMIT")));
-        assert!(!decision.happened(&with_the_next("ABORT")));
-        assert!(!Decision { commits: false, ..decision }.happened(&hangs));
+        assert_eq!(decision.known(&with_the_next("COMMIT")), Some(true));
+        assert_eq!(decision.known(&with_the_next("ABORT")), Some(false));
     }
 
     #[test]

@@ -151,12 +151,18 @@ impl Node {
         let decisions = Decisions::in_dump(&self.dump("--transaction-log-decoder", is_state)?)?;
         for one in &hanging {
             // Where nothing was decided, nobody was told of success.
-            let commits = match decisions.of(one).map(|decision| (decision, decision.anchor())) {
+            let commits = match decisions.of(one) {
                 None => false,
-                Some((decision, None)) => decision.happened(""),
-                Some((decision, Some((topic, partition)))) => {
-                    let anchor = format!("{topic}-{partition}");
-                    decision.happened(&self.dump("--deep-iteration", |name| name == anchor)?)
+                Some(decision) => {
+                    let mut known = None;
+                    for (topic, partition) in decision.anchors() {
+                        let anchor = format!("{topic}-{partition}");
+                        known = decision.known(&self.dump("--deep-iteration", |name| name == anchor)?);
+                        if known.is_some() {
+                            break;
+                        }
+                    }
+                    known.unwrap_or(decision.commits())
                 }
             };
             one.end(self.ports()?.broker, commits)?;
@@ -184,6 +190,19 @@ impl Node {
         java.args(["--files", &files]);
         let dump = output(java, &format!("cannot read {files}"))?;
         Ok(String::from_utf8_lossy(&dump).into_owned())
+    }
+
+    /// Transactional ids that the broker knows.
+    ///
+    /// # Errors
+    /// When Apache's tool cannot be run.
+    pub fn transactional_ids(&self) -> anyhow::Result<Vec<String>> {
+        let listed = self.transactions(&["list"])?;
+        Ok(listed
+            .lines()
+            .skip(1)
+            .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
+            .collect())
     }
 
     /// `kafka-transactions.sh`.

@@ -1,13 +1,14 @@
-//! One commit: a transaction from its begin to its end.
+//! One transaction, from its begin to its end.
 
 use super::deliveries::{Deliveries, Ending};
-use super::{Group, KafkaWriter, RETRY, owned_by};
-use crate::kafka::TIME_HEADER;
+use super::places::Places;
+use super::producer::RETRY;
 use crate::kafka::errors::{Failure, classify, ended};
+use crate::kafka::{Cluster, TIME_HEADER};
 use crate::limits::{MESSAGE_TIMEOUT, TRANSACTION_TIMEOUT};
-use crate::log::{Commit, LogError, Position};
+use crate::log::{LogError, Position};
 use crate::record::Output;
-use crate::topic::Partitions;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -18,37 +19,42 @@ use std::time::{Duration, Instant};
 /// `poll` spins through the last millisecond of its wait, so this sleeps and polls without a wait.
 const SLICE: Duration = Duration::from_micros(500);
 
-/// One commit.
+/// Why a transaction cannot be committed, before it is ended.
+#[derive(Debug, Clone)]
+pub(super) struct Failed(Failure);
+
+impl Failed {
+    /// The transaction must be aborted; the same may be tried again.
+    pub(super) fn abortable(reason: String) -> Self {
+        Self(Failure::Abortable(reason))
+    }
+}
+
+/// One transaction of a producer.
 pub(super) struct Transaction<'a> {
-    pub(super) writer: &'a KafkaWriter,
+    pub(super) cluster: &'a Cluster,
+    /// What errors call its writer.
+    pub(super) writer: &'a str,
     pub(super) producer: &'a BaseProducer<Deliveries>,
 }
 
 impl Transaction<'_> {
-    pub(super) fn run(&self, commit: &Commit, placed: &[u32]) -> Result<(), LogError> {
+    pub(super) fn begin(&self) -> Result<(), LogError> {
         self.take_failure();
-        if let Err(error) = self.producer.begin_transaction() {
-            return Err(self.abort(self.classify(&error)));
-        }
-        let filled = self.fill(commit, placed);
-        match filled {
-            Ok(()) => self.finish(),
-            Err(failure) => Err(self.abort(failure)),
-        }
+        let begun = self.producer.begin_transaction();
+        begun.map_err(|error| self.abort(Failed(self.classify(&error))))
     }
 
-    /// Everything up to the point where only the commit is missing.
-    fn fill(&self, commit: &Commit, placed: &[u32]) -> Result<(), Failure> {
+    /// Hands records to the producer. Several threads may, each its own.
+    pub(super) fn send_all(&self, places: &Places, outputs: &[Output], placed: &[u32]) -> Result<(), Failed> {
         let deadline = Instant::now() + MESSAGE_TIMEOUT;
-        for (output, partition) in commit.outputs.iter().zip(placed) {
-            self.send(output, *partition, deadline)?;
+        for (output, partition) in outputs.iter().zip(placed) {
+            self.send(places.name(output.topic), output, *partition, deadline).map_err(Failed)?;
         }
-        self.drain()?;
-        self.send_offsets(&commit.positions)
+        Ok(())
     }
 
-    fn send(&self, output: &Output, partition: u32, deadline: Instant) -> Result<(), Failure> {
-        let name = self.writer.names.get(&output.topic).map_or("", |(name, _)| name);
+    fn send(&self, name: &str, output: &Output, partition: u32, deadline: Instant) -> Result<(), Failure> {
         let mut record: BaseRecord<'_, [u8], [u8]> =
             BaseRecord::to(name).partition(partition as i32).key(output.key.as_slice());
         record.payload = output.payload.as_deref();
@@ -67,53 +73,60 @@ impl Transaction<'_> {
     }
 
     /// Waits until the broker has every record; each is bounded by its own time-out.
-    fn drain(&self) -> Result<(), Failure> {
+    pub(super) fn drain(&self) -> Result<(), Failed> {
         let deadline = Instant::now() + TRANSACTION_TIMEOUT;
         while self.producer.in_flight_count() > 0 {
             self.pause(SLICE);
             if let Some((code, reason)) = self.producer.client().fatal_error() {
-                return Err(ended(code, reason));
+                return Err(Failed(ended(code, reason)));
             }
             if Instant::now() >= deadline {
-                return Err(Failure::Abortable("the brokers did not take the records in time".into()));
+                return Err(Failed::abortable("the brokers did not take the records in time".into()));
             }
         }
         self.producer.poll(Duration::ZERO);
         match self.take_failure() {
-            Some(error) => Err(self.classify(&error)),
+            Some(error) => Err(Failed(self.classify(&error))),
             None => Ok(()),
         }
     }
 
-    fn send_offsets(&self, positions: &[Position]) -> Result<(), Failure> {
-        // A topic of one partition is read by every task: the stage's offset of it would be anyone's.
-        let is_own = matches!(self.writer.group, Group::Own(_));
-        let ours = |position: &&Position| is_own || position.topic.spec().partitions == Partitions::Shared;
+    /// Adds positions as the group's offsets, each with `note` beside it. The metadata is taken again for each try:
+    /// that of an older generation may be refused.
+    pub(super) fn send_offsets(
+        &self,
+        positions: impl IntoIterator<Item = Position>,
+        note: &str,
+        metadata: &dyn Fn() -> Result<ConsumerGroupMetadata, Failed>,
+    ) -> Result<(), Failed> {
         let mut offsets = TopicPartitionList::new();
-        for position in positions.iter().filter(ours) {
-            let name = self.writer.cluster.config.topic_name(position.topic);
+        for position in positions {
+            let name = self.cluster.config.topic_name(position.topic);
             offsets
                 .add_partition_offset(&name, position.partition as i32, Offset::Offset(position.next))
-                .map_err(|error| Failure::Fatal(error.to_string()))?;
+                .map_err(|error| Failed(Failure::Fatal(error.to_string())))?;
+            if let Some(mut element) = offsets.find_partition(&name, position.partition as i32) {
+                element.set_metadata(note);
+            }
         }
         if offsets.count() == 0 {
             return Ok(());
         }
         let deadline = Instant::now() + TRANSACTION_TIMEOUT / 2;
         loop {
-            let metadata = self.writer.group_metadata(positions)?;
+            let metadata = metadata()?;
             let left = deadline.saturating_duration_since(Instant::now()).max(RETRY);
             let sent = self.producer.send_offsets_to_transaction(&offsets, &metadata, left);
             let Err(error) = sent else { return Ok(()) };
             match self.classify(&error) {
                 Failure::Retriable(_) if Instant::now() < deadline => self.pause(RETRY),
-                Failure::Retriable(reason) => return Err(Failure::Abortable(reason)),
-                failure => return Err(failure),
+                Failure::Retriable(reason) => return Err(Failed::abortable(reason)),
+                failure => return Err(Failed(failure)),
             }
         }
     }
 
-    fn finish(&self) -> Result<(), LogError> {
+    pub(super) fn finish(&self) -> Result<(), LogError> {
         let ending = Ending::begin(self.producer);
         let deadline = Instant::now() + TRANSACTION_TIMEOUT;
         loop {
@@ -125,7 +138,7 @@ impl Transaction<'_> {
                     return Err(LogError::Indefinite { reason });
                 }
                 Failure::Fenced(_) => return Err(self.fenced()),
-                failure @ Failure::Abortable(_) => return Err(self.abort(failure)),
+                failure @ Failure::Abortable(_) => return Err(self.abort(Failed(failure))),
             }
         }
         if ending.may_be_doubled() {
@@ -137,8 +150,8 @@ impl Transaction<'_> {
     }
 
     /// Takes back what was begun, if that is still to be decided here.
-    fn abort(&self, failure: Failure) -> LogError {
-        let reason = match failure {
+    pub(super) fn abort(&self, failed: Failed) -> LogError {
+        let reason = match failed.0 {
             Failure::Abortable(reason) | Failure::Retriable(reason) => reason,
             Failure::Fatal(reason) => return LogError::Indefinite { reason },
             Failure::Fenced(_) => return self.fenced(),
@@ -166,18 +179,8 @@ impl Transaction<'_> {
         LogError::Aborted { reason }
     }
 
-    /// The broker says the same to a producer that another replaced and to one whose transaction
-    /// took too long. Where the member still owns the partition it is the latter, or a successor
-    /// that will learn better: starting over from the log is right, and stopping would leave the
-    /// partition to nobody.
     fn fenced(&self) -> LogError {
-        let writer = self.writer.name.clone();
-        match (&self.writer.group, owned_by(&writer)) {
-            (Group::Stage(member), Some(partition)) if member.owns(partition) => LogError::Indefinite {
-                reason: format!("{writer} was fenced though its partition is still this member's"),
-            },
-            _ => LogError::Fenced { writer },
-        }
+        LogError::Fenced { writer: self.writer.to_owned() }
     }
 
     /// Lets time pass, and takes in what the producer has to tell.
