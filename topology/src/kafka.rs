@@ -52,12 +52,14 @@ pub mod admin;
 pub mod config;
 mod errors;
 mod heard;
+mod member;
 pub mod membership;
 mod reader;
 mod writer;
 
 pub use config::{GroupProtocol, KafkaConfig, Secret, Security};
-pub use membership::{Change, Membership};
+pub use member::Change;
+pub use membership::Membership;
 
 use crate::limits::{BROKER_WAIT_MAX, MISSING_WAIT, OPEN_TRANSACTION_WAIT_MAX, PARTITIONS_MAX, REFUSED_WAIT};
 use crate::log::{Log, LogError, Position, Reader, Writer};

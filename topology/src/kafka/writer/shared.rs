@@ -24,7 +24,7 @@ use super::places::{Places, Settled};
 use super::producer;
 use super::transaction::{Failed, Transaction};
 use crate::kafka::Cluster;
-use crate::kafka::membership::Member;
+use crate::kafka::member::Member;
 use crate::limits::{OWNER_WAIT, ROUND_JOIN_MAX, ROUND_RECENT, TRANSACTION_TIMEOUT};
 use crate::log::{Commit, LogError, Position, Writer};
 use crate::topic::{Partitions, TaskId, Topic};
