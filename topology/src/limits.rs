@@ -75,6 +75,13 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// [`TRANSACTION_TIMEOUT`], so that the producer and not the broker gives up first.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(8);
 
+/// Bytes that the readers of one stage hold ahead in a process that owns every partition: what each may is its part of
+/// this, and at most an epoch.
+pub const READ_AHEAD_BYTES_MAX: usize = 64 << 20;
+
+/// Least that one reader may hold ahead, however many there are.
+pub const READ_AHEAD_BYTES_MIN: usize = 512 << 10;
+
 /// Longest time that a round of commits waits for others to join, from its begin.
 pub const ROUND_JOIN_MAX: Duration = Duration::from_millis(20);
 

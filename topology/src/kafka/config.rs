@@ -2,7 +2,8 @@
 
 use super::heard::Ear;
 use crate::limits::{
-    DRAIN_MAX, EPOCH_BYTES_MAX, MESSAGE_TIMEOUT, READ_RECORDS_MAX, RECORD_BYTES_MAX, TRANSACTION_TIMEOUT,
+    DRAIN_MAX, EPOCH_BYTES_MAX, MESSAGE_TIMEOUT, READ_AHEAD_BYTES_MAX, READ_AHEAD_BYTES_MIN,
+    READ_RECORDS_MAX, RECORD_BYTES_MAX, TRANSACTION_TIMEOUT,
 };
 use crate::log::LogError;
 use crate::topic::Topic;
@@ -199,7 +200,8 @@ impl KafkaConfig {
 
     /// A reader of fixed partitions. A group id is required to assign partitions; nothing is ever
     /// committed to it and nobody joins it.
-    pub(super) fn reader(&self) -> Result<ClientConfig, LogError> {
+    /// It is one of `of` that read the same topics.
+    pub(super) fn reader(&self, of: u32) -> Result<ClientConfig, LogError> {
         let mut client = self.base()?;
         client
             .set("group.id", format!("{}weir-reader", self.prefix))
@@ -209,9 +211,9 @@ impl KafkaConfig {
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true")
             .set("check.crcs", "true");
-        // Each input reads at most about one epoch ahead.
+        let ahead = (READ_AHEAD_BYTES_MAX / of.max(1) as usize).clamp(READ_AHEAD_BYTES_MIN, EPOCH_BYTES_MAX);
         set_default(&mut client, "queued.min.messages", READ_RECORDS_MAX);
-        set_default(&mut client, "queued.max.messages.kbytes", EPOCH_BYTES_MAX >> 10);
+        set_default(&mut client, "queued.max.messages.kbytes", ahead >> 10);
         set_default(&mut client, "fetch.queue.backoff.ms", 5);
         set_default(&mut client, "fetch.wait.max.ms", FETCH_WAIT.as_millis());
         Ok(client)
@@ -353,7 +355,7 @@ mod tests {
     fn a_client_accepts_the_settings_of_every_kind() {
         let config = KafkaConfig::new("127.0.0.1:1");
         let members = [GroupProtocol::Consumer, GroupProtocol::Classic].map(|p| config.member("account", p));
-        for client in [config.reader(), config.writer("weir-a")].into_iter().chain(members) {
+        for client in [config.reader(1), config.writer("weir-a")].into_iter().chain(members) {
             let client = client.unwrap();
             client.create_native_config().unwrap();
         }

@@ -70,8 +70,10 @@ impl KafkaReader {
     /// and what is written meanwhile would be skipped.
     pub(super) fn open(cluster: Arc<Cluster>, from: &[Position]) -> Result<Self, LogError> {
         let mut starts = TopicPartitionList::with_capacity(from.len());
+        let mut readers = 1;
         for position in from {
             cluster.check(position.topic, position.partition)?;
+            readers = readers.max(cluster.partitions(position.topic)?);
             let first = cluster.readable(*position)?;
             let name = cluster.config.topic_name(position.topic);
             starts
@@ -79,7 +81,7 @@ impl KafkaReader {
                 .map_err(|error| cannot("choosing where to read", error))?;
         }
         let consumer: Arc<BaseConsumer> =
-            Arc::new(cluster.config.reader()?.create().map_err(super::config::refused)?);
+            Arc::new(cluster.config.reader(readers)?.create().map_err(super::config::refused)?);
         consumer.assign(&starts).map_err(|error| cannot("assigning partitions", error))?;
         let arrived = Arc::new(Signal::default());
         let mut inputs = Vec::with_capacity(from.len());
