@@ -62,6 +62,11 @@ struct Kind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DetectorLabel {
+    detector: Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ActionLabels {
     kind: Closed,
     state: Closed,
@@ -111,6 +116,8 @@ metrics! {
     checkpoints: Family<StageLabel, Counter> = Family::default(), "checkpoints", "Checkpoints that tasks completed";
     entries: Family<TaskLabels, Gauge> = Family::default(), "state_entries", "Entries in a task's state";
     tallies: Family<CauseLabels, Counter> = Family::default(), "stage_events", "What stages counted besides their outputs";
+    detector_faults: Family<DetectorLabel, Counter> = Family::default(), "detector_faults", "Events on which a detector failed: their verdicts are partial";
+    detector_forgot: Family<DetectorLabel, Counter> = Family::default(), "detector_forgot", "Accounts that a detector judges anew, because its state was of a version that this build does not know";
     verdicts: Family<Kind, Counter> = Family::default(), "verdicts", "Verdicts by tier";
     bytes_read: Counter = Counter::default(), "collector_bytes_read", "Bytes that collectors read";
     events: Counter = Counter::default(), "collector_events_published", "Events that collectors published";
@@ -164,6 +171,10 @@ impl Metrics {
                 let cause = Closed(tally.as_str());
                 let _ = self.tallies.get_or_create(&CauseLabels { stage: label.stage, cause });
             }
+        }
+        for detector in weir_processor::detector::NAMES.map(Closed) {
+            let _ = self.detector_faults.get_or_create(&DetectorLabel { detector });
+            let _ = self.detector_forgot.get_or_create(&DetectorLabel { detector });
         }
         for tier in Tier::ALL {
             let _ = self.verdicts.get_or_create(&Kind { kind: Closed(tier.as_str()) });
@@ -284,6 +295,15 @@ impl Telemetry for Metrics {
     fn tallied(&self, task: TaskId, tally: Tally, count: u64) {
         if let Some(tier) = Tier::ALL.iter().find(|tier| Tally::of_tier(**tier) == tally) {
             self.verdicts.get_or_create(&Kind { kind: Closed(tier.as_str()) }).inc_by(count);
+            return;
+        }
+        let of_detectors = match tally {
+            Tally::DetectorFaults(name) => Some((&self.detector_faults, name)),
+            Tally::DetectorForgot(name) => Some((&self.detector_forgot, name)),
+            _ => None,
+        };
+        if let Some((family, name)) = of_detectors {
+            family.get_or_create(&DetectorLabel { detector: Closed(name) }).inc_by(count);
             return;
         }
         let labels = CauseLabels { stage: of(task).stage, cause: Closed(tally.as_str()) };

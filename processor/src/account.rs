@@ -9,7 +9,7 @@ pub mod links;
 pub mod state;
 mod verdict;
 
-use crate::detector::{FaultHook, Seen};
+use crate::detector::{Counts, FaultHook, Seen};
 use crate::fusion::fuse;
 use crate::limits::{ACCOUNTS_MAX, AHEAD_MAX_MS, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_MAX};
 use crate::persist::Persist;
@@ -43,6 +43,8 @@ pub struct AccountStage {
     policy_changed: bool,
     accounts: Store<AccountId, Account>,
     accounts_max: usize,
+    /// What detectors forgot of accounts that were taken back.
+    forgotten: Tallies,
     fault: FaultHook,
 }
 
@@ -74,6 +76,7 @@ impl AccountStage {
             policy_changed: false,
             accounts: Store::default(),
             accounts_max: ACCOUNTS_MAX,
+            forgotten: Tallies::default(),
             fault: FaultHook::default(),
         }
     }
@@ -135,7 +138,7 @@ impl AccountStage {
         let faults =
             account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
         account.note_faults(faults);
-        work.tallies.add(Tally::DetectorFaults, faults);
+        work.tallies.add_each(Tally::DetectorFaults, faults);
         let cause = Cause {
             // Word of a link may arrive after later events of the account: its time never runs back.
             time_ms: cluster.time_ms.max(account.profile.clock_ms),
@@ -179,7 +182,7 @@ impl AccountStage {
         let faults =
             account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
         account.note_faults(faults);
-        work.tallies.add(Tally::DetectorFaults, faults);
+        work.tallies.add_each(Tally::DetectorFaults, faults);
         let new = match &event.body {
             Body::Request(request) => account.links.observe(request, account.profile.clock_ms),
             Body::Response(_) => Vec::new(),
@@ -271,8 +274,8 @@ fn judge(
     let (opinions, faults) = account.detectors.judge(&view, &policy.detectors);
     let fused = fuse(&opinions, policy);
     let (day, now_ms) = (view.day, view.now_ms);
-    if faults > 0 {
-        work.tallies.add(Tally::DetectorFaults, faults);
+    if !faults.is_empty() {
+        work.tallies.add_each(Tally::DetectorFaults, faults);
         account.note_faults(faults);
     }
     let becomes_suspect = !account.profile.suspected && fused.own >= policy.fusion.suspicion;
@@ -369,9 +372,17 @@ impl Stage for AccountStage {
                 return Ok(());
             }
             let id = AccountId::from_key(key).map_err(|error| error.to_string())?;
-            self.accounts.restore(id, load_whole(body)?);
+            let (mut input, mut forgotten) = (body, Counts::default());
+            let account = Account::load(&mut input, &mut forgotten).map_err(|damage| damage.to_string())?;
+            all_was_read(input)?;
+            self.forgotten.add_each(Tally::DetectorForgot, forgotten);
+            self.accounts.restore(id, account);
             Ok(())
         })
+    }
+
+    fn take_losses(&mut self) -> Vec<(Tally, u64)> {
+        std::mem::take(&mut self.forgotten).counted()
     }
 
     fn forget(&mut self, key: &[u8]) {
@@ -402,7 +413,11 @@ pub(crate) fn parse_policy(body: &[u8]) -> Result<Policy, String> {
 pub(crate) fn load_whole<T: Persist>(body: &[u8]) -> Result<T, String> {
     let mut input = body;
     let value = T::load(&mut input).map_err(|damage| damage.to_string())?;
-    if input.is_empty() { Ok(value) } else { Err(format!("{} bytes follow it", input.len())) }
+    all_was_read(input).map(|()| value)
+}
+
+fn all_was_read(rest: &[u8]) -> Result<(), String> {
+    if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes follow it", rest.len())) }
 }
 
 /// Refuses another format, and names the entry in whatever else goes wrong.

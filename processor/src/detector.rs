@@ -20,6 +20,9 @@ pub trait Detector {
     const NAME: &'static str;
     /// What it claims when it scores, in one sentence for an analyst.
     const CLAIM: &'static str;
+    /// Version of the encoding of its state. Raise it when that changes: a build that does not know a version
+    /// forgets what the detector knew of the account, and nothing else of it.
+    const STATE_VERSION: u8;
     /// What it remembers of an account: small, of fixed or bounded size.
     type State: Default + Persist;
     /// Its thresholds, from the policy.
@@ -106,6 +109,29 @@ fn guard<T>(run: impl FnOnce() -> T) -> Result<T, Fault> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Fault;
 
+/// How often something happened to each detector, in the registry's order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts(pub [u32; COUNT]);
+
+impl Counts {
+    /// Whether nothing happened.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; COUNT]
+    }
+
+    /// Names of the detectors to which something happened, and how often.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        NAMES.into_iter().zip(self.0.map(u64::from)).filter(|(_, count)| *count > 0)
+    }
+}
+
+/// The settings of a detector that is asked.
+#[inline]
+fn on<S: Settings>(settings: &Option<S>) -> Option<&S> {
+    settings.as_ref().filter(|settings| settings.enabled())
+}
+
 /// Declares the detectors: a tag that stays with the detector for ever, and its type. The tag marks
 /// its state in state entries, so that entries from before a detector was added, or after one was
 /// removed, can still be read.
@@ -130,26 +156,30 @@ macro_rules! registry {
         }
 
         /// The detectors' tables of a policy.
-        #[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+        #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct DetectorSettings {
             $(
-                #[doc = concat!("Table `detectors.", stringify!($name), "`.")]
-                pub $name: <$detector as Detector>::Settings,
+                #[doc = concat!("Table `detectors.", stringify!($name), "`; the detector is off without.")]
+                pub $name: Option<<$detector as Detector>::Settings>,
             )+
         }
 
         impl DetectorSettings {
             /// Refuses values out of range.
             pub fn check(&self) -> Result<(), PolicyError> {
-                $(self.$name.check(concat!("detectors.", stringify!($name)))?;)+
+                $(
+                    if let Some(settings) = &self.$name {
+                        settings.check(concat!("detectors.", stringify!($name)))?;
+                    }
+                )+
                 Ok(())
             }
 
             /// Weight of each detector; none where it is switched off.
             #[inline]
             pub fn weights(&self) -> [Option<f64>; COUNT] {
-                [$(self.$name.enabled().then(|| self.$name.weight())),+]
+                [$(on(&self.$name).map(Settings::weight)),+]
             }
         }
 
@@ -159,8 +189,8 @@ macro_rules! registry {
                 [$(<$detector>::touch(&self.$name)),+].into_iter().fold(0, u64::wrapping_add)
             }
 
-            /// Shows an event to every detector; returns the number that failed on it. A detector that
-            /// fails forgets what it knew of the account.
+            /// Shows an event to every detector; says which failed on it. A detector that fails forgets
+            /// what it knew of the account.
             #[inline]
             pub fn observe(
                 &mut self,
@@ -168,41 +198,45 @@ macro_rules! registry {
                 account: &AccountView<'_>,
                 settings: &DetectorSettings,
                 fault: FaultHook,
-            ) -> u64 {
-                let mut faults = 0;
+            ) -> Counts {
+                let (mut faults, mut index) = (Counts::default(), 0);
                 $(
-                    if settings.$name.enabled() {
+                    if let Some(settings) = on(&settings.$name) {
                         let run = || {
                             fault.check(<$detector>::NAME);
-                            <$detector>::observe(&mut self.$name, seen, account, &settings.$name);
+                            <$detector>::observe(&mut self.$name, seen, account, settings);
                         };
                         if guard(run).is_err() {
                             self.$name = Default::default();
-                            faults += 1;
+                            faults.0[index] += 1;
                         }
                     }
+                    index += 1;
                 )+
+                debug_assert_eq!(index, COUNT);
                 faults
             }
 
-            /// Asks every detector for its opinion.
+            /// Asks every detector for its opinion, and says which failed.
             #[inline]
             pub fn judge(
                 &self,
                 account: &AccountView<'_>,
                 settings: &DetectorSettings,
-            ) -> ([Option<Opinion>; COUNT], u64) {
-                let mut faults = 0;
-                let opinions = [$(
-                    if settings.$name.enabled() {
-                        let run = || {
-                            <$detector>::judge(&self.$name, account, &settings.$name, &mut Notes::closed())
-                        };
-                        guard(run).unwrap_or_else(|_| { faults += 1; None })
-                    } else {
-                        None
+            ) -> ([Option<Opinion>; COUNT], Counts) {
+                let (mut faults, mut opinions, mut index) = (Counts::default(), [None; COUNT], 0);
+                $(
+                    if let Some(settings) = on(&settings.$name) {
+                        let run =
+                            || <$detector>::judge(&self.$name, account, settings, &mut Notes::closed());
+                        opinions[index] = guard(run).unwrap_or_else(|_| {
+                            faults.0[index] += 1;
+                            None
+                        });
                     }
-                ),+];
+                    index += 1;
+                )+
+                debug_assert_eq!(index, COUNT);
                 (opinions, faults)
             }
 
@@ -215,41 +249,53 @@ macro_rules! registry {
                 [$({
                     let run = || {
                         let mut notes = Notes::open();
-                        <$detector>::judge(&self.$name, account, &settings.$name, &mut notes);
+                        if let Some(settings) = on(&settings.$name) {
+                            <$detector>::judge(&self.$name, account, settings, &mut notes);
+                        }
                         notes.into_items()
                     };
                     guard(run).unwrap_or_default()
                 }),+]
             }
-        }
 
-        impl Persist for States {
-            fn save(&self, out: &mut Vec<u8>) {
+            /// Appends the encoding: for each detector its tag, the version and length of its state, and the state.
+            pub(crate) fn save(&self, out: &mut Vec<u8>) {
                 COUNT.save(out);
                 let mut body = Vec::new();
                 $(
                     body.clear();
                     self.$name.save(&mut body);
                     ($tag as u8).save(out);
+                    <$detector>::STATE_VERSION.save(out);
                     body.len().save(out);
                     out.extend_from_slice(&body);
                 )+
             }
 
-            fn load(input: &mut &[u8]) -> Result<Self, Damage> {
+            /// Reads the encoding from the front of `input`. A detector that this build does not have is passed
+            /// over, one that is not there knows nothing yet, and a version that this build does not know is
+            /// counted in `forgotten`: that detector begins anew with the account.
+            pub(crate) fn load(input: &mut &[u8], forgotten: &mut Counts) -> Result<Self, Damage> {
                 let mut states = Self::default();
                 for _ in 0..usize::load(input)? {
-                    let tag = u8::load(input)?;
+                    let (tag, version) = (u8::load(input)?, u8::load(input)?);
                     let length = usize::load(input)?;
                     let mut body = take(input, length)?;
-                    match tag {
-                        $($tag => states.$name = Persist::load(&mut body)?,)+
-                        // A detector that is no more.
-                        _ => body = &[],
-                    }
-                    if !body.is_empty() {
-                        return Err(Damage("a detector's state is longer than its format"));
-                    }
+                    let mut index = 0;
+                    $(
+                        if tag == $tag {
+                            if version == <$detector>::STATE_VERSION {
+                                states.$name = Persist::load(&mut body)?;
+                                if !body.is_empty() {
+                                    return Err(Damage("a detector's state is longer than its format"));
+                                }
+                            } else {
+                                forgotten.0[index] += 1;
+                            }
+                        }
+                        index += 1;
+                    )+
+                    debug_assert_eq!(index, COUNT);
                 }
                 Ok(states)
             }
@@ -297,27 +343,63 @@ mod tests {
     fn a_state_of_a_removed_detector_is_passed_over() {
         let mut out = Vec::new();
         2usize.save(&mut out);
-        out.extend_from_slice(&[99, 3, 9, 9, 9]);
+        out.extend_from_slice(&[99, 7, 3, 9, 9, 9]);
         let mut pivot = Vec::new();
         crate::detectors::pivot::State::default().save(&mut pivot);
-        out.push(4);
+        out.extend([4, Pivot::STATE_VERSION]);
         pivot.len().save(&mut out);
         out.extend_from_slice(&pivot);
-        let mut input = &out[..];
-        assert!(States::load(&mut input).is_ok());
-        assert!(input.is_empty());
+        let (mut input, mut forgotten) = (&out[..], Counts::default());
+        assert!(States::load(&mut input, &mut forgotten).is_ok());
+        assert!(input.is_empty() && forgotten.is_empty());
+    }
+
+    /// States in which two detectors know something, as a build writes them whose `pivot` has version `pivot`.
+    fn saved(pivot: u8) -> Vec<u8> {
+        let mut states = States::default();
+        let cluster = crate::fixture::cluster(weir_schemas::LinkKind::Payment, "card", 12, 12);
+        let settings = crate::policy::Policy::builtin().detectors;
+        let mut profile = crate::profile::Profile::new(crate::fixture::START_MS);
+        let request = weir_schemas::Request { model: Some("m"), ..Default::default() };
+        profile.observe(crate::fixture::START_MS, 1, Seen::Request(&request));
+        for seen in [Seen::Request(&request), Seen::Cluster(&cluster)] {
+            states.observe(seen, &profile.view(), &settings, FaultHook::default());
+        }
+        let mut out = Vec::new();
+        states.save(&mut out);
+        let mut section = vec![4, Pivot::STATE_VERSION];
+        let mut body = Vec::new();
+        states.pivot.save(&mut body);
+        body.len().save(&mut section);
+        section.extend(body);
+        let at = out.windows(section.len()).position(|window| window == section).unwrap();
+        out[at + 1] = pivot;
+        out
+    }
+
+    #[test]
+    fn a_state_of_a_version_that_is_not_known_costs_that_detectors_memory_alone() {
+        let (known, other) = (saved(Pivot::STATE_VERSION), saved(Pivot::STATE_VERSION + 1));
+        let (mut none, mut one) = (Counts::default(), Counts::default());
+        let known = States::load(&mut &known[..], &mut none).unwrap();
+        let other = States::load(&mut &other[..], &mut one).unwrap();
+        assert_eq!(none.named().collect::<Vec<_>>(), []);
+        assert_eq!(one.named().collect::<Vec<_>>(), [("pivot", 1)]);
+        assert_ne!(known.pivot, other.pivot);
+        assert_eq!(other.pivot, Default::default());
+        assert_eq!((known.hydra, known.cot), (other.hydra, other.cot));
     }
 
     #[test]
     fn an_entry_from_before_a_detector_was_added_is_read() {
         let mut out = Vec::new();
         0usize.save(&mut out);
-        assert!(States::load(&mut &out[..]).is_ok());
+        assert!(States::load(&mut &out[..], &mut Counts::default()).is_ok());
     }
 
     #[test]
     fn a_state_that_is_too_long_is_refused() {
-        let states = States::load(&mut &[1u8, 5, 40, 0, 0, 0][..]);
+        let states = States::load(&mut &[1u8, 5, 1, 40, 0, 0, 0][..], &mut Counts::default());
         expect!["it ends too early"].assert_eq(&states.err().unwrap().to_string());
     }
 }

@@ -1,8 +1,11 @@
 //! The policy: what a detection engineer decides. One TOML text, checked as a whole before it counts.
 //!
-//! Every key is required and unknown keys are refused, so that a policy says all it means and a
-//! misspelt key is not silently a default. The policy that comes with Weir is
-//! `policy/default.toml`; start a new one from a copy of it.
+//! What a policy does not name is off: a detector's table that is not there means that the detector is not asked,
+//! so that a policy means under a newer build, which has more detectors, what it meant under the one
+//! that it was written for. Every key of a table that is there is required and unknown tables and keys are refused,
+//! so that a misspelt key is not silently a default. A key that is added to a table later must be optional, and
+//! its absence mean what the table meant before. The policy that comes with Weir is `policy/default.toml`;
+//! start a new one from a copy of it.
 
 use crate::detector::DetectorSettings;
 use crate::limits::POLICY_BYTES_MAX;
@@ -177,6 +180,7 @@ struct Text {
     cooldown: Cooldown,
     horizons: Horizons,
     cluster: ClusterSettings,
+    #[serde(default)]
     detectors: DetectorSettings,
 }
 
@@ -259,12 +263,13 @@ impl Policy {
         if self.tiers.medium >= self.tiers.high || self.tiers.high >= self.tiers.critical {
             return contradiction("tiers", "in rising order: medium, high, critical");
         }
-        let cot = &self.detectors.cot;
-        if cot.phrase_share_low >= cot.phrase_share_high {
+        let is_rising = |low, high| low < high;
+        let cot = self.detectors.cot.as_ref();
+        if cot.is_some_and(|cot| !is_rising(cot.phrase_share_low, cot.phrase_share_high)) {
             return contradiction("detectors.cot.phrase_share_low", "less than phrase_share_high");
         }
-        let hydra = &self.detectors.hydra;
-        if hydra.suspicious_share_low >= hydra.suspicious_share_high {
+        let hydra = self.detectors.hydra.as_ref();
+        if hydra.is_some_and(|hydra| !is_rising(hydra.suspicious_share_low, hydra.suspicious_share_high)) {
             return contradiction("detectors.hydra.suspicious_share_low", "less than suspicious_share_high");
         }
         Ok(())
@@ -362,6 +367,35 @@ mod tests {
         assert!(misspelt.contains("unknown field `quorom`"), "{misspelt}");
         let missing = Policy::parse(&BUILTIN.replacen("account_h = 48", "", 1)).unwrap_err().to_string();
         assert!(missing.contains("missing field `account_h`"), "{missing}");
+    }
+
+    /// The builtin policy without the tables of some detectors, as it was before there were any of these.
+    fn without(tables: &[&str]) -> String {
+        let (head, rest) = BUILTIN.split_once("[detectors.").unwrap();
+        let kept =
+            rest.split("[detectors.").filter(|table| !tables.iter().any(|name| table.starts_with(name)));
+        kept.fold(head.to_owned(), |text, table| text + "[detectors." + table)
+    }
+
+    #[test]
+    fn a_detector_that_a_policy_does_not_name_is_off() {
+        let policy = Policy::parse(&without(&["pivot", "hydra"])).unwrap();
+        assert_eq!((&policy.detectors.pivot, &policy.detectors.hydra), (&None, &None));
+        let all = Policy::builtin().detectors.weights();
+        assert_eq!(policy.detectors.weights(), [all[0], all[1], all[2], None, all[4], None]);
+        let none = without(&["fingerprint", "velocity", "cot", "pivot", "asn", "hydra"]);
+        assert_eq!(Policy::parse(&none).unwrap().detectors, DetectorSettings::default());
+    }
+
+    #[test]
+    fn a_table_that_this_build_does_not_know_is_refused_and_so_is_half_a_table() {
+        let unknown = Policy::parse(&(BUILTIN.to_owned() + "[detectors.later]\nenabled = true\n"));
+        let unknown = unknown.unwrap_err().to_string();
+        assert!(unknown.contains("unknown field `later`"), "{unknown}");
+        let half =
+            Policy::parse(&BUILTIN.replacen("[detectors.asn]\nenabled = true\n", "[detectors.asn]\n", 1));
+        let half = half.unwrap_err().to_string();
+        assert!(half.contains("missing field `enabled`"), "{half}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A record that cannot be used goes to the dead-letter topic, untouched, and the stage goes on.
 
+use crate::detector::Counts;
+use std::collections::BTreeMap;
 use weir_schemas::wire::{SchemaName, Wire, WireError, split};
 use weir_schemas::{DeadLetter, DlqKind};
 use weir_topology::letter::record_again;
@@ -72,17 +74,26 @@ pub(crate) fn dead_letter(
 
 /// The counts of a step, in a closed set.
 #[derive(Debug, Default)]
-pub(crate) struct Tallies([u64; Tally::ALL.len()]);
+pub(crate) struct Tallies(BTreeMap<Tally, u64>);
 
 impl Tallies {
     #[inline]
     pub(crate) fn add(&mut self, tally: Tally, count: u64) {
-        self.0[tally as usize] += count;
+        if count > 0 {
+            *self.0.entry(tally).or_default() += count;
+        }
+    }
+
+    /// What happened to detectors.
+    #[inline]
+    pub(crate) fn add_each(&mut self, tally: fn(&'static str) -> Tally, counts: Counts) {
+        if !counts.is_empty() {
+            counts.named().for_each(|(detector, count)| self.add(tally(detector), count));
+        }
     }
 
     /// Those that counted anything.
-    pub(crate) fn counted(&self) -> Vec<(Tally, u64)> {
-        let all = Tally::ALL.iter().copied().zip(self.0);
-        all.filter(|(_, count)| *count > 0).collect()
+    pub(crate) fn counted(self) -> Vec<(Tally, u64)> {
+        self.0.into_iter().collect()
     }
 }

@@ -6,10 +6,13 @@
 mod support;
 
 use expect_test::{ExpectFile, expect_file};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use support::pipeline::{Run, STRAIGHT, Shape, run};
 use support::scenario::{START_MS, Scenario, parse};
+use weir_processor::JUDGE_VERSION;
+use weir_processor::policy::Policy;
 
 const MARK: &str = "\n---- what Weir says ----\n";
 
@@ -71,8 +74,35 @@ fn tell(scenario: &Scenario, run: &Run) -> String {
     text
 }
 
+/// Where a judge wrote down what its judgement of every scenario comes to.
+const JUDGE: &str = include_str!("golden/judge.txt");
+
+/// What makes a judge, and what its judgement comes to: every record and all of the state of every scenario.
+fn judge(files: &[&str]) -> (String, String) {
+    let mut sha = Sha256::new();
+    for file in files {
+        let scenario = parse(file.split(MARK).next().unwrap());
+        sha.update(run(&scenario.arrivals, STRAIGHT).sha.finalize());
+    }
+    let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let judge = format!("version {JUDGE_VERSION}\npolicy  {}\n", hex(Policy::builtin().digest.0));
+    (judge, format!("records {}\n", hex(sha.finalize().into())))
+}
+
 macro_rules! golden {
-    ($($test:ident: $file:literal),+ $(,)?) => {$(
+    ($($test:ident: $file:literal),+ $(,)?) => {
+        #[test]
+        fn who_judges_differently_is_another_judge() {
+            let (judge, records) = judge(&[$(include_str!(concat!("golden/", $file))),+]);
+            assert!(
+                !JUDGE.starts_with(&judge) || JUDGE == format!("{judge}{records}"),
+                "The same policy gives other records, or another state, than it gave before: raise \
+                 weir_processor::JUDGE_VERSION, and then write the new judge down with UPDATE_EXPECT=1. Without, a \
+                 task that is upgraded would take what was never said for said."
+            );
+            expect_file!["golden/judge.txt"].assert_eq(&format!("{judge}{records}"));
+        }
+    $(
         #[test]
         fn $test() {
             check(include_str!(concat!("golden/", $file)), expect_file![concat!("golden/", $file)]);

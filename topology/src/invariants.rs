@@ -2,6 +2,7 @@
 //! breaks, the simulator checks it on everything that becomes visible.
 
 use crate::log::Position;
+#[cfg(feature = "runner")]
 use crate::restore::Cursor;
 use crate::stage::{Batch, Effects};
 use crate::topic::Topic;
@@ -93,6 +94,7 @@ pub struct Chain {
 
 impl Chain {
     /// The chain of a task that stands at `cursor`.
+    #[cfg(feature = "runner")]
     pub fn after(cursor: &Cursor) -> Self {
         Self {
             epoch: cursor.epoch,
@@ -198,7 +200,7 @@ pub fn check_positions(epoch: &Epoch, positions: &[Position]) -> Result<(), Brok
     Ok(())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "runner"))]
 mod tests {
     use super::*;
     use crate::outputs::count_outputs;

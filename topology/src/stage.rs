@@ -59,8 +59,11 @@ pub enum Tally {
     Expired,
     /// State entries forgotten because the cap on entries was reached.
     EvictedByCap,
-    /// Detector faults: the detector was quarantined for one event.
-    DetectorFaults,
+    /// Faults of the detector of this name: it was quarantined for one event.
+    DetectorFaults(&'static str),
+    /// Accounts of which the detector of this name forgot what it knew, because its state was of a version that this build
+    /// does not know.
+    DetectorForgot(&'static str),
     /// Cluster messages not sent because a value has more members than are told of growth.
     FanOutSkipped,
     /// Policies refused because they could not be read.
@@ -76,12 +79,11 @@ pub enum Tally {
 }
 
 impl Tally {
-    /// Every tally.
+    /// Every tally that names no detector.
     pub const ALL: &'static [Self] = &[
         Self::LateEvents,
         Self::Expired,
         Self::EvictedByCap,
-        Self::DetectorFaults,
         Self::FanOutSkipped,
         Self::PolicyRefused,
         Self::VerdictsClear,
@@ -106,7 +108,8 @@ impl Tally {
             Self::LateEvents => "late_events",
             Self::Expired => "expired",
             Self::EvictedByCap => "evicted_by_cap",
-            Self::DetectorFaults => "detector_faults",
+            Self::DetectorFaults(_) => "detector_faults",
+            Self::DetectorForgot(_) => "detector_forgot",
             Self::FanOutSkipped => "fan_out_skipped",
             Self::PolicyRefused => "policy_refused",
             Self::VerdictsClear => "verdicts_clear",
@@ -196,6 +199,11 @@ pub trait Stage: Send {
     /// and goes between two calls. A stage without a [checkpoint topic](StageName::checkpoint_topic) is not asked,
     /// and gives nothing.
     fn survey(&self, from: u64, entries_max: usize) -> (Vec<StateEntry>, Option<u64>);
+
+    /// What entries lost when they were taken back, since the last call. Nothing, for most stages.
+    fn take_losses(&mut self) -> Vec<(Tally, u64)> {
+        Vec::new()
+    }
 
     /// Takes back an entry that [`Self::take_changes`] or [`Self::survey`] gave. A later entry of the same key replaces an
     /// earlier one. Settings that arrived as control records (a policy, a posture) are state too,

@@ -199,6 +199,9 @@ impl Task {
         let took = now.saturating_sub(started);
         around.telemetry.task_restored(id, start, restored.entries, restored.epochs, took);
         around.telemetry.state_entries(id, restored.entries);
+        for (tally, count) in stage.take_losses() {
+            around.telemetry.tallied(id, tally, count);
+        }
         status.epoch.store(restored.cursor.epoch, Ordering::Relaxed);
         status.set_positions(&restored.cursor.positions);
         let cursor = restored.cursor;

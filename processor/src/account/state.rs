@@ -7,10 +7,10 @@
 //! bytes each, with the map and the allocator's share. In the state topic: 450 to 1,000 bytes, numbers as LEB128.
 
 use super::links::Links;
-use crate::detector::States;
+use crate::detector::{Counts, States};
 use crate::fusion::Voice;
 use crate::limits::{EVENT_IDS_MAX, SEALED_ID_BYTES_MAX};
-use crate::persist::Bytes;
+use crate::persist::{Bytes, Damage, Persist};
 use crate::profile::Profile;
 use crate::store::Entry;
 use weir_schemas::EventId;
@@ -33,7 +33,6 @@ pub struct Account {
     /// Sealed raw id of the latest event, for a verdict that a cluster record causes.
     sealed_id: Bytes,
 }
-persist_fields!(Account { profile, detectors, links, voice, events, next_event, partial_events, sealed_id });
 
 impl Entry for Account {
     fn clock_ms(&self) -> i64 {
@@ -65,6 +64,32 @@ impl Account {
             partial_events: 0,
             sealed_id: Bytes::default(),
         }
+    }
+
+    /// Appends the encoding: the fields in order.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        self.profile.save(out);
+        self.detectors.save(out);
+        self.links.save(out);
+        self.voice.save(out);
+        self.events.save(out);
+        self.next_event.save(out);
+        self.partial_events.save(out);
+        self.sealed_id.save(out);
+    }
+
+    /// Reads the encoding from the front of `input`; what a detector could not take back is counted in `forgotten`.
+    pub fn load(input: &mut &[u8], forgotten: &mut Counts) -> Result<Self, Damage> {
+        Ok(Self {
+            profile: Persist::load(input)?,
+            detectors: States::load(input, forgotten)?,
+            links: Persist::load(input)?,
+            voice: Persist::load(input)?,
+            events: Persist::load(input)?,
+            next_event: Persist::load(input)?,
+            partial_events: Persist::load(input)?,
+            sealed_id: Persist::load(input)?,
+        })
     }
 
     /// Remembers an event's id and sealed id.
@@ -103,8 +128,8 @@ impl Account {
 
     /// Marks the account's verdicts as partial while they name the event at hand.
     #[inline]
-    pub fn note_faults(&mut self, faults: u64) {
-        if faults > 0 {
+    pub fn note_faults(&mut self, faults: Counts) {
+        if !faults.is_empty() {
             self.partial_events = EVENT_IDS_MAX as u8;
         }
     }

@@ -56,7 +56,11 @@ pub(super) fn build(
         missing,
         events,
         event_count: view.day.into(),
-        clusters: hydra::references(&account.detectors.hydra, &view, &policy.detectors.hydra),
+        clusters: policy
+            .detectors
+            .hydra
+            .as_ref()
+            .map_or_else(Vec::new, |settings| hydra::references(&account.detectors.hydra, &view, settings)),
         epoch: cause.epoch,
         partition: cause.partition as i32,
     }

@@ -87,6 +87,7 @@ persist_fields!(State { last, class, hosting, vps, bulletproof, browser });
 impl Detector for Asn {
     const NAME: &'static str = "asn";
     const CLAIM: &'static str = "The requests come from a data centre, all the more telling for a browser.";
+    const STATE_VERSION: u8 = 1;
     type State = State;
     type Settings = Settings;
 

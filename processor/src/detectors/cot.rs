@@ -48,6 +48,7 @@ impl Detector for Cot {
     const NAME: &'static str = "cot";
     const CLAIM: &'static str =
         "Prompts elicit the model's reasoning over and over in one shape with other content.";
+    const STATE_VERSION: u8 = 1;
     type State = State;
     type Settings = Settings;
 

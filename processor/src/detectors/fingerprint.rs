@@ -41,6 +41,7 @@ persist_fields!(State { transport, headers, comparable, stacks });
 impl Detector for Fingerprint {
     const NAME: &'static str = "fingerprint";
     const CLAIM: &'static str = "The client contradicts itself: it says browser and behaves like a script.";
+    const STATE_VERSION: u8 = 1;
     type State = State;
     type Settings = Settings;
 

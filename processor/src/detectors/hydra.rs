@@ -122,6 +122,7 @@ pub fn references(state: &State, account: &AccountView<'_>, settings: &Settings)
 impl Detector for Hydra {
     const NAME: &'static str = "hydra";
     const CLAIM: &'static str = "Shares what is hard to share by chance with several suspicious accounts.";
+    const STATE_VERSION: u8 = 1;
     type State = State;
     type Settings = Settings;
 

@@ -67,6 +67,7 @@ impl Detector for Pivot {
     const NAME: &'static str = "pivot";
     const CLAIM: &'static str =
         "The whole stream moved at once, by clockwork, to a model that is new to the account.";
+    const STATE_VERSION: u8 = 1;
     type State = State;
     type Settings = Settings;
 

@@ -57,6 +57,7 @@ impl Detector for Velocity {
     const NAME: &'static str = "velocity";
     const CLAIM: &'static str =
         "Sustained, evenly spaced volume that neither a person nor this account's habit explains.";
+    const STATE_VERSION: u8 = 1;
     type State = State;
     type Settings = Settings;
 

@@ -1,6 +1,7 @@
 //! Both stages on any number of partitions, epochs cut by time, feedback in the next epoch.
 
 use super::scenario::{Arrival, START_MS};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_processor::account::AccountStage;
@@ -62,6 +63,8 @@ pub struct Run {
     pub links: usize,
     pub clusters: usize,
     pub tallies: BTreeMap<Tally, u64>,
+    /// Over every record that either stage wrote, and over all of their state in the end.
+    pub sha: Sha256,
 }
 
 pub fn run(arrivals: &[Arrival], shape: Shape) -> Run {
@@ -124,6 +127,10 @@ pub fn run(arrivals: &[Arrival], shape: Shape) -> Run {
         in_order(&mut answers);
         feedback = answers;
     }
+    for entry in accounts.iter_mut().chain(&mut values).flat_map(|task| task.stage.take_changes()) {
+        run.sha.update(&entry.key);
+        run.sha.update(entry.body.unwrap_or_default());
+    }
     // Their place in the log is the one thing that a layout may change.
     for verdict in &mut run.verdicts {
         (verdict.epoch, verdict.partition) = (0, 0);
@@ -163,6 +170,11 @@ fn step(
     let inputs =
         inputs.into_iter().map(|(topic, records)| InputBatch { topic, partition, records }).collect();
     let effects = task.stage.step(&Batch { epoch, partition, clock_ms, taken_ms: None, inputs });
+    for output in &effects.outputs {
+        run.sha.update(format!("{} {} {}\n", output.topic, output.timestamp_ms, output.key.len()));
+        run.sha.update(&output.key);
+        run.sha.update(payload(output));
+    }
     for (tally, count) in effects.tallies {
         *run.tallies.entry(tally).or_default() += count;
     }
