@@ -236,7 +236,7 @@ mod tests {
 
     fn check_chain(change: impl FnOnce(&mut Epoch), expected: Expect) {
         let mut chain = Chain::after(&start());
-        chain.follow(&epoch()).unwrap();
+        assert_eq!(chain.follow(&epoch()), Ok(()));
         let mut next = Epoch { epoch: 2, ..epoch() };
         (next.inputs[1].from, next.inputs[1].to) = (7, 12);
         change(&mut next);

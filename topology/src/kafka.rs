@@ -50,8 +50,8 @@
 
 pub mod admin;
 pub mod config;
+mod connection;
 mod errors;
-mod heard;
 mod member;
 pub mod membership;
 mod reader;
@@ -64,8 +64,8 @@ pub use membership::Membership;
 use crate::limits::{BROKER_WAIT_MAX, MISSING_WAIT, OPEN_TRANSACTION_WAIT_MAX, PARTITIONS_MAX, REFUSED_WAIT};
 use crate::log::{Log, LogError, Position, Reader, Writer};
 use crate::topic::{TaskId, Topic};
+use connection::{ConnectionFailure, ConnectionWatch};
 use errors::{is_missing, is_permanent, unanswered};
-use heard::{Ear, Heard};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use reader::KafkaReader;
@@ -73,7 +73,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use writer::OwnWriter;
-use writer::shared::Shared;
+use writer::shared::SharedProducer;
 
 /// Header with the timestamp that the writer gave, in milliseconds since the Unix epoch, as decimal
 /// digits. Readers of this crate put it back and hide it; others find it beside the broker's own.
@@ -84,7 +84,7 @@ pub const TIME_HEADER: &str = "weir-time-ms";
 pub struct KafkaLog {
     cluster: Arc<Cluster>,
     /// What the writers of a membership share, where this is the log of one.
-    shared: Option<Arc<Shared>>,
+    shared: Option<Arc<SharedProducer>>,
 }
 
 /// What every reader and writer of one cluster shares.
@@ -240,7 +240,7 @@ impl Cluster {
 
     fn ask<T>(
         &self,
-        question: impl Fn(&BaseConsumer<Ear>, Duration) -> Result<T, KafkaError>,
+        question: impl Fn(&BaseConsumer<ConnectionWatch>, Duration) -> Result<T, KafkaError>,
     ) -> Result<T, Unanswered> {
         retried(&self.uncommitted.client(), question)
     }
@@ -249,7 +249,7 @@ impl Cluster {
 /// A client that only asks about topics and offsets, for as long as it is any good.
 struct Asker {
     isolation: &'static str,
-    client: Mutex<Arc<BaseConsumer<Ear>>>,
+    client: Mutex<Arc<BaseConsumer<ConnectionWatch>>>,
 }
 
 impl Asker {
@@ -257,13 +257,17 @@ impl Asker {
         Ok(Self { isolation, client: Mutex::new(Arc::new(config.query_client(isolation)?)) })
     }
 
-    fn client(&self) -> Arc<BaseConsumer<Ear>> {
+    fn client(&self) -> Arc<BaseConsumer<ConnectionWatch>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Puts a new client in the place of `stuck`, unless somebody has. One that asked in the moment in which a broker
     /// knew of no topic may go on believing that (seen for minutes, while every other client was answered).
-    fn renew(&self, config: &KafkaConfig, stuck: &Arc<BaseConsumer<Ear>>) -> Result<(), LogError> {
+    fn renew(
+        &self,
+        config: &KafkaConfig,
+        stuck: &Arc<BaseConsumer<ConnectionWatch>>,
+    ) -> Result<(), LogError> {
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&client, stuck) {
             end_aside(std::mem::replace(&mut *client, Arc::new(config.query_client(self.isolation)?)));
@@ -289,27 +293,27 @@ fn missing_or(unanswered: Unanswered, topic: Topic, partition: u32) -> LogError 
 /// Why a question got no answer.
 pub(crate) struct Unanswered {
     error: KafkaError,
-    heard: Option<Heard>,
+    failure: Option<ConnectionFailure>,
 }
 
 impl Unanswered {
     fn log_error(&self, doing: impl std::fmt::Display) -> LogError {
-        unanswered(doing, &self.error, self.heard.as_ref())
+        unanswered(doing, &self.error, self.failure.as_ref())
     }
 }
 
 /// Asks again while brokers elect, start or cannot be reached, for a bounded time. A topic that they
 /// do not know is asked for again as well, but not for as long: a broker that has just started
-/// answers before it has heard of any. What the client hears meanwhile may say that there is nothing to wait for.
+/// answers before it knows any. A connection that fails meanwhile may say that there is nothing to wait for.
 fn retried<T>(
-    client: &BaseConsumer<Ear>,
-    question: impl Fn(&BaseConsumer<Ear>, Duration) -> Result<T, KafkaError>,
+    client: &BaseConsumer<ConnectionWatch>,
+    question: impl Fn(&BaseConsumer<ConnectionWatch>, Duration) -> Result<T, KafkaError>,
 ) -> Result<T, Unanswered> {
     let asked = Instant::now();
     loop {
         serve(client);
         let left = BROKER_WAIT_MAX.saturating_sub(asked.elapsed());
-        // Why there is no connection is heard only between questions.
+        // Why there is no connection is told only between questions.
         let is_early = asked.elapsed() < REFUSED_WAIT;
         let slice = Duration::from_secs(if is_early { 1 } else { 5 });
         let error = match question(client, left.min(slice)) {
@@ -317,13 +321,14 @@ fn retried<T>(
             Err(error) => error,
         };
         serve(client);
-        let heard = client.context().heard();
+        let failure = client.context().last_failure();
         let code = error.rdkafka_error_code();
         let is_missing = code.is_some_and(is_missing) && asked.elapsed() >= MISSING_WAIT;
-        let is_refused = heard.as_ref().is_some_and(Heard::is_final) && asked.elapsed() >= REFUSED_WAIT;
+        let is_refused =
+            failure.as_ref().is_some_and(ConnectionFailure::is_final) && asked.elapsed() >= REFUSED_WAIT;
         let is_over = is_missing || is_refused || code.is_none_or(is_permanent);
         if left.is_zero() || is_over {
-            return Err(Unanswered { error, heard });
+            return Err(Unanswered { error, failure });
         }
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -331,7 +336,7 @@ fn retried<T>(
 
 /// Serves the events of a client that nobody else polls: a queue that is never polled only grows. A poll that served
 /// a log line says as little as one that found nothing, so a few are made.
-fn serve(client: &BaseConsumer<Ear>) {
+fn serve(client: &BaseConsumer<ConnectionWatch>) {
     const EVENTS_MAX: usize = 16;
     for _ in 0..EVENTS_MAX {
         client.poll(Duration::ZERO);

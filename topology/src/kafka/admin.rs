@@ -1,8 +1,8 @@
 //! Topics on the brokers: what they are, and carrying out a [`Plan`].
 
 use super::config::KafkaConfig;
+use super::connection::ConnectionWatch;
 use super::errors::{is_missing, unavailable};
-use super::heard::Ear;
 use super::retried;
 use crate::limits::BROKER_WAIT_MAX;
 use crate::log::LogError;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub struct Admin {
     config: KafkaConfig,
     /// Asks which topics there are; the client that changes them says nothing of its connections.
-    asker: BaseConsumer<Ear>,
+    asker: BaseConsumer<ConnectionWatch>,
     client: AdminClient<DefaultClientContext>,
 }
 

@@ -1,6 +1,6 @@
 //! How to reach the brokers, and the settings that Weir's promises rest on.
 
-use super::heard::Ear;
+use super::connection::ConnectionWatch;
 use crate::limits::{
     DRAIN_MAX, EPOCH_BYTES_MAX, MESSAGE_TIMEOUT, READ_AHEAD_BYTES_MAX, READ_AHEAD_BYTES_MIN,
     READ_RECORDS_MAX, RECORD_BYTES_MAX, TRANSACTION_TIMEOUT,
@@ -191,11 +191,11 @@ impl KafkaConfig {
     }
 
     /// A client that only asks about topics and offsets, as far as `isolation` lets it see.
-    pub(super) fn query_client(&self, isolation: &str) -> Result<BaseConsumer<Ear>, LogError> {
+    pub(super) fn query_client(&self, isolation: &str) -> Result<BaseConsumer<ConnectionWatch>, LogError> {
         let mut client = self.base()?;
         // A connection that a broker closes is told at this level.
         client.set_log_level(RDKafkaLogLevel::Info).set("isolation.level", isolation);
-        client.create_with_context(Ear::default()).map_err(refused)
+        client.create_with_context(ConnectionWatch::default()).map_err(refused)
     }
 
     /// A reader of fixed partitions. A group id is required to assign partitions; nothing is ever

@@ -1,7 +1,7 @@
 //! What librdkafka's errors mean for a log: every error is retriable, abortable or the end of its
 //! client, and one that says nothing of itself is the end.
 
-use super::heard::Heard;
+use super::connection::ConnectionFailure;
 use crate::log::LogError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use std::fmt;
@@ -91,12 +91,16 @@ pub(super) fn unavailable(doing: impl fmt::Display, error: &KafkaError) -> LogEr
     LogError::Unavailable { reason: format!("{doing}: {error}{hint}") }
 }
 
-/// The same of a client that may have heard why its connections fail, which says more than a call
+/// The same of a client that may know why its connections fail, which says more than a call
 /// that got no answer.
-pub(super) fn unanswered(doing: impl fmt::Display, error: &KafkaError, heard: Option<&Heard>) -> LogError {
-    match heard {
-        Some(heard) if error.rdkafka_error_code().is_none_or(is_away) => {
-            LogError::Unavailable { reason: format!("{doing}: {heard}") }
+pub(super) fn unanswered(
+    doing: impl fmt::Display,
+    error: &KafkaError,
+    failure: Option<&ConnectionFailure>,
+) -> LogError {
+    match failure {
+        Some(failure) if error.rdkafka_error_code().is_none_or(is_away) => {
+            LogError::Unavailable { reason: format!("{doing}: {failure}") }
         }
         _ => unavailable(doing, error),
     }

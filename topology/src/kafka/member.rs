@@ -1,6 +1,6 @@
 //! What a group has given to its member here: the state that rebalances change, and what writers may ask of it.
 
-use super::heard::Ear;
+use super::connection::ConnectionWatch;
 use crate::log::Position;
 use crate::topic::Topic;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
@@ -36,7 +36,7 @@ pub(super) struct Group {
     /// Transactional id of the membership's producer: no other membership, here or elsewhere, ever has it.
     pub(super) producer_id: String,
     pub(super) state: Mutex<State>,
-    pub(super) ear: Ear,
+    pub(super) connections: ConnectionWatch,
 }
 
 #[derive(Default)]
@@ -81,7 +81,7 @@ impl Group {
 
 impl ClientContext for Group {
     fn error(&self, error: KafkaError, reason: &str) {
-        self.ear.error(error, reason);
+        self.connections.error(error, reason);
     }
 }
 

@@ -8,10 +8,10 @@
 
 use super::Cluster;
 use super::config::{GroupProtocol, KafkaConfig, refused};
+use super::connection::ConnectionWatch;
 use super::errors::{is_permanent, unanswered, unavailable};
-use super::heard::Ear;
 use super::member::{Change, Group, Member, unique};
-use super::writer::shared::Shared;
+use super::writer::shared::SharedProducer;
 use crate::log::LogError;
 use crate::topic::Topic;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -33,7 +33,7 @@ pub struct Membership {
     protocol: GroupProtocol,
     fetched: AtomicU64,
     /// What the writers of this membership share, once there is one.
-    shared: OnceLock<Arc<Shared>>,
+    shared: OnceLock<Arc<SharedProducer>>,
 }
 
 impl Membership {
@@ -74,7 +74,7 @@ impl Membership {
             group: group.to_owned(),
             producer_id: config.group_name(&format!("{group}-{}", unique())),
             state: Mutex::default(),
-            ear: Ear::default(),
+            connections: ConnectionWatch::default(),
         };
         let consumer: BaseConsumer<Group> =
             config.member(group, protocol)?.create_with_context(context).map_err(refused)?;
@@ -145,9 +145,9 @@ impl Membership {
     }
 
     /// What the writers of this membership share.
-    pub(super) fn shared(&self, cluster: &Arc<Cluster>) -> Arc<Shared> {
+    pub(super) fn shared(&self, cluster: &Arc<Cluster>) -> Arc<SharedProducer> {
         let member = || Member::of(&self.consumer);
-        self.shared.get_or_init(|| Arc::new(Shared::new(cluster.clone(), member()))).clone()
+        self.shared.get_or_init(|| Arc::new(SharedProducer::new(cluster.clone(), member()))).clone()
     }
 
     fn group(&self) -> &Group {
@@ -191,8 +191,8 @@ impl Membership {
     fn failed(&self, error: &KafkaError) -> LogError {
         let said =
             self.consumer.client().fatal_error().map_or_else(String::new, |(_, text)| format!(" ({text})"));
-        let heard = self.group().ear.heard();
-        unanswered(format_args!("as a member of the group{said}"), error, heard.as_ref())
+        let failure = self.group().connections.last_failure();
+        unanswered(format_args!("as a member of the group{said}"), error, failure.as_ref())
     }
 }
 

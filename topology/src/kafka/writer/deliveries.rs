@@ -1,6 +1,6 @@
 //! What a producer reports between its calls, and what that means for the end of a transaction.
 
-use crate::kafka::heard::{Ear, Heard};
+use crate::kafka::connection::{ConnectionFailure, ConnectionWatch};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
@@ -21,13 +21,13 @@ pub(in crate::kafka) struct Deliveries {
     failed: Mutex<Option<KafkaError>>,
     /// How often a connection broke with requests in flight, and when it last did.
     disconnects: Mutex<(u64, Option<Instant>)>,
-    ear: Ear,
+    connections: ConnectionWatch,
 }
 
 impl ClientContext for Deliveries {
     /// A broken connection is told by a log line only, as long as another one is there or comes.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.ear.log(level, facility, line);
+        self.connections.log(level, facility, line);
         if matches!(facility, "FAIL" | "REQTMOUT") {
             self.note_disconnect();
         }
@@ -35,7 +35,7 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        self.ear.error(error, reason);
+        self.connections.error(error, reason);
         if matches!(code, Some(Code::BrokerTransportFailure | Code::OperationTimedOut | Code::AllBrokersDown))
         {
             self.note_disconnect();
@@ -49,9 +49,9 @@ impl Deliveries {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Why connections fail, as far as it was heard lately.
-    pub(super) fn heard(&self) -> Option<Heard> {
-        self.ear.heard()
+    /// Why connections fail, as far as it was told lately.
+    pub(super) fn last_failure(&self) -> Option<ConnectionFailure> {
+        self.connections.last_failure()
     }
 
     fn note_disconnect(&self) {

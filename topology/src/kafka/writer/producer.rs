@@ -2,8 +2,8 @@
 
 use super::deliveries::Deliveries;
 use crate::kafka::Cluster;
+use crate::kafka::connection::ConnectionFailure;
 use crate::kafka::errors::{Failure, classify, is_permanent, unanswered};
-use crate::kafka::heard::Heard;
 use crate::limits::{BROKER_WAIT_MAX, REFUSED_WAIT, TRANSACTION_TIMEOUT};
 use crate::log::LogError;
 use rdkafka::error::RDKafkaErrorCode;
@@ -39,16 +39,20 @@ pub(super) fn open(cluster: &Cluster, writer: &str, id: &str) -> Result<BaseProd
             continue;
         }
         producer.poll(Duration::ZERO);
-        let heard = producer.context().heard();
+        let failure = producer.context().last_failure();
         let is_over = left.is_zero()
             || error.rdkafka_error_code().is_some_and(is_permanent)
-            || (heard.as_ref().is_some_and(Heard::is_final) && asked.elapsed() >= REFUSED_WAIT);
+            || (failure.as_ref().is_some_and(ConnectionFailure::is_final) && asked.elapsed() >= REFUSED_WAIT);
         match classify(&error, producer.client().fatal_error()) {
             Failure::Fenced(_) => return Err(LogError::Fenced { writer: writer.to_owned() }),
             // It goes on in the background; the next call waits for it.
             Failure::Retriable(_) if !is_over => std::thread::sleep(RETRY),
             _ => {
-                return Err(unanswered(format_args!("opening the writer {writer}"), &error, heard.as_ref()));
+                return Err(unanswered(
+                    format_args!("opening the writer {writer}"),
+                    &error,
+                    failure.as_ref(),
+                ));
             }
         }
     }

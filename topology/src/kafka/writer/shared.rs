@@ -36,7 +36,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The producer that the writers of one membership share.
-pub(in crate::kafka) struct Shared {
+pub(in crate::kafka) struct SharedProducer {
     cluster: Arc<Cluster>,
     member: Member,
     state: Mutex<State>,
@@ -79,7 +79,7 @@ struct Outcome {
 
 /// A task's place in a round.
 struct Seat<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedProducer,
     number: u64,
     producer: Arc<BaseProducer<Deliveries>>,
     is_leader: bool,
@@ -88,7 +88,7 @@ struct Seat<'a> {
 
 /// One task's writer.
 pub(in crate::kafka) struct SharedWriter {
-    shared: Arc<Shared>,
+    shared: Arc<SharedProducer>,
     task: TaskId,
     name: String,
     generation: u64,
@@ -97,7 +97,7 @@ pub(in crate::kafka) struct SharedWriter {
     gone: Option<LogError>,
 }
 
-impl Shared {
+impl SharedProducer {
     pub(in crate::kafka) fn new(cluster: Arc<Cluster>, member: Member) -> Self {
         Self { cluster, member, state: Mutex::default(), changed: Condvar::new() }
     }

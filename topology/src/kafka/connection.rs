@@ -1,4 +1,4 @@
-//! What a client hears of its connections.
+//! Why a client has no connection.
 //!
 //! A call that waits for a connection only says that none came. Why, librdkafka tells aside, as an
 //! error event or a log line, and the same not again for half a minute.
@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What was heard longer ago is over, or would have been told again.
+/// A failure of longer ago is over, or would have been told again.
 const CURRENT: Duration = Duration::from_secs(35);
 
 /// What is of no use to an operator: how long it took, how often it was not told, and advice that names
@@ -25,15 +25,15 @@ const AT_ONCE: u32 = 2000;
 
 /// The context of a client that remembers why its connections failed.
 #[derive(Debug, Default)]
-pub(super) struct Ear(Mutex<Option<(Instant, Heard)>>);
+pub(super) struct ConnectionWatch(Mutex<Option<(Instant, ConnectionFailure)>>);
 
-impl ClientContext for Ear {
+impl ClientContext for ConnectionWatch {
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
         // A connection that the other side closes is told by a log line only.
         if facility == "FAIL" {
             // It begins with the name of librdkafka's thread.
             let said = line.split_once("]: ").map_or(line, |(_, said)| said);
-            self.note(Heard::new(Code::BrokerTransportFailure, said));
+            self.note(ConnectionFailure::new(Code::BrokerTransportFailure, said));
         }
     }
 
@@ -41,33 +41,35 @@ impl ClientContext for Ear {
         match error.rdkafka_error_code() {
             // It follows on the errors that say why.
             None | Some(Code::AllBrokersDown) => {}
-            Some(code) => self.note(Heard::new(code, reason)),
+            Some(code) => self.note(ConnectionFailure::new(code, reason)),
         }
     }
 }
 
-impl ConsumerContext for Ear {}
+impl ConsumerContext for ConnectionWatch {}
 
-impl Ear {
-    /// Why connections fail, as far as it was heard lately.
-    pub(super) fn heard(&self) -> Option<Heard> {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.as_ref().filter(|(at, _)| at.elapsed() < CURRENT).map(|(_, heard)| heard.clone())
+impl ConnectionWatch {
+    /// Why connections fail, as far as it was told lately.
+    pub(super) fn last_failure(&self) -> Option<ConnectionFailure> {
+        let failure = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.as_ref().filter(|(at, _)| at.elapsed() < CURRENT).map(|(_, failure)| failure.clone())
     }
 
     /// Remembers it, unless that would put the consequence in the place of the cause.
-    fn note(&self, heard: Heard) {
+    fn note(&self, failure: ConnectionFailure) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_told = |(at, before): &(Instant, Heard)| at.elapsed() < CURRENT && before.cause > heard.cause;
+        let is_told = |(at, before): &(Instant, ConnectionFailure)| {
+            at.elapsed() < CURRENT && before.cause > failure.cause
+        };
         if !last.as_ref().is_some_and(is_told) {
-            *last = Some((Instant::now(), heard));
+            *last = Some((Instant::now(), failure));
         }
     }
 }
 
 /// Why a connection failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(super) struct ConnectionFailure {
     cause: Cause,
     /// librdkafka's own words, which name the broker.
     said: String,
@@ -94,7 +96,7 @@ enum Cause {
     Credentials,
 }
 
-impl Heard {
+impl ConnectionFailure {
     fn new(code: Code, said: &str) -> Self {
         let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
         let cause = match code {
@@ -179,7 +181,7 @@ fn was_closed_at_once(said: &str) -> bool {
 }
 
 /// The cause, librdkafka's words for it, and what to do.
-impl fmt::Display for Heard {
+impl fmt::Display for ConnectionFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (cause, advice) = self.advice();
         write!(f, "{cause} ({}); {advice}", self.said)
@@ -191,29 +193,29 @@ mod tests {
     use super::*;
 
     fn cause(code: Code, said: &str) -> Cause {
-        Heard::new(code, said).cause
+        ConnectionFailure::new(code, said).cause
     }
 
     #[test]
     fn a_connection_that_broke_does_not_hide_why_it_did() {
-        let ear = Ear::default();
+        let ear = ConnectionWatch::default();
         let error = |code, said| ear.error(KafkaError::Global(code), said);
         error(Code::Authentication, "b: SASL authentication error: no (after 2ms in state AUTH_REQ)");
         error(Code::BrokerTransportFailure, "b: Disconnected");
         error(Code::AllBrokersDown, "1/1 brokers are down");
-        let heard = ear.heard().unwrap();
-        assert!(heard.is_final());
-        let shown = heard.to_string();
+        let failure = ear.last_failure().unwrap();
+        assert!(failure.is_final());
+        let shown = failure.to_string();
         assert!(shown.contains("(b: SASL authentication error: no); check kafka.sasl_username"), "{shown}");
     }
 
     #[test]
     fn what_is_of_no_use_to_an_operator_is_left_out() {
-        let ear = Ear::default();
+        let ear = ConnectionWatch::default();
         let line = "[thrd:ssl://b]: ssl://b: SSL handshake failed: certificate verify failed: broker certificate \
                     could not be verified, verify that ssl.ca.location is right (after 2ms in state SSL_HANDSHAKE)";
         ear.log(RDKafkaLogLevel::Error, "FAIL", line);
-        let shown = ear.heard().unwrap().to_string();
+        let shown = ear.last_failure().unwrap().to_string();
         assert!(
             shown.contains("(ssl://b: SSL handshake failed: certificate verify failed); kafka.ca_file"),
             "{shown}"
