@@ -1,5 +1,6 @@
 //! What every command starts from: settings, telemetry, keys, the log and its framing.
 
+use crate::health::Health;
 use crate::keys::Keys;
 use crate::roles::registry::Registry;
 use crate::security::security;
@@ -30,6 +31,8 @@ pub struct Context {
     pub settings: Settings,
     /// Metrics and log lines.
     pub metrics: Arc<Metrics>,
+    /// Whether the process can do its work.
+    pub health: Arc<Health>,
     /// Set when the process is told to stop.
     pub stop: Arc<AtomicBool>,
     /// The command line names a data directory, which outweighs brokers from elsewhere.
@@ -46,12 +49,12 @@ impl Context {
             signal_hook::flag::register_conditional_shutdown(signal, 1, stop.clone())?;
             signal_hook::flag::register(signal, stop.clone())?;
         }
-        let metrics = Arc::new(Metrics::new());
+        let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
         if let Some(address) = &settings.metrics_addr {
-            let bound = crate::serve::serve(address, metrics.clone())?;
+            let bound = crate::serve::serve(address, metrics.clone(), health.clone())?;
             tracing::info!(address = %bound, "serving /metrics and /health");
         }
-        Ok(Self { settings, metrics, stop, chose_directory })
+        Ok(Self { settings, metrics, health, stop, chose_directory })
     }
 
     /// Whether the process was told to stop.

@@ -26,6 +26,12 @@ impl Quiescence {
     }
 }
 
+/// Whether `worker` has tasks, and each of them has opened its partition.
+pub fn is_open(worker: &Worker) -> bool {
+    let mut tasks = worker.statuses().peekable();
+    tasks.peek().is_some() && tasks.all(|(_, status)| !status.positions().is_empty())
+}
+
 /// Offsets that the tasks of `worker` have not folded yet; none while a task is not open yet.
 pub fn lag(log: &dyn Log, worker: &Worker) -> Result<Option<i64>, LogError> {
     let mut lag = 0;

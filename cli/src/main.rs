@@ -2,6 +2,7 @@
 
 mod commands;
 mod context;
+mod health;
 mod keys;
 mod lag;
 mod roles;

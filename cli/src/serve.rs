@@ -1,5 +1,6 @@
 //! `/metrics`, `/health/live` and `/health/ready`.
 
+use crate::health::{Health, Readiness};
 use crate::telemetry::Metrics;
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -9,36 +10,34 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Serves a process's metrics and health until it ends; returns the address that was bound.
-pub fn serve(address: &str, metrics: Arc<Metrics>) -> Result<SocketAddr> {
+pub fn serve(address: &str, metrics: Arc<Metrics>, health: Arc<Health>) -> Result<SocketAddr> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind(address))
         .with_context(|| format!("cannot serve metrics on {address}; choose another metrics_addr"))?;
     let bound = listener.local_addr()?;
     std::thread::Builder::new().name("metrics".into()).spawn(move || {
-        if let Err(error) = runtime.block_on(async { axum::serve(listener, router(metrics)).await }) {
+        if let Err(error) = runtime.block_on(async { axum::serve(listener, router(metrics, health)).await }) {
             tracing::error!(%error, "the metrics server ended");
         }
     })?;
     Ok(bound)
 }
 
-fn router(metrics: Arc<Metrics>) -> Router {
-    let rendered = metrics.clone();
+fn router(metrics: Arc<Metrics>, health: Arc<Health>) -> Router {
     let text = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     Router::new()
-        .route("/metrics", get(move || async move { (text, rendered.render()) }))
+        .route("/metrics", get(move || async move { (text, metrics.render()) }))
         .route("/health/live", get(|| async { "live\n" }))
         .route(
             "/health/ready",
             get(move || async move {
-                match metrics.is_ready() {
-                    true => (StatusCode::OK, "ready\n"),
-                    false => (
-                        StatusCode::SERVICE_UNAVAILABLE,
-                        "not ready: starting, draining or without its log\n",
-                    ),
-                }
+                let readiness = health.readiness();
+                let status = match readiness {
+                    Readiness::Ready => StatusCode::OK,
+                    _ => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                (status, format!("{readiness}\n"))
             }),
         )
 }

@@ -8,7 +8,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::fmt::Write as _;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
@@ -81,7 +80,6 @@ macro_rules! metrics {
         /// The metrics of a process.
         pub struct Metrics {
             registry: Mutex<Registry>,
-            ready: AtomicBool,
             $($field: $type,)+
         }
 
@@ -91,7 +89,7 @@ macro_rules! metrics {
                 let mut registry = Registry::with_prefix("weir");
                 $(let $field: $type = $new;
                 registry.register($name, $help, $field.clone());)+
-                let metrics = Self { registry: Mutex::new(registry), ready: AtomicBool::new(false), $($field,)+ };
+                let metrics = Self { registry: Mutex::new(registry), $($field,)+ };
                 metrics.touch();
                 metrics
             }
@@ -202,16 +200,6 @@ impl Metrics {
             text.clear();
         }
         text
-    }
-
-    /// Whether the process is ready: its roles run.
-    pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
-    }
-
-    /// Says whether the process is ready.
-    pub fn set_ready(&self, is_ready: bool) {
-        self.ready.store(is_ready, Ordering::Relaxed);
     }
 }
 

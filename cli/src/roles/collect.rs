@@ -23,10 +23,12 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         bail!("tail is not set: give --tail FILE, the log to follow");
     };
     let keys = context.given_keys()?;
-    let (log, wire) = (context.kafka()?, context.wire()?);
+    let (log, wire): (Arc<dyn Log>, _) = (Arc::new(context.kafka()?), context.wire()?);
     let config = config(context, path, Mode::Tail)?;
-    let mut collector = open(context, &keys, &log, wire, config)?;
-    context.metrics.set_ready(true);
+    let mut collector = open(context, &keys, log.as_ref(), wire, config)?;
+    context.health.watch(&log)?;
+    context.health.set_tasks_open(true);
+    context.health.set_running(true);
     while !context.is_stopped() {
         let progress = collector.run_once(WAIT)?;
         if until_idle && progress.at_end() {

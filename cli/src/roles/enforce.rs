@@ -33,10 +33,10 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let fleet = Fleet::join(StageName::Enforcer, &config, &log, &around, stages, standby)?;
     let partitions = log.partitions(Topic::Actions)?;
     let mut export = export(context, &keys, Arc::new(log), wire, (0..partitions).collect())?;
-    context.metrics.set_ready(true);
+    context.health.set_running(true);
     let mut fleets = [fleet];
     tend(context, &mut fleets, until_idle, || outlast(context, run_export(&mut export)))?;
-    context.metrics.set_ready(false);
+    context.health.set_running(false);
     fleets.into_iter().try_for_each(Fleet::leave)?;
     run_export(&mut export)?;
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! A stage's tasks on Kafka: the partitions that fall to this process, drained before they go.
 
+use crate::lag::is_open;
 use anyhow::Result;
 use std::time::Duration;
 use weir_topology::kafka::{Change, KafkaConfig, KafkaLog, Membership};
@@ -13,6 +14,7 @@ pub struct Fleet {
     stage: StageName,
     membership: Membership,
     worker: Worker,
+    holds_standbys: bool,
 }
 
 impl Fleet {
@@ -36,7 +38,7 @@ impl Fleet {
         if standby {
             worker.keep_warm((0..partitions).map(|partition| TaskId { stage, partition }));
         }
-        Ok(Self { stage, membership, worker })
+        Ok(Self { stage, membership, worker, holds_standbys: standby })
     }
 
     /// Takes up and lets go what the group says, and reports a task that failed.
@@ -62,6 +64,15 @@ impl Fleet {
             self.worker.start(id);
         }
         Ok(())
+    }
+
+    /// Whether every partition that fell to this process has a task that has opened it. Where none has fallen to it
+    /// yet, only a standby has something to do.
+    pub fn is_open(&self) -> bool {
+        match self.membership.owned().len() {
+            0 => self.holds_standbys,
+            owned => self.worker.statuses().count() == owned && is_open(&self.worker),
+        }
     }
 
     /// The tasks here.

@@ -8,6 +8,7 @@ use anyhow::Result;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use weir_topology::log::Log;
 use weir_topology::topic::StageName;
 
 /// How long one look at the group waits.
@@ -28,9 +29,9 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     for stage in [StageName::Account, StageName::Cluster] {
         fleets.push(Fleet::join(stage, &config, &log, &around, stages.clone(), context.settings.standby)?);
     }
-    context.metrics.set_ready(true);
+    context.health.set_running(true);
     tend(context, &mut fleets, until_idle, || Ok(true))?;
-    context.metrics.set_ready(false);
+    context.health.set_running(false);
     fleets.into_iter().try_for_each(Fleet::leave)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -43,21 +44,23 @@ pub fn tend(
     until_idle: bool,
     mut also: impl FnMut() -> Result<bool>,
 ) -> Result<()> {
-    let log = context.kafka()?;
+    let log: Arc<dyn Log> = Arc::new(context.kafka()?);
+    context.health.watch(&log)?;
     let mut quiescences: Vec<Quiescence> = fleets.iter().map(|_| Quiescence::default()).collect();
     let mut active = Instant::now();
     while !context.is_stopped() {
         for fleet in fleets.iter_mut() {
             fleet.tend(TEND)?;
         }
+        context.health.set_tasks_open(fleets.iter().all(Fleet::is_open));
         let is_idle = also()?;
         if !until_idle {
             continue;
         }
         let mut all_idle = is_idle;
         for (fleet, quiescence) in fleets.iter().zip(&mut quiescences) {
-            all_idle &=
-                fleet.worker().statuses().next().is_some() && quiescence.look(&log, fleet.worker())?;
+            all_idle &= fleet.worker().statuses().next().is_some()
+                && quiescence.look(log.as_ref(), fleet.worker())?;
         }
         if !all_idle {
             active = Instant::now();

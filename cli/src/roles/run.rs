@@ -1,7 +1,7 @@
 //! `weir run`: every role in one process on the embedded log.
 
 use crate::context::{Context, now_ms};
-use crate::lag::{Quiescence, lag};
+use crate::lag::{Quiescence, is_open, lag};
 use crate::roles::{collect, control, enforce};
 use crate::view::{Summary, View};
 use anyhow::{Context as _, Result, bail};
@@ -51,7 +51,9 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     }
     let mut view = View::open(log.as_ref(), &wire)?;
     let mut export = enforce::export(context, &keys, log.clone(), wire.clone(), (0..partitions).collect())?;
-    context.metrics.set_ready(true);
+    let watched: Arc<dyn Log> = log.clone();
+    context.health.watch(&watched)?;
+    context.health.set_running(true);
 
     let sensed = Sensed::default();
     let stop_sensing = AtomicBool::new(false);
@@ -69,6 +71,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
             let mut trimmed: Option<Instant> = None;
             while !context.is_stopped() {
                 worker.check()?;
+                context.health.set_tasks_open(is_open(&worker));
                 if trimmed.is_none_or(|at| at.elapsed() >= TRIM) {
                     log.trim(now_ms())?;
                     trimmed = Some(Instant::now());
@@ -92,7 +95,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
             }
             Ok(())
         })();
-        context.metrics.set_ready(false);
+        context.health.set_running(false);
         stop_sensing.store(true, Ordering::Relaxed);
         let sensing = sensing
             .join()
