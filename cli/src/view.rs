@@ -100,10 +100,7 @@ impl View {
 
     fn row(&mut self, verdict: &Verdict) {
         if self.rows == 0 {
-            self.line(&format!(
-                "{:<14}{:<10}{:>6}  {:<32}{}",
-                "account", "tier", "score", "detectors", "event time"
-            ));
+            self.line(&columns("account", "tier", "score", "event time", "detectors"));
         }
         self.rows += 1;
         if self.rows > ROWS_MAX {
@@ -112,16 +109,7 @@ impl View {
             }
             return;
         }
-        let detectors: Vec<&str> = verdict.signals.iter().map(|signal| signal.detector.as_str()).collect();
-        let account = verdict.account.to_string();
-        self.line(&format!(
-            "{:<14}{:<10}{:>6.3}  {:<22}{}",
-            account.get(..12).unwrap_or(&account),
-            verdict.tier.as_str(),
-            verdict.score,
-            iso_time(verdict.time_ms),
-            detectors.join(" "),
-        ));
+        self.line(&row_of(verdict));
     }
 
     fn line(&self, text: &str) {
@@ -197,4 +185,46 @@ fn iso_time(time_ms: i64) -> String {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// The heading and the rows share one layout, so that they cannot come apart.
+fn columns(account: &str, tier: &str, score: &str, time: &str, detectors: &str) -> String {
+    format!("{account:<14}{tier:<10}{score:>6}  {time:<22}{detectors}")
+}
+
+fn row_of(verdict: &Verdict) -> String {
+    let detectors: Vec<&str> = verdict.signals.iter().map(|signal| signal.detector.as_str()).collect();
+    let account = verdict.account.to_string();
+    columns(
+        account.get(..12).unwrap_or(&account),
+        verdict.tier.as_str(),
+        &format!("{:.3}", verdict.score),
+        &iso_time(verdict.time_ms),
+        &detectors.join(" "),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+    use weir_schemas::{AccountId, Signal};
+
+    #[test]
+    fn every_column_stands_under_its_heading() {
+        let signal = |detector: &str| Signal { detector: detector.into(), ..Signal::default() };
+        let verdict = Verdict {
+            account: AccountId([0xab; 16]),
+            tier: Tier::Critical,
+            score: 0.7251,
+            time_ms: 1_793_491_200_000,
+            signals: vec![signal("cot"), signal("hydra")],
+            ..Verdict::default()
+        };
+        let heading = columns("account", "tier", "score", "event time", "detectors");
+        expect![[r#"
+            account       tier       score  event time            detectors
+            abababababab  CRITICAL   0.725  2026-11-01T00:00:00Z  cot hydra"#]]
+        .assert_eq(&format!("{heading}\n{}", row_of(&verdict)));
+    }
 }
