@@ -3,6 +3,7 @@
 //! A command is a [`clap::Args`] that knows how to run. Configuration keys become flags of the commands that
 //! make use of them ([`crate::settings::flags`]).
 
+mod audit;
 mod collect;
 mod completions;
 mod config;
@@ -62,6 +63,7 @@ commands! {
     Replay(replay::Arguments),
     Verify(verify::Arguments),
     Coverage(coverage::Arguments),
+    Audit(audit::Arguments),
     Dlq(dlq::Arguments),
     Simulate(simulate::Simulate),
     Topology(topology::Arguments),

@@ -1,14 +1,14 @@
 //! What every command starts from: settings, telemetry, keys, the log and its framing.
 
 use crate::health::Health;
-use crate::keys::Keys;
+use crate::keys::{self, Role};
 use crate::roles::registry::Registry;
 use crate::security::security;
 use crate::settings::{GroupProtocol as Protocol, LogFormat, Settings};
 use crate::telemetry::Metrics;
 use anyhow::{Context as _, Result, bail};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -75,31 +75,38 @@ impl Context {
         format!("{}:{}", self.node(), std::process::id())
     }
 
-    /// The keys that a distributed role must be given.
-    pub fn given_keys(&self) -> Result<Keys> {
-        let Some(directory) = &self.settings.keys_dir else {
-            bail!(
-                "keys_dir is not set: a distributed role needs the keys of its deployment \
-                 (`weir keys make DIR` makes them once; every role gets the same)"
-            );
-        };
-        Keys::read(directory)
+    /// The directory with the keys that a distributed role must be given.
+    pub fn given_keys(&self, role: Role) -> Result<&Path> {
+        match &self.settings.keys_dir {
+            Some(directory) => Ok(directory),
+            None => bail!(
+                "keys_dir is not set: the role {role} needs its own keys (`weir keys make DIR` makes a directory \
+                 for each role; give --keys-dir DIR/{role})"
+            ),
+        }
     }
 
-    /// The keys given, or else those of the data directory, made on first use.
-    pub fn given_or_own_keys(&self) -> Result<Keys> {
-        if self.settings.keys_dir.is_some() {
-            return self.given_keys();
-        }
-        let directory = self.settings.data_dir.join("keys");
-        let (keys, made) = Keys::read_or_make(&directory)?;
-        if made {
+    /// The directory with the directories of all roles: the one given, or else that of the data directory,
+    /// where keys are made on first use.
+    pub fn all_keys(&self) -> Result<PathBuf> {
+        let given = self.settings.keys_dir.clone();
+        let directory = given.clone().unwrap_or_else(|| self.settings.data_dir.join("keys"));
+        if given.is_none() && keys::make(&directory)? {
             eprintln!(
                 "weir: made new keys in {} (owner only). Without them no pseudonym can be traced back: back them up.",
                 directory.display()
             );
         }
-        Ok(keys)
+        Ok(directory)
+    }
+
+    /// The directory of a role's keys where the embedded log is used by one machine: the one given, or else
+    /// the role's own in the data directory, where keys are made on first use.
+    pub fn given_or_own_keys(&self, role: Role) -> Result<PathBuf> {
+        match &self.settings.keys_dir {
+            Some(directory) => Ok(directory.clone()),
+            None => Ok(self.all_keys()?.join(role.name())),
+        }
     }
 
     /// The brokers, when the command is to use Kafka.

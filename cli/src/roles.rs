@@ -1,5 +1,6 @@
 //! One file a role or operator's task.
 
+pub mod audit;
 pub mod collect;
 pub mod control;
 pub mod coverage;

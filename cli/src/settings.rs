@@ -46,7 +46,7 @@ settings! {
     Common "node" node: Option<String> = "", "Name of this machine in the log; the host name when not given.";
     Embedded "data_dir" data_dir: PathBuf = "weir-data", "Directory of the embedded log.";
     Layout "partitions" partitions: u32 = "4" in 1..=1024, "Number of partitions of the shared topics when a log is created. It cannot be changed afterwards.";
-    Common "keys_dir" keys_dir: Option<PathBuf> = "", "Directory of the keys `pseudonym.key`, `seal.key`, `audit.key` and `sign.key` (for statements only), each 64 hex digits, readable by the owner only. `weir run` makes them in the data directory when not given; a distributed role must be given them.";
+    Common "keys_dir" keys_dir: Option<PathBuf> = "", "Directory of the role's keys: one of those that `weir keys make DIR` makes (`collector`, `enforcer`, `auditor`, `operator`); for `weir run` the one that holds them all, which it makes in the data directory when not given. A role that finds a secret it does not need ends, and `weir process` needs none.";
     Common "policy" policy: Option<PathBuf> = "", "Policy file. When it differs from the one in force it is published on weir.control. The built-in policy applies when there is neither.";
     Kafka "brokers" brokers: Option<String> = "", "Kafka brokers, host:port separated by commas.";
     Kafka "kafka.security_protocol" kafka_security_protocol: SecurityProtocol = "plaintext", "How the brokers are talked to.";

@@ -120,6 +120,8 @@ metrics! {
     bytes_read: Counter = Counter::default(), "collector_bytes_read", "Bytes that collectors read";
     events: Counter = Counter::default(), "collector_events_published", "Events that collectors published";
     mended: Counter = Counter::default(), "collector_lines_mended", "Events of lines with bytes that are not UTF-8, read as U+FFFD";
+    announced: Counter = Counter::default(), "collector_identities_announced", "Sealed identities that were announced";
+    announced_forgotten: Counter = Counter::default(), "collector_identities_forgotten", "Announced accounts that were forgotten to stay within the limit, and are announced again";
     rejected: Family<Kind, Counter> = Family::default(), "collector_lines_rejected", "Lines that collectors refused, by cause";
     source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Rotations, truncations and appearances of sources";
     source_unavailable: Counter = Counter::default(), "collector_source_unavailable", "Times that a source could not be read";
@@ -128,6 +130,8 @@ metrics! {
     output_unreadable: Counter = Counter::default(), "enforcer_records_unreadable", "Records that the enforcer's files passed over: unreadable, or an action that names no audit record";
     output_unopened: Counter = Counter::default(), "enforcer_accounts_unopened", "Actions to be carried out whose raw account id could not be had";
     indicators_forgotten: Counter = Counter::default(), "enforcer_indicators_forgotten", "Shared values that were forgotten to stay within the limit";
+    identities_refused: Counter = Counter::default(), "enforcer_identities_refused", "Sealed identities that did not open, or are not of the account that they were announced for";
+    identities_forgotten: Counter = Counter::default(), "enforcer_identities_forgotten", "Sealed identities that were forgotten to stay within the limit";
     output_waiting: Gauge = Gauge::default(), "enforcer_actions_waiting", "Actions that were read and wait to be told, as for their audit record or verdict";
 }
 
@@ -310,6 +314,14 @@ impl Telemetry for Metrics {
         self.mended.inc_by(count);
     }
 
+    fn identities_announced(&self, count: u64) {
+        self.announced.inc_by(count);
+    }
+
+    fn identities_forgotten(&self, count: u64) {
+        self.announced_forgotten.inc_by(count);
+    }
+
     fn line_rejected(&self, kind: DlqKind) {
         self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) }).inc();
     }
@@ -349,6 +361,14 @@ impl Telemetry for Metrics {
             actions,
             "actions are told without their raw account id; account_raw_error in their lines says why"
         );
+    }
+
+    fn output_identities_refused(&self, identities: u64) {
+        self.identities_refused.inc_by(identities);
+    }
+
+    fn output_identities_forgotten(&self, identities: u64) {
+        self.identities_forgotten.inc_by(identities);
     }
 
     fn output_indicators_forgotten(&self, values: u64) {

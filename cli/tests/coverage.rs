@@ -17,7 +17,7 @@ fn judged() -> Place {
 
 fn coverage(place: &Place, arguments: &[&str]) -> Command {
     let mut command = weir(&["coverage", "--data-dir"]);
-    command.arg(&place.data).arg("--keys-dir").arg(&place.keys).args(arguments);
+    command.arg(&place.data).arg("--keys-dir").arg(place.keys_of("operator")).args(arguments);
     command
 }
 
@@ -80,7 +80,9 @@ fn ranges_of_offsets_and_times_are_covered_and_what_is_not_there_is_said() {
 #[test]
 fn a_directory_without_the_signing_key_says_how_to_make_it() {
     let place = judged();
-    std::fs::remove_file(place.keys.join("sign.key")).unwrap();
+    for half in [place.keys_of("operator").join("sign.key"), place.keys_of("auditor").join("sign.pub")] {
+        std::fs::remove_file(half).unwrap();
+    }
     let refused = coverage(&place, &[]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
     assert!(text(&refused.stderr).contains("weir keys make"), "{}", text(&refused.stderr));

@@ -93,7 +93,7 @@ fn a_record_goes_back_once_and_is_judged_again() {
     place.run_until_idle();
     place.replay(&["--as-recorded"]).balances();
     let mut coverage = weir(&["coverage", "--data-dir"]);
-    coverage.arg(&place.data).arg("--keys-dir").arg(&place.keys);
+    coverage.arg(&place.data).arg("--keys-dir").arg(place.keys_of("operator"));
     let said = text(&success(coverage).stdout);
     assert!(said.contains("BALANCED") && said.contains("3 dead-lettered"), "{said}");
 }

@@ -258,13 +258,14 @@ fn a_collector_a_processor_and_an_enforcer_end_where_they_are_not_let_in() {
     let place = Place::new();
     fs::write(&place.feed, traffic(1, 1)).unwrap();
     let path = |path: &Path| path.to_str().unwrap().to_owned();
-    let (keys, output, feed) = (path(&place.keys), path(&place.output), path(&place.feed));
+    let (output, feed) = (path(&place.output), path(&place.feed));
+    let (collector, enforcer) = (path(&place.keys_of("collector")), path(&place.keys_of("enforcer")));
     let mistakes = mistakes(&broker, &place);
     let secrets = broker.secrets();
     let commands: [&[&str]; 4] = [
-        &["import", "--keys-dir", &keys, &feed],
+        &["import", "--keys-dir", &collector, &feed],
         &["process"],
-        &["enforce", "--keys-dir", &keys, "--output-dir", &output],
+        &["enforce", "--keys-dir", &enforcer, "--output-dir", &output],
         &["verify", "--all"],
     ];
     let notable = ["a wrong password", "an authority that did not sign the broker", "no client certificate"];

@@ -221,6 +221,7 @@ impl<'l> Collector<'l> {
                     // batch are read again from there.
                     self.writer = Some(writer);
                     self.committed = position;
+                    self.builder.announce_anew();
                     self.feed = Feed::open(&self.config, position)?;
                     self.retry = None;
                     return Ok(self.progress(SourceState::Reading));
@@ -248,6 +249,12 @@ impl<'l> Collector<'l> {
         self.telemetry.events_published(batch.events);
         if batch.mended > 0 {
             self.telemetry.lines_mended(batch.mended);
+        }
+        if batch.announced > 0 {
+            self.telemetry.identities_announced(batch.announced);
+        }
+        if batch.forgotten > 0 {
+            self.telemetry.identities_forgotten(batch.forgotten);
         }
         batch.rejected.iter().for_each(|kind| self.telemetry.line_rejected(*kind));
         Progress {

@@ -1,5 +1,6 @@
 //! From an exchange to the record that leaves the node.
 
+use crate::announce::Announcer;
 use crate::config::{CollectorConfig, Mode};
 use crate::exchange::Exchange;
 use crate::features::{Features, cut, of_headers, of_preamble};
@@ -21,10 +22,9 @@ pub struct EventWriter {
     tenant: String,
     keep_text: bool,
     pseudonyms: Pseudonymizer,
-    sealer: Sealer,
+    announcer: Announcer,
     wire: Arc<Wire>,
     features: Features,
-    sealed: Vec<u8>,
 }
 
 impl EventWriter {
@@ -38,10 +38,9 @@ impl EventWriter {
             tenant: config.tenant.clone(),
             keep_text: config.keep_text,
             pseudonyms,
-            sealer,
+            announcer: Announcer::new(sealer, wire.clone()),
             wire,
             features: Features::default(),
-            sealed: Vec::new(),
         }
     }
 
@@ -62,7 +61,7 @@ impl EventWriter {
             return Err(Refusal::invalid("tenant", "a name of at most 128 bytes"));
         }
         let account = self.pseudonyms.account(tenant, &exchange.account);
-        self.sealer.seal(event_id, &exchange.account, exchange.address, &mut self.sealed);
+        self.announcer.announce(account, self.pseudonyms.key_epoch(), tenant, &exchange.account, now_ms);
         let keys = &mut self.pseudonyms;
         let (address, subnet) = exchange.address.map(|address| keys.address(address)).unzip();
         let payment = exchange.payment.as_ref().map(|value| keys.value(ValueKind::Payment, value.as_bytes()));
@@ -82,7 +81,6 @@ impl EventWriter {
             tenant,
             account,
             key_epoch: keys.key_epoch(),
-            sealed_id: &self.sealed,
             source: self.kind,
             sample_weight: 1,
             request_id,
@@ -115,6 +113,11 @@ impl EventWriter {
             Some(label) => output.with_header(LABEL_HEADER, cut(label, VALUE_BYTES_MAX)),
             None => output,
         })
+    }
+
+    /// What has to go into the same commit as the events: who stands behind their accounts.
+    pub(crate) fn announcer(&mut self) -> &mut Announcer {
+        &mut self.announcer
     }
 }
 

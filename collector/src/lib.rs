@@ -8,6 +8,7 @@
 //! Raw ids and text live in the line's own buffer and nowhere else. No type that holds them can be
 //! printed, and no reason for refusing a line quotes it.
 
+pub mod announce;
 pub mod collector;
 pub mod config;
 pub mod error;

@@ -74,6 +74,12 @@ pub const PHRASE_HITS_MAX: i32 = 255;
 /// How far a line's time may be ahead of the collector's clock, in milliseconds.
 pub const AHEAD_MAX_MS: i64 = 5 * 60 * 1_000;
 
+/// How often an account's sealed identity is announced, in milliseconds: well within its retention.
+pub const ANNOUNCE_EVERY_MS: i64 = 24 * 3600 * 1000;
+
+/// Accounts of which it is remembered that they were announced, of one source, at some 40 bytes each.
+pub const ANNOUNCED_MAX: usize = 262_144;
+
 /// Pseudonyms that are remembered, at 32 bytes each.
 pub const PSEUDONYMS_REMEMBERED: usize = 65_536;
 

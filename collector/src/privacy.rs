@@ -10,11 +10,12 @@
 //! and so keys, of their own.
 
 use crate::limits::{PSEUDONYMS_REMEMBERED, REMEMBERED_BYTES_MAX};
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Hmac;
 use sha2::Sha256;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
+use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::{AccountId, ValueHash};
 use zeroize::Zeroizing;
 
@@ -63,8 +64,7 @@ impl ValueKind {
 
 /// Makes pseudonyms under one key. The key is wiped when this is dropped, and cannot be printed.
 pub struct Pseudonymizer {
-    mac: Hmac<Sha256>,
-    key_epoch: i32,
+    key: PseudonymKey,
     simhash_seed: u64,
     remembered: Remembered,
     message: Vec<u8>,
@@ -72,17 +72,15 @@ pub struct Pseudonymizer {
 
 impl fmt::Debug for Pseudonymizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pseudonymizer").field("key_epoch", &self.key_epoch).finish_non_exhaustive()
+        f.debug_struct("Pseudonymizer").field("key_epoch", &self.key.epoch()).finish_non_exhaustive()
     }
 }
 
 impl Pseudonymizer {
     /// Pseudonyms under `key`, which is the `key_epoch`-th rotation.
     pub fn new(key: [u8; 32], key_epoch: i32) -> Self {
-        let key = Zeroizing::new(key);
-        let mac = keyed(&key);
-        let mut this =
-            Self { mac, key_epoch, simhash_seed: 0, remembered: Remembered::default(), message: Vec::new() };
+        let key = PseudonymKey::new(&Zeroizing::new(key), key_epoch);
+        let mut this = Self { key, simhash_seed: 0, remembered: Remembered::default(), message: Vec::new() };
         let seed = this.hash("weir.simhash", &[]);
         this.simhash_seed = seed.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
         this
@@ -90,7 +88,7 @@ impl Pseudonymizer {
 
     /// Which rotation of the key makes these pseudonyms.
     pub fn key_epoch(&self) -> i32 {
-        self.key_epoch
+        self.key.epoch()
     }
 
     /// A number that depends on the key, to start unkeyed hashes from.
@@ -130,22 +128,11 @@ impl Pseudonymizer {
 
     /// The keyed hash of a domain, for which its one part is still to come.
     pub(crate) fn domain(&self, domain: &str) -> Hmac<Sha256> {
-        let mut mac = self.mac.clone();
-        mac.update(&(domain.len() as u64).to_be_bytes());
-        mac.update(domain.as_bytes());
-        mac
+        self.key.domain(domain)
     }
 
     fn hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 16] {
-        let mut mac = self.domain(domain);
-        for part in parts {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
-        }
-        let full = mac.finalize().into_bytes();
-        let mut kept = [0; 16];
-        kept.copy_from_slice(&full[..16]);
-        kept
+        self.key.hash(domain, parts)
     }
 
     /// `kind` stands for the domain among what is remembered.
@@ -199,14 +186,6 @@ impl Remembered {
     fn put(&mut self, fingerprint: u128, hash: [u8; 16]) {
         self.places[fingerprint as usize % PSEUDONYMS_REMEMBERED] = (fingerprint, hash);
     }
-}
-
-/// HMAC-SHA256 under a key of 32 bytes, which HMAC itself fills up with zeros to a block.
-pub(crate) fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
-    let mut block = Zeroizing::new([0; 64]);
-    block[..32].copy_from_slice(key);
-    let block: &[u8; 64] = &block;
-    Hmac::new(block.into())
 }
 
 #[cfg(test)]

@@ -144,7 +144,10 @@ impl Bench {
     }
 
     fn try_open(&self) -> Result<Collector<'_>, CollectorError> {
-        let keys = Keys { pseudonymizer: Pseudonymizer::new([1; 32], 1), sealer: Sealer::new(1, [2; 32]) };
+        let keys = Keys {
+            pseudonymizer: Pseudonymizer::new([1; 32], 1),
+            sealer: Sealer::new(1, &[2; 32], [9; 32]).unwrap(),
+        };
         let wire = Arc::new(Wire::new());
         Collector::open(&self.log, self.config.clone(), keys, wire, self.heard.clone(), Arc::new(|| NOW_MS))
     }
@@ -619,7 +622,10 @@ fn a_clock_that_stands_still_is_no_reason_to_stop() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     bench.append(line(0));
-    let keys = Keys { pseudonymizer: Pseudonymizer::new([1; 32], 1), sealer: Sealer::new(1, [2; 32]) };
+    let keys = Keys {
+        pseudonymizer: Pseudonymizer::new([1; 32], 1),
+        sealer: Sealer::new(1, &[2; 32], [9; 32]).unwrap(),
+    };
     let clock = Arc::new(move || {
         counted.fetch_add(1, Ordering::Relaxed);
         NOW_MS

@@ -13,8 +13,12 @@ pub const NAME_BYTES_MAX: usize = 256;
 /// Most signals that a verdict may have.
 pub const SIGNALS_MAX: usize = 64;
 
-/// Largest sealed id that the enforcer copies into an action, in bytes.
-pub const SEALED_BYTES_MAX: usize = 4096;
+/// Largest sealed identity that the export keeps, in bytes; a collector's is far smaller.
+pub const SEALED_BYTES_MAX: usize = 1024;
+
+/// Sealed identities that the export keeps of one partition, at some 250 bytes each. Those that were announced
+/// longest ago are forgotten first, and counted.
+pub const IDENTITIES_MAX: usize = 1_000_000;
 
 /// Latest event time that makes sense, in milliseconds since the Unix epoch: the end of year 9999.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
@@ -33,6 +37,12 @@ pub const ROUND_RECORDS_MAX: usize = 2_000;
 
 /// Most bytes of records that one read of the export takes.
 pub const TAKE_BYTES_MAX: usize = 1 << 20;
+
+/// How long one read of the identities waits.
+pub const FOLLOW_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Reads of one partition's identities before the log counts as not to be had: what they hold is bounded, too.
+pub const FOLLOW_WAITS_MAX: usize = 10_000;
 
 /// Accounts with a verdict of HIGH or more that must rest on a shared value before it is an indicator.
 pub const BUNDLE_MEMBERS_MIN: usize = 3;

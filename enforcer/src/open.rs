@@ -1,51 +1,67 @@
-//! Reverses a pseudonym: opens the sealed id that a collector put on an event. Only the enforcer has
-//! the keys, and only for an action that is to be carried out.
+//! Reverses a pseudonym: opens the sealed identity that a collector announced. Only the enforcer has the
+//! secret half of the key, and opens only for an action that is to be carried out.
+//!
+//! What opens must make the pseudonym that it was announced for. So a collector, or whoever has taken one,
+//! cannot put one customer in another's place.
 
-use aes_gcm::aead::{Aead, Payload};
-use aes_gcm::{Aes256Gcm, KeyInit};
+use hpke::aead::ChaCha20Poly1305;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
+use hpke::{Deserializable as _, Kem, OpModeR, Serializable as _, single_shot_open};
 use std::collections::BTreeMap;
 use std::fmt;
 use thiserror::Error;
-use weir_schemas::EventId;
+use weir_schemas::Identity;
+use weir_schemas::pseudonym::PseudonymKey;
+use weir_schemas::sealed::{INFO, parse};
 use zeroize::Zeroizing;
 
-const NONCE_BYTES: usize = 12;
+type SecretKey = <X25519HkdfSha256 as Kem>::PrivateKey;
 
-/// Why a sealed id cannot be opened. Never says what is in it.
+/// Why a sealed identity cannot be opened. Never says what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OpenError {
-    /// Too short, or its content is not an account and an address.
-    #[error("the sealed id is malformed")]
+    /// Its content is not a tenant and an account.
+    #[error("the sealed identity is malformed")]
     Malformed,
-    /// Sealed with a key that was not given.
-    #[error("the sealed id needs seal key {key_id}, which the enforcer was not given")]
+    /// Sealed to a key that was not given.
+    #[error("the identity is sealed to seal key {number}, which the enforcer was not given")]
     UnknownKey {
         /// The key that it names.
-        key_id: u8,
+        number: i32,
     },
-    /// Another secret, another event, or altered.
-    #[error("the sealed id was not sealed with seal key {key_id} for this event")]
+    /// Its pseudonym was made under a key that was not given, so that it cannot be checked.
+    #[error("the pseudonym is of rotation {epoch} of the pseudonym key, which the enforcer was not given")]
+    UnknownEpoch {
+        /// The rotation that it names.
+        epoch: i32,
+    },
+    /// Sealed to another key, for another pseudonym, or altered.
+    #[error("the identity was not sealed to seal key {number} for this account")]
     Rejected {
         /// The key that it names.
-        key_id: u8,
+        number: i32,
     },
+    /// It opens, and is somebody else.
+    #[error("the sealed identity is of another account: somebody put one customer in another's place")]
+    Substituted,
 }
 
 /// What a collector sealed. Wiped when dropped, and not printed.
 pub struct Opened {
+    tenant: Zeroizing<String>,
     account: Zeroizing<String>,
-    address: Zeroizing<String>,
 }
 
 impl Opened {
+    /// The tenant.
+    pub fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
     /// The account id as the gateway knows it.
     pub fn account(&self) -> &str {
         &self.account
-    }
-
-    /// The client's address as text; empty where the source had none.
-    pub fn address(&self) -> &str {
-        &self.address
     }
 }
 
@@ -55,10 +71,21 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// Opens sealed ids with the keys that it was given.
+/// The public half of a seal key's secret.
+pub fn public_of(secret: &[u8; 32]) -> [u8; 32] {
+    let mut public = [0; 32];
+    // Any 32 bytes are an X25519 secret.
+    if let Ok(secret) = SecretKey::from_bytes(secret) {
+        public.copy_from_slice(&X25519HkdfSha256::sk_to_pk(&secret).to_bytes());
+    }
+    public
+}
+
+/// Opens sealed identities with the keys that it was given.
 #[derive(Default)]
 pub struct Opener {
-    keys: BTreeMap<u8, Zeroizing<[u8; 32]>>,
+    secrets: BTreeMap<i32, SecretKey>,
+    pseudonyms: BTreeMap<i32, PseudonymKey>,
 }
 
 impl Opener {
@@ -67,112 +94,186 @@ impl Opener {
         Self::default()
     }
 
-    /// The same opener with one more key, under the id that sealed ids begin with.
-    pub fn with_key(mut self, id: u8, secret: [u8; 32]) -> Self {
-        self.keys.insert(id, Zeroizing::new(secret));
+    /// The same opener with one more X25519 secret, under the number that identities name.
+    pub fn with_key(mut self, number: i32, secret: &[u8; 32]) -> Self {
+        if let Ok(secret) = SecretKey::from_bytes(secret) {
+            self.secrets.insert(number, secret);
+        }
         self
     }
 
-    /// Opens `sealed` (key id, nonce of 12 bytes, ciphertext and tag) that belongs to `event`.
-    pub fn open(&self, event: EventId, sealed: &[u8]) -> Result<Opened, OpenError> {
-        let (key_id, rest) = sealed.split_first().ok_or(OpenError::Malformed)?;
-        let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError::Malformed)?;
-        let key = self.keys.get(key_id).ok_or(OpenError::UnknownKey { key_id: *key_id })?;
-        let cipher = Aes256Gcm::new((&**key).into());
-        let payload = Payload { msg: ciphertext, aad: &event.0 };
-        let plain = cipher.decrypt(nonce.into(), payload);
-        let plain = Zeroizing::new(plain.map_err(|_| OpenError::Rejected { key_id: *key_id })?);
-        let (length, rest) = plain.split_first_chunk::<2>().ok_or(OpenError::Malformed)?;
-        let length = usize::from(u16::from_be_bytes(*length));
-        let (account, address) = rest.split_at_checked(length).ok_or(OpenError::Malformed)?;
-        let text = |bytes: &[u8]| {
-            let text = std::str::from_utf8(bytes).map_err(|_| OpenError::Malformed)?;
-            Ok(Zeroizing::new(text.to_owned()))
-        };
-        Ok(Opened { account: text(account)?, address: text(address)? })
+    /// The same opener with one more rotation of the pseudonym key.
+    pub fn with_pseudonyms(mut self, key: PseudonymKey) -> Self {
+        self.pseudonyms.insert(key.epoch(), key);
+        self
+    }
+
+    /// Opens an identity, and checks that it is the one of its pseudonym.
+    pub fn open(&self, identity: &Identity) -> Result<Opened, OpenError> {
+        let number = identity.seal_key;
+        let epoch = identity.key_epoch;
+        let secret = self.secrets.get(&number).ok_or(OpenError::UnknownKey { number })?;
+        let pseudonyms = self.pseudonyms.get(&epoch).ok_or(OpenError::UnknownEpoch { epoch })?;
+        let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&identity.encapsulated);
+        let encapsulated = encapsulated.map_err(|_| OpenError::Malformed)?;
+        let content = single_shot_open::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+            &OpModeR::Base,
+            secret,
+            &encapsulated,
+            INFO,
+            &identity.sealed,
+            &identity.bound_to(),
+        );
+        let content = Zeroizing::new(content.map_err(|_| OpenError::Rejected { number })?);
+        let (tenant, account) = parse(&content).ok_or(OpenError::Malformed)?;
+        if pseudonyms.account(tenant, account) != identity.account {
+            return Err(OpenError::Substituted);
+        }
+        let text = |text: &str| Zeroizing::new(text.to_owned());
+        Ok(Opened { tenant: text(tenant), account: text(account) })
     }
 }
 
 impl fmt::Debug for Opener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opener")
-            .field("key_ids", &self.keys.keys().collect::<Vec<_>>())
+            .field("seal_keys", &self.secrets.keys().collect::<Vec<_>>())
+            .field("pseudonym_keys", &self.pseudonyms.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
 
-/// Seals as a collector does, for tests.
+/// Seals as a collector does, for tests: `who` under the pseudonym of `as_whom`.
 #[cfg(test)]
-pub(crate) fn seal(key_id: u8, secret: [u8; 32], event: EventId, account: &str, address: &str) -> Vec<u8> {
-    let mut plain = (account.len() as u16).to_be_bytes().to_vec();
-    plain.extend_from_slice(account.as_bytes());
-    plain.extend_from_slice(address.as_bytes());
-    seal_bytes(key_id, secret, event, &plain)
-}
-
-#[cfg(test)]
-fn seal_bytes(key_id: u8, secret: [u8; 32], event: EventId, plain: &[u8]) -> Vec<u8> {
-    let nonce = [9; NONCE_BYTES];
-    let cipher = Aes256Gcm::new((&secret).into());
-    let sealed = cipher.encrypt((&nonce).into(), Payload { msg: plain, aad: &event.0 }).expect("short");
-    [&[key_id][..], &nonce, &sealed].concat()
+pub(crate) fn seal_for_tests(
+    number: i32,
+    secret: &[u8; 32],
+    pseudonym: weir_schemas::AccountId,
+    content: &[u8],
+) -> Identity {
+    use hpke::rand_core::{TryCryptoRng, TryRng};
+    /// Test identities need no secret ephemeral key.
+    struct Fixed;
+    impl TryRng for Fixed {
+        type Error = std::convert::Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Ok(7)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Ok(7)
+        }
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            bytes.fill(7);
+            Ok(())
+        }
+    }
+    impl TryCryptoRng for Fixed {}
+    let public = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&public_of(secret)).expect("a key");
+    let mut identity = Identity { account: pseudonym, seal_key: number, ..Identity::default() };
+    let (encapsulated, sealed) =
+        hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+            &hpke::OpModeS::Base,
+            &public,
+            INFO,
+            content,
+            &identity.bound_to(),
+            &mut Fixed,
+        )
+        .expect("short");
+    identity.encapsulated = encapsulated.to_bytes().to_vec();
+    identity.sealed = sealed;
+    identity
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use weir_schemas::AccountId;
+    use weir_schemas::sealed::content;
 
-    const EVENT: EventId = EventId([3; 16]);
+    fn pseudonyms() -> PseudonymKey {
+        PseudonymKey::new(&[7; 32], 0)
+    }
 
     fn opener() -> Opener {
-        Opener::new().with_key(1, [1; 32]).with_key(2, [2; 32])
+        Opener::new().with_key(1, &[1; 32]).with_key(2, &[2; 32]).with_pseudonyms(pseudonyms())
+    }
+
+    fn sealed(number: i32, secret: [u8; 32], account: &str) -> Identity {
+        let pseudonym = pseudonyms().account("acme", account);
+        seal_for_tests(number, &secret, pseudonym, &content("acme", account))
     }
 
     #[test]
-    fn an_id_opens_with_the_key_that_it_names() {
-        for (key_id, secret) in [(1, [1; 32]), (2, [2; 32])] {
-            let opened = opener().open(EVENT, &seal(key_id, secret, EVENT, "acct-ü", "2001:db8::1")).unwrap();
-            assert_eq!((opened.account(), opened.address()), ("acct-ü", "2001:db8::1"));
+    fn an_identity_opens_with_the_key_that_it_names() {
+        for (number, secret) in [(1, [1; 32]), (2, [2; 32])] {
+            let opened = opener().open(&sealed(number, secret, "acct-ü")).unwrap();
+            assert_eq!((opened.tenant(), opened.account()), ("acme", "acct-ü"));
         }
     }
 
     #[test]
-    fn an_id_of_another_event_or_another_secret_is_rejected() {
-        let sealed = seal(1, [1; 32], EVENT, "acct", "");
-        let rejected = Some(OpenError::Rejected { key_id: 1 });
-        assert_eq!(opener().open(EventId([4; 16]), &sealed).err(), rejected);
-        assert_eq!(opener().open(EVENT, &seal(1, [7; 32], EVENT, "acct", "")).err(), rejected);
+    fn an_identity_moved_to_another_account_or_sealed_to_another_key_is_rejected() {
+        let rejected = Some(OpenError::Rejected { number: 1 });
+        let whole = sealed(1, [1; 32], "acct");
+        let moved = Identity { account: AccountId([4; 16]), ..whole };
+        assert_eq!(opener().open(&moved).err(), rejected);
+        assert_eq!(opener().open(&sealed(1, [9; 32], "acct")).err(), rejected);
     }
 
     #[test]
-    fn a_flipped_bit_anywhere_is_rejected() {
-        let sealed = seal(1, [1; 32], EVENT, "acct", "10.0.0.1");
-        for index in 0..sealed.len() {
-            let mut altered = sealed.clone();
-            altered[index] ^= 0x40;
-            assert!(opener().open(EVENT, &altered).is_err(), "byte {index}");
+    fn a_collector_that_seals_one_customer_under_anothers_pseudonym_is_found_out() {
+        let victim = pseudonyms().account("acme", "victim");
+        let substituted = seal_for_tests(1, &[1; 32], victim, &content("acme", "somebody-else"));
+        assert_eq!(opener().open(&substituted).err(), Some(OpenError::Substituted));
+        let other_tenant = seal_for_tests(1, &[1; 32], victim, &content("other", "victim"));
+        assert_eq!(opener().open(&other_tenant).err(), Some(OpenError::Substituted));
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_is_refused() {
+        let whole = sealed(1, [1; 32], "acct");
+        for index in 0..whole.sealed.len() {
+            let mut altered = whole.clone();
+            altered.sealed[index] ^= 0x40;
+            assert!(opener().open(&altered).is_err(), "byte {index}");
+        }
+        for index in 0..whole.encapsulated.len() {
+            let mut altered = whole.clone();
+            altered.encapsulated[index] ^= 0x20;
+            assert!(opener().open(&altered).is_err(), "byte {index} of the encapsulated key");
         }
     }
 
     #[test]
-    fn what_is_too_short_or_names_an_unknown_key_is_told_apart() {
-        assert_eq!(opener().open(EVENT, &[]).err(), Some(OpenError::Malformed));
-        assert_eq!(opener().open(EVENT, &[1; 12]).err(), Some(OpenError::Malformed));
-        let unknown = seal(9, [1; 32], EVENT, "acct", "");
-        assert_eq!(opener().open(EVENT, &unknown).err(), Some(OpenError::UnknownKey { key_id: 9 }));
+    fn what_is_malformed_or_names_an_unknown_key_is_told_apart() {
+        let whole = sealed(1, [1; 32], "acct");
+        let error = |identity: Identity| opener().open(&identity).err();
+        assert_eq!(error(Identity { encapsulated: vec![1], ..whole.clone() }), Some(OpenError::Malformed));
+        assert_eq!(
+            error(Identity { seal_key: 9, ..whole.clone() }),
+            Some(OpenError::UnknownKey { number: 9 })
+        );
+        assert_eq!(error(Identity { key_epoch: 3, ..whole }), Some(OpenError::UnknownEpoch { epoch: 3 }));
+        for content in [&b"\0"[..], b"\0\x09\0\x01abc", b"\0\x02\0\0\xff\xfe", b"\0\x01\0\x01ab!"] {
+            let sealed = seal_for_tests(1, &[1; 32], AccountId([1; 16]), content);
+            assert_eq!(error(sealed), Some(OpenError::Malformed));
+        }
     }
 
     #[test]
-    fn a_sealed_text_that_is_not_an_account_is_malformed() {
-        for plain in [&b"\0"[..], b"\0\x09abc", b"\0\x02\xff\xfe"] {
-            let sealed = seal_bytes(1, [1; 32], EVENT, plain);
-            assert_eq!(opener().open(EVENT, &sealed).err(), Some(OpenError::Malformed));
-        }
+    fn the_public_half_alone_opens_nothing() {
+        let public = public_of(&[1; 32]);
+        let thief = Opener::new().with_key(1, &public).with_pseudonyms(pseudonyms());
+        assert_eq!(thief.open(&sealed(1, [1; 32], "acct")).err(), Some(OpenError::Rejected { number: 1 }));
     }
 
     #[test]
     fn neither_keys_nor_content_are_printed() {
-        let opened = opener().open(EVENT, &seal(1, [1; 32], EVENT, "secret-account", "")).unwrap();
-        assert_eq!(format!("{opened:?} {:?}", opener()), "Opened(redacted) Opener { key_ids: [1, 2], .. }");
+        let opened = opener().open(&sealed(1, [1; 32], "secret-account")).unwrap();
+        assert_eq!(
+            format!("{opened:?} {:?}", opener()),
+            "Opened(redacted) Opener { seal_keys: [1, 2], pseudonym_keys: [0], .. }"
+        );
     }
 }

@@ -1,8 +1,7 @@
 //! What cannot be used: which records, and the dead letter that keeps them.
 
 use crate::limits::{
-    DEAD_LETTER_KEY_BYTES_MAX, DEAD_LETTER_OVERHEAD_BYTES, NAME_BYTES_MAX, SEALED_BYTES_MAX, SIGNALS_MAX,
-    TIME_MS_MAX,
+    DEAD_LETTER_KEY_BYTES_MAX, DEAD_LETTER_OVERHEAD_BYTES, NAME_BYTES_MAX, SIGNALS_MAX, TIME_MS_MAX,
 };
 use weir_schemas::wire::{SchemaName, Wire, WireError, split};
 use weir_schemas::{DeadLetter, DlqKind, Verdict};
@@ -55,9 +54,6 @@ pub(crate) fn read_verdict(wire: &Wire, payload: Option<&[u8]>) -> Result<Verdic
         || verdict.signals.iter().any(|signal| is_long(&signal.detector));
     if verdict.signals.len() > SIGNALS_MAX || has_long_name {
         return impossible("there are too many signals, or a name is too long");
-    }
-    if verdict.sealed_id.len() > SEALED_BYTES_MAX {
-        return impossible("the sealed id is too long");
     }
     Ok(verdict)
 }

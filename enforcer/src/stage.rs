@@ -46,9 +46,20 @@ pub const JUDGE_VERSION: i32 = 1;
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 1;
 
-const CHAIN_KEY: &[u8] = b"!chain";
+/// Key of the state entry that holds the end of the audit chain.
+pub const CHAIN_KEY: &[u8] = b"!chain";
 const POSTURE_KEY: &[u8] = b"!posture";
+/// Sequence and hash of a chain's head.
+const HEAD_BYTES: usize = 40;
+
 const ACTOR: &str = "enforcer";
+
+/// The end of the audit chain in the body of the state entry [`CHAIN_KEY`]; none where it is damaged.
+pub fn head_in_state(body: &[u8]) -> Option<ChainHead> {
+    let (sequence, rest) = body.split_first_chunk::<8>()?;
+    let hash = Digest(*rest.first_chunk::<32>()?);
+    Some(ChainHead { sequence: i64::from_be_bytes(*sequence), hash })
+}
 
 /// Name of the audit chain of a partition's enforcer.
 pub fn chain_writer(partition: u32) -> String {
@@ -276,7 +287,6 @@ impl EnforcerStage {
             time_ms: verdict.time_ms,
             tenant: verdict.tenant.clone(),
             account: verdict.account,
-            sealed_id: verdict.sealed_id.clone(),
             verdict_id: verdict.verdict_id,
             kind: proposal.kind,
             ring: proposal.ring,
@@ -408,14 +418,13 @@ impl Stage for EnforcerStage {
 impl EnforcerStage {
     /// Sequence (8 bytes, big-endian), hash (32), id of the signing key.
     fn restore_chain(&mut self, body: &[u8]) -> Result<(), String> {
-        let (sequence, rest) = body.split_first_chunk::<8>().ok_or("the chain's head is cut short")?;
-        let (hash, key_id) = rest.split_first_chunk::<32>().ok_or("the chain's head is cut short")?;
-        let key_id = String::from_utf8_lossy(key_id);
+        let head = head_in_state(body).ok_or("the chain's head is cut short")?;
+        let key_id = String::from_utf8_lossy(&body[HEAD_BYTES..]);
         let key = self.keys.get(&key_id);
         self.key = key.cloned().ok_or_else(|| {
             format!("the chain is signed with audit key {key_id}, which was not given: give every key that is in use")
         })?;
-        self.head = ChainHead { sequence: i64::from_be_bytes(*sequence), hash: Digest(*hash) };
+        self.head = head;
         Ok(())
     }
 }

@@ -1,14 +1,16 @@
 //! What the tests share: verdicts, keys, and an enforcer that runs on a log in memory.
 
 use crate::chain::{AuditKey, AuditKeys, ChainReport, Verifier};
-use crate::open::seal;
+use crate::open::{Opener, seal_for_tests};
 use crate::stage::EnforcerStage;
 use std::sync::Arc;
 use std::time::Duration;
+use weir_schemas::pseudonym::PseudonymKey;
+use weir_schemas::sealed::content;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    AccountId, Audit, AuditEntry, ClusterRef, Control, ControlKind, EventId, Evidence, LinkKind, Signal,
-    Tier, ValueHash, Verdict, VerdictId,
+    AccountId, Audit, AuditEntry, ClusterRef, Control, ControlKind, EventId, Evidence, Identity, LinkKind,
+    Signal, Tier, ValueHash, Verdict, VerdictId,
 };
 use weir_topology::clock::MachineClock;
 use weir_topology::log::{Commit, Log};
@@ -42,8 +44,23 @@ pub fn sound<'e>(entries: impl IntoIterator<Item = &'e AuditEntry>) -> ChainRepo
     report
 }
 
+/// Account `number`: the pseudonym of `raw-account-N` of tenant acme.
 pub fn account(number: u32) -> AccountId {
-    AccountId(u128::from(number).to_be_bytes())
+    pseudonyms().account("acme", &format!("raw-account-{number}"))
+}
+
+pub fn pseudonyms() -> PseudonymKey {
+    PseudonymKey::new(&[6; 32], 0)
+}
+
+pub fn opener() -> Opener {
+    Opener::new().with_key(1, &SEAL_SECRET).with_pseudonyms(pseudonyms())
+}
+
+/// What a collector announces of account `number`.
+pub fn identity(number: u32) -> Identity {
+    let content = content("acme", &format!("raw-account-{number}"));
+    seal_for_tests(1, &SEAL_SECRET, account(number), &content)
 }
 
 /// A verdict on account `number`; no two of different account, time or tier are the same.
@@ -54,7 +71,6 @@ pub fn verdict(number: u32, time_ms: i64, tier: Tier) -> Verdict {
         time_ms,
         tenant: "acme".into(),
         account: account(number),
-        sealed_id: seal(1, SEAL_SECRET, event, &format!("raw-account-{number}"), "10.0.0.1"),
         score: match tier {
             Tier::Clear => 0.1,
             Tier::Medium => 0.4,
@@ -118,7 +134,19 @@ impl Rig {
         writer.commit(&Commit { outputs, positions: Vec::new() }).unwrap();
     }
 
+    pub fn put_identities(&self, identities: &[Identity]) {
+        let output = |identity: &Identity| {
+            let payload = self.wire.to_bytes(identity);
+            Output::keyed(Topic::Identities, identity.account.to_key(), payload, identity.announced_ms)
+        };
+        self.put(identities.iter().map(output).collect());
+    }
+
+    /// Puts verdicts, after the identities of accounts 0 to 15.
     pub fn put_verdicts(&self, verdicts: &[Verdict]) {
+        if self.log.all(Topic::Identities).is_empty() {
+            self.put_identities(&(0..16).map(identity).collect::<Vec<_>>());
+        }
         let output = |verdict: &Verdict| {
             let payload = self.wire.to_bytes(verdict);
             Output::keyed(Topic::Verdicts, verdict.account.to_key(), payload, verdict.time_ms)

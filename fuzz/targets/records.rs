@@ -22,7 +22,7 @@ macro_rules! round_trip {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, datum)) = bytes.split_first() else { return };
-    match choice % 13 {
+    match choice % 14 {
         0 => round_trip!(Event<'_>, datum),
         1 => round_trip!(Link, datum),
         2 => round_trip!(Cluster, datum),
@@ -34,7 +34,8 @@ fuzz_target!(|bytes: &[u8]| {
         8 => round_trip!(State, datum),
         9 => round_trip!(DeadLetter, datum),
         10 => round_trip!(AuditEntry, datum),
-        11 => drop(WIRE.read::<Verdict>(datum)),
+        11 => round_trip!(Identity, datum),
+        12 => drop(WIRE.read::<Verdict>(datum)),
         _ => drop(split(datum)),
     }
 });

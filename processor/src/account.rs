@@ -27,7 +27,7 @@ use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateE
 use weir_topology::topic::{StageName, Topic};
 
 /// Version of the encoding of account entries.
-pub const STATE_FORMAT: i32 = 2;
+pub const STATE_FORMAT: i32 = 3;
 
 /// Key of the state entry that holds the policy in force, so that a task that restarts after a policy
 /// was published judges by it from its first event. Sorts before every account.
@@ -178,7 +178,7 @@ impl AccountStage {
         if !account.profile.observe(event.time_ms, weight, seen) {
             work.tallies.add(Tally::LateEvents, 1);
         }
-        account.remember(event.event_id, event.sealed_id);
+        account.remember(event.event_id);
         let faults =
             account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
         account.note_faults(faults);

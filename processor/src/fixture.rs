@@ -118,7 +118,6 @@ pub fn event<'a>(account: &str, time_ms: i64, request: Request<'a>) -> Event<'a>
         observed_ms: time_ms,
         tenant: "acme",
         account: weir_schemas::AccountId(hash(account).0),
-        sealed_id: b"sealed",
         sample_weight: 1,
         body: Body::Request(request),
         ..Default::default()

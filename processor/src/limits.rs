@@ -31,9 +31,6 @@ pub const OVERTAKEN_MAX: usize = 12;
 /// Events of an account that a verdict names.
 pub const EVENT_IDS_MAX: usize = 16;
 
-/// Longest sealed id that is remembered, in bytes; of a longer one nothing is kept.
-pub const SEALED_ID_BYTES_MAX: usize = 256;
-
 /// Links that an account may cause in an hour of its own time by newly seen values. What exceeds it is
 /// linked when it is seen again later. Slightly more than an account remembers, so that one that goes
 /// round more templates or networks than that does not tell of each again and again.

@@ -181,22 +181,6 @@ impl<T: Persist> Persist for Option<Box<T>> {
     }
 }
 
-/// Bytes as they are. A list of numbers would take two bytes for every second one.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bytes(pub Vec<u8>);
-
-impl Persist for Bytes {
-    fn save(&self, out: &mut Vec<u8>) {
-        self.0.len().save(out);
-        out.extend_from_slice(&self.0);
-    }
-
-    fn load(input: &mut &[u8]) -> Result<Self, Damage> {
-        let length = usize::load(input)?;
-        take(input, length).map(|bytes| Self(bytes.to_vec()))
-    }
-}
-
 impl Persist for String {
     fn save(&self, out: &mut Vec<u8>) {
         self.len().save(out);

@@ -6,8 +6,7 @@ use weir_schemas::{AccountId, Record, Verdict};
 
 /// A SHA-256 over verdicts, by account and then by their order in the account.
 ///
-/// What a verdict says of its place in a log (epoch, partition) and the sealed id, which is random
-/// for each event, are left out: two logs that hold the same events give the same digest. Each
+/// What a verdict says of its place in a log (epoch, partition) is left out: two logs that hold the same events give the same digest. Each
 /// account's verdicts are hashed as they come, length-prefixed; the digest is the hash over accounts
 /// in ascending order with their hashes.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +18,7 @@ pub struct VerdictDigest {
 impl VerdictDigest {
     /// Takes the next verdict of its account.
     pub fn add(&mut self, verdict: &Verdict) {
-        let judgement = Verdict { epoch: 0, partition: 0, sealed_id: Vec::new(), ..verdict.clone() };
+        let judgement = Verdict { epoch: 0, partition: 0, ..verdict.clone() };
         let datum = judgement.to_datum();
         let account = self.accounts.entry(verdict.account).or_default();
         account.update((datum.len() as u64).to_be_bytes());
@@ -68,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_order_of_accounts_and_the_place_in_the_log_do_not_matter() {
-        let elsewhere = Verdict { epoch: 9, partition: 3, sealed_id: vec![1, 2], ..verdict(2, 1) };
+        let elsewhere = Verdict { epoch: 9, partition: 3, ..verdict(2, 1) };
         assert_eq!(digest_of(&[verdict(1, 1), verdict(2, 1)]), digest_of(&[elsewhere, verdict(1, 1)]));
     }
 

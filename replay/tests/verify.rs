@@ -121,13 +121,13 @@ fn any_byte_of_a_verdict_that_is_edited_is_caught() {
 fn the_first_difference_is_told_field_by_field() {
     let log = judged();
     let report = proved(edited(&log, 2, |verdict| verdict.score = 0.25).as_ref(), Choice::All);
-    check_difference(&report, expect!["byte 61 score: 0.25 here, 0.3536 came out"]);
+    check_difference(&report, expect!["byte 54 score: 0.25 here, 0.3536 came out"]);
     let report = proved(edited(&log, 2, |verdict| verdict.tier = Tier::Clear).as_ref(), Choice::All);
-    check_difference(&report, expect!["byte 69 tier: Clear here, Medium came out"]);
+    check_difference(&report, expect!["byte 62 tier: Clear here, Medium came out"]);
     let signal = |verdict: &mut Verdict| verdict.signals[0].weight = 0.125;
     check_difference(
         &proved(edited(&log, 2, signal).as_ref(), Choice::All),
-        expect!["byte 135 signals[0].weight: 0.125 here, 0.52 came out"],
+        expect!["byte 128 signals[0].weight: 0.125 here, 0.52 came out"],
     );
     let id = |verdict: &mut Verdict| verdict.verdict_id.0 = [7; 16];
     check_difference(
@@ -145,7 +145,7 @@ fn a_verdict_that_was_edited_is_caught_when_it_is_asked_for_by_its_id() {
     let touched = edited(&log, 2, |verdict| verdict.epoch += 1_000);
     check_difference(
         &proved(touched.as_ref(), one(verdict)),
-        expect!["byte 573 epoch: 1002 here, 2 came out"],
+        expect!["byte 566 epoch: 1002 here, 2 came out"],
     );
 }
 

@@ -7,9 +7,11 @@
 pub mod codec;
 pub mod fingerprint;
 pub mod ids;
+pub mod pseudonym;
 pub mod records;
 #[cfg(feature = "resolve")]
 pub mod resolve;
+pub mod sealed;
 pub mod wire;
 
 pub use codec::{DecodeError, Record};

@@ -36,6 +36,7 @@ impl Wire {
         }
         learn!(
             Event<'_>,
+            Identity,
             Link,
             Cluster,
             Verdict,

@@ -22,6 +22,7 @@ macro_rules! for_every_record {
         $check::<Action>($($argument),*);
         $check::<Audit>($($argument),*);
         $check::<AuditEntry>($($argument),*);
+        $check::<Identity>($($argument),*);
         $check::<Control>($($argument),*);
         $check::<Epoch>($($argument),*);
         $check::<State>($($argument),*);

@@ -9,7 +9,7 @@ use weir_schemas::wire::{Wire, WireError};
 use weir_schemas::*;
 
 /// Name and text of every current schema.
-fn current() -> [(&'static str, &'static str); 11] {
+fn current() -> [(&'static str, &'static str); 12] {
     [
         (Event::NAME, Event::SCHEMA),
         (Link::NAME, Link::SCHEMA),
@@ -18,6 +18,7 @@ fn current() -> [(&'static str, &'static str); 11] {
         (Action::NAME, Action::SCHEMA),
         (Audit::NAME, Audit::SCHEMA),
         (AuditEntry::NAME, AuditEntry::SCHEMA),
+        (Identity::NAME, Identity::SCHEMA),
         (Control::NAME, Control::SCHEMA),
         (Epoch::NAME, Epoch::SCHEMA),
         (State::NAME, State::SCHEMA),

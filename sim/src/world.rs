@@ -15,10 +15,12 @@ use weir_collector::{
     Collector, CollectorConfig, CollectorError, Format, Keys, Mode, Pseudonymizer, Sealer, SourceState,
 };
 use weir_enforcer::export::ExportError;
+use weir_enforcer::open::public_of;
 use weir_enforcer::{AuditKey, AuditKeys, EnforcerStage, Export, Opener};
 use weir_processor::account::AccountStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
+use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::wire::Wire;
 use weir_topology::follow::Follower;
 use weir_topology::log::{Commit, Log, LogError};
@@ -45,6 +47,9 @@ pub const COLLECTOR_PROCESSES: usize = 2_000;
 /// How long after a workload's first event its world begins, in milliseconds.
 const LATE_MS: [i64; 4] = [0, 3_600_000, 20 * 3_600_000, 30 * 86_400_000];
 
+/// Opens what collectors seal.
+const SEAL_SECRET: [u8; 32] = [4; 32];
+
 /// The keys that sign audit chains.
 pub fn audit_keys() -> AuditKeys {
     AuditKeys::new(AuditKey::new("sim-1", &[1; 32])).and(AuditKey::new(crate::workload::SECOND_KEY, &[2; 32]))
@@ -66,7 +71,8 @@ pub fn make_stage(wire: Arc<Wire>, policy: Arc<Policy>, entries_max: Option<usiz
 
 /// What collectors hide ids with.
 pub fn collector_keys() -> Keys {
-    Keys { pseudonymizer: Pseudonymizer::new(PSEUDONYM_KEY, 1), sealer: Sealer::new(1, [4; 32]) }
+    let sealer = Sealer::new(1, &public_of(&SEAL_SECRET), [5; 32]).expect("an X25519 key");
+    Keys { pseudonymizer: Pseudonymizer::new(PSEUDONYM_KEY, 1), sealer }
 }
 
 /// How the collector of a source is set up.
@@ -446,7 +452,8 @@ impl<'l> World<'l> {
         let log = Arc::new(SimLog::new(&self.store, process));
         let files = Box::new(SimFiles::new(&self.store, process, &self.disk));
         let partitions = 0..self.store.lock().partitions(Topic::Actions);
-        let opener = Opener::new().with_key(1, [4; 32]);
+        let pseudonyms = PseudonymKey::new(&PSEUDONYM_KEY, 1);
+        let opener = Opener::new().with_key(1, &SEAL_SECRET).with_pseudonyms(pseudonyms);
         let opened =
             Export::open_with(files, log, partitions, Some(opener), self.wire.clone(), Arc::new(Silent));
         let is_dead = self.store.lock().is_dead(process);

@@ -94,6 +94,10 @@ pub trait Telemetry: Send + Sync {
     fn events_published(&self, count: u64) {}
     /// A collector published events of lines with bytes that are not UTF-8, read as U+FFFD.
     fn lines_mended(&self, count: u64) {}
+    /// A collector announced who stands behind accounts, sealed.
+    fn identities_announced(&self, count: u64) {}
+    /// A collector forgot, for want of room, that it had announced accounts: it will announce them again.
+    fn identities_forgotten(&self, count: u64) {}
     /// A collector refused a line.
     fn line_rejected(&self, kind: DlqKind) {}
     /// Something happened to a collector's source.
@@ -108,6 +112,11 @@ pub trait Telemetry: Send + Sync {
     fn output_unreadable(&self, records: u64) {}
     /// The enforcer told of actions to be carried out without the raw account id, which could not be had.
     fn output_unopened(&self, actions: u64) {}
+    /// Sealed identities did not open, or did not make the pseudonym that they were announced for: somebody
+    /// who is no collector wrote them, or one that tries to put one customer in another's place.
+    fn output_identities_refused(&self, identities: u64) {}
+    /// The enforcer forgot sealed identities to stay within its limit.
+    fn output_identities_forgotten(&self, identities: u64) {}
     /// The enforcer forgot shared values to stay within its limit.
     fn output_indicators_forgotten(&self, values: u64) {}
     /// So many actions were read and wait to be told, as for their audit record or verdict.

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub enum Topic {
     /// What collectors saw.
     Events,
+    /// Who stands behind an account, sealed for the enforcer.
+    Identities,
     /// Accounts seen with values that accounts can share.
     Links,
     /// What is known of a shared value, told to one account.
@@ -115,6 +117,7 @@ impl Topic {
     /// Every topic.
     pub const ALL: &'static [Self] = &[
         Self::Events,
+        Self::Identities,
         Self::Links,
         Self::Clusters,
         Self::Verdicts,
@@ -150,6 +153,9 @@ impl Topic {
         match self {
             Self::Events => {
                 spec!("weir.events", Account, Delete(days(7)), Shared, ["collector"] => ["account", "replay"])
+            }
+            Self::Identities => {
+                spec!("weir.identities", Account, CompactAndDelete(days(90)), Shared, ["collector"] => ["enforcer"])
             }
             Self::Links => {
                 spec!("weir.links", LinkValue, Delete(days(3)), Shared, ["account"] => ["cluster"])
@@ -215,7 +221,10 @@ impl Topic {
     /// does: their payload says when. A log may give its own time there, which on Kafka saves a header that
     /// would cost a quarter of a read.
     pub const fn keeps_time(self) -> bool {
-        matches!(self, Self::Verdicts | Self::Actions | Self::Audit | Self::Control | Self::Dlq)
+        matches!(
+            self,
+            Self::Identities | Self::Verdicts | Self::Actions | Self::Audit | Self::Control | Self::Dlq
+        )
     }
 
     /// Whether only the latest record of a key counts.

@@ -102,7 +102,7 @@ pub fn through_registry(weir: &Path, brokers: &str) -> Result<()> {
         "weir topology apply",
     )?;
     let mut import = role(&["import"]);
-    import.arg("--keys-dir").arg(&keys).arg(dirs::workspace().join("examples/access.jsonl"));
+    import.arg("--keys-dir").arg(keys.join("collector")).arg(dirs::workspace().join("examples/access.jsonl"));
     succeed(import, "weir import")?;
     succeed(role(&["process", "--until-idle"]), "weir process")?;
 

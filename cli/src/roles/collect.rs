@@ -1,7 +1,7 @@
 //! `weir collect`: follow a log file and publish its events.
 
 use crate::context::{Context, now_ms};
-use crate::keys::Keys;
+use crate::keys::{self, CollectorKeys, Role};
 use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,9 +11,6 @@ use weir_collector::{Collector, CollectorConfig, Mode, Pseudonymizer, Sealer};
 use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
 
-/// Id of the only sealing key there is so far; rotation adds others.
-pub const SEAL_KEY_ID: u8 = 1;
-
 /// How long a step waits for more to read.
 const WAIT: Duration = Duration::from_millis(200);
 
@@ -22,7 +19,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let Some(path) = context.settings.tail.clone() else {
         bail!("tail is not set: give --tail FILE, the log to follow");
     };
-    let keys = context.given_keys()?;
+    let keys = CollectorKeys::read(context.given_keys(Role::Collector)?)?;
     let (log, wire): (Arc<dyn Log>, _) = (Arc::new(context.kafka()?), context.wire()?);
     let config = config(context, path, Mode::Tail)?;
     let mut collector = open(context, &keys, log.as_ref(), wire, config)?;
@@ -58,14 +55,17 @@ pub fn config(context: &Context, path: PathBuf, mode: Mode) -> Result<CollectorC
 /// Opens a collector on `log`.
 pub fn open<'l>(
     context: &Context,
-    keys: &Keys,
+    keys: &CollectorKeys,
     log: &'l dyn Log,
     wire: Arc<Wire>,
     config: CollectorConfig,
 ) -> Result<Collector<'l>> {
-    let keys = weir_collector::Keys {
-        pseudonymizer: Pseudonymizer::new(*keys.pseudonym, 0),
-        sealer: Sealer::new(SEAL_KEY_ID, *keys.seal),
+    let ((epoch, pseudonym), (number, public)) = (&keys.pseudonym, &keys.seal);
+    let Some(sealer) = Sealer::new(*number, public, *keys::random()?) else {
+        bail!(
+            "seal-{number}.pub is no key that anything can be sealed to: take it from where `weir keys make` made it"
+        );
     };
+    let keys = weir_collector::Keys { pseudonymizer: Pseudonymizer::new(**pseudonym, *epoch), sealer };
     Ok(Collector::open(log, config, keys, wire, context.metrics.clone(), Arc::new(now_ms))?)
 }

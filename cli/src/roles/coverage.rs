@@ -1,7 +1,7 @@
 //! `weir coverage`: a signed statement that every event was judged once, and the check of one.
 
 use crate::context::{Context, now_ms};
-use crate::keys::Keys;
+use crate::keys::{Role, read_sign};
 use crate::roles::verify::UNPROVEN;
 use anyhow::{Context as _, Result};
 use std::fs;
@@ -15,17 +15,13 @@ use weir_replay::coverage::{
 /// when it proves an imbalance, and with 2 when it proves nothing.
 pub fn run(context: &Context, asked: Asked, json: bool, out: Option<&Path>) -> Result<ExitCode> {
     let settings = &context.settings;
-    let own_keys = settings.data_dir.join("keys");
+    let own_keys = settings.data_dir.join("keys").join(Role::Operator.name());
     let directory = match (&settings.keys_dir, context.brokers()) {
         (Some(directory), _) => directory,
         (None, None) => &own_keys,
-        (None, Some(_)) => {
-            anyhow::bail!(
-                "keys_dir is not set: the statement is signed with `sign.key` of the deployment's keys"
-            )
-        }
+        (None, Some(_)) => context.given_keys(Role::Operator)?,
     };
-    let seed = Keys::read_sign(directory)?;
+    let seed = read_sign(directory)?;
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let name = match context.brokers() {
         Some(brokers) => format!("kafka {brokers} {}", settings.kafka_prefix.as_deref().unwrap_or_default()),

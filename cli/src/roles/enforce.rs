@@ -1,18 +1,17 @@
 //! `weir enforce`: decide on verdicts, and write the output directory.
 
 use crate::context::Context;
-use crate::keys::Keys;
-use crate::roles::collect::SEAL_KEY_ID;
+use crate::keys::{EnforcerKeys, Role};
 use crate::roles::fleet::Fleet;
 use crate::roles::process::tend;
 use anyhow::Result;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_enforcer::chain::{AuditKey, AuditKeys};
 use weir_enforcer::export::{Export, ExportError, Progress};
 use weir_enforcer::open::Opener;
 use weir_enforcer::stage::EnforcerStage;
+use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::wire::Wire;
 use weir_topology::log::{Log, LogError};
 use weir_topology::stage::Stage;
@@ -20,13 +19,10 @@ use weir_topology::telemetry::Telemetry as _;
 use weir_topology::topic::{StageName, Topic};
 use weir_topology::worker::MakeStage;
 
-/// Id of the only audit key there is so far; rotation adds others.
-const AUDIT_KEY_ID: &str = "audit-1";
-
 /// Runs the enforcer stage until the process is told to stop. The output directory holds every
 /// partition's lines, whoever decides on them.
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
-    let keys = context.given_keys()?;
+    let keys = EnforcerKeys::read(context.given_keys(Role::Enforcer)?)?;
     let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
     let around = context.surroundings(Arc::new(log.clone()), wire.clone());
     let (stages, standby) = (stages(&keys, wire.clone()), context.settings.standby);
@@ -58,20 +54,26 @@ fn outlast(context: &Context, exported: Result<Progress>) -> Result<bool> {
 }
 
 /// Makes enforcer stages.
-pub fn stages(keys: &Keys, wire: Arc<Wire>) -> MakeStage {
-    let keys = AuditKeys::new(AuditKey::new(AUDIT_KEY_ID, &keys.audit));
+pub fn stages(keys: &EnforcerKeys, wire: Arc<Wire>) -> MakeStage {
+    let keys = keys.audit.clone();
     Arc::new(move |_| -> Box<dyn Stage> { Box::new(EnforcerStage::new(keys.clone(), wire.clone())) })
 }
 
 /// Opens the output directory.
 pub fn export(
     context: &Context,
-    keys: &Keys,
+    keys: &EnforcerKeys,
     log: Arc<dyn Log>,
     wire: Arc<Wire>,
     partitions: Vec<u32>,
 ) -> Result<Export> {
-    let opener = Opener::new().with_key(SEAL_KEY_ID, *keys.seal);
+    let mut opener = Opener::new();
+    for (number, secret) in &keys.seals {
+        opener = opener.with_key(*number, secret);
+    }
+    for (epoch, key) in &keys.pseudonyms {
+        opener = opener.with_pseudonyms(PseudonymKey::new(key, *epoch));
+    }
     let directory = &context.settings.output_dir;
     let export = Export::open(directory, log, partitions, Some(opener), wire, context.metrics.clone())?;
     Ok(match context.schemas() {

@@ -1,6 +1,7 @@
 //! `weir import`: read a whole log file, plain or gzip, into a log.
 
 use crate::context::Context;
+use crate::keys::{CollectorKeys, Role};
 use crate::roles::collect;
 use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,8 +19,14 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
     std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
     let (config, wire) = (collect::config(context, file.to_owned(), Mode::Import)?, context.wire()?);
     let (log, keys): (Arc<dyn Log>, _) = match context.brokers() {
-        Some(_) => (Arc::new(context.kafka()?), context.given_keys()?),
-        None => (context.embedded()?, context.given_or_own_keys()?),
+        Some(_) => {
+            let keys = CollectorKeys::read(context.given_keys(Role::Collector)?)?;
+            (Arc::new(context.kafka()?), keys)
+        }
+        None => {
+            let keys = CollectorKeys::read(&context.given_or_own_keys(Role::Collector)?)?;
+            (context.embedded()?, keys)
+        }
     };
     let mut collector = collect::open(context, &keys, log.as_ref(), wire, config)?;
     let bar = bar(collector.size())?;

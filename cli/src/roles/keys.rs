@@ -1,22 +1,22 @@
 //! `weir keys make`: the keys of a deployment.
 
-use crate::keys::Keys;
+use crate::keys;
 use anyhow::Result;
 use std::path::Path;
 use std::process::ExitCode;
-use weir_replay::coverage::public_key_of;
 
-/// Makes the keys that are missing in `directory`.
+/// Makes the keys that are missing in `directory`, which gets a directory for each role.
 pub fn make(directory: &Path) -> Result<ExitCode> {
-    let (_, made) = Keys::read_or_make(directory)?;
+    let made = keys::make(directory)?;
     let shown = directory.display();
     match made {
         true => println!(
-            "Made keys in {shown}. Give every role of the deployment the same ones, and back them up."
+            "Made keys in {shown}: give each role its own directory and no other, and back {shown}/enforcer up."
         ),
         false => println!("The keys in {shown} are all there; nothing was changed."),
     }
-    let public_key = public_key_of(&*Keys::read_sign(directory)?);
-    println!("Statements (`weir coverage`) are signed; their public key is {public_key}");
+    let (audit, sign) = keys::public_halves(directory)?;
+    println!("The audit chains are signed; their public key is {audit}");
+    println!("Statements (`weir coverage`) are signed; their public key is {sign}");
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! `weir process`: judge, on the partitions that fall to this process.
 
 use crate::context::Context;
+use crate::keys;
 use crate::lag::Quiescence;
 use crate::roles::control;
 use crate::roles::fleet::Fleet;
@@ -20,7 +21,10 @@ pub const IDLE: Duration = Duration::from_secs(3);
 
 /// Runs the account and cluster stages until the process is told to stop.
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
-    // The keys are not used here: a processor sees pseudonyms only. A deployment's policy is.
+    // A processor sees pseudonyms only. Keys that it is given are keys for whoever takes it.
+    if let Some(directory) = &context.settings.keys_dir {
+        keys::ensure_none(directory)?;
+    }
     let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
     control::adopt_configured_policy(context, &log, &wire)?;
     let around = context.surroundings(Arc::new(log.clone()), wire.clone());

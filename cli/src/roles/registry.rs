@@ -37,6 +37,7 @@ struct Text {
 fn schema_of(topic: Topic) -> (u64, &'static str) {
     match topic {
         Topic::Events => (Event::FINGERPRINT, Event::SCHEMA),
+        Topic::Identities => (Identity::FINGERPRINT, Identity::SCHEMA),
         Topic::Links => (Link::FINGERPRINT, Link::SCHEMA),
         Topic::Clusters => (Cluster::FINGERPRINT, Cluster::SCHEMA),
         Topic::Verdicts => (Verdict::FINGERPRINT, Verdict::SCHEMA),

@@ -1,6 +1,7 @@
 //! `weir run`: every role in one process on the embedded log.
 
 use crate::context::{Context, now_ms};
+use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{Quiescence, is_open, lag};
 use crate::roles::{collect, control, enforce};
 use crate::view::{Summary, View};
@@ -32,7 +33,9 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let config = collect::config(context, path, Mode::Tail)?;
     control::check_configured_policy(context)?;
     let wire = context.wire()?;
-    let keys = context.given_or_own_keys()?;
+    let keys = context.all_keys()?;
+    let sensing_keys = CollectorKeys::read(&keys.join(Role::Collector.name()))?;
+    let keys = EnforcerKeys::read(&keys.join(Role::Enforcer.name()))?;
     let log = context.embedded()?;
     control::adopt_configured_policy(context, log.as_ref(), &wire)?;
     let partitions = log.partitions(Topic::Events)?;
@@ -59,7 +62,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let stop_sensing = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| -> Result<()> {
         let sensing = scope.spawn(|| -> Result<()> {
-            let mut collector = collect::open(context, &keys, log.as_ref(), wire.clone(), config)?;
+            let mut collector = collect::open(context, &sensing_keys, log.as_ref(), wire.clone(), config)?;
             while !stop_sensing.load(Ordering::Relaxed) {
                 let progress = collector.run_once(Duration::from_millis(200))?;
                 sensed.add(&progress);

@@ -51,7 +51,18 @@ impl Fleet {
 
     pub fn with_keys(&self, arguments: &[&str]) -> Command {
         let mut command = self.with_brokers(arguments);
-        command.arg("--keys-dir").arg(&self.place.keys);
+        let role = match arguments[0] {
+            "collect" | "import" => "collector",
+            "coverage" => "operator",
+            role => {
+                if role == "enforce" {
+                    "enforcer"
+                } else {
+                    role
+                }
+            }
+        };
+        command.arg("--keys-dir").arg(self.place.keys_of(role));
         command
     }
 
@@ -100,7 +111,12 @@ impl Fleet {
     pub fn embedded_lockstep(&self) -> String {
         let (data, _) = self.place.beside();
         let mut command = weir(&["import", "--node", "test", "--source", "feed"]);
-        command.arg(&self.place.feed).arg("--data-dir").arg(&data).arg("--keys-dir").arg(&self.place.keys);
+        command
+            .arg(&self.place.feed)
+            .arg("--data-dir")
+            .arg(&data)
+            .arg("--keys-dir")
+            .arg(self.place.keys_of("collector"));
         success(command);
         replay_in(&data, &["--lockstep"]).digest().to_owned()
     }

@@ -35,6 +35,11 @@ impl Place {
         place
     }
 
+    /// The keys of one role.
+    pub fn keys_of(&self, role: &str) -> PathBuf {
+        self.keys.join(role)
+    }
+
     /// The same feed and keys with fresh data and output: what an undisturbed run would have made.
     pub fn beside(&self) -> (PathBuf, PathBuf) {
         (self.directory.path().join("data-2"), self.directory.path().join("output-2"))

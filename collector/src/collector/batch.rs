@@ -25,6 +25,10 @@ pub(super) struct Batch {
     pub(super) events: u64,
     /// Events among them whose lines had bytes that are not UTF-8.
     pub(super) mended: u64,
+    /// Identities that were announced.
+    pub(super) announced: u64,
+    /// Accounts that were forgotten for want of room: they will be announced again.
+    pub(super) forgotten: u64,
     pub(super) rejected: Vec<DlqKind>,
 }
 
@@ -111,6 +115,11 @@ impl Builder {
         true
     }
 
+    /// Announces every account again: what was announced last is not in the log.
+    pub(super) fn announce_anew(&mut self) {
+        self.events.announcer().begin_anew();
+    }
+
     /// The batch of the lines since the last one, and the position behind them.
     pub(super) fn finish(&mut self, before: Option<FilePosition>, after: FilePosition, now_ms: i64) -> Batch {
         let state = State {
@@ -122,6 +131,9 @@ impl Builder {
         };
         let key = self.source_key.clone().into_bytes();
         let mut outputs = std::mem::take(&mut self.outputs);
+        let (identities, forgotten) = self.events.announcer().take();
+        let announced = identities.len() as u64;
+        outputs.extend(identities);
         outputs.push(Output::keyed(Topic::StateCollector, key, self.wire.to_bytes(&state), now_ms));
         self.output_bytes = 0;
         Batch {
@@ -131,6 +143,8 @@ impl Builder {
             bytes: std::mem::take(&mut self.line_bytes),
             events: std::mem::take(&mut self.published),
             mended: std::mem::take(&mut self.mended),
+            announced,
+            forgotten,
             rejected: std::mem::take(&mut self.rejected),
         }
     }

@@ -10,7 +10,12 @@ const NOW_MS: i64 = 1_795_242_700_000;
 fn writer(change: impl FnOnce(&mut CollectorConfig)) -> EventWriter {
     let mut config = CollectorConfig::new("/var/log/access.jsonl", "node-1");
     change(&mut config);
-    EventWriter::new(&config, Pseudonymizer::new([1; 32], 2), Sealer::new(3, [4; 32]), Arc::new(Wire::new()))
+    EventWriter::new(
+        &config,
+        Pseudonymizer::new([1; 32], 2),
+        Sealer::new(3, &[4; 32], [5; 32]).unwrap(),
+        Arc::new(Wire::new()),
+    )
 }
 
 const ID: EventId = EventId([5; 16]);

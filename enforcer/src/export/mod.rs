@@ -7,6 +7,7 @@
 
 pub mod audit_file;
 pub mod files;
+mod identities;
 mod indicators;
 mod intake;
 mod json;
@@ -21,6 +22,7 @@ pub use sidecar::{OutputFile, POSITIONS_NAME};
 use crate::limits::NOTES_MAX;
 use crate::open::Opener;
 use files::{Disk, Files};
+use identities::Identities;
 use intake::{Intake, TOPICS};
 use round::Round;
 use sidecar::Sidecar;
@@ -138,7 +140,7 @@ pub struct Export {
     log: Arc<dyn Log>,
     wire: Arc<Wire>,
     telemetry: Arc<dyn Telemetry>,
-    opener: Option<Opener>,
+    identities: Option<Identities>,
     schemas: Option<Arc<dyn SchemaSource>>,
     partitions: Vec<u32>,
     notes: Vec<Note>,
@@ -227,12 +229,13 @@ impl Export {
         let mut partitions: Vec<u32> = partitions.into_iter().collect();
         partitions.sort_unstable();
         partitions.dedup();
+        let identities = opener.map(|opener| Identities::new(log.clone(), wire.clone(), opener));
         let mut export = Self {
             files,
             log,
             wire,
             telemetry,
-            opener,
+            identities,
             schemas: None,
             partitions,
             notes: Vec::new(),
@@ -244,6 +247,9 @@ impl Export {
 
     /// Looks registry ids up that its frames name and nobody has told of yet.
     pub fn with_schemas(mut self, schemas: Arc<dyn SchemaSource>) -> Self {
+        if let Some(identities) = &mut self.identities {
+            identities.set_schemas(schemas.clone());
+        }
         if let Some(live) = &mut self.live {
             live.intake.set_schemas(schemas.clone());
         }
@@ -285,9 +291,9 @@ impl Export {
             None => self.recover()?,
         };
         live.intake.wait(wait)?;
-        let mut round = Round::new(&mut live.sidecar.indicators, self.opener.as_ref());
+        let mut round = Round::new(&mut live.sidecar.indicators, self.identities.as_mut());
         let used = live.intake.fill(&mut round)?;
-        let mut written = round.finish();
+        let mut written = round.finish()?;
         if used > 0 {
             live.intake.note_positions(&mut live.sidecar);
             self.write(&mut live.sidecar, &written)?;
@@ -304,7 +310,14 @@ impl Export {
     }
 
     /// Tells the telemetry of a round that is on disk: one that failed is told when it succeeds.
-    fn tell(&self, progress: &Progress) {
+    fn tell(&mut self, progress: &Progress) {
+        let (refused, forgotten) = self.identities.as_mut().map(Identities::take_counts).unwrap_or_default();
+        if refused > 0 {
+            self.telemetry.output_identities_refused(refused);
+        }
+        if forgotten > 0 {
+            self.telemetry.output_identities_forgotten(forgotten);
+        }
         let Progress { unreadable, unopened, indicators_forgotten, waiting, .. } = *progress;
         if unreadable > 0 {
             self.telemetry.output_unreadable(unreadable);

@@ -1,20 +1,24 @@
 //! One round's lines, gathered in memory before any is written.
 
 use super::Progress;
+use super::identities::Identities;
 use super::indicators::Indicators;
 use super::intake::Sink;
 use super::lines::{Told, audit_line, bundle_line};
 use super::sidecar::OutputFile;
 use crate::limits::ROUND_BYTES_MAX;
-use crate::open::{Opened, Opener};
+use crate::open::Opened;
 use std::collections::BTreeMap;
 use weir_schemas::{Action, ActionKind, ActionState, Audit, AuditEntry, Verdict};
+use weir_topology::log::LogError;
 use weir_topology::topic::Topic;
 
 /// A round under way.
 pub(crate) struct Round<'a> {
     indicators: &'a mut Indicators,
-    opener: Option<&'a Opener>,
+    identities: Option<&'a mut Identities>,
+    /// The log could not be read: nothing of the round is written.
+    failure: Option<LogError>,
     written: Written,
 }
 
@@ -41,16 +45,19 @@ impl Written {
 }
 
 impl<'a> Round<'a> {
-    pub fn new(indicators: &'a mut Indicators, opener: Option<&'a Opener>) -> Self {
-        Self { indicators, opener, written: Written::default() }
+    pub fn new(indicators: &'a mut Indicators, identities: Option<&'a mut Identities>) -> Self {
+        Self { indicators, identities, failure: None, written: Written::default() }
     }
 
-    pub fn finish(self) -> Written {
-        self.written
+    pub fn finish(self) -> Result<Written, LogError> {
+        match self.failure {
+            None => Ok(self.written),
+            Some(error) => Err(error),
+        }
     }
 
     /// The raw account id of an action that is to be carried out on the account itself.
-    fn open(&self, action: &Action, verdict: Option<&Verdict>) -> Option<Result<Opened, String>> {
+    fn open(&mut self, action: &Action) -> Option<Result<Opened, String>> {
         let acts_on_account = match action.kind {
             ActionKind::RateLimit | ActionKind::Suspend | ActionKind::ClusterTakedown => true,
             ActionKind::Other | ActionKind::Review | ActionKind::ShareIndicators => false,
@@ -58,13 +65,14 @@ impl<'a> Round<'a> {
         if action.state != ActionState::Pending || !acts_on_account {
             return None;
         }
-        let opener = self.opener?;
-        // The sealed id belongs to the event that caused the verdict: its last.
-        let event = verdict.and_then(|verdict| verdict.events.last());
-        Some(match event {
-            Some(event) => opener.open(*event, &action.sealed_id).map_err(|error| error.to_string()),
-            None => Err("the verdict that names the sealed id's event is gone".into()),
-        })
+        let opened = self.identities.as_mut()?.open(action.account);
+        match opened {
+            Ok(opened) => Some(opened.map_err(|error| error.to_string())),
+            Err(error) => {
+                self.failure.get_or_insert(error);
+                None
+            }
+        }
     }
 }
 
@@ -74,7 +82,7 @@ impl Sink for Round<'_> {
     }
 
     fn action(&mut self, action: &Action, verdict: Option<&Verdict>) {
-        let opened = self.open(action, verdict);
+        let opened = self.open(action);
         self.written.progress.unopened += u64::from(matches!(opened, Some(Err(_))));
         let account_raw = opened.as_ref().map(|opened| match opened {
             Ok(opened) => Ok(opened.account()),
@@ -103,6 +111,6 @@ impl Sink for Round<'_> {
     }
 
     fn is_full(&self) -> bool {
-        self.written.files.values().map(Vec::len).sum::<usize>() >= ROUND_BYTES_MAX
+        self.failure.is_some() || self.written.files.values().map(Vec::len).sum::<usize>() >= ROUND_BYTES_MAX
     }
 }

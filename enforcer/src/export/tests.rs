@@ -19,6 +19,7 @@ struct Told {
     settled: Mutex<Vec<(ActionKind, ActionState)>>,
     unreadable: AtomicU64,
     unopened: AtomicU64,
+    refused: AtomicU64,
     waiting: AtomicU64,
 }
 
@@ -34,6 +35,9 @@ impl Telemetry for Told {
     }
     fn output_unopened(&self, actions: u64) {
         self.unopened.fetch_add(actions, Relaxed);
+    }
+    fn output_identities_refused(&self, identities: u64) {
+        self.refused.fetch_add(identities, Relaxed);
     }
     fn output_waiting(&self, actions: u64) {
         self.waiting.store(actions, Relaxed);
@@ -56,8 +60,7 @@ impl Outputs {
     }
 
     fn open(&self, rig: &Rig) -> Result<Export, ExportError> {
-        let opener = Opener::new().with_key(1, SEAL_SECRET);
-        self.open_with(rig, Some(opener))
+        self.open_with(rig, Some(opener()))
     }
 
     fn open_with(&self, rig: &Rig, opener: Option<Opener>) -> Result<Export, ExportError> {

@@ -2,15 +2,14 @@
 //!
 //! In memory: [`Account`] itself, at most 584 bytes (held by a test), and five small lists behind it: up
 //! to 16 event ids (256 bytes), the pauses (16 bytes for the first four, 128 at most), the shared values
-//! (136 for the first eight, 408 at most), the cluster stage's words (320 at most), the sealed id (256 at
-//! most, about 100 in practice). A million accounts with every field of a rich source take about 1,000
+//! (136 for the first eight, 408 at most), the cluster stage's words (320 at most). A million accounts with every field of a rich source take about 1,000
 //! bytes each, with the map and the allocator's share. In the state topic: 450 to 1,000 bytes, numbers as LEB128.
 
 use super::links::Links;
 use crate::detector::{Counts, States};
 use crate::fusion::Voice;
-use crate::limits::{EVENT_IDS_MAX, SEALED_ID_BYTES_MAX};
-use crate::persist::{Bytes, Damage, Persist};
+use crate::limits::EVENT_IDS_MAX;
+use crate::persist::{Damage, Persist};
 use crate::profile::Profile;
 use crate::store::Entry;
 use weir_schemas::EventId;
@@ -30,8 +29,6 @@ pub struct Account {
     next_event: u8,
     /// Events for which a verdict is partial still, because a detector failed on one that it names.
     partial_events: u8,
-    /// Sealed raw id of the latest event, for a verdict that a cluster record causes.
-    sealed_id: Bytes,
 }
 
 impl Entry for Account {
@@ -41,12 +38,11 @@ impl Entry for Account {
 
     fn touch(&self) -> u64 {
         let event = self.events.get(usize::from(self.next_event)).map_or(0, |event| event.0[0]);
-        let sealed = self.sealed_id.0.first().map_or(0, |byte| *byte);
         let windows = &self.profile.windows;
         self.links.touch()
             ^ self.detectors.touch()
             ^ self.profile.phrases
-            ^ u64::from(event ^ sealed)
+            ^ u64::from(event)
             ^ windows.touch()
     }
 }
@@ -62,7 +58,6 @@ impl Account {
             events: Vec::new(),
             next_event: 0,
             partial_events: 0,
-            sealed_id: Bytes::default(),
         }
     }
 
@@ -75,7 +70,6 @@ impl Account {
         self.events.save(out);
         self.next_event.save(out);
         self.partial_events.save(out);
-        self.sealed_id.save(out);
     }
 
     /// Reads the encoding from the front of `input`; what a detector could not take back is counted in `forgotten`.
@@ -88,24 +82,18 @@ impl Account {
             events: Persist::load(input)?,
             next_event: Persist::load(input)?,
             partial_events: Persist::load(input)?,
-            sealed_id: Persist::load(input)?,
         })
     }
 
-    /// Remembers an event's id and sealed id.
+    /// Remembers an event's id.
     #[inline]
-    pub fn remember(&mut self, event: EventId, sealed_id: &[u8]) {
+    pub fn remember(&mut self, event: EventId) {
         let next = usize::from(self.next_event) % EVENT_IDS_MAX;
         match self.events.get_mut(next) {
             Some(oldest) => *oldest = event,
             None => self.events.push(event),
         }
         self.next_event = ((next + 1) % EVENT_IDS_MAX) as u8;
-        self.sealed_id.0.clear();
-        if sealed_id.len() <= SEALED_ID_BYTES_MAX {
-            self.sealed_id.0.reserve_exact(sealed_id.len());
-            self.sealed_id.0.extend_from_slice(sealed_id);
-        }
     }
 
     /// The most recent events, oldest first.
@@ -119,11 +107,6 @@ impl Account {
     pub fn last_event(&self) -> Option<EventId> {
         let last = (usize::from(self.next_event) + EVENT_IDS_MAX - 1) % EVENT_IDS_MAX;
         self.events.get(last).copied()
-    }
-
-    /// Sealed raw id of the latest event.
-    pub fn sealed_id(&self) -> &[u8] {
-        &self.sealed_id.0
     }
 
     /// Marks the account's verdicts as partial while they name the event at hand.
@@ -160,7 +143,7 @@ mod tests {
         let mut account = Account::new(1);
         assert_eq!(account.last_event(), None);
         for index in 0..37u8 {
-            account.remember(EventId([index; 16]), b"");
+            account.remember(EventId([index; 16]));
             assert_eq!(account.last_event(), Some(EventId([index; 16])));
         }
         let expected: Vec<_> = (21..37).map(|index| EventId([index; 16])).collect();

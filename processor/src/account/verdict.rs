@@ -44,7 +44,6 @@ pub(super) fn build(
         time_ms: cause.time_ms,
         tenant: cause.tenant.to_owned(),
         account: cause.account,
-        sealed_id: account.sealed_id().to_vec(),
         sequence,
         score: fused.score,
         tier: fused.tier,

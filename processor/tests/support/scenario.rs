@@ -140,7 +140,6 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
                 observed_ms: arrival_ms,
                 tenant: "acme",
                 account,
-                sealed_id: b"sealed",
                 sample_weight: 1,
                 body,
                 ..Default::default()

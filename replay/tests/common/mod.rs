@@ -58,7 +58,6 @@ pub fn event(account: &str, number: i64) -> Output {
         observed_ms: START_MS + number * 2_000,
         tenant: "acme",
         account: id,
-        sealed_id: b"sealed",
         sample_weight: 1,
         body: Body::Request(Request {
             prompt: Some(PromptFeatures {

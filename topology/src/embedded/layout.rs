@@ -48,6 +48,7 @@ pub(super) const fn code(topic: Topic) -> u8 {
         Topic::StateCollector => 12,
         Topic::Dlq => 13,
         Topic::Checkpoints => 14,
+        Topic::Identities => 17,
     }
 }
 

@@ -173,7 +173,6 @@ fn event(wire: &Wire, account: usize, round: usize, time_ms: i64) -> (Vec<u8>, V
         observed_ms: time_ms,
         tenant: "acme",
         account: id,
-        sealed_id: &[7; 96],
         sample_weight: 1,
         body: Body::Request(request),
         ..Default::default()

@@ -45,7 +45,8 @@ pub fn run() -> Result<()> {
 pub fn collect(path: &Path, log: &dyn Log) -> Result<u64> {
     let mut config = CollectorConfig::new(path, "bench");
     config.mode = Mode::Import;
-    let keys = Keys { pseudonymizer: Pseudonymizer::new([7; 32], 1), sealer: Sealer::new(1, [9; 32]) };
+    let sealer = Sealer::new(1, &[9; 32], [8; 32]).context("the bench's seal key")?;
+    let keys = Keys { pseudonymizer: Pseudonymizer::new([7; 32], 1), sealer };
     let clock = Arc::new(|| {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_millis() as i64)
     });

@@ -87,14 +87,18 @@ impl Deployment {
     /// `weir enforce`, writing the output directory of `name`.
     pub fn enforce(&self, name: &str) -> Command {
         let mut command = self.member(&["enforce"]);
-        command.arg("--output-dir").arg(self.output(name)).arg("--keys-dir").arg(self.keys());
+        command
+            .arg("--output-dir")
+            .arg(self.output(name))
+            .arg("--keys-dir")
+            .arg(self.keys().join("enforcer"));
         command
     }
 
     /// `weir collect`, following the feed.
     pub fn collect(&self) -> Command {
         let mut command = self.on_brokers(&["collect", "--node", "chaos", "--source", "feed"]);
-        command.arg("--tail").arg(self.feed()).arg("--keys-dir").arg(self.keys());
+        command.arg("--tail").arg(self.feed()).arg("--keys-dir").arg(self.keys().join("collector"));
         command
     }
 
@@ -106,7 +110,7 @@ impl Deployment {
     /// The statement of coverage of everything that was read.
     pub fn coverage(&self) -> Result<Value> {
         let mut coverage = self.on_brokers(&["coverage", "--format", "json"]);
-        coverage.arg("--keys-dir").arg(self.keys());
+        coverage.arg("--keys-dir").arg(self.keys().join("operator"));
         report(coverage)
     }
 
@@ -124,7 +128,12 @@ impl Deployment {
     pub fn undisturbed(&self) -> Result<Value> {
         let data = self.home.join("undisturbed");
         let mut import = self.weir(&["import", "--node", "chaos", "--source", "feed"]);
-        import.arg(self.feed()).arg("--data-dir").arg(&data).arg("--keys-dir").arg(self.keys());
+        import
+            .arg(self.feed())
+            .arg("--data-dir")
+            .arg(&data)
+            .arg("--keys-dir")
+            .arg(self.keys().join("collector"));
         quiet(import)?;
         let mut replay = self.weir(&["replay", "--format", "json", "--lockstep"]);
         replay.arg("--data-dir").arg(&data);

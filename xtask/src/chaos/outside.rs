@@ -108,7 +108,6 @@ pub fn action(value: &[u8]) -> Result<Action> {
     fields.long()?; // time_ms
     fields.bytes()?; // tenant
     fields.fixed()?; // account
-    fields.bytes()?; // sealed_id
     fields.fixed()?; // verdict_id
     fields.long()?; // kind
     fields.long()?; // ring
@@ -197,18 +196,8 @@ mod tests {
     #[test]
     fn an_action_is_read_up_to_its_state() {
         let action_of = |state: u8| {
-            let value = framed(&[
-                &[1; 16],
-                &[0x80, 0x01],
-                &[4],
-                b"de",
-                &[2; 16],
-                &[0],
-                &[3; 16],
-                &[6],
-                &[2],
-                &[state],
-            ]);
+            let value =
+                framed(&[&[1; 16], &[0x80, 0x01], &[4], b"de", &[2; 16], &[3; 16], &[6], &[2], &[state]]);
             action(&value).unwrap()
         };
         assert_eq!(action_of(2), Action { id: [1; 16], is_pending: true });

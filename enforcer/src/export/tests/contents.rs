@@ -1,9 +1,11 @@
 use super::super::audit_file::entry_of;
 use super::*;
+use crate::open::seal_for_tests;
 use crate::stage::{AUDIT_SEQUENCE_HEADER, VERDICT_OFFSET_HEADER};
 use expect_test::{Expect, expect};
 use std::collections::BTreeSet;
-use weir_schemas::{Action, AuditEntry, Evidence, Record};
+use weir_schemas::sealed::content;
+use weir_schemas::{Action, AuditEntry, Evidence, Identity, Record};
 use weir_topology::record::Output;
 
 /// A rig in a posture whose enforcer has answered the verdicts, and its files.
@@ -33,155 +35,155 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
         &outputs,
         OutputFile::EnforcementActions,
         expect![[r#"
-        {
-          "account": "00000000000000000000000000000001",
-          "account_raw": "raw-account-1",
-          "action": "SUSPEND",
-          "action_id": "3c14cf6373537b3b23a7bd59402930c2",
-          "clusters": [
             {
-              "kind": "PAYMENT",
-              "shared_by": 12,
-              "value": "00000000000000000000000000000007"
-            }
-          ],
-          "detectors": [
-            {
-              "confidence": 0.9,
-              "detector": "velocity",
-              "evidence": [
+              "account": "be4e29e5a9058eac2f85140a965b487e",
+              "account_raw": "raw-account-1",
+              "action": "SUSPEND",
+              "action_id": "a5f9f7432d1cf7d5525368c612416640",
+              "clusters": [
                 {
-                  "name": "requests_per_hour",
-                  "value": "240"
+                  "kind": "PAYMENT",
+                  "shared_by": 12,
+                  "value": "00000000000000000000000000000007"
                 }
               ],
-              "score": 0.8,
-              "weight": 0.1
-            }
-          ],
-          "event_count_24h": 2,
-          "events": [
-            "00000000000000000000000000000000",
-            "00000000000000010000000000000000"
-          ],
-          "execute": true,
-          "expires_ms": 600000,
-          "missing_detectors": [],
-          "partial": false,
-          "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
-          "policy_version": "p1",
-          "posture": "ENFORCE",
-          "reason": "tier CRITICAL, score 0.900",
-          "revert": "MANUAL",
-          "ring": 3,
-          "score": 0.9,
-          "state": "PENDING",
-          "tenant": "acme",
-          "tier": "CRITICAL",
-          "time_ms": 0,
-          "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
-        }
-        {
-          "account": "00000000000000000000000000000001",
-          "action": "SHARE_INDICATORS",
-          "action_id": "7cbefc9cdd0664510a8048a09f52c658",
-          "clusters": [
-            {
-              "kind": "PAYMENT",
-              "shared_by": 12,
-              "value": "00000000000000000000000000000007"
-            }
-          ],
-          "detectors": [
-            {
-              "confidence": 0.9,
-              "detector": "velocity",
-              "evidence": [
+              "detectors": [
                 {
-                  "name": "requests_per_hour",
-                  "value": "240"
+                  "confidence": 0.9,
+                  "detector": "velocity",
+                  "evidence": [
+                    {
+                      "name": "requests_per_hour",
+                      "value": "240"
+                    }
+                  ],
+                  "score": 0.8,
+                  "weight": 0.1
                 }
               ],
-              "score": 0.8,
-              "weight": 0.1
+              "event_count_24h": 2,
+              "events": [
+                "00000000000000000000000000000000",
+                "00000000000000010000000000000000"
+              ],
+              "execute": true,
+              "expires_ms": 600000,
+              "missing_detectors": [],
+              "partial": false,
+              "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
+              "policy_version": "p1",
+              "posture": "ENFORCE",
+              "reason": "tier CRITICAL, score 0.900",
+              "revert": "MANUAL",
+              "ring": 3,
+              "score": 0.9,
+              "state": "PENDING",
+              "tenant": "acme",
+              "tier": "CRITICAL",
+              "time_ms": 0,
+              "verdict_id": "b22eff8147d291d8d200ae83f0a96139"
             }
-          ],
-          "event_count_24h": 2,
-          "events": [
-            "00000000000000000000000000000000",
-            "00000000000000010000000000000000"
-          ],
-          "execute": true,
-          "expires_ms": null,
-          "missing_detectors": [],
-          "partial": false,
-          "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
-          "policy_version": "p1",
-          "posture": "ENFORCE",
-          "reason": "tier CRITICAL, score 0.900",
-          "revert": "AUTO",
-          "ring": 1,
-          "score": 0.9,
-          "state": "PENDING",
-          "tenant": "acme",
-          "tier": "CRITICAL",
-          "time_ms": 0,
-          "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
-        }
-    "#]],
+            {
+              "account": "be4e29e5a9058eac2f85140a965b487e",
+              "action": "SHARE_INDICATORS",
+              "action_id": "b3bb3c72edf38affeba91a46e8c22fe1",
+              "clusters": [
+                {
+                  "kind": "PAYMENT",
+                  "shared_by": 12,
+                  "value": "00000000000000000000000000000007"
+                }
+              ],
+              "detectors": [
+                {
+                  "confidence": 0.9,
+                  "detector": "velocity",
+                  "evidence": [
+                    {
+                      "name": "requests_per_hour",
+                      "value": "240"
+                    }
+                  ],
+                  "score": 0.8,
+                  "weight": 0.1
+                }
+              ],
+              "event_count_24h": 2,
+              "events": [
+                "00000000000000000000000000000000",
+                "00000000000000010000000000000000"
+              ],
+              "execute": true,
+              "expires_ms": null,
+              "missing_detectors": [],
+              "partial": false,
+              "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
+              "policy_version": "p1",
+              "posture": "ENFORCE",
+              "reason": "tier CRITICAL, score 0.900",
+              "revert": "AUTO",
+              "ring": 1,
+              "score": 0.9,
+              "state": "PENDING",
+              "tenant": "acme",
+              "tier": "CRITICAL",
+              "time_ms": 0,
+              "verdict_id": "b22eff8147d291d8d200ae83f0a96139"
+            }
+        "#]],
     );
     check(
         &outputs,
         OutputFile::AnalystQueue,
         expect![[r#"
-        {
-          "account": "00000000000000000000000000000001",
-          "action": "SUSPEND",
-          "action_id": "3c14cf6373537b3b23a7bd59402930c2",
-          "clusters": [
             {
-              "kind": "PAYMENT",
-              "shared_by": 12,
-              "value": "00000000000000000000000000000007"
-            }
-          ],
-          "detectors": [
-            {
-              "confidence": 0.9,
-              "detector": "velocity",
-              "evidence": [
+              "account": "be4e29e5a9058eac2f85140a965b487e",
+              "action": "SUSPEND",
+              "action_id": "a5f9f7432d1cf7d5525368c612416640",
+              "clusters": [
                 {
-                  "name": "requests_per_hour",
-                  "value": "240"
+                  "kind": "PAYMENT",
+                  "shared_by": 12,
+                  "value": "00000000000000000000000000000007"
                 }
               ],
-              "score": 0.8,
-              "weight": 0.1
+              "detectors": [
+                {
+                  "confidence": 0.9,
+                  "detector": "velocity",
+                  "evidence": [
+                    {
+                      "name": "requests_per_hour",
+                      "value": "240"
+                    }
+                  ],
+                  "score": 0.8,
+                  "weight": 0.1
+                }
+              ],
+              "event_count_24h": 2,
+              "events": [
+                "00000000000000000000000000000000",
+                "00000000000000010000000000000000"
+              ],
+              "execute": true,
+              "expires_ms": 600000,
+              "missing_detectors": [],
+              "partial": false,
+              "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
+              "policy_version": "p1",
+              "posture": "ENFORCE",
+              "reason": "tier CRITICAL, score 0.900",
+              "revert": "MANUAL",
+              "ring": 3,
+              "score": 0.9,
+              "state": "PENDING",
+              "tenant": "acme",
+              "tier": "CRITICAL",
+              "time_ms": 0,
+              "verdict_id": "b22eff8147d291d8d200ae83f0a96139"
             }
-          ],
-          "event_count_24h": 2,
-          "events": [
-            "00000000000000000000000000000000",
-            "00000000000000010000000000000000"
-          ],
-          "execute": true,
-          "expires_ms": 600000,
-          "missing_detectors": [],
-          "partial": false,
-          "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
-          "policy_version": "p1",
-          "posture": "ENFORCE",
-          "reason": "tier CRITICAL, score 0.900",
-          "revert": "MANUAL",
-          "ring": 3,
-          "score": 0.9,
-          "state": "PENDING",
-          "tenant": "acme",
-          "tier": "CRITICAL",
-          "time_ms": 0,
-          "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
-        }
-    "#]],
+        "#]],
     );
 }
 
@@ -192,24 +194,24 @@ fn a_gateway_is_told_what_to_slow_down_and_until_when() {
         &outputs,
         OutputFile::RateLimitCommands,
         expect![[r#"
-        {
-          "account": "00000000000000000000000000000001",
-          "account_raw": "raw-account-1",
-          "action": "RATE_LIMIT",
-          "action_id": "c6565b0a778ed4913496b30686bc2f41",
-          "execute": true,
-          "expires_ms": 300000,
-          "policy_version": "p1",
-          "posture": "ENFORCE",
-          "reason": "tier MEDIUM, score 0.400",
-          "revert": "AUTO",
-          "ring": 2,
-          "state": "PENDING",
-          "tenant": "acme",
-          "time_ms": 0,
-          "verdict_id": "2f42826fa2729ec6cd52bf8325939af6"
-        }
-    "#]],
+            {
+              "account": "be4e29e5a9058eac2f85140a965b487e",
+              "account_raw": "raw-account-1",
+              "action": "RATE_LIMIT",
+              "action_id": "d210769c98305e4ee0b2568a83b690ab",
+              "execute": true,
+              "expires_ms": 300000,
+              "policy_version": "p1",
+              "posture": "ENFORCE",
+              "reason": "tier MEDIUM, score 0.400",
+              "revert": "AUTO",
+              "ring": 2,
+              "state": "PENDING",
+              "tenant": "acme",
+              "time_ms": 0,
+              "verdict_id": "b22eff8147d291d8d200ae83f0a96139"
+            }
+        "#]],
     );
 }
 
@@ -220,9 +222,9 @@ fn an_audit_record_is_told_whole() {
     let decision = lines.iter().find(|line| line["kind"] == "DECISION").unwrap();
     expect![[r#"
         {
-          "account": "00000000000000000000000000000001",
+          "account": "be4e29e5a9058eac2f85140a965b487e",
           "action": "RATE_LIMIT",
-          "action_id": "c6565b0a778ed4913496b30686bc2f41",
+          "action_id": "d210769c98305e4ee0b2568a83b690ab",
           "actor": "enforcer",
           "epoch": 1,
           "key_id": "k1",
@@ -232,17 +234,17 @@ fn an_audit_record_is_told_whole() {
           "posture": "AUDIT",
           "previous": "624dc037fd9486b2675fc16c23529781b37c8b9a15d8b3e04c7bfbe25b994d88",
           "reason": "the posture is audit",
-          "record": "c301667cc738c2d6821c00020861636d650200000000000000000000000000000001022f42826fa2729ec6cd52bf8325939af602c6565b0a778ed4913496b30686bc2f410200107769746868656c642874686520706f737475726520697320617564697410656e666f726365720470319a9999999999d93f02021076656c6f636974790002",
+          "record": "c301667cc738c2d6821c00020861636d6502be4e29e5a9058eac2f85140a965b487e02b22eff8147d291d8d200ae83f0a9613902d210769c98305e4ee0b2568a83b690ab0200107769746868656c642874686520706f737475726520697320617564697410656e666f726365720470319a9999999999d93f02021076656c6f636974790002",
           "score": 0.4,
           "sequence": 2,
           "signals": [
             "velocity"
           ],
-          "signature": "c7595fe380e2253f7847f5d38c4be308850f232be6ab5e9e0379bdc60786f8b6fcda5ba43524c8b911dc33ab20d0925ef0178969967a7c0b720bda931ec4bb0e",
+          "signature": "dc3c756b98f660662e262b052888808ead8bd7aec9d472f53c86b67f360fba455a116659d238569963afec8aaa1e20c462a5c56c84e778e04cf800fa46ec7e06",
           "tenant": "acme",
           "tier": "MEDIUM",
           "time_ms": 0,
-          "verdict_id": "2f42826fa2729ec6cd52bf8325939af6",
+          "verdict_id": "b22eff8147d291d8d200ae83f0a96139",
           "writer": "enforcer/0"
         }"#]]
     .assert_eq(&serde_json::to_string_pretty(decision).unwrap());
@@ -253,7 +255,8 @@ fn three_accounts_that_rest_on_one_value_make_an_indicator() {
     let verdicts: Vec<_> = (0..3).map(|n| resting_on(7, verdict(n, i64::from(n), Tier::High))).collect();
     let (_, outputs) = exported("enforce", &verdicts);
     let bundle = outputs.lines_of(OutputFile::IocBundles).remove(0);
-    let members: Vec<_> = verdicts.iter().map(|verdict| verdict.account.to_string()).collect();
+    let mut members: Vec<_> = verdicts.iter().map(|verdict| verdict.account.to_string()).collect();
+    members.sort();
     assert_eq!(bundle["members"], serde_json::json!(members));
     assert_eq!(outputs.lines_of(OutputFile::IocBundles).len(), 1);
     let mut bundle = bundle;
@@ -274,9 +277,9 @@ fn three_accounts_that_rest_on_one_value_make_an_indicator() {
           "last_seen_ms": 2,
           "member_count": 3,
           "members": [
-            "00000000000000000000000000000000",
-            "00000000000000000000000000000001",
-            "00000000000000000000000000000002"
+            "019f1819faf801a5d56c4de0b93266f0",
+            "9f773529b974ed34e45e13ca9970cda6",
+            "be4e29e5a9058eac2f85140a965b487e"
           ],
           "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
           "policy_version": "p1",
@@ -327,19 +330,49 @@ fn raw_accounts_stand_only_where_something_is_to_be_done_to_them() {
     }
 }
 
-#[test]
-fn without_the_right_seal_key_the_line_says_why_there_is_no_raw_account() {
+/// The one command that a gateway is told after a verdict on account 1, with these identities in the log.
+fn told_with(identities: &[Identity], opener: Opener) -> (Value, Outputs) {
     let rig = Rig::new(1);
     rig.put_control(&posture("enforce"));
+    rig.put_identities(identities);
     rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
     rig.enforce();
     let outputs = Outputs::new();
-    let mut export = outputs.open_with(&rig, Some(Opener::new().with_key(1, [0; 32]))).unwrap();
-    assert_eq!(export.run_once(Duration::ZERO).unwrap().unopened, 1);
-    assert_eq!(outputs.telemetry.unopened.load(Relaxed), 1);
+    drain(&mut outputs.open_with(&rig, Some(opener)).unwrap());
     let line = outputs.lines_of(OutputFile::RateLimitCommands).remove(0);
-    assert_eq!(line["account_raw_error"], "the sealed id was not sealed with seal key 1 for this event");
-    assert_eq!((line.get("account_raw"), &line["execute"]), (None, &Value::Bool(true)));
+    assert_eq!(line["execute"], true);
+    (line, outputs)
+}
+
+#[test]
+fn an_account_that_cannot_be_opened_is_told_with_the_reason_and_counted() {
+    let wrong = Opener::new().with_key(1, &[0; 32]).with_pseudonyms(pseudonyms());
+    let substitute = seal_for_tests(1, &SEAL_SECRET, account(1), &content("acme", "raw-account-2"));
+    let cases =
+        [(vec![identity(1)], wrong, 1), (vec![identity(2)], opener(), 0), (vec![substitute], opener(), 1)];
+    let mut said = String::new();
+    for (identities, opener, refused) in cases {
+        let (line, outputs) = told_with(&identities, opener);
+        assert_eq!(line.get("account_raw"), None);
+        assert_eq!(outputs.telemetry.unopened.load(Relaxed), 1);
+        assert_eq!(outputs.telemetry.refused.load(Relaxed), refused);
+        said += &format!("{}\n", line["account_raw_error"].as_str().unwrap());
+    }
+    expect![[r#"
+        the identity was not sealed to seal key 1 for this account
+        weir.identities has no identity of this account: it was never announced, or is older than 90 days
+        the sealed identity is of another account: somebody put one customer in another's place
+    "#]]
+    .assert_eq(&said);
+}
+
+#[test]
+fn whoever_overwrites_an_identity_with_rubbish_or_another_customer_hides_nothing() {
+    let substitute = seal_for_tests(1, &SEAL_SECRET, account(1), &content("acme", "raw-account-2"));
+    let rubbish = Identity { sealed: vec![1, 2, 3], ..identity(1) };
+    let (line, outputs) = told_with(&[identity(1), identity(2), substitute, rubbish], opener());
+    assert_eq!((&line["account_raw"], line.get("account_raw_error")), (&Value::from("raw-account-1"), None));
+    assert_eq!(outputs.telemetry.refused.load(Relaxed), 1);
 }
 
 #[test]

@@ -165,7 +165,7 @@ impl Outputs {
     fn open_failing(&self, rig: &Rig, plan: &Arc<Mutex<Plan>>) -> Result<Export, Failure> {
         let path = self.directory.path().to_owned();
         let disk = Failing { disk: Disk::open(&path).unwrap().unwrap(), path, plan: plan.clone() };
-        let opener = Opener::new().with_key(1, SEAL_SECRET);
+        let opener = opener();
         let (log, telemetry) = (rig.log.clone(), self.telemetry.clone());
         Export::open_on(Box::new(disk), log, 0..rig.partitions, Some(opener), rig.wire.clone(), telemetry)
     }
