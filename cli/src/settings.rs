@@ -65,12 +65,14 @@ settings! {
     Kafka "registry_url" registry_url: Option<String> = "", "Schema registry with the Confluent interface. When given, records carry the Confluent frame; otherwise Avro's single-object frame. Both are read.";
     Serving "metrics_addr" metrics_addr: Option<String> = "", "Address on which /metrics, /health/live and /health/ready are served, for example 127.0.0.1:9635. Nothing is served when not given.";
     Collector "tail" tail: Option<PathBuf> = "", "Log file to follow. It need not exist yet.";
-    Collector "source" source: Option<String> = "", "Name of the source: part of the events' ids. The file's name when not given.";
+    Collector "source" source: Option<String> = "", "Name of the source, by which its position is stored. The file's name when not given.";
     Collector "tenant" tenant: String = "default", "Tenant of events whose source names none.";
     Collector "collector.format" collector_format: String = "auto", "Format of the lines: auto, weir, weir_rich, weir_basic, envoy or glasswally.";
     Collector "collector.line_bytes_max" collector_line_bytes_max: usize = "1048576" in 1..=16_777_216, "A longer line is dead-lettered.";
     Collector "collector.keep_text" collector_keep_text: bool = "false", "Keep the text of prompts in events. Off, only features and keyed hashes leave the node.";
     Collector "collector.batch_lines" collector_batch_lines: usize = "5000" in 1..=1_000_000, "Most lines that are published in one commit.";
+    Collector "collector.linger_ms" collector_linger_ms: u64 = "200" in 0..=60_000, "How long lines of a followed file wait for others to be published with in one commit.";
+    Collector "collector.rotated_dir" collector_rotated_dir: Option<PathBuf> = "", "Directory that rotated files are moved to (logrotate's `olddir`), where that is not the log's own.";
     Stages "epoch.interval_ms" epoch_interval_ms: u64 = "100" in 1..=60_000, "Longest time that an epoch gathers records.";
     Stages "epoch.records_max" epoch_records_max: usize = "10000" in 1..=1_000_000, "Most records that an epoch folds.";
     Stages "snapshot.interval_ms" snapshot_interval_ms: u64 = "5000" in 0..=3_600_000, "Time between snapshots of what changed of the state.";

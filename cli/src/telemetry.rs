@@ -13,7 +13,7 @@ use tracing::{debug, error, info, warn};
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
 use weir_topology::invariants::Invariant;
 use weir_topology::stage::Tally;
-use weir_topology::telemetry::{SourceChange, Start, Telemetry};
+use weir_topology::telemetry::{LossCause, SourceChange, Start, Telemetry};
 use weir_topology::topic::{StageName, TaskId};
 
 /// A label from a closed set: what its type's `as_str` gives.
@@ -123,7 +123,9 @@ metrics! {
     announced: Counter = Counter::default(), "collector_identities_announced", "Sealed identities that were announced";
     announced_forgotten: Counter = Counter::default(), "collector_identities_forgotten", "Announced accounts that were forgotten to stay within the limit, and are announced again";
     rejected: Family<Kind, Counter> = Family::default(), "collector_lines_rejected", "Lines that collectors refused, by cause";
-    source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Rotations, truncations and appearances of sources";
+    source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Files of sources that appeared, were rotated, truncated or replaced";
+    losses: Family<Kind, Counter> = Family::default(), "collector_losses", "Times that lines of a source may have been lost, by cause; the log names file and bytes";
+    bytes_lost: Counter = Counter::default(), "collector_bytes_lost", "Bytes of sources that were lost, where their number is known";
     source_unavailable: Counter = Counter::default(), "collector_source_unavailable", "Times that a source could not be read";
     actions: Family<ActionLabels, Counter> = Family::default(), "actions", "Actions by kind and what became of them";
     output_stalls: Counter = Counter::default(), "enforcer_output_stalled", "Times that the enforcer's files could not be written";
@@ -186,6 +188,9 @@ impl Metrics {
         }
         for change in SourceChange::ALL {
             let _ = self.source_changes.get_or_create(&Kind { kind: Closed(change.as_str()) });
+        }
+        for cause in LossCause::ALL {
+            let _ = self.losses.get_or_create(&Kind { kind: Closed(cause.as_str()) });
         }
         for kind in ActionKind::ALL {
             for state in ActionState::ALL {
@@ -326,10 +331,28 @@ impl Telemetry for Metrics {
         self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) }).inc();
     }
 
-    fn source_changed(&self, change: SourceChange) {
+    fn source_changed(&self, change: SourceChange, file: &str) {
         let change = change.as_str();
         self.source_changes.get_or_create(&Kind { kind: Closed(change) }).inc();
-        info!(change, "source changed");
+        info!(change, file, "source changed");
+    }
+
+    fn source_lost(&self, cause: LossCause, file: &str, from: u64, to: Option<u64>) {
+        let cause = cause.as_str();
+        self.losses.get_or_create(&Kind { kind: Closed(cause) }).inc();
+        match to {
+            Some(to) => {
+                self.bytes_lost.inc_by(to.saturating_sub(from));
+                warn!(
+                    cause,
+                    file, from, to, "lines of a source were lost: bytes `from` up to `to` of the file"
+                );
+            }
+            None => warn!(
+                cause,
+                file, from, "lines of a source may have been lost: bytes `from` and after of the file"
+            ),
+        }
     }
 
     fn source_unavailable(&self, reason: &str) {

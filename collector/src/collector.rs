@@ -4,6 +4,7 @@
 
 mod batch;
 mod feed;
+mod stored;
 
 use crate::config::CollectorConfig;
 use crate::error::CollectorError;
@@ -12,17 +13,16 @@ use crate::identity::LineKey;
 use crate::limits::{POLL_INTERVAL, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
 use crate::privacy::Pseudonymizer;
 use crate::seal::Sealer;
-use crate::tail::{FilePosition, Look};
+use crate::tail::{Look, PrintKey, SourceEvent, SourcePosition};
 use batch::{Batch, Builder};
 use feed::Feed;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_schemas::wire::Wire;
-use weir_schemas::{State, StateKind};
 use weir_topology::clock::{Clock as PaceClock, MachineClock};
-use weir_topology::log::{Log, LogError, Writer, read_range};
+use weir_topology::log::{Log, LogError, Writer};
 use weir_topology::telemetry::Telemetry;
-use weir_topology::topic::{StageName, TaskId, Topic};
+use weir_topology::topic::{StageName, TaskId};
 
 /// What a collector hides ids with.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 pub enum SourceState {
     /// There is more to read now.
     Reading,
+    /// Everything that is there was read; it waits for more to be committed with.
+    Lingering,
     /// Everything that is there was read and committed. A followed file may grow.
     AtEnd,
     /// The file was rotated away; its writer is given a moment to let go of it.
@@ -53,7 +55,7 @@ pub enum SourceState {
 }
 
 /// What one step did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// How the source stands.
     pub state: SourceState,
@@ -66,7 +68,7 @@ pub struct Progress {
     /// Refused lines among them: each has a dead letter.
     pub rejected: u64,
     /// Where reading goes on after a crash; none before anything was read.
-    pub position: Option<FilePosition>,
+    pub position: Option<SourcePosition>,
 }
 
 impl Progress {
@@ -86,9 +88,15 @@ pub struct Collector<'l> {
     pace: Arc<dyn PaceClock>,
     builder: Builder,
     feed: Feed,
+    prints: PrintKey,
+    place: stored::Place,
     /// None when its last commit failed: a new one is opened before the next.
     writer: Option<Box<dyn Writer>>,
-    committed: Option<FilePosition>,
+    committed: Option<SourcePosition>,
+    /// Since when there is something to commit.
+    lingers_since: Option<Duration>,
+    /// Why the source cannot be read on, once what was read of it is committed.
+    failed: Option<CollectorError>,
     /// Read and not yet known to be committed.
     pending: Option<Batch>,
     retry: Option<Retry>,
@@ -115,11 +123,13 @@ impl<'l> Collector<'l> {
         config.check()?;
         // The writer first: after it no other can move the position.
         let writer = log.writer(&writer_name(&config))?;
-        let committed = stored_position(log, &config, &wire)?;
-        let feed = Feed::open(&config, committed)?;
+        let place = stored::Place::of(log, &config)?;
+        let committed = stored::position(log, &place, &wire)?;
+        let prints = PrintKey::new(&keys.pseudonymizer);
+        let feed = Feed::open(&config, committed.clone(), prints.clone())?;
         let lines = LineKey::new(&keys.pseudonymizer);
         let events = EventWriter::new(&config, keys.pseudonymizer, keys.sealer, wire.clone());
-        let builder = Builder::new(&config, events, lines, wire.clone());
+        let builder = Builder::new(&config, events, lines, place.clone(), wire.clone());
         Ok(Self {
             log,
             config,
@@ -129,8 +139,12 @@ impl<'l> Collector<'l> {
             pace: Arc::new(MachineClock::default()),
             builder,
             feed,
+            prints,
+            place,
             writer: Some(writer),
             committed,
+            lingers_since: None,
+            failed: None,
             pending: None,
             retry: None,
             told: None,
@@ -141,6 +155,11 @@ impl<'l> Collector<'l> {
     pub fn paced_by(mut self, pace: Arc<dyn PaceClock>) -> Self {
         self.pace = pace;
         self
+    }
+
+    /// Why the source cannot be read for now, if so.
+    pub fn unavailable(&self) -> Option<&str> {
+        self.told.as_deref()
     }
 
     /// Size of the source in bytes, where that is known: of a plain file that is imported.
@@ -179,12 +198,23 @@ impl<'l> Collector<'l> {
 
     /// Reads lines until a batch is full or there are none for now.
     fn gather(&mut self) -> Result<SourceState, CollectorError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let now_ms = (self.clock)();
         let state = loop {
             if self.builder.take_lines(&mut self.feed, now_ms) {
                 break SourceState::Reading;
             }
-            match self.feed.look(&self.config)? {
+            let look = match self.feed.look(&self.config) {
+                // What was read up to here is whole lines, and worth keeping.
+                Err(error) if self.builder.has_lines() => {
+                    self.failed = Some(error);
+                    break SourceState::Reading;
+                }
+                look => look?,
+            };
+            match look {
                 Look::Read => {}
                 Look::End => break SourceState::AtEnd,
                 Look::Leaving => break SourceState::Leaving,
@@ -200,14 +230,44 @@ impl<'l> Collector<'l> {
         if state != SourceState::Unavailable {
             self.told = None;
         }
-        for change in self.feed.take_changes() {
-            self.telemetry.source_changed(change);
+        for event in self.feed.take_events() {
+            self.tell(&event);
         }
-        let position = self.feed.position();
-        if self.builder.has_lines() || position != self.committed {
-            self.pending = position.map(|position| self.builder.finish(self.committed, position, now_ms));
+        Ok(self.batch(state, now_ms))
+    }
+
+    /// Makes a batch of what was read when it is full, or has waited long enough for more.
+    fn batch(&mut self, state: SourceState, now_ms: i64) -> SourceState {
+        let mut position = self.feed.position();
+        position.commits = self.committed.as_ref().map_or(0, |committed| committed.commits);
+        let has_moved = match &self.committed {
+            Some(committed) => !position.is_at(committed),
+            None => position.reading.is_some(),
+        };
+        if !self.builder.has_lines() && !has_moved {
+            self.lingers_since = None;
+            return state;
         }
-        Ok(state)
+        let now = self.pace.now();
+        let since = *self.lingers_since.get_or_insert(now);
+        if state != SourceState::Reading && !self.feed.is_done() && now < since + self.config.linger {
+            return if state == SourceState::AtEnd { SourceState::Lingering } else { state };
+        }
+        self.lingers_since = None;
+        position.commits += 1;
+        self.pending = Some(self.builder.finish(self.committed.as_ref(), position, now_ms));
+        state
+    }
+
+    fn tell(&self, event: &SourceEvent) {
+        match event {
+            SourceEvent::Changed { change, file } => {
+                self.telemetry.source_changed(*change, &file.to_string_lossy());
+            }
+            SourceEvent::Lost { cause, file, from, to } => {
+                self.telemetry.source_lost(*cause, &file.to_string_lossy(), *from, *to);
+            }
+        }
     }
 
     /// Commits a batch, or keeps it for later.
@@ -220,9 +280,9 @@ impl<'l> Collector<'l> {
                     // Someone else read on in between: their position counts, and the lines of this
                     // batch are read again from there.
                     self.writer = Some(writer);
+                    self.feed = Feed::open(&self.config, position.clone(), self.prints.clone())?;
                     self.committed = position;
                     self.builder.announce_anew();
-                    self.feed = Feed::open(&self.config, position)?;
                     self.retry = None;
                     return Ok(self.progress(SourceState::Reading));
                 }
@@ -244,7 +304,7 @@ impl<'l> Collector<'l> {
 
     fn committed_progress(&mut self, batch: Batch, state: SourceState) -> Progress {
         self.retry = None;
-        self.committed = Some(batch.after);
+        self.committed = Some(batch.after.clone());
         self.telemetry.bytes_read(batch.bytes);
         self.telemetry.events_published(batch.events);
         if batch.mended > 0 {
@@ -263,12 +323,12 @@ impl<'l> Collector<'l> {
             lines: batch.events + batch.rejected.len() as u64,
             events: batch.events,
             rejected: batch.rejected.len() as u64,
-            position: self.committed,
+            position: self.committed.clone(),
         }
     }
 
     fn progress(&self, state: SourceState) -> Progress {
-        Progress { state, bytes: 0, lines: 0, events: 0, rejected: 0, position: self.committed }
+        Progress { state, bytes: 0, lines: 0, events: 0, rejected: 0, position: self.committed.clone() }
     }
 
     /// Keeps the batch and tries again later, unless trying again cannot help.
@@ -295,11 +355,11 @@ impl<'l> Collector<'l> {
     /// the log.
     fn settle(&self, batch: &Batch) -> Result<Settled, LogError> {
         let writer = self.log.writer(&writer_name(&self.config))?;
-        let stored = stored_position(self.log, &self.config, &self.wire).map_err(|error| match error {
+        let stored = stored::position(self.log, &self.place, &self.wire).map_err(|error| match error {
             CollectorError::Log(error) => error,
             other => LogError::Damaged { reason: other.to_string() },
         })?;
-        Ok(if stored == Some(batch.after) && stored != batch.before {
+        Ok(if stored.as_ref() == Some(&batch.after) {
             Settled::Committed
         } else if stored == batch.before {
             Settled::Open(writer)
@@ -316,34 +376,9 @@ enum Settled {
     /// It is not: it may be committed with this writer.
     Open(Box<dyn Writer>),
     /// Another collector has committed since.
-    Moved(Box<dyn Writer>, Option<FilePosition>),
+    Moved(Box<dyn Writer>, Option<SourcePosition>),
 }
 
 fn writer_name(config: &CollectorConfig) -> String {
     format!("collector/{}", config.source_key())
-}
-
-/// The position that the last commit for this source stored.
-fn stored_position(
-    log: &dyn Log,
-    config: &CollectorConfig,
-    wire: &Wire,
-) -> Result<Option<FilePosition>, CollectorError> {
-    let key = config.source_key();
-    let topic = Topic::StateCollector;
-    let (from, to) = log.bounds(topic, 0)?;
-    let mut last: Option<Vec<u8>> = None;
-    read_range(log, topic, 0, from, to, |records| {
-        for record in records.iter().filter(|record| record.key == key.as_bytes()) {
-            last = record.payload.map(<[u8]>::to_vec);
-        }
-        Ok(())
-    })?;
-    let Some(payload) = last else { return Ok(None) };
-    let fault = |reason: String| CollectorError::Position { source_key: key.clone(), reason };
-    let state: State = wire.read(&payload).map_err(|error| fault(error.to_string()))?;
-    if state.kind != StateKind::Cursor || state.format != FilePosition::FORMAT {
-        return Err(fault(format!("it has format {}", state.format)));
-    }
-    FilePosition::from_bytes(&state.body).map(Some).ok_or_else(|| fault("its body is damaged".into()))
 }

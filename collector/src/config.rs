@@ -11,7 +11,7 @@ use std::time::Duration;
 pub enum Mode {
     /// Follow the file as it grows and is rotated.
     Tail,
-    /// Read the file, plain or gzip, to its end.
+    /// Read the file, plain, gzip or Zstandard, to its end.
     Import,
 }
 
@@ -43,6 +43,10 @@ pub struct CollectorConfig {
     pub from_start: bool,
     /// How long a rotated file must have been quiet before it is left.
     pub rotation_grace: Duration,
+    /// Where rotated files are moved to, when that is another directory than the log's own.
+    pub rotated_dir: Option<PathBuf>,
+    /// How long lines of a followed file wait for others before they are committed.
+    pub linger: Duration,
 }
 
 impl CollectorConfig {
@@ -63,6 +67,8 @@ impl CollectorConfig {
             mode: Mode::Tail,
             from_start: true,
             rotation_grace: limits::ROTATION_GRACE_DEFAULT,
+            rotated_dir: None,
+            linger: limits::LINGER_DEFAULT,
         }
     }
 
@@ -85,6 +91,12 @@ impl CollectorConfig {
         }
         if !(1..=limits::LINE_BYTES_MAX_CEILING).contains(&self.line_bytes_max) {
             return fault("line_bytes_max", format!("must be 1 to {}", limits::LINE_BYTES_MAX_CEILING));
+        }
+        if self.node.starts_with('!') {
+            return fault("node", "must not begin with `!`: such keys are Weir's own".into());
+        }
+        if self.linger > limits::LINGER_CEILING {
+            return fault("linger_ms", format!("must be 0 to {}", limits::LINGER_CEILING.as_millis()));
         }
         if self.batch_lines == 0 {
             return fault("batch_lines", "must be at least 1".into());

@@ -18,11 +18,20 @@ pub const BATCH_LINES_DEFAULT: usize = 4_000;
 /// last event of a batch may exceed it.
 pub const BATCH_BYTES_DEFAULT: usize = 4 << 20;
 
-/// How much of a file's beginning tells it from other files, in bytes.
-pub const HEAD_BYTES_MAX: usize = 256;
+/// Most entries of a directory that are looked at when a log's other files are searched.
+pub const DIRECTORY_ENTRIES_MAX: usize = 16_384;
 
-/// Most entries of the log's directory that are looked at when a rotated file is searched.
-pub const DIRECTORY_ENTRIES_MAX: usize = 4_096;
+/// How often a log's other files are searched although it was not rotated, as far as can be seen.
+pub const SEARCH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Most files of a source that were left and are still known.
+pub const LEFT_FILES_MAX: usize = 32;
+
+/// Most files that were left and are held open, because their writers may not have noticed yet.
+pub const LEFT_HANDLES_MAX: usize = 2;
+
+/// Longest path of a file that is stored with its position, in bytes.
+pub const PATH_BYTES_MAX: usize = 1_024;
 
 /// How long a rotated file must have given nothing before it is left for the new one: a writer keeps
 /// its old handle for a moment.
@@ -30,6 +39,12 @@ pub const ROTATION_GRACE_DEFAULT: Duration = Duration::from_secs(1);
 
 /// How often a source at its end is looked at.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(25);
+
+/// How long lines wait for others before they are committed, where the configuration does not say otherwise.
+pub const LINGER_DEFAULT: Duration = Duration::from_millis(200);
+
+/// Longest time that the configuration may let lines wait.
+pub const LINGER_CEILING: Duration = Duration::from_secs(60);
 
 /// First pause before a commit that the log refused is tried again; doubled each time.
 pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);

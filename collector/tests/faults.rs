@@ -21,7 +21,7 @@ use weir_schemas::{Body, DeadLetter, DlqKind, Event, EventId, Record};
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
-use weir_topology::telemetry::{SourceChange, Telemetry};
+use weir_topology::telemetry::{LossCause, SourceChange, Telemetry};
 use weir_topology::topic::{TaskId, Topic};
 
 /// Remembers what it was told.
@@ -45,8 +45,12 @@ impl Telemetry for Heard {
     fn line_rejected(&self, kind: DlqKind) {
         self.push(format!("rejected {kind}"));
     }
-    fn source_changed(&self, change: SourceChange) {
+    fn source_changed(&self, change: SourceChange, _file: &str) {
         self.push(format!("changed {}", change.as_str()));
+    }
+    fn source_lost(&self, cause: LossCause, file: &str, from: u64, to: Option<u64>) {
+        let file = file.rsplit('/').next().unwrap_or_default();
+        self.push(format!("lost {file} {from} {to:?} {}", cause.as_str()));
     }
     fn source_unavailable(&self, reason: &str) {
         self.push(format!("unavailable {reason}"));
@@ -126,6 +130,7 @@ impl Bench {
         let directory = TempDir::new().unwrap();
         let mut config = CollectorConfig::new(directory.path().join("access.jsonl"), "node-1");
         config.rotation_grace = Duration::ZERO;
+        config.linger = Duration::ZERO;
         let log = FaultyLog { inner: MemoryLog::new(3), faults: Arc::default() };
         Self { directory, log, heard: Arc::default(), config }
     }
@@ -539,7 +544,8 @@ fn a_stored_position_of_an_unknown_format_is_refused() {
     let state =
         weir_schemas::State { format: 99, kind: weir_schemas::StateKind::Cursor, ..Default::default() };
     let payload = Wire::new().to_bytes(&state);
-    let output = Output::keyed(Topic::StateCollector, b"node-1/access.jsonl".to_vec(), payload, 0);
+    let output = Output::keyed(Topic::StateCollector, b"node-1/access.jsonl".to_vec(), payload, 0)
+        .in_partition(weir_topology::key::partition_of(b"node-1/access.jsonl", 3));
     let commit = Commit { outputs: vec![output], positions: Vec::new() };
     bench.log.inner.writer("test").unwrap().commit(&commit).unwrap();
     let Err(error) = bench.try_open() else { panic!("it opened") };
@@ -599,6 +605,55 @@ fn a_gzip_file_that_is_cut_short_is_an_error_that_says_where() {
         }
     };
     assert!(matches!(error, CollectorError::Read { .. }), "{error}");
+    drop(collector);
+    // What is there is whole lines, and they are kept: the rest comes with the whole file.
+    let kept = bench.events().len();
+    assert!(kept > 300, "{kept} lines");
+    fs::write(&bench.config.path, &whole).unwrap();
+    bench.run();
+    bench.assert_has_lines(1_000);
+}
+
+#[test]
+fn an_import_reads_zstandard() {
+    let mut bench = Bench::new();
+    bench.config.mode = Mode::Import;
+    let lines: String = (0..1_000).map(line).collect();
+    fs::write(&bench.config.path, zstd::encode_all(lines.as_bytes(), 3).unwrap()).unwrap();
+    assert_eq!(bench.run().events, 1_000);
+    bench.assert_has_lines(1_000);
+}
+
+#[test]
+fn lines_of_a_file_that_grows_slowly_share_a_commit() {
+    let mut bench = Bench::new();
+    bench.config.linger = Duration::from_millis(300);
+    let mut collector = bench.open();
+    let mut states = Vec::new();
+    for index in 0..10 {
+        bench.append(line(index));
+        states.push(collector.run_once(Duration::ZERO).unwrap().state);
+    }
+    assert_eq!(states, [SourceState::Lingering; 10]);
+    assert!(bench.events().is_empty());
+    let waited = collector.run_once(Duration::from_secs(10)).unwrap();
+    assert_eq!((waited.events, bench.log.inner.all(Topic::StateCollector).len()), (10, 2));
+    bench.assert_has_lines(10);
+}
+
+#[test]
+fn sources_spread_over_the_partitions_and_read_their_own_position_only() {
+    let mut bench = Bench::new();
+    bench.append(line(0));
+    let mut partitions = BTreeSet::new();
+    for index in 0..12 {
+        bench.config.node = format!("node-{index}");
+        bench.run();
+        assert_eq!(bench.run().events, 0);
+        let place = |partition: &u32| bench.log.bounds(Topic::StateCollector, *partition).unwrap().1 > 0;
+        partitions.extend((0..3).filter(place));
+    }
+    assert_eq!(partitions.len(), 3);
 }
 
 #[test]

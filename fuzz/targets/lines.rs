@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use weir_collector::features::Features;
 use weir_collector::format::fields::Fields;
-use weir_collector::tail::{Line, LineReader};
+use weir_collector::tail::{Line, LineReader, PrintKey, SourcePosition};
 use weir_collector::{Format, Pseudonymizer};
 
 const LINE_BYTES_MAX: usize = 512;
@@ -13,7 +13,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((piece, mut rest)) = bytes.split_first() else { return };
     let piece = usize::from(*piece).max(1);
     let keys = Pseudonymizer::new([7; 32], 0);
-    let mut reader = LineReader::new(LINE_BYTES_MAX, 0);
+    drop(SourcePosition::from_bytes(bytes, rest));
+    let mut reader = LineReader::new(LINE_BYTES_MAX, PrintKey::new(&keys));
     let mut given = 0u64;
     while !rest.is_empty() {
         let (mut now, later) = rest.split_at(piece.min(rest.len()));

@@ -7,22 +7,22 @@ use crate::topic::TaskId;
 use std::time::Duration;
 use weir_schemas::{ActionKind, ActionState, DlqKind};
 
-/// What can happen to a source that a collector follows: a closed set.
+/// What can happen to the files of a source: a closed set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceChange {
     /// The file is there for the first time.
     Appeared,
-    /// Another file is at the path; the old one was read to its end.
+    /// The file was read to its end, and another one is read now.
     Rotated,
-    /// The file was truncated, and is read from its beginning.
+    /// The file was cut; what is written to it now is read from its beginning.
     Truncated,
-    /// The file of the stored position is nowhere: what was written to it meanwhile is lost.
-    Lost,
+    /// Another file is at the path, and the one that was being read is nowhere.
+    Replaced,
 }
 
 impl SourceChange {
     /// Every change.
-    pub const ALL: &'static [Self] = &[Self::Appeared, Self::Rotated, Self::Truncated, Self::Lost];
+    pub const ALL: &'static [Self] = &[Self::Appeared, Self::Rotated, Self::Truncated, Self::Replaced];
 
     /// Name in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -30,7 +30,35 @@ impl SourceChange {
             Self::Appeared => "appeared",
             Self::Rotated => "rotated",
             Self::Truncated => "truncated",
-            Self::Lost => "lost",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// Why bytes of a source may have been lost: a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LossCause {
+    /// The file was gone before it was read to its end.
+    Gone,
+    /// The file was cut before it was read to its end, and there is no copy that holds the rest.
+    Truncated,
+    /// What was written between the copy and the cut is in neither.
+    CopyAndTruncate,
+    /// The file is compressed in a way that is not read, or damaged.
+    Unreadable,
+}
+
+impl LossCause {
+    /// Every cause.
+    pub const ALL: &'static [Self] = &[Self::Gone, Self::Truncated, Self::CopyAndTruncate, Self::Unreadable];
+
+    /// Name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Truncated => "truncated",
+            Self::CopyAndTruncate => "copy_and_truncate",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -100,8 +128,11 @@ pub trait Telemetry: Send + Sync {
     fn identities_forgotten(&self, count: u64) {}
     /// A collector refused a line.
     fn line_rejected(&self, kind: DlqKind) {}
-    /// Something happened to a collector's source.
-    fn source_changed(&self, change: SourceChange) {}
+    /// Something happened to a file of a collector's source.
+    fn source_changed(&self, change: SourceChange, file: &str) {}
+    /// Bytes of a file of a collector's source may have been lost: those from `from` up to `to`, or to wherever
+    /// it ended.
+    fn source_lost(&self, cause: LossCause, file: &str, from: u64, to: Option<u64>) {}
     /// A source cannot be read for now.
     fn source_unavailable(&self, reason: &str) {}
     /// The enforcer settled an action.

@@ -191,7 +191,7 @@ impl Topic {
                 spec!("weir.state.enforcer", Account, Compact, Shared, ["enforcer"] => ["enforcer"])
             }
             Self::StateCollector => {
-                spec!("weir.state.collector", Source, Compact, One, ["collector"] => ["collector"])
+                spec!("weir.state.collector", Source, Compact, Shared, ["collector"] => ["collector"])
             }
             Self::Dlq => {
                 spec!("weir.dlq", AsItCame, Delete(days(14)), Shared, ["collector", "account", "cluster", "enforcer"] => ["operator"])

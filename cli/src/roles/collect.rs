@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
-use weir_collector::{Collector, CollectorConfig, Mode, Pseudonymizer, Sealer};
+use std::time::{Duration, Instant};
+use weir_collector::{Collector, CollectorConfig, Mode, Progress, Pseudonymizer, Sealer, SourceState};
 use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
 
@@ -26,13 +26,42 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     context.health.watch(&log)?;
     context.health.set_tasks_open(true);
     context.health.set_running(true);
+    let mut patience = Patience::default();
     while !context.is_stopped() {
         let progress = collector.run_once(WAIT)?;
+        patience.check(&collector, &progress, until_idle)?;
         if until_idle && progress.at_end() {
             break;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How long a log that cannot be read is waited for by who wants to end with it: as long as a tool may take to
+/// rotate it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Ends a run until idle whose log is not there.
+#[derive(Default)]
+pub struct Patience {
+    since: Option<Instant>,
+}
+
+impl Patience {
+    /// An error when the log could not be read for a second, and nobody waits for it.
+    pub fn check(&mut self, collector: &Collector<'_>, progress: &Progress, until_idle: bool) -> Result<()> {
+        let reason = collector.unavailable().filter(|_| progress.state == SourceState::Unavailable);
+        let Some(reason) = reason.filter(|_| until_idle) else {
+            self.since = None;
+            return Ok(());
+        };
+        if self.since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+            return Ok(());
+        }
+        let hint =
+            if reason.contains(['*', '?']) { " (patterns are not expanded: name one file)" } else { "" };
+        bail!("there is nothing to read: {reason}{hint}")
+    }
 }
 
 /// The collector's configuration for `path`.
@@ -47,6 +76,8 @@ pub fn config(context: &Context, path: PathBuf, mode: Mode) -> Result<CollectorC
     config.line_bytes_max = settings.collector_line_bytes_max;
     config.keep_text = settings.collector_keep_text;
     config.batch_lines = settings.collector_batch_lines;
+    config.linger = Duration::from_millis(settings.collector_linger_ms);
+    config.rotated_dir.clone_from(&settings.collector_rotated_dir);
     config.mode = mode;
     config.check()?;
     Ok(config)

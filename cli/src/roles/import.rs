@@ -46,7 +46,7 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
             SourceState::Unavailable => {
                 bail!("{} cannot be read; the log line above says why", file.display())
             }
-            SourceState::Reading | SourceState::Leaving | SourceState::Held => {}
+            SourceState::Reading | SourceState::Lingering | SourceState::Leaving | SourceState::Held => {}
         }
     }
     bar.abandon();

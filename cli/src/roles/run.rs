@@ -63,8 +63,10 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let outcome = std::thread::scope(|scope| -> Result<()> {
         let sensing = scope.spawn(|| -> Result<()> {
             let mut collector = collect::open(context, &sensing_keys, log.as_ref(), wire.clone(), config)?;
+            let mut patience = collect::Patience::default();
             while !stop_sensing.load(Ordering::Relaxed) {
                 let progress = collector.run_once(Duration::from_millis(200))?;
+                patience.check(&collector, &progress, until_idle)?;
                 sensed.add(&progress);
             }
             Ok(())

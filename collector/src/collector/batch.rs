@@ -1,26 +1,27 @@
 //! A batch: what one commit makes visible.
 
 use super::feed::Feed;
+use super::stored;
 use crate::config::CollectorConfig;
 use crate::event::EventWriter;
 use crate::format::Format;
 use crate::format::fields::Fields;
 use crate::identity::{LineKey, Repeats};
 use crate::refusal::Refusal;
-use crate::tail::{FilePosition, Line};
+use crate::tail::{Line, SourcePosition};
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
-use weir_schemas::{DeadLetter, DlqKind, EventId, State, StateKind};
+use weir_schemas::{DeadLetter, DlqKind, EventId};
 use weir_topology::letter::record_of;
 use weir_topology::log::Commit;
 use weir_topology::record::Output;
-use weir_topology::topic::{StageName, Topic};
+use weir_topology::topic::StageName;
 
 /// Lines that were read, as records, with the position behind them.
 pub(super) struct Batch {
     pub(super) commit: Commit,
-    pub(super) before: Option<FilePosition>,
-    pub(super) after: FilePosition,
+    pub(super) before: Option<SourcePosition>,
+    pub(super) after: SourcePosition,
     pub(super) bytes: u64,
     pub(super) events: u64,
     /// Events among them whose lines had bytes that are not UTF-8.
@@ -35,6 +36,7 @@ pub(super) struct Batch {
 /// Turns lines into a batch.
 pub(super) struct Builder {
     format: Format,
+    place: stored::Place,
     source_key: String,
     origin: String,
     line_bytes_max: usize,
@@ -59,10 +61,12 @@ impl Builder {
         config: &CollectorConfig,
         events: EventWriter,
         lines: LineKey,
+        place: stored::Place,
         wire: Arc<Wire>,
     ) -> Self {
         Self {
             format: config.format,
+            place,
             source_key: config.source_key(),
             origin: config.path.display().to_string(),
             line_bytes_max: config.line_bytes_max,
@@ -121,24 +125,21 @@ impl Builder {
     }
 
     /// The batch of the lines since the last one, and the position behind them.
-    pub(super) fn finish(&mut self, before: Option<FilePosition>, after: FilePosition, now_ms: i64) -> Batch {
-        let state = State {
-            kind: StateKind::Cursor,
-            format: FilePosition::FORMAT,
-            clock_ms: self.clock_ms,
-            body: after.to_bytes(),
-            ..State::default()
-        };
-        let key = self.source_key.clone().into_bytes();
+    pub(super) fn finish(
+        &mut self,
+        before: Option<&SourcePosition>,
+        after: SourcePosition,
+        now_ms: i64,
+    ) -> Batch {
         let mut outputs = std::mem::take(&mut self.outputs);
         let (identities, forgotten) = self.events.announcer().take();
         let announced = identities.len() as u64;
         outputs.extend(identities);
-        outputs.push(Output::keyed(Topic::StateCollector, key, self.wire.to_bytes(&state), now_ms));
+        outputs.extend(stored::records(&self.wire, &self.place, before, &after, self.clock_ms, now_ms));
         self.output_bytes = 0;
         Batch {
             commit: Commit { outputs, positions: Vec::new() },
-            before,
+            before: before.cloned(),
             after,
             bytes: std::mem::take(&mut self.line_bytes),
             events: std::mem::take(&mut self.published),

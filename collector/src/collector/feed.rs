@@ -2,8 +2,7 @@
 
 use crate::config::{CollectorConfig, Mode};
 use crate::error::CollectorError;
-use crate::tail::{FilePosition, Import, Line, Look, Tail};
-use weir_topology::telemetry::SourceChange;
+use crate::tail::{Follow, Import, Line, Look, PrintKey, SourceEvent, SourcePosition, Tail};
 
 pub(super) enum Feed {
     Tail(Box<Tail>),
@@ -13,17 +12,24 @@ pub(super) enum Feed {
 impl Feed {
     pub(super) fn open(
         config: &CollectorConfig,
-        saved: Option<FilePosition>,
+        saved: Option<SourcePosition>,
+        key: PrintKey,
     ) -> Result<Self, CollectorError> {
-        let (path, limit) = (&config.path, config.line_bytes_max);
+        let (path, line_bytes_max) = (config.path.clone(), config.line_bytes_max);
         match config.mode {
             Mode::Tail => {
-                let tail = Tail::new(path.clone(), saved, config.from_start, limit, config.rotation_grace);
-                Ok(Self::Tail(Box::new(tail)))
+                let follow = Follow {
+                    path,
+                    rotated_dir: config.rotated_dir.clone(),
+                    from_start: config.from_start,
+                    line_bytes_max,
+                    grace: config.rotation_grace,
+                };
+                Ok(Self::Tail(Box::new(Tail::new(follow, saved, key))))
             }
-            Mode::Import => match Import::open(path, saved, limit) {
+            Mode::Import => match Import::open(&path, saved, line_bytes_max, key) {
                 Ok(import) => Ok(Self::Import { import: Box::new(import), is_done: false }),
-                Err(reason) => Err(CollectorError::Read { path: path.clone(), offset: 0, reason }),
+                Err(reason) => Err(CollectorError::Read { path, offset: 0, reason }),
             },
         }
     }
@@ -35,10 +41,10 @@ impl Feed {
         }
     }
 
-    pub(super) fn position(&self) -> Option<FilePosition> {
+    pub(super) fn position(&self) -> SourcePosition {
         match self {
             Self::Tail(tail) => tail.position(),
-            Self::Import { import, .. } => Some(import.position()),
+            Self::Import { import, .. } => import.position(),
         }
     }
 
@@ -49,9 +55,9 @@ impl Feed {
         }
     }
 
-    pub(super) fn take_changes(&mut self) -> Vec<SourceChange> {
+    pub(super) fn take_events(&mut self) -> Vec<SourceEvent> {
         match self {
-            Self::Tail(tail) => tail.take_changes(),
+            Self::Tail(tail) => tail.take_events(),
             Self::Import { .. } => Vec::new(),
         }
     }
@@ -67,7 +73,7 @@ impl Feed {
             Self::Import { import, is_done } => {
                 let look = import.look().map_err(|reason| CollectorError::Read {
                     path: config.path.clone(),
-                    offset: import.position().offset,
+                    offset: import.offset(),
                     reason,
                 })?;
                 *is_done |= look == Look::End;

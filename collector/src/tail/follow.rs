@@ -1,60 +1,126 @@
-//! Follows a file as it grows, is renamed away, is truncated, or is not there yet.
+//! Follows a log as it grows, is renamed away, is truncated, or is not there yet.
 //!
-//! A file that was rotated away is finished through its open handle, or found again under its new name
-//! after a restart; then those that were rotated away meanwhile, oldest first; then the path's own
-//! file from its beginning.
+//! What was read of each file is known by its [prints](super::prints), so a file is found again under any
+//! name, as a copy or compressed, and nothing hangs on what a tool calls it. When the file that is read gives
+//! nothing more and is not at the path any more, the next one is, in this order: what was being read before;
+//! one that was left and has grown since; the oldest one of the log's [names](super::family) that was never
+//! read; the path's own.
 
-use super::position::{FileId, FilePosition, Head, beginning};
-use super::rotated::{self, Candidate};
-use super::{Line, LineReader, Look};
-use crate::limits::HEAD_BYTES_MAX;
+use super::content::{Content, modified_ns, window_at};
+use super::family::{self, Entry};
+use super::position::{FileId, FilePosition, SourcePosition};
+use super::prints::{Likeness, PrintKey};
+use super::{Line, LineReader, Look, SourceEvent};
+use crate::limits::{DIRECTORY_ENTRIES_MAX, LEFT_HANDLES_MAX, SEARCH_INTERVAL};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
-use weir_topology::telemetry::SourceChange;
+use std::time::{Duration, Instant};
+use weir_topology::telemetry::{LossCause, SourceChange};
+
+/// What is followed, and how.
+#[derive(Debug, Clone)]
+pub struct Follow {
+    /// The log.
+    pub path: PathBuf,
+    /// Another directory that rotated files are moved to.
+    pub rotated_dir: Option<PathBuf>,
+    /// Whether a log that was never read before is read from its beginning, or from its end.
+    pub from_start: bool,
+    /// Longest line, in bytes.
+    pub line_bytes_max: usize,
+    /// How long a rotated file must have been quiet before it is left, and one that is not found looked for.
+    pub grace: Duration,
+}
 
 /// Follows one path.
 pub struct Tail {
-    path: PathBuf,
-    grace: Duration,
+    follow: Follow,
+    key: PrintKey,
     lines: LineReader,
     open: Option<Open>,
-    /// Where to go on, until its file is found.
-    saved: Option<FilePosition>,
-    changes: Vec<SourceChange>,
+    /// What is known but for the open file.
+    position: SourcePosition,
+    /// The files that were left last, still open: their writers may not have noticed yet.
+    handles: Vec<(FileId, File)>,
+    /// Compressed files that hold nothing new, and losses that were told, by file and length.
+    settled: HashSet<(FileId, u64, i64)>,
+    /// Compressed files that could not be read to compare them: they may be being written.
+    unsure: HashSet<(FileId, u64, i64)>,
+    unsure_since: Option<Instant>,
+    /// Since when the file that was being read is nowhere.
+    missing_since: Option<Instant>,
+    /// Since when the compressed file that is being read ends too early.
+    damaged_since: Option<Instant>,
+    /// When other files were searched last.
+    searched: Instant,
+    /// Something was read before.
+    has_begun: bool,
+    events: Vec<SourceEvent>,
 }
 
 struct Open {
-    file: File,
+    bytes: Box<dyn Read + Send>,
+    /// The file itself, where it is not compressed.
+    file: Option<File>,
     id: FileId,
-    head: Head,
-    /// The first line is finished, or longer than a head: the head stays as it is.
-    is_head_final: bool,
+    path: PathBuf,
+    /// When it was last written to, as far as is known.
+    modified_ns: i64,
     /// Since when it is known to be rotated away and to give nothing.
     quiet_since: Option<Instant>,
+    /// It is the copy of this file, which was truncated: what was written in between is in neither.
+    copy_of: Option<PathBuf>,
 }
 
 impl Tail {
-    /// Follows `path` from `saved`; without it from its beginning, or from the end of what is there
-    /// now, whichever `from_start` says.
-    pub fn new(
-        path: PathBuf,
-        saved: Option<FilePosition>,
-        from_start: bool,
-        line_bytes_max: usize,
-        grace: Duration,
-    ) -> Self {
-        // A file that cannot be opened now counts as new when it can: all of it is wanted.
-        let at_end = || position_at_end(&path, line_bytes_max).ok();
-        let saved = if from_start { saved } else { saved.or_else(at_end) };
-        Self {
-            path,
-            grace,
-            lines: LineReader::new(line_bytes_max, 0),
+    /// Follows a log from `saved`; without one from its beginning, or its end.
+    pub fn new(follow: Follow, saved: Option<SourcePosition>, key: PrintKey) -> Self {
+        let lines = LineReader::new(follow.line_bytes_max, key.clone());
+        let is_new = saved.is_none();
+        let mut tail = Self {
+            follow,
+            key,
+            lines,
             open: None,
-            saved,
-            changes: Vec::new(),
+            position: saved.unwrap_or_default(),
+            handles: Vec::new(),
+            settled: HashSet::new(),
+            unsure: HashSet::new(),
+            unsure_since: None,
+            missing_since: None,
+            damaged_since: None,
+            searched: Instant::now(),
+            has_begun: !is_new,
+            events: Vec::new(),
+        };
+        if is_new {
+            tail.begin();
+        }
+        tail
+    }
+
+    /// What is there before anything was read: older files are not wanted, but what is written to them from
+    /// now on is. A log that cannot be opened now counts as new when it can: all of it is wanted.
+    fn begin(&mut self) {
+        let end_of = |path: &Path, key: &PrintKey| {
+            let content = Content::open(path).ok().filter(|content| !content.is_packed())?;
+            content.position_at(key, content.metadata.len()).ok()
+        };
+        let near = self.near();
+        let older = near.iter().filter(|entry| entry.is_generation);
+        for entry in older {
+            // Compressed ones are known by their time alone.
+            self.position.since_ns = self.position.since_ns.max(entry.modified_ns() + 1);
+            if let Some(position) = end_of(&entry.path, &self.key) {
+                self.position.leave(position);
+            }
+        }
+        if !self.follow.from_start {
+            self.position.reading = self.end_of_last_line().ok();
+            self.has_begun = self.position.reading.is_some();
         }
     }
 
@@ -63,52 +129,78 @@ impl Tail {
         self.lines.next_line()
     }
 
-    /// Where to go on after a crash, if anything is known yet.
-    pub fn position(&self) -> Option<FilePosition> {
-        let now = |open: &Open| FilePosition { id: open.id, head: open.head, offset: self.lines.position() };
-        self.open.as_ref().map(now).or(self.saved)
+    /// Where to go on after a crash.
+    pub fn position(&self) -> SourcePosition {
+        let mut position = self.position.clone();
+        if let Some(open) = &self.open {
+            position.reading = Some(self.reading(open));
+        }
+        position
     }
 
-    /// What happened since the last call; see [`SourceChange`].
-    pub fn take_changes(&mut self) -> Vec<SourceChange> {
-        std::mem::take(&mut self.changes)
+    fn reading(&self, open: &Open) -> FilePosition {
+        FilePosition {
+            id: open.id,
+            offset: self.lines.position(),
+            prints: self.lines.prints(),
+            modified_ns: open.modified_ns,
+            path: open.path.clone(),
+        }
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> Vec<SourceEvent> {
+        std::mem::take(&mut self.events)
     }
 
     /// Looks for more bytes, or another file, without waiting. All lines must have been taken.
     pub fn look(&mut self) -> Look {
-        let position = self.position();
         let looked = match self.open.take() {
-            None => self.open_next(),
-            Some(open) => self.read(open),
+            None => self.choose(),
+            Some(open) => {
+                // Whatever fails, the next look begins where the last line ended.
+                let reading = self.reading(&open);
+                let looked = self.read(open);
+                let has_left = self.position.left.last().is_some_and(|left| left.id == reading.id);
+                if looked.is_err() && self.position.reading.is_none() && !has_left {
+                    self.position.reading = Some(reading);
+                }
+                looked
+            }
         };
-        looked.unwrap_or_else(|error| {
-            // Whatever failed, the next look begins where the last line ended.
-            self.open = None;
-            self.saved = position;
-            Look::Unavailable(format!("{}: {error}", self.path.display()))
-        })
+        looked.unwrap_or_else(|error| Look::Unavailable(format!("{}: {error}", self.follow.path.display())))
     }
 
     fn read(&mut self, mut open: Open) -> io::Result<Look> {
-        if self.is_truncated(&open)? {
+        let read = match self.lines.fill(&mut *open.bytes) {
+            Err(error) if open.file.is_none() => return self.damaged(open, error),
+            read => read?,
+        };
+        if self.is_truncated(&mut open)? {
             return self.after_truncation(open);
         }
-        if self.lines.fill(&mut open.file)? > 0 {
+        if read > 0 {
             open.quiet_since = None;
-            if !open.is_head_final {
-                (open.head, open.is_head_final) = head_of(&open.file)?;
-            }
             self.open = Some(open);
             return Ok(Look::Read);
         }
-        if FileId::of_path(&self.path).is_some_and(|id| id == open.id) {
+        if fs::metadata(&self.follow.path).is_ok_and(|metadata| FileId::of(&metadata) == open.id) {
+            let is_due = self.unsure_since.is_some_and(|since| since.elapsed() >= self.follow.grace)
+                || self.searched.elapsed() >= SEARCH_INTERVAL;
+            if self.has_left_grown() || is_due {
+                self.unsure_since = None;
+                self.leave(&open);
+                return self.choose();
+            }
             self.open = Some(open);
             return Ok(Look::End);
         }
-        let since = *open.quiet_since.get_or_insert_with(Instant::now);
-        if since.elapsed() < self.grace {
-            self.open = Some(open);
-            return Ok(Look::Leaving);
+        if open.file.is_some() {
+            let since = *open.quiet_since.get_or_insert_with(Instant::now);
+            if since.elapsed() < self.follow.grace {
+                self.open = Some(open);
+                return Ok(Look::Leaving);
+            }
         }
         if self.lines.has_rest() {
             // Nobody will finish the last line any more.
@@ -116,112 +208,388 @@ impl Tail {
             self.open = Some(open);
             return Ok(Look::Read);
         }
-        let modified = open.file.metadata()?.modified()?;
-        let Some(next) = self.successor(open.id, modified) else {
-            // The old file is kept until there is a new one: its writer may not have moved on either.
-            self.open = Some(open);
-            return Ok(Look::End);
-        };
-        let look = self.start(next?, 0)?;
-        self.changes.push(SourceChange::Rotated);
-        Ok(look)
+        self.finish(open)
     }
 
-    /// The file to read after one that was left.
-    fn successor(&self, left: FileId, modified: SystemTime) -> Option<io::Result<Candidate>> {
-        if let Some(next) = rotated::next_after(&self.path, left, modified) {
-            return Some(Ok(next));
+    /// Leaves a file that was read to its end, for whatever is next.
+    fn finish(&mut self, mut open: Open) -> io::Result<Look> {
+        if let Some(of) = open.copy_of.take() {
+            self.lost(LossCause::CopyAndTruncate, &of, self.lines.position(), None);
         }
-        match rotated::open(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            opened => Some(opened),
-        }
-    }
-
-    /// Whether the file is shorter than what was read of it, or begins otherwise than it did.
-    fn is_truncated(&self, open: &Open) -> io::Result<bool> {
-        if open.file.metadata()?.len() < self.lines.read_offset() {
-            return Ok(true);
-        }
-        Ok(!open.head.begins(&beginning(&open.file)?))
-    }
-
-    fn after_truncation(&mut self, open: Open) -> io::Result<Look> {
-        let position = FilePosition { id: open.id, head: open.head, offset: self.lines.position() };
-        self.changes.push(SourceChange::Truncated);
-        match rotated::find(&self.path, &position) {
-            Some(copy) => self.start(copy, position.offset),
-            None => {
-                let metadata = open.file.metadata()?;
-                self.start(Candidate { file: open.file, metadata }, 0)
+        self.leave(&open);
+        match self.choose() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // The old file is kept until there is a new one: its writer may not have moved on either.
+                self.position.left.pop();
+                self.open = Some(open);
+                Ok(Look::End)
+            }
+            looked => {
+                if let Some(file) = open.file.take() {
+                    self.handles.push((open.id, file));
+                    let more = self.handles.len().saturating_sub(LEFT_HANDLES_MAX);
+                    self.handles.drain(..more);
+                }
+                self.changed(SourceChange::Rotated, &open.path);
+                looked
             }
         }
     }
 
-    fn open_next(&mut self) -> io::Result<Look> {
-        let at_path = rotated::open(&self.path);
-        let Some(saved) = self.saved else {
-            let candidate = at_path?;
-            self.changes.push(SourceChange::Appeared);
-            return self.start(candidate, 0);
-        };
-        // The same file; else the same file under another name; else, for a position that was taken
-        // with another device number, a file that begins the same.
-        if let Ok(candidate) = &at_path
-            && FileId::of(&candidate.metadata) == saved.id
-            && rotated::continues(candidate, &saved)
-        {
-            return self.start(at_path?, saved.offset);
+    /// Gives a compressed file that ends too early, or in the wrong way, a moment: it may be being written.
+    fn damaged(&mut self, open: Open, error: io::Error) -> io::Result<Look> {
+        let since = *self.damaged_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < self.follow.grace {
+            return Err(error);
         }
-        if let Some(candidate) = rotated::find(&self.path, &saved) {
-            return self.start(candidate, saved.offset);
+        self.lost(LossCause::Unreadable, &open.path, self.lines.position(), None);
+        if let Ok(metadata) = fs::metadata(&open.path) {
+            self.settle((open.id, metadata.len(), modified_ns(&metadata)));
         }
-        let candidate = at_path?;
-        if saved.head.length > 0 && rotated::continues(&candidate, &saved) {
-            return self.start(candidate, saved.offset);
-        }
-        let is_same = FileId::of(&candidate.metadata) == saved.id;
-        self.changes.push(if is_same { SourceChange::Truncated } else { SourceChange::Lost });
-        self.start(candidate, 0)
+        self.leave(&open);
+        self.choose()
     }
 
-    fn start(&mut self, candidate: Candidate, offset: u64) -> io::Result<Look> {
-        let Candidate { mut file, metadata } = candidate;
-        file.seek(SeekFrom::Start(offset))?;
-        let (head, is_head_final) = head_of(&file)?;
-        self.lines.reset(offset);
-        self.open = Some(Open { file, id: FileId::of(&metadata), head, is_head_final, quiet_since: None });
-        self.saved = None;
+    fn leave(&mut self, open: &Open) {
+        let position = self.reading(open);
+        self.position.leave(position);
+        self.damaged_since = None;
+    }
+
+    fn settle(&mut self, file: (FileId, u64, i64)) {
+        if self.settled.len() >= DIRECTORY_ENTRIES_MAX {
+            self.settled.clear();
+        }
+        self.settled.insert(file);
+    }
+
+    /// Whether a file that was left lately has more to read.
+    fn has_left_grown(&mut self) -> bool {
+        let mut has_grown = false;
+        for (id, file) in std::mem::take(&mut self.handles) {
+            let left = self.position.left.iter().rev().find(|left| left.id == id);
+            let (Some(left), Ok(metadata)) = (left, file.metadata()) else { continue };
+            let (path, from, to) = (left.path.clone(), left.offset, metadata.len());
+            if metadata.nlink() > 0 {
+                has_grown |= to > from;
+                self.handles.push((id, file));
+            } else if to > from {
+                // It cannot be opened any more; without the handle its space is given back.
+                self.lost(LossCause::Gone, &path, from, Some(to));
+            }
+        }
+        has_grown
+    }
+
+    /// Whether the file is shorter than what was read of it, or has other bytes before what was read last.
+    fn is_truncated(&self, open: &mut Open) -> io::Result<bool> {
+        let Some(file) = &open.file else { return Ok(false) };
+        let metadata = file.metadata()?;
+        let (offset, before) = self.lines.before_fill();
+        if metadata.len() < self.lines.read_offset() || window_at(file, offset)? != before {
+            return Ok(true);
+        }
+        open.modified_ns = modified_ns(&metadata);
+        Ok(false)
+    }
+
+    fn after_truncation(&mut self, open: Open) -> io::Result<Look> {
+        self.changed(SourceChange::Truncated, &open.path);
+        // Only a copy can be the file that was.
+        let reading = self.reading(&open);
+        self.position.reading = Some(FilePosition { id: FileId::default(), ..reading });
+        drop(open);
+        self.choose()
+    }
+
+    /// Opens the file that is to be read next.
+    fn choose(&mut self) -> io::Result<Look> {
+        let near = self.near();
+        let current = Content::open(&self.follow.path);
+        if let Some(reading) = self.position.reading.clone() {
+            match self.find(&near, current.as_ref().ok(), &reading)? {
+                // It may be read on at any time: what is older goes first.
+                Some((content, None)) if current.as_ref().is_ok_and(|it| it.id() == content.id()) => {
+                    self.position.leave(reading);
+                    self.position.reading = None;
+                    self.has_begun = true;
+                }
+                Some((content, copy_of)) => return self.start(content, Some(reading), copy_of),
+                None => {
+                    // Without a file at the path, it may be the whole directory that is not there.
+                    if let Err(error) = current {
+                        return Err(error);
+                    }
+                    let since = *self.missing_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() < self.follow.grace {
+                        return Ok(Look::Leaving);
+                    }
+                    self.give_up(&reading, current.as_ref().ok());
+                }
+            }
+        }
+        let near = if self.has_begun { near } else { Vec::new() };
+        for entry in &near {
+            if let Some(index) = self.grown(entry) {
+                let left = self.position.left.remove(index);
+                return self.start(Content::open(&entry.path)?, Some(left), None);
+            }
+        }
+        self.searched = Instant::now();
+        let since_ns = self.position.since_ns;
+        for entry in near.iter().filter(|entry| entry.is_generation && entry.modified_ns() >= since_ns) {
+            if let Some((content, from)) = self.unread(entry, current.as_ref().ok())? {
+                // The file at the path was there before: this one can only be a copy of what it held.
+                let stayed = current
+                    .as_ref()
+                    .ok()
+                    .filter(|it| self.position.left.iter().any(|left| left.id == it.id()));
+                let copy_of = stayed.map(|it| it.path.clone());
+                return self.start(content, from, copy_of);
+            }
+        }
+        let current = current?;
+        let left = self.position.left.iter().rposition(|left| left.id == current.id());
+        if let Some(index) = left
+            && current.likeness(&self.key, &self.position.left[index])? == Likeness::Same
+        {
+            let left = self.position.left.remove(index);
+            return self.start(current, Some(left), None);
+        }
+        if !self.has_begun {
+            self.changed(SourceChange::Appeared, &current.path.clone());
+        }
+        self.start(current, None, None)
+    }
+
+    /// The file of a position: itself under whatever name, or else a copy of it, which may be compressed. A copy
+    /// of a file that was truncated comes with the name of that one.
+    fn find(
+        &self,
+        near: &[Entry],
+        current: Option<&Content>,
+        position: &FilePosition,
+    ) -> io::Result<Option<(Content, Option<PathBuf>)>> {
+        let own = self.follow.path.as_path();
+        let current_id = current.map(Content::id);
+        let same = near.iter().filter(|entry| entry.id() == position.id).map(|entry| entry.path.as_path());
+        let at_path = (current_id == Some(position.id)).then_some(own);
+        for path in at_path.into_iter().chain(same) {
+            if let Some(content) = self.same(path, position)
+                && !content.is_packed()
+            {
+                return Ok(Some((content, None)));
+            }
+        }
+        if position.offset == 0 {
+            return Ok(None);
+        }
+        // Itself it is not any more, where it is still there.
+        let was_truncated = position.id == FileId::default()
+            || current_id == Some(position.id)
+            || near.iter().any(|entry| entry.id() == position.id);
+        let copy_of = was_truncated.then(|| own.to_owned());
+        let names = near.iter().filter(|entry| entry.is_generation);
+        let others = near.iter().filter(|entry| !entry.is_generation);
+        let is_known = |entry: &&Entry| self.position.left.iter().any(|left| left.id == entry.id());
+        let copies = names.chain(others).filter(|entry| !is_known(entry)).map(|entry| entry.path.as_path());
+        for path in copies.chain([own]) {
+            // Where only a head that all files have in common was read, it may be any of them; one that is
+            // more like another is that one.
+            if let Some(content) = self.same(path, position)
+                && self
+                    .most_like(&content)?
+                    .is_none_or(|index| self.position.left[index].offset <= position.offset)
+            {
+                return Ok(Some((content, copy_of)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The file that was left which this one is, or is a copy of, and of those the one that was read furthest.
+    fn most_like(&self, content: &Content) -> io::Result<Option<usize>> {
+        let mut most: Option<usize> = None;
+        for (index, left) in self.position.left.iter().enumerate() {
+            let is_further = most.is_none_or(|most| left.offset >= self.position.left[most].offset);
+            if is_further && left.offset > 0 && content.likeness(&self.key, left)? == Likeness::Same {
+                most = Some(index);
+            }
+        }
+        Ok(most)
+    }
+
+    fn same(&self, path: &Path, position: &FilePosition) -> Option<Content> {
+        let content = Content::open(path).ok()?;
+        (content.likeness(&self.key, position).ok()? == Likeness::Same).then_some(content)
+    }
+
+    /// Tells that the rest of a file cannot be read any more.
+    fn give_up(&mut self, reading: &FilePosition, current: Option<&Content>) {
+        let was_truncated = reading.id == FileId::default();
+        let is_truncated = current.is_some_and(|current| current.id() == reading.id);
+        let path = if reading.path.as_os_str().is_empty() { &self.follow.path } else { &reading.path };
+        let path = path.clone();
+        if is_truncated {
+            self.changed(SourceChange::Truncated, &path);
+        } else if !was_truncated {
+            self.changed(SourceChange::Replaced, &path);
+        }
+        let cause = if was_truncated || is_truncated { LossCause::Truncated } else { LossCause::Gone };
+        self.lost(cause, &path, reading.offset, None);
+        // A copy of it that is shorter than what was read holds nothing new.
+        let known = FilePosition { id: FileId::default(), ..reading.clone() };
+        self.position.leave(known);
+        self.position.reading = None;
+        self.missing_since = None;
+    }
+
+    /// Which of the files that were left this is, if it has grown since.
+    fn grown(&mut self, entry: &Entry) -> Option<usize> {
+        let index = self.position.left.iter().rposition(|left| left.id == entry.id())?;
+        let left = &self.position.left[index];
+        if self
+            .same(&entry.path, left)
+            .is_none_or(|content| content.is_packed() != family::is_packed(&left.path))
+        {
+            // The file system gave its number to another file.
+            self.position.left[index].id = FileId::default();
+            return None;
+        }
+        (!family::is_packed(&left.path) && entry.metadata.len() > left.offset).then_some(index)
+    }
+
+    /// A file of the log that was never read, or not to its end, and where it goes on.
+    fn unread(
+        &mut self,
+        entry: &Entry,
+        current: Option<&Content>,
+    ) -> io::Result<Option<(Content, Option<FilePosition>)>> {
+        let settled = (entry.id(), entry.metadata.len(), entry.modified_ns());
+        let is_packed_of =
+            |left: &FilePosition| family::is_packed(&entry.path) && left.modified_ns == entry.modified_ns();
+        if self.position.left.iter().any(is_packed_of) {
+            // Tools that compress keep the time, to the nanosecond.
+            return Ok(None);
+        }
+        if self.settled.contains(&settled) || self.position.left.iter().any(|left| left.id == entry.id()) {
+            return Ok(None);
+        }
+        if family::is_unreadable(&entry.path) {
+            self.settle(settled);
+            self.lost(LossCause::Unreadable, &entry.path, 0, None);
+            return Ok(None);
+        }
+        let content = match Content::open(&entry.path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // A copy that is being made of the file at the path, or of one that was read.
+        if current.is_some_and(|current| content.begins(current).unwrap_or(false)) {
+            return Ok(None);
+        }
+        let like = self.is_cut_copy(&content, entry).and_then(|is_one| match is_one {
+            true => Ok(None),
+            false => self.most_like(&content).map(Some),
+        });
+        match like {
+            Ok(None) => {
+                self.settle(settled);
+                Ok(None)
+            }
+            Ok(Some(None)) => Ok(Some((content, None))),
+            Ok(Some(Some(index))) => {
+                if !has_more(&entry.path, self.position.left[index].offset)? {
+                    self.settle(settled);
+                    return Ok(None);
+                }
+                Ok(Some((content, Some(self.position.left.remove(index)))))
+            }
+            // It is being written, or else damaged.
+            Err(_) if self.unsure.remove(&settled) => {
+                self.settle(settled);
+                self.lost(LossCause::Unreadable, &entry.path, 0, None);
+                Ok(None)
+            }
+            Err(_) => {
+                self.unsure.insert(settled);
+                self.unsure_since.get_or_insert_with(Instant::now);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether this is a copy of a file that was read further than the copy goes before it was cut.
+    fn is_cut_copy(&self, content: &Content, entry: &Entry) -> io::Result<bool> {
+        for left in self.position.left.iter().filter(|left| left.id == FileId::default()) {
+            if entry.modified_ns() <= left.modified_ns
+                && content.likeness(&self.key, left)? == Likeness::Shorter
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes on in a file at a position of it or of what it is a copy of, or at its beginning.
+    fn start(
+        &mut self,
+        content: Content,
+        from: Option<FilePosition>,
+        copy_of: Option<PathBuf>,
+    ) -> io::Result<Look> {
+        let from = from.unwrap_or_default();
+        let id = content.id();
+        let modified_ns = from.modified_ns.max(modified_ns(&content.metadata));
+        let file = if content.is_packed() { None } else { Some(content.file.try_clone()?) };
+        let path = content.path.clone();
+        let (bytes, before) = content.start(from.offset)?;
+        self.lines.reset(from.offset, from.prints, &before);
+        self.open = Some(Open { bytes, file, id, path, modified_ns, quiet_since: None, copy_of });
+        self.position.reading = None;
+        self.missing_since = None;
+        self.has_begun = true;
         Ok(Look::Read)
     }
-}
 
-impl FileId {
-    fn of_path(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().map(|metadata| Self::of(&metadata))
+    fn near(&self) -> Vec<Entry> {
+        let reading = self.open.as_ref().map(|open| open.path.as_path());
+        let saved = self.position.reading.as_ref().map(|reading| reading.path.as_path());
+        let left = self.position.left.last().map(|left| left.path.as_path());
+        let last = reading.or(saved).or(left).filter(|path| !path.as_os_str().is_empty());
+        family::list(&self.follow.path, last, self.follow.rotated_dir.as_deref())
+    }
+
+    /// The position after the last line break: a line that is being written is wanted whole.
+    fn end_of_last_line(&self) -> io::Result<FilePosition> {
+        let mut content = Content::open(&self.follow.path)?;
+        let length = content.metadata.len();
+        let from = length.saturating_sub(self.follow.line_bytes_max as u64);
+        content.file.seek(SeekFrom::Start(from))?;
+        let mut end = Vec::new();
+        Read::by_ref(&mut content.file).take(length - from).read_to_end(&mut end)?;
+        let offset = match memchr::memrchr(b'\n', &end) {
+            Some(at) => from + at as u64 + 1,
+            None if from == 0 => 0,
+            None => length,
+        };
+        content.position_at(&self.key, offset)
+    }
+
+    fn changed(&mut self, change: SourceChange, file: &Path) {
+        self.events.push(SourceEvent::Changed { change, file: file.to_owned() });
+    }
+
+    fn lost(&mut self, cause: LossCause, file: &Path, from: u64, to: Option<u64>) {
+        self.events.push(SourceEvent::Lost { cause, file: file.to_owned(), from, to });
     }
 }
 
-/// How the file begins, and whether that is final.
-fn head_of(file: &File) -> io::Result<(Head, bool)> {
-    let bytes = beginning(file)?;
-    let is_final = bytes.len() == HEAD_BYTES_MAX || bytes.contains(&b'\n');
-    Ok((Head::of(&bytes), is_final))
-}
-
-/// The position after the last line break: a line that is being written is wanted whole.
-fn position_at_end(path: &Path, line_bytes_max: usize) -> io::Result<FilePosition> {
-    let Candidate { mut file, metadata } = rotated::open(path)?;
-    let from = metadata.len().saturating_sub(line_bytes_max as u64);
-    file.seek(SeekFrom::Start(from))?;
-    let mut tail = Vec::new();
-    Read::by_ref(&mut file).take(metadata.len() - from).read_to_end(&mut tail)?;
-    let offset = match memchr::memrchr(b'\n', &tail) {
-        Some(at) => from + at as u64 + 1,
-        None if from == 0 => 0,
-        None => metadata.len(),
-    };
-    Ok(FilePosition { id: FileId::of(&metadata), head: head_of(&file)?.0, offset })
+/// Whether a file goes on after `offset`.
+fn has_more(path: &Path, offset: u64) -> io::Result<bool> {
+    let (mut bytes, _) = Content::open(path)?.start(offset)?;
+    Ok(bytes.read(&mut [0])? > 0)
 }
 
 #[cfg(test)]

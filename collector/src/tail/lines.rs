@@ -1,5 +1,6 @@
 //! Splits bytes into lines in bounded memory.
 
+use super::prints::{PrintKey, Prints, WINDOW_BYTES};
 use crate::limits::CHUNK_BYTES;
 use memchr::memchr;
 use std::io::{self, Read};
@@ -27,10 +28,14 @@ pub enum Line<'b> {
 /// skipped, and so are NUL bytes at the start of a line, which a truncated file is filled up with when
 /// its writer does not append.
 ///
-/// It holds at most one line of the limit and one chunk.
+/// It holds at most one line of the limit and one chunk, and the [window](WINDOW_BYTES) before them.
 pub struct LineReader {
     limit: usize,
+    key: PrintKey,
+    prints: Prints,
     buffer: Vec<u8>,
+    /// Where the bytes begin that the last [`Self::fill`] read.
+    filled_from: usize,
     /// The bytes from `start` to `end` are read and not consumed; up to `scanned` they have no line
     /// break.
     start: usize,
@@ -40,6 +45,8 @@ pub struct LineReader {
     offset: u64,
     /// Offset and length so far of a line over the limit, whose end is not yet found.
     skipping: Option<(u64, u64)>,
+    /// Print of the window before that line.
+    skipping_last: u64,
     /// There will be no more bytes, so that the last line needs no line break.
     is_finished: bool,
 }
@@ -51,23 +58,60 @@ enum Found {
 }
 
 impl LineReader {
-    /// A reader of lines of at most `limit` bytes, whose next byte has this offset.
-    pub fn new(limit: usize, offset: u64) -> Self {
+    /// A reader of lines of at most `limit` bytes, from the beginning of a file.
+    pub fn new(limit: usize, key: PrintKey) -> Self {
         Self {
             limit,
+            key,
+            prints: Prints::default(),
             buffer: Vec::new(),
+            filled_from: 0,
             start: 0,
             scanned: 0,
             end: 0,
-            offset,
+            offset: 0,
             skipping: None,
+            skipping_last: 0,
             is_finished: false,
         }
     }
 
-    /// Forgets everything and goes on at `offset`.
-    pub fn reset(&mut self, offset: u64) {
-        *self = Self { buffer: std::mem::take(&mut self.buffer), ..Self::new(self.limit, offset) };
+    /// Forgets everything and goes on in a file at `offset`: up to there it left these prints, and `before`
+    /// are the bytes of the window that ends there.
+    pub fn reset(&mut self, offset: u64, prints: Prints, before: &[u8]) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if buffer.len() < before.len() {
+            buffer.resize(before.len(), 0);
+        }
+        buffer[..before.len()].copy_from_slice(before);
+        let at = before.len();
+        *self = Self {
+            buffer,
+            prints,
+            offset,
+            filled_from: at,
+            start: at,
+            scanned: at,
+            end: at,
+            ..Self::new(self.limit, self.key.clone())
+        };
+    }
+
+    /// What the file left up to [`Self::position`].
+    pub fn prints(&self) -> Prints {
+        let last = if self.skipping.is_some() { self.skipping_last } else { self.last_print() };
+        self.prints.up_to(self.position(), last)
+    }
+
+    fn last_print(&self) -> u64 {
+        self.key.print(&self.buffer[self.start.saturating_sub(WINDOW_BYTES)..self.start])
+    }
+
+    /// Offset at which the last [`Self::fill`] began to read, and the bytes of the window before it: a file that
+    /// does not have them any more was truncated meanwhile.
+    pub fn before_fill(&self) -> (u64, &[u8]) {
+        let offset = self.read_offset() - (self.end - self.filled_from) as u64;
+        (offset, &self.buffer[self.filled_from.saturating_sub(WINDOW_BYTES)..self.filled_from])
     }
 
     /// Offset after the last line that was given: where to go on after a crash.
@@ -97,12 +141,15 @@ impl LineReader {
 
     /// Reads a chunk; 0 at the end.
     pub fn fill(&mut self, source: &mut dyn Read) -> io::Result<usize> {
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            self.scanned -= self.start;
-            self.end -= self.start;
-            self.start = 0;
+        // The window before the position stays, because prints are taken of it.
+        let gone = self.start.saturating_sub(WINDOW_BYTES);
+        if gone > 0 {
+            self.buffer.copy_within(gone..self.end, 0);
+            self.scanned -= gone;
+            self.end -= gone;
+            self.start -= gone;
         }
+        self.filled_from = self.end;
         let wanted = self.end + CHUNK_BYTES;
         if self.buffer.len() < wanted {
             self.buffer.reserve_exact(wanted - self.buffer.len());
@@ -111,7 +158,10 @@ impl LineReader {
         loop {
             match source.read(&mut self.buffer[self.end..wanted]) {
                 Ok(count) => {
+                    let from = self.read_offset();
                     self.end += count;
+                    self.is_finished &= count == 0;
+                    self.prints.take(&self.key, from, from + count as u64, &self.buffer[..self.end]);
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -171,6 +221,7 @@ impl LineReader {
         // One more byte than the limit may still be the `\r` of a line that is not over it.
         if held > self.limit + 1 {
             let offset = self.offset;
+            self.skipping_last = self.last_print();
             self.consume(held);
             self.skipping = Some((offset, held as u64));
         }
@@ -199,12 +250,17 @@ impl LineReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::privacy::Pseudonymizer;
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
 
+    fn key() -> PrintKey {
+        PrintKey::new(&Pseudonymizer::new([7; 32], 0))
+    }
+
     /// Feeds the pieces one after another and takes all lines after each.
     fn lines(limit: usize, pieces: &[&[u8]], finish: bool) -> Vec<String> {
-        let mut reader = LineReader::new(limit, 0);
+        let mut reader = LineReader::new(limit, key());
         let mut all = Vec::new();
         let mut take = |reader: &mut LineReader| {
             while let Some(line) = reader.next_line() {
@@ -262,7 +318,7 @@ mod tests {
     #[test]
     fn a_line_of_64_mib_takes_no_more_memory_than_the_limit_and_a_chunk() {
         let limit = 1 << 20;
-        let mut reader = LineReader::new(limit, 0);
+        let mut reader = LineReader::new(limit, key());
         let mut source = io::repeat(b'x').take(64 << 20).chain(&b"\nok\n"[..]);
         let mut found = Vec::new();
         let mut memory = 0;
@@ -280,7 +336,7 @@ mod tests {
             );
         }
         assert_eq!(found, [(0, 64 << 20, false), ((64 << 20) + 1, 2, true)]);
-        assert!(memory <= limit + 3 * CHUNK_BYTES, "{memory} bytes");
+        assert!(memory <= limit + WINDOW_BYTES + 3 * CHUNK_BYTES, "{memory} bytes");
     }
 
     proptest! {
@@ -303,7 +359,7 @@ mod tests {
         #[test]
         fn reading_goes_on_at_any_position(content in "[ab\\n]{0,60}", stop in 0usize..20) {
             let whole = lines(8, &[content.as_bytes()], false);
-            let mut reader = LineReader::new(8, 0);
+            let mut reader = LineReader::new(8, key());
             let mut rest = content.as_bytes();
             let mut first = 0;
             while reader.fill(&mut rest).unwrap() > 0 {
@@ -312,7 +368,8 @@ mod tests {
                 }
             }
             let at = reader.position();
-            let mut again = LineReader::new(8, at);
+            let mut again = LineReader::new(8, key());
+            again.reset(at, reader.prints(), &content.as_bytes()[..at as usize]);
             let mut rest = &content.as_bytes()[at as usize..];
             let mut second = 0;
             while again.fill(&mut rest).unwrap() > 0 {
@@ -321,6 +378,14 @@ mod tests {
                 }
             }
             prop_assert_eq!(first + second, whole.len());
+            // What it left is the same as if it had read on.
+            let mut unbroken = LineReader::new(8, key());
+            let mut rest = content.as_bytes();
+            while unbroken.fill(&mut rest).unwrap() > 0 {
+                while unbroken.next_line().is_some() {}
+            }
+            while reader.next_line().is_some() {}
+            prop_assert_eq!(again.prints(), unbroken.prints());
         }
     }
 }

@@ -1,64 +1,14 @@
-//! Which file, and how far it was read.
+//! Which files a source has, and how far each was read.
 
-use crate::limits::HEAD_BYTES_MAX;
-use memchr::memchr;
-use sha2::{Digest, Sha256};
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
-
-/// What tells a file's content from another's: a hash of its first line, of which at most 256 bytes
-/// count, line break included; of what is there when the first line is not finished.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Head {
-    /// Number of bytes.
-    pub length: u16,
-    /// First 16 bytes of their SHA-256.
-    pub hash: [u8; 16],
-}
-
-impl Head {
-    /// The head of a file that begins with these bytes.
-    pub fn of(beginning: &[u8]) -> Self {
-        let most = &beginning[..beginning.len().min(HEAD_BYTES_MAX)];
-        let line = memchr(b'\n', most).map_or(most, |end| &most[..=end]);
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&Sha256::digest(line)[..16]);
-        Self { length: line.len() as u16, hash }
-    }
-
-    /// Whether the file begins as it did when this was its head; it may have grown since.
-    pub fn begins(self, beginning: &[u8]) -> bool {
-        let length = usize::from(self.length);
-        beginning.get(..length).is_some_and(|same| length == 0 || Self::of(same) == self)
-    }
-}
-
-/// The first bytes of a plain file, wherever it is being read.
-pub(super) fn beginning(file: &File) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; HEAD_BYTES_MAX];
-    let mut length = 0;
-    while length < bytes.len() {
-        match file.read_at(&mut bytes[length..], length as u64) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(length);
-    Ok(bytes)
-}
-
-/// The first bytes of a stream.
-pub(super) fn beginning_of(source: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    source.take(HEAD_BYTES_MAX as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
+use super::prints::Prints;
+use crate::limits::{LEFT_FILES_MAX, PATH_BYTES_MAX};
+use std::fs::Metadata;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 /// The system's name of a file: device and inode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct FileId {
     /// Device.
     pub device: u64,
@@ -73,46 +23,119 @@ impl FileId {
     }
 }
 
-/// A position in a file, as it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// How far a file was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FilePosition {
-    /// The file.
+    /// The file; all zeros when it was truncated, so that only a copy can be it.
     pub id: FileId,
-    /// How it begins.
-    pub head: Head,
     /// Offset of the next byte to be read; of the uncompressed bytes where the file is compressed.
     pub offset: u64,
+    /// What it left up to there.
+    pub prints: Prints,
+    /// When it was last written to, as far as is known, in nanoseconds since the Unix epoch.
+    pub modified_ns: i64,
+    /// Where it was last seen, without symbolic links; empty when the path is very long.
+    pub path: PathBuf,
+}
+
+/// How far a source was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourcePosition {
+    /// Number of commits so far.
+    pub commits: u64,
+    /// The file that is being read.
+    pub reading: Option<FilePosition>,
+    /// The files that were left, the latest last, at most [`LEFT_FILES_MAX`].
+    pub left: Vec<FilePosition>,
+    /// Files that were last written to before this are old: they were there when the source was new, or are no
+    /// longer known. In nanoseconds since the Unix epoch.
+    pub since_ns: i64,
 }
 
 impl FilePosition {
-    /// Version of the encoding.
-    pub const FORMAT: i32 = 1;
+    fn write(&self, into: &mut Vec<u8>) {
+        for number in [self.id.device, self.id.inode, self.offset, self.modified_ns as u64] {
+            into.extend_from_slice(&number.to_be_bytes());
+        }
+        self.prints.write(into);
+        let path = self.path.as_os_str().as_bytes();
+        let path = if path.len() > PATH_BYTES_MAX { &[] } else { path };
+        into.extend_from_slice(&(path.len() as u16).to_be_bytes());
+        into.extend_from_slice(path);
+    }
 
-    const BYTES: usize = 8 + 8 + 2 + 16 + 8;
+    fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (numbers, rest) = bytes.split_first_chunk::<32>()?;
+        let (numbers, _) = numbers.as_chunks::<8>();
+        let number = |index: usize| u64::from_be_bytes(numbers[index]);
+        let (prints, rest) = Prints::read(rest)?;
+        let (length, rest) = rest.split_first_chunk::<2>()?;
+        let (path, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        let position = Self {
+            id: FileId { device: number(0), inode: number(1) },
+            offset: number(2),
+            modified_ns: number(3) as i64,
+            prints,
+            path: PathBuf::from(std::ffi::OsString::from_vec(path.to_vec())),
+        };
+        Some((position, rest))
+    }
+}
 
-    /// Device, inode, head and offset, big-endian.
-    pub fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(Self::BYTES);
-        bytes.extend_from_slice(&self.id.device.to_be_bytes());
-        bytes.extend_from_slice(&self.id.inode.to_be_bytes());
-        bytes.extend_from_slice(&self.head.length.to_be_bytes());
-        bytes.extend_from_slice(&self.head.hash);
-        bytes.extend_from_slice(&self.offset.to_be_bytes());
+impl SourcePosition {
+    /// Remembers a file that was left, and forgets the one that was left first when there are too many.
+    pub fn leave(&mut self, file: FilePosition) {
+        self.left.push(file);
+        while self.left.len() > LEFT_FILES_MAX {
+            self.since_ns = self.since_ns.max(self.left.remove(0).modified_ns);
+        }
+    }
+
+    /// Whether the same files were read as far. When they were written to last says nothing about that.
+    pub fn is_at(&self, other: &Self) -> bool {
+        let of = |position: &FilePosition| (position.id, position.offset);
+        self.reading.as_ref().map(of) == other.reading.as_ref().map(of)
+            && self.left.iter().map(of).eq(other.left.iter().map(of))
+    }
+
+    /// Version of both encodings.
+    pub const FORMAT: i32 = 2;
+
+    /// The number of commits and the file that is being read.
+    pub fn reading_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.commits.to_be_bytes().to_vec();
+        if let Some(reading) = &self.reading {
+            reading.write(&mut bytes);
+        }
         bytes
     }
 
-    /// The position that [`Self::to_bytes`] wrote; none for anything else.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (device, rest) = bytes.split_first_chunk::<8>()?;
-        let (inode, rest) = rest.split_first_chunk::<8>()?;
-        let (length, rest) = rest.split_first_chunk::<2>()?;
-        let (hash, rest) = rest.split_first_chunk::<16>()?;
-        let (offset, rest) = rest.split_first_chunk::<8>()?;
-        rest.is_empty().then_some(Self {
-            id: FileId { device: u64::from_be_bytes(*device), inode: u64::from_be_bytes(*inode) },
-            head: Head { length: u16::from_be_bytes(*length), hash: *hash },
-            offset: u64::from_be_bytes(*offset),
-        })
+    /// The files that were left.
+    pub fn left_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.since_ns.to_be_bytes().to_vec();
+        self.left.iter().for_each(|position| position.write(&mut bytes));
+        bytes
+    }
+
+    /// The position of which these are the two encodings; none for anything else.
+    pub fn from_bytes(reading: &[u8], left: &[u8]) -> Option<Self> {
+        let (commits, rest) = reading.split_first_chunk::<8>()?;
+        let (since_ns, mut left) = left.split_first_chunk::<8>()?;
+        let mut position = Self {
+            commits: u64::from_be_bytes(*commits),
+            since_ns: i64::from_be_bytes(*since_ns),
+            ..Self::default()
+        };
+        if !rest.is_empty() {
+            let (reading, rest) = FilePosition::read(rest)?;
+            position.reading = rest.is_empty().then_some(Some(reading))?;
+        }
+        while !left.is_empty() {
+            let (one, rest) = FilePosition::read(left)?;
+            position.left.push(one);
+            left = rest;
+        }
+        (position.left.len() <= LEFT_FILES_MAX).then_some(position)
     }
 }
 
@@ -121,28 +144,36 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    proptest! {
-        #[test]
-        fn a_position_comes_back_from_its_bytes(device: u64, inode: u64, length: u16, hash: [u8; 16], offset: u64) {
-            let position = FilePosition { id: FileId { device, inode }, head: Head { length, hash }, offset };
-            prop_assert_eq!(FilePosition::from_bytes(&position.to_bytes()), Some(position));
-        }
-
-        #[test]
-        fn other_bytes_are_no_position(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            prop_assert_eq!(FilePosition::from_bytes(&bytes).is_some(), bytes.len() == FilePosition::BYTES);
+    fn file(numbers: [u64; 3], modified_ns: i64, prints: &[u64], path: &str) -> FilePosition {
+        let mut bytes = vec![prints.len() as u8];
+        bytes.extend(prints.iter().chain([&7]).flat_map(|print| print.to_be_bytes()));
+        FilePosition {
+            id: FileId { device: numbers[0], inode: numbers[1] },
+            offset: numbers[2],
+            prints: Prints::read(&bytes).unwrap().0,
+            modified_ns,
+            path: path.into(),
         }
     }
 
-    #[test]
-    fn a_head_stays_when_the_file_grows() {
-        let head = Head::of(b"first line\nsecond");
-        assert_eq!(head, Head::of(b"first line\nsecond line\nthird"));
-        assert!(head.begins(b"first line\nother"));
-        assert!(!head.begins(b"first lime\nother"));
-        assert!(!head.begins(b"first"));
-        assert!(Head::of(b"fir").begins(b"first line\n"));
-        assert!(Head::of(b"").begins(b"anything"));
-        assert_eq!(Head::of(&[b'x'; 999]).length, 256);
+    proptest! {
+        #[test]
+        fn a_position_comes_back_from_its_bytes(
+            numbers: [u64; 3], modified_ns: i64, prints in prop::collection::vec(any::<u64>(), 0..40),
+            path in "[a-z/]{0,30}", left in 0..LEFT_FILES_MAX, commits: u64, since_ns: i64, is_reading: bool,
+        ) {
+            let one = file(numbers, modified_ns, &prints, &path);
+            let reading = is_reading.then(|| one.clone());
+            let position = SourcePosition { commits, reading, left: vec![one; left], since_ns };
+            let again = SourcePosition::from_bytes(&position.reading_bytes(), &position.left_bytes());
+            prop_assert_eq!(again, Some(position));
+        }
+
+        #[test]
+        fn other_bytes_are_no_position_or_one(reading in prop::collection::vec(any::<u8>(), 0..100), left in prop::collection::vec(any::<u8>(), 0..100)) {
+            if let Some(position) = SourcePosition::from_bytes(&reading, &left) {
+                prop_assert_eq!((position.reading_bytes(), position.left_bytes()), (reading, left));
+            }
+        }
     }
 }

@@ -99,7 +99,7 @@ mod tests {
             weir.state.account    account          compact                 shared      account                                account
             weir.state.cluster    link value       compact                 shared      cluster                                cluster
             weir.state.enforcer   account          compact                 shared      enforcer                               enforcer
-            weir.state.collector  source           compact                 one         collector                              collector
+            weir.state.collector  source           compact                 shared      collector                              collector
             weir.dlq              as it came       delete, 14 d            shared      collector, account, cluster, enforcer  operator
         "#]].assert_eq(&table());
     }

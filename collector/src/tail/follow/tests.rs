@@ -1,4 +1,5 @@
 use super::*;
+use crate::privacy::Pseudonymizer;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use std::fs::OpenOptions;
@@ -19,8 +20,15 @@ impl Bench {
         Self { directory, tail }
     }
 
-    fn tail(directory: &TempDir, saved: Option<FilePosition>, from_start: bool) -> Tail {
-        Tail::new(directory.path().join("log"), saved, from_start, 1 << 10, Duration::ZERO)
+    fn tail(directory: &TempDir, saved: Option<SourcePosition>, from_start: bool) -> Tail {
+        let follow = Follow {
+            path: directory.path().join("log"),
+            rotated_dir: Some(directory.path().join("old")),
+            from_start,
+            line_bytes_max: 1 << 10,
+            grace: Duration::ZERO,
+        };
+        Tail::new(follow, saved, PrintKey::new(&Pseudonymizer::new([7; 32], 0)))
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -43,8 +51,10 @@ impl Bench {
 
     /// Kills the tail and starts one from the position that was committed.
     fn restart(&mut self) {
-        let saved = self.tail.position().map(|at| FilePosition::from_bytes(&at.to_bytes()).unwrap());
-        self.tail = Self::tail(&self.directory, saved, true);
+        let at = self.tail.position();
+        let saved = SourcePosition::from_bytes(&at.reading_bytes(), &at.left_bytes()).unwrap();
+        let is_new = saved.reading.is_none() && saved.left.is_empty();
+        self.tail = Self::tail(&self.directory, (!is_new).then_some(saved), true);
     }
 
     /// Reads until there is nothing more.
@@ -63,9 +73,25 @@ impl Bench {
                 break;
             }
         }
-        let changes = self.tail.take_changes().iter().map(|c| c.as_str()).collect::<Vec<_>>().join(",");
+        let changes =
+            self.tail.take_events().iter().map(|event| self.told(event)).collect::<Vec<_>>().join(",");
         let state = if matches!(last, Look::Unavailable(_)) { " unavailable" } else { "" };
         format!("{} [{changes}]{state}", all.join(" "))
+    }
+
+    fn told(&self, event: &SourceEvent) -> String {
+        let name = |file: &Path| {
+            let place = fs::canonicalize(self.directory.path()).unwrap();
+            let file = file.strip_prefix(&place).or(file.strip_prefix(self.directory.path()));
+            file.unwrap().display().to_string()
+        };
+        match event {
+            SourceEvent::Changed { change, .. } => change.as_str().to_owned(),
+            SourceEvent::Lost { cause, file, from, to } => {
+                let to = to.map_or_else(String::new, |to| to.to_string());
+                format!("lost {} {from}..{to} {}", name(file), cause.as_str())
+            }
+        }
     }
 
     fn check(&mut self, expected: Expect) {
@@ -145,7 +171,7 @@ fn copytruncate_loses_nothing() {
     bench.append("log", "two\n");
     bench.copytruncate("log.1");
     bench.append("log", "three\n");
-    bench.check(expect!["two three [truncated,rotated]"]);
+    bench.check(expect!["two three [truncated,lost log 8.. copy_and_truncate,rotated]"]);
 }
 
 #[test]
@@ -157,7 +183,9 @@ fn copytruncate_while_nobody_reads_loses_nothing_even_when_the_file_outgrew_the_
     bench.copytruncate("log.1");
     bench.append("log", "three, which is longer than what was there before\n");
     bench.restart();
-    bench.check(expect!["two three, which is longer than what was there before [rotated]"]);
+    bench.check(expect![
+        "two three, which is longer than what was there before [lost log 8.. copy_and_truncate,rotated]"
+    ]);
 }
 
 #[test]
@@ -166,9 +194,9 @@ fn truncation_without_a_copy_starts_again() {
     bench.append("log", "one\ntwo, unfin");
     bench.check(expect!["one [appeared]"]);
     fs::write(bench.path("log"), "three\n").unwrap();
-    bench.check(expect!["three [truncated]"]);
+    bench.check(expect!["three [truncated,lost log 4.. truncated]"]);
     fs::write(bench.path("log"), "four, longer than three\n").unwrap();
-    bench.check(expect!["four, longer than three [truncated]"]);
+    bench.check(expect!["four, longer than three [truncated,lost log 6.. truncated]"]);
 }
 
 #[test]
@@ -180,11 +208,11 @@ fn a_writer_that_does_not_append_leaves_nuls_after_copytruncate() {
     assert_eq!(bench.read().len(), 999 + " [appeared]".len());
     bench.copytruncate("log.1");
     writer.write_all(b"after\n").unwrap();
-    bench.check(expect!["after [truncated,rotated]"]);
+    bench.check(expect!["after [truncated,lost log 1000.. copy_and_truncate,rotated]"]);
     bench.copytruncate("log.2");
     writer.write_all(b"again\n").unwrap();
     bench.restart();
-    bench.check(expect!["again []"]);
+    bench.check(expect!["again [lost log 1006.. copy_and_truncate,rotated]"]);
 }
 
 #[test]
@@ -209,7 +237,7 @@ fn a_file_of_the_stored_position_that_is_nowhere_is_told() {
     bench.append("other", "two\n");
     bench.rename("other", "log");
     bench.restart();
-    bench.check(expect!["two [lost]"]);
+    bench.check(expect!["two [replaced,lost log 4.. gone]"]);
 }
 
 #[test]
@@ -292,4 +320,215 @@ proptest! {
         let read: Vec<&str> = read.split_whitespace().filter(|word| !word.starts_with('[') && *word != "unavailable").collect();
         prop_assert_eq!(read, written.split_whitespace().collect::<Vec<_>>());
     }
+}
+
+/// Rotates as often as there are names, one line each, and reads nothing.
+fn rotate_unseen(bench: &Bench, names: &[&str]) {
+    for name in names {
+        bench.rename("log", name);
+        // Files that are made in the same tick of the file system's clock have no order.
+        std::thread::sleep(Duration::from_millis(15));
+        bench.append("log", &format!("after-{name}\n"));
+    }
+}
+
+#[test]
+fn any_tools_names_are_found_however_often_the_log_was_rotated() {
+    for names in [
+        ["log.1", "log.2", "log.3"],
+        ["log-20261121", "log-20261122", "log-20261123"],
+        ["log-2026-11-21T06-30-06.320", "log-2026-11-21T06-30-06.720", "log.2026-11-22-1"],
+        ["log.0", "2026-11-21-log", "log__2026-11-21_06-30-06"],
+    ] {
+        let mut bench = Bench::new();
+        bench.append("log", "one\n");
+        bench.read();
+        bench.append("log", "two\n");
+        rotate_unseen(&bench, &names);
+        bench.restart();
+        let read = bench.read();
+        let expected =
+            format!("two after-{} after-{} after-{} [rotated,rotated,rotated]", names[0], names[1], names[2]);
+        assert_eq!(read, expected);
+        // And once more, with the handle of the first still open.
+        bench.append("log", "three\n");
+        rotate_unseen(&bench, &["log.7", "log.8"]);
+        assert_eq!(bench.read(), "three after-log.7 after-log.8 [rotated,rotated]");
+    }
+}
+
+#[test]
+fn what_was_compressed_meanwhile_is_read_on_where_it_was_left() {
+    for (suffix, is_gzip) in [(".gz", true), (".zst", false)] {
+        let mut bench = Bench::new();
+        let lines: String = (0..200).map(|index| format!("line-{index}\n")).collect();
+        bench.append("log", &lines);
+        bench.read();
+        bench.append("log", "rest\n");
+        rotate_unseen(&bench, &["log.2", "log.1"]);
+        for name in ["log.2", "log.1"] {
+            pack(&bench.path(name), &bench.path(&format!("{name}{suffix}")), is_gzip);
+        }
+        bench.restart();
+        assert_eq!(bench.read(), "rest after-log.2 after-log.1 [rotated,rotated]");
+        // What is compressed after it was read is nothing new.
+        rotate_unseen(&bench, &["log.0"]);
+        assert_eq!(bench.read(), "after-log.0 [rotated]");
+        pack(&bench.path("log.0"), &bench.path(&format!("log.0{suffix}")), is_gzip);
+        rotate_unseen(&bench, &["log.9"]);
+        assert_eq!(bench.read(), "after-log.9 [rotated]");
+        bench.restart();
+        assert_eq!(bench.read(), " []");
+    }
+}
+
+/// Compresses a file as the tools do: the time stays, the file goes.
+fn pack(from: &Path, to: &Path, is_gzip: bool) {
+    let content = fs::read(from).unwrap();
+    let packed = if is_gzip {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&content).unwrap();
+        encoder.finish().unwrap()
+    } else {
+        zstd::encode_all(&content[..], 1).unwrap()
+    };
+    fs::write(to, packed).unwrap();
+    let modified = fs::metadata(from).unwrap().modified().unwrap();
+    File::options().write(true).open(to).unwrap().set_modified(modified).unwrap();
+    fs::remove_file(from).unwrap();
+}
+
+#[test]
+fn a_head_that_all_files_have_in_common_does_not_confuse_them() {
+    let head = format!("{}\n", "h".repeat(900));
+    let mut bench = Bench::new();
+    bench.append("log", &format!("{head}one\n"));
+    bench.read();
+    // Another file of the same head, longer than what was read, in place of the one that is gone.
+    fs::remove_file(bench.path("log")).unwrap();
+    bench.append("spare", "");
+    bench.append("log", &format!("{head}other, and longer\n"));
+    bench.restart();
+    let read = bench.read();
+    assert!(read.ends_with("other, and longer [replaced,lost log 905.. gone]"), "{read}");
+    // The same while it is read: cut, and grown beyond what was read before it was looked at again.
+    fs::write(bench.path("log"), format!("{head}third, and longer than the second was\n")).unwrap();
+    let read = bench.read();
+    assert!(
+        read.ends_with("third, and longer than the second was [truncated,lost log 919.. truncated]"),
+        "{read}"
+    );
+}
+
+#[test]
+fn a_copy_that_is_shorter_than_what_was_read_gives_nothing_twice() {
+    let mut bench = Bench::new();
+    bench.append("log", "a line of some length\nanother line of some length\n");
+    bench.read();
+    fs::copy(bench.path("log"), bench.path("log.1")).unwrap();
+    bench.append("log", "written after the copy\n");
+    bench.check(expect!["written after the copy []"]);
+    fs::write(bench.path("log"), "").unwrap();
+    bench.restart();
+    bench.append("log", "after the cut\n");
+    bench.check(expect!["after the cut [truncated,lost log 73.. truncated]"]);
+}
+
+#[test]
+fn what_a_late_writer_adds_to_a_file_that_was_left_is_read() {
+    let mut bench = Bench::new();
+    bench.append("log", "one\n");
+    bench.read();
+    bench.rename("log", "log.1");
+    bench.append("log", "two\n");
+    bench.check(expect!["two [rotated]"]);
+    bench.append("log.1", "late\n");
+    bench.append("log", "three\n");
+    bench.check(expect!["three late [rotated]"]);
+    bench.append("log.1", "later\n");
+    bench.restart();
+    bench.append("log", "four\n");
+    bench.check(expect!["later four [rotated]"]);
+}
+
+#[test]
+fn older_files_are_not_wanted_where_nothing_was_read_before() {
+    let mut bench = Bench::new();
+    bench.append("log.2", "old\n");
+    bench.append("log.1", "older\n");
+    bench.append("log", "one\n");
+    bench.tail = Bench::tail(&bench.directory, None, true);
+    bench.check(expect!["one [appeared]"]);
+    rotate_unseen(&bench, &["log.3"]);
+    bench.check(expect!["after-log.3 [rotated]"]);
+}
+
+#[test]
+fn a_link_that_was_moved_over_several_days_is_followed_through_all_of_them() {
+    let mut bench = Bench::new();
+    for day in ["2026-11-29", "2026-11-30", "2026-12-01"] {
+        fs::create_dir(bench.path(day)).unwrap();
+    }
+    let link = |bench: &Bench, day: &str| {
+        let _ = fs::remove_file(bench.path("log"));
+        std::os::unix::fs::symlink(bench.path(&format!("{day}/api")), bench.path("log")).unwrap();
+    };
+    bench.append("2026-11-29/api", "one\n");
+    link(&bench, "2026-11-29");
+    bench.read();
+    bench.append("2026-11-29/api", "two\n");
+    for (day, line) in [("2026-11-30", "three\n"), ("2026-12-01", "four\n")] {
+        std::thread::sleep(Duration::from_millis(15));
+        bench.append(&format!("{day}/api"), line);
+        link(&bench, day);
+    }
+    bench.restart();
+    bench.check(expect!["two three four [rotated,rotated]"]);
+}
+
+#[test]
+fn files_that_are_moved_to_another_directory_are_found_there() {
+    let mut bench = Bench::new();
+    fs::create_dir(bench.path("old")).unwrap();
+    bench.append("log", "one\n");
+    bench.read();
+    bench.append("log", "two\n");
+    rotate_unseen(&bench, &["old/log.2", "old/log.1"]);
+    bench.restart();
+    bench.check(expect!["two after-old/log.2 after-old/log.1 [rotated,rotated]"]);
+}
+
+#[test]
+fn svlogds_and_multilogs_files_are_found() {
+    let mut bench = Bench::new();
+    let path = bench.path("current");
+    bench.tail.follow.path = path;
+    bench.append("current", "one\n");
+    bench.read();
+    bench.append("current", "two\n");
+    for (name, line) in
+        [("@4000000067a1b2c3001122ab.s", "three\n"), ("@4000000067a1b2c4001122ab.u", "four\n")]
+    {
+        bench.rename("current", name);
+        std::thread::sleep(Duration::from_millis(15));
+        bench.append("current", line);
+    }
+    bench.check(expect!["two three four [rotated,rotated]"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_unpacked_is_told_by_name() {
+    let mut bench = Bench::new();
+    bench.append("log", "one\n");
+    bench.read();
+    rotate_unseen(&bench, &["log.3", "log.2", "log.1"]);
+    fs::rename(bench.path("log.2"), bench.path("log.2.xz")).unwrap();
+    pack(&bench.path("log.1"), &bench.path("log.1.gz"), true);
+    let whole = fs::read(bench.path("log.1.gz")).unwrap();
+    fs::write(bench.path("log.1.gz"), &whole[..whole.len() - 9]).unwrap();
+    bench.restart();
+    let read = bench.read() + &bench.read() + &bench.read();
+    assert!(read.contains("after-log.1"), "{read}");
+    assert!(read.contains("lost log.2.xz 0.. unreadable"), "{read}");
+    assert!(read.contains("lost log.1.gz") && read.contains(".. unreadable"), "{read}");
 }
