@@ -125,6 +125,7 @@ metrics! {
     rejected: Family<Kind, Counter> = Family::default(), "collector_lines_rejected", "Lines that collectors refused, by cause";
     source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Files of sources that appeared, were rotated, truncated or replaced";
     losses: Family<Kind, Counter> = Family::default(), "collector_losses", "Times that lines of a source may have been lost, by cause; the log names file and bytes";
+    known: Counter = Counter::default(), "collector_lines_known", "Lines that were read under another name before, and were not read again";
     bytes_lost: Counter = Counter::default(), "collector_bytes_lost", "Bytes of sources that were lost, where their number is known";
     source_unavailable: Counter = Counter::default(), "collector_source_unavailable", "Times that a source could not be read";
     actions: Family<ActionLabels, Counter> = Family::default(), "actions", "Actions by kind and what became of them";
@@ -335,6 +336,11 @@ impl Telemetry for Metrics {
         let change = change.as_str();
         self.source_changes.get_or_create(&Kind { kind: Closed(change) }).inc();
         info!(change, file, "source changed");
+    }
+
+    fn lines_known(&self, file: &str, lines: u64) {
+        self.known.inc_by(lines);
+        warn!(file, lines, "the file is a copy of one that was read before; its lines are not read again");
     }
 
     fn source_lost(&self, cause: LossCause, file: &str, from: u64, to: Option<u64>) {

@@ -6,7 +6,7 @@ mod batch;
 mod feed;
 mod stored;
 
-use crate::config::CollectorConfig;
+use crate::config::{CollectorConfig, Mode};
 use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::identity::LineKey;
@@ -95,6 +95,8 @@ pub struct Collector<'l> {
     committed: Option<SourcePosition>,
     /// Since when there is something to commit.
     lingers_since: Option<Duration>,
+    /// Lines that were read under another name.
+    known_lines: u64,
     /// Why the source cannot be read on, once what was read of it is committed.
     failed: Option<CollectorError>,
     /// Read and not yet known to be committed.
@@ -126,7 +128,10 @@ impl<'l> Collector<'l> {
         let place = stored::Place::of(log, &config)?;
         let committed = stored::position(log, &place, &wire)?;
         let prints = PrintKey::new(&keys.pseudonymizer);
-        let feed = Feed::open(&config, committed.clone(), prints.clone())?;
+        // A source that was read before knows its own files; others are asked for what may be a copy.
+        let is_copy_possible = committed.is_none() || config.mode == Mode::Import;
+        let others = if is_copy_possible { stored::files(log, &wire)? } else { Vec::new() };
+        let feed = Feed::open(&config, committed.clone(), prints.clone(), &others)?;
         let lines = LineKey::new(&keys.pseudonymizer);
         let events = EventWriter::new(&config, keys.pseudonymizer, keys.sealer, wire.clone());
         let builder = Builder::new(&config, events, lines, place.clone(), wire.clone());
@@ -144,6 +149,7 @@ impl<'l> Collector<'l> {
             writer: Some(writer),
             committed,
             lingers_since: None,
+            known_lines: 0,
             failed: None,
             pending: None,
             retry: None,
@@ -155,6 +161,11 @@ impl<'l> Collector<'l> {
     pub fn paced_by(mut self, pace: Arc<dyn PaceClock>) -> Self {
         self.pace = pace;
         self
+    }
+
+    /// Lines of the source that were read under another name before, and are not events again.
+    pub fn known_lines(&self) -> u64 {
+        self.known_lines
     }
 
     /// Why the source cannot be read for now, if so.
@@ -259,10 +270,14 @@ impl<'l> Collector<'l> {
         state
     }
 
-    fn tell(&self, event: &SourceEvent) {
+    fn tell(&mut self, event: &SourceEvent) {
         match event {
             SourceEvent::Changed { change, file } => {
                 self.telemetry.source_changed(*change, &file.to_string_lossy());
+            }
+            SourceEvent::Known { file, lines } => {
+                self.known_lines += lines;
+                self.telemetry.lines_known(&file.to_string_lossy(), *lines);
             }
             SourceEvent::Lost { cause, file, from, to } => {
                 self.telemetry.source_lost(*cause, &file.to_string_lossy(), *from, *to);
@@ -280,7 +295,7 @@ impl<'l> Collector<'l> {
                     // Someone else read on in between: their position counts, and the lines of this
                     // batch are read again from there.
                     self.writer = Some(writer);
-                    self.feed = Feed::open(&self.config, position.clone(), self.prints.clone())?;
+                    self.feed = Feed::open(&self.config, position.clone(), self.prints.clone(), &[])?;
                     self.committed = position;
                     self.builder.announce_anew();
                     self.retry = None;

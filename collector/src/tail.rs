@@ -46,6 +46,13 @@ pub enum SourceEvent {
         /// The file that it happened to.
         file: PathBuf,
     },
+    /// The beginning of a file was read under another name, and is not read again.
+    Known {
+        /// The file.
+        file: PathBuf,
+        /// How many lines.
+        lines: u64,
+    },
     /// Bytes of a file may have been lost.
     Lost {
         /// Why.

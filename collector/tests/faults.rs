@@ -48,6 +48,9 @@ impl Telemetry for Heard {
     fn source_changed(&self, change: SourceChange, _file: &str) {
         self.push(format!("changed {}", change.as_str()));
     }
+    fn lines_known(&self, file: &str, lines: u64) {
+        self.push(format!("known {} {lines}", file.rsplit('/').next().unwrap_or_default()));
+    }
     fn source_lost(&self, cause: LossCause, file: &str, from: u64, to: Option<u64>) {
         let file = file.rsplit('/').next().unwrap_or_default();
         self.push(format!("lost {file} {from} {to:?} {}", cause.as_str()));
@@ -250,16 +253,35 @@ fn no_client_makes_two_requests_one_by_their_request_id() {
 }
 
 #[test]
-fn another_name_of_the_file_or_the_node_gives_the_same_events() {
+fn a_copy_is_known_under_any_name_and_what_it_has_more_is_read() {
     let mut bench = Bench::new();
-    bench.append((0..10).map(line).collect::<String>());
+    bench.append((0..100).map(line).collect::<String>());
     bench.run();
-    bench.config.node = "node-2".into();
-    bench.config.source = "elsewhere".into();
-    bench.config.mode = Mode::Import;
-    bench.run();
-    let ids: BTreeSet<EventId> = bench.events().iter().map(|output| event(output).event_id).collect();
-    assert_eq!((bench.events().len(), ids.len()), (20, 10));
+    let gzip = |content: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    };
+    let original = fs::read(&bench.config.path).unwrap();
+    let longer = [&original[..], line(100).as_bytes()].concat();
+    let copies = [
+        ("copy", original.clone()),
+        ("copy.gz", gzip(&original)),
+        ("more.gz", gzip(&longer)),
+        ("again", longer),
+    ];
+    for (name, content) in copies {
+        bench.config.path = bench.path(name);
+        bench.config.source = name.into();
+        bench.config.node = format!("node-{name}");
+        bench.config.mode = if name == "again" { Mode::Tail } else { Mode::Import };
+        fs::write(&bench.config.path, content).unwrap();
+        let expected = u64::from(name == "more.gz");
+        assert_eq!(bench.run().events, expected, "{name}");
+    }
+    bench.assert_has_lines(101);
+    assert_eq!(bench.heard.all().matches("known").count(), 4);
+    assert!(bench.heard.all().contains("known again 101"));
 }
 
 #[test]
@@ -532,10 +554,15 @@ fn two_nodes_keep_their_own_positions() {
     let mut bench = Bench::new();
     bench.append(line(0));
     bench.run();
+    let second = bench.path("other/access.jsonl");
+    let first = std::mem::replace(&mut bench.config.path, second);
+    fs::create_dir(bench.path("other")).unwrap();
+    bench.append(line(1));
     bench.config.node = "node-2".into();
     assert_eq!(bench.run().events, 1);
-    bench.config.node = "node-1".into();
+    (bench.config.node, bench.config.path) = ("node-1".into(), first);
     assert_eq!(bench.run().events, 0);
+    bench.assert_has_lines(2);
 }
 
 #[test]
@@ -649,7 +676,6 @@ fn sources_spread_over_the_partitions_and_read_their_own_position_only() {
     for index in 0..12 {
         bench.config.node = format!("node-{index}");
         bench.run();
-        assert_eq!(bench.run().events, 0);
         let place = |partition: &u32| bench.log.bounds(Topic::StateCollector, *partition).unwrap().1 > 0;
         partitions.extend((0..3).filter(place));
     }

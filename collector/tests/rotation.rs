@@ -250,7 +250,10 @@ impl Round {
     }
 
     fn open<'l>(&self, log: &'l Arc<MemoryLog>) -> Collector<'l> {
-        let keys = Keys { pseudonymizer: Pseudonymizer::new([1; 32], 1), sealer: Sealer::new(1, [2; 32]) };
+        let keys = Keys {
+            pseudonymizer: Pseudonymizer::new([1; 32], 1),
+            sealer: Sealer::new(1, &[2; 32], [3; 32]).unwrap(),
+        };
         let (wire, clock) = (Arc::new(Wire::new()), Arc::new(|| 1_795_300_000_000));
         Collector::open(log.as_ref(), self.config.clone(), keys, wire, self.told.clone(), clock).unwrap()
     }

@@ -130,6 +130,8 @@ pub trait Telemetry: Send + Sync {
     fn line_rejected(&self, kind: DlqKind) {}
     /// Something happened to a file of a collector's source.
     fn source_changed(&self, change: SourceChange, file: &str) {}
+    /// The first lines of a file were read under another name before, and are not read again.
+    fn lines_known(&self, file: &str, lines: u64) {}
     /// Bytes of a file of a collector's source may have been lost: those from `from` up to `to`, or to wherever
     /// it ended.
     fn source_lost(&self, cause: LossCause, file: &str, from: u64, to: Option<u64>) {}

@@ -41,6 +41,9 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
                 bar.finish_and_clear();
                 let seconds = started.elapsed().as_secs_f64();
                 println!("{events} events imported, {rejected} lines refused, in {seconds:.1} s");
+                if collector.known_lines() > 0 {
+                    println!("{} lines were read before, under another name", collector.known_lines());
+                }
                 return Ok(ExitCode::SUCCESS);
             }
             SourceState::Unavailable => {

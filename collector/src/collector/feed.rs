@@ -2,7 +2,7 @@
 
 use crate::config::{CollectorConfig, Mode};
 use crate::error::CollectorError;
-use crate::tail::{Follow, Import, Line, Look, PrintKey, SourceEvent, SourcePosition, Tail};
+use crate::tail::{FilePosition, Follow, Import, Line, Look, PrintKey, SourceEvent, SourcePosition, Tail};
 
 pub(super) enum Feed {
     Tail(Box<Tail>),
@@ -14,6 +14,7 @@ impl Feed {
         config: &CollectorConfig,
         saved: Option<SourcePosition>,
         key: PrintKey,
+        others: &[FilePosition],
     ) -> Result<Self, CollectorError> {
         let (path, line_bytes_max) = (config.path.clone(), config.line_bytes_max);
         match config.mode {
@@ -25,9 +26,9 @@ impl Feed {
                     line_bytes_max,
                     grace: config.rotation_grace,
                 };
-                Ok(Self::Tail(Box::new(Tail::new(follow, saved, key))))
+                Ok(Self::Tail(Box::new(Tail::new(follow, saved, key, others))))
             }
-            Mode::Import => match Import::open(&path, saved, line_bytes_max, key) {
+            Mode::Import => match Import::open(&path, saved, line_bytes_max, key, others) {
                 Ok(import) => Ok(Self::Import { import: Box::new(import), is_done: false }),
                 Err(reason) => Err(CollectorError::Read { path, offset: 0, reason }),
             },
@@ -58,7 +59,7 @@ impl Feed {
     pub(super) fn take_events(&mut self) -> Vec<SourceEvent> {
         match self {
             Self::Tail(tail) => tail.take_events(),
-            Self::Import { .. } => Vec::new(),
+            Self::Import { import, .. } => import.take_events(),
         }
     }
 

@@ -4,7 +4,8 @@
 
 use crate::config::CollectorConfig;
 use crate::error::CollectorError;
-use crate::tail::SourcePosition;
+use crate::tail::{FilePosition, SourcePosition};
+use std::collections::BTreeMap;
 use weir_schemas::wire::Wire;
 use weir_schemas::{State, StateKind};
 use weir_topology::key::partition_of;
@@ -85,4 +86,29 @@ pub(super) fn position(
     let left = left.ok_or_else(|| fault("its second half is missing".into()))?;
     let position = SourcePosition::from_bytes(&reading, &left);
     position.map(Some).ok_or_else(|| fault("its body is damaged".into()))
+}
+
+/// How far the files of every source were read, for whoever meets one of them, or a copy, under another name.
+/// What cannot be read here is another build's, and nothing that could be known.
+pub(super) fn files(log: &dyn Log, wire: &Wire) -> Result<Vec<FilePosition>, LogError> {
+    let mut latest: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    for partition in 0..log.partitions(TOPIC)? {
+        let (from, to) = log.bounds(TOPIC, partition)?;
+        read_range(log, TOPIC, partition, from, to, |records| {
+            for record in records.iter() {
+                latest.insert(record.key.to_vec(), record.payload.unwrap_or_default().to_vec());
+            }
+            Ok(())
+        })?;
+    }
+    let files = latest.values().filter_map(|payload| {
+        let state: State = wire.read(payload).ok()?;
+        let is_known = state.format == SourcePosition::FORMAT;
+        match state.kind {
+            StateKind::Cursor if is_known => SourcePosition::reading_of(&state.body).map(|file| vec![file]),
+            StateKind::Entry if is_known => SourcePosition::left_of(&state.body),
+            _ => None,
+        }
+    });
+    Ok(files.flatten().filter(|file| file.offset > 0).collect())
 }

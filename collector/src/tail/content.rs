@@ -118,6 +118,35 @@ impl Content {
         })
     }
 
+    /// The file among these that this one is, or is a copy of, as its bytes tell, and of those the one that
+    /// was read furthest.
+    pub fn most_like<'p>(
+        &self,
+        key: &PrintKey,
+        files: impl IntoIterator<Item = &'p FilePosition>,
+    ) -> io::Result<Option<&'p FilePosition>> {
+        let mut most: Option<&FilePosition> = None;
+        for file in files {
+            let is_further = file.offset > 0 && most.is_none_or(|most| file.offset > most.offset);
+            if is_further && self.likeness(key, file)? == Likeness::Same {
+                most = Some(file);
+            }
+        }
+        Ok(most)
+    }
+
+    /// Number of line breaks before `offset`.
+    pub fn lines_before(path: &Path, offset: u64) -> io::Result<u64> {
+        let mut stream = Self::open(path)?.stream()?.take(offset);
+        let (mut piece, mut lines) = (vec![0; 64 << 10], 0);
+        loop {
+            match stream.read(&mut piece)? {
+                0 => return Ok(lines),
+                read => lines += memchr::memchr_iter(b'\n', &piece[..read]).count() as u64,
+            }
+        }
+    }
+
     /// Whether a plain file has the same bytes as the beginning of another one, as far as windows tell.
     pub fn begins(&self, other: &Self) -> io::Result<bool> {
         let (length, most) = (self.file.metadata()?.len(), other.file.metadata()?.len());

@@ -77,7 +77,14 @@ struct Open {
 
 impl Tail {
     /// Follows a log from `saved`; without one from its beginning, or its end.
-    pub fn new(follow: Follow, saved: Option<SourcePosition>, key: PrintKey) -> Self {
+    ///
+    /// `others` are the files of other sources: what was read of them is not read again.
+    pub fn new(
+        follow: Follow,
+        saved: Option<SourcePosition>,
+        key: PrintKey,
+        others: &[FilePosition],
+    ) -> Self {
         let lines = LineReader::new(follow.line_bytes_max, key.clone());
         let is_new = saved.is_none();
         let mut tail = Self {
@@ -97,14 +104,14 @@ impl Tail {
             events: Vec::new(),
         };
         if is_new {
-            tail.begin();
+            tail.begin(others);
         }
         tail
     }
 
     /// What is there before anything was read: older files are not wanted, but what is written to them from
     /// now on is. A log that cannot be opened now counts as new when it can: all of it is wanted.
-    fn begin(&mut self) {
+    fn begin(&mut self, others: &[FilePosition]) {
         let end_of = |path: &Path, key: &PrintKey| {
             let content = Content::open(path).ok().filter(|content| !content.is_packed())?;
             content.position_at(key, content.metadata.len()).ok()
@@ -120,8 +127,15 @@ impl Tail {
         }
         if !self.follow.from_start {
             self.position.reading = self.end_of_last_line().ok();
-            self.has_begun = self.position.reading.is_some();
+        } else if let Ok(content) = Content::open(&self.follow.path)
+            && let Ok(Some(known)) = content.most_like(&self.key, others)
+        {
+            let lines = Content::lines_before(&self.follow.path, known.offset).unwrap_or(0);
+            self.events.push(SourceEvent::Known { file: self.follow.path.clone(), lines });
+            self.position.reading =
+                Some(FilePosition { id: content.id(), path: content.path.clone(), ..known.clone() });
         }
+        self.has_begun = self.position.reading.is_some();
     }
 
     /// The next line that was read; none when a [`Self::look`] is needed.
@@ -338,7 +352,7 @@ impl Tail {
         self.searched = Instant::now();
         let since_ns = self.position.since_ns;
         for entry in near.iter().filter(|entry| entry.is_generation && entry.modified_ns() >= since_ns) {
-            if let Some((content, from)) = self.unread(entry, current.as_ref().ok())? {
+            if let Some((content, from)) = self.unread(entry, &near, current.as_ref().ok())? {
                 // The file at the path was there before: this one can only be a copy of what it held.
                 let stayed = current
                     .as_ref()
@@ -392,31 +406,22 @@ impl Tail {
         let names = near.iter().filter(|entry| entry.is_generation);
         let others = near.iter().filter(|entry| !entry.is_generation);
         let is_known = |entry: &&Entry| self.position.left.iter().any(|left| left.id == entry.id());
-        let copies = names.chain(others).filter(|entry| !is_known(entry)).map(|entry| entry.path.as_path());
-        for path in copies.chain([own]) {
+        for entry in names.chain(others).filter(|entry| !is_known(entry)) {
             // Where only a head that all files have in common was read, it may be any of them; one that is
             // more like another is that one.
-            if let Some(content) = self.same(path, position)
-                && self
-                    .most_like(&content)?
-                    .is_none_or(|index| self.position.left[index].offset <= position.offset)
+            if let Some(content) = self.same(&entry.path, position)
+                && !self.is_cut_copy(&content, entry)?
+                && content
+                    .most_like(&self.key, &self.position.left)?
+                    .is_none_or(|left| left.offset <= position.offset)
             {
                 return Ok(Some((content, copy_of)));
             }
         }
-        Ok(None)
-    }
-
-    /// The file that was left which this one is, or is a copy of, and of those the one that was read furthest.
-    fn most_like(&self, content: &Content) -> io::Result<Option<usize>> {
-        let mut most: Option<usize> = None;
-        for (index, left) in self.position.left.iter().enumerate() {
-            let is_further = most.is_none_or(|most| left.offset >= self.position.left[most].offset);
-            if is_further && left.offset > 0 && content.likeness(&self.key, left)? == Likeness::Same {
-                most = Some(index);
-            }
+        if let Some(content) = self.same(own, position) {
+            return Ok(Some((content, copy_of)));
         }
-        Ok(most)
+        Ok(None)
     }
 
     fn same(&self, path: &Path, position: &FilePosition) -> Option<Content> {
@@ -463,6 +468,7 @@ impl Tail {
     fn unread(
         &mut self,
         entry: &Entry,
+        near: &[Entry],
         current: Option<&Content>,
     ) -> io::Result<Option<(Content, Option<FilePosition>)>> {
         let settled = (entry.id(), entry.metadata.len(), entry.modified_ns());
@@ -491,7 +497,7 @@ impl Tail {
         }
         let like = self.is_cut_copy(&content, entry).and_then(|is_one| match is_one {
             true => Ok(None),
-            false => self.most_like(&content).map(Some),
+            false => content.most_like(&self.key, &self.position.left).map(|left| Some(left.cloned())),
         });
         match like {
             Ok(None) => {
@@ -499,12 +505,16 @@ impl Tail {
                 Ok(None)
             }
             Ok(Some(None)) => Ok(Some((content, None))),
-            Ok(Some(Some(index))) => {
-                if !has_more(&entry.path, self.position.left[index].offset)? {
+            Ok(Some(Some(left))) => {
+                if !has_more(&entry.path, left.offset)? {
                     self.settle(settled);
                     return Ok(None);
                 }
-                Ok(Some((content, Some(self.position.left.remove(index)))))
+                // It goes on being known where it is still there: only its head is the same.
+                if !near.iter().any(|entry| entry.id() == left.id) {
+                    self.position.left.retain(|other| *other != left);
+                }
+                Ok(Some((content, Some(left))))
             }
             // It is being written, or else damaged.
             Err(_) if self.unsure.remove(&settled) => {

@@ -2,8 +2,8 @@
 
 use super::content::{Content, modified_ns};
 use super::position::{FilePosition, SourcePosition};
-use super::prints::{Likeness, PrintKey};
-use super::{Line, LineReader, Look};
+use super::prints::PrintKey;
+use super::{Line, LineReader, Look, SourceEvent};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -17,27 +17,33 @@ pub struct Import {
     rest: SourcePosition,
     is_finished: bool,
     size: Option<u64>,
+    events: Vec<SourceEvent>,
 }
 
 impl Import {
-    /// Opens `path` and goes on where reading it, or what it is a copy of, ended.
+    /// Opens `path` and goes on where reading it, or what it is a copy of, ended. `others` are the files of other
+    /// sources.
     pub fn open(
         path: &Path,
         saved: Option<SourcePosition>,
         line_bytes_max: usize,
         key: PrintKey,
+        others: &[FilePosition],
     ) -> io::Result<Self> {
         let content = Content::open(path)?;
         let mut rest = saved.unwrap_or_default();
         if let Some(reading) = rest.reading.take() {
             rest.leave(reading);
         }
-        let mut from = FilePosition::default();
-        for index in (0..rest.left.len()).rev() {
-            if content.likeness(&key, &rest.left[index])? == Likeness::Same {
-                from = rest.left.remove(index);
-                break;
+        let from = content.most_like(&key, rest.left.iter().chain(others))?.cloned().unwrap_or_default();
+        let mut events = Vec::new();
+        match rest.left.iter().rposition(|left| *left == from) {
+            Some(own) => drop(rest.left.remove(own)),
+            None if from.offset > 0 => {
+                let lines = Content::lines_before(path, from.offset)?;
+                events.push(SourceEvent::Known { file: path.to_owned(), lines });
             }
+            None => {}
         }
         let opened = FilePosition {
             id: content.id(),
@@ -49,7 +55,7 @@ impl Import {
         let (bytes, before) = content.start(opened.offset)?;
         let mut lines = LineReader::new(line_bytes_max, key);
         lines.reset(opened.offset, opened.prints.clone(), &before);
-        Ok(Self { lines, bytes, opened, rest, is_finished: false, size })
+        Ok(Self { lines, bytes, opened, rest, is_finished: false, size, events })
     }
 
     /// The next line that was read; none when a [`Self::look`] is needed.
@@ -75,6 +81,11 @@ impl Import {
     /// Size of the file in uncompressed bytes, where it is known before the end.
     pub fn size(&self) -> Option<u64> {
         self.size
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> Vec<SourceEvent> {
+        std::mem::take(&mut self.events)
     }
 
     /// Reads a chunk. All lines must have been taken.

@@ -117,6 +117,17 @@ impl SourcePosition {
         bytes
     }
 
+    /// The file that is being read, of the first encoding.
+    pub fn reading_of(reading: &[u8]) -> Option<FilePosition> {
+        let (file, rest) = FilePosition::read(reading.get(8..)?)?;
+        rest.is_empty().then_some(file)
+    }
+
+    /// The files that were left, of the second encoding.
+    pub fn left_of(left: &[u8]) -> Option<Vec<FilePosition>> {
+        Self::from_bytes(&[0; 8], left).map(|position| position.left)
+    }
+
     /// The position of which these are the two encodings; none for anything else.
     pub fn from_bytes(reading: &[u8], left: &[u8]) -> Option<Self> {
         let (commits, rest) = reading.split_first_chunk::<8>()?;

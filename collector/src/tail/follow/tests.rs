@@ -28,7 +28,7 @@ impl Bench {
             line_bytes_max: 1 << 10,
             grace: Duration::ZERO,
         };
-        Tail::new(follow, saved, PrintKey::new(&Pseudonymizer::new([7; 32], 0)))
+        Tail::new(follow, saved, PrintKey::new(&Pseudonymizer::new([7; 32], 0)), &[])
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -87,6 +87,7 @@ impl Bench {
         };
         match event {
             SourceEvent::Changed { change, .. } => change.as_str().to_owned(),
+            SourceEvent::Known { lines, .. } => format!("known {lines}"),
             SourceEvent::Lost { cause, file, from, to } => {
                 let to = to.map_or_else(String::new, |to| to.to_string());
                 format!("lost {} {from}..{to} {}", name(file), cause.as_str())
