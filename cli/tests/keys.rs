@@ -213,7 +213,7 @@ fn what_was_done_to_the_file_is_named() {
     check(repeated, "entry 2: repeated");
     // The same keys signed another history: its entries are in their places, and do not continue these.
     let (data, output) = place.beside();
-    std::fs::write(&place.feed, traffic(11, 90)).unwrap();
+    std::fs::write(&place.feed, traffic(10, 80).replace("campaign-", "others-")).unwrap();
     let mut command = place.run_in(&data, &output);
     command.arg("--until-idle");
     one_chain(command);

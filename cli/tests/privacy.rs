@@ -87,6 +87,11 @@ fn no_canary_is_in_a_metric_or_an_answer() {
     std::fs::write(&place.feed, feed()).unwrap();
     let (running, address) = serving(place.run());
     eventually("everything is read", || metric(&address, "weir_collector_events_published_total") == 400);
+    assert_eq!(
+        metric(&address, "weir_collector_identities_announced_total"),
+        1,
+        "once, and not with every event"
+    );
     let answers =
         ["/metrics", "/health/live", "/health/ready", "/nowhere"].map(|path| get(&address, path)).concat();
     assert!(running.stop().status.success());

@@ -185,6 +185,16 @@ impl Bench {
         expected.sort();
         assert_eq!(ids.len(), expected.len());
         assert!(ids == expected, "every line is there once");
+        let announced = self.log.inner.all(Topic::Identities);
+        for event in self.events() {
+            assert!(announced.iter().any(|one| one.key == event.key), "every account was announced");
+        }
+    }
+
+    /// Identities that were ever announced.
+    fn announcements(&self) -> i64 {
+        let end = |partition| self.log.inner.bounds(Topic::Identities, partition).unwrap().1;
+        (0..self.log.inner.partitions(Topic::Identities).unwrap()).map(end).sum()
     }
 }
 
@@ -547,6 +557,42 @@ fn a_collector_that_comes_back_behind_another_reads_on_where_that_one_ended() {
     bench.append(line(11));
     assert_eq!(until_idle(&mut first).events, 1);
     bench.assert_has_lines(12);
+}
+
+#[test]
+fn an_account_is_announced_in_the_commit_of_its_first_event_and_again_after_a_restart() {
+    let mut bench = Bench::new();
+    bench.config.batch_lines = 1;
+    for (index, account) in ["a", "a", "b", "a", "b"].into_iter().enumerate() {
+        bench.append(format!(
+            "{{\"account\":\"{account}\",\"time\":{}}}\n",
+            1_795_000_000_000_i64 + index as i64
+        ));
+    }
+    let mut collector = bench.open();
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        collector.run_once(Duration::ZERO).unwrap();
+        seen.push((bench.events().len(), bench.announcements()));
+    }
+    assert_eq!(seen, [(1, 1), (2, 1), (3, 2), (4, 2), (5, 2)]);
+    drop(collector);
+    bench.append("{\"account\":\"a\",\"time\":1795000000009}\n");
+    bench.run();
+    assert_eq!((bench.events().len(), bench.announcements()), (6, 3));
+}
+
+#[test]
+fn what_was_announced_in_a_commit_that_came_to_nothing_is_announced_again() {
+    let bench = Bench::new();
+    let mut first = bench.open();
+    bench.append(line(0));
+    bench.log.faults.lock().unwrap().push(Fault::Forget);
+    assert_eq!(first.run_once(Duration::ZERO).unwrap().state, SourceState::Held);
+    assert_eq!(bench.announcements(), 0);
+    until_idle(&mut first);
+    bench.assert_has_lines(1);
+    assert_eq!(bench.announcements(), 1);
 }
 
 #[test]

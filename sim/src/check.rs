@@ -58,6 +58,7 @@ impl Checker<'_> {
             self.enforcer_decided_once(partition, &mut totals)?;
         }
         self.files_say_everything_once()?;
+        self.whoever_is_acted_on_is_known()?;
         Ok(totals)
     }
 
@@ -79,6 +80,27 @@ impl Checker<'_> {
         self.file_says(OutputFile::EnforcementActions, actions, |line| {
             Some(line["action_id"].as_str()?.into())
         })
+    }
+
+    /// Who is to be acted on is known by name, where a collector ever saw an event of theirs.
+    fn whoever_is_acted_on_is_known(&self) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        for partition in 0..self.partitions(Topic::Events) {
+            let events = self.visible(Topic::Events, partition).into_iter();
+            let events = events.filter(|event| event.writer.starts_with("collector/"));
+            seen.extend(events.map(|event| String::from_utf8_lossy(&event.output.key).into_owned()));
+        }
+        let content = self.disk.read(OutputFile::EnforcementActions.name());
+        for line in content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let line: serde_json::Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+            let acts =
+                line["execute"] == true && (line["action"] == "RATE_LIMIT" || line["action"] == "SUSPEND");
+            let is_known = line["account_raw"].is_string();
+            if acts && !is_known && line["account"].as_str().is_some_and(|account| seen.contains(account)) {
+                return Err(format!("nobody knows who is to be acted on: {}", line["account_raw_error"]));
+            }
+        }
+        Ok(())
     }
 
     fn file_says(

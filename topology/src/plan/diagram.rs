@@ -88,6 +88,7 @@ mod tests {
         expect![[r#"
             topic                 key              cleanup                 partitions  written by                             read by
             weir.events           account          delete, 7 d             shared      collector                              account, replay
+            weir.identities       account          compact + delete, 90 d  shared      collector                              enforcer
             weir.links            link value       delete, 3 d             shared      account                                cluster
             weir.clusters         account          delete, 7 d             shared      cluster                                account
             weir.verdicts         account          delete, 90 d            shared      account                                enforcer, siem, console
