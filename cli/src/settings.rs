@@ -79,6 +79,7 @@ settings! {
     Stages "checkpoint.interval_ms" checkpoint_interval_ms: u64 = "21600000" in 1..=604_799_999, "Time between checkpoints of the whole state, from which `weir verify` and `weir replay` fold history whose beginning is no longer kept. Less than the retention of weir.events.";
     Stages "state.accounts_max" state_accounts_max: usize = "1000000" in 1..=100_000_000, "Most accounts that one task keeps; the longest idle is forgotten first, and counted.";
     Stages "standby" standby: bool = "false", "On Kafka: hold the state of the partitions of one's stages that other processes own, so that they are taken over without loading it first. Costs the memory of the whole state. Who owns a partition is the group's business as ever.";
+    Enforcer "act.age_max_ms" act_age_max_ms: u64 = "86400000" in 60_000..=31_622_400_000, "Age up to which an event may be acted on; what is older when it is answered is history: judged, and its actions withheld. When it differs from what is in force it is published on weir.control.";
     Enforcer "output_dir" output_dir: PathBuf = "weir-output", "Directory of the enforcer's JSON lines.";
 }
 

@@ -132,6 +132,10 @@ impl View {
         let tiers: Vec<String> = tiers.iter().rev().map(|(tier, count)| format!("{count} {tier}")).collect();
         let tiers = if tiers.is_empty() { "no verdict in this run".into() } else { tiers.join(", ") };
         let (data, output) = (run.data_dir.display(), run.output_dir.display());
+        let history = match run.withheld_as_history {
+            0 => String::new(),
+            count => format!("history   {count} actions withheld: history\n"),
+        };
         let mut out = std::io::stdout();
         let _ = writeln!(
             out,
@@ -140,6 +144,7 @@ impl View {
              verdicts  {} in the log\n\
              digest    {}\n\
              posture   {}\n\
+             {history}\
              output    {output}/audit_log.jsonl, enforcement_actions.jsonl, rate_limit_commands.jsonl,\n\
              \u{20}         analyst_queue.jsonl, ioc_bundles.jsonl\n\
              log       {data}\n\
@@ -164,6 +169,8 @@ pub struct Summary<'r> {
     pub seconds: f64,
     /// The posture in force.
     pub posture: String,
+    /// Actions that were withheld because what they answer is history.
+    pub withheld_as_history: u64,
     /// Where the log is.
     pub data_dir: &'r Path,
     /// Where the output is.

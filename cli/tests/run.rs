@@ -7,8 +7,11 @@ mod common;
 use common::{
     Place, Running, START_MS, eventually, get, line, replay_in, serving, success, text, traffic, weir,
 };
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/access.jsonl");
 
@@ -51,6 +54,113 @@ fn lockstep_gives_one_digest_for_any_layout() {
     other.args(["--until-idle", "--partitions", "1"]);
     success(other);
     assert_eq!(replay_in(&data, &["--lockstep"]).digest(), digests[0]);
+}
+
+#[test]
+fn decisions_are_actions_by_id_in_every_posture_and_the_analysts_queue_is_what_it_must_be() {
+    for posture in ["audit", "canary 50", "enforce"] {
+        let place = Place::new();
+        std::fs::write(&place.feed, "").unwrap();
+        place.run_until_idle();
+        place.set_posture(posture);
+        std::fs::write(&place.feed, example_as_of_now()).unwrap();
+        place.run_until_idle();
+        // What was told is answered; the answers are heard in the next run at the latest.
+        place.run_until_idle();
+
+        let id = |line: &Value| line["action_id"].as_str().unwrap().to_owned();
+        let audits = place.lines_of("audit_log.jsonl");
+        let decisions =
+            audits.iter().filter(|audit| audit["kind"] == "DECISION" && !audit["action_id"].is_null());
+        let mut decided: Vec<String> = decisions.map(id).collect();
+        let actions = place.lines_of("enforcement_actions.jsonl");
+        let mut told: Vec<String> = actions.iter().map(id).collect();
+        decided.sort();
+        told.sort();
+        assert_eq!(decided, told, "{posture}");
+
+        let count = |kind: &str| actions.iter().filter(|action| action["action"] == kind).count();
+        // Six keys of one campaign, each of which is MEDIUM first, then HIGH, then CRITICAL.
+        let kinds = ["RATE_LIMIT", "REVIEW", "SUSPEND", "SHARE_INDICATORS", "CLUSTER_TAKEDOWN"].map(count);
+        assert_eq!(kinds, [12, 6, 6, 6, 0], "{posture}");
+
+        let is_news = |action: &&Value| !action["reason"].as_str().unwrap().starts_with("already in force");
+        let for_people = |action: &&Value| action["action"] == "REVIEW" || action["revert"] == "MANUAL";
+        let mut expected: Vec<String> = actions.iter().filter(is_news).filter(for_people).map(id).collect();
+        let mut queue: Vec<String> = place.lines_of("analyst_queue.jsonl").iter().map(id).collect();
+        expected.sort();
+        queue.sort();
+        assert_eq!(queue, expected, "{posture}");
+        assert_eq!(queue.len(), 12, "{posture}: every REVIEW and every SUSPEND");
+
+        // Whatever was to be carried out was answered for, once, and heard.
+        let of_state = |state: &str| {
+            let records = audits.iter().filter(|audit| audit["outcome"] == state);
+            records.map(id).collect::<BTreeSet<_>>()
+        };
+        let executed: BTreeSet<String> = actions.iter().filter(|a| a["execute"] == true).map(id).collect();
+        assert_eq!(executed, of_state("pending"), "{posture}");
+        let (done, superseded) = (of_state("done"), of_state("superseded"));
+        assert_eq!(executed, done.union(&superseded).cloned().collect(), "{posture}");
+        assert_eq!(executed.is_empty(), posture == "audit", "{posture}");
+        let news: BTreeSet<String> = actions.iter().filter(is_news).map(id).collect();
+        assert!(executed == news || posture != "enforce", "{posture}");
+        for action in actions.iter().filter(|action| action["execute"] == true) {
+            let (taken, lasts) = (action["taken_ms"].as_i64().unwrap(), action["lasts_ms"].as_i64());
+            let expires = action["expires_ms"].as_i64();
+            assert_eq!(expires.is_some(), lasts.is_some(), "{action}");
+            assert!(expires.zip(lasts).is_none_or(|(expires, lasts)| expires - lasts >= taken), "{action}");
+        }
+    }
+}
+
+/// The recorded example, as if its last request had been an hour ago: a deployment that lags, but answers the present.
+fn example_as_of_now() -> String {
+    let text = std::fs::read_to_string(EXAMPLE).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.iter().map(|line| line["time"].as_f64().unwrap()).fold(0.0, f64::max);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let mut shifted = String::new();
+    for line in &mut lines {
+        let time = line["time"].as_f64().unwrap() - last + now - 3_600.0;
+        line["time"] = Value::from((time * 1_000.0).round() / 1_000.0);
+        shifted += &format!("{line}\n");
+    }
+    shifted
+}
+
+#[test]
+fn an_import_of_old_logs_acts_on_nothing_under_enforce_and_says_so_in_one_line() {
+    let place = Place::new();
+    let none = place.directory.path().join("none.jsonl");
+    std::fs::write(&place.feed, "").unwrap();
+    place.run_until_idle();
+    place.set_posture("enforce");
+    // Imported today from a log of today: it is history by its origin, not by its age.
+    std::fs::write(&none, example_as_of_now()).unwrap();
+    let mut import = weir(&["import", none.to_str().unwrap(), "--node", "test", "--data-dir"]);
+    import.arg(&place.data).arg("--keys-dir").arg(&place.keys);
+    success(import);
+    let shown = place.run_until_idle();
+    let actions = place.lines_of("enforcement_actions.jsonl");
+    let lines: Vec<&str> = shown.lines().filter(|line| line.contains("withheld")).collect();
+    assert_eq!(lines, [format!("history   {} actions withheld: history", actions.len())], "{shown}");
+    let states: BTreeSet<_> =
+        actions.iter().map(|a| (a["state"].to_string(), a["execute"] == true)).collect();
+    assert_eq!(states, BTreeSet::from([("\"WITHHELD\"".into(), false)]));
+    assert!(actions.iter().all(|action| action["reason"].as_str().unwrap().contains("history (imported)")));
+
+    // What is followed live and is old is history too.
+    let other = Place::new();
+    std::fs::write(&other.feed, "").unwrap();
+    other.run_until_idle();
+    other.set_posture("enforce");
+    std::fs::copy(EXAMPLE, &other.feed).unwrap();
+    let shown = other.run_until_idle();
+    let actions = other.lines_of("enforcement_actions.jsonl");
+    assert!(shown.contains(&format!("history   {} actions withheld: history\n", actions.len())), "{shown}");
+    assert!(actions.iter().all(|action| action["execute"] == false));
+    assert_eq!(actions.len(), 30);
 }
 
 #[test]

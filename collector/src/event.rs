@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 use crate::seal::Sealer;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Body, Event, EventId, Outcome, Request, SourceKind};
+use weir_schemas::{Body, Event, EventId, Origin, Outcome, Request, SourceKind};
 use weir_topology::record::{LABEL_HEADER, Output};
 use weir_topology::topic::Topic;
 
@@ -82,6 +82,10 @@ impl EventWriter {
             account,
             key_epoch: keys.key_epoch(),
             source: self.kind,
+            origin: match self.kind {
+                SourceKind::Import => Origin::Import,
+                _ => Origin::Live,
+            },
             sample_weight: 1,
             request_id,
             body: Body::Request(Request {

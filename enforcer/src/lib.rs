@@ -2,14 +2,16 @@
 //! puts both where people and gateways find them.
 //!
 //! Read in this order: [`chain`] (the audit chain), [`posture`] (how far the enforcer is trusted),
-//! [`decide`] (which tier asks for which action), [`stage`] (the pure fold from verdicts to audit
-//! records and actions), [`export`] (the output directory), [`open`] (the only place where a
+//! [`decide`] (which tier asks for which action), [`age`] (what is history and never acted on), [`stage`] (the pure
+//! fold from verdicts to audit records and actions), [`export`] (the output directory), [`open`] (the only place where a
 //! pseudonym is reversed).
 
+mod accounts;
+pub mod age;
 pub mod chain;
 pub mod decide;
 pub mod export;
-mod holds;
+mod lifecycle;
 pub mod limits;
 pub mod open;
 pub mod posture;

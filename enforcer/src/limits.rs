@@ -1,11 +1,28 @@
 //! Every bound of the enforcer, in one place.
 
-/// Accounts that one task remembers actions of. The one whose actions expire first goes first.
+/// Accounts that one task remembers actions of. The one whose actions expire first goes first; one whose action is
+/// under way goes last.
 pub const ACCOUNTS_MAX: usize = 200_000;
 
-/// How long past its expiry an action is remembered, in milliseconds of event time, so that a verdict
-/// that comes late still finds it.
-pub const LATENESS_MS: i64 = 3_600_000;
+/// Actions of one account that are followed at a time. Of more, the one that waits longest for its executor is given
+/// up, and its record says so.
+pub const OPEN_MAX: usize = 32;
+
+/// Accounts about which one epoch does what is due; the rest follows in the next.
+pub const DUE_PER_EPOCH_MAX: usize = 10_000;
+
+/// How long after its deadline an action that nobody answered for counts as failed, in milliseconds: an answer that
+/// was given in time has arrived by then.
+pub const DEADLINE_GRACE_MS: i64 = 3_600_000;
+
+/// After this time a standing that lasts is told again, in milliseconds: well before its record passes its retention.
+pub const STANDING_RENEWAL_MS: i64 = 30 * 86_400_000;
+
+/// Age at which an event is history where no operator says otherwise, in milliseconds.
+pub const AGE_DEFAULT_MS: i64 = 86_400_000;
+
+/// Least and greatest age at which an operator may call an event history, in milliseconds.
+pub const AGE_RANGE_MS: (i64, i64) = (60_000, 366 * 86_400_000);
 
 /// Longest tenant, policy version or detector name that the enforcer copies into its records, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -28,6 +45,9 @@ pub const DEAD_LETTER_OVERHEAD_BYTES: usize = 4096;
 
 /// Longest key that a dead letter keeps, in bytes.
 pub const DEAD_LETTER_KEY_BYTES_MAX: usize = 65_536;
+
+/// How often the same answers are committed after aborts before the export starts over from its files.
+pub const ANSWER_ATTEMPTS_MAX: u32 = 5;
 
 /// A round of the export ends when its lines reach this many bytes.
 pub const ROUND_BYTES_MAX: usize = 4 << 20;

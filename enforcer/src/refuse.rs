@@ -4,7 +4,7 @@ use crate::limits::{
     DEAD_LETTER_KEY_BYTES_MAX, DEAD_LETTER_OVERHEAD_BYTES, NAME_BYTES_MAX, SIGNALS_MAX, TIME_MS_MAX,
 };
 use weir_schemas::wire::{SchemaName, Wire, WireError, split};
-use weir_schemas::{DeadLetter, DlqKind, Verdict};
+use weir_schemas::{ActionOutcome, DeadLetter, DlqKind, OutcomeKind, Verdict};
 use weir_topology::letter::record_of;
 use weir_topology::limits::RECORD_BYTES_MAX;
 use weir_topology::record::{Output, RecordRef};
@@ -56,6 +56,27 @@ pub(crate) fn read_verdict(wire: &Wire, payload: Option<&[u8]>) -> Result<Verdic
         return impossible("there are too many signals, or a name is too long");
     }
     Ok(verdict)
+}
+
+/// The executor's word in `record`, if it can be one.
+pub(crate) fn read_outcome(wire: &Wire, record: RecordRef<'_>) -> Result<ActionOutcome, Refusal> {
+    let payload =
+        record.payload.ok_or_else(|| Refusal::new(DlqKind::Undecodable, "an outcome has no payload"))?;
+    let outcome: ActionOutcome = wire.read(payload)?;
+    let impossible = |reason: &str| Err(Refusal::new(DlqKind::Impossible, reason));
+    if outcome.account.to_key() != record.key {
+        return impossible("the record's key is not its account");
+    }
+    if outcome.kind == OutcomeKind::Other {
+        return impossible("the outcome is of no known kind");
+    }
+    if !(0..=TIME_MS_MAX).contains(&outcome.effect_ms) {
+        return impossible("the time is before 1970 or after 9999");
+    }
+    if [&outcome.tenant, &outcome.executor, &outcome.detail].iter().any(|name| name.len() > NAME_BYTES_MAX) {
+        return impossible("a name is too long");
+    }
+    Ok(outcome)
 }
 
 /// The dead letter of a refused record.

@@ -1,19 +1,22 @@
-//! The enforcer's fold: verdicts and operators' words in, audit records and actions out.
+//! The enforcer's fold: verdicts, operators' words and executors' words in; audit records, actions and standings out.
 //!
-//! Pure, as every stage is. An audit record stands before each action in the outputs, and both become
-//! visible in one commit: there is no action without its record.
+//! Pure, as every stage is. Decisions are folds; effects have processing time, of which the fold knows the one that
+//! its epoch's record keeps. An audit record stands before each transition of an action in the outputs, and both
+//! become visible in one commit: there is no action without its record.
 
+use crate::accounts::{Accounts, Hold, Kept};
+use crate::age::{AGE_NAME, AgeMax};
 use crate::chain::{AuditKey, AuditKeys, ChainHead};
 use crate::decide::{Proposal, propose};
-use crate::holds::{Hold, Holds};
-use crate::limits::NAME_BYTES_MAX;
+use crate::lifecycle::{after_outcome, is_in_effect, is_over, standing, superseded, when_due};
+use crate::limits::{DEADLINE_GRACE_MS, DUE_PER_EPOCH_MAX, NAME_BYTES_MAX, OPEN_MAX, STANDING_RENEWAL_MS};
 use crate::posture::{POSTURE_NAME, Stance};
-use crate::refuse::{Refusal, dead_letter, read_verdict};
+use crate::refuse::{Refusal, dead_letter, read_outcome, read_verdict};
 use std::sync::Arc;
 use weir_schemas::wire::{Wire, to_single_object};
 use weir_schemas::{
     AccountId, Action, ActionId, ActionKind, ActionState, Audit, AuditKind, Control, ControlKind, Digest,
-    DlqKind, Judge, Posture, Verdict,
+    DlqKind, Judge, Posture, Standing, StandingStatus, Verdict,
 };
 use weir_topology::record::{Output, RecordRef};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
@@ -41,10 +44,10 @@ pub const ALREADY_IN_FORCE: &str = "already in force";
 
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state.
-pub const JUDGE_VERSION: i32 = 1;
+pub const JUDGE_VERSION: i32 = 2;
 
 /// Version of the encoding of state entries.
-const STATE_FORMAT: i32 = 1;
+const STATE_FORMAT: i32 = 2;
 
 /// Key of the state entry that holds the end of the audit chain.
 pub const CHAIN_KEY: &[u8] = b"!chain";
@@ -52,6 +55,7 @@ const POSTURE_KEY: &[u8] = b"!posture";
 /// Sequence and hash of a chain's head.
 const HEAD_BYTES: usize = 40;
 
+const AGE_KEY: &[u8] = b"!age_max";
 const ACTOR: &str = "enforcer";
 
 /// The end of the audit chain in the body of the state entry [`CHAIN_KEY`]; none where it is damaged.
@@ -77,14 +81,20 @@ pub struct EnforcerStage {
     chain_changed: bool,
     stance: Stance,
     stance_changed: bool,
-    holds: Holds,
+    age_max: AgeMax,
+    age_changed: bool,
+    accounts: Accounts,
 }
 
 /// One step under way.
 struct Step<'b> {
     batch: &'b Batch,
+    /// When the epoch was taken.
+    taken_ms: i64,
     writer: String,
     effects: Effects,
+    withheld_as_history: u64,
+    outcomes_unmatched: u64,
 }
 
 impl Step<'_> {
@@ -104,7 +114,9 @@ impl EnforcerStage {
             chain_changed: false,
             stance: Stance::default(),
             stance_changed: false,
-            holds: Holds::default(),
+            age_max: AgeMax::default(),
+            age_changed: false,
+            accounts: Accounts::default(),
         }
     }
 
@@ -139,7 +151,7 @@ impl EnforcerStage {
         step.effects.dead_lettered += 1;
     }
 
-    /// Folds an operator's word. Only posture and audit key concern the enforcer; what it cannot
+    /// Folds an operator's word. Posture, audit key and its settings concern the enforcer; what it cannot
     /// follow changes nothing, and says so.
     fn control(&mut self, step: &mut Step<'_>, input: &InputBatch, record: RecordRef<'_>) {
         let Some(payload) = record.payload else {
@@ -204,6 +216,21 @@ impl EnforcerStage {
                 self.key = key;
                 Ok(())
             }
+            ControlKind::Setting if control.name == AGE_NAME => {
+                let age_max = AgeMax::parse(&control.body)?;
+                let reason = format!("{AGE_NAME} {} gives way to {}", self.age_max.0, age_max.0);
+                let record = Audit {
+                    kind: AuditKind::Operator,
+                    tenant: EVERY_TENANT.into(),
+                    outcome: "setting_changed".into(),
+                    reason,
+                    ..told
+                };
+                self.audit(step, record);
+                self.age_changed |= age_max != self.age_max;
+                self.age_max = age_max;
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -232,10 +259,13 @@ impl EnforcerStage {
         if proposals.is_empty() {
             let reason = format!("tier {} asks for nothing", verdict.tier);
             self.audit(step, decision(&verdict, "no_action", reason));
+            return;
         }
-        let actions: Vec<Action> = proposals.iter().map(|proposal| self.settle(&verdict, proposal)).collect();
-        let mut outputs = Vec::with_capacity(actions.len());
-        for action in &actions {
+        let mut kept = self.accounts.get(verdict.account);
+        let settled: Vec<Action> =
+            proposals.iter().map(|proposal| self.settle(step, &verdict, proposal, &mut kept)).collect();
+        let mut outputs = Vec::with_capacity(settled.len());
+        for action in &settled {
             let outcome = if action.state == ActionState::Pending { "pending" } else { "withheld" };
             let record_of = Audit {
                 action_id: Some(action.action_id),
@@ -243,44 +273,51 @@ impl EnforcerStage {
                 ..decision(&verdict, outcome, action.reason.clone())
             };
             let sequence = self.audit(step, record_of);
-            let payload = self.wire.to_bytes(action);
-            let output = Output::keyed(Topic::Actions, action.account.to_key(), payload, action.time_ms)
-                .with_header(AUDIT_SEQUENCE_HEADER, sequence.to_string())
-                .with_header(VERDICT_OFFSET_HEADER, record.offset.to_string());
-            outputs.push(output);
+            let output = self.action_record(action, sequence);
+            outputs.push(output.with_header(VERDICT_OFFSET_HEADER, record.offset.to_string()));
         }
         outputs.into_iter().for_each(|output| step.emit(output));
+        for action in settled.into_iter().filter(|action| action.state == ActionState::Pending) {
+            self.begin(step, action, &mut kept);
+        }
+        self.accounts.put(verdict.account, kept);
     }
 
-    /// What becomes of a proposal: done, or withheld and why.
-    fn settle(&mut self, verdict: &Verdict, proposal: &Proposal) -> Action {
-        let withheld_by = self.stance.withholds(verdict.account);
-        let in_force = self.holds.at(verdict.account, proposal.kind, verdict.time_ms).filter(|hold| {
+    /// What becomes of a proposal: to be carried out, or withheld and why.
+    fn settle(&self, step: &mut Step<'_>, verdict: &Verdict, proposal: &Proposal, kept: &mut Kept) -> Action {
+        let history = self.age_max.history(verdict, step.taken_ms);
+        let withheld_by = self.stance.withholds(verdict.account).map(str::to_owned).or(history.clone());
+        let in_force = kept.hold_at(proposal.kind, step.taken_ms).filter(|hold| {
             let escalates = proposal.ring > hold.ring || verdict.tier > hold.tier;
             !escalates && proposal.subject == hold.subject
         });
         let (state, reason) = match (in_force, withheld_by) {
             (Some(hold), _) if hold.acted => (ActionState::Withheld, ALREADY_IN_FORCE.to_owned()),
-            (Some(_), Some(by)) => (ActionState::Withheld, format!("{ALREADY_IN_FORCE}, if not that {by}")),
-            (None, Some(by)) => (ActionState::Withheld, by.to_owned()),
-            // What was only withheld so far is done as soon as the posture permits it.
+            (Some(_), Some(by)) => {
+                (ActionState::Withheld, format!("{ALREADY_IN_FORCE}; withheld all the same: {by}"))
+            }
+            (None, Some(by)) => (ActionState::Withheld, by),
+            // What was only withheld so far is done as soon as nothing withholds it.
             (Some(_) | None, None) => {
                 let partial = if verdict.partial { ", partial" } else { "" };
                 (ActionState::Pending, format!("tier {}, score {:.3}{partial}", verdict.tier, verdict.score))
             }
         };
-        if in_force.is_none() || state == ActionState::Pending {
-            self.holds.put(
-                verdict.account,
-                Hold {
-                    kind: proposal.kind,
-                    tier: verdict.tier,
-                    ring: proposal.ring,
-                    until_ms: verdict.time_ms + proposal.holds_ms,
-                    acted: state == ActionState::Pending,
-                    subject: proposal.subject,
-                },
-            );
+        step.withheld_as_history += u64::from(history.is_some_and(|history| reason.ends_with(&history)));
+        let acts = state == ActionState::Pending;
+        let deadline_ms = step.taken_ms.saturating_add(self.age_max.0);
+        if in_force.is_none() || acts {
+            // What is to be carried out holds until its executor has answered, and from then on as long as it lasts.
+            let answered_ms = deadline_ms.saturating_add(DEADLINE_GRACE_MS);
+            kept.hold(Hold {
+                kind: proposal.kind,
+                tier: verdict.tier,
+                ring: proposal.ring,
+                acted: acts,
+                until_ms: if acts { answered_ms } else { step.taken_ms.saturating_add(proposal.holds_ms) },
+                holds_ms: proposal.holds_ms,
+                subject: proposal.subject,
+            });
         }
         Action {
             action_id: ActionId::of(verdict.verdict_id, proposal.kind),
@@ -293,11 +330,161 @@ impl EnforcerStage {
             state,
             posture: self.stance.posture,
             reason,
-            expires_ms: proposal.lasts_ms.map(|lasts| verdict.time_ms + lasts),
+            expires_ms: None,
             revert: proposal.revert,
             policy_version: verdict.policy_version.clone(),
+            taken_ms: step.taken_ms,
+            lasts_ms: proposal.lasts_ms,
+            deadline_ms: acts.then_some(deadline_ms),
+            origin: verdict.origin,
         }
     }
+
+    /// Follows an action from its decision on. One of its kind that still waits would only be carried out to give
+    /// way at once.
+    fn begin(&mut self, step: &mut Step<'_>, action: Action, kept: &mut Kept) {
+        let waits = |other: &Action| other.kind == action.kind && other.state == ActionState::Pending;
+        if action.lasts_ms.is_some() {
+            self.supersede(step, &action, kept, waits);
+        }
+        if kept.open.len() >= OPEN_MAX {
+            let given_up = kept.open.remove(0);
+            let reason = "more actions are under way than are followed".into();
+            let failed = Action { state: ActionState::Failed, reason, taken_ms: step.taken_ms, ..given_up };
+            self.transition(step, &failed, ACTOR);
+        }
+        kept.open.push(action);
+    }
+
+    /// Ends every action under way that `gives_way` to `by`.
+    fn supersede(
+        &mut self,
+        step: &mut Step<'_>,
+        by: &Action,
+        kept: &mut Kept,
+        gives_way: impl Fn(&Action) -> bool,
+    ) {
+        let (ended, open) = std::mem::take(&mut kept.open).into_iter().partition(|other| gives_way(other));
+        kept.open = open;
+        for action in Vec::into_iter(ended) {
+            self.transition(step, &superseded(&action, by, step.taken_ms), ACTOR);
+        }
+    }
+
+    /// Writes a transition down, after its audit record.
+    fn transition(&mut self, step: &mut Step<'_>, action: &Action, actor: &str) {
+        let record_of = Audit {
+            time_ms: action.taken_ms,
+            kind: AuditKind::Outcome,
+            tenant: action.tenant.clone(),
+            account: Some(action.account),
+            verdict_id: Some(action.verdict_id),
+            action_id: Some(action.action_id),
+            action: action.kind,
+            outcome: action.state.as_str().to_ascii_lowercase(),
+            reason: action.reason.clone(),
+            actor: actor.into(),
+            policy_version: action.policy_version.clone(),
+            ..Audit::default()
+        };
+        let sequence = self.audit(step, record_of);
+        step.emit(self.action_record(action, sequence));
+    }
+
+    fn action_record(&self, action: &Action, audit_sequence: i64) -> Output {
+        let payload = self.wire.to_bytes(action);
+        Output::keyed(Topic::Actions, action.account.to_key(), payload, action.taken_ms)
+            .with_header(AUDIT_SEQUENCE_HEADER, audit_sequence.to_string())
+    }
+
+    /// Folds an executor's word.
+    fn outcome(&mut self, step: &mut Step<'_>, input: &InputBatch, record: RecordRef<'_>) {
+        let outcome = match read_outcome(&self.wire, record) {
+            Ok(outcome) => outcome,
+            Err(refusal) => return self.refuse(step, input, record, &refusal),
+        };
+        step.effects.judged += 1;
+        let mut kept = self.accounts.get(outcome.account);
+        let is_meant =
+            |action: &Action| action.action_id == outcome.action_id && action.state == ActionState::Pending;
+        let Some(place) = kept.open.iter().position(is_meant) else {
+            step.outcomes_unmatched += 1;
+            return;
+        };
+        let action = after_outcome(&kept.open.remove(place), &outcome, step.taken_ms);
+        self.transition(step, &action, &outcome.executor);
+        if is_in_effect(&action) {
+            let effect_ms = action.expires_ms.unwrap_or(step.taken_ms) - action.lasts_ms.unwrap_or(0);
+            let held = kept.holds.iter_mut().find(|hold| hold.kind == action.kind && hold.acted);
+            if let Some(hold) = held.filter(|_| is_latest(&action, &kept.open)) {
+                hold.until_ms = effect_ms.saturating_add(hold.holds_ms);
+            }
+            if action.lasts_ms.is_some() {
+                let is_same = |other: &Action| other.kind == action.kind && is_in_effect(other);
+                self.supersede(step, &action, &mut kept, is_same);
+            }
+        } else if is_latest(&action, &kept.open) {
+            // What failed may be asked for again at once.
+            kept.release(action.kind);
+        }
+        if !is_over(&action) {
+            kept.open.push(action);
+        }
+        self.restate(step, outcome.account, &mut kept);
+        self.accounts.put(outcome.account, kept);
+    }
+
+    /// Does what is due, with or without records.
+    fn do_what_is_due(&mut self, step: &mut Step<'_>) {
+        for account in self.accounts.due(step.taken_ms, DUE_PER_EPOCH_MAX) {
+            let mut kept = self.accounts.get(account);
+            for action in std::mem::take(&mut kept.open) {
+                let Some(next) = when_due(&action, step.taken_ms) else {
+                    kept.open.push(action);
+                    continue;
+                };
+                self.transition(step, &next, ACTOR);
+                if next.state == ActionState::Failed && is_latest(&next, &kept.open) {
+                    kept.release(next.kind);
+                }
+                if !is_over(&next) {
+                    kept.open.push(next);
+                }
+            }
+            self.restate(step, account, &mut kept);
+            self.accounts.put(account, kept);
+        }
+    }
+
+    /// Tells how the account stands, where that has changed or was told long ago.
+    fn restate(&mut self, step: &mut Step<'_>, account: AccountId, kept: &mut Kept) {
+        let standing = match (standing(&kept.open, step.taken_ms), &kept.standing) {
+            (Some(now), _) => now,
+            (None, None) => return,
+            (None, Some(told)) => Standing {
+                status: StandingStatus::Good,
+                since_ms: if told.status == StandingStatus::Good { told.since_ms } else { step.taken_ms },
+                until_ms: None,
+                told_ms: step.taken_ms,
+                ..told.clone()
+            },
+        };
+        let is_news = kept.standing.as_ref().is_none_or(|told| {
+            let same = Standing { told_ms: told.told_ms, ..standing.clone() } == *told;
+            let lasts = told.status != StandingStatus::Good;
+            !same || (lasts && told.told_ms.saturating_add(STANDING_RENEWAL_MS) <= step.taken_ms)
+        });
+        if is_news {
+            let payload = self.wire.to_bytes(&standing);
+            step.emit(Output::keyed(Topic::Standing, account.to_key(), payload, step.taken_ms));
+            kept.standing = Some(standing);
+        }
+    }
+}
+
+/// Whether no action of its kind under way was decided after it.
+fn is_latest(action: &Action, open: &[Action]) -> bool {
+    !open.iter().any(|other| other.kind == action.kind && other.state == ActionState::Pending)
 }
 
 /// The audit record of a decision on `verdict`, before it is signed.
@@ -331,17 +518,32 @@ impl Stage for EnforcerStage {
 
     fn step(&mut self, batch: &Batch) -> Effects {
         let effects = Effects { clock_ms: batch.clock_ms, ..Effects::default() };
-        let mut step = Step { batch, writer: chain_writer(batch.partition), effects };
+        let mut step = Step {
+            batch,
+            // Whoever folds without a clock folds as if everything were acted on at once.
+            taken_ms: batch.taken_ms.unwrap_or(batch.clock_ms),
+            writer: chain_writer(batch.partition),
+            effects,
+            withheld_as_history: 0,
+            outcomes_unmatched: 0,
+        };
+        self.do_what_is_due(&mut step);
         for input in &batch.inputs {
             for record in input.records.iter() {
                 match input.topic {
                     Topic::Control => self.control(&mut step, input, record),
+                    Topic::Outcomes => self.outcome(&mut step, input, record),
                     _ => self.verdict(&mut step, input, record),
                 }
             }
         }
-        let forgotten = self.holds.evict(batch.clock_ms);
-        let counts = [(Tally::Expired, forgotten.expired), (Tally::EvictedByCap, forgotten.by_cap)];
+        let forgotten = self.accounts.evict(step.taken_ms);
+        let counts = [
+            (Tally::Expired, forgotten.expired),
+            (Tally::EvictedByCap, forgotten.by_cap),
+            (Tally::WithheldAsHistory, step.withheld_as_history),
+            (Tally::OutcomesUnmatched, step.outcomes_unmatched),
+        ];
         step.effects.tallies = counts.into_iter().filter(|(_, count)| *count > 0).collect();
         step.effects.policy_version = self.stance.to_string();
         step.effects
@@ -352,11 +554,16 @@ impl Stage for EnforcerStage {
     }
 
     fn changed(&self) -> usize {
-        self.holds.changed() + usize::from(self.chain_changed) + usize::from(self.stance_changed)
+        let settings = [self.chain_changed, self.stance_changed, self.age_changed];
+        self.accounts.changed() + settings.into_iter().filter(|changed| *changed).count()
     }
 
     fn take_changes(&mut self) -> Vec<StateEntry> {
         let mut changes = Vec::with_capacity(self.changed());
+        if std::mem::take(&mut self.age_changed) {
+            let body = self.age_max.0.to_string().into_bytes();
+            changes.push(StateEntry { key: AGE_KEY.into(), body: Some(body) });
+        }
         if std::mem::take(&mut self.chain_changed) {
             let mut body = self.head.sequence.to_be_bytes().to_vec();
             body.extend_from_slice(&self.head.hash.0);
@@ -368,8 +575,8 @@ impl Stage for EnforcerStage {
             changes.push(StateEntry { key: POSTURE_KEY.into(), body: Some(body) });
         }
         // Hex digits come after `!`, so that all is in key order.
-        let holds = self.holds.take_changes();
-        changes.extend(holds.map(|(account, body)| StateEntry { key: account.to_key(), body }));
+        let accounts = self.accounts.take_changes();
+        changes.extend(accounts.map(|(account, body)| StateEntry { key: account.to_key(), body }));
         changes
     }
 
@@ -390,9 +597,14 @@ impl Stage for EnforcerStage {
                 self.stance = stance.and_then(Stance::parse).map_err(damaged)?;
                 Ok(())
             }
+            AGE_KEY => {
+                let age_max = std::str::from_utf8(body).map_err(|error| error.to_string());
+                self.age_max = age_max.and_then(AgeMax::parse).map_err(damaged)?;
+                Ok(())
+            }
             _ => {
                 let account = AccountId::from_key(key).map_err(|error| damaged(error.to_string()))?;
-                self.holds.restore(account, body).map_err(damaged)
+                self.accounts.restore(account, body).map_err(damaged)
             }
         }
     }
@@ -401,9 +613,10 @@ impl Stage for EnforcerStage {
         match key {
             CHAIN_KEY => self.head = ChainHead::default(),
             POSTURE_KEY => self.stance = Stance::default(),
+            AGE_KEY => self.age_max = AgeMax::default(),
             _ => {
                 if let Ok(account) = AccountId::from_key(key) {
-                    self.holds.forget(account);
+                    self.accounts.forget(account);
                 }
             }
         }
@@ -411,7 +624,11 @@ impl Stage for EnforcerStage {
 
     fn entries(&self) -> usize {
         let has_chain = self.head != ChainHead::default();
-        self.holds.len() + usize::from(has_chain) + usize::from(self.stance.posture != Posture::Audit)
+        self.accounts.len() + usize::from(has_chain) + usize::from(self.stance.posture != Posture::Audit)
+    }
+
+    fn due_ms(&self) -> Option<i64> {
+        self.accounts.due_ms()
     }
 }
 

@@ -1,18 +1,20 @@
 //! What the tests share: verdicts, keys, and an enforcer that runs on a log in memory.
 
 use crate::chain::{AuditKey, AuditKeys, ChainReport, Verifier};
+use crate::export::Executor;
 use crate::open::{Opener, seal_for_tests};
 use crate::stage::EnforcerStage;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::sealed::content;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    AccountId, Audit, AuditEntry, ClusterRef, Control, ControlKind, EventId, Evidence, Identity, LinkKind,
-    Signal, Tier, ValueHash, Verdict, VerdictId,
+    AccountId, Action, ActionOutcome, ActionState, Audit, AuditEntry, ClusterRef, Control, ControlKind,
+    EventId, Evidence, Identity, LinkKind, OutcomeKind, Record, Signal, Tier, ValueHash, Verdict, VerdictId,
 };
-use weir_topology::clock::MachineClock;
+use weir_topology::clock::Clock;
 use weir_topology::log::{Commit, Log};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
@@ -117,8 +119,29 @@ pub fn posture(body: &str) -> Control {
     control(ControlKind::Posture, "posture", body)
 }
 
+/// A calendar that stands still until it is told to move.
+pub struct Calendar(AtomicI64);
+
+impl Calendar {
+    /// Sets the time, in milliseconds since the Unix epoch.
+    pub fn set(&self, unix_ms: i64) {
+        self.0.store(unix_ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Calendar {
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+    fn unix_ms(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+    fn sleep(&self, _: Duration) {}
+}
+
 /// A log in memory and what writes to it.
 pub struct Rig {
+    pub calendar: Arc<Calendar>,
     pub log: Arc<MemoryLog>,
     pub wire: Arc<Wire>,
     pub partitions: u32,
@@ -126,7 +149,8 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(partitions: u32) -> Self {
-        Self { log: MemoryLog::new(partitions), wire: Arc::new(Wire::new()), partitions }
+        let calendar = Arc::new(Calendar(AtomicI64::new(0)));
+        Self { calendar, log: MemoryLog::new(partitions), wire: Arc::new(Wire::new()), partitions }
     }
 
     pub fn put(&self, outputs: Vec<Output>) {
@@ -175,10 +199,64 @@ impl Rig {
                 snapshot_interval: interval,
                 ..Pace::default()
             },
-            clock: Arc::new(MachineClock::default()),
+            clock: self.calendar.clone(),
         };
         let id = TaskId { stage: StageName::Enforcer, partition };
         Task::open(id, stage, around, Arc::new(TaskStatus::default())).unwrap()
+    }
+
+    /// Runs the enforcer as the verdicts fall, each at its own time, and an executor that answers at once.
+    pub fn enforce_live(&self, verdicts: &[Verdict]) {
+        for verdict in verdicts {
+            self.calendar.set(verdict.time_ms);
+            self.put_verdicts(std::slice::from_ref(verdict));
+            self.enforce();
+            self.answer(OutcomeKind::Told);
+            self.enforce();
+        }
+    }
+
+    /// Every action's transitions, in order.
+    pub fn actions(&self) -> Vec<Action> {
+        self.all(Topic::Actions)
+    }
+
+    /// Every record of a topic that is still there.
+    pub fn all<R: for<'b> Record<'b>>(&self, topic: Topic) -> Vec<R> {
+        let read = |output: Output| self.wire.read(output.payload.as_deref().unwrap()).unwrap();
+        self.log.all(topic).into_iter().map(read).collect()
+    }
+
+    /// Answers for every action that waits for it, now.
+    pub fn answer(&self, kind: OutcomeKind) {
+        let answered: Vec<ActionOutcome> = self.all(Topic::Outcomes);
+        let is_open = |action: &Action| {
+            let has_answer = answered.iter().any(|outcome| outcome.action_id == action.action_id);
+            action.state == ActionState::Pending && !has_answer
+        };
+        let outcomes = self.actions().into_iter().filter(is_open).map(|action| ActionOutcome {
+            action_id: action.action_id,
+            account: action.account,
+            tenant: action.tenant,
+            kind,
+            effect_ms: self.calendar.unix_ms(),
+            executor: "test".into(),
+            detail: "no room".into(),
+        });
+        self.put_outcomes(outcomes.collect());
+    }
+
+    pub fn put_outcomes(&self, outcomes: Vec<ActionOutcome>) {
+        let output = |outcome: &ActionOutcome| {
+            let payload = self.wire.to_bytes(outcome);
+            Output::keyed(Topic::Outcomes, outcome.account.to_key(), payload, outcome.effect_ms)
+        };
+        self.put(outcomes.iter().map(output).collect());
+    }
+
+    /// Who writes the files of a test.
+    pub fn executor(&self) -> Executor {
+        Executor { name: "files/test".into(), clock: self.calendar.clone() }
     }
 
     /// Runs an enforcer on every partition until all is folded.

@@ -22,7 +22,7 @@ macro_rules! round_trip {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, datum)) = bytes.split_first() else { return };
-    match choice % 14 {
+    match choice % 16 {
         0 => round_trip!(Event<'_>, datum),
         1 => round_trip!(Link, datum),
         2 => round_trip!(Cluster, datum),
@@ -35,7 +35,9 @@ fuzz_target!(|bytes: &[u8]| {
         9 => round_trip!(DeadLetter, datum),
         10 => round_trip!(AuditEntry, datum),
         11 => round_trip!(Identity, datum),
-        12 => drop(WIRE.read::<Verdict>(datum)),
+        12 => round_trip!(ActionOutcome, datum),
+        13 => round_trip!(Standing, datum),
+        14 => drop(WIRE.read::<Verdict>(datum)),
         _ => drop(split(datum)),
     }
 });

@@ -21,7 +21,7 @@ use links::Shared;
 use state::Account;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Body, Cluster, DlqKind, Event, Judge, Link, Record};
+use weir_schemas::{AccountId, Body, Cluster, DlqKind, Event, Judge, Link, Origin, Record};
 use weir_topology::record::{Output, RecordRef};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
 use weir_topology::topic::{StageName, Topic};
@@ -63,6 +63,7 @@ struct Cause<'a> {
     time_ms: i64,
     tenant: &'a str,
     account: AccountId,
+    origin: Origin,
     epoch: i64,
     partition: u32,
 }
@@ -144,6 +145,7 @@ impl AccountStage {
             time_ms: cluster.time_ms.max(account.profile.clock_ms),
             tenant: &cluster.tenant,
             account: cluster.account,
+            origin: account.origin(),
             epoch: batch.epoch,
             partition: batch.partition,
         };
@@ -178,7 +180,7 @@ impl AccountStage {
         if !account.profile.observe(event.time_ms, weight, seen) {
             work.tallies.add(Tally::LateEvents, 1);
         }
-        account.remember(event.event_id);
+        account.remember(event.event_id, event.origin);
         let faults =
             account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
         account.note_faults(faults);
@@ -191,6 +193,7 @@ impl AccountStage {
             time_ms: event.time_ms,
             tenant: event.tenant,
             account: event.account,
+            origin: event.origin,
             epoch: batch.epoch,
             partition: batch.partition,
         };

@@ -10,7 +10,7 @@ use weir_topology::topic::Topic;
 /// Version of the judgement of the account stage and the cluster stage. Raise it with every change after which the
 /// same log and the same policy give other records or another state; `tests/golden.rs` fails when that was
 /// forgotten. A task that finds epochs of another version adopts them instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 2;
+pub const JUDGE_VERSION: i32 = 3;
 
 /// The text of a policy that a control record puts in force; none where it is about something else.
 pub(crate) fn policy_text(

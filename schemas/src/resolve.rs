@@ -41,6 +41,8 @@ impl Wire {
             Cluster,
             Verdict,
             Action,
+            ActionOutcome,
+            Standing,
             Audit,
             AuditEntry,
             Control,

@@ -20,6 +20,8 @@ macro_rules! for_every_record {
         $check::<Cluster>($($argument),*);
         $check::<Verdict>($($argument),*);
         $check::<Action>($($argument),*);
+        $check::<ActionOutcome>($($argument),*);
+        $check::<Standing>($($argument),*);
         $check::<Audit>($($argument),*);
         $check::<AuditEntry>($($argument),*);
         $check::<Identity>($($argument),*);

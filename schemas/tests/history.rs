@@ -9,13 +9,15 @@ use weir_schemas::wire::{Wire, WireError};
 use weir_schemas::*;
 
 /// Name and text of every current schema.
-fn current() -> [(&'static str, &'static str); 12] {
+fn current() -> [(&'static str, &'static str); 14] {
     [
         (Event::NAME, Event::SCHEMA),
         (Link::NAME, Link::SCHEMA),
         (Cluster::NAME, Cluster::SCHEMA),
         (Verdict::NAME, Verdict::SCHEMA),
         (Action::NAME, Action::SCHEMA),
+        (ActionOutcome::NAME, ActionOutcome::SCHEMA),
+        (Standing::NAME, Standing::SCHEMA),
         (Audit::NAME, Audit::SCHEMA),
         (AuditEntry::NAME, AuditEntry::SCHEMA),
         (Identity::NAME, Identity::SCHEMA),

@@ -138,4 +138,8 @@ impl Stage for Infected {
     fn entries(&self) -> usize {
         self.inner.entries()
     }
+
+    fn due_ms(&self) -> Option<i64> {
+        self.inner.due_ms()
+    }
 }

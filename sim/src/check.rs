@@ -2,8 +2,9 @@
 
 use crate::disk::Disk;
 use crate::log::{Kind, Shared, SimLog};
+use crate::ways::Ways;
 use crate::workload::Workload;
-use crate::world::{STAGES, audit_keys};
+use crate::world::{EXECUTOR, STAGES, audit_keys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_enforcer::chain::Verifier;
@@ -12,8 +13,8 @@ use weir_enforcer::export::OutputFile;
 use weir_enforcer::stage::{AUDIT_SEQUENCE_HEADER, chain_writer};
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    Action, ActionId, ActionState, Audit, AuditEntry, AuditKind, DeadLetter, Epoch, Event, EventId, Posture,
-    Record, Verdict,
+    Action, ActionId, ActionState, Audit, AuditEntry, AuditKind, DeadLetter, Epoch, Event, EventId, Record,
+    Verdict,
 };
 use weir_topology::checkpoint::Checkpoint;
 use weir_topology::key::partition_of;
@@ -71,7 +72,10 @@ impl Checker<'_> {
                 audits.insert(format!("{} {}", entry.writer, entry.sequence));
             }
             for seen in self.visible(Topic::Actions, partition) {
-                actions.insert(self.read::<Action>("an action", &seen)?.action_id.to_string());
+                let action: Action = self.read("an action", &seen)?;
+                if matches!(action.state, ActionState::Pending | ActionState::Withheld) {
+                    actions.insert(action.action_id.to_string());
+                }
             }
         }
         self.file_says(OutputFile::AuditLog, audits, |line| {
@@ -360,29 +364,44 @@ impl Checker<'_> {
         if let Some((verdict, _)) = decisions.first_key_value() {
             return Err(format!("a decision is about a verdict that is not in the log: {verdict:?}"));
         }
+        let mut ways = Ways::default();
         for seen in self.visible(Topic::Actions, partition) {
             let action: Action = self.read("an action", &seen)?;
-            totals.actions += 1;
             let id = action.action_id;
-            if wanted.remove(&id).is_none() {
-                return Err(format!("action {id} is there twice, or nobody decided it"));
-            }
             let header = seen.output.headers.iter().find(|(name, _)| *name == AUDIT_SEQUENCE_HEADER);
             let sequence = header.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse::<i64>().ok());
             let record = sequence.and_then(|sequence| audits.get(sequence.checked_sub(1)? as usize));
-            if record.is_none_or(|record| record.action_id != Some(id) || record.posture != action.posture) {
+            let is_decision = matches!(action.state, ActionState::Pending | ActionState::Withheld);
+            if record.is_none_or(|record| {
+                record.action_id != Some(id)
+                    || (record.kind == AuditKind::Decision) != is_decision
+                    || (is_decision && record.posture != action.posture)
+            }) {
                 return Err(format!("action {id} names an audit record that is not its own"));
             }
-            let acts = action.state == ActionState::Pending;
-            totals.pending += u64::from(acts);
-            if acts && action.posture == Posture::Audit {
-                return Err(format!("action {id} is carried out in audit posture"));
+            if is_decision {
+                totals.actions += 1;
+                if wanted.remove(&id).is_none() {
+                    return Err(format!("action {id} is there twice, or nobody decided it"));
+                }
+            } else {
+                totals.transitions += 1;
             }
+            totals.pending += u64::from(action.state == ActionState::Pending);
+            ways.take(action)?;
         }
-        match wanted.first_key_value() {
-            Some((id, _)) => Err(format!("action {id} was decided and is not in the log")),
-            None => Ok(()),
+        if let Some((id, _)) = wanted.first_key_value() {
+            return Err(format!("action {id} was decided and is not in the log"));
         }
+        let outcomes = self.visible(Topic::Outcomes, partition);
+        let outcomes = outcomes.iter().filter(|seen| seen.writer == EXECUTOR);
+        let outcomes = outcomes.map(|seen| self.read("an outcome", seen)).collect::<Result<Vec<_>, _>>()?;
+        ways.every_answer_is_there_once(outcomes)?;
+        let standings = self.visible(Topic::Standing, partition);
+        let standings =
+            standings.iter().map(|seen| self.read("a standing", seen)).collect::<Result<Vec<_>, _>>()?;
+        totals.standings += standings.len() as u64;
+        ways.standings_are_what_is_in_effect(standings)
     }
 }
 
@@ -408,6 +427,10 @@ pub struct Totals {
     pub actions: u64,
     /// Actions that are to be carried out.
     pub pending: u64,
+    /// Transitions of actions after their decision.
+    pub transitions: u64,
+    /// Accounts that were told how they stand.
+    pub standings: u64,
     /// Audit records.
     pub audits: u64,
     /// Dead letters.

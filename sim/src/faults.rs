@@ -36,7 +36,7 @@ pub struct Faults {
     pub drain: u64,
     /// Steps at which the storage becomes full for a while.
     pub full: u64,
-    /// Steps at which a state topic is compacted.
+    /// Steps at which a partition of a compacted topic is compacted.
     pub compact: u64,
     /// Steps that take long.
     pub slow: u64,

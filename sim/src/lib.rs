@@ -17,6 +17,7 @@ mod random;
 pub mod reference;
 pub mod soak;
 pub mod story;
+pub mod ways;
 pub mod workload;
 pub mod world;
 

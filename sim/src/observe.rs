@@ -52,6 +52,13 @@ impl Observer {
         let broken = |broken| format!("{task} epoch {}: {broken}", epoch.epoch);
         chain.follow(&epoch).map_err(broken)?;
         check_positions(&epoch, &transaction.positions).map_err(broken)?;
+        let records: i64 = epoch.inputs.iter().map(|range| range.records).sum();
+        if records == 0
+            && epoch.outputs.iter().all(|output| output.records == 0)
+            && transaction.outputs.len() == 1
+        {
+            return Err(format!("{task} epoch {} is of nothing and does nothing", epoch.epoch));
+        }
         self.check_snapshot(task, &epoch, transaction)
     }
 

@@ -77,7 +77,7 @@ fn undisturbed(
 ) -> Result<Arc<MemoryLog>, String> {
     let log = MemoryLog::new(partitions);
     for source in &workload.sources {
-        let config = collector_config(directory.join(&source.name), &source.name, 1_000);
+        let config = collector_config(directory.join(&source.name), &source.name, 1_000, source.mode);
         let clock = Arc::new(|| COLLECTED_MS);
         let collector =
             Collector::open(log.as_ref(), config, collector_keys(), wire.clone(), Arc::new(Silent), clock);

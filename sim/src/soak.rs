@@ -18,8 +18,8 @@ pub struct Soak {
     /// In how many seeds each thing happened.
     pub seeds_with: BTreeMap<&'static str, u64>,
     /// Events, verdicts, actions, of which to be carried out, audit records, dead letters,
-    /// checkpoints.
-    pub totals: [u64; 7],
+    /// checkpoints, transitions of actions after their decision, accounts that stand in some way.
+    pub totals: [u64; 9],
 }
 
 impl Soak {
@@ -37,6 +37,8 @@ impl Soak {
             totals.audits,
             totals.dead_letters,
             totals.checkpoints,
+            totals.transitions,
+            totals.standings,
         ];
         self.totals.iter_mut().zip(more).for_each(|(total, more)| *total += more);
         match outcome.violation {

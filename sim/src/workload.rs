@@ -3,7 +3,8 @@
 
 use crate::random::Random;
 use std::fmt::Write as _;
-use weir_collector::{LineKey, Pseudonymizer};
+use weir_collector::{LineKey, Mode, Pseudonymizer};
+use weir_enforcer::age::AGE_NAME;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
@@ -34,6 +35,8 @@ pub struct Source {
     pub name: String,
     /// Its content.
     pub text: String,
+    /// Whether it is followed while it grows, or an old log that is imported.
+    pub mode: Mode,
     /// Ids of the events that its lines become, in order.
     pub events: Vec<EventId>,
     /// Lines that do not become events.
@@ -68,7 +71,12 @@ impl Workload {
             (0..source_count).map(|number| source(random, number, source_count, accounts, campaign));
         let sources = sources.collect();
         let has_poisoned_verdicts = random.chance(250);
-        let controls = (0..random.below(8)).map(|_| control(random, wire)).collect();
+        // Apart from the other choices, so that seeds of before mean what they meant.
+        let acts_from_the_start = random.clone().chance(800);
+        let mut controls: Vec<Output> = (0..random.below(8)).map(|_| control(random, wire)).collect();
+        if acts_from_the_start {
+            controls.insert(0, told(wire, ControlKind::Posture, "posture", "enforce".into()));
+        }
         let poison = (0..random.below(10)).map(|_| poison(random, wire, has_poisoned_verdicts)).collect();
         Self {
             partitions: random.between(1, 3) as u32,
@@ -129,7 +137,9 @@ fn source(random: &mut Random, number: u64, of: u64, accounts: u64, campaign: u6
         // The id of the exchange makes each line the only one of its kind.
         events.push(key.event_id(key.hash(text[start..].trim_end().as_bytes()), 0));
     }
-    Source { name, text, events, refused }
+    // Apart from the other choices, so that seeds of before mean what they meant.
+    let mode = if random.clone().chance(200) { Mode::Import } else { Mode::Tail };
+    Source { name, text, mode, events, refused }
 }
 
 fn write_line(
@@ -162,6 +172,7 @@ fn control(random: &mut Random, wire: &Wire) -> Output {
     let (kind, name, body) = match random.below(12) {
         0 => (ControlKind::Policy, "policy", "version = 1".to_owned()),
         1..=4 => (ControlKind::Policy, "policy", policy_text(random.below(5))),
+        5 if random.clone().chance(500) => (ControlKind::Setting, AGE_NAME, "3600000".to_owned()),
         5 => (ControlKind::Posture, "posture", "ENFORCE".to_owned()),
         6 | 7 => (ControlKind::Posture, "posture", "enforce".to_owned()),
         8 => (ControlKind::Posture, "posture", format!("canary {}", random.below(101))),
@@ -176,6 +187,10 @@ fn control(random: &mut Random, wire: &Wire) -> Output {
             return Output::keyed(Topic::Control, b"policy".to_vec(), garbage, START_MS);
         }
     };
+    told(wire, kind, name, body)
+}
+
+fn told(wire: &Wire, kind: ControlKind, name: &str, body: String) -> Output {
     let control = Control {
         name: name.into(),
         kind,
@@ -195,7 +210,10 @@ fn poison(random: &mut Random, wire: &Wire, also_verdicts: bool) -> Output {
         true => &[Topic::Events, Topic::Links, Topic::Clusters, Topic::Verdicts],
         false => &[Topic::Events, Topic::Links, Topic::Clusters],
     };
-    let topic = *random.pick(topics);
+    let topic = match *random.pick(topics) {
+        Topic::Clusters if random.clone().chance(300) => Topic::Outcomes,
+        topic => topic,
+    };
     let event = |account: AccountId, time_ms: i64| {
         let body = Body::Request(Request::default());
         wire.to_bytes(&Event { account, time_ms, tenant: "t", sample_weight: 1, body, ..Event::default() })

@@ -14,7 +14,7 @@ use std::time::Duration;
 use weir_collector::{
     Collector, CollectorConfig, CollectorError, Format, Keys, Mode, Pseudonymizer, Sealer, SourceState,
 };
-use weir_enforcer::export::ExportError;
+use weir_enforcer::export::{Executor, ExportError};
 use weir_enforcer::open::public_of;
 use weir_enforcer::{AuditKey, AuditKeys, EnforcerStage, Export, Opener};
 use weir_processor::account::AccountStage;
@@ -35,8 +35,16 @@ use weir_topology::worker::{Life, MakeStage, Turn};
 /// The stages whose tasks live in a world.
 pub const STAGES: [StageName; 3] = [StageName::Account, StageName::Cluster, StageName::Enforcer];
 
+/// Every topic that a broker may compact.
+fn compacted() -> Vec<Topic> {
+    Topic::ALL.iter().copied().filter(|topic| topic.is_compacted()).collect()
+}
+
 /// Rounds in which a world without faults must come to rest.
 const ROUNDS_MAX: u32 = 3_000;
+
+/// Longer than any effect lasts, in microseconds.
+const EFFECTS_END_US: u64 = 2 * 3_600_000_000;
 
 /// Rounds in which nothing happens before a world is at rest.
 const QUIET_ROUNDS: u32 = 4;
@@ -45,7 +53,10 @@ const QUIET_ROUNDS: u32 = 4;
 pub const COLLECTOR_PROCESSES: usize = 2_000;
 
 /// How long after a workload's first event its world begins, in milliseconds.
-const LATE_MS: [i64; 4] = [0, 3_600_000, 20 * 3_600_000, 30 * 86_400_000];
+const LATE_MS: [i64; 5] = [0, 0, 3_600_000, 20 * 3_600_000, 30 * 86_400_000];
+
+/// Under which name the export answers.
+pub const EXECUTOR: &str = "executor/files";
 
 /// Opens what collectors seal.
 const SEAL_SECRET: [u8; 32] = [4; 32];
@@ -76,12 +87,12 @@ pub fn collector_keys() -> Keys {
 }
 
 /// How the collector of a source is set up.
-pub fn collector_config(path: PathBuf, name: &str, batch_lines: usize) -> CollectorConfig {
+pub fn collector_config(path: PathBuf, name: &str, batch_lines: usize, mode: Mode) -> CollectorConfig {
     CollectorConfig {
         source: name.to_owned(),
         format: Format::Weir,
         batch_lines,
-        mode: Mode::Import,
+        mode,
         ..CollectorConfig::new(path, "node")
     }
 }
@@ -90,6 +101,7 @@ struct Source<'l> {
     name: String,
     path: PathBuf,
     batch_lines: usize,
+    mode: Mode,
     collector: Option<(usize, Collector<'l>)>,
     parked_us: u64,
     is_done: bool,
@@ -162,6 +174,7 @@ impl<'l> World<'l> {
             name: source.name.clone(),
             path: directory.join(&source.name),
             batch_lines: random.between(1, 12) as usize,
+            mode: source.mode,
             collector: None,
             parked_us: 0,
             is_done: false,
@@ -226,7 +239,7 @@ impl<'l> World<'l> {
             self.observe()?;
         }
         self.calm_down();
-        let mut quiet = 0;
+        let (mut quiet, mut has_waited) = (0, false);
         for _ in 0..ROUNDS_MAX {
             let mut moved = false;
             for actor in 0..self.actors() {
@@ -237,8 +250,13 @@ impl<'l> World<'l> {
             store.pass(100_000);
             quiet = if moved || !store.is_settled() { 0 } else { quiet + 1 };
             drop(store);
-            if quiet >= QUIET_ROUNDS {
+            if quiet >= QUIET_ROUNDS && has_waited {
                 return self.close();
+            }
+            if quiet >= QUIET_ROUNDS {
+                // Whatever was done for a time is over then.
+                self.store.lock().pass(EFFECTS_END_US);
+                (quiet, has_waited) = (0, true);
             }
         }
         Err(format!("the world does not come to rest in {ROUNDS_MAX} rounds"))
@@ -373,7 +391,7 @@ impl<'l> World<'l> {
         self.handles_used += 1;
         let source = &self.sources[index];
         self.acts(format_args!("source/{index}"), handle.process());
-        let config = collector_config(source.path.clone(), &source.name, source.batch_lines);
+        let config = collector_config(source.path.clone(), &source.name, source.batch_lines, source.mode);
         let name = format!("collector/{}", config.source_key());
         self.store.lock().assign(&name, handle.process());
         let clock = Arc::new(|| COLLECTED_MS);
@@ -454,8 +472,11 @@ impl<'l> World<'l> {
         let partitions = 0..self.store.lock().partitions(Topic::Actions);
         let pseudonyms = PseudonymKey::new(&PSEUDONYM_KEY, 1);
         let opener = Opener::new().with_key(1, &SEAL_SECRET).with_pseudonyms(pseudonyms);
+        let clock = Arc::new(ProcessClock::new(&self.store, process));
+        let executor = Executor { name: EXECUTOR.into(), clock };
+        let wire = self.wire.clone();
         let opened =
-            Export::open_with(files, log, partitions, Some(opener), self.wire.clone(), Arc::new(Silent));
+            Export::open_with(files, log, partitions, Some(opener), executor, wire, Arc::new(Silent));
         let is_dead = self.store.lock().is_dead(process);
         match opened {
             Ok(export) => self.export = Some((process, export)),
@@ -631,10 +652,10 @@ impl<'l> World<'l> {
             store.tell("DISKFULL", || format!("until {:.3}", until_us as f64 / 1e6));
         }
         if self.random.chance(self.faults.compact) {
-            let stage = *self.random.pick(&STAGES);
-            let partition = self.random.below(u64::from(self.store.lock().partitions(Topic::Events))) as u32;
+            let topic = *self.random.pick(&compacted());
+            let partition = self.random.below(u64::from(self.store.lock().partitions(topic))) as u32;
             self.acts("world", 0);
-            self.store.lock().compact(stage.state_topic(), partition);
+            self.store.lock().compact(topic, partition);
         }
     }
 
@@ -719,6 +740,12 @@ impl<'l> World<'l> {
         }
         self.observe()?;
         self.store.lock().pass(20_000_000);
+        // As eagerly as a broker may: what is checked from here on must not need what is gone.
+        self.acts("world", 0);
+        for topic in compacted() {
+            let mut store = self.store.lock();
+            (0..store.partitions(topic)).for_each(|partition| store.compact(topic, partition));
+        }
         let wire = self.wire.clone();
         for index in 0..self.owned.len() {
             let (id, process) = (self.owned[index].id, self.new_process());

@@ -1,5 +1,6 @@
 //! A log in memory: for tests and for the lockstep fold. It keeps every promise of [`crate::log`] except
-//! that nothing outlives the process.
+//! that nothing outlives the process. A compacted topic is compacted at every commit, as eagerly as any broker may:
+//! what must not be compacted is missed at once.
 
 use crate::log::{Commit, Log, LogError, Position, Reader, Writer, place};
 use crate::record::{Output, Records};
@@ -23,10 +24,37 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Content {
-    records: BTreeMap<(Topic, u32), Vec<Output>>,
+    partitions: BTreeMap<(Topic, u32), Partition>,
     /// How often each writer's name was opened: only the latest may commit.
     generations: BTreeMap<String, u64>,
     positions: BTreeMap<(String, Topic, u32), i64>,
+}
+
+/// One partition's records by offset.
+#[derive(Debug, Default)]
+struct Partition {
+    /// None where a record was compacted away.
+    slots: Vec<Option<Output>>,
+    /// In a compacted topic the offset of each key's latest record.
+    latest: BTreeMap<Vec<u8>, usize>,
+}
+
+impl Partition {
+    fn append(&mut self, output: &Output) {
+        if output.topic.is_compacted() {
+            let offset = self.slots.len();
+            if let Some(earlier) = self.latest.insert(output.key.clone(), offset) {
+                self.slots[earlier] = None;
+            }
+        }
+        self.slots.push(Some(output.clone()));
+    }
+
+    /// The first record at or after `offset`, with its own offset.
+    fn from(&self, offset: i64) -> Option<(i64, &Output)> {
+        let slots = self.slots.iter().enumerate().skip(offset as usize);
+        slots.flat_map(|(offset, slot)| slot.as_ref().map(|output| (offset as i64, output))).next()
+    }
 }
 
 impl Shared {
@@ -42,11 +70,12 @@ impl MemoryLog {
         Arc::new(Self { partitions: partitions.max(1), shared: Arc::default() })
     }
 
-    /// Every record of a topic, partition by partition, for assertions.
+    /// Every record of a topic that was not compacted away, partition by partition, for assertions.
     pub fn all(&self, topic: Topic) -> Vec<Output> {
         let content = self.shared.lock();
         (0..topic.partitions(self.partitions))
-            .flat_map(|partition| content.records.get(&(topic, partition)).cloned().unwrap_or_default())
+            .filter_map(|partition| content.partitions.get(&(topic, partition)))
+            .flat_map(|partition| partition.slots.iter().flatten().cloned())
             .collect()
     }
 
@@ -78,7 +107,7 @@ impl Log for MemoryLog {
     fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
         self.check(topic, partition)?;
         let content = self.shared.lock();
-        Ok((0, content.records.get(&(topic, partition)).map_or(0, |records| records.len() as i64)))
+        Ok((0, content.partitions.get(&(topic, partition)).map_or(0, |of| of.slots.len() as i64)))
     }
 
     fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
@@ -105,18 +134,30 @@ struct MemoryReader {
 }
 
 impl MemoryReader {
-    fn is_ready(&self, content: &Content) -> bool {
-        self.positions.iter().any(|position| {
-            let records = content.records.get(&(position.topic, position.partition));
-            records.is_some_and(|records| (position.next as usize) < records.len())
-        })
+    /// Whether an input has a record. A compacted topic may begin in a gap, which is passed over here.
+    fn is_ready(&mut self, content: &Content) -> bool {
+        let mut is_ready = false;
+        for position in &mut self.positions {
+            let Some(partition) = content.partitions.get(&(position.topic, position.partition)) else {
+                continue;
+            };
+            match partition.from(position.next) {
+                Some((offset, _)) => {
+                    position.next = offset;
+                    is_ready = true;
+                }
+                None => position.next = position.next.max(partition.slots.len() as i64),
+            }
+        }
+        is_ready
     }
 }
 
 impl Reader for MemoryReader {
     fn wait(&mut self, wait: Duration) -> Result<bool, LogError> {
         let deadline = Instant::now() + wait;
-        let mut content = self.shared.lock();
+        let shared = self.shared.clone();
+        let mut content = shared.lock();
         loop {
             if self.is_ready(&content) {
                 return Ok(true);
@@ -125,8 +166,7 @@ impl Reader for MemoryReader {
             if left.is_zero() {
                 return Ok(false);
             }
-            content =
-                self.shared.appended.wait_timeout(content, left).unwrap_or_else(PoisonError::into_inner).0;
+            content = shared.appended.wait_timeout(content, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -139,16 +179,19 @@ impl Reader for MemoryReader {
     ) -> Result<(), LogError> {
         let position = &mut self.positions[input];
         let content = self.shared.lock();
-        let Some(records) = content.records.get(&(position.topic, position.partition)) else { return Ok(()) };
+        let Some(partition) = content.partitions.get(&(position.topic, position.partition)) else {
+            return Ok(());
+        };
         let mut bytes = 0;
-        for record in records.iter().skip(position.next as usize).take(records_max) {
+        for _ in 0..records_max {
+            let Some((offset, record)) = partition.from(position.next) else { break };
             if bytes > 0 && bytes + record.bytes_len() > bytes_max {
                 break;
             }
             bytes += record.bytes_len();
             let headers = record.headers.iter().map(|(name, value)| (*name, value.as_slice()));
-            into.push(position.next, record.timestamp_ms, &record.key, record.payload.as_deref(), headers);
-            position.next += 1;
+            into.push(offset, record.timestamp_ms, &record.key, record.payload.as_deref(), headers);
+            position.next = offset + 1;
         }
         Ok(())
     }
@@ -177,7 +220,7 @@ impl Writer for MemoryWriter {
             .map(|output| place(output, output.topic.partitions(self.partitions)))
             .collect::<Result<_, _>>()?;
         for (output, partition) in commit.outputs.iter().zip(placed) {
-            content.records.entry((output.topic, partition)).or_default().push(output.clone());
+            content.partitions.entry((output.topic, partition)).or_default().append(output);
         }
         for position in &commit.positions {
             let key = (self.name.clone(), position.topic, position.partition);

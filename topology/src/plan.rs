@@ -157,8 +157,8 @@ pub fn settings(topic: Topic, target: &Target) -> Settings {
     let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
     let (policy, retention) = match spec.cleanup {
         Cleanup::Delete(retention) => ("delete", Some(retention)),
-        Cleanup::Compact => ("compact", None),
-        Cleanup::CompactAndDelete(retention) => ("compact,delete", Some(retention)),
+        Cleanup::Compact(_) => ("compact", None),
+        Cleanup::CompactAndDelete(retention, _) => ("compact,delete", Some(retention)),
     };
     set("cleanup.policy", policy.into());
     if let Some(retention) = retention {
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn a_cluster_as_wanted_needs_nothing() {
         check(
-            |found| set(found, Topic::Actions, "cleanup.policy", "delete, compact"),
+            |found| set(found, Topic::Standing, "cleanup.policy", "delete, compact"),
             expect![[r#"
                 the topics are as they should be
             "#]],
@@ -275,10 +275,10 @@ mod tests {
     fn a_missing_topic_is_created_with_every_setting() {
         check(
             |found| {
-                found.remove(&Topic::Actions);
+                found.remove(&Topic::Standing);
             },
             expect![[r#"
-                + weir.actions  8 partitions, 1 copies
+                + weir.standing  8 partitions, 1 copies
                     cleanup.policy = compact,delete
                     max.message.bytes = 1065536
                     message.timestamp.type = LogAppendTime

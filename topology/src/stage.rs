@@ -68,6 +68,10 @@ pub enum Tally {
     FanOutSkipped,
     /// Policies refused because they could not be read.
     PolicyRefused,
+    /// Actions withheld because what they answer is history: imported, or older than an action may be.
+    WithheldAsHistory,
+    /// Executors' words about actions that do not wait for one: told twice, or after another took the action's place.
+    OutcomesUnmatched,
     /// Verdicts of tier CLEAR: an account that was spoken of is no longer.
     VerdictsClear,
     /// Verdicts of tier MEDIUM.
@@ -86,6 +90,8 @@ impl Tally {
         Self::EvictedByCap,
         Self::FanOutSkipped,
         Self::PolicyRefused,
+        Self::WithheldAsHistory,
+        Self::OutcomesUnmatched,
         Self::VerdictsClear,
         Self::VerdictsMedium,
         Self::VerdictsHigh,
@@ -112,6 +118,8 @@ impl Tally {
             Self::DetectorForgot(_) => "detector_forgot",
             Self::FanOutSkipped => "fan_out_skipped",
             Self::PolicyRefused => "policy_refused",
+            Self::WithheldAsHistory => "withheld_as_history",
+            Self::OutcomesUnmatched => "outcomes_unmatched",
             Self::VerdictsClear => "verdicts_clear",
             Self::VerdictsMedium => "verdicts_medium",
             Self::VerdictsHigh => "verdicts_high",
@@ -215,4 +223,12 @@ pub trait Stage: Send {
 
     /// Number of entries in the state.
     fn entries(&self) -> usize;
+
+    /// The earliest processing time at which the stage has something to do whether or not a record comes, in
+    /// milliseconds since the Unix epoch; none where it has not. From then on an epoch is taken without
+    /// input, so a stage must not ask again for what that epoch did. A stage that
+    /// [knows no processing time](StageName::knows_processing_time) is not asked.
+    fn due_ms(&self) -> Option<i64> {
+        None
+    }
 }

@@ -229,18 +229,20 @@ impl Task {
         self.id
     }
 
-    /// Folds and commits one epoch if a record comes within `wait`; true if it did.
+    /// Folds and commits one epoch if a record comes within `wait`, or without one if the stage has something to do
+    /// now; true if it did either.
     pub fn run_epoch(&mut self, wait: Duration) -> Result<bool, TaskError> {
         if !self.reader.wait(wait).map_err(|source| self.in_log(source))? {
             self.note_gaps();
             let has_snapshot = self.stage.changed() > 0
                 && self.since(self.snapshot_at) >= self.around.pace.snapshot_interval;
             let slice = self.slice(|checkpoints, now, task| checkpoints.is_due_idle(now, &task.cursor));
-            if has_snapshot || slice.is_some() {
+            let is_due = self.is_due();
+            if has_snapshot || slice.is_some() || is_due {
                 let inputs = self.no_records();
                 self.fold(inputs, has_snapshot, slice)?;
             }
-            return Ok(false);
+            return Ok(is_due);
         }
         let inputs = self.gather()?;
         if inputs.iter().all(|input| input.records.is_empty()) {
@@ -286,6 +288,11 @@ impl Task {
     fn taken_ms(&self) -> Option<i64> {
         let knows = self.id.stage.knows_processing_time();
         knows.then(|| self.around.clock.unix_ms().max(self.cursor.taken_ms))
+    }
+
+    /// Whether the stage has something to do now without a record.
+    fn is_due(&self) -> bool {
+        self.taken_ms().zip(self.stage.due_ms()).is_some_and(|(now_ms, due_ms)| due_ms <= now_ms)
     }
 
     /// Time since `moment`, by the clock that paces.

@@ -16,8 +16,12 @@ pub enum Topic {
     Clusters,
     /// Judgements.
     Verdicts,
-    /// What the enforcer did.
+    /// What the enforcer decided, and what became of it.
     Actions,
+    /// What executors say of the actions that they were to carry out.
+    Outcomes,
+    /// How each account stands now.
+    Standing,
     /// The audit chains.
     Audit,
     /// Operators' words to all stages.
@@ -57,23 +61,37 @@ pub enum KeyKind {
     AsItCame,
 }
 
-/// What a log may forget.
+/// What a log may forget. A topic is a history or a table, never both: what is written several times under one
+/// key, and must all be there, is a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleanup {
-    /// Records older than the retention.
+    /// A history: records older than the retention.
     Delete(Duration),
-    /// All but the latest record of each key.
-    Compact,
-    /// Both.
-    CompactAndDelete(Duration),
+    /// A table: all but the latest record of each key.
+    Compact(LatestSuffices),
+    /// A table, and what is older than the retention.
+    CompactAndDelete(Duration, LatestSuffices),
 }
+
+/// What makes the latest record of a key sufficient: why nobody misses the ones before it. A topic of which this
+/// cannot be said must not be compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatestSuffices(pub &'static str);
 
 impl Cleanup {
     /// After what time records go; none where they do not go by age.
     pub const fn retention(self) -> Option<Duration> {
         match self {
-            Self::Delete(retention) | Self::CompactAndDelete(retention) => Some(retention),
-            Self::Compact => None,
+            Self::Delete(retention) | Self::CompactAndDelete(retention, _) => Some(retention),
+            Self::Compact(_) => None,
+        }
+    }
+
+    /// What makes the latest record of a key sufficient; none for a history.
+    pub const fn latest_suffices(self) -> Option<&'static str> {
+        match self {
+            Self::Compact(why) | Self::CompactAndDelete(_, why) => Some(why.0),
+            Self::Delete(_) => None,
         }
     }
 }
@@ -105,6 +123,13 @@ pub struct TopicSpec {
     pub read_by: &'static [&'static str],
 }
 
+const STATE: LatestSuffices = LatestSuffices("an entry is the whole state of its key, or its end");
+const STANDING: LatestSuffices =
+    LatestSuffices("it says all of how the account stands, and is written again while an effect lasts");
+const IDENTITIES: LatestSuffices =
+    LatestSuffices("it is the whole identity, and is announced again daily while the account is seen");
+const CURSORS: LatestSuffices = LatestSuffices("a position takes the place of the one before");
+
 const fn days(count: u64) -> Duration {
     Duration::from_secs(count * 86_400)
 }
@@ -122,6 +147,8 @@ impl Topic {
         Self::Clusters,
         Self::Verdicts,
         Self::Actions,
+        Self::Outcomes,
+        Self::Standing,
         Self::Audit,
         Self::Control,
         Self::Epochs,
@@ -155,7 +182,7 @@ impl Topic {
                 spec!("weir.events", Account, Delete(days(7)), Shared, ["collector"] => ["account", "replay"])
             }
             Self::Identities => {
-                spec!("weir.identities", Account, CompactAndDelete(days(90)), Shared, ["collector"] => ["enforcer"])
+                spec!("weir.identities", Account, CompactAndDelete(days(90), IDENTITIES), Shared, ["collector"] => ["enforcer"])
             }
             Self::Links => {
                 spec!("weir.links", LinkValue, Delete(days(3)), Shared, ["account"] => ["cluster"])
@@ -167,7 +194,13 @@ impl Topic {
                 spec!("weir.verdicts", Account, Delete(days(90)), Shared, ["account"] => ["enforcer", "siem", "console"])
             }
             Self::Actions => {
-                spec!("weir.actions", Account, CompactAndDelete(days(90)), Shared, ["enforcer"] => ["gateway", "console"])
+                spec!("weir.actions", Account, Delete(days(90)), Shared, ["enforcer"] => ["executor", "siem", "console"])
+            }
+            Self::Outcomes => {
+                spec!("weir.outcomes", Account, Delete(days(90)), Shared, ["executor"] => ["enforcer", "siem", "console"])
+            }
+            Self::Standing => {
+                spec!("weir.standing", Account, CompactAndDelete(days(90), STANDING), Shared, ["enforcer"] => ["gateway", "console"])
             }
             Self::Audit => {
                 spec!("weir.audit", Tenant, Delete(days(400)), Shared, ["enforcer"] => ["auditor"])
@@ -182,16 +215,16 @@ impl Topic {
                 spec!("weir.checkpoints", Account, Delete(days(8)), Shared, ["account"] => ["replay"])
             }
             Self::StateAccount => {
-                spec!("weir.state.account", Account, Compact, Shared, ["account"] => ["account"])
+                spec!("weir.state.account", Account, Compact(STATE), Shared, ["account"] => ["account"])
             }
             Self::StateCluster => {
-                spec!("weir.state.cluster", LinkValue, Compact, Shared, ["cluster"] => ["cluster"])
+                spec!("weir.state.cluster", LinkValue, Compact(STATE), Shared, ["cluster"] => ["cluster"])
             }
             Self::StateEnforcer => {
-                spec!("weir.state.enforcer", Account, Compact, Shared, ["enforcer"] => ["enforcer"])
+                spec!("weir.state.enforcer", Account, Compact(STATE), Shared, ["enforcer"] => ["enforcer"])
             }
             Self::StateCollector => {
-                spec!("weir.state.collector", Source, Compact, Shared, ["collector"] => ["collector"])
+                spec!("weir.state.collector", Source, Compact(CURSORS), Shared, ["collector"] => ["collector"])
             }
             Self::Dlq => {
                 spec!("weir.dlq", AsItCame, Delete(days(14)), Shared, ["collector", "account", "cluster", "enforcer"] => ["operator"])
@@ -223,7 +256,14 @@ impl Topic {
     pub const fn keeps_time(self) -> bool {
         matches!(
             self,
-            Self::Identities | Self::Verdicts | Self::Actions | Self::Audit | Self::Control | Self::Dlq
+            Self::Identities
+                | Self::Verdicts
+                | Self::Actions
+                | Self::Outcomes
+                | Self::Standing
+                | Self::Audit
+                | Self::Control
+                | Self::Dlq
         )
     }
 
@@ -293,7 +333,7 @@ impl StageName {
         match self {
             Self::Account => &[Topic::Control, Topic::Clusters, Topic::Events],
             Self::Cluster => &[Topic::Control, Topic::Links],
-            Self::Enforcer => &[Topic::Control, Topic::Verdicts],
+            Self::Enforcer => &[Topic::Control, Topic::Outcomes, Topic::Verdicts],
             Self::Collector => &[],
         }
     }
@@ -303,7 +343,7 @@ impl StageName {
         match self {
             Self::Account => &[Topic::Links, Topic::Verdicts, Topic::Dlq],
             Self::Cluster => &[Topic::Clusters, Topic::Dlq],
-            Self::Enforcer => &[Topic::Actions, Topic::Audit, Topic::Dlq],
+            Self::Enforcer => &[Topic::Actions, Topic::Standing, Topic::Audit, Topic::Dlq],
             Self::Collector => &[Topic::Events, Topic::Dlq],
         }
     }

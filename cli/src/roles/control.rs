@@ -5,6 +5,7 @@ use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use weir_enforcer::age::{AGE_NAME, AgeMax};
 use weir_enforcer::posture::Stance;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
@@ -61,6 +62,19 @@ pub fn adopt_configured_policy(context: &Context, log: &dyn Log, wire: &Wire) ->
         return Ok(());
     }
     publish(context, log, wire, POLICY, ControlKind::Policy, &policy.version, &text)
+}
+
+/// Publishes the configured age from which on events are history, if it is not what is in force already.
+pub fn adopt_configured_age(context: &Context, log: &dyn Log, wire: &Wire) -> Result<()> {
+    let configured = AgeMax(i64::try_from(context.settings.act_age_max_ms)?);
+    let in_force = match latest(log, wire, AGE_NAME)? {
+        Some(control) => AgeMax::parse(&control.body).ok(),
+        None => Some(AgeMax::default()),
+    };
+    if in_force == Some(configured) {
+        return Ok(());
+    }
+    publish(context, log, wire, AGE_NAME, ControlKind::Setting, "", &configured.0.to_string())
 }
 
 /// The policy in force: the latest published, or the built-in one.

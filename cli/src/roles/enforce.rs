@@ -2,17 +2,19 @@
 
 use crate::context::Context;
 use crate::keys::{EnforcerKeys, Role};
+use crate::roles::control;
 use crate::roles::fleet::Fleet;
 use crate::roles::process::tend;
 use anyhow::Result;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_enforcer::export::{Export, ExportError, Progress};
+use weir_enforcer::export::{Executor, Export, ExportError, Progress};
 use weir_enforcer::open::Opener;
 use weir_enforcer::stage::EnforcerStage;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::wire::Wire;
+use weir_topology::clock::MachineClock;
 use weir_topology::log::{Log, LogError};
 use weir_topology::stage::Stage;
 use weir_topology::telemetry::Telemetry as _;
@@ -28,21 +30,50 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let (stages, standby) = (stages(&keys, wire.clone()), context.settings.standby);
     let fleet = Fleet::join(StageName::Enforcer, &config, &log, &around, stages, standby)?;
     let partitions = log.partitions(Topic::Actions)?;
+    control::adopt_configured_age(context, &log, &wire)?;
     let mut export = export(context, &keys, Arc::new(log), wire, (0..partitions).collect())?;
+    let mut withheld = Withheld::default();
     context.health.set_running(true);
     let mut fleets = [fleet];
-    tend(context, &mut fleets, until_idle, || outlast(context, run_export(&mut export)))?;
+    tend(context, &mut fleets, until_idle, || outlast(context, run_export(&mut export), &mut withheld))?;
     context.health.set_running(false);
     fleets.into_iter().try_for_each(Fleet::leave)?;
-    run_export(&mut export)?;
+    withheld.note(&run_export(&mut export)?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Actions that were withheld because what they answer is history: told in one line when no more come.
+#[derive(Default)]
+pub struct Withheld {
+    untold: u64,
+    total: u64,
+}
+
+impl Withheld {
+    /// Notes what a round of the export wrote.
+    pub fn note(&mut self, exported: &Progress) {
+        self.untold += exported.withheld_as_history;
+        self.total += exported.withheld_as_history;
+        if exported.caught_up && self.untold > 0 {
+            let count = std::mem::take(&mut self.untold);
+            tracing::info!("{count} actions withheld: history");
+        }
+    }
+
+    /// How many there were so far.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
 }
 
 /// Whether the output directory is caught up. Brokers that are away are told of and waited for: the
 /// next call starts from what the directory says of itself.
-fn outlast(context: &Context, exported: Result<Progress>) -> Result<bool> {
+fn outlast(context: &Context, exported: Result<Progress>, withheld: &mut Withheld) -> Result<bool> {
     match exported {
-        Ok(progress) => Ok(progress.caught_up),
+        Ok(progress) => {
+            withheld.note(&progress);
+            Ok(progress.caught_up)
+        }
         Err(error) => match error.downcast::<ExportError>()? {
             ExportError::Log(error @ LogError::Unavailable { .. }) => {
                 context.metrics.output_stalled(&error.to_string());
@@ -75,7 +106,9 @@ pub fn export(
         opener = opener.with_pseudonyms(PseudonymKey::new(key, *epoch));
     }
     let directory = &context.settings.output_dir;
-    let export = Export::open(directory, log, partitions, Some(opener), wire, context.metrics.clone())?;
+    let executor = Executor::of(&context.node(), directory, Arc::new(MachineClock::default()));
+    let telemetry = context.metrics.clone();
+    let export = Export::open(directory, log, partitions, Some(opener), executor, wire, telemetry)?;
     Ok(match context.schemas() {
         Some(schemas) => export.with_schemas(schemas),
         None => export,

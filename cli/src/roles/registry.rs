@@ -42,6 +42,8 @@ fn schema_of(topic: Topic) -> (u64, &'static str) {
         Topic::Clusters => (Cluster::FINGERPRINT, Cluster::SCHEMA),
         Topic::Verdicts => (Verdict::FINGERPRINT, Verdict::SCHEMA),
         Topic::Actions => (Action::FINGERPRINT, Action::SCHEMA),
+        Topic::Outcomes => (ActionOutcome::FINGERPRINT, ActionOutcome::SCHEMA),
+        Topic::Standing => (Standing::FINGERPRINT, Standing::SCHEMA),
         Topic::Audit => (AuditEntry::FINGERPRINT, AuditEntry::SCHEMA),
         Topic::Control => (Control::FINGERPRINT, Control::SCHEMA),
         Topic::Epochs => (Epoch::FINGERPRINT, Epoch::SCHEMA),

@@ -38,6 +38,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let keys = EnforcerKeys::read(&keys.join(Role::Enforcer.name()))?;
     let log = context.embedded()?;
     control::adopt_configured_policy(context, log.as_ref(), &wire)?;
+    control::adopt_configured_age(context, log.as_ref(), &wire)?;
     let partitions = log.partitions(Topic::Events)?;
 
     let judging = context.judging_stages(wire.clone());
@@ -59,6 +60,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     context.health.set_running(true);
 
     let sensed = Sensed::default();
+    let mut withheld = enforce::Withheld::default();
     let stop_sensing = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| -> Result<()> {
         let sensing = scope.spawn(|| -> Result<()> {
@@ -85,6 +87,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                     return Ok(());
                 }
                 let exported = enforce::run_export(&mut export)?;
+                withheld.note(&exported);
                 view.refresh(&wire)?;
                 view.progress(format!(
                     "{} events read, {} refused, {} waiting to be judged",
@@ -109,13 +112,20 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     });
     worker.stop_all()?;
     outcome?;
-    while !context.is_stopped() && !enforce::run_export(&mut export)?.caught_up {}
+    while !context.is_stopped() {
+        let exported = enforce::run_export(&mut export)?;
+        withheld.note(&exported);
+        if exported.caught_up {
+            break;
+        }
+    }
     view.refresh(&wire)?;
     view.summary(&Summary {
         events: sensed.events.load(Ordering::Relaxed),
         rejected: sensed.rejected.load(Ordering::Relaxed),
         seconds: started.elapsed().as_secs_f64(),
         posture: control::posture_in_force(log.as_ref(), &wire)?,
+        withheld_as_history: withheld.total(),
         data_dir: &settings.data_dir,
         output_dir: &settings.output_dir,
     });

@@ -66,6 +66,12 @@ impl Place {
         command
     }
 
+    pub fn set_posture(&self, posture: &str) {
+        let mut command = weir(&["posture"]);
+        command.args(posture.split(' ')).arg("--data-dir").arg(&self.data);
+        success(command);
+    }
+
     pub fn replay(&self, how: &[&str]) -> Report {
         replay_in(&self.data, how)
     }

@@ -9,7 +9,7 @@ use crate::stage::{AUDIT_SEQUENCE_HEADER, VERDICT_OFFSET_HEADER, chain_writer};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_schemas::wire::{Wire, WireError};
-use weir_schemas::{Action, Audit, AuditEntry, Record, Verdict};
+use weir_schemas::{Action, ActionState, Audit, AuditEntry, Record, Verdict};
 use weir_topology::log::{Log, LogError, Position, Reader};
 use weir_topology::record::{RecordRef, Records};
 use weir_topology::task::SchemaSource;
@@ -25,6 +25,8 @@ pub(crate) trait Sink {
     /// An action whose audit record was handed on; without its verdict where that has passed its
     /// retention or cannot be read.
     fn action(&mut self, action: &Action, verdict: Option<&Verdict>);
+    /// What has become of an action that was handed on before.
+    fn transition(&mut self, action: &Action);
     /// A record that cannot be read.
     fn unreadable(&mut self, topic: Topic);
     /// Whether the round has enough.
@@ -208,10 +210,6 @@ impl Intake {
     fn fill_action(&mut self, index: usize, sink: &mut dyn Sink) -> Result<bool, LogError> {
         let lane = &self.lanes[index];
         let Some(record) = lane.actions.peek() else { return Ok(false) };
-        // A tombstone of the compacted topic is not an action.
-        if record.payload.is_none() {
-            return Ok(true);
-        }
         let number = |name| std::str::from_utf8(record.header(name)?).ok()?.parse::<i64>().ok();
         let (Ok(action), Some(sequence)) =
             (self.decoder.read::<Action>(record.payload)?, number(AUDIT_SEQUENCE_HEADER))
@@ -222,6 +220,11 @@ impl Intake {
         };
         if sequence > lane.audited {
             return Ok(false);
+        }
+        // The files tell decisions; what becomes of them is told by those who carry them out.
+        if !matches!(action.state, ActionState::Pending | ActionState::Withheld) {
+            sink.transition(&action);
+            return Ok(true);
         }
         let found = match number(VERDICT_OFFSET_HEADER) {
             Some(offset) => self.find_verdict(index, offset, sink)?,

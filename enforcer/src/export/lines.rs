@@ -2,10 +2,11 @@
 //! holds the two together.
 //!
 //! Fields are only ever added. Ids and hashes are lower-case hex, times are milliseconds since the
-//! Unix epoch in event time.
+//! Unix epoch: `time_ms` in event time, what an effect is about in processing time.
 
 use super::indicators::Indicator;
 use super::json::write_line;
+use crate::age::HISTORY;
 use crate::stage::ALREADY_IN_FORCE;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -189,6 +190,9 @@ struct ActionLine<'a> {
     posture: &'static str,
     reason: &'a str,
     expires_ms: Option<i64>,
+    lasts_ms: Option<i64>,
+    taken_ms: i64,
+    origin: &'static str,
     revert: &'static str,
     verdict_id: String,
     policy_version: &'a str,
@@ -203,6 +207,30 @@ pub(crate) struct Told<'a> {
     pub verdict: Option<&'a Verdict>,
     /// The raw account id, or why it cannot be had; none where it is not to be told.
     pub account_raw: Option<Result<&'a str, &'a str>>,
+    /// What telling it does.
+    pub effect: Effect,
+}
+
+/// What it means that an action is told at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Effect {
+    /// When it takes effect. Another machine's clock decided on it: it is not before that.
+    pub effect_ms: i64,
+    /// Whether it may still be carried out.
+    pub is_in_time: bool,
+    /// When its effect ends.
+    pub expires_ms: Option<i64>,
+}
+
+impl Effect {
+    /// Of an action that is told at `told_ms`.
+    pub fn of(action: &Action, told_ms: i64) -> Self {
+        let effect_ms = told_ms.max(action.taken_ms);
+        let is_in_time = action.deadline_ms.is_none_or(|deadline_ms| effect_ms <= deadline_ms);
+        let is_carried_out = action.state == ActionState::Pending && is_in_time;
+        let expires_ms = action.lasts_ms.filter(|_| is_carried_out).map(|lasts_ms| effect_ms + lasts_ms);
+        Self { effect_ms, is_in_time, expires_ms }
+    }
 }
 
 impl Told<'_> {
@@ -219,10 +247,13 @@ impl Told<'_> {
             action: action.kind.as_str(),
             ring: action.ring,
             state: action.state.as_str(),
-            execute: action.state == ActionState::Pending,
+            execute: self.is_executed(),
             posture: action.posture.as_str(),
             reason: &action.reason,
-            expires_ms: action.expires_ms,
+            expires_ms: self.effect.expires_ms,
+            lasts_ms: action.lasts_ms,
+            taken_ms: action.taken_ms,
+            origin: action.origin.as_str(),
             revert: action.revert.as_str(),
             verdict_id: action.verdict_id.to_string(),
             policy_version: &action.policy_version,
@@ -243,6 +274,16 @@ impl Told<'_> {
     /// The line in `analyst_queue.jsonl`: an analyst works with the analytic id.
     pub fn analyst_line(&self, out: &mut Vec<u8>) -> Result<(), LineError> {
         write_line(out, &self.line(false))
+    }
+
+    /// Whether it is to be carried out.
+    fn is_executed(&self) -> bool {
+        self.action.state == ActionState::Pending && self.effect.is_in_time
+    }
+
+    /// Whether it was withheld because it answers what is history.
+    pub fn is_history(&self) -> bool {
+        self.action.state == ActionState::Withheld && self.action.reason.contains(HISTORY)
     }
 
     /// Whether the action says something new to those who are to act on it.
@@ -286,18 +327,19 @@ struct BundleLine<'a> {
 /// Appends the line of a shared value in `ioc_bundles.jsonl`.
 pub(crate) fn bundle_line(
     out: &mut Vec<u8>,
-    action: &Action,
+    told: &Told<'_>,
     verdict: &Verdict,
     cluster: &ClusterRef,
     indicator: &Indicator,
 ) -> Result<(), LineError> {
+    let action = told.action;
     let line = BundleLine {
         bundle_id: bundle_id(action, cluster),
         time_ms: action.time_ms,
         kind: cluster.kind.as_str(),
         value: cluster.value.to_string(),
         state: action.state.as_str(),
-        execute: action.state == ActionState::Pending,
+        execute: told.is_executed(),
         posture: action.posture.as_str(),
         members: indicator.members.iter().map(String::as_str).collect(),
         member_count: indicator.members.len(),

@@ -4,7 +4,11 @@
 //! replaces the sidecar, which says how far the log was read and how long each file is. Opening cuts
 //! every file back to the length in the sidecar, so that an unfinished round leaves nothing behind and
 //! is done again from the log. A failed write is treated as a crash would be: there is one way back.
+//!
+//! What is to be carried out is carried out, as far as Weir knows, when it stands in the files. Then the log is
+//! answered (`answers.rs`), and the enforcer's fold goes on from there.
 
+mod answers;
 pub mod audit_file;
 pub mod files;
 mod identities;
@@ -17,21 +21,25 @@ mod sidecar;
 #[cfg(test)]
 mod tests;
 
+pub use answers::ACTION_OFFSET_HEADER;
 pub use sidecar::{OutputFile, POSITIONS_NAME};
 
-use crate::limits::NOTES_MAX;
+use crate::limits::{NAME_BYTES_MAX, NOTES_MAX};
 use crate::open::Opener;
+use answers::Answers;
 use files::{Disk, Files};
 use identities::Identities;
 use intake::{Intake, TOPICS};
 use round::Round;
-use sidecar::Sidecar;
+use sha2::{Digest as _, Sha256};
+use sidecar::{Range, Sidecar, Unanswered};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use weir_schemas::wire::Wire;
+use weir_topology::clock::Clock;
 use weir_topology::log::{Log, LogError};
 use weir_topology::task::SchemaSource;
 use weir_topology::telemetry::Telemetry;
@@ -132,6 +140,28 @@ pub struct Progress {
     pub indicators_forgotten: u64,
     /// Actions that were read and wait to be told, as for their audit record or verdict.
     pub waiting: u64,
+    /// Actions told that were withheld because what they answer is history.
+    pub withheld_as_history: u64,
+}
+
+/// Who carries actions out by telling them in files.
+#[derive(Clone)]
+pub struct Executor {
+    /// Name under which the log is answered, of one directory only. The directory keeps the first that it was given.
+    pub name: String,
+    /// By which effects have their time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Executor {
+    /// Of this directory of the machine `node`.
+    pub fn of(node: &str, directory: &Path, clock: Arc<dyn Clock>) -> Self {
+        let path = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        let digest = Sha256::digest(path.as_os_str().as_encoded_bytes());
+        let digits: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let node: String = node.chars().take(NAME_BYTES_MAX / 8).collect();
+        Self { name: format!("executor/files/{node}/{digits}"), clock }
+    }
 }
 
 /// Writes what the enforcer committed into a directory.
@@ -141,6 +171,8 @@ pub struct Export {
     wire: Arc<Wire>,
     telemetry: Arc<dyn Telemetry>,
     identities: Option<Identities>,
+    executor: Executor,
+    answers: Answers,
     schemas: Option<Arc<dyn SchemaSource>>,
     partitions: Vec<u32>,
     notes: Vec<Note>,
@@ -154,9 +186,10 @@ struct Live {
     intake: Intake,
 }
 
-/// A write that failed, or a log that did.
+/// A write that failed, an answer that could not be given, or a log that failed.
 enum Failure {
     Write(io::Error),
+    Answer(LogError),
     Other(ExportError),
 }
 
@@ -188,6 +221,7 @@ impl Export {
         log: Arc<dyn Log>,
         partitions: impl IntoIterator<Item = u32>,
         opener: Option<Opener>,
+        executor: Executor,
         wire: Arc<Wire>,
         telemetry: Arc<dyn Telemetry>,
     ) -> Result<Self, ExportError> {
@@ -195,9 +229,10 @@ impl Export {
         let disk = Disk::open(directory)
             .map_err(|source| ExportError::Directory { directory: name(), source })?
             .ok_or_else(|| ExportError::Locked { directory: name() })?;
-        let opened = Self::open_on(Box::new(disk), log, partitions, opener, wire, telemetry);
+        let opened = Self::open_on(Box::new(disk), log, partitions, opener, executor, wire, telemetry);
         opened.map_err(|failure| match failure {
             Failure::Write(source) => ExportError::Directory { directory: name(), source },
+            Failure::Answer(error) => error.into(),
             Failure::Other(error) => error,
         })
     }
@@ -208,12 +243,14 @@ impl Export {
         log: Arc<dyn Log>,
         partitions: impl IntoIterator<Item = u32>,
         opener: Option<Opener>,
+        executor: Executor,
         wire: Arc<Wire>,
         telemetry: Arc<dyn Telemetry>,
     ) -> Result<Self, ExportError> {
-        let opened = Self::open_on(files, log, partitions, opener, wire, telemetry);
+        let opened = Self::open_on(files, log, partitions, opener, executor, wire, telemetry);
         opened.map_err(|failure| match failure {
             Failure::Write(source) => ExportError::Directory { directory: "of the export".into(), source },
+            Failure::Answer(error) => error.into(),
             Failure::Other(error) => error,
         })
     }
@@ -223,6 +260,7 @@ impl Export {
         log: Arc<dyn Log>,
         partitions: impl IntoIterator<Item = u32>,
         opener: Option<Opener>,
+        executor: Executor,
         wire: Arc<Wire>,
         telemetry: Arc<dyn Telemetry>,
     ) -> Result<Self, Failure> {
@@ -232,8 +270,10 @@ impl Export {
         let identities = opener.map(|opener| Identities::new(log.clone(), wire.clone(), opener));
         let mut export = Self {
             files,
+            answers: Answers::new(log.clone(), wire.clone()),
             log,
             wire,
+            executor,
             telemetry,
             identities,
             schemas: None,
@@ -275,14 +315,20 @@ impl Export {
                 Err(error)
             }
             Err(Failure::Write(error)) => {
-                let reason = format!("the output files cannot be written: {error}");
-                self.telemetry.output_stalled(&reason);
-                // Cuts the unfinished lines off at once: that needs no room.
-                self.live = self.recover().ok();
-                std::thread::sleep(wait);
-                Ok(Progress { stalled: Some(reason), ..Progress::default() })
+                Ok(self.stalled(format!("the output files cannot be written: {error}"), wait))
+            }
+            Err(Failure::Answer(error)) => {
+                Ok(self.stalled(format!("what was carried out cannot be told: {error}"), wait))
             }
         }
+    }
+
+    fn stalled(&mut self, reason: String, wait: Duration) -> Progress {
+        self.telemetry.output_stalled(&reason);
+        // Cuts the unfinished lines off at once: that needs no room.
+        self.live = self.recover().ok();
+        std::thread::sleep(wait);
+        Progress { stalled: Some(reason), ..Progress::default() }
     }
 
     fn try_round(&mut self, wait: Duration) -> Result<Progress, Failure> {
@@ -290,13 +336,20 @@ impl Export {
             Some(live) => live,
             None => self.recover()?,
         };
+        self.answer(&mut live.sidecar)?;
         live.intake.wait(wait)?;
-        let mut round = Round::new(&mut live.sidecar.indicators, self.identities.as_mut());
+        let told_ms = self.executor.clock.unix_ms();
+        let mut round = Round::new(&mut live.sidecar.indicators, self.identities.as_mut(), told_ms);
         let used = live.intake.fill(&mut round)?;
         let mut written = round.finish()?;
         if used > 0 {
+            let before = self.partitions.iter().map(|p| live.sidecar.position(Topic::Actions, *p)).collect();
             live.intake.note_positions(&mut live.sidecar);
+            if written.has_pending {
+                live.sidecar.unanswered = Some(self.to_be_answered(told_ms, before, &live.sidecar)?);
+            }
             self.write(&mut live.sidecar, &written)?;
+            self.answer(&mut live.sidecar)?;
             for (kind, state) in &written.settled {
                 self.telemetry.action_settled(*kind, *state);
             }
@@ -307,6 +360,42 @@ impl Export {
         self.live = Some(live);
         self.tell(&written.progress);
         Ok(written.progress)
+    }
+
+    /// The actions that a round tells, and where the answers to them will begin.
+    fn to_be_answered(
+        &self,
+        told_ms: i64,
+        before: Vec<i64>,
+        after: &Sidecar,
+    ) -> Result<Unanswered, LogError> {
+        let mut round = Unanswered { told_ms, ..Unanswered::default() };
+        for (partition, from) in self.partitions.iter().copied().zip(before) {
+            let to = after.position(Topic::Actions, partition);
+            if from < to {
+                let outcomes_from = self.log.bounds(Topic::Outcomes, partition)?.1;
+                round.partitions.insert(partition, Range { from, to, outcomes_from });
+            }
+        }
+        Ok(round)
+    }
+
+    /// Answers for what the last round told. What failed here is tried again from what the files say.
+    fn answer(&mut self, sidecar: &mut Sidecar) -> Result<(), Failure> {
+        let Some(round) = &sidecar.unanswered else { return Ok(()) };
+        match self.answers.answer(&sidecar.executor, round) {
+            Ok(()) => {
+                sidecar.unanswered = None;
+                Ok(())
+            }
+            Err(
+                error @ (LogError::Aborted { .. }
+                | LogError::Indefinite { .. }
+                | LogError::Storage { .. }
+                | LogError::Unavailable { .. }),
+            ) => Err(Failure::Answer(error)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Tells the telemetry of a round that is on disk: one that failed is told when it succeeds.
@@ -394,6 +483,7 @@ impl Export {
 
     /// Brings files and memory to what the sidecar says.
     fn recover(&mut self) -> Result<Live, Failure> {
+        self.answers.look_again();
         let mut sidecar = match Sidecar::load(self.files.as_mut())? {
             Some(loaded) => {
                 // Whoever put it there may have died before that was safe. Lines that outlived their
@@ -407,7 +497,7 @@ impl Export {
                         return Err(ExportError::Foreign { file: file.name() }.into());
                     }
                 }
-                let sidecar = Sidecar::default();
+                let sidecar = Sidecar::of(&self.executor.name);
                 sidecar.store(self.files.as_mut())?;
                 sidecar
             }

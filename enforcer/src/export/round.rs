@@ -4,7 +4,7 @@ use super::Progress;
 use super::identities::Identities;
 use super::indicators::Indicators;
 use super::intake::Sink;
-use super::lines::{Told, audit_line, bundle_line};
+use super::lines::{Effect, Told, audit_line, bundle_line};
 use super::sidecar::OutputFile;
 use crate::limits::ROUND_BYTES_MAX;
 use crate::open::Opened;
@@ -17,6 +17,8 @@ use weir_topology::topic::Topic;
 pub(crate) struct Round<'a> {
     indicators: &'a mut Indicators,
     identities: Option<&'a mut Identities>,
+    /// When the round's actions are told.
+    told_ms: i64,
     /// The log could not be read: nothing of the round is written.
     failure: Option<LogError>,
     written: Written,
@@ -27,6 +29,8 @@ pub(crate) struct Round<'a> {
 pub(crate) struct Written {
     files: BTreeMap<OutputFile, Vec<u8>>,
     pub settled: Vec<(ActionKind, ActionState)>,
+    /// Whether an action is to be answered for.
+    pub has_pending: bool,
     pub progress: Progress,
 }
 
@@ -45,8 +49,8 @@ impl Written {
 }
 
 impl<'a> Round<'a> {
-    pub fn new(indicators: &'a mut Indicators, identities: Option<&'a mut Identities>) -> Self {
-        Self { indicators, identities, failure: None, written: Written::default() }
+    pub fn new(indicators: &'a mut Indicators, identities: Option<&'a mut Identities>, told_ms: i64) -> Self {
+        Self { indicators, identities, told_ms, failure: None, written: Written::default() }
     }
 
     pub fn finish(self) -> Result<Written, LogError> {
@@ -88,7 +92,7 @@ impl Sink for Round<'_> {
             Ok(opened) => Ok(opened.account()),
             Err(error) => Err(error.as_str()),
         });
-        let told = Told { action, verdict, account_raw };
+        let told = Told { action, verdict, account_raw, effect: Effect::of(action, self.told_ms) };
         self.written.add(OutputFile::EnforcementActions, |out| told.enforcement_line(out));
         if told.is_rate_limit() {
             self.written.add(OutputFile::RateLimitCommands, |out| told.rate_limit_line(out));
@@ -97,13 +101,19 @@ impl Sink for Round<'_> {
             self.written.add(OutputFile::AnalystQueue, |out| told.analyst_line(out));
         }
         self.written.settled.push((action.kind, action.state));
+        self.written.has_pending |= action.state == ActionState::Pending;
+        self.written.progress.withheld_as_history += u64::from(told.is_history());
         let Some(verdict) = verdict.filter(|_| action.kind == ActionKind::ShareIndicators) else { return };
         let observed = self.indicators.observe(verdict, action.state);
         self.written.progress.indicators_forgotten += observed.forgotten;
         for (cluster, indicator) in &observed.told {
-            let line = |out: &mut Vec<u8>| bundle_line(out, action, verdict, cluster, indicator);
+            let line = |out: &mut Vec<u8>| bundle_line(out, &told, verdict, cluster, indicator);
             self.written.add(OutputFile::IocBundles, line);
         }
+    }
+
+    fn transition(&mut self, action: &Action) {
+        self.written.settled.push((action.kind, action.state));
     }
 
     fn unreadable(&mut self, _topic: Topic) {

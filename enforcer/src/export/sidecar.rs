@@ -11,7 +11,7 @@ use weir_topology::topic::Topic;
 /// Name of the sidecar.
 pub const POSITIONS_NAME: &str = ".positions.json";
 const TEMPORARY_NAME: &str = ".positions.json.new";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The files of the output directory. The audit log comes first, and so it is written first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +63,32 @@ pub(crate) struct Sidecar {
     lengths: BTreeMap<String, u64>,
     /// Shared values and who rests on them.
     pub indicators: Indicators,
+    /// Under which name the log is answered: of this directory, for as long as it is written.
+    pub executor: String,
+    /// The last round that had actions to be carried out, until the log has the answers to them.
+    pub unanswered: Option<Unanswered>,
+}
+
+/// A round whose actions stand in the files.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Unanswered {
+    /// When they were told, in milliseconds since the Unix epoch: their lines say the same.
+    pub told_ms: i64,
+    /// Which actions, by partition.
+    pub partitions: BTreeMap<u32, Range>,
+}
+
+/// Actions of one partition.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Range {
+    /// Offset of the first.
+    pub from: i64,
+    /// Offset after the last.
+    pub to: i64,
+    /// Where the outcome topic ended before any of them was answered.
+    pub outcomes_from: i64,
 }
 
 impl Default for Sidecar {
@@ -73,11 +99,18 @@ impl Default for Sidecar {
             audited: BTreeMap::new(),
             lengths: BTreeMap::new(),
             indicators: Indicators::default(),
+            executor: String::new(),
+            unanswered: None,
         }
     }
 }
 
 impl Sidecar {
+    /// Of a directory that nothing was written to yet.
+    pub fn of(executor: &str) -> Self {
+        Self { executor: executor.to_owned(), ..Self::default() }
+    }
+
     /// Reads the sidecar; none where there is none. The inner error says why it cannot be understood.
     pub fn load(files: &mut dyn Files) -> io::Result<Option<Result<Self, String>>> {
         let Some(bytes) = files.read(POSITIONS_NAME)? else { return Ok(None) };

@@ -66,7 +66,8 @@ impl Outputs {
     fn open_with(&self, rig: &Rig, opener: Option<Opener>) -> Result<Export, ExportError> {
         let telemetry = self.telemetry.clone();
         let partitions = 0..rig.partitions;
-        Export::open(self.directory.path(), rig.log.clone(), partitions, opener, rig.wire.clone(), telemetry)
+        let (log, wire) = (rig.log.clone(), rig.wire.clone());
+        Export::open(self.directory.path(), log, partitions, opener, rig.executor(), wire, telemetry)
     }
 
     /// Opens, writes everything there is, and closes; what was noted.

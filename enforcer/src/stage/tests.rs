@@ -1,9 +1,10 @@
 use super::*;
 use crate::testing::*;
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use weir_schemas::{AuditEntry, DeadLetter, Revert, Tier};
+use weir_schemas::{ActionOutcome, AuditEntry, DeadLetter, Origin, OutcomeKind, Revert, Standing, Tier};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Records;
 
@@ -25,13 +26,14 @@ fn check(stance: Option<&str>, verdicts: &[Verdict], expected: Expect) -> Rig {
     if let Some(stance) = stance {
         rig.put_control(&posture(stance));
     }
-    rig.put_verdicts(verdicts);
-    rig.enforce();
+    rig.enforce_live(verdicts);
+    let is_decision = |a: &&Action| matches!(a.state, ActionState::Pending | ActionState::Withheld);
     let shown: Vec<String> = actions(&rig.log)
         .iter()
+        .filter(is_decision)
         .map(|a| {
-            let minutes = a.expires_ms.map(|ms| ms / MINUTE_MS);
-            format!("{} {} {} until {minutes:?}: {}\n", a.time_ms / MINUTE_MS, a.kind, a.state, a.reason)
+            let minutes = a.lasts_ms.map(|ms| ms / MINUTE_MS);
+            format!("{} {} {} for {minutes:?}: {}\n", a.taken_ms / MINUTE_MS, a.kind, a.state, a.reason)
         })
         .collect();
     expected.assert_eq(&shown.concat());
@@ -46,10 +48,10 @@ fn a_fresh_install_acts_on_nothing_and_says_what_it_would_have_done() {
         None,
         &verdicts,
         expect![[r#"
-            0 RATE_LIMIT WITHHELD until Some(5): the posture is audit
-            0 REVIEW WITHHELD until None: the posture is audit
-            0 RATE_LIMIT WITHHELD until Some(5): the posture is audit
-            0 SUSPEND WITHHELD until Some(10): the posture is audit
+            0 RATE_LIMIT WITHHELD for Some(5): the posture is audit
+            0 REVIEW WITHHELD for None: the posture is audit
+            0 RATE_LIMIT WITHHELD for Some(5): the posture is audit
+            0 SUSPEND WITHHELD for Some(10): the posture is audit
         "#]],
     );
     assert!(actions(&rig.log).iter().all(|action| action.posture == Posture::Audit));
@@ -65,11 +67,11 @@ fn in_enforce_posture_the_tier_decides_and_ring_three_is_undone_by_a_person() {
             resting_on(7, verdict(3, 0, Tier::Critical)),
         ],
         expect![[r#"
-            0 RATE_LIMIT PENDING until Some(5): tier MEDIUM, score 0.400
-            0 REVIEW PENDING until None: tier HIGH, score 0.600
-            0 RATE_LIMIT PENDING until Some(5): tier HIGH, score 0.600
-            0 SUSPEND PENDING until Some(10): tier CRITICAL, score 0.900
-            0 SHARE_INDICATORS PENDING until None: tier CRITICAL, score 0.900
+            0 RATE_LIMIT PENDING for Some(5): tier MEDIUM, score 0.400
+            0 REVIEW PENDING for None: tier HIGH, score 0.600
+            0 RATE_LIMIT PENDING for Some(5): tier HIGH, score 0.600
+            0 SUSPEND PENDING for Some(10): tier CRITICAL, score 0.900
+            0 SHARE_INDICATORS PENDING for None: tier CRITICAL, score 0.900
         "#]],
     );
     for action in actions(&rig.log) {
@@ -84,7 +86,7 @@ fn a_partial_verdict_leads_to_a_review_at_most() {
         Some("enforce"),
         &[partial],
         expect![[r#"
-            0 REVIEW PENDING until None: tier CRITICAL, score 0.900, partial
+            0 REVIEW PENDING for None: tier CRITICAL, score 0.900, partial
         "#]],
     );
 }
@@ -96,9 +98,9 @@ fn the_same_action_is_not_taken_twice_until_it_expires() {
         Some("enforce"),
         &[at(0), at(4), at(5)],
         expect![[r#"
-            0 RATE_LIMIT PENDING until Some(5): tier MEDIUM, score 0.400
-            4 RATE_LIMIT WITHHELD until Some(9): already in force
-            5 RATE_LIMIT PENDING until Some(10): tier MEDIUM, score 0.400
+            0 RATE_LIMIT PENDING for Some(5): tier MEDIUM, score 0.400
+            4 RATE_LIMIT WITHHELD for Some(5): already in force
+            5 RATE_LIMIT PENDING for Some(5): tier MEDIUM, score 0.400
         "#]],
     );
 }
@@ -110,11 +112,11 @@ fn an_action_in_force_never_holds_an_escalation_back() {
         Some("enforce"),
         &[at(0, Tier::Medium), at(1, Tier::High), at(2, Tier::Critical), at(3, Tier::Medium)],
         expect![[r#"
-            0 RATE_LIMIT PENDING until Some(5): tier MEDIUM, score 0.400
-            1 REVIEW PENDING until None: tier HIGH, score 0.600
-            1 RATE_LIMIT PENDING until Some(6): tier HIGH, score 0.600
-            2 SUSPEND PENDING until Some(12): tier CRITICAL, score 0.900
-            3 RATE_LIMIT WITHHELD until Some(8): already in force
+            0 RATE_LIMIT PENDING for Some(5): tier MEDIUM, score 0.400
+            1 REVIEW PENDING for None: tier HIGH, score 0.600
+            1 RATE_LIMIT PENDING for Some(5): tier HIGH, score 0.600
+            2 SUSPEND PENDING for Some(10): tier CRITICAL, score 0.900
+            3 RATE_LIMIT WITHHELD for Some(5): already in force
         "#]],
     );
 }
@@ -126,12 +128,12 @@ fn indicators_are_shared_again_when_the_verdict_rests_on_other_values() {
         Some("enforce"),
         &[at(0, 1), at(1, 1), at(2, 2)],
         expect![[r#"
-            0 SUSPEND PENDING until Some(10): tier CRITICAL, score 0.900
-            0 SHARE_INDICATORS PENDING until None: tier CRITICAL, score 0.900
-            1 SUSPEND WITHHELD until Some(11): already in force
-            1 SHARE_INDICATORS WITHHELD until None: already in force
-            2 SUSPEND WITHHELD until Some(12): already in force
-            2 SHARE_INDICATORS PENDING until None: tier CRITICAL, score 0.900
+            0 SUSPEND PENDING for Some(10): tier CRITICAL, score 0.900
+            0 SHARE_INDICATORS PENDING for None: tier CRITICAL, score 0.900
+            1 SUSPEND WITHHELD for Some(10): already in force
+            1 SHARE_INDICATORS WITHHELD for None: already in force
+            2 SUSPEND WITHHELD for Some(10): already in force
+            2 SHARE_INDICATORS PENDING for None: tier CRITICAL, score 0.900
         "#]],
     );
 }
@@ -147,7 +149,7 @@ fn what_the_posture_withheld_is_done_as_soon_as_it_permits_it() {
     let shown: Vec<_> = actions(&rig.log).iter().map(|a| format!("{}: {}\n", a.state, a.reason)).collect();
     expect![[r#"
         WITHHELD: the posture is audit
-        WITHHELD: already in force, if not that the posture is audit
+        WITHHELD: already in force; withheld all the same: the posture is audit
         PENDING: tier MEDIUM, score 0.400
         WITHHELD: already in force
     "#]]
@@ -310,6 +312,238 @@ fn a_record_at_the_logs_own_limit_becomes_a_dead_letter_that_the_log_takes() {
     let letter: DeadLetter = Wire::new().read(rig.log.all(Topic::Dlq)[0].payload.as_ref().unwrap()).unwrap();
     assert_eq!(letter.length, payload.len() as i64);
     assert!(letter.reason.ends_with("the payload was cut, read the rest at its place"), "{}", letter.reason);
+}
+
+/// Every transition and every standing that was told, as they were taken.
+fn story(rig: &Rig) -> String {
+    let action = |a: Action| {
+        let until = a.expires_ms.map_or(String::new(), |ms| format!(" until {}", ms / MINUTE_MS));
+        format!("{} {} {}{until}: {}\n", a.taken_ms / MINUTE_MS, a.kind, a.state, a.reason)
+    };
+    rig.actions().into_iter().map(action).collect()
+}
+
+fn stands(rig: &Rig, expected: Expect) {
+    let shown = rig.all::<Standing>(Topic::Standing).into_iter().map(|standing| {
+        let minutes = |ms: i64| ms / MINUTE_MS;
+        let until = standing.until_ms.map_or("".into(), |ms| format!(" until {}", minutes(ms)));
+        format!("{} since {}{until}", standing.status, minutes(standing.since_ms))
+    });
+    let shown: Vec<String> = shown.collect();
+    expected.assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn an_action_lasts_from_its_effect_and_is_undone_without_a_record_coming() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    // The verdict comes an hour late, and its executor answers twenty minutes after it.
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
+    rig.calendar.set(60 * MINUTE_MS);
+    rig.enforce();
+    stands(&rig, expect![""]);
+    rig.calendar.set(80 * MINUTE_MS);
+    rig.answer(OutcomeKind::Told);
+    rig.enforce();
+    stands(&rig, expect!["LIMITED since 80 until 85"]);
+    rig.calendar.set(85 * MINUTE_MS - 1);
+    rig.enforce();
+    stands(&rig, expect!["LIMITED since 80 until 85"]);
+    rig.calendar.set(85 * MINUTE_MS);
+    rig.enforce();
+    stands(&rig, expect!["GOOD since 85"]);
+    expect![[r#"
+        60 RATE_LIMIT PENDING: tier MEDIUM, score 0.400
+        80 RATE_LIMIT DONE until 85: told by test
+        85 RATE_LIMIT REVERTED until 85: its time is over
+    "#]]
+    .assert_eq(&story(&rig));
+    let epochs = rig.log.all(Topic::Epochs).len();
+    rig.enforce();
+    assert_eq!(rig.log.all(Topic::Epochs).len(), epochs, "nothing is due any more");
+}
+
+#[test]
+fn what_only_a_person_undoes_outlasts_its_time_and_is_told_again_before_it_is_forgotten() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    rig.enforce_live(&[verdict(1, 0, Tier::Critical)]);
+    stands(&rig, expect!["SUSPENDED since 0"]);
+    rig.calendar.set(10 * MINUTE_MS);
+    rig.enforce();
+    stands(&rig, expect!["SUSPENDED since 0"]);
+    expect![[r#"
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND DONE until 10: told by test
+        10 SUSPEND EXPIRED until 10: its time is over, a person is to undo it
+    "#]]
+    .assert_eq(&story(&rig));
+    let told_ms = |rig: &Rig| rig.all::<Standing>(Topic::Standing)[0].told_ms;
+    let before = told_ms(&rig);
+    rig.calendar.set(40 * 24 * 60 * MINUTE_MS);
+    rig.enforce();
+    assert_eq!((before, told_ms(&rig)), (0, 40 * 24 * 60 * MINUTE_MS));
+    stands(&rig, expect!["SUSPENDED since 0"]);
+}
+
+#[test]
+fn the_graver_action_makes_the_standing_and_when_it_ends_the_other_one_does() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    let at = |minute, tier| verdict(1, minute * MINUTE_MS, tier);
+    rig.enforce_live(&[at(0, Tier::Medium), at(2, Tier::High), at(3, Tier::Critical)]);
+    stands(&rig, expect!["SUSPENDED since 3"]);
+    rig.calendar.set(60 * MINUTE_MS);
+    rig.enforce();
+    stands(&rig, expect!["SUSPENDED since 3"]);
+    let ids: Vec<_> = rig.actions().iter().map(|action| action.action_id.to_string()).collect();
+    let named =
+        ids.iter().enumerate().fold(story(&rig), |story, (n, id)| story.replace(id, &format!("#{n}")));
+    expect![[r#"
+        0 RATE_LIMIT PENDING: tier MEDIUM, score 0.400
+        0 RATE_LIMIT DONE until 5: told by test
+        2 REVIEW PENDING: tier HIGH, score 0.600
+        2 RATE_LIMIT PENDING: tier HIGH, score 0.600
+        2 REVIEW DONE: told by test
+        2 RATE_LIMIT DONE until 7: told by test
+        2 RATE_LIMIT SUPERSEDED until 5: action #3 took its place
+        3 SUSPEND PENDING: tier CRITICAL, score 0.900
+        3 SUSPEND DONE until 13: told by test
+        60 RATE_LIMIT REVERTED until 7: its time is over
+        60 SUSPEND EXPIRED until 13: its time is over, a person is to undo it
+    "#]]
+    .assert_eq(&named);
+}
+
+#[test]
+fn what_fails_or_is_never_answered_is_asked_for_again_and_changes_no_standing() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    let at = |minute| verdict(1, minute * MINUTE_MS, Tier::Medium);
+    rig.put_verdicts(&[at(0)]);
+    rig.enforce();
+    rig.answer(OutcomeKind::Failed);
+    rig.enforce();
+    rig.calendar.set(MINUTE_MS);
+    rig.put_verdicts(&[at(1)]);
+    rig.enforce();
+    // A day and the grace later.
+    rig.calendar.set((1 + 25 * 60) * MINUTE_MS);
+    rig.put_verdicts(&[at(25 * 60)]);
+    rig.enforce();
+    stands(&rig, expect![""]);
+    expect![[r#"
+        0 RATE_LIMIT PENDING: tier MEDIUM, score 0.400
+        0 RATE_LIMIT FAILED: test did not carry it out: no room
+        1 RATE_LIMIT PENDING: tier MEDIUM, score 0.400
+        1501 RATE_LIMIT FAILED: nobody carried it out by its deadline
+        1501 RATE_LIMIT PENDING: tier MEDIUM, score 0.400
+    "#]]
+    .assert_eq(&story(&rig));
+}
+
+#[test]
+fn an_answer_counts_once_and_one_that_nobody_waits_for_changes_nothing() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    rig.enforce_live(&[verdict(1, 0, Tier::Medium)]);
+    let told = rig.all::<ActionOutcome>(Topic::Outcomes);
+    let stranger = ActionOutcome { action_id: ActionId([7; 16]), ..told[0].clone() };
+    rig.put_outcomes(vec![told[0].clone(), stranger]);
+    let misplaced = Output::keyed(Topic::Outcomes, account(2).to_key(), rig.wire.to_bytes(&told[0]), 0);
+    rig.put(vec![misplaced]);
+    rig.enforce();
+    assert_eq!(rig.actions().len(), 2);
+    let letters: Vec<DeadLetter> = rig.all(Topic::Dlq);
+    assert_eq!(
+        letters.iter().map(|letter| letter.reason.as_str()).collect::<Vec<_>>(),
+        ["the record's key is not its account"]
+    );
+}
+
+#[test]
+fn history_is_withheld_and_what_lags_is_not() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    let now_ms = 100 * 24 * 60 * MINUTE_MS;
+    rig.calendar.set(now_ms);
+    let day_ms = 24 * 60 * MINUTE_MS;
+    rig.put_verdicts(&[
+        verdict(1, now_ms - day_ms, Tier::Medium),
+        verdict(2, now_ms - day_ms - 1, Tier::Medium),
+        Verdict { origin: Origin::Import, ..verdict(3, now_ms, Tier::High) },
+        Verdict { origin: Origin::Import, ..verdict(3, now_ms + 1, Tier::High) },
+        verdict(3, now_ms + 2, Tier::Medium),
+    ]);
+    rig.enforce();
+    rig.put_control(&control(ControlKind::Setting, crate::age::AGE_NAME, "3600000"));
+    rig.put_verdicts(&[verdict(4, now_ms - day_ms, Tier::Medium)]);
+    rig.enforce();
+    let shown: Vec<_> =
+        rig.actions().iter().map(|a| format!("{} {}: {}\n", a.kind, a.state, a.reason)).collect();
+    expect![[r#"
+        RATE_LIMIT PENDING: tier MEDIUM, score 0.400
+        RATE_LIMIT WITHHELD: history (older than 1440 min)
+        REVIEW WITHHELD: history (imported)
+        RATE_LIMIT WITHHELD: history (imported)
+        REVIEW WITHHELD: already in force; withheld all the same: history (imported)
+        RATE_LIMIT WITHHELD: already in force; withheld all the same: history (imported)
+        RATE_LIMIT PENDING: tier MEDIUM, score 0.400
+        RATE_LIMIT WITHHELD: history (older than 60 min)
+    "#]]
+    .assert_eq(&shown.concat());
+    let changes: Vec<_> = audits(&rig.log).into_iter().filter(|a| a.outcome == "setting_changed").collect();
+    assert_eq!(changes[0].reason, "act.age_max_ms 86400000 gives way to 3600000");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever verdicts come, in whatever posture, however long each takes and whatever its executor says.
+    #[test]
+    fn decisions_are_actions_by_id_and_every_action_goes_its_way_once(
+        stance in prop::sample::select(vec!["audit", "canary 50", "enforce"]),
+        steps in prop::collection::vec((0..5u32, 0..4usize, 0..40i64, 0..3u8, any::<bool>()), 1..30),
+    ) {
+        let rig = Rig::new(1);
+        rig.put_control(&posture(stance));
+        let mut minute = 30 * 24 * 60;
+        for (number, tier, minutes, answer, is_old) in steps {
+            minute += minutes;
+            rig.calendar.set(minute * MINUTE_MS);
+            let time_ms = if is_old { minute - 2 * 24 * 60 } else { minute } * MINUTE_MS;
+            rig.put_verdicts(&[resting_on(number % 2, verdict(number, time_ms, Tier::ALL[tier]))]);
+            rig.enforce();
+            match answer {
+                0 => rig.answer(OutcomeKind::Told),
+                1 => rig.answer(OutcomeKind::Failed),
+                _ => {}
+            }
+            rig.enforce();
+        }
+        let decided = audits(&rig.log).into_iter().filter(|audit| audit.kind == AuditKind::Decision);
+        let decided: Vec<_> = decided.filter_map(|audit| audit.action_id).collect();
+        let mut ways: BTreeMap<ActionId, Vec<Action>> = BTreeMap::new();
+        for action in rig.actions() {
+            ways.entry(action.action_id).or_default().push(action);
+        }
+        let unique: BTreeSet<_> = decided.iter().copied().collect();
+        prop_assert_eq!(&unique, &ways.keys().copied().collect());
+        // The same verdict twice asks for the same twice; it is one action with two decisions.
+        for (id, way) in &ways {
+            let decisions = way.iter().filter(|a| matches!(a.state, ActionState::Pending | ActionState::Withheld));
+            prop_assert_eq!(decisions.count(), decided.iter().filter(|other| *other == id).count());
+            for (one, next) in way.iter().zip(&way[1..]) {
+                prop_assert!(one.taken_ms <= next.taken_ms);
+            }
+            for done in way.iter().filter(|action| action.state == ActionState::Done) {
+                let effect_ms = done.expires_ms.map(|ms| ms - done.lasts_ms.unwrap());
+                prop_assert!(effect_ms.is_none_or(|ms| ms >= way[0].taken_ms), "it has its whole time");
+            }
+            let history = way[0].taken_ms - way[0].time_ms > crate::limits::AGE_DEFAULT_MS;
+            prop_assert!(!history || way[0].state == ActionState::Withheld);
+        }
+    }
 }
 
 /// A history with everything in it.

@@ -12,7 +12,7 @@ use crate::limits::EVENT_IDS_MAX;
 use crate::persist::{Damage, Persist};
 use crate::profile::Profile;
 use crate::store::Entry;
-use weir_schemas::EventId;
+use weir_schemas::{EventId, Origin};
 
 /// One account.
 pub struct Account {
@@ -29,6 +29,8 @@ pub struct Account {
     next_event: u8,
     /// Events for which a verdict is partial still, because a detector failed on one that it names.
     partial_events: u8,
+    /// Whether the latest event was imported: a verdict that a cluster record causes is then history too.
+    is_imported: bool,
 }
 
 impl Entry for Account {
@@ -58,6 +60,7 @@ impl Account {
             events: Vec::new(),
             next_event: 0,
             partial_events: 0,
+            is_imported: false,
         }
     }
 
@@ -70,6 +73,7 @@ impl Account {
         self.events.save(out);
         self.next_event.save(out);
         self.partial_events.save(out);
+        self.is_imported.save(out);
     }
 
     /// Reads the encoding from the front of `input`; what a detector could not take back is counted in `forgotten`.
@@ -82,12 +86,14 @@ impl Account {
             events: Persist::load(input)?,
             next_event: Persist::load(input)?,
             partial_events: Persist::load(input)?,
+            is_imported: Persist::load(input)?,
         })
     }
 
-    /// Remembers an event's id.
+    /// Remembers an event's id and where it came from.
     #[inline]
-    pub fn remember(&mut self, event: EventId) {
+    pub fn remember(&mut self, event: EventId, origin: Origin) {
+        self.is_imported = origin == Origin::Import;
         let next = usize::from(self.next_event) % EVENT_IDS_MAX;
         match self.events.get_mut(next) {
             Some(oldest) => *oldest = event,
@@ -107,6 +113,11 @@ impl Account {
     pub fn last_event(&self) -> Option<EventId> {
         let last = (usize::from(self.next_event) + EVENT_IDS_MAX - 1) % EVENT_IDS_MAX;
         self.events.get(last).copied()
+    }
+
+    /// Origin of the latest event.
+    pub fn origin(&self) -> Origin {
+        if self.is_imported { Origin::Import } else { Origin::Live }
     }
 
     /// Marks the account's verdicts as partial while they name the event at hand.
@@ -143,7 +154,7 @@ mod tests {
         let mut account = Account::new(1);
         assert_eq!(account.last_event(), None);
         for index in 0..37u8 {
-            account.remember(EventId([index; 16]));
+            account.remember(EventId([index; 16]), Origin::Live);
             assert_eq!(account.last_event(), Some(EventId([index; 16])));
         }
         let expected: Vec<_> = (21..37).map(|index| EventId([index; 16])).collect();

@@ -93,7 +93,7 @@ fn a_truncated_event_goes_to_the_dead_letters() {
         payload,
         expect![[r#"
             UNDECODABLE: the record does not fit its schema: the record ends inside Event.time_ms
-            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=400021a91b0e738a"#]],
+            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=5a3d208235412555"#]],
     );
 }
 
@@ -117,7 +117,7 @@ fn an_event_under_another_accounts_key_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the record's key is not its account
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=400021a91b0e738a"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=5a3d208235412555"#]],
     );
 }
 
@@ -129,7 +129,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the time is before 1970 or after the year 9999
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=400021a91b0e738a"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=5a3d208235412555"#]],
     );
     let (key, payload) = framed(&event("a", i64::MAX, Request::default()));
     check_refused(
@@ -137,7 +137,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the time is before 1970 or after the year 9999
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=400021a91b0e738a"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=5a3d208235412555"#]],
     );
     let nobody = Event { account: AccountId::default(), ..event("a", START_MS, Request::default()) };
     let (key, payload) = framed(&nobody);
@@ -146,7 +146,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the account id is zero
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=400021a91b0e738a"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=5a3d208235412555"#]],
     );
 }
 

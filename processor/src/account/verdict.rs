@@ -42,6 +42,7 @@ pub(super) fn build(
     Verdict {
         verdict_id: VerdictId::of(&policy.digest.0, cause.account, sequence, &events),
         time_ms: cause.time_ms,
+        origin: cause.origin,
         tenant: cause.tenant.to_owned(),
         account: cause.account,
         sequence,

@@ -79,7 +79,7 @@ macro_rules! compare {
 
 fn verdict(into: &mut Vec<FieldDifference>, written: &Verdict, refolded: &Verdict) {
     compare!(into, "", Verdict, written, refolded, {
-        verdict_id, time_ms, tenant, account, sequence, score, tier, voter, partial,
+        verdict_id, time_ms, origin, tenant, account, sequence, score, tier, voter, partial,
         policy_version, policy_digest, signals, missing, events, event_count, clusters, epoch, partition,
     });
     // Lists of signals are long: what differs within them is shown instead, where they match up.

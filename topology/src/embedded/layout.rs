@@ -49,6 +49,8 @@ pub(super) const fn code(topic: Topic) -> u8 {
         Topic::Dlq => 13,
         Topic::Checkpoints => 14,
         Topic::Identities => 17,
+        Topic::Outcomes => 15,
+        Topic::Standing => 16,
     }
 }
 

@@ -1,4 +1,5 @@
-//! The topology as a picture and as a table, drawn from the data.
+//! The topology as a picture and as a table, drawn from the data. Of every table topic both say what makes a key's
+//! latest record sufficient.
 
 use crate::topic::{Cleanup, KeyKind, Partitions, Topic};
 use std::collections::BTreeSet;
@@ -11,7 +12,9 @@ pub fn mermaid() -> String {
     for topic in Topic::ALL {
         let spec = topic.spec();
         roles.extend(spec.written_by.iter().chain(spec.read_by));
-        let _ = writeln!(out, "  {}[({})]", node(spec.name), spec.name);
+        let kept = cleanup(spec.cleanup);
+        let why = spec.cleanup.latest_suffices().map(|why| format!("<br/>{why}")).unwrap_or_default();
+        let _ = writeln!(out, "  {}[(\"{}<br/>{kept}{why}\")]", node(spec.name), spec.name);
     }
     for role in roles {
         let _ = writeln!(out, "  {role}([{role}])");
@@ -30,7 +33,10 @@ pub fn mermaid() -> String {
 
 /// One line a topic: key, clean-up, partitions, writers and readers.
 pub fn table() -> String {
-    let mut rows = vec![["topic", "key", "cleanup", "partitions", "written by", "read by"].map(String::from)];
+    let mut rows = vec![
+        ["topic", "key", "cleanup", "partitions", "written by", "read by", "the latest suffices, since"]
+            .map(String::from),
+    ];
     for topic in Topic::ALL {
         let spec = topic.spec();
         rows.push([
@@ -40,9 +46,10 @@ pub fn table() -> String {
             if spec.partitions == Partitions::One { "one" } else { "shared" }.into(),
             spec.written_by.join(", "),
             spec.read_by.join(", "),
+            spec.cleanup.latest_suffices().unwrap_or_default().into(),
         ]);
     }
-    let widths: [usize; 6] =
+    let widths: [usize; 7] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
     let mut out = String::new();
     for row in rows {
@@ -73,8 +80,8 @@ fn cleanup(cleanup: Cleanup) -> String {
     let days = |retention: std::time::Duration| retention.as_secs() / 86_400;
     match cleanup {
         Cleanup::Delete(retention) => format!("delete, {} d", days(retention)),
-        Cleanup::Compact => "compact".into(),
-        Cleanup::CompactAndDelete(retention) => format!("compact + delete, {} d", days(retention)),
+        Cleanup::Compact(_) => "compact".into(),
+        Cleanup::CompactAndDelete(retention, _) => format!("compact + delete, {} d", days(retention)),
     }
 }
 
@@ -116,6 +123,9 @@ mod tests {
             for role in spec.read_by {
                 assert!(chart.contains(&format!("  {} --> {role}\n", node(spec.name))), "{topic} {role}");
             }
+            let why = spec.cleanup.latest_suffices();
+            assert_eq!(why.is_some(), topic.is_compacted(), "{topic}");
+            assert!(why.is_none_or(|why| chart.contains(why)), "{topic}");
         }
     }
 }

@@ -116,11 +116,11 @@ fn a_key_that_came_back_outlives_its_tombstone() {
 #[test]
 fn a_topic_that_is_compacted_and_deleted_forgets_old_keys() {
     let (_dir, log, time) = fresh_with_clock();
-    commit(&log, vec![record(Topic::Actions, "a", "old", 0)]);
+    commit(&log, vec![record(Topic::Standing, "a", "old", 0)]);
     time.store(90 * DAY_MS, Ordering::SeqCst);
-    commit(&log, vec![record(Topic::Actions, "b", "new", 0)]);
+    commit(&log, vec![record(Topic::Standing, "b", "new", 0)]);
     assert_eq!(log.trim(91 * DAY_MS), Ok(1));
-    assert_eq!(payloads(&log, Topic::Actions, 0).unwrap(), ["1:new"]);
-    commit(&log, vec![record(Topic::Actions, "a", "again", 0)]);
-    assert_eq!(payloads(&log, Topic::Actions, 0).unwrap(), ["1:new", "2:again"]);
+    assert_eq!(payloads(&log, Topic::Standing, 0).unwrap(), ["1:new"]);
+    commit(&log, vec![record(Topic::Standing, "a", "again", 0)]);
+    assert_eq!(payloads(&log, Topic::Standing, 0).unwrap(), ["1:new", "2:again"]);
 }

@@ -1,0 +1,339 @@
+//! What is remembered of each account: which actions keep the same from being asked for twice, which actions are
+//! under way, and how the account was last said to stand.
+//!
+//! Bounded, and kept by processing time: what is in force now is a question about now, not about the time of the
+//! events that led to it.
+
+use crate::limits::{ACCOUNTS_MAX, DEADLINE_GRACE_MS, OPEN_MAX, STANDING_RENEWAL_MS};
+use std::collections::{BTreeMap, BTreeSet};
+use weir_schemas::{AccountId, Action, ActionKind, ActionState, Record, Standing, StandingStatus, Tier};
+
+/// What keeps the same action from being asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hold {
+    pub kind: ActionKind,
+    pub tier: Tier,
+    pub ring: i32,
+    /// Whether it was to be carried out, or withheld.
+    pub acted: bool,
+    /// Processing time until which it holds.
+    pub until_ms: i64,
+    /// How long it holds from its effect, in milliseconds.
+    pub holds_ms: i64,
+    /// See [`crate::decide::Proposal::subject`].
+    pub subject: u64,
+}
+
+/// What is remembered of one account.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Kept {
+    /// At most one of each kind.
+    pub holds: Vec<Hold>,
+    /// Actions whose last transition is still to come, oldest first.
+    pub open: Vec<Action>,
+    /// The standing that was last told; none where none ever was.
+    pub standing: Option<Standing>,
+}
+
+impl Kept {
+    /// The hold of this kind that is in force at `taken_ms`.
+    pub fn hold_at(&self, kind: ActionKind, taken_ms: i64) -> Option<Hold> {
+        self.holds.iter().find(|hold| hold.kind == kind && hold.until_ms > taken_ms).copied()
+    }
+
+    /// Puts a hold in force, in place of an earlier one of its kind.
+    pub fn hold(&mut self, hold: Hold) {
+        self.release(hold.kind);
+        self.holds.push(hold);
+        self.holds.sort_unstable_by_key(|hold| hold.kind);
+    }
+
+    /// Nothing holds actions of this kind any more.
+    pub fn release(&mut self, kind: ActionKind) {
+        self.holds.retain(|hold| hold.kind != kind);
+    }
+
+    /// Whether the account was last said to stand in any other way than well.
+    fn stands_out(&self) -> bool {
+        self.standing.as_ref().is_some_and(|standing| standing.status != StandingStatus::Good)
+    }
+
+    /// The earliest processing time at which something is to be done about the account.
+    fn due_ms(&self) -> Option<i64> {
+        let renewal = self.standing.as_ref().filter(|_| self.stands_out());
+        let renewal = renewal.map(|standing| standing.told_ms.saturating_add(STANDING_RENEWAL_MS));
+        self.open.iter().filter_map(due_of).chain(renewal).min()
+    }
+
+    /// From which processing time on nothing is lost with it.
+    fn end_ms(&self) -> i64 {
+        if !self.open.is_empty() || self.stands_out() {
+            return i64::MAX;
+        }
+        self.holds.iter().map(|hold| hold.until_ms).max().unwrap_or(i64::MIN)
+    }
+}
+
+/// When an action under way is due; none where that is a person's business.
+pub(crate) fn due_of(action: &Action) -> Option<i64> {
+    match action.state {
+        ActionState::Pending => action.deadline_ms.map(|deadline| deadline.saturating_add(DEADLINE_GRACE_MS)),
+        ActionState::Done => action.expires_ms,
+        _ => None,
+    }
+}
+
+/// What is remembered of every account.
+#[derive(Debug, Default)]
+pub(crate) struct Accounts {
+    kept: BTreeMap<AccountId, Kept>,
+    /// Accounts about which something is to be done, by when.
+    by_due: BTreeSet<(i64, AccountId)>,
+    /// Accounts by when nothing is lost with them.
+    by_end: BTreeSet<(i64, AccountId)>,
+    /// Accounts that changed since the last snapshot.
+    changed: BTreeSet<AccountId>,
+}
+
+/// How many accounts were forgotten, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Forgotten {
+    pub expired: u64,
+    pub by_cap: u64,
+}
+
+impl Accounts {
+    /// What is remembered of an account, to be put back with [`Self::put`].
+    pub fn get(&self, account: AccountId) -> Kept {
+        self.kept.get(&account).cloned().unwrap_or_default()
+    }
+
+    /// Remembers this of an account, in place of what was.
+    pub fn put(&mut self, account: AccountId, kept: Kept) {
+        self.set(account, kept);
+        self.changed.insert(account);
+    }
+
+    fn set(&mut self, account: AccountId, kept: Kept) {
+        self.remove(account);
+        if kept == Kept::default() {
+            return;
+        }
+        self.by_due.extend(kept.due_ms().map(|due_ms| (due_ms, account)));
+        self.by_end.insert((kept.end_ms(), account));
+        self.kept.insert(account, kept);
+    }
+
+    fn remove(&mut self, account: AccountId) {
+        if let Some(kept) = self.kept.remove(&account) {
+            if let Some(due_ms) = kept.due_ms() {
+                self.by_due.remove(&(due_ms, account));
+            }
+            self.by_end.remove(&(kept.end_ms(), account));
+        }
+    }
+
+    /// The earliest processing time at which something is to be done.
+    pub fn due_ms(&self) -> Option<i64> {
+        self.by_due.first().map(|(due_ms, _)| *due_ms)
+    }
+
+    /// Accounts about which something is to be done by `taken_ms`, at most `accounts_max`, the earliest first.
+    pub fn due(&self, taken_ms: i64, accounts_max: usize) -> Vec<AccountId> {
+        let due = self.by_due.iter().take_while(|(due_ms, _)| *due_ms <= taken_ms);
+        due.take(accounts_max).map(|(_, account)| *account).collect()
+    }
+
+    /// Forgets what holds nothing any more at `taken_ms`, and what is over the cap.
+    pub fn evict(&mut self, taken_ms: i64) -> Forgotten {
+        let mut forgotten = Forgotten::default();
+        while let Some((end_ms, account)) = self.by_end.first().copied() {
+            let has_expired = end_ms <= taken_ms;
+            if !has_expired && self.kept.len() <= ACCOUNTS_MAX {
+                break;
+            }
+            if has_expired {
+                forgotten.expired += 1
+            } else {
+                forgotten.by_cap += 1
+            }
+            self.remove(account);
+            self.changed.insert(account);
+        }
+        forgotten
+    }
+
+    pub fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    pub fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// Accounts that changed since the last call, in order, with what is remembered of them; none for a
+    /// forgotten account.
+    pub fn take_changes(&mut self) -> impl Iterator<Item = (AccountId, Option<Vec<u8>>)> + '_ {
+        std::mem::take(&mut self.changed)
+            .into_iter()
+            .map(|account| (account, self.kept.get(&account).map(encode)))
+    }
+
+    /// Takes back what [`Self::take_changes`] gave.
+    pub fn restore(&mut self, account: AccountId, body: &[u8]) -> Result<(), String> {
+        self.set(account, decode(body)?);
+        Ok(())
+    }
+
+    pub fn forget(&mut self, account: AccountId) {
+        self.remove(account);
+    }
+}
+
+/// Kind, tier, ring, acted (a byte each), end, length and subject (8 bytes each, big-endian) of a hold.
+const HOLD_BYTES: usize = 28;
+
+/// Number of holds (a byte), the holds; number of open actions and of standings (a byte each), the actions, the
+/// standing. The numbers, each action and the standing stand behind their length (4 bytes, big-endian); actions and
+/// standing are Avro datums.
+fn encode(kept: &Kept) -> Vec<u8> {
+    let mut out = vec![kept.holds.len() as u8];
+    for hold in &kept.holds {
+        out.extend_from_slice(&[hold.kind as u8, hold.tier as u8, hold.ring as u8, u8::from(hold.acted)]);
+        out.extend_from_slice(&hold.until_ms.to_be_bytes());
+        out.extend_from_slice(&hold.holds_ms.to_be_bytes());
+        out.extend_from_slice(&hold.subject.to_be_bytes());
+    }
+    let mut datum = |bytes: Vec<u8>| {
+        out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+        out.extend_from_slice(&bytes);
+    };
+    let open: Vec<Vec<u8>> = kept.open.iter().map(Record::to_datum).collect();
+    let standing = kept.standing.as_ref().map(Record::to_datum);
+    let counts = [open.len() as u8, u8::from(standing.is_some())];
+    datum(counts.to_vec());
+    open.into_iter().chain(standing).for_each(datum);
+    out
+}
+
+fn decode(body: &[u8]) -> Result<Kept, String> {
+    let short = || "what is remembered of an account is cut short".to_owned();
+    let (count, mut rest) = body.split_first().ok_or_else(short)?;
+    let mut kept = Kept::default();
+    for _ in 0..*count {
+        let (hold, after) = rest.split_first_chunk::<HOLD_BYTES>().ok_or_else(short)?;
+        kept.holds.push(decode_hold(hold).ok_or("an action in force has no known kind")?);
+        rest = after;
+    }
+    let counts = datum(&mut rest).ok_or_else(short)?;
+    let [open, standings] = *counts.first_chunk::<2>().ok_or_else(short)?;
+    if kept.holds.len() > ActionKind::ALL.len() || usize::from(open) > OPEN_MAX || standings > 1 {
+        return Err(format!("{count} holds, {open} actions and {standings} standings are too many"));
+    }
+    for _ in 0..open {
+        let action = Action::decode(datum(&mut rest).ok_or_else(short)?);
+        kept.open.push(action.map_err(|error| error.to_string())?);
+    }
+    if standings == 1 {
+        let standing = Standing::decode(datum(&mut rest).ok_or_else(short)?);
+        kept.standing = Some(standing.map_err(|error| error.to_string())?);
+    }
+    if rest.is_empty() { Ok(kept) } else { Err(format!("{} bytes follow what is remembered", rest.len())) }
+}
+
+fn datum<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = input.split_first_chunk::<4>()?;
+    let (datum, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    *input = rest;
+    Some(datum)
+}
+
+fn decode_hold(chunk: &[u8; HOLD_BYTES]) -> Option<Hold> {
+    let [kind, tier, ring, acted, rest @ ..] = chunk;
+    let (numbers, _) = rest.as_chunks::<8>();
+    Some(Hold {
+        kind: *ActionKind::ALL.get(usize::from(*kind))?,
+        tier: *Tier::ALL.get(usize::from(*tier))?,
+        ring: i32::from(*ring),
+        acted: *acted == 1,
+        until_ms: i64::from_be_bytes(*numbers.first()?),
+        holds_ms: i64::from_be_bytes(*numbers.get(1)?),
+        subject: u64::from_be_bytes(*numbers.get(2)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn hold(kind: ActionKind, until_ms: i64) -> Hold {
+        Hold { kind, tier: Tier::High, ring: 2, acted: true, until_ms, holds_ms: 5, subject: 7 }
+    }
+
+    fn holding(until_ms: i64) -> Kept {
+        Kept { holds: vec![hold(ActionKind::RateLimit, until_ms)], ..Kept::default() }
+    }
+
+    fn done(expires_ms: i64) -> Action {
+        let expires_ms = Some(expires_ms);
+        Action { state: ActionState::Done, kind: ActionKind::Suspend, expires_ms, ..Action::default() }
+    }
+
+    #[test]
+    fn an_action_is_in_force_until_its_end_and_no_longer() {
+        let kept = holding(1000);
+        assert!(kept.hold_at(ActionKind::RateLimit, 999).is_some());
+        assert!(kept.hold_at(ActionKind::RateLimit, 1000).is_none());
+        assert!(kept.hold_at(ActionKind::Review, 999).is_none());
+    }
+
+    #[test]
+    fn an_account_is_forgotten_when_nothing_holds_and_never_while_an_action_is_under_way() {
+        let mut accounts = Accounts::default();
+        let (held, open) = (AccountId([1; 16]), AccountId([2; 16]));
+        accounts.put(held, holding(1000));
+        accounts.put(open, Kept { open: vec![done(500)], ..holding(1000) });
+        assert_eq!((accounts.due_ms(), accounts.due(499, 9)), (Some(500), vec![]));
+        assert_eq!(accounts.due(500, 9), [open]);
+        assert_eq!(accounts.evict(999), Forgotten::default());
+        assert_eq!(accounts.evict(i64::MAX - 1), Forgotten { expired: 1, by_cap: 0 });
+        accounts.put(open, Kept::default());
+        assert_eq!((accounts.len(), accounts.by_end.len(), accounts.by_due.len()), (0, 0, 0));
+        assert_eq!(accounts.take_changes().map(|(_, body)| body).collect::<Vec<_>>(), [None, None]);
+    }
+
+    #[test]
+    fn over_the_cap_the_account_whose_holds_end_first_is_forgotten_and_counted() {
+        let mut accounts = Accounts::default();
+        for n in 0..=ACCOUNTS_MAX {
+            accounts.put(AccountId((n as u128).to_be_bytes()), holding(1_000_000 - n as i64));
+        }
+        assert_eq!(accounts.evict(0), Forgotten { expired: 0, by_cap: 1 });
+        let last = AccountId((ACCOUNTS_MAX as u128).to_be_bytes());
+        assert_eq!(accounts.get(last), Kept::default());
+        assert_eq!(accounts.len(), ACCOUNTS_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_remembered_comes_back_as_it_was(
+            ends in prop::collection::vec(any::<(i64, i64, u64, bool)>(), 0..=5),
+            expiries in prop::collection::vec(any::<i64>(), 0..=OPEN_MAX),
+            until in any::<Option<Option<i64>>>(),
+        ) {
+            let holds = ends.iter().zip(ActionKind::ALL).map(|((until_ms, holds_ms, subject, acted), kind)| Hold {
+                subject: *subject, holds_ms: *holds_ms, acted: *acted, ..hold(*kind, *until_ms)
+            });
+            let standing = until.map(|until_ms| Standing { until_ms, tenant: "t".into(), ..Standing::default() });
+            let open = expiries.into_iter().map(done).collect();
+            let kept = Kept { holds: holds.collect(), open, standing };
+            prop_assert_eq!(decode(&encode(&kept)), Ok(kept));
+        }
+
+        #[test]
+        fn damaged_memory_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..130)) {
+            let _ = decode(&bytes);
+        }
+    }
+}

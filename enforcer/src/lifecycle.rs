@@ -1,0 +1,80 @@
+//! An action's way after its decision: carried out or not, over, undone. And how the account stands for it.
+
+use crate::accounts::due_of;
+use weir_schemas::{
+    Action, ActionKind, ActionOutcome, ActionState, OutcomeKind, Revert, Standing, StandingStatus,
+};
+
+/// What an executor's word makes of an action that waits for it.
+pub(crate) fn after_outcome(action: &Action, outcome: &ActionOutcome, taken_ms: i64) -> Action {
+    let next = Action { taken_ms, deadline_ms: None, ..action.clone() };
+    if outcome.kind != OutcomeKind::Told {
+        let reason = format!("{} did not carry it out: {}", outcome.executor, outcome.detail);
+        return Action { state: ActionState::Failed, reason, ..next };
+    }
+    // The executor's clock is not ours: its effect is neither before the decision nor in the future.
+    let effect_ms = outcome.effect_ms.min(taken_ms).max(action.taken_ms);
+    Action {
+        state: ActionState::Done,
+        reason: format!("told by {}", outcome.executor),
+        expires_ms: action.lasts_ms.map(|lasts_ms| effect_ms.saturating_add(lasts_ms)),
+        ..next
+    }
+}
+
+/// What has become of an action by `taken_ms` without anybody's word; none where nothing has.
+pub(crate) fn when_due(action: &Action, taken_ms: i64) -> Option<Action> {
+    due_of(action).filter(|due_ms| *due_ms <= taken_ms)?;
+    let (state, reason) = match (action.state, action.revert) {
+        (ActionState::Pending, _) => (ActionState::Failed, "nobody carried it out by its deadline"),
+        (_, Revert::Auto) => (ActionState::Reverted, "its time is over"),
+        (_, Revert::Manual) => (ActionState::Expired, "its time is over, a person is to undo it"),
+    };
+    Some(Action { state, reason: reason.into(), taken_ms, deadline_ms: None, ..action.clone() })
+}
+
+/// The action, now that `by` is in force in its place.
+pub(crate) fn superseded(action: &Action, by: &Action, taken_ms: i64) -> Action {
+    let reason = format!("action {} took its place", by.action_id);
+    Action { state: ActionState::Superseded, reason, taken_ms, deadline_ms: None, ..action.clone() }
+}
+
+/// Whether no transition can come any more.
+pub(crate) fn is_over(action: &Action) -> bool {
+    match action.state {
+        ActionState::Pending | ActionState::Expired => false,
+        ActionState::Done => action.lasts_ms.is_none(),
+        ActionState::Withheld | ActionState::Failed | ActionState::Reverted | ActionState::Superseded => true,
+    }
+}
+
+/// Whether the action has an effect now.
+pub(crate) fn is_in_effect(action: &Action) -> bool {
+    matches!(action.state, ActionState::Done | ActionState::Expired)
+}
+
+/// How an account stands while an action of this kind is in effect.
+fn status_of(kind: ActionKind) -> StandingStatus {
+    match kind {
+        ActionKind::RateLimit => StandingStatus::Limited,
+        ActionKind::Suspend | ActionKind::ClusterTakedown => StandingStatus::Suspended,
+        ActionKind::Other | ActionKind::Review | ActionKind::ShareIndicators => StandingStatus::Good,
+    }
+}
+
+/// How an account stands with these actions under way: by the gravest that is in effect. None where none is.
+pub(crate) fn standing(open: &[Action], taken_ms: i64) -> Option<Standing> {
+    let grave = |action: &&Action| is_in_effect(action) && status_of(action.kind) != StandingStatus::Good;
+    let gravest =
+        open.iter().filter(grave).max_by_key(|action| (status_of(action.kind), action.expires_ms))?;
+    Some(Standing {
+        account: gravest.account,
+        tenant: gravest.tenant.clone(),
+        status: status_of(gravest.kind),
+        since_ms: gravest.expires_ms.unwrap_or(taken_ms) - gravest.lasts_ms.unwrap_or(0),
+        until_ms: gravest.expires_ms.filter(|_| gravest.revert == Revert::Auto),
+        action_id: gravest.action_id,
+        verdict_id: gravest.verdict_id,
+        told_ms: taken_ms,
+    })
+}
