@@ -320,7 +320,13 @@ impl Tail {
     fn choose(&mut self) -> io::Result<Look> {
         let near = self.near();
         let current = Content::open(&self.follow.path);
-        if let Some(reading) = self.position.reading.clone() {
+        let reading = self.position.reading.clone().filter(|reading| {
+            // Nothing was read of it, so its number may be another file's by now: it counts as never read.
+            let is_at_path = current.as_ref().is_ok_and(|it| it.id() == reading.id);
+            reading.offset > 0 || is_at_path || !near.iter().any(|entry| entry.id() == reading.id)
+        });
+        self.position.reading.clone_from(&reading);
+        if let Some(reading) = reading {
             match self.find(&near, current.as_ref().ok(), &reading)? {
                 // It may be read on at any time: what is older goes first.
                 Some((content, None)) if current.as_ref().is_ok_and(|it| it.id() == content.id()) => {
@@ -453,6 +459,17 @@ impl Tail {
     fn grown(&mut self, entry: &Entry) -> Option<usize> {
         let index = self.position.left.iter().rposition(|left| left.id == entry.id())?;
         let left = &self.position.left[index];
+        if left.offset == 0 {
+            // Nothing was read that it could be known by: it was empty, and if it is not, it was never read.
+            let is_empty = match family::is_packed(&entry.path) {
+                true => left.modified_ns == entry.modified_ns(),
+                false => entry.metadata.len() == 0,
+            };
+            if !is_empty {
+                self.position.left[index].id = FileId::default();
+            }
+            return None;
+        }
         if self
             .same(&entry.path, left)
             .is_none_or(|content| content.is_packed() != family::is_packed(&left.path))
