@@ -93,21 +93,23 @@ mod tests {
     #[test]
     fn the_table_shows_every_topic() {
         expect![[r#"
-            topic                 key              cleanup                 partitions  written by                             read by
+            topic                 key              cleanup                 partitions  written by                             read by                     the latest suffices, since
             weir.events           account          delete, 7 d             shared      collector                              account, replay
-            weir.identities       account          compact + delete, 90 d  shared      collector                              enforcer
+            weir.identities       account          compact + delete, 90 d  shared      collector                              enforcer                    it is the whole identity, and is announced again daily while the account is seen
             weir.links            link value       delete, 3 d             shared      account                                cluster
             weir.clusters         account          delete, 7 d             shared      cluster                                account
             weir.verdicts         account          delete, 90 d            shared      account                                enforcer, siem, console
-            weir.actions          account          compact + delete, 90 d  shared      enforcer                               gateway, console
+            weir.actions          account          delete, 90 d            shared      enforcer                               executor, siem, console
+            weir.outcomes         account          delete, 90 d            shared      executor                               enforcer, siem, console
+            weir.standing         account          compact + delete, 90 d  shared      enforcer                               gateway, console            it says all of how the account stands, and is written again while an effect lasts
             weir.audit            tenant           delete, 400 d           shared      enforcer                               auditor
             weir.control          name             delete, 36500 d         one         operator                               account, cluster, enforcer
             weir.epochs           stage/partition  delete, 90 d            shared      account, cluster, enforcer             replay
             weir.checkpoints      account          delete, 8 d             shared      account                                replay
-            weir.state.account    account          compact                 shared      account                                account
-            weir.state.cluster    link value       compact                 shared      cluster                                cluster
-            weir.state.enforcer   account          compact                 shared      enforcer                               enforcer
-            weir.state.collector  source           compact                 shared      collector                              collector
+            weir.state.account    account          compact                 shared      account                                account                     an entry is the whole state of its key, or its end
+            weir.state.cluster    link value       compact                 shared      cluster                                cluster                     an entry is the whole state of its key, or its end
+            weir.state.enforcer   account          compact                 shared      enforcer                               enforcer                    an entry is the whole state of its key, or its end
+            weir.state.collector  source           compact                 shared      collector                              collector                   a position takes the place of the one before
             weir.dlq              as it came       delete, 14 d            shared      collector, account, cluster, enforcer  operator
         "#]].assert_eq(&table());
     }
