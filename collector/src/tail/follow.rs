@@ -489,8 +489,13 @@ impl Tail {
         current: Option<&Content>,
     ) -> io::Result<Option<(Content, Option<FilePosition>)>> {
         let settled = (entry.id(), entry.metadata.len(), entry.modified_ns());
-        let is_packed_of =
-            |left: &FilePosition| family::is_packed(&entry.path) && left.modified_ns == entry.modified_ns();
+        // Two files may well have been written to in the same tick; one that is still there was not packed.
+        let is_packed_of = |left: &FilePosition| {
+            family::is_packed(&entry.path)
+                && left.offset > 0
+                && left.modified_ns == entry.modified_ns()
+                && !near.iter().any(|entry| entry.id() == left.id)
+        };
         if self.position.left.iter().any(is_packed_of) {
             // Tools that compress keep the time, to the nanosecond.
             return Ok(None);
