@@ -105,6 +105,7 @@ metrics! {
     epoch_seconds: Family<StageLabel, Histogram> = Family::new_with_constructor(seconds), "epoch_seconds", "Time to fold and commit an epoch";
     aborts: Family<StageLabel, Counter> = Family::default(), "commits_aborted", "Commits that were aborted and tried again";
     reopened: Family<StageLabel, Counter> = Family::default(), "tasks_reopened", "Tasks that started over from the log";
+    adopted: Family<StageLabel, Counter> = Family::default(), "epochs_adopted", "Epochs that another judge had recorded when a task took over: another build, or another policy";
     invariants: Family<InvariantLabels, Counter> = Family::default(), "invariants_broken", "Epochs that were not committed because they broke an invariant";
     restore_seconds: Family<StartLabels, Histogram> = Family::new_with_constructor(seconds), "restore_seconds", "Time until a task could go on, with a standby's state (warm) or with all of it from the log (cold)";
     standby_behind: Family<TaskLabels, Gauge> = Family::default(), "standby_behind_records", "Offsets of its state topic that a standby has not taken in yet: 0 is warm";
@@ -159,6 +160,7 @@ impl Metrics {
                 &self.snapshots,
                 &self.checkpoints,
                 &self.standby_dropped,
+                &self.adopted,
             ] {
                 let _ = family.get_or_create(&label);
             }
@@ -253,6 +255,14 @@ impl Telemetry for Metrics {
         let labels = StartLabels { stage: of(task).stage, start: Closed(start) };
         self.restore_seconds.get_or_create(&labels).observe(took.as_secs_f64());
         debug!(%task, start, entries, epochs, took_ms = took.as_millis() as u64, "task restored");
+    }
+
+    fn epochs_adopted(&self, task: TaskId, epochs: i64, accounts: i64, outputs: u64) {
+        self.adopted.get_or_create(&of(task)).inc_by(epochs.max(0) as u64);
+        warn!(
+            %task,
+            epochs, accounts, outputs, "another judge recorded the last epochs: they stand, and what they touched was judged once more"
+        );
     }
 
     fn standby_looked_at(&self, task: TaskId, entries: u64, behind: u64) {

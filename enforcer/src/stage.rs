@@ -18,7 +18,7 @@ use weir_schemas::{
     AccountId, Action, ActionId, ActionKind, ActionState, Audit, AuditKind, Control, ControlKind, Digest,
     DlqKind, Judge, Posture, Standing, StandingStatus, Verdict,
 };
-use weir_topology::record::{Output, RecordRef};
+use weir_topology::record::{Output, RecordRef, Records};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
 use weir_topology::topic::{StageName, Topic};
 
@@ -547,6 +547,20 @@ impl Stage for EnforcerStage {
         step.effects.tallies = counts.into_iter().filter(|(_, count)| *count > 0).collect();
         step.effects.policy_version = self.stance.to_string();
         step.effects
+    }
+
+    /// Not asked: an audit chain goes on from the records that its own judge signed.
+    fn adopt(&mut self, _: &Batch, _: &Records) {}
+
+    fn rejudge(&mut self, batch: &Batch) -> (Effects, u64) {
+        (
+            Effects {
+                clock_ms: batch.clock_ms,
+                policy_version: self.stance.to_string(),
+                ..Effects::default()
+            },
+            0,
+        )
     }
 
     fn state_format(&self) -> i32 {

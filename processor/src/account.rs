@@ -9,20 +9,21 @@ pub mod links;
 pub mod state;
 mod verdict;
 
-use crate::detector::{Counts, FaultHook, Seen};
-use crate::fusion::fuse;
+use crate::detector::{COUNT, Counts, FaultHook, Opinion, Seen};
+use crate::fusion::{Fused, Voice, fuse};
 use crate::limits::{ACCOUNTS_MAX, AHEAD_MAX_MS, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_MAX};
 use crate::persist::Persist;
 use crate::policy::{Policy, permille};
 use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
-use crate::version::{judge_of, policy_text};
+use crate::version::{JudgeHook, judge_of, policy_text};
 use links::Shared;
 use state::Account;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Body, Cluster, DlqKind, Event, Judge, Link, Origin, Record};
-use weir_topology::record::{Output, RecordRef};
+use weir_schemas::{AccountId, Body, Cluster, DlqKind, Event, Judge, Link, Origin, Record, Verdict};
+use weir_topology::record::{Output, RecordRef, Records};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
 use weir_topology::topic::{StageName, Topic};
 
@@ -45,7 +46,10 @@ pub struct AccountStage {
     accounts_max: usize,
     /// What detectors forgot of accounts that were taken back.
     forgotten: Tallies,
+    /// Accounts that adopted epochs touched, with their tenants.
+    adopted: BTreeMap<AccountId, String>,
     fault: FaultHook,
+    hook: JudgeHook,
 }
 
 /// What a step has made so far.
@@ -56,6 +60,9 @@ struct Work {
     judged: u64,
     dead_lettered: u64,
     clock_ms: i64,
+    hook: JudgeHook,
+    /// Accounts that were touched, where another judge recorded the epoch and nothing is said.
+    silent: Option<BTreeMap<AccountId, String>>,
 }
 
 /// What a judgement is made for: the place and cause that its outputs name.
@@ -78,8 +85,16 @@ impl AccountStage {
             accounts: Store::default(),
             accounts_max: ACCOUNTS_MAX,
             forgotten: Tallies::default(),
+            adopted: BTreeMap::new(),
             fault: FaultHook::default(),
+            hook: JudgeHook::default(),
         }
+    }
+
+    /// The same stage with another judge, in a test.
+    #[cfg(feature = "planted")]
+    pub fn judged_by(self, hook: JudgeHook) -> Self {
+        Self { hook, ..self }
     }
 
     /// The same stage with another cap on accounts; beyond it the longest idle are forgotten at the
@@ -229,6 +244,31 @@ impl AccountStage {
             }
         }
     }
+
+    /// Folds a whole epoch; in silence where `touched` gathers the accounts that another judge's epoch touches.
+    fn fold_all(&mut self, batch: &Batch, touched: Option<BTreeMap<AccountId, String>>) -> Effects {
+        let mut work = Work { clock_ms: batch.clock_ms, hook: self.hook, silent: touched, ..Work::default() };
+        // By the clock before the epoch, which in lockstep is the same for every partition.
+        let limit_ms = batch.clock_ms.saturating_sub(self.policy.account_horizon_ms() + EVICTION_GRACE_MS);
+        work.tallies.add(Tally::Expired, self.accounts.expire(limit_ms));
+        for input in &batch.inputs {
+            self.fold(input, batch, &mut work);
+        }
+        work.tallies.add(Tally::EvictedByCap, self.accounts.evict_to(self.accounts_max));
+        self.adopted = work.silent.take().unwrap_or_default();
+        self.effects(work)
+    }
+
+    fn effects(&self, work: Work) -> Effects {
+        Effects {
+            outputs: work.outputs,
+            judged: work.judged,
+            dead_lettered: work.dead_lettered,
+            clock_ms: work.clock_ms,
+            policy_version: self.policy.version.clone(),
+            tallies: work.tallies.counted(),
+        }
+    }
 }
 
 fn check_key(key: Option<AccountId>, account: AccountId) -> Result<(), Refusal> {
@@ -275,7 +315,7 @@ fn judge(
 ) {
     let view = account.profile.view();
     let (opinions, faults) = account.detectors.judge(&view, &policy.detectors);
-    let fused = fuse(&opinions, policy);
+    let fused = work.hook.see(fuse(&opinions, policy), policy);
     let (day, now_ms) = (view.day, view.now_ms);
     if !faults.is_empty() {
         work.tallies.add_each(Tally::DetectorFaults, faults);
@@ -283,6 +323,10 @@ fn judge(
     }
     let becomes_suspect = !account.profile.suspected && fused.own >= policy.fusion.suspicion;
     account.profile.suspected |= becomes_suspect;
+    if let Some(touched) = &mut work.silent {
+        touched.insert(cause.account, cause.tenant.to_owned());
+        return;
+    }
     let told = if becomes_suspect { account.links.all() } else { new };
     for shared in told {
         let link = Link {
@@ -301,11 +345,24 @@ fn judge(
         work.outputs.push(Output::keyed(Topic::Links, key, wire.to_bytes(&link), cause.time_ms));
     }
     if account.voice.speaks(fused.tier, now_ms, policy) {
-        work.tallies.add(Tally::of_tier(fused.tier), 1);
-        let verdict = verdict::build(account, cause, &opinions, &fused, policy);
-        let key = cause.account.to_key();
-        work.outputs.push(Output::keyed(Topic::Verdicts, key, wire.to_bytes(&verdict), cause.time_ms));
+        speak(account, cause, &opinions, &fused, policy, wire, work);
     }
+}
+
+/// Emits a verdict, which the account's voice has decided to.
+fn speak(
+    account: &Account,
+    cause: &Cause<'_>,
+    opinions: &[Option<Opinion>; COUNT],
+    fused: &Fused,
+    policy: &Policy,
+    wire: &Wire,
+    work: &mut Work,
+) {
+    work.tallies.add(Tally::of_tier(fused.tier), 1);
+    let verdict = verdict::build(account, cause, opinions, fused, policy);
+    let key = cause.account.to_key();
+    work.outputs.push(Output::keyed(Topic::Verdicts, key, wire.to_bytes(&verdict), cause.time_ms));
 }
 
 impl Stage for AccountStage {
@@ -314,26 +371,49 @@ impl Stage for AccountStage {
     }
 
     fn judge(&self, batch: &Batch) -> Judge {
-        judge_of(&self.wire, &self.policy, batch)
+        judge_of(self.hook, &self.wire, &self.policy, batch)
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {
-        let mut work = Work { clock_ms: batch.clock_ms, ..Work::default() };
-        // By the clock before the epoch, which in lockstep is the same for every partition.
-        let limit_ms = batch.clock_ms.saturating_sub(self.policy.account_horizon_ms() + EVICTION_GRACE_MS);
-        work.tallies.add(Tally::Expired, self.accounts.expire(limit_ms));
-        for input in &batch.inputs {
-            self.fold(input, batch, &mut work);
+        self.fold_all(batch, None)
+    }
+
+    fn adopt(&mut self, batch: &Batch, said: &Records) {
+        let touched = std::mem::take(&mut self.adopted);
+        self.fold_all(batch, Some(touched));
+        for record in said.iter() {
+            // The runner has held them against the digest that the epoch recorded.
+            let Ok(verdict) = self.wire.read::<Verdict>(record.payload.unwrap_or_default()) else { continue };
+            let new = || Account::new(verdict.time_ms);
+            let account = self.accounts.change_or_insert(verdict.account, new);
+            account.voice = Voice::said(verdict.tier, verdict.time_ms, verdict.sequence);
+            self.adopted.insert(verdict.account, verdict.tenant);
+        }
+    }
+
+    fn rejudge(&mut self, batch: &Batch) -> (Effects, u64) {
+        let mut work = Work { clock_ms: batch.clock_ms, hook: self.hook, ..Work::default() };
+        let mut judged = 0;
+        for (id, tenant) in std::mem::take(&mut self.adopted) {
+            let Some(account) = self.accounts.change(id) else { continue };
+            judged += 1;
+            let view = account.profile.view();
+            let (opinions, faults) = account.detectors.judge(&view, &self.policy.detectors);
+            let fused = self.hook.see(fuse(&opinions, &self.policy), &self.policy);
+            work.tallies.add_each(Tally::DetectorFaults, faults);
+            let now_ms = view.now_ms;
+            account.note_faults(faults);
+            // What was said stands; the same is not said again for no more reason than that somebody else says it.
+            let differs = !account.voice.holds(fused.tier);
+            if differs && account.voice.speaks(fused.tier, now_ms, &self.policy) {
+                let (epoch, partition) = (batch.epoch, batch.partition);
+                let (origin, tenant) = (account.origin(), &tenant);
+                let cause = Cause { time_ms: now_ms, tenant, account: id, origin, epoch, partition };
+                speak(account, &cause, &opinions, &fused, &self.policy, &self.wire, &mut work);
+            }
         }
         work.tallies.add(Tally::EvictedByCap, self.accounts.evict_to(self.accounts_max));
-        Effects {
-            outputs: work.outputs,
-            judged: work.judged,
-            dead_lettered: work.dead_lettered,
-            clock_ms: work.clock_ms,
-            policy_version: self.policy.version.clone(),
-            tallies: work.tallies.counted(),
-        }
+        (self.effects(work), judged)
     }
 
     fn state_format(&self) -> i32 {

@@ -15,12 +15,12 @@ use crate::persist::Persist;
 use crate::policy::Policy;
 use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
-use crate::version::{judge_of, policy_text};
+use crate::version::{JudgeHook, judge_of, policy_text};
 use std::sync::Arc;
 use value::{Growth, Value};
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Cluster, Judge, Link, LinkKind, ValueHash};
-use weir_topology::record::{Output, RecordRef};
+use weir_topology::record::{Output, RecordRef, Records};
 use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError, Tally};
 use weir_topology::topic::{StageName, Topic};
 
@@ -39,12 +39,20 @@ pub struct ClusterStage {
     policy_changed: bool,
     values: Store<ValueKey, Value>,
     values_max: usize,
+    hook: JudgeHook,
 }
 
 impl ClusterStage {
     /// A stage without values, judging by `policy` until another is published.
     pub fn new(wire: Arc<Wire>, policy: Arc<Policy>) -> Self {
-        Self { wire, policy, policy_changed: false, values: Store::default(), values_max: VALUES_MAX }
+        let (values, values_max, hook) = (Store::default(), VALUES_MAX, JudgeHook::default());
+        Self { wire, policy, policy_changed: false, values, values_max, hook }
+    }
+
+    /// The same stage with another judge, in a test.
+    #[cfg(feature = "planted")]
+    pub fn judged_by(self, hook: JudgeHook) -> Self {
+        Self { hook, ..self }
     }
 
     /// The same stage with another cap on values; beyond it the longest idle are forgotten at the end
@@ -90,7 +98,7 @@ impl ClusterStage {
             *value = Value::new(link.time_ms);
             tallies.add(Tally::Expired, 1);
         }
-        let growth = value.join(&link, self.policy.suspicion_permille());
+        let growth = value.join(&link, self.hook.suspicion_permille(&self.policy));
         // Nothing follows from an innocent value, however many share it: most are of that kind.
         if value.members() < self.policy.cluster.answer_from || value.suspicious() == 0 {
             return Ok(());
@@ -131,7 +139,7 @@ impl Stage for ClusterStage {
     }
 
     fn judge(&self, batch: &Batch) -> Judge {
-        judge_of(&self.wire, &self.policy, batch)
+        judge_of(self.hook, &self.wire, &self.policy, batch)
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {
@@ -162,6 +170,16 @@ impl Stage for ClusterStage {
         effects.policy_version = self.policy.version.clone();
         effects.tallies = tallies.counted();
         effects
+    }
+
+    fn adopt(&mut self, batch: &Batch, _: &Records) {
+        // What was told of a value is told again when it grows.
+        self.step(batch);
+    }
+
+    fn rejudge(&mut self, batch: &Batch) -> (Effects, u64) {
+        let policy_version = self.policy.version.clone();
+        (Effects { clock_ms: batch.clock_ms, policy_version, ..Effects::default() }, 0)
     }
 
     fn state_format(&self) -> i32 {

@@ -25,7 +25,7 @@ pub mod store;
 mod version;
 pub mod windows;
 
-pub use version::JUDGE_VERSION;
+pub use version::{JUDGE_VERSION, JudgeHook};
 
 #[cfg(test)]
 mod fixture;

@@ -70,6 +70,7 @@ pub fn replay(
         written_digest: None,
         bytes_equal: None,
         verdicts_before: None,
+        verdicts_adopted: None,
         in_flight: 0,
         seconds: started.elapsed().as_secs_f64(),
     })

@@ -8,7 +8,8 @@ use weir_schemas::wire::Wire;
 use weir_schemas::{DeadLetter, Verdict};
 use weir_topology::log::Log;
 use weir_topology::record::Output;
-use weir_topology::restore::{History, TaskError, fold_recorded};
+use weir_topology::restore::{Cursor, History, Refolded, TaskError, fold_recorded};
+use weir_topology::stage::Stage;
 use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::MakeStage;
 
@@ -36,6 +37,7 @@ pub fn replay(
         written_digest: Some(total.written.finish()),
         bytes_equal: Some(total.bytes_equal),
         verdicts_before: Some(total.verdicts_before),
+        verdicts_adopted: Some(total.verdicts_adopted),
         in_flight: total.in_flight,
         seconds: started.elapsed().as_secs_f64(),
     })
@@ -51,6 +53,21 @@ struct Totals {
     written: VerdictDigest,
     bytes_equal: bool,
     verdicts_before: u64,
+    verdicts_adopted: u64,
+}
+
+impl Totals {
+    fn add(&mut self, part: Self) {
+        self.events += part.events;
+        self.judged += part.judged;
+        self.dead_lettered += part.dead_lettered;
+        self.in_flight += part.in_flight;
+        self.found.merge(part.found);
+        self.written.merge(part.written);
+        self.bytes_equal &= part.bytes_equal;
+        self.verdicts_before += part.verdicts_before;
+        self.verdicts_adopted += part.verdicts_adopted;
+    }
 }
 
 fn replay_partition(
@@ -62,29 +79,74 @@ fn replay_partition(
     progress: &mut impl FnMut(u64),
 ) -> Result<(), ReplayError> {
     let task = TaskId { stage: StageName::Account, partition };
-    let (mut stage, from) = Starts::of(task, log, wire)?.make_oldest(log, wire, make_stage)?;
+    let starts = Starts::of(task, log, wire)?;
+    let mut after = 0;
+    loop {
+        let made = starts.make_oldest(after, log, wire, make_stage)?;
+        let mut part = Totals { bytes_equal: true, ..Totals::default() };
+        match fold_partition(log, wire, made, task, &mut part, progress) {
+            // What another judge recorded is passed over, where there is a checkpoint behind it.
+            Err(ReplayError::Task(TaskError::OtherJudge { epoch, .. })) if starts.has_one_from(epoch) => {
+                after = epoch;
+            }
+            outcome => {
+                total.add(part);
+                return outcome;
+            }
+        }
+    }
+}
+
+/// Folds a partition's epochs from where `stage` stands.
+fn fold_partition(
+    log: &dyn Log,
+    wire: &Wire,
+    (mut stage, from): (Box<dyn Stage>, Cursor),
+    task: TaskId,
+    total: &mut Totals,
+    progress: &mut impl FnMut(u64),
+) -> Result<(), ReplayError> {
+    let partition = task.partition;
     let mut written = Written::open(log, partition)?;
     total.verdicts_before += written.skip(wire, from.epoch)?;
     let mut failure = None;
     let (mut found, mut standing) = (VerdictDigest::default(), VerdictDigest::default());
-    let cursor = fold_recorded(task, stage.as_mut(), log, wire, from, |epoch, batch, effects| {
-        let events = batch.inputs.iter().filter(|input| input.topic == Topic::Events);
-        let events: u64 = events.map(|input| input.records.len() as u64).sum();
-        let dead_lettered = effects.outputs.iter().filter(|output| is_dead_event(output)).count() as u64;
-        total.events += events;
-        total.dead_lettered += dead_lettered;
-        total.judged += events - dead_lettered;
-        progress(events);
-        for output in effects.outputs.iter().filter(|output| output.topic == Topic::Verdicts) {
-            let Err(error) = written.hold_against(wire, output, &mut found, &mut standing) else {
-                continue;
+    let cursor =
+        fold_recorded(task, stage.as_mut(), log, wire, from, |Refolded { epoch, batch, effects }| {
+            let events = batch.inputs.iter().filter(|input| input.topic == Topic::Events);
+            let events: u64 = events.map(|input| input.records.len() as u64).sum();
+            progress(events);
+            let Some(effects) = effects else {
+                // Another judge recorded the epoch and this one adopted it: there is nothing to hold against, and what was
+                // refused is known by number only.
+                let dead_lettered = (epoch.dead_lettered.max(0) as u64).min(events);
+                total.events += events;
+                total.dead_lettered += dead_lettered;
+                total.judged += events - dead_lettered;
+                let count = epoch.outputs.iter().find(|count| count.topic == Topic::Verdicts.name());
+                for _ in 0..count.map_or(0, |count| count.records) {
+                    if let Err(error) = written.next() {
+                        failure = Some(error);
+                        return Err(TaskError::Gap { task, expected: epoch.epoch, found: epoch.epoch });
+                    }
+                    total.verdicts_adopted += 1;
+                }
+                return Ok(());
             };
-            failure = Some(error);
-            // Ends the fold; the failure is what is reported.
-            return Err(TaskError::Gap { task, expected: epoch.epoch, found: epoch.epoch });
-        }
-        Ok(())
-    });
+            let dead_lettered = effects.outputs.iter().filter(|output| is_dead_event(output)).count() as u64;
+            total.events += events;
+            total.dead_lettered += dead_lettered;
+            total.judged += events - dead_lettered;
+            for output in effects.outputs.iter().filter(|output| output.topic == Topic::Verdicts) {
+                let Err(error) = written.hold_against(wire, output, &mut found, &mut standing) else {
+                    continue;
+                };
+                failure = Some(error);
+                // Ends the fold; the failure is what is reported.
+                return Err(TaskError::Gap { task, expected: epoch.epoch, found: epoch.epoch });
+            }
+            Ok(())
+        });
     if let Some(failure) = failure {
         return Err(failure);
     }

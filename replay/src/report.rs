@@ -28,6 +28,10 @@ pub struct Report {
     /// made again nor compared, and what led to them is not counted above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdicts_before: Option<u64>,
+    /// As recorded only: verdicts of epochs that another judge recorded and this one adopted. They stand in the log and
+    /// are in neither digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdicts_adopted: Option<u64>,
     /// Events in the log that no recorded epoch has folded yet.
     pub in_flight: u64,
     /// Wall-clock time that the replay took, in seconds.

@@ -65,15 +65,22 @@ impl Starts {
         &self.0[0]
     }
 
-    /// A stage with the oldest state that this build can take, and where its inputs stand.
+    /// Whether there is a start whose state has `epoch` in it.
+    pub(crate) fn has_one_from(&self, epoch: i64) -> bool {
+        self.0.iter().any(|start| start.epoch() >= epoch)
+    }
+
+    /// A stage with the oldest state that has epoch `after` in it and that this build can take, and where its inputs stand.
     pub(crate) fn make_oldest(
         &self,
+        after: i64,
         log: &dyn Log,
         wire: &Wire,
         make_stage: &MakeStage,
     ) -> Result<(Box<dyn Stage>, Cursor), TaskError> {
-        let mut made = self.oldest().make(log, wire, make_stage);
-        for start in &self.0[1..] {
+        let mut starts = self.0.iter().filter(|start| start.epoch() >= after);
+        let mut made = starts.next().unwrap_or(self.oldest()).make(log, wire, make_stage);
+        for start in starts {
             // Of another format, or damaged.
             if !matches!(made, Err(TaskError::State { .. } | TaskError::Record { .. })) {
                 break;

@@ -3,6 +3,7 @@
 use crate::log::Shared;
 use std::fmt;
 use weir_schemas::Judge;
+use weir_topology::record::Records;
 use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError};
 use weir_topology::topic::{StageName, Topic};
 
@@ -27,6 +28,8 @@ pub enum Bug {
     StaleStandby,
     /// A checkpoint leaves out what changed while it was written.
     StaleCheckpoint,
+    /// A task that takes over from another judge believes that what itself makes of its epochs was said.
+    BelieveUnsaid,
 }
 
 impl Bug {
@@ -41,6 +44,7 @@ impl Bug {
         Self::ForgetState,
         Self::StaleStandby,
         Self::StaleCheckpoint,
+        Self::BelieveUnsaid,
     ];
 
     /// Name on the command line.
@@ -55,6 +59,7 @@ impl Bug {
             Self::ForgetState => "forget-state",
             Self::StaleStandby => "stale-standby",
             Self::StaleCheckpoint => "stale-checkpoint",
+            Self::BelieveUnsaid => "believe-unsaid",
         }
     }
 
@@ -73,7 +78,7 @@ impl fmt::Display for Bug {
 /// A stage as it is, or with the bug that a stage can have.
 pub fn infect(stage: Box<dyn Stage>, bug: Option<Bug>, store: &Shared) -> Box<dyn Stage> {
     match bug {
-        Some(bug @ (Bug::ReadClock | Bug::ForgetState)) => {
+        Some(bug @ (Bug::ReadClock | Bug::ForgetState | Bug::BelieveUnsaid)) => {
             Box::new(Infected { inner: stage, bug, store: store.clone() })
         }
         _ => stage,
@@ -105,6 +110,18 @@ impl Stage for Infected {
             }
         }
         effects
+    }
+
+    fn adopt(&mut self, batch: &Batch, said: &Records) {
+        if self.bug == Bug::BelieveUnsaid {
+            self.inner.step(batch);
+            return;
+        }
+        self.inner.adopt(batch, said);
+    }
+
+    fn rejudge(&mut self, batch: &Batch) -> (Effects, u64) {
+        self.inner.rejudge(batch)
     }
 
     fn state_format(&self) -> i32 {

@@ -2,9 +2,10 @@
 
 use crate::disk::Disk;
 use crate::log::{Kind, Shared, SimLog};
+use crate::observe::{Reign, Reigns};
 use crate::ways::Ways;
 use crate::workload::Workload;
-use crate::world::{EXECUTOR, STAGES, audit_keys};
+use crate::world::{BUILDS, EXECUTOR, STAGES, audit_keys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_enforcer::chain::Verifier;
@@ -13,13 +14,13 @@ use weir_enforcer::export::OutputFile;
 use weir_enforcer::stage::{AUDIT_SEQUENCE_HEADER, chain_writer};
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    Action, ActionId, ActionState, Audit, AuditEntry, AuditKind, DeadLetter, Epoch, Event, EventId, Record,
-    Verdict,
+    AccountId, Action, ActionId, ActionState, Audit, AuditEntry, AuditKind, DeadLetter, Epoch, Event,
+    EventId, Record, Verdict,
 };
 use weir_topology::checkpoint::Checkpoint;
 use weir_topology::key::partition_of;
 use weir_topology::record::Output;
-use weir_topology::restore::{Cursor, fold_recorded};
+use weir_topology::restore::{Cursor, TaskError, fold_recorded};
 use weir_topology::stage::Stage;
 use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::MakeStage;
@@ -39,8 +40,10 @@ pub struct Checker<'a> {
     pub workload: &'a Workload,
     /// Framing.
     pub wire: &'a Wire,
-    /// Stages without any planted bug.
-    pub make_stage: &'a MakeStage,
+    /// Stages without any planted bug, by the number of the build.
+    pub make_stage: &'a [MakeStage; BUILDS],
+    /// Who judged when.
+    pub reigns: &'a Reigns,
     /// The disk that the enforcer's files are on.
     pub disk: &'a Disk,
 }
@@ -56,6 +59,7 @@ impl Checker<'_> {
                 self.every_record_was_folded_once(task)?;
                 self.folding_again_gives_what_was_written(task, &mut totals)?;
             }
+            self.every_verdict_was_said_in_its_turn(partition)?;
             self.enforcer_decided_once(partition, &mut totals)?;
         }
         self.files_say_everything_once()?;
@@ -247,23 +251,103 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The stage, folded again as recorded, writes the very records that are in the log.
+    /// The verdicts of an account are its first, second, third …, whoever judged: none is lost, none is doubled. An
+    /// account that was forgotten begins anew.
+    fn every_verdict_was_said_in_its_turn(&self, partition: u32) -> Result<(), String> {
+        let mut last: BTreeMap<AccountId, i64> = BTreeMap::new();
+        for seen in self.visible(Topic::Verdicts, partition) {
+            if !seen.writer.starts_with("account/") {
+                continue;
+            }
+            let verdict: Verdict = self.read("a verdict", &seen)?;
+            let before = last.insert(verdict.account, verdict.sequence).unwrap_or(0);
+            if verdict.sequence != before + 1 && verdict.sequence != 1 {
+                return Err(format!(
+                    "verdict {} on {} in epoch {} follows on verdict {before}",
+                    verdict.sequence, verdict.account, verdict.epoch
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every judge's stage, folded again as recorded, writes the very records that are in the log.
     fn folding_again_gives_what_was_written(&self, task: TaskId, totals: &mut Totals) -> Result<(), String> {
-        let mut stage = (self.make_stage)(task);
-        let log = SimLog::new(self.store, usize::MAX);
         let mut again: BTreeMap<(Topic, u32), Vec<Output>> = BTreeMap::new();
+        let reigns = self.reigns.get(&task).map_or(&[][..], Vec::as_slice);
+        for (index, reign) in reigns.iter().enumerate() {
+            let next = reigns.get(index + 1).map_or(i64::MAX, |next| next.first);
+            totals.adoptions += u64::from(index > 0);
+            self.fold_reign(task, reign, next, &mut again, totals)?;
+        }
+        self.written_is(task, again)
+    }
+
+    /// Folds what one judge recorded, up to the epoch with which the `next` begins.
+    fn fold_reign(
+        &self,
+        task: TaskId,
+        reign: &Reign,
+        next: i64,
+        again: &mut BTreeMap<(Topic, u32), Vec<Output>>,
+        totals: &mut Totals,
+    ) -> Result<(), String> {
+        let make_stage = &self.make_stage[usize::from(reign.version > 1_000)];
+        let log = SimLog::new(self.store, usize::MAX);
         let shared = self.workload.partitions;
-        let folded =
-            fold_recorded(task, stage.as_mut(), &log, self.wire, Cursor::start(task), |_, _, effects| {
-                for output in &effects.outputs {
-                    let of_key = || partition_of(&output.key, output.topic.partitions(shared));
-                    let place = (output.topic, output.partition.unwrap_or_else(of_key));
-                    again.entry(place).or_default().push(output.clone());
+        let fold = |stage: &mut dyn Stage, from: Cursor, each: &mut dyn FnMut(&[Output])| {
+            let ends = || TaskError::Gap { task, expected: next, found: next };
+            let folded = fold_recorded(task, stage, &log, self.wire, from, |folded| {
+                let number = folded.epoch.epoch;
+                match folded.effects {
+                    _ if number >= next => return Err(ends()),
+                    Some(effects) if number >= reign.first => each(&effects.outputs),
+                    _ => {}
                 }
                 Ok(())
             });
+            match folded {
+                Err(TaskError::OtherJudge { epoch, .. }) if epoch >= next => Ok(()),
+                Err(error) if error == ends() => Ok(()),
+                other => other.map(drop),
+            }
+        };
+        let mut stage = make_stage(task);
+        let format = stage.state_format();
+        for (key, body) in &reign.from.state {
+            let restored = stage.restore(key, format, body);
+            restored.map_err(|error| format!("{task} before epoch {}: {error}", reign.first))?;
+        }
+        let folded = fold(stage.as_mut(), reign.from.cursor.clone(), &mut |outputs| {
+            for output in outputs {
+                let of_key = || partition_of(&output.key, output.topic.partitions(shared));
+                let place = (output.topic, output.partition.unwrap_or_else(of_key));
+                again.entry(place).or_default().push(output.clone());
+            }
+        });
         folded.map_err(|error| format!("{task} cannot be folded again: {error}"))?;
-        self.every_checkpoint_is_the_state_of_its_epoch(task, stage.as_ref(), totals)?;
+        // Folded on from each of the judge's checkpoints, the stage comes to the same state as from the judge's beginning.
+        let expected = state_of(stage.as_ref());
+        let checkpoints = Checkpoint::all(task, &log, self.wire);
+        let checkpoints = checkpoints.map_err(|error| format!("a checkpoint of {task}: {error}"))?;
+        let own = |checkpoint: &&Checkpoint| (reign.first..next).contains(&checkpoint.cursor.epoch);
+        for checkpoint in checkpoints.iter().filter(own) {
+            let place =
+                || format!("{task} folded on from its checkpoint after epoch {}", checkpoint.cursor.epoch);
+            let mut stage = make_stage(task);
+            let folded = checkpoint.load(stage.as_mut(), &log, self.wire);
+            let folded = folded.and_then(|()| fold(stage.as_mut(), checkpoint.cursor.clone(), &mut |_| {}));
+            folded.map_err(|error| format!("{}: {error}", place()))?;
+            if state_of(stage.as_ref()) != expected {
+                return Err(format!("{} comes to another state", place()));
+            }
+            totals.checkpoints += 1;
+        }
+        Ok(())
+    }
+
+    /// What a task wrote is what came out when it was folded again.
+    fn written_is(&self, task: TaskId, mut again: BTreeMap<(Topic, u32), Vec<Output>>) -> Result<(), String> {
         let name = task.to_string();
         for topic in
             [Topic::Verdicts, Topic::Links, Topic::Clusters, Topic::Actions, Topic::Audit, Topic::Dlq]
@@ -290,33 +374,6 @@ impl Checker<'_> {
                     ));
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Folded on from each of its checkpoints, the stage comes to the same state as from the beginning.
-    fn every_checkpoint_is_the_state_of_its_epoch(
-        &self,
-        task: TaskId,
-        whole: &dyn Stage,
-        totals: &mut Totals,
-    ) -> Result<(), String> {
-        let log = SimLog::new(self.store, usize::MAX);
-        let expected = state_of(whole);
-        let checkpoints = Checkpoint::all(task, &log, self.wire);
-        for checkpoint in checkpoints.map_err(|error| format!("a checkpoint of {task}: {error}"))? {
-            let place =
-                || format!("{task} folded on from its checkpoint after epoch {}", checkpoint.cursor.epoch);
-            let mut stage = (self.make_stage)(task);
-            let folded = checkpoint.load(stage.as_mut(), &log, self.wire).and_then(|()| {
-                let from = checkpoint.cursor.clone();
-                fold_recorded(task, stage.as_mut(), &log, self.wire, from, |_, _, _| Ok(()))
-            });
-            folded.map_err(|error| format!("{}: {error}", place()))?;
-            if state_of(stage.as_ref()) != expected {
-                return Err(format!("{} comes to another state", place()));
-            }
-            totals.checkpoints += 1;
         }
         Ok(())
     }
@@ -437,4 +494,6 @@ pub struct Totals {
     pub dead_letters: u64,
     /// Checkpoints.
     pub checkpoints: u64,
+    /// Times that another judge went on with a task.
+    pub adoptions: u64,
 }

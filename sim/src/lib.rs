@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use weir_processor::JUDGE_VERSION;
 use weir_schemas::wire::Wire;
 use workload::Workload;
 use world::World;
@@ -103,14 +104,18 @@ fn live(
     let handles: Vec<SimLog> = processes.map(|process| SimLog::new(store, process)).collect();
     let mut world = World::new(seed, workload, wire, store, &handles, directory);
     world.run()?;
-    let disk = world.disk();
+    let (disk, reigns) = (world.disk(), world.reigns().clone());
     drop(world);
     store.lock().faults = Faults::default();
-    let stages =
-        |entries_max| world::make_stage(wire.clone(), Arc::new(workload.policy.clone()), entries_max);
-    let (make_stage, without_cap) = (stages(workload.entries_max), stages(None));
-    let totals = Checker { store, workload, wire, make_stage: &make_stage, disk: &disk }.check()?;
-    let makes = reference::Makes { as_recorded: &make_stage, in_lockstep: &without_cap };
+    let stages = |entries_max, build| {
+        world::make_stage(wire.clone(), Arc::new(workload.policy.clone()), entries_max, build)
+    };
+    let builds = std::array::from_fn(|build| stages(workload.entries_max, build));
+    let totals =
+        Checker { store, workload, wire, make_stage: &builds, reigns: &reigns, disk: &disk }.check()?;
+    let is_mixed =
+        reigns.values().any(|reigns| reigns.len() > 1 || reigns.iter().any(|r| r.version != JUDGE_VERSION));
+    let makes = reference::Makes { as_recorded: &builds[0], in_lockstep: &stages(None, 0), is_mixed };
     reference::compare(seed, workload, wire, store, makes, directory)?;
     Ok(totals)
 }

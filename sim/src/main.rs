@@ -73,12 +73,12 @@ fn many(cli: &Cli, bug: Option<Bug>) -> Result<()> {
     for (what, count) in &sum.counts {
         println!("{count:>12} {:>12}  {what}", sum.seeds_with.get(what).unwrap_or(&0));
     }
-    let [events, verdicts, actions, pending, audits, letters, checkpoints, transitions, standings] =
+    let [events, verdicts, actions, pending, audits, letters, checkpoints, transitions, standings, judges] =
         sum.totals;
     println!(
         "{events} events, {verdicts} verdicts, {actions} actions ({pending} to be carried out), \
          {transitions} transitions of them, {standings} standings, {audits} audit records, {letters} dead letters; \
-         {checkpoints} checkpoints"
+         {checkpoints} checkpoints, {judges} changes of judge"
     );
     println!(
         "{} of {} seeds hold, in {:.0} s",

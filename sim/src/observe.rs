@@ -15,7 +15,35 @@ use weir_topology::topic::{StageName, TaskId, Topic};
 pub struct Observer {
     wire: Arc<Wire>,
     chains: BTreeMap<TaskId, Chain>,
+    /// Each task's state as of its last snapshot.
+    snapshots: BTreeMap<TaskId, Snapshot>,
+    reigns: Reigns,
 }
+
+/// A task's state as of a snapshot, by key, and where the task stood.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Where it stood.
+    pub cursor: Cursor,
+    /// What its state topic said, without what was forgotten.
+    pub state: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Whether the last epoch of all took it.
+    is_last: bool,
+}
+
+/// The epochs that one judge recorded, one after the other.
+#[derive(Debug, Clone)]
+pub struct Reign {
+    /// Version of the judge.
+    pub version: i32,
+    /// The first of them.
+    pub first: i64,
+    /// What the judge began with.
+    pub from: Snapshot,
+}
+
+/// The reigns over each task, in order.
+pub type Reigns = BTreeMap<TaskId, Vec<Reign>>;
 
 impl Observer {
     /// An observer of an empty log.
@@ -24,7 +52,12 @@ impl Observer {
             .iter()
             .flat_map(|stage| (0..partitions).map(|partition| TaskId { stage: *stage, partition }));
         let chain = |task| (task, Chain::after(&Cursor::start(task)));
-        Self { wire, chains: tasks.map(chain).collect() }
+        Self { wire, chains: tasks.map(chain).collect(), snapshots: BTreeMap::new(), reigns: Reigns::new() }
+    }
+
+    /// Who judged when, task by task.
+    pub fn reigns(&self) -> &Reigns {
+        &self.reigns
     }
 
     /// Looks at a commit. The error says what does not hold.
@@ -59,7 +92,37 @@ impl Observer {
         {
             return Err(format!("{task} epoch {} is of nothing and does nothing", epoch.epoch));
         }
+        self.check_judge(task, &epoch)?;
         self.check_snapshot(task, &epoch, transaction)
+    }
+
+    /// The judge changes where there is nothing to fold again, or it says that it takes over and takes a snapshot.
+    fn check_judge(&mut self, task: TaskId, epoch: &Epoch) -> Result<(), String> {
+        let start = || Snapshot { cursor: Cursor::start(task), state: BTreeMap::new(), is_last: true };
+        let snapshot = self.snapshots.entry(task).or_insert_with(start);
+        let reigns = self.reigns.entry(task).or_default();
+        let last = reigns.last().map(|reign| reign.version);
+        let is_new = last != Some(epoch.judge.version);
+        let takes_over = last.is_some() && is_new && !snapshot.is_last;
+        let place = || format!("{task} epoch {}", epoch.epoch);
+        match &epoch.adopted {
+            None if takes_over => return Err(format!("{}: another judge goes on without a word", place())),
+            Some(mark) => {
+                let fits = mark.from == snapshot.cursor.epoch + 1 && mark.to == epoch.epoch - 1;
+                let is_whole =
+                    epoch.state_digest.is_some() && epoch.inputs.iter().all(|range| range.records == 0);
+                if !takes_over || !fits || !is_whole {
+                    return Err(format!("{}: it adopts what it may not, {mark:?}", place()));
+                }
+            }
+            None => {}
+        }
+        if is_new {
+            let from = snapshot.clone();
+            reigns.push(Reign { version: epoch.judge.version, first: epoch.epoch, from });
+        }
+        snapshot.is_last = epoch.state_digest.is_some();
+        Ok(())
     }
 
     /// Where a task's chain ended in every input.
@@ -68,7 +131,12 @@ impl Observer {
     }
 
     /// The state that a snapshot wrote is the state that its epoch's digest covers.
-    fn check_snapshot(&self, task: TaskId, epoch: &Epoch, transaction: &Transaction) -> Result<(), String> {
+    fn check_snapshot(
+        &mut self,
+        task: TaskId,
+        epoch: &Epoch,
+        transaction: &Transaction,
+    ) -> Result<(), String> {
         let mut entries = Vec::new();
         let mut cursors = 0;
         for (output, _) in transaction.outputs.iter().filter(|(o, _)| o.topic == task.stage.state_topic()) {
@@ -78,6 +146,10 @@ impl Observer {
                     let state: State = self.wire.read(payload).map_err(|error| format!("{task}: {error}"))?;
                     if state.kind == StateKind::Cursor {
                         cursors += 1;
+                        let cursor = Cursor::from_record(task, &state).map_err(|error| error.to_string())?;
+                        if let Some(snapshot) = self.snapshots.get_mut(&task) {
+                            snapshot.cursor = cursor;
+                        }
                         continue;
                     }
                     Some(state.body)
@@ -88,6 +160,13 @@ impl Observer {
         let found = (cursors > 0).then(|| digest_of(&entries));
         if found != epoch.state_digest || cursors > 1 {
             return Err(format!("{task} epoch {}: the snapshot is not what its digest covers", epoch.epoch));
+        }
+        let Some(snapshot) = self.snapshots.get_mut(&task) else { return Ok(()) };
+        for StateEntry { key, body } in entries {
+            match body {
+                Some(body) => drop(snapshot.state.insert(key, body)),
+                None => drop(snapshot.state.remove(&key)),
+            }
         }
         Ok(())
     }

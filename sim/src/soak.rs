@@ -18,8 +18,8 @@ pub struct Soak {
     /// In how many seeds each thing happened.
     pub seeds_with: BTreeMap<&'static str, u64>,
     /// Events, verdicts, actions, of which to be carried out, audit records, dead letters,
-    /// checkpoints, transitions of actions after their decision, accounts that stand in some way.
-    pub totals: [u64; 9],
+    /// checkpoints, transitions of actions after their decision, accounts that stand in some way, changes of judge.
+    pub totals: [u64; 10],
 }
 
 impl Soak {
@@ -39,6 +39,7 @@ impl Soak {
             totals.checkpoints,
             totals.transitions,
             totals.standings,
+            totals.adoptions,
         ];
         self.totals.iter_mut().zip(more).for_each(|(total, more)| *total += more);
         match outcome.violation {

@@ -4,7 +4,7 @@ use crate::bug::{Bug, infect};
 use crate::disk::{Disk, SimFiles};
 use crate::faults::Faults;
 use crate::log::{ProcessClock, Shared, SimLog, Store};
-use crate::observe::Observer;
+use crate::observe::{Observer, Reigns};
 use crate::random::Random;
 use crate::story::Story;
 use crate::workload::{COLLECTED_MS, PSEUDONYM_KEY, START_MS, Workload};
@@ -17,6 +17,7 @@ use weir_collector::{
 use weir_enforcer::export::{Executor, ExportError};
 use weir_enforcer::open::public_of;
 use weir_enforcer::{AuditKey, AuditKeys, EnforcerStage, Export, Opener};
+use weir_processor::JudgeHook;
 use weir_processor::account::AccountStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
@@ -66,16 +67,29 @@ pub fn audit_keys() -> AuditKeys {
     AuditKeys::new(AuditKey::new("sim-1", &[1; 32])).and(AuditKey::new(crate::workload::SECOND_KEY, &[2; 32]))
 }
 
-/// Makes every stage as it is. With `entries_max` accounts and values are forgotten when there are more.
-pub fn make_stage(wire: Arc<Wire>, policy: Arc<Policy>, entries_max: Option<usize>) -> MakeStage {
+/// The judges of a world's builds, by the number of the build.
+pub const BUILDS: usize = 2;
+
+/// Makes every stage as build `build` has it. With `entries_max` accounts and values are forgotten when there are more.
+pub fn make_stage(
+    wire: Arc<Wire>,
+    policy: Arc<Policy>,
+    entries_max: Option<usize>,
+    build: usize,
+) -> MakeStage {
+    let hook = if build == 0 { JudgeHook::default() } else { JudgeHook::planted() };
     let entries_max = entries_max.unwrap_or(usize::MAX);
     Arc::new(move |task| -> Box<dyn Stage> {
         match task.stage {
             StageName::Cluster => {
-                Box::new(ClusterStage::new(wire.clone(), policy.clone()).with_values_max(entries_max))
+                let stage = ClusterStage::new(wire.clone(), policy.clone());
+                Box::new(stage.with_values_max(entries_max).judged_by(hook))
             }
             StageName::Enforcer => Box::new(EnforcerStage::new(audit_keys(), wire.clone())),
-            _ => Box::new(AccountStage::new(wire.clone(), policy.clone()).with_accounts_max(entries_max)),
+            _ => {
+                let stage = AccountStage::new(wire.clone(), policy.clone());
+                Box::new(stage.with_accounts_max(entries_max).judged_by(hook))
+            }
         }
     })
 }
@@ -133,7 +147,10 @@ pub struct World<'l> {
     handles_used: usize,
     processes: usize,
     wire: Arc<Wire>,
-    make_stage: MakeStage,
+    /// By the number of the build.
+    make_stage: [MakeStage; BUILDS],
+    /// Which build a process has, drawn from its number; none where there is one build, in this world.
+    builds: Option<u64>,
     pace: Pace,
     sources: Vec<Source<'l>>,
     owned: Vec<Owned>,
@@ -147,6 +164,12 @@ pub struct World<'l> {
     poison: Vec<Output>,
     observer: Observer,
     is_calm: bool,
+}
+
+/// Whether the processes of a seed's world are of more than one build.
+pub fn has_upgrades(seed: u64, bug: Option<Bug>) -> bool {
+    // Apart from the other choices, so that seeds of before mean what they meant.
+    bug == Some(Bug::BelieveUnsaid) || Random::new(seed, 7).chance(500)
 }
 
 /// A store for a world.
@@ -168,8 +191,14 @@ impl<'l> World<'l> {
     ) -> Self {
         let mut random = Random::new(seed, 3);
         let bug = store.lock().bug;
-        let honest = make_stage(wire.clone(), Arc::new(workload.policy.clone()), workload.entries_max);
-        let shared = store.clone();
+        let make_stage = |build| {
+            let policy = Arc::new(workload.policy.clone());
+            let (honest, shared) =
+                (make_stage(wire.clone(), policy, workload.entries_max, build), store.clone());
+            Arc::new(move |task| infect(honest(task), bug, &shared)) as MakeStage
+        };
+        let make_stage = std::array::from_fn(make_stage);
+        let builds = has_upgrades(seed, bug).then_some(seed);
         let sources = workload.sources.iter().map(|source| Source {
             name: source.name.clone(),
             path: directory.join(&source.name),
@@ -212,7 +241,8 @@ impl<'l> World<'l> {
             handles_used: 0,
             processes: 0,
             wire: wire.clone(),
-            make_stage: Arc::new(move |task| infect(honest(task), bug, &shared)),
+            make_stage,
+            builds,
             pace,
             sources,
             owned: owned.collect(),
@@ -260,6 +290,11 @@ impl<'l> World<'l> {
             }
         }
         Err(format!("the world does not come to rest in {ROUNDS_MAX} rounds"))
+    }
+
+    /// What each judge took over, task by task.
+    pub fn reigns(&self) -> &Reigns {
+        self.observer.reigns()
     }
 
     fn actors(&self) -> usize {
@@ -496,6 +531,11 @@ impl<'l> World<'l> {
         }
     }
 
+    /// Up and down: the builds of two processes have nothing to do with each other.
+    fn build_of(&self, process: usize) -> usize {
+        self.builds.map_or(0, |seed| Random::new(seed, 1_000 + process as u64).below(BUILDS as u64) as usize)
+    }
+
     fn around(&self, process: usize) -> Surroundings {
         Surroundings {
             log: Arc::new(SimLog::new(&self.store, process)),
@@ -514,7 +554,8 @@ impl<'l> World<'l> {
         let standby = self.owned[index].standby.take();
         let process = standby.as_ref().map_or_else(|| self.new_process(), |(process, _)| *process);
         self.store.lock().assign(&id.to_string(), process);
-        let life = Life::new(id, self.around(process), self.make_stage.clone(), Arc::default());
+        let make_stage = self.make_stage[self.build_of(process)].clone();
+        let life = Life::new(id, self.around(process), make_stage, Arc::default());
         let life = match standby {
             Some((_, follower)) => self.take_over(life, id, process, follower),
             None => life,
@@ -539,7 +580,10 @@ impl<'l> World<'l> {
         let id = self.owned[index].id;
         let (process, mut follower) = match self.owned[index].standby.take() {
             Some(standby) => standby,
-            None => (self.new_process(), Follower::new(id, (self.make_stage)(id))),
+            None => {
+                let process = self.new_process();
+                (process, Follower::new(id, (self.make_stage[self.build_of(process)])(id)))
+            }
         };
         self.acts(format_args!("standby/{id}"), process);
         let log = SimLog::new(&self.store, process);
@@ -749,7 +793,8 @@ impl<'l> World<'l> {
         let wire = self.wire.clone();
         for index in 0..self.owned.len() {
             let (id, process) = (self.owned[index].id, self.new_process());
-            let (mut stage, log) = ((self.make_stage)(id), SimLog::new(&self.store, process));
+            let make_stage = &self.make_stage[self.build_of(process)];
+            let (mut stage, log) = (make_stage(id), SimLog::new(&self.store, process));
             let restored = weir_topology::restore::restore(id, stage.as_mut(), &log, &wire)
                 .map_err(|error| format!("{id} cannot be restored: {error}"))?;
             if restored.cursor.positions != self.observer.ends(id) {

@@ -2,10 +2,12 @@
 //!
 //! Read in this order: [`topic`] (what lives where), [`stage`] (a stage is a pure fold), [`log`]
 //! (what a backend must promise), [`task`] (the epoch runner: one stage on one partition),
-//! [`restore`] (how a task comes back), [`standby`] (how it comes back fast), [`checkpoint`] (how its
+//! [`restore`] (how a task comes back), [`adopt`] (from another judge), [`standby`] (how it comes back fast), [`checkpoint`] (how its
 //! history can be folded when the beginning of it is gone). The backends are behind features, so that
 //! crates that only judge do not link them: [`embedded`], [`kafka`]; [`memory`] is the log that tests use.
 
+#[cfg(feature = "runner")]
+pub mod adopt;
 #[cfg(feature = "runner")]
 pub mod checkpoint;
 #[cfg(feature = "runner")]

@@ -5,6 +5,7 @@
 //! so the same steps give the same state. [`fold_recorded`] is also how history is replayed as it was
 //! recorded.
 
+use crate::adopt::{Adoption, Marks, Said};
 use crate::follow::Load;
 use crate::invariants::Broken;
 use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX, READ_STALL_MAX};
@@ -17,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use weir_schemas::wire::{Wire, WireError};
-use weir_schemas::{Digest, Epoch, OutputCount, State, StateKind};
+use weir_schemas::{Digest, Epoch, Judge, OutputCount, State, StateKind};
 
 /// Key of the record that says where a task's inputs stood at its last snapshot.
 pub const CURSOR_KEY: &[u8] = b"!cursor";
@@ -80,10 +81,47 @@ pub enum TaskError {
         /// The epoch that does.
         found: i64,
     },
+    /// Another judge recorded an epoch, and gave something else than this one.
+    #[error(
+        "{task}: epoch {epoch} was recorded by another judge ({recorded}), and this build ({own}) gives another {what}: \
+         use the build that judged, or begin at a later checkpoint. A stage that does not adopt another judge's epochs must \
+         be stopped in order by that build first"
+    )]
+    OtherJudge {
+        /// The task.
+        task: TaskId,
+        /// Number of the epoch.
+        epoch: i64,
+        /// What differs.
+        what: &'static str,
+        /// Who recorded it.
+        recorded: String,
+        /// Who folded it again.
+        own: String,
+    },
+    /// What a task said in an epoch that is to be adopted is not what stands in the log.
+    #[error(
+        "{task}: epoch {epoch} recorded {recorded} records of {topic}, and of those that stand there as its own, {found}, \
+         not all are the ones that it wrote: some are gone, or somebody else wrote to the topic. Go on with the build that \
+         recorded the epoch"
+    )]
+    SaidLost {
+        /// The task.
+        task: TaskId,
+        /// Number of the epoch.
+        epoch: i64,
+        /// Where they should stand.
+        topic: Topic,
+        /// How many were recorded.
+        recorded: i64,
+        /// How many say that they are of the epoch.
+        found: i64,
+    },
     /// Folding the recorded inputs again gave something else than was recorded.
     #[error(
         "{task}: epoch {epoch} gives {what} {found} when folded again, but {recorded} was recorded: this \
-         build judges differently from the one that wrote the epoch. Finish with the old build, or replay in lockstep"
+         build judges differently from the one that wrote the epoch, and does not say so. Finish with the old build, \
+         or replay in lockstep"
     )]
     Diverged {
         /// The task.
@@ -114,6 +152,8 @@ pub struct Cursor {
     pub checkpoint_ms: i64,
     /// When the last epoch was taken, in processing time; 0 before the first, and for a stage that knows none.
     pub taken_ms: i64,
+    /// An offset of the [topic of what is said](crate::topic::StageName::said_topic) at or before what the task said after this epoch.
+    pub said_from: i64,
 }
 
 impl Cursor {
@@ -123,7 +163,7 @@ impl Cursor {
         let positions =
             inputs.map(|topic| Position { topic: *topic, partition: task.partition_of(*topic), next: 0 });
         let positions = positions.collect();
-        Self { epoch: 0, positions, epochs_from: 0, clock_ms: 0, checkpoint_ms: 0, taken_ms: 0 }
+        Self { epoch: 0, positions, epochs_from: 0, clock_ms: 0, checkpoint_ms: 0, taken_ms: 0, said_from: 0 }
     }
 
     /// The cursor as a record of state.
@@ -143,11 +183,12 @@ impl Cursor {
             body: Vec::new(),
             checkpoint_ms: self.checkpoint_ms,
             taken_ms: self.taken_ms,
+            said_from: self.said_from,
         }
     }
 
     /// The cursor of `task` that a record of state says.
-    pub(crate) fn from_record(task: TaskId, state: &State) -> Result<Self, TaskError> {
+    pub fn from_record(task: TaskId, state: &State) -> Result<Self, TaskError> {
         if state.kind != StateKind::Cursor || state.format != CURSOR_FORMAT {
             let key = String::from_utf8_lossy(CURSOR_KEY).into_owned();
             let source = StateError::Format { key, found: state.format, expected: CURSOR_FORMAT };
@@ -165,6 +206,7 @@ impl Cursor {
         cursor.clock_ms = state.clock_ms;
         cursor.checkpoint_ms = state.checkpoint_ms;
         cursor.taken_ms = state.taken_ms;
+        cursor.said_from = state.said_from;
         Ok(cursor)
     }
 }
@@ -178,6 +220,18 @@ pub struct Restored {
     pub entries: u64,
     /// Epochs that were folded again.
     pub epochs: u64,
+    /// Those of them that another judge recorded, up to the last: the task must adopt them before it goes on.
+    pub adoption: Option<Adoption>,
+}
+
+/// An epoch that was folded again.
+pub struct Refolded<'a> {
+    /// As it was recorded.
+    pub epoch: &'a Epoch,
+    /// What it folded.
+    pub batch: &'a Batch,
+    /// What came out, which is what was recorded; none where another judge recorded the epoch, and the stage adopted it.
+    pub effects: Option<&'a Effects>,
 }
 
 /// Brings `stage` to where task `task` last committed.
@@ -200,27 +254,52 @@ pub(crate) fn fold_since(
     snapshot: Cursor,
 ) -> Result<Restored, TaskError> {
     let before = snapshot.epoch;
-    let cursor = fold_recorded(task, stage, log, wire, snapshot, |_, _, _| Ok(()))?;
-    Ok(Restored { entries: stage.entries() as u64, epochs: (cursor.epoch - before) as u64, cursor })
+    let (cursor, adoption) = refold(task, stage, log, wire, snapshot, Tail::Adopted, |_| Ok(()))?;
+    let (entries, epochs) = (stage.entries() as u64, (cursor.epoch - before) as u64);
+    Ok(Restored { entries, epochs, cursor, adoption })
+}
+
+/// What becomes of epochs at the end that another judge recorded and nobody adopted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tail {
+    /// The stage takes them over, and will adopt them.
+    Adopted,
+    /// They are history: this judge has to give the same.
+    Compared,
 }
 
 /// Folds the recorded epochs after `from` into `stage`, in order, and hands each to `each` with its
 /// batch and effects. Returns where the task stands after the last.
 ///
-/// What a fold gives is held against what was recorded; a difference is [`TaskError::Diverged`].
+/// What a fold gives is held against what was recorded; a difference is [`TaskError::Diverged`], or
+/// [`TaskError::OtherJudge`] where another judge recorded the epoch. Epochs of another judge that this one has adopted
+/// are adopted again.
 pub fn fold_recorded(
     task: TaskId,
     stage: &mut dyn Stage,
     log: &dyn Log,
     wire: &Wire,
     from: Cursor,
-    mut each: impl FnMut(&Epoch, &Batch, &Effects) -> Result<(), TaskError>,
+    each: impl FnMut(Refolded<'_>) -> Result<(), TaskError>,
 ) -> Result<Cursor, TaskError> {
+    refold(task, stage, log, wire, from, Tail::Compared, each).map(|(cursor, _)| cursor)
+}
+
+fn refold(
+    task: TaskId,
+    stage: &mut dyn Stage,
+    log: &dyn Log,
+    wire: &Wire,
+    from: Cursor,
+    tail: Tail,
+    mut each: impl FnMut(Refolded<'_>) -> Result<(), TaskError>,
+) -> Result<(Cursor, Option<Adoption>), TaskError> {
     let in_log = |source| TaskError::Log { task, source };
     let (first, end) = log.bounds(Topic::Epochs, task.partition).map_err(in_log)?;
     let mut history =
         History::new(log, Topic::Epochs, task.partition, from.epochs_from.max(first), end).map_err(in_log)?;
     let mut inputs = Inputs::new(log, &from.positions).map_err(in_log)?;
+    let (mut marks, mut adoption, mut said) = (Marks::new(), None::<Adoption>, None::<Said>);
     let mut cursor = from;
     let key = task.to_string();
     while let Some(records) = history.next().map_err(in_log)? {
@@ -238,20 +317,70 @@ pub fn fold_recorded(
                 return Err(TaskError::Gap { task, expected: cursor.epoch + 1, found: epoch.epoch });
             }
             let batch = inputs.batch(task, &epoch, cursor.clock_ms).map_err(in_log)?;
-            let effects = stage.step(&batch);
-            compare(task, stage, &epoch, &effects)?;
-            each(&epoch, &batch, &effects)?;
+            let judge = stage.judge(&batch);
+            if epoch.judge != judge && task.stage.adopts() && !adoption.is_some_and(|a| a.has(epoch.epoch)) {
+                adoption = match tail {
+                    Tail::Adopted => Some(Adoption { from: epoch.epoch, to: i64::MAX }),
+                    Tail::Compared => {
+                        marks.of(task, log, wire, (epoch.epoch, record.offset), judge.version)?
+                    }
+                };
+            }
+            if adoption.is_some_and(|adoption| adoption.has(epoch.epoch)) {
+                let words = match (&mut said, task.stage.said_topic()) {
+                    (_, None) => Records::default(),
+                    (Some(said), _) => said.of(wire, &epoch)?,
+                    (none, Some(topic)) => {
+                        none.insert(Said::open(task, topic, log, cursor.said_from)?).of(wire, &epoch)?
+                    }
+                };
+                stage.adopt(&batch, &words);
+                each(Refolded { epoch: &epoch, batch: &batch, effects: None })?;
+            } else {
+                let (effects, accounts) = match &epoch.adopted {
+                    Some(_) => stage.rejudge(&batch),
+                    None => (stage.step(&batch), 0),
+                };
+                let outcome = compare(task, stage, &epoch, &effects, accounts);
+                outcome.map_err(|error| of_judges(error, &epoch.judge, judge))?;
+                each(Refolded { epoch: &epoch, batch: &batch, effects: Some(&effects) })?;
+            }
             cursor.epoch = epoch.epoch;
-            cursor.clock_ms = effects.clock_ms;
+            cursor.clock_ms = epoch.clock_ms;
             cursor.taken_ms = epoch.taken_ms.unwrap_or(cursor.taken_ms);
             cursor.positions = inputs.positions();
         }
     }
-    Ok(cursor)
+    let adoption = adoption.filter(|_| tail == Tail::Adopted);
+    let to = cursor.epoch;
+    Ok((cursor, adoption.map(|adoption| Adoption { to, ..adoption })))
+}
+
+/// A difference between two judges is none of the build.
+fn of_judges(error: TaskError, recorded: &Judge, judge: Judge) -> TaskError {
+    match error {
+        TaskError::Diverged { task, epoch, what, .. } if *recorded != judge => {
+            TaskError::OtherJudge { task, epoch, what, recorded: name_of(recorded), own: name_of(&judge) }
+        }
+        error => error,
+    }
+}
+
+/// A judge in words: `version 3 with policy 41ab0c2f…`.
+fn name_of(judge: &Judge) -> String {
+    let policy = judge.policy.map(|digest| digest.to_string().chars().take(8).collect::<String>());
+    let policy = policy.map_or_else(String::new, |digest| format!(" with policy {digest}…"));
+    format!("version {}{policy}", judge.version)
 }
 
 /// Holds what a fold gave against what was recorded of it.
-fn compare(task: TaskId, stage: &mut dyn Stage, epoch: &Epoch, effects: &Effects) -> Result<(), TaskError> {
+fn compare(
+    task: TaskId,
+    stage: &mut dyn Stage,
+    epoch: &Epoch,
+    effects: &Effects,
+    adopted: u64,
+) -> Result<(), TaskError> {
     let diverged = |what, recorded: &dyn ToString, found: &dyn ToString| TaskError::Diverged {
         task,
         epoch: epoch.epoch,
@@ -259,6 +388,10 @@ fn compare(task: TaskId, stage: &mut dyn Stage, epoch: &Epoch, effects: &Effects
         recorded: recorded.to_string(),
         found: found.to_string(),
     };
+    let accounts = epoch.adopted.as_ref().map_or(0, |adopted| adopted.accounts);
+    if accounts != adopted as i64 {
+        return Err(diverged("accounts adopted", &accounts, &adopted));
+    }
     if epoch.judged != effects.judged as i64 {
         return Err(diverged("judged", &epoch.judged, &effects.judged));
     }

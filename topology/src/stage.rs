@@ -192,6 +192,15 @@ pub trait Stage: Send {
     /// Folds one epoch into the state.
     fn step(&mut self, batch: &Batch) -> Effects;
 
+    /// Folds an epoch that another judge recorded into the state. Its inputs count, and nothing is said: `said` is
+    /// what that judge wrote to the stage's [topic of what is said](StageName::said_topic) in this epoch, and it stands.
+    /// Not asked of a stage that does not [adopt](StageName::adopts).
+    fn adopt(&mut self, batch: &Batch, said: &Records);
+
+    /// Judges once more what the epochs touched that were adopted since the last call: what is said now, and how many
+    /// accounts were judged. `batch` has no records.
+    fn rejudge(&mut self, batch: &Batch) -> (Effects, u64);
+
     /// Version of the encoding of state entries.
     fn state_format(&self) -> i32;
 

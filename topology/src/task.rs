@@ -6,6 +6,7 @@
 //! epoch ([`crate::checkpoint`]). A task that starts fences whoever held the partition, loads the state
 //! and folds the epochs since then again without emitting.
 
+use crate::adopt::Adoption;
 use crate::checkpoint::{Sweep, Timetable, begin_record, entry_payload};
 use crate::clock::Clock;
 use crate::follow::Follower;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Epoch, InputRange, Judge};
+use weir_schemas::{Adopted, Epoch, InputRange, Judge};
 
 /// How a task paces itself. None of it changes what is judged.
 #[derive(Debug, Clone)]
@@ -204,9 +205,9 @@ impl Task {
         }
         status.epoch.store(restored.cursor.epoch, Ordering::Relaxed);
         status.set_positions(&restored.cursor.positions);
-        let cursor = restored.cursor;
+        let (cursor, adoption) = (restored.cursor, restored.adoption);
         let interval = around.pace.checkpoint_interval;
-        Ok(Self {
+        let mut task = Self {
             id,
             stage,
             around,
@@ -221,7 +222,20 @@ impl Task {
             checkpoints: id.stage.checkpoint_topic().map(|_| Timetable::new(now, interval)),
             unfinished: None,
             has_folded: false,
-        })
+        };
+        if let Some(adoption) = adoption {
+            task.adopt(adoption)?;
+        }
+        Ok(task)
+    }
+
+    /// Takes over from another judge, in an epoch that says so. It takes a snapshot in the same commit, so that what
+    /// that judge recorded is folded again by nobody, and begins a checkpoint, from which this judge's verdicts
+    /// can be proved.
+    fn adopt(&mut self, adoption: Adoption) -> Result<(), TaskError> {
+        let inputs = self.no_records();
+        let slice = self.checkpoints.is_some().then_some(self.around.pace.checkpoint_entries_max);
+        self.fold(inputs, Some(adoption), true, slice)
     }
 
     /// Which task it is.
@@ -240,7 +254,7 @@ impl Task {
             let is_due = self.is_due();
             if has_snapshot || slice.is_some() || is_due {
                 let inputs = self.no_records();
-                self.fold(inputs, has_snapshot, slice)?;
+                self.fold(inputs, None, has_snapshot, slice)?;
             }
             return Ok(is_due);
         }
@@ -252,7 +266,7 @@ impl Task {
         let due = self.since(self.snapshot_at) >= self.around.pace.snapshot_interval
             || self.stage.changed() >= SNAPSHOT_ENTRIES_MAX;
         let slice = self.slice(|checkpoints, now, _| checkpoints.is_due(now));
-        self.fold(inputs, due, slice)?;
+        self.fold(inputs, None, due, slice)?;
         Ok(true)
     }
 
@@ -264,7 +278,7 @@ impl Task {
         let rest = is_due.then_some(usize::MAX);
         if self.stage.changed() > 0 || rest.is_some() {
             let inputs = self.no_records();
-            self.fold(inputs, true, rest)?;
+            self.fold(inputs, None, true, rest)?;
         }
         self.around.telemetry.task_released(self.id);
         Ok(())
@@ -380,13 +394,17 @@ impl Task {
     fn fold(
         &mut self,
         inputs: Vec<InputBatch>,
+        adoption: Option<Adoption>,
         with_snapshot: bool,
         slice: Option<usize>,
     ) -> Result<(), TaskError> {
         let started = self.around.clock.now();
         let batch = self.batch(inputs);
         let judge = self.stage.judge(&batch);
-        let mut effects = self.stage.step(&batch);
+        let (mut effects, accounts) = match adoption {
+            Some(_) => self.stage.rejudge(&batch),
+            None => (self.stage.step(&batch), 0),
+        };
         let mut cursor = self.cursor.clone();
         cursor.epoch = batch.epoch;
         cursor.clock_ms = effects.clock_ms;
@@ -395,6 +413,8 @@ impl Task {
             position.next = self.reader.next(index);
         }
         let mut epoch = self.epoch_record(&batch, judge, &effects, &cursor);
+        let accounts = accounts as i64;
+        epoch.adopted = adoption.map(|Adoption { from, to }| Adopted { from, to, accounts });
         self.check(&batch, &effects, &epoch, &cursor)?;
         let mut outputs = std::mem::take(&mut effects.outputs);
         let emitted = outputs.len() as u64;
@@ -422,6 +442,9 @@ impl Task {
         self.status.set_positions(&self.cursor.positions);
         let took = self.since(started);
         let telemetry = &self.around.telemetry;
+        if let Some(adopted) = &epoch.adopted {
+            telemetry.epochs_adopted(self.id, adopted.to - adopted.from + 1, accounts, emitted);
+        }
         telemetry.epoch_committed(self.id, effects.judged, effects.dead_lettered, emitted, took);
         for (tally, count) in &effects.tallies {
             telemetry.tallied(self.id, *tally, *count);
@@ -546,12 +569,17 @@ impl Task {
         }
     }
 
-    /// Looks now and then where the epoch topic ends, so that a restore need not read all of it. What
+    /// Looks now and then where the epoch topic ends, and the one in which it speaks, so that a restore need not read all of
+    /// them. What
     /// is committed later has a higher offset, so the end is a safe place to start from.
     fn refresh_hint(&mut self, cursor: &mut Cursor) -> Result<(), TaskError> {
         if cursor.epochs_from == 0 || self.since(self.hint_at) >= self.around.pace.hint_interval {
             let bounds = self.around.log.bounds(Topic::Epochs, self.id.partition);
             cursor.epochs_from = bounds.map_err(|source| self.in_log(source))?.1;
+            if let Some(topic) = self.id.stage.said_topic() {
+                let bounds = self.around.log.bounds(topic, self.id.partition);
+                cursor.said_from = bounds.map_err(|source| self.in_log(source))?.1;
+            }
             self.hint_at = self.around.clock.now();
         }
         Ok(())

@@ -98,6 +98,9 @@ pub trait Telemetry: Send + Sync {
     fn invariant_broken(&self, task: TaskId, invariant: Invariant, detail: &str) {}
     /// A task is ready: state loaded and epochs folded again.
     fn task_restored(&self, task: TaskId, start: Start, entries: u64, epochs: u64, took: Duration) {}
+    /// A task took over from another judge: so many epochs that it had recorded, so many accounts that they touched, and
+    /// so many records that were written because this judge sees them differently.
+    fn epochs_adopted(&self, task: TaskId, epochs: i64, accounts: i64, outputs: u64) {}
     /// A standby was looked at: the entries that it holds, and how many offsets of the state topic it
     /// has yet to take in.
     fn standby_looked_at(&self, task: TaskId, entries: u64, behind: u64) {}

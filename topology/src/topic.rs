@@ -338,6 +338,21 @@ impl StageName {
         }
     }
 
+    /// The topic whose records a task of the stage has to know as said before it goes on from another judge: those that
+    /// are not said again.
+    pub const fn said_topic(self) -> Option<Topic> {
+        match self {
+            Self::Account => Some(Topic::Verdicts),
+            Self::Cluster | Self::Enforcer | Self::Collector => None,
+        }
+    }
+
+    /// Whether a task of the stage adopts what another judge recorded. One that does not must be stopped in order by
+    /// the build that recorded it, which leaves nothing to fold again.
+    pub const fn adopts(self) -> bool {
+        matches!(self, Self::Account | Self::Cluster)
+    }
+
     /// What a step of the stage writes. Its state, checkpoints and epochs are the runner's.
     pub const fn outputs(self) -> &'static [Topic] {
         match self {

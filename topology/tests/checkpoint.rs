@@ -56,7 +56,7 @@ fn folded_from(log: &MemoryLog, checkpoint: Option<&Checkpoint>) -> (State, u64)
         from = checkpoint.cursor.clone();
     }
     let mut epochs = 0;
-    fold_recorded(TASK, stage.as_mut(), log, &wire, from, |_, _, _| {
+    fold_recorded(TASK, stage.as_mut(), log, &wire, from, |_| {
         epochs += 1;
         Ok(())
     })

@@ -85,8 +85,7 @@ fn a_build_that_judges_differently_is_told_where() {
     let mut task = open(&log, Duration::ZERO);
     drain(&mut task);
     let (wire, mut other) = (Wire::new(), Sums::with_factor(2));
-    let outcome =
-        fold_recorded(TASK, other.as_mut(), log.as_ref(), &wire, Cursor::start(TASK), |_, _, _| Ok(()));
+    let outcome = fold_recorded(TASK, other.as_mut(), log.as_ref(), &wire, Cursor::start(TASK), |_| Ok(()));
     let Err(TaskError::Diverged { epoch, what, .. }) = outcome else { panic!("{outcome:?}") };
     assert_eq!((epoch, what), (1, "outputs"));
 }

@@ -88,6 +88,9 @@ fn print(report: &Report, json: bool) -> Result<()> {
     if let Some(equal) = report.bytes_equal {
         println!("bytes     {}", if equal { "equal to the log's" } else { "DIFFERENT from the log's" });
     }
+    if let Some(adopted @ 1..) = report.verdicts_adopted {
+        println!("adopted   {adopted} (judged by another build or policy; compared with nothing)");
+    }
     if let Some(before @ 1..) = report.verdicts_before {
         println!(
             "before    {before} verdicts (what led to them is no longer kept: neither folded nor compared)"

@@ -572,3 +572,50 @@ proptest! {
         }
     }
 }
+
+/// A policy under which everything is worse.
+fn louder() -> AccountStage {
+    let text = Policy::builtin_text().replacen("high = 0.55", "high = 0.36", 1).replacen(
+        "quorum = 2",
+        "quorum = 1",
+        1,
+    );
+    AccountStage::new(Arc::new(Wire::new()), Arc::new(Policy::parse(&text).unwrap()))
+}
+
+/// `after` adopts what `before` says of an epoch; what it says then itself, and of how many accounts.
+fn take_over(before: &mut AccountStage, after: &mut AccountStage) -> (Effects, u64) {
+    let epoch = batch(Topic::Events, START_MS, campaign("a", START_MS, 40));
+    let recorded = before.step(&epoch);
+    let mut said = Records::default();
+    for (offset, output) in of(&recorded, Topic::Verdicts).into_iter().enumerate() {
+        said.push(offset as i64, output.timestamp_ms, &output.key, output.payload.as_deref(), []);
+    }
+    assert_ne!(before.judge(&epoch), after.judge(&epoch));
+    after.adopt(&epoch, &said);
+    after.rejudge(&Batch { epoch: 2, ..batch(Topic::Events, recorded.clock_ms, Vec::new()) })
+}
+
+#[test]
+fn what_another_judge_said_stands_and_what_it_did_not_say_is_said_once() {
+    let mut after = louder();
+    let (effects, accounts) = take_over(&mut stage(), &mut after);
+    let spoken = verdicts(&effects);
+    let told: Vec<_> =
+        spoken.iter().map(|verdict| (verdict.tier.as_str(), verdict.sequence, verdict.epoch)).collect();
+    assert_eq!((accounts, told), (1, vec![("HIGH", 2, 2)]));
+    assert_eq!((spoken[0].tenant.as_str(), effects.outputs.len()), ("acme", 1));
+    let next = step_events(&mut after, campaign("a", START_MS + 80_000, 40));
+    assert_eq!(verdicts(&next), [], "it knows that it said so");
+}
+
+#[test]
+fn a_judge_that_sees_less_waits_for_the_cooldown_of_what_was_said() {
+    let mut after = stage();
+    let (effects, accounts) = take_over(&mut louder(), &mut after);
+    assert_eq!((accounts, effects.outputs), (1, Vec::new()));
+    let next = step_events(&mut after, campaign("a", START_MS + 1_800_000, 40));
+    let told: Vec<_> = verdicts(&next).iter().map(|verdict| (verdict.tier, verdict.sequence)).collect();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].1 > 1 && told[0].0 < weir_schemas::Tier::High, "{told:?}");
+}

@@ -13,7 +13,7 @@ use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Epoch, Verdict, VerdictId};
 use weir_topology::log::{Log, LogError};
 use weir_topology::record::Output;
-use weir_topology::restore::{History, TaskError, fold_recorded};
+use weir_topology::restore::{History, Refolded, TaskError, fold_recorded};
 use weir_topology::topic::{TaskId, Topic};
 use weir_topology::worker::MakeStage;
 
@@ -56,6 +56,8 @@ struct Heard {
     /// The first of them comes after this one.
     after: i64,
     last: i64,
+    /// Those that another judge recorded, and this one adopted: what came out of them says nothing of what was said.
+    adopted: Vec<i64>,
     /// Why it did not go on; none where the log ended or enough was known.
     failure: Option<Failure>,
     is_at_end: bool,
@@ -172,11 +174,14 @@ impl Court {
     ) -> Result<(), ReplayError> {
         let (task, after) = (self.task, start.epoch());
         let (mut last, mut said, mut is_enough) = (after, Vec::new(), false);
+        let mut adopted = Vec::new();
         let folded = start.make(log, wire, make_stage).and_then(|(mut stage, from)| {
-            fold_recorded(task, stage.as_mut(), log, wire, from, |epoch, batch, effects| {
+            fold_recorded(task, stage.as_mut(), log, wire, from, |Refolded { epoch, batch, effects }| {
                 let events = batch.inputs.iter().filter(|input| input.topic == Topic::Events);
                 progress(events.map(|input| input.records.len() as u64).sum());
-                for output in effects.outputs.iter().filter(|output| output.topic == Topic::Verdicts) {
+                let outputs = effects.map_or(&[][..], |effects| &effects.outputs);
+                adopted.extend(effects.is_none().then_some(epoch.epoch));
+                for output in outputs.iter().filter(|output| output.topic == Topic::Verdicts) {
                     said.extend(self.said(after, wire, epoch, output)?);
                 }
                 // From the beginning, the state is made of nothing but events.
@@ -209,6 +214,8 @@ impl Court {
             }
             Err(
                 error @ (TaskError::Gap { .. }
+                | TaskError::OtherJudge { .. }
+                | TaskError::SaidLost { .. }
                 | TaskError::Record { .. }
                 | TaskError::State { .. }
                 | TaskError::Log { source: LogError::Gone { .. }, .. }),
@@ -216,7 +223,7 @@ impl Court {
             Err(error) => return Err(error.into()),
         };
         let is_at_end = failure.is_none() && !is_enough;
-        self.heard.push(Heard { after, last, failure, is_at_end });
+        self.heard.push(Heard { after, last, adopted, failure, is_at_end });
         Ok(())
     }
 
@@ -338,6 +345,12 @@ impl Court {
         let (epoch, partition) = (target.epoch(), target.partition);
         let unproven = |reason| Outcome::Unproven { reason };
         let oldest = self.starts.oldest().epoch();
+        if self.heard.iter().any(|heard| heard.adopted.contains(&epoch)) {
+            return unproven(format!(
+                "epoch {epoch} of account/{partition} was judged by another build or policy, and adopted by this one: use the \
+                 build that judged it"
+            ));
+        }
         if let Some(heard) = self.heard.iter().find(|heard| heard.has(epoch)) {
             return Outcome::Different(Difference::NotEmitted { last_epoch: heard.last });
         }

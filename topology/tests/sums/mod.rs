@@ -11,7 +11,7 @@ use weir_schemas::wire::Wire;
 use weir_topology::clock::MachineClock;
 use weir_topology::log::{Commit, Log};
 use weir_topology::memory::MemoryLog;
-use weir_topology::record::Output;
+use weir_topology::record::{Output, Records};
 use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError};
 use weir_topology::task::{Pace, Surroundings};
 use weir_topology::telemetry::Silent;
@@ -52,6 +52,15 @@ impl Stage for Sums {
 
     fn judge(&self, _: &Batch) -> Judge {
         Judge { version: 1, policy: None }
+    }
+
+    /// There is one judge of sums.
+    fn adopt(&mut self, _: &Batch, _: &Records) {
+        unreachable!("another judge recorded sums");
+    }
+
+    fn rejudge(&mut self, _: &Batch) -> (Effects, u64) {
+        unreachable!("another judge recorded sums");
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {
