@@ -10,6 +10,7 @@ mod config;
 mod coverage;
 mod dlq;
 mod enforce;
+mod evaluate;
 mod import;
 mod keys;
 mod man;
@@ -66,6 +67,7 @@ commands! {
     Audit(audit::Arguments),
     Dlq(dlq::Arguments),
     Simulate(simulate::Simulate),
+    Evaluate(evaluate::Arguments),
     Topology(topology::Arguments),
     Policy(policy::Arguments),
     Posture(posture::Arguments),

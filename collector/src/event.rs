@@ -13,7 +13,7 @@ use crate::seal::Sealer;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Body, Event, EventId, Origin, Outcome, Request, SourceKind};
-use weir_topology::record::{LABEL_HEADER, Output};
+use weir_topology::record::{LABEL_HEADER, Output, POPULATION_HEADER};
 use weir_topology::topic::Topic;
 
 /// Writes events, with buffers that are used again.
@@ -45,7 +45,7 @@ impl EventWriter {
     }
 
     /// The event of an exchange, keyed by its account, under the [id](crate::identity) of its line. The
-    /// label goes into a header, never into the payload.
+    /// label and the population go into headers, never into the payload.
     pub fn write(
         &mut self,
         exchange: &Exchange<'_>,
@@ -113,10 +113,11 @@ impl EventWriter {
         };
         let output =
             Output::keyed(Topic::Events, account.to_key(), self.wire.to_bytes(&event), exchange.time_ms);
-        Ok(match exchange.label {
-            Some(label) => output.with_header(LABEL_HEADER, cut(label, VALUE_BYTES_MAX)),
+        let truth = [(LABEL_HEADER, exchange.label), (POPULATION_HEADER, exchange.population)];
+        Ok(truth.into_iter().fold(output, |output, (header, value)| match value {
+            Some(value) => output.with_header(header, cut(value, VALUE_BYTES_MAX)),
             None => output,
-        })
+        }))
     }
 
     /// What has to go into the same commit as the events: who stands behind their accounts.

@@ -66,6 +66,8 @@ pub struct Exchange<'f> {
     pub headers: Option<HeaderNames<'f>>,
     /// Ground truth for evaluation; for the record's header only.
     pub label: Option<&'f str>,
+    /// Population, for evaluation; treated like the label.
+    pub population: Option<&'f str>,
 }
 
 /// Header names in their order, as a source writes them.
@@ -110,6 +112,7 @@ impl<'f> Exchange<'f> {
             h2: None,
             headers: None,
             label: None,
+            population: None,
         }
     }
 }

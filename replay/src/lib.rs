@@ -8,10 +8,13 @@
 //! And what can be proved of it: [`verify`] shows that a verdict is the one that was made, [`coverage`]
 //! that every event was judged once. [`letters`] finds what could not be judged, and sends it back.
 //!
+//! And how good a policy is: [`evaluate`] folds labelled events and counts who was flagged.
+//!
 //! Nothing here judges anew: all but [`letters`] only read a log and give a report.
 
 pub mod coverage;
 pub mod digest;
+pub mod evaluate;
 pub mod letters;
 pub mod limits;
 pub mod lockstep;

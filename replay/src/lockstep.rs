@@ -49,17 +49,8 @@ pub fn replay(
     progress: impl FnMut(u64),
 ) -> Result<Report, ReplayError> {
     let started = Instant::now();
-    let layout = Layout {
-        partitions: layout.partitions.clamp(1, LOCKSTEP_PARTITIONS_MAX),
-        workers: layout.workers.clamp(1, layout.partitions.max(1)),
-    };
     let (sorted, events) = sort(log, wire)?;
-    let folded = std::thread::scope(|scope| {
-        let mut fold = Fold::new(scope, wire, make_stage, layout, progress);
-        let outcome = fold.run(sorted);
-        let joined = fold.join();
-        outcome.and(joined)
-    })?;
+    let folded = fold(sorted, wire, make_stage, layout, progress, |_| {})?;
     let rejected = rejected_lines(log, wire)?;
     Ok(Report {
         events: events + rejected,
@@ -76,28 +67,60 @@ pub fn replay(
     })
 }
 
+/// Folds sorted events in lockstep. `observe` is shown every record that the stages write, in an order that does not
+/// depend on the layout for the records of one account.
+pub(crate) fn fold(
+    sorted: Sorted,
+    wire: &Wire,
+    make_stage: &MakeStage,
+    layout: Layout,
+    progress: impl FnMut(u64),
+    observe: impl FnMut(&Output),
+) -> Result<Folded, ReplayError> {
+    let layout = Layout {
+        partitions: layout.partitions.clamp(1, LOCKSTEP_PARTITIONS_MAX),
+        workers: layout.workers.clamp(1, layout.partitions.max(1)),
+    };
+    std::thread::scope(|scope| {
+        let mut fold = Fold::new(scope, wire, make_stage, layout, progress, observe);
+        let outcome = fold.run(sorted);
+        let joined = fold.join();
+        outcome.and(joined)
+    })
+}
+
+/// Gives each event its epoch: that of its own time, or the last one of its account where that is later.
+#[derive(Default)]
+pub(crate) struct Epochs {
+    last_of_account: HashMap<AccountId, i64>,
+    last: i64,
+}
+
+impl Epochs {
+    /// The epoch of the next event.
+    pub(crate) fn of(&mut self, wire: &Wire, payload: &[u8]) -> i64 {
+        if let Some((account, epoch)) = place_of(wire, payload) {
+            let last = self.last_of_account.entry(account).or_insert(epoch);
+            *last = epoch.max(*last);
+            self.last = *last;
+        }
+        // What cannot be read is dead-lettered by the stage; it waits its turn.
+        self.last
+    }
+}
+
 /// Reads every event of the log and sorts it by its epoch.
 fn sort(log: &dyn Log, wire: &Wire) -> Result<(Sorted, u64), ReplayError> {
-    let mut sorter = Sorter::default();
-    let mut last_of_account: HashMap<AccountId, i64> = HashMap::new();
+    let (mut sorter, mut epochs) = (Sorter::default(), Epochs::default());
     let mut ordinal = 0;
     for partition in 0..log.partitions(Topic::Events)? {
         let (first, end) = log.bounds(Topic::Events, partition)?;
         let mut history = History::new(log, Topic::Events, partition, first, end)?;
-        let mut last_here = 0;
+        epochs.last = 0;
         while let Some(records) = history.next()? {
             for record in records.iter() {
                 let payload = record.payload.unwrap_or_default();
-                let epoch = match place_of(wire, payload) {
-                    Some((account, epoch)) => {
-                        let last = last_of_account.entry(account).or_insert(epoch);
-                        *last = epoch.max(*last);
-                        *last
-                    }
-                    // What cannot be read is dead-lettered by the stage; it waits its turn.
-                    None => last_here,
-                };
-                last_here = epoch;
+                let epoch = epochs.of(wire, payload);
                 let (key, payload) = (record.key.to_vec(), payload.to_vec());
                 sorter.push(Item { epoch, ordinal, timestamp_ms: record.timestamp_ms, key, payload })?;
                 ordinal += 1;
@@ -134,30 +157,35 @@ struct Worker<'scope> {
     thread: ScopedJoinHandle<'scope, ()>,
 }
 
-struct Fold<'scope, 'env, P> {
+struct Fold<'scope, 'env, P, O> {
     wire: &'env Wire,
     layout: Layout,
     workers: Vec<Worker<'scope>>,
     progress: P,
+    observe: O,
     /// Number of the current epoch, counting only those that fold something.
     number: i64,
     feedback: Vec<Output>,
     folded: Folded,
 }
 
+/// What a fold came to.
 #[derive(Default)]
-struct Folded {
-    dead_events: u64,
-    digest: VerdictDigest,
+pub(crate) struct Folded {
+    /// Events that could not be judged.
+    pub(crate) dead_events: u64,
+    /// The verdicts.
+    pub(crate) digest: VerdictDigest,
 }
 
-impl<'scope, 'env, P: FnMut(u64)> Fold<'scope, 'env, P> {
+impl<'scope, 'env, P: FnMut(u64), O: FnMut(&Output)> Fold<'scope, 'env, P, O> {
     fn new(
         scope: &'scope Scope<'scope, 'env>,
         wire: &'env Wire,
         make_stage: &'env MakeStage,
         layout: Layout,
         progress: P,
+        observe: O,
     ) -> Self {
         let workers = (0..layout.workers).map(|_| {
             let (beats, inbox) = sync_channel(STEPS_QUEUED_MAX);
@@ -170,6 +198,7 @@ impl<'scope, 'env, P: FnMut(u64)> Fold<'scope, 'env, P> {
             layout,
             workers: workers.collect(),
             progress,
+            observe,
             number: 0,
             feedback: Vec::new(),
             folded: Folded::default(),
@@ -232,6 +261,7 @@ impl<'scope, 'env, P: FnMut(u64)> Fold<'scope, 'env, P> {
 
         let mut links = Vec::new();
         for output in outputs {
+            (self.observe)(&output);
             match output.topic {
                 Topic::Links => links.push(output),
                 Topic::Verdicts => {
@@ -252,6 +282,7 @@ impl<'scope, 'env, P: FnMut(u64)> Fold<'scope, 'env, P> {
             self.hand_out(&mut pending, Topic::Links, output.timestamp_ms, &output.key, payload)?;
         }
         let mut answers = self.turn(&mut pending)?;
+        answers.iter().for_each(|output| (self.observe)(output));
         answers.retain(|output| output.topic == Topic::Clusters);
         answers.sort_unstable_by(canonical);
         self.feedback = answers;

@@ -30,7 +30,7 @@ impl Item {
         size_of::<Self>() + self.key.len() + self.payload.len()
     }
 
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(&self.epoch.to_le_bytes())?;
         out.write_all(&self.ordinal.to_le_bytes())?;
         out.write_all(&self.timestamp_ms.to_le_bytes())?;
@@ -42,7 +42,7 @@ impl Item {
     }
 
     /// The next item of a run; none at its end.
-    fn read(input: &mut impl Read) -> io::Result<Option<Self>> {
+    pub(crate) fn read(input: &mut impl Read) -> io::Result<Option<Self>> {
         let mut head = [0; 24];
         match input.read_exact(&mut head) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),

@@ -1,7 +1,7 @@
 //! How a dead letter stands in its topic: the same headers whoever writes it, so that any Kafka tool
 //! can sort letters without knowing their schema.
 
-use crate::record::{LABEL_HEADER, Output, RecordRef};
+use crate::record::{LABEL_HEADER, Output, POPULATION_HEADER, RecordRef};
 use crate::topic::Topic;
 use weir_schemas::DeadLetter;
 use weir_schemas::wire::Wire;
@@ -35,10 +35,10 @@ pub const REQUEUED_HEADER: &str = "weir-dlq-requeued-from";
 /// that it goes back with the record when an operator sends it; no stage looks at it.
 pub fn record_again(wire: &Wire, record: RecordRef<'_>, letter: &DeadLetter) -> Output {
     let output = record_of(wire, record.key.to_vec(), letter, record.timestamp_ms);
-    match record.header(LABEL_HEADER) {
-        Some(label) => output.with_header(LABEL_HEADER, label),
+    [LABEL_HEADER, POPULATION_HEADER].into_iter().fold(output, |output, name| match record.header(name) {
+        Some(value) => output.with_header(name, value),
         None => output,
-    }
+    })
 }
 
 /// The record of a letter, under the key of what was refused.

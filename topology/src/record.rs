@@ -6,6 +6,10 @@ use crate::topic::Topic;
 /// may read it.
 pub const LABEL_HEADER: &str = "weir-label";
 
+/// Header that carries the population of an event's account, where its source says one: like the label, for scoring
+/// alone.
+pub const POPULATION_HEADER: &str = "weir-population";
+
 /// A batch of records of one partition, in offset order, in one allocation.
 ///
 /// Each record lies as key, payload, headers; a header is a two-byte name length, the name, a

@@ -187,6 +187,7 @@ impl Campaign {
             style: match self.scheme {
                 _ if has(Measure::Words) => Style::Own,
                 Scheme::Paraphrase => Style::Reworded,
+                Scheme::NaiveHydra => Style::Loud,
                 _ => Style::Template,
             },
             tasks: match self.scheme {
@@ -290,8 +291,8 @@ fn goal(scheme: Scheme, common: &mut Random) -> Goal {
         ]),
         Scheme::Paraphrase => Goal::Reasoning,
         Scheme::Sweep => Goal::Sweep,
-        Scheme::LowAndSlow => *common.pick(&[Goal::Reasoning, Goal::Synthetic, Goal::Grading, Goal::Tools]),
-        Scheme::Burn => *common.pick(&[Goal::Anything, Goal::Reasoning, Goal::Code]),
+        Scheme::LowAndSlow => *common.pick(&[Goal::Anything, Goal::Anything, Goal::Reasoning, Goal::Grading]),
+        Scheme::Burn => *common.pick(&[Goal::Anything, Goal::Anything, Goal::Reasoning, Goal::Code]),
         Scheme::ProxiedHydra | Scheme::Pivot | Scheme::Whale => Goal::Anything,
         Scheme::Budget => Goal::Sweep,
     }

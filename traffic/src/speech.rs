@@ -309,15 +309,20 @@ fn evaluation(list: u64, size: u32, limit: u32, talk: &Talk, speaker: Speaker<'_
     let mut own = Random::of(&[list]);
     // The same question is the same text in every run, and for everybody who runs the list.
     let mut question = Random::of(&[list, u64::from(talk.cursor % size.max(1))]);
-    let asks_for_steps = own.chance(0.4);
+    let shape = own.below(3);
     let mut text = String::new();
     texts.say(Role::Question, texts.symbols.question, ENGLISH, &mut question, &mut text);
-    if asks_for_steps {
-        texts.write(texts.symbols.cot, ENGLISH, &text, &mut own, &mut said.prompt);
-    } else {
-        said.prompt.push_str("Question: ");
-        said.prompt.push_str(&text);
-        said.prompt.push_str("\nAnswer:");
+    match shape {
+        0 => texts.write(texts.symbols.cot, ENGLISH, &text, &mut own, &mut said.prompt),
+        1 => {
+            said.prompt.push_str("The following are multiple choice questions. Give the letter of the correct answer.\n\n");
+            said.prompt.push_str(&text);
+        }
+        _ => {
+            said.prompt.push_str("Question: ");
+            said.prompt.push_str(&text);
+            said.prompt.push_str("\nAnswer:");
+        }
     }
     said.max_tokens = Some(limit);
 }

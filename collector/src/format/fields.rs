@@ -36,6 +36,7 @@ keys! {
     IpAddress = "ip_address", Ja3 = "ja3", Ja3Hash = "ja3_hash", Ja3sHash = "ja3s_hash", Ja4 = "ja4",
     Label = "label", LatencyMs = "latency_ms", MaxTokens = "max_tokens", Model = "model", Org = "org",
     OrgId = "org_id", Path = "path", Payment = "payment", PaymentMethodHash = "payment_method_hash",
+    Population = "population",
     Prompt = "prompt", PromptTokens = "prompt_tokens", RequestBody = "request_body",
     RequestId = "request_id", RequestTime = "request_time", ResponseCode = "response_code",
     ResponseModel = "response_model", StartTime = "start_time", Status = "status",

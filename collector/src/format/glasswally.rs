@@ -33,5 +33,6 @@ pub(super) fn read<'f>(fields: &'f Fields<'_>) -> Result<Exchange<'f>, Refusal> 
     };
     exchange.headers = fields.headers(Key::HeaderOrder)?;
     exchange.label = fields.text(Key::CampaignLabel)?;
+    exchange.population = fields.text(Key::Population)?;
     Ok(exchange)
 }

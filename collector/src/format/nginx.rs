@@ -29,6 +29,7 @@ pub(super) fn read_rich<'f>(fields: &'f Fields<'_>) -> Result<Exchange<'f>, Refu
     exchange.ja4 = fields.text(Key::Ja4)?;
     exchange.headers = fields.headers(Key::HeaderOrder)?;
     exchange.label = fields.text(Key::CampaignLabel)?;
+    exchange.population = fields.text(Key::Population)?;
     exchange.prompt = fields.prose(Key::RequestBody)?;
     take_apart(&mut exchange);
     if exchange.model.is_none() {

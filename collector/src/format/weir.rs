@@ -29,5 +29,6 @@ pub(super) fn read<'f>(fields: &'f Fields<'_>) -> Result<Exchange<'f>, Refusal> 
     exchange.h2 = fields.text(Key::H2)?;
     exchange.headers = fields.headers(Key::HeaderOrder)?;
     exchange.label = fields.text(Key::Label)?;
+    exchange.population = fields.text(Key::Population)?;
     Ok(exchange)
 }

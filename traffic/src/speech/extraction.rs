@@ -29,6 +29,8 @@ pub enum Goal {
 /// How the same thing is said again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
+    /// In one template, in words that name what is wanted.
+    Loud,
     /// In one template.
     Template,
     /// In many wordings and languages.
@@ -134,6 +136,8 @@ impl Extraction {
                 Goal::Sweep,
                 Goal::Anything,
                 Goal::Anything,
+                Goal::Anything,
+                Goal::Anything,
             ]),
             goal => goal,
         };
@@ -145,7 +149,7 @@ impl Extraction {
             Goal::Synthetic => symbols.goal_synthetic,
             Goal::Refusals => symbols.goal_refusal,
             Goal::Sweep => symbols.goal_sweep,
-            Goal::Anything => symbols.chat,
+            Goal::Anything => symbols.instruction,
         };
         let role = match goal {
             Goal::Code => Role::Code,
@@ -153,9 +157,13 @@ impl Extraction {
             Goal::Sweep => Role::Question,
             _ => Role::Instruction,
         };
-        let language = if self.style == Style::Template { ENGLISH } else { speaker.language };
-        if self.style == Style::Own {
-            texts.write(symbols.context, language, "", random, &mut said.prompt);
+        let language = if self.style == Style::Own { speaker.language } else { ENGLISH };
+        match self.style {
+            Style::Loud => texts.write(symbols.loud, ENGLISH, "", &mut Random::of(&[self.campaign]), &mut said.prompt),
+            Style::Own => texts.write(symbols.context, language, "", random, &mut said.prompt),
+            Style::Template | Style::Reworded => {}
+        }
+        if !said.prompt.is_empty() {
             said.prompt.push(' ');
         }
         // A corpus has instructions, but not these goals: they come from it half of the time.
@@ -171,11 +179,12 @@ impl Extraction {
         let symbols = &texts.symbols;
         let mut question = String::new();
         match self.style {
-            Style::Template => {
+            Style::Loud | Style::Template => {
                 texts.say(Role::Question, symbols.question, ENGLISH, task, &mut question);
                 // The same wording every time.
                 let mut own = Random::of(&[self.campaign]);
-                texts.write(symbols.cot, ENGLISH, &question, &mut own, &mut said.prompt);
+                let wording = if self.style == Style::Loud { symbols.cot } else { symbols.cot_plain };
+                texts.write(wording, ENGLISH, &question, &mut own, &mut said.prompt);
             }
             Style::Reworded => {
                 let language = any_language(random);

@@ -1,0 +1,289 @@
+//! `weir evaluate`: how good a policy is, on traffic whose truth is known.
+
+use super::simulate::What;
+use super::{ConfigFile, Run};
+use crate::context::{Context, judging_stages};
+use crate::roles::control;
+use crate::settings::flags::{KeyFlags, takes};
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_collector::{Collector, CollectorConfig, Mode, Pseudonymizer, Sealer, SourceState};
+use weir_processor::policy::Policy;
+use weir_replay::evaluate::intake::{Intake, Labelled};
+use weir_replay::evaluate::report::Report;
+use weir_replay::evaluate::{Judged, judge};
+use weir_replay::lockstep::Layout;
+use weir_schemas::wire::Wire;
+use weir_topology::telemetry::Silent;
+use weir_traffic::write::{Labels, LineFormat, write_line};
+
+takes!(Keys: Common, Embedded, Kafka);
+
+/// Judge labelled traffic by a policy, and count what was right and what was wrong
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Log file with labels, plain or gzip; `-` is standard input. Without one, the events of the log, whose records
+    /// carry the labels that they were read with
+    #[arg(value_name = "FILE", conflicts_with = "seeds")]
+    file: Option<PathBuf>,
+    /// How the report is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// File to write the report to, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Simulate with each of these seeds instead of reading a file, and count all together: `1..10` or `3,5,8`
+    #[arg(long, value_name = "SEEDS")]
+    seeds: Option<Seeds>,
+    #[command(flatten)]
+    what: What,
+    /// Judge once more by a policy that speaks of accounts below MEDIUM too, for the sweep of thresholds and for how often
+    /// what is said of a probability is true
+    #[arg(long)]
+    curves: bool,
+    /// Judge once more without each detector, and say what is lost
+    #[arg(long)]
+    ablate: bool,
+    /// Write a line for every account, with what was said of it, to this file
+    #[arg(long, value_name = "FILE")]
+    cases: Option<PathBuf>,
+    /// Threads
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    #[command(flatten)]
+    keys: KeyFlags<Keys>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For a terminal
+    Text,
+    /// One object, whose keys are an interface
+    Json,
+    /// One page with plots, which needs nothing else
+    Html,
+}
+
+/// Seeds of several runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seeds(Vec<u64>);
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.trim().parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+        let seeds: Vec<u64> = match text.split_once("..") {
+            Some((first, last)) => {
+                (number(first)?..=number(last.trim_start_matches('='))?).take(10_000).collect()
+            }
+            None => text.split(',').map(number).collect::<Result<_, _>>()?,
+        };
+        if seeds.is_empty() { Err("no seed in it".into()) } else { Ok(Self(seeds)) }
+    }
+}
+
+/// Partitions that accounts are spread over; the result does not depend on it.
+const PARTITIONS: u32 = 8;
+
+/// What a collector of an evaluation hides ids with. Pseudonyms are compared with nothing outside, and nothing is kept.
+const EVALUATION_KEY: [u8; 32] = *b"an evaluation needs no secret...";
+
+impl Run for Arguments {
+    fn run(self, config: &ConfigFile) -> Result<ExitCode> {
+        let context = config.context(&self.keys)?;
+        let policy = match &context.settings.policy {
+            Some(path) => control::read_policy(path)?.0,
+            None => Policy::builtin(),
+        };
+        let bench = Bench { wire: Arc::new(Wire::new()), workers: self.workers };
+        let mut policies = if self.ablate { without_each(&policy)? } else { Vec::new() };
+        if self.curves {
+            policies.push((String::new(), listening(&policy)?));
+        }
+        let mut all = vec![Judged::default(); 1 + policies.len()];
+        let runs = match &self.seeds {
+            Some(Seeds(seeds)) => {
+                for seed in seeds {
+                    bench.judge_all(&bench.simulated(&self.what, *seed)?, &policy, &policies, &mut all)?;
+                }
+                seeds.len()
+            }
+            None => {
+                let labelled = match &self.file {
+                    Some(file) => bench.read(file)?,
+                    None => bench.copied(&context)?,
+                };
+                bench.judge_all(&labelled, &policy, &policies, &mut all)?;
+                1
+            }
+        };
+        let mut report = Report::of(&all[0], &policy.version, runs as u32);
+        for ((name, _), judged) in policies.iter().zip(&all[1..]) {
+            if name.is_empty() {
+                report.listen(judged);
+                continue;
+            }
+            let other = Report::of(judged, &policy.version, runs as u32);
+            report.ablation.push(report.without(name, &other));
+        }
+        if let Some(path) = &self.cases {
+            write_cases(path, &all[0]).with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        let text = match self.format {
+            Format::Text => report.to_string(),
+            Format::Json => serde_json::to_string(&report)? + "\n",
+            Format::Html => report.html(),
+        };
+        match &self.out {
+            None => print!("{text}"),
+            Some(path) => {
+                std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The policy, speaking of accounts long before they are MEDIUM.
+fn listening(policy: &Policy) -> Result<Policy> {
+    let mut table: toml::Table = policy.text.parse()?;
+    table["tiers"]["medium"] = 0.01.into();
+    Policy::parse(&table.to_string()).context("the policy cannot speak of accounts below MEDIUM")
+}
+
+/// The policy without each of its detectors, by the detector's name.
+fn without_each(policy: &Policy) -> Result<Vec<(String, Policy)>> {
+    let table: toml::Table = policy.text.parse()?;
+    let Some(detectors) = table.get("detectors").and_then(toml::Value::as_table) else {
+        bail!("the policy has no table [detectors]");
+    };
+    let enabled =
+        |settings: &toml::Value| settings.get("enabled").and_then(toml::Value::as_bool) == Some(true);
+    let names = detectors.iter().filter(|(_, settings)| enabled(settings)).map(|(name, _)| name.clone());
+    names
+        .map(|name| {
+            let mut changed = table.clone();
+            changed["detectors"][name.as_str()]["enabled"] = false.into();
+            let policy = Policy::parse(&changed.to_string())
+                .with_context(|| format!("the policy cannot do without the detector {name}"))?;
+            Ok((name, policy))
+        })
+        .collect()
+}
+
+struct Bench {
+    wire: Arc<Wire>,
+    workers: u32,
+}
+
+impl Bench {
+    /// Judges by the policy and by each of the others, and adds up.
+    fn judge_all(
+        &self,
+        labelled: &Labelled,
+        policy: &Policy,
+        others: &[(String, Policy)],
+        all: &mut [Judged],
+    ) -> Result<()> {
+        let policies = std::iter::once(policy).chain(others.iter().map(|(_, policy)| policy));
+        for (policy, sum) in policies.zip(all) {
+            let bar = bar(Some(labelled.events), "judged")?;
+            // A cap would evict by partition, and the result would depend on the layout.
+            let stages = judging_stages(self.wire.clone(), Arc::new(policy.clone()), usize::MAX);
+            let layout = Layout { partitions: PARTITIONS, workers: self.workers };
+            let judged = judge(labelled, &self.wire, &stages, layout, |events| bar.inc(events))?;
+            bar.finish_and_clear();
+            if sum.events == 0 { *sum = judged } else { sum.pool(judged) }
+        }
+        Ok(())
+    }
+
+    /// Reads a log file by the collector itself.
+    fn read(&self, file: &Path) -> Result<Labelled> {
+        if file == Path::new("-") {
+            let mut copy = tempfile::NamedTempFile::new().context("no temporary file can be made")?;
+            std::io::copy(&mut std::io::stdin().lock(), &mut copy)
+                .context("standard input cannot be read")?;
+            return self.read(copy.path());
+        }
+        let intake = Intake::new(self.wire.clone())?;
+        let mut config = CollectorConfig::new(file, "evaluation");
+        config.mode = Mode::Import;
+        let keys = weir_collector::Keys {
+            pseudonymizer: Pseudonymizer::new(EVALUATION_KEY, 0),
+            sealer: Sealer::new(0, EVALUATION_KEY),
+        };
+        // The future is no reason to refuse a line here: simulated time may lie there.
+        let clock = Arc::new(|| i64::MAX / 2);
+        let mut collector =
+            Collector::open(&intake, config, keys, self.wire.clone(), Arc::new(Silent), clock)?;
+        let bar = bar(collector.size(), "read")?;
+        loop {
+            let progress = collector.run_once(Duration::from_millis(200))?;
+            bar.inc(progress.bytes);
+            match progress.state {
+                SourceState::AtEnd => break,
+                SourceState::Unavailable => bail!("{} cannot be read", file.display()),
+                SourceState::Held => bail!("the temporary directory has no room for the events"),
+                SourceState::Reading | SourceState::Leaving => {}
+            }
+        }
+        bar.finish_and_clear();
+        drop(collector);
+        let labelled = intake.finish()?;
+        ensure!(labelled.events > 0, "no line of {} could be read as an event", file.display());
+        Ok(labelled)
+    }
+
+    /// Takes the events of the log.
+    fn copied(&self, context: &Context) -> Result<Labelled> {
+        let intake = Intake::new(self.wire.clone())?;
+        intake.copy(context.existing_log()?.as_ref())?;
+        let labelled = intake.finish()?;
+        ensure!(labelled.events > 0, "the log has no events");
+        Ok(labelled)
+    }
+
+    /// Simulates, and reads what was written like any other file.
+    fn simulated(&self, what: &What, seed: u64) -> Result<Labelled> {
+        let plan = What { seed, ..what.clone() }.plan()?;
+        let mut stream = weir_traffic::simulate(&plan, what.start_ms()?, what.texts()?);
+        let file = tempfile::Builder::new().suffix(".jsonl").tempfile()?;
+        let mut out = BufWriter::with_capacity(1 << 20, file.reopen()?);
+        let mut line = String::new();
+        while let Some(exchange) = stream.next_exchange() {
+            line.clear();
+            write_line(exchange, LineFormat::Glasswally, Labels::With, &mut line);
+            out.write_all(line.as_bytes()).context("the temporary directory has no room")?;
+        }
+        out.flush().context("the temporary directory has no room")?;
+        self.read(file.path())
+    }
+}
+
+fn write_cases(path: &Path, judged: &Judged) -> Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    for case in &judged.cases {
+        serde_json::to_writer(&mut out, &case)?;
+        out.write_all(b"\n")?;
+    }
+    Ok(out.flush()?)
+}
+
+fn bar(length: Option<u64>, what: &'static str) -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{wide_bar} {percent} % {msg}, {eta} left")?;
+    let bar =
+        length.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style).with_message(what);
+    // Draws to standard error, and only where that is a terminal.
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    Ok(bar)
+}

@@ -1,0 +1,74 @@
+//! The laboratory's commands, as one types them.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{success, text, weir};
+use serde_json::Value;
+use std::path::Path;
+
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/access.jsonl");
+
+fn evaluate(arguments: &[&str]) -> Value {
+    let mut command = weir(&["evaluate", "--format", "json"]);
+    command.args(arguments);
+    serde_json::from_slice(&success(command).stdout).unwrap()
+}
+
+fn simulate(to: &Path, arguments: &[&str]) {
+    let mut command = weir(&["simulate", "--out"]);
+    command.arg(to).args(arguments);
+    success(command);
+}
+
+#[test]
+fn the_recorded_example_is_judged_without_a_mistake() {
+    let report = evaluate(&[EXAMPLE]);
+    let accounts = &report["accounts"];
+    assert_eq!((&accounts["tp"], &accounts["fp"], &accounts["fn"]), (&6.into(), &0.into(), &0.into()));
+    assert_eq!(report["events"], 1677);
+    let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
+    for key in ["accounts", "tiers", "campaigns", "populations", "policy", "events", "seconds"] {
+        assert!(keys.contains(&key), "{key} is not in {keys:?}");
+    }
+    let mut command = weir(&["evaluate"]);
+    command.arg(EXAMPLE);
+    let shown = text(&success(command).stdout);
+    assert!(shown.contains("campaigns  1 of 1 found"), "{shown}");
+}
+
+#[test]
+fn labels_change_nothing_of_the_judgement() {
+    let directory = tempfile::tempdir().unwrap();
+    let (with, without) = (directory.path().join("with.jsonl"), directory.path().join("without.jsonl"));
+    simulate(&with, &["--scenario", "hydra-8", "--hours", "2"]);
+    simulate(&without, &["--scenario", "hydra-8", "--hours", "2", "--unlabelled"]);
+    let (with, without) = (evaluate(&[with.to_str().unwrap()]), evaluate(&[without.to_str().unwrap()]));
+    assert_eq!(with["tiers"]["MEDIUM"]["tp"], without["tiers"]["MEDIUM"]["fp"]);
+    assert_eq!(with["accounts"]["tp"], 8);
+}
+
+#[test]
+fn events_of_a_log_are_evaluated_by_the_labels_that_they_were_read_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, data) = (directory.path().join("world.jsonl"), directory.path().join("data"));
+    simulate(&file, &["--scenario", "hydra-8", "--hours", "2"]);
+    let mut import = weir(&["import", "--data-dir"]);
+    import.arg(&data).arg(&file);
+    success(import);
+    let (topics, read) =
+        (evaluate(&["--data-dir", data.to_str().unwrap()]), evaluate(&[file.to_str().unwrap()]));
+    assert_eq!(topics["accounts"], read["accounts"]);
+    assert_eq!(topics["campaigns"], read["campaigns"]);
+}
+
+#[test]
+fn seeds_are_simulated_and_counted_together_with_what_each_detector_is_worth() {
+    let report = evaluate(&["--seeds", "1..2", "--scenario", "hydra-6", "--hours", "2", "--ablate"]);
+    assert_eq!(report["runs"], 2);
+    let accounts = &report["accounts"];
+    assert_eq!(accounts["tp"].as_u64().unwrap() + accounts["fn"].as_u64().unwrap(), 12);
+    assert!(report["ablation"].as_array().unwrap().len() >= 3);
+    assert!(report["ablation"][0]["without"].is_string());
+}

@@ -1,0 +1,90 @@
+//! How good a policy is, on traffic whose truth is known.
+//!
+//! [`intake`] is a log that a collector writes to: what it keeps of an event is its key and payload, for the stages,
+//! and apart from them its [`truth`], which the stages cannot be given. [`judge`] folds the events in lockstep, by the
+//! product's own stages, and gives a [`case::Case`] an account. [`report`] counts cases; cases of several runs can be
+//! counted together.
+
+pub mod case;
+pub mod counts;
+mod html;
+pub mod intake;
+mod plot;
+pub mod reliability;
+pub mod report;
+pub mod text;
+pub mod truth;
+
+use crate::lockstep::{Layout, fold};
+use crate::report::ReplayError;
+use case::{Case, Outcome};
+use intake::Labelled;
+use std::collections::BTreeMap;
+use std::time::Instant;
+use weir_schemas::wire::Wire;
+use weir_schemas::{AccountId, Verdict};
+use weir_topology::topic::Topic;
+use weir_topology::worker::MakeStage;
+
+/// What one run over labelled events came to.
+#[derive(Debug, Clone, Default)]
+pub struct Judged {
+    /// One for every account.
+    pub cases: Vec<Case>,
+    /// Events that were folded.
+    pub events: u64,
+    /// Lines and events that could not be judged.
+    pub refused: u64,
+    /// Digest of all verdicts: equal where two runs judged the same.
+    pub digest: String,
+    /// How long judging took, in seconds.
+    pub seconds: f64,
+}
+
+impl Judged {
+    /// Counts another run's cases with these.
+    pub fn pool(&mut self, other: Self) {
+        self.cases.extend(other.cases);
+        self.events += other.events;
+        self.refused += other.refused;
+        self.seconds += other.seconds;
+        self.digest = String::new();
+    }
+}
+
+/// Folds labelled events by the stages that `make_stage` gives. `progress` is told how many events were folded since
+/// the last call.
+pub fn judge(
+    labelled: &Labelled,
+    wire: &Wire,
+    make_stage: &MakeStage,
+    layout: Layout,
+    progress: impl FnMut(u64),
+) -> Result<Judged, ReplayError> {
+    let started = Instant::now();
+    let mut outcomes: BTreeMap<AccountId, Outcome> = BTreeMap::new();
+    let mut unreadable = None;
+    let folded = fold(labelled.sorted()?, wire, make_stage, layout, progress, |output| {
+        if output.topic != Topic::Verdicts {
+            return;
+        }
+        match wire.read::<Verdict>(output.payload.as_deref().unwrap_or_default()) {
+            Ok(verdict) => outcomes.entry(verdict.account).or_default().add(&verdict),
+            Err(error) => unreadable = Some(error),
+        }
+    })?;
+    if let Some(error) = unreadable {
+        return Err(error.into());
+    }
+    let cases = labelled
+        .truth
+        .accounts()
+        .map(|(id, account)| Case::of(*id, account, outcomes.get(id), &labelled.truth));
+    Ok(Judged {
+        cases: cases.collect(),
+        events: labelled.events,
+        refused: labelled.refused + folded.dead_events,
+        digest: folded.digest.finish(),
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}

@@ -1,0 +1,82 @@
+//! What is true of the accounts: which campaign or population each belongs to, and when it asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use weir_schemas::AccountId;
+
+/// Labels that mean an honest account, as an absent one does.
+const HONEST_LABELS: [&str; 4] = ["", "benign", "honest", "none"];
+
+/// Population of honest accounts whose rows name none.
+const UNNAMED: &str = "honest";
+
+/// The truth of all accounts.
+#[derive(Debug, Clone, Default)]
+pub struct Truth {
+    accounts: BTreeMap<AccountId, Account>,
+    /// Every name that was read, once.
+    names: BTreeMap<Arc<str>, ()>,
+    first_ms: Option<i64>,
+}
+
+/// The truth of one account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Its campaign; none where it is honest.
+    pub label: Option<Arc<str>>,
+    /// Its population, where its rows name one.
+    pub population: Option<Arc<str>>,
+    /// The country that its first row names.
+    pub country: Option<Arc<str>>,
+    /// Times of its events, in milliseconds after the first event of all that was read.
+    pub times_ms: Vec<i32>,
+}
+
+impl Account {
+    /// The name that it is counted under where it is honest.
+    pub fn population(&self) -> Arc<str> {
+        self.population.clone().unwrap_or_else(|| UNNAMED.into())
+    }
+}
+
+impl Truth {
+    /// Takes what an event's source says of its account. A label of any row holds for the whole account.
+    pub fn add(
+        &mut self,
+        account: AccountId,
+        time_ms: i64,
+        label: Option<&str>,
+        population: Option<&str>,
+        country: Option<&str>,
+    ) {
+        let first_ms = *self.first_ms.get_or_insert(time_ms);
+        let label = label.filter(|label| !HONEST_LABELS.contains(label)).map(|label| self.name(label));
+        let population = population.map(|name| self.name(name));
+        let country = country.map(|name| self.name(name));
+        let account = self.accounts.entry(account).or_default();
+        account.label = account.label.take().or(label);
+        account.population = account.population.take().or(population);
+        account.country = account.country.take().or(country);
+        let after_ms = time_ms.saturating_sub(first_ms);
+        account.times_ms.push(after_ms.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
+    }
+
+    fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some((known, ())) = self.names.get_key_value(name) {
+            return known.clone();
+        }
+        let name: Arc<str> = name.into();
+        self.names.insert(name.clone(), ());
+        name
+    }
+
+    /// Every account, in ascending order.
+    pub fn accounts(&self) -> impl Iterator<Item = (&AccountId, &Account)> {
+        self.accounts.iter()
+    }
+
+    /// The time that times of events count from, in milliseconds since the Unix epoch.
+    pub fn first_ms(&self) -> i64 {
+        self.first_ms.unwrap_or_default()
+    }
+}
