@@ -72,3 +72,18 @@ fn seeds_are_simulated_and_counted_together_with_what_each_detector_is_worth() {
     assert!(report["ablation"].as_array().unwrap().len() >= 3);
     assert!(report["ablation"][0]["without"].is_string());
 }
+
+#[test]
+fn the_page_holds_all_that_it_needs() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("report.html");
+    let mut command = weir(&["evaluate", "--format", "html", "--curves", "--out"]);
+    command.arg(&page).arg(EXAMPLE);
+    success(command);
+    let text = std::fs::read_to_string(page).unwrap();
+    assert!(text.matches("<svg").count() >= 6, "{text}");
+    assert!(text.contains("6 flagged at MEDIUM or above, 0 of them honest"), "{text}");
+    for outside in ["http:", "https:", "src=", "<script", "<link", "url("] {
+        assert!(!text.contains(outside), "the page has {outside}");
+    }
+}

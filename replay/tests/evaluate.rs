@@ -12,7 +12,7 @@ use weir_replay::evaluate::judge;
 use weir_replay::evaluate::report::Report;
 use weir_replay::lockstep::Layout;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Event, Record as _, Signal, Tier, Verdict};
+use weir_schemas::{AccountId, Event, Judge, Record as _, Signal, Tier, Verdict};
 use weir_topology::log::{Commit, Log as _};
 use weir_topology::record::{LABEL_HEADER, Output, POPULATION_HEADER};
 use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError};
@@ -28,6 +28,10 @@ struct Counting {
 impl Stage for Counting {
     fn name(&self) -> StageName {
         StageName::Account
+    }
+
+    fn judge(&self, _: &Batch) -> Judge {
+        Judge { version: 1, policy: None }
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {

@@ -26,7 +26,9 @@ macro_rules! languages {
     };
 }
 
-languages!("en", "es", "fr", "de", "pt", "ru", "zh", "ja", "ar");
+languages!(
+    "en", "es", "fr", "de", "pt", "ru", "zh", "ja", "ar", "it", "nl", "pl", "tr", "ko", "vi", "id", "hi",
+);
 
 const COMMON: &str = include_str!("../grammar/common.txt");
 

@@ -60,7 +60,13 @@ pub const COUNTRIES: &[Country] = &[
     country("PT", 12, 0, &["pt", "pt", "en"], &[net(3243, "MEO-RESIDENCIAL")]),
     country("CA", 30, -300, &["en", "en", "fr"], &[net(577, "BACOM"), net(6327, "SHAW")]),
     country("AU", 25, 600, &["en"], &[net(1221, "ASN-TELSTRA")]),
-    country("IN", 90, 330, &["en"], &[net(55836, "RELIANCEJIO-IN"), net(24560, "AIRTELBROADBAND-AS-AP")]),
+    country(
+        "IN",
+        90,
+        330,
+        &["en", "en", "hi"],
+        &[net(55836, "RELIANCEJIO-IN"), net(24560, "AIRTELBROADBAND-AS-AP")],
+    ),
     country("NG", 15, 60, &["en"], &[net(29465, "VCG-AS")]),
     country("EG", 18, 120, &["ar", "ar", "en"], &[net(8452, "TE-AS")]),
     country("SA", 15, 180, &["ar"], &[net(25019, "SAUDINETSTC-AS")]),
@@ -69,6 +75,13 @@ pub const COUNTRIES: &[Country] = &[
     country("JP", 60, 540, &["ja"], &[net(17676, "GIGAINFRA"), net(4713, "OCN")]),
     country("TW", 20, 480, &["zh"], &[net(3462, "HINET")]),
     country("SG", 15, 480, &["en", "zh"], &[net(9506, "SINGTEL-FIBRE")]),
+    country("IT", 40, 60, &["it"], &[net(3269, "ASN-IBSNAZ"), net(30722, "VODAFONE-IT-ASN")]),
+    country("NL", 25, 60, &["nl", "nl", "en"], &[net(1136, "KPN"), net(33915, "TNF-AS")]),
+    country("PL", 30, 60, &["pl"], &[net(5617, "TPNET"), net(12741, "AS-NETIA")]),
+    country("TR", 30, 180, &["tr"], &[net(9121, "TTNET"), net(16135, "TURKCELL-AS")]),
+    country("KR", 40, 540, &["ko"], &[net(4766, "KIXS-AS-KR"), net(3786, "LGDACOM")]),
+    country("VN", 30, 420, &["vi"], &[net(45899, "VNPT-AS-VN"), net(7552, "VIETEL-AS-AP")]),
+    country("ID", 35, 420, &["id"], &[net(7713, "TELKOMNET-AS-AP"), net(23693, "TELKOMSEL-ASN-ID")]),
     country("CN", 70, 480, &["zh"], &[net(4134, "CHINANET-BACKBONE"), net(4837, "CHINA169-BACKBONE")]),
 ];
 

@@ -315,7 +315,9 @@ fn evaluation(list: u64, size: u32, limit: u32, talk: &Talk, speaker: Speaker<'_
     match shape {
         0 => texts.write(texts.symbols.cot, ENGLISH, &text, &mut own, &mut said.prompt),
         1 => {
-            said.prompt.push_str("The following are multiple choice questions. Give the letter of the correct answer.\n\n");
+            said.prompt.push_str(
+                "The following are multiple choice questions. Give the letter of the correct answer.\n\n",
+            );
             said.prompt.push_str(&text);
         }
         _ => {

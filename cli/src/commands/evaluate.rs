@@ -104,40 +104,7 @@ impl Run for Arguments {
             Some(path) => control::read_policy(path)?.0,
             None => Policy::builtin(),
         };
-        let bench = Bench { wire: Arc::new(Wire::new()), workers: self.workers };
-        let mut policies = if self.ablate { without_each(&policy)? } else { Vec::new() };
-        if self.curves {
-            policies.push((String::new(), listening(&policy)?));
-        }
-        let mut all = vec![Judged::default(); 1 + policies.len()];
-        let runs = match &self.seeds {
-            Some(Seeds(seeds)) => {
-                for seed in seeds {
-                    bench.judge_all(&bench.simulated(&self.what, *seed)?, &policy, &policies, &mut all)?;
-                }
-                seeds.len()
-            }
-            None => {
-                let labelled = match &self.file {
-                    Some(file) => bench.read(file)?,
-                    None => bench.copied(&context)?,
-                };
-                bench.judge_all(&labelled, &policy, &policies, &mut all)?;
-                1
-            }
-        };
-        let mut report = Report::of(&all[0], &policy.version, runs as u32);
-        for ((name, _), judged) in policies.iter().zip(&all[1..]) {
-            if name.is_empty() {
-                report.listen(judged);
-                continue;
-            }
-            let other = Report::of(judged, &policy.version, runs as u32);
-            report.ablation.push(report.without(name, &other));
-        }
-        if let Some(path) = &self.cases {
-            write_cases(path, &all[0]).with_context(|| format!("{} cannot be written", path.display()))?;
-        }
+        let report = self.report(&policy, &context)?;
         let text = match self.format {
             Format::Text => report.to_string(),
             Format::Json => serde_json::to_string(&report)? + "\n",
@@ -146,10 +113,57 @@ impl Run for Arguments {
         match &self.out {
             None => print!("{text}"),
             Some(path) => {
-                std::fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+                std::fs::write(path, text)
+                    .with_context(|| format!("{} cannot be written", path.display()))?;
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// A policy that the events are judged by besides the one in question, and what for.
+enum Other {
+    /// To know what this detector is worth.
+    Without(String),
+    /// To hear of accounts below MEDIUM.
+    Listening,
+}
+
+impl Arguments {
+    fn report(&self, policy: &Policy, context: &Context) -> Result<Report> {
+        let mut others = if self.ablate { without_each(policy)? } else { Vec::new() };
+        if self.curves {
+            others.push((Other::Listening, listening(policy)?));
+        }
+        let bench = Bench { wire: Arc::new(Wire::new()), workers: self.workers };
+        let mut all = vec![Judged::default(); 1 + others.len()];
+        let mut runs = 1;
+        if let Some(Seeds(seeds)) = &self.seeds {
+            runs = seeds.len() as u32;
+            for seed in seeds {
+                bench.judge_all(&bench.simulated(&self.what, *seed)?, policy, &others, &mut all)?;
+            }
+        } else {
+            let labelled = match &self.file {
+                Some(file) => bench.read(file)?,
+                None => bench.copied(context)?,
+            };
+            bench.judge_all(&labelled, policy, &others, &mut all)?;
+        }
+        let mut report = Report::of(&all[0], &policy.version, runs);
+        for ((other, _), judged) in others.iter().zip(&all[1..]) {
+            match other {
+                Other::Listening => report.listen(judged),
+                Other::Without(name) => {
+                    let other = Report::of(judged, &policy.version, runs);
+                    report.ablation.push(report.without(name, &other));
+                }
+            }
+        }
+        if let Some(path) = &self.cases {
+            write_cases(path, &all[0]).with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        Ok(report)
     }
 }
 
@@ -160,8 +174,8 @@ fn listening(policy: &Policy) -> Result<Policy> {
     Policy::parse(&table.to_string()).context("the policy cannot speak of accounts below MEDIUM")
 }
 
-/// The policy without each of its detectors, by the detector's name.
-fn without_each(policy: &Policy) -> Result<Vec<(String, Policy)>> {
+/// The policy without each of its detectors.
+fn without_each(policy: &Policy) -> Result<Vec<(Other, Policy)>> {
     let table: toml::Table = policy.text.parse()?;
     let Some(detectors) = table.get("detectors").and_then(toml::Value::as_table) else {
         bail!("the policy has no table [detectors]");
@@ -175,7 +189,7 @@ fn without_each(policy: &Policy) -> Result<Vec<(String, Policy)>> {
             changed["detectors"][name.as_str()]["enabled"] = false.into();
             let policy = Policy::parse(&changed.to_string())
                 .with_context(|| format!("the policy cannot do without the detector {name}"))?;
-            Ok((name, policy))
+            Ok((Other::Without(name), policy))
         })
         .collect()
 }
@@ -191,7 +205,7 @@ impl Bench {
         &self,
         labelled: &Labelled,
         policy: &Policy,
-        others: &[(String, Policy)],
+        others: &[(Other, Policy)],
         all: &mut [Judged],
     ) -> Result<()> {
         let policies = std::iter::once(policy).chain(others.iter().map(|(_, policy)| policy));
@@ -220,7 +234,8 @@ impl Bench {
         config.mode = Mode::Import;
         let keys = weir_collector::Keys {
             pseudonymizer: Pseudonymizer::new(EVALUATION_KEY, 0),
-            sealer: Sealer::new(0, EVALUATION_KEY),
+            sealer: Sealer::new(0, &EVALUATION_KEY, EVALUATION_KEY)
+                .context("the key of the evaluation can seal nothing")?,
         };
         // The future is no reason to refuse a line here: simulated time may lie there.
         let clock = Arc::new(|| i64::MAX / 2);

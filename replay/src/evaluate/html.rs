@@ -29,7 +29,11 @@ impl Report {
         self.summary(&mut out);
         self.campaign_section(&mut out);
         section(&mut out, "Honest accounts flagged, by population", &people(&self.populations, 0));
-        section(&mut out, "Honest accounts flagged, by country", &people(&self.countries, COUNTRY_ACCOUNTS_MIN));
+        section(
+            &mut out,
+            "Honest accounts flagged, by country",
+            &people(&self.countries, COUNTRY_ACCOUNTS_MIN),
+        );
         self.threshold_section(&mut out);
         self.reliability_section(&mut out);
         self.detector_section(&mut out);
@@ -56,10 +60,8 @@ impl Report {
             ("honest flagged", self.intervals.fpr, fp, fp + tn),
         ] {
             let Interval { share, low, high } = interval;
-            let _ = write!(
-                rows,
-                "<tr><td>{name}<td>{share:.4}<td>{low:.4} to {high:.4}<td>{part} of {whole}"
-            );
+            let _ =
+                write!(rows, "<tr><td>{name}<td>{share:.4}<td>{low:.4} to {high:.4}<td>{part} of {whole}");
         }
         let _ = write!(out, "<table><tr><th><th>share<th>95 % interval<th>counted{rows}</table>");
         let mut rows = String::new();
@@ -126,7 +128,11 @@ impl Report {
             Line { name: "accounts", class: "a", points, dots: true },
             Line { name: "as said", class: "d", points: vec![(0.0, 0.0), (1.0, 1.0)], dots: false },
         ];
-        section(out, "Reliability", &lines(&drawn, "probability that was said", "share of campaign accounts"));
+        section(
+            out,
+            "Reliability",
+            &lines(&drawn, "probability that was said", "share of campaign accounts"),
+        );
         let _ = write!(
             out,
             "<p>Between 0.05 and 0.95 what was said is off by {:.4} on average, over {} accounts.</p>",
@@ -182,7 +188,9 @@ fn people(groups: &BTreeMap<String, Population>, accounts_min: u64) -> String {
     let rows: Vec<Bar> = groups
         .iter()
         .filter(|(_, group)| group.accounts >= accounts_min)
-        .map(|(name, group)| bar(name, group.flagged, group.accounts, format!("{} of {}", group.flagged, group.accounts)))
+        .map(|(name, group)| {
+            bar(name, group.flagged, group.accounts, format!("{} of {}", group.flagged, group.accounts))
+        })
         .collect();
     // Half of the width is what must not happen: intervals of small groups are cut there.
     let most = rows.iter().map(|bar| bar.value).fold(0.05, f64::max);

@@ -159,7 +159,9 @@ impl Extraction {
         };
         let language = if self.style == Style::Own { speaker.language } else { ENGLISH };
         match self.style {
-            Style::Loud => texts.write(symbols.loud, ENGLISH, "", &mut Random::of(&[self.campaign]), &mut said.prompt),
+            Style::Loud => {
+                texts.write(symbols.loud, ENGLISH, "", &mut Random::of(&[self.campaign]), &mut said.prompt)
+            }
             Style::Own => texts.write(symbols.context, language, "", random, &mut said.prompt),
             Style::Template | Style::Reworded => {}
         }
