@@ -139,7 +139,7 @@ fn an_import_of_old_logs_acts_on_nothing_under_enforce_and_says_so_in_one_line()
     // Imported today from a log of today: it is history by its origin, not by its age.
     std::fs::write(&none, example_as_of_now()).unwrap();
     let mut import = weir(&["import", none.to_str().unwrap(), "--node", "test", "--data-dir"]);
-    import.arg(&place.data).arg("--keys-dir").arg(&place.keys);
+    import.arg(&place.data).arg("--keys-dir").arg(place.keys.join("collector"));
     success(import);
     let shown = place.run_until_idle();
     let actions = place.lines_of("enforcement_actions.jsonl");
