@@ -15,9 +15,13 @@ const PAYMENT: &str = "pay-canary-99c1";
 
 /// Lines that are judged, lines that are refused for every reason there is, all with canaries.
 fn feed() -> Vec<u8> {
+    feed_from(START_MS)
+}
+
+fn feed_from(start_ms: u64) -> Vec<u8> {
     let mut log = String::new();
     for index in 0..400u64 {
-        let time_ms = START_MS + index * 1_000;
+        let time_ms = start_ms + index * 1_000;
         let _ = writeln!(
             log,
             r#"{{"id":"i{index}","time":{time_ms},"account":"{ACCOUNT}","ip":"{ADDRESS}","payment":"{PAYMENT}","system_prompt":"{PROMPT}","prompt":"Think step by step and show your reasoning: {PROMPT} {index}","model":"m","max_tokens":4096}}"#
@@ -117,7 +121,9 @@ fn the_raw_account_is_opened_only_for_an_action_that_is_to_be_carried_out() {
     std::fs::write(&place.feed, b"").unwrap();
     place.run_until_idle();
     success(weir(&["posture", "enforce", "--data-dir", place.data.to_str().unwrap()]));
-    std::fs::write(&place.feed, feed()).unwrap();
+    // History is not acted on: the requests are of an hour ago.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    std::fs::write(&place.feed, feed_from(now.as_millis() as u64 - 3_600_000)).unwrap();
     let shown = place.run_until_idle();
     assert!(shown.contains("posture   enforce"), "{shown}");
     let commands = text(&std::fs::read(place.output.join("rate_limit_commands.jsonl")).unwrap());
