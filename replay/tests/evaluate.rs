@@ -14,7 +14,7 @@ use weir_replay::lockstep::Layout;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Event, Judge, Record as _, Signal, Tier, Verdict};
 use weir_topology::log::{Commit, Log as _};
-use weir_topology::record::{LABEL_HEADER, Output, POPULATION_HEADER};
+use weir_topology::record::{LABEL_HEADER, Output, POPULATION_HEADER, Records};
 use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError};
 use weir_topology::topic::{StageName, Topic};
 use weir_topology::worker::MakeStage;
@@ -32,6 +32,13 @@ impl Stage for Counting {
 
     fn judge(&self, _: &Batch) -> Judge {
         Judge { version: 1, policy: None }
+    }
+
+    /// Lockstep folds no epochs that were recorded, so there is nobody to adopt from.
+    fn adopt(&mut self, _: &Batch, _: &Records) {}
+
+    fn rejudge(&mut self, _: &Batch) -> (Effects, u64) {
+        (Effects::default(), 0)
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {
