@@ -4,55 +4,38 @@
 
 mod common;
 
-use common::{event, poison, wire};
+use common::{event, poison, stages, wire};
 use expect_test::expect;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use weir_replay::evaluate::case::{Case, Outcome};
 use weir_replay::evaluate::intake::{Intake, Labelled};
-use weir_replay::evaluate::judge;
 use weir_replay::evaluate::report::Report;
+use weir_replay::evaluate::truth::Truth;
+use weir_replay::evaluate::{Judged, judge};
 use weir_replay::lockstep::Layout;
-use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Event, Judge, Record as _, Signal, Tier, Verdict};
+use weir_schemas::{AccountId, Signal, Tier, Verdict};
 use weir_topology::log::{Commit, Log as _};
-use weir_topology::record::{LABEL_HEADER, Output, POPULATION_HEADER, Records};
-use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError};
-use weir_topology::topic::{StageName, Topic};
-use weir_topology::worker::MakeStage;
+use weir_topology::record::{LABEL_HEADER, POPULATION_HEADER};
 
-/// Says MEDIUM of whoever asks a third time, and CRITICAL of whoever asks a fifth time.
-struct Counting {
-    wire: Arc<Wire>,
-    asked: std::collections::BTreeMap<AccountId, u32>,
-}
-
-impl Stage for Counting {
-    fn name(&self) -> StageName {
-        StageName::Account
-    }
-
-    fn judge(&self, _: &Batch) -> Judge {
-        Judge { version: 1, policy: None }
-    }
-
-    /// Lockstep folds no epochs that were recorded, so there is nobody to adopt from.
-    fn adopt(&mut self, _: &Batch, _: &Records) {}
-
-    fn rejudge(&mut self, _: &Batch) -> (Effects, u64) {
-        (Effects::default(), 0)
-    }
-
-    fn step(&mut self, batch: &Batch) -> Effects {
-        let mut effects = Effects::default();
-        for record in batch.inputs.iter().flat_map(|input| input.records.iter()) {
-            assert_eq!(record.headers().count(), 0, "a stage was shown a label");
-            let Ok(datum) = self.wire.datum::<Event<'_>>(record.payload.unwrap()) else {
-                effects.outputs.push(Output::keyed(Topic::Dlq, record.key.to_vec(), Vec::new(), 0));
-                continue;
-            };
-            let event = Event::decode(&datum).unwrap();
-            let asked = self.asked.entry(event.account).or_default();
-            *asked += 1;
-            let (tier, score) = match *asked {
+/// Two campaigns, of two accounts and of one, and honest accounts of two populations. Whoever asks a third time is
+/// MEDIUM, and CRITICAL whoever asks a fifth time.
+fn judged() -> Judged {
+    let accounts: [(&str, i64, Option<&str>, &str); 6] = [
+        ("loud", 6, Some("hydra.naive"), "campaign"),
+        ("middling", 4, Some("hydra.naive"), "campaign"),
+        ("quiet", 2, Some("slow.careful"), "campaign"),
+        ("busy", 3, None, "agents"),
+        ("calm", 1, None, "agents"),
+        ("other", 2, Some("benign"), "chat"),
+    ];
+    let (mut truth, mut outcomes, mut events) = (Truth::default(), BTreeMap::new(), 0);
+    for (number, (_, asks, label, population)) in accounts.into_iter().enumerate() {
+        let account = AccountId([number as u8 + 1; 16]);
+        for ask in 1..=asks {
+            let time_ms = 1_000_000 + ask * 2_000;
+            truth.add(account, time_ms, label, Some(population), None);
+            events += 1;
+            let (tier, score) = match ask {
                 3 => (Tier::Medium, 0.4),
                 5 => (Tier::Critical, 0.8),
                 _ => continue,
@@ -62,82 +45,19 @@ impl Stage for Counting {
                 score,
                 confidence: 0.5,
                 weight: 1.0,
-                evidence: Vec::new(),
+                ..Signal::default()
             };
-            let verdict = Verdict {
-                account: event.account,
-                time_ms: event.time_ms,
-                tier,
-                score,
-                signals: vec![signal],
-                ..Verdict::default()
-            };
-            let payload = self.wire.to_bytes(&verdict);
-            effects.outputs.push(Output::keyed(Topic::Verdicts, record.key.to_vec(), payload, event.time_ms));
-        }
-        effects
-    }
-
-    fn state_format(&self) -> i32 {
-        1
-    }
-    fn changed(&self) -> usize {
-        0
-    }
-    fn take_changes(&mut self) -> Vec<StateEntry> {
-        Vec::new()
-    }
-    fn survey(&self, _: u64, _: usize) -> (Vec<StateEntry>, Option<u64>) {
-        (Vec::new(), None)
-    }
-    fn restore(&mut self, _: &[u8], _: i32, _: &[u8]) -> Result<(), StateError> {
-        Ok(())
-    }
-    fn forget(&mut self, _: &[u8]) {}
-    fn entries(&self) -> usize {
-        0
-    }
-}
-
-fn counting() -> MakeStage {
-    Arc::new(|_| Box::new(Counting { wire: wire(), asked: Default::default() }))
-}
-
-/// Two campaigns, of two accounts and of one, and honest accounts of two populations.
-fn labelled() -> Labelled {
-    let intake = Intake::new(wire()).unwrap();
-    let mut writer = intake.writer("test").unwrap();
-    let accounts: [(&str, i64, Option<&str>, &str); 6] = [
-        ("loud", 6, Some("hydra.naive"), "campaign"),
-        ("middling", 4, Some("hydra.naive"), "campaign"),
-        ("quiet", 2, Some("slow.careful"), "campaign"),
-        ("busy", 3, None, "agents"),
-        ("calm", 1, None, "agents"),
-        ("other", 2, Some("benign"), "chat"),
-    ];
-    let mut outputs = vec![poison(1)];
-    for (name, events, label, population) in accounts {
-        for number in 0..events {
-            let output = event(name, number).with_header(POPULATION_HEADER, population);
-            outputs.push(match label {
-                Some(label) => output.with_header(LABEL_HEADER, label),
-                None => output,
-            });
+            let verdict =
+                Verdict { account, time_ms, tier, score, signals: vec![signal], ..Verdict::default() };
+            outcomes.entry(account).or_insert_with(Outcome::default).add(&verdict);
         }
     }
-    outputs[0].partition = None;
-    writer.commit(&Commit { outputs, positions: Vec::new() }).unwrap();
-    drop(writer);
-    intake.finish().unwrap()
+    let cases = truth.accounts().map(|(id, account)| Case::of(*id, account, outcomes.get(id), &truth));
+    Judged { cases: cases.collect(), events, refused: 1, ..Judged::default() }
 }
 
-fn report(layout: Layout) -> Report {
-    Report { sweep: Vec::new(), ..whole_report(layout) }
-}
-
-fn whole_report(layout: Layout) -> Report {
-    let judged = judge(&labelled(), &wire(), &counting(), layout, |_| {}).unwrap();
-    Report { seconds: 0.0, digest: String::new(), ..Report::of(&judged, "counting", 1) }
+fn report() -> Report {
+    Report::of(&judged(), "counting", 1)
 }
 
 #[test]
@@ -228,7 +148,7 @@ fn the_report_says_what_was_counted_by_hand() {
             }
           },
           "policy": "counting",
-          "events": 19,
+          "events": 18,
           "seconds": 0.0,
           "by_event": {
             "precision": 0.8571428571428571,
@@ -283,18 +203,12 @@ fn the_report_says_what_was_counted_by_hand() {
           "refused": 1,
           "runs": 1
         }"#]]
-    .assert_eq(&json(&report(Layout { partitions: 4, workers: 2 })));
-}
-
-#[test]
-fn the_report_does_not_depend_on_the_layout() {
-    let straight = report(Layout { partitions: 1, workers: 1 });
-    assert_eq!(report(Layout { partitions: 7, workers: 3 }), straight);
+    .assert_eq(&json(&Report { sweep: Vec::new(), ..report() }));
 }
 
 #[test]
 fn the_sweep_says_what_another_threshold_would_have_given() {
-    let report = whole_report(Layout { partitions: 2, workers: 1 });
+    let report = report();
     let at = |score: f64| {
         let point = report.sweep.iter().find(|point| (point.score - score).abs() < 1e-9).unwrap();
         (point.accounts.tp, point.accounts.fp)
@@ -304,11 +218,9 @@ fn the_sweep_says_what_another_threshold_would_have_given() {
 
 #[test]
 fn runs_are_counted_together() {
-    let layout = Layout { partitions: 2, workers: 1 };
-    let one = || judge(&labelled(), &wire(), &counting(), layout, |_| {}).unwrap();
-    let mut both = one();
-    both.pool(one());
-    let (single, pooled) = (Report::of(&one(), "counting", 1), Report::of(&both, "counting", 2));
+    let mut both = judged();
+    both.pool(judged());
+    let (single, pooled) = (report(), Report::of(&both, "counting", 2));
     assert_eq!((pooled.accounts.tp, pooled.accounts.tn), (2 * single.accounts.tp, 2 * single.accounts.tn));
     assert_eq!(pooled.campaigns["hydra.naive"].accounts, 4);
     assert!(pooled.intervals.recall.low > single.intervals.recall.low);
@@ -316,4 +228,36 @@ fn runs_are_counted_together() {
 
 fn json(report: &Report) -> String {
     serde_json::to_string_pretty(report).unwrap()
+}
+
+/// Events of the members of a campaign and of one who is not, as a collector writes them.
+fn labelled() -> Labelled {
+    let intake = Intake::new(wire()).unwrap();
+    let mut outputs = vec![poison(1)];
+    for number in 0..40 {
+        for account in ["a", "b", "c"] {
+            outputs.push(event(account, number).with_header(LABEL_HEADER, "hydra"));
+        }
+        outputs.push(event("d", number).with_header(POPULATION_HEADER, "chat"));
+    }
+    let mut writer = intake.writer("test").unwrap();
+    writer.commit(&Commit { outputs, positions: Vec::new() }).unwrap();
+    drop(writer);
+    intake.finish().unwrap()
+}
+
+#[test]
+fn the_judgement_is_the_products_own_whatever_the_layout() {
+    let labelled = labelled();
+    let judged = |partitions, workers| {
+        let layout = Layout { partitions, workers };
+        judge(&labelled, &wire(), &stages(), layout, |_| {}).unwrap()
+    };
+    let (straight, wide) = (judged(1, 1), judged(7, 3));
+    assert_eq!((straight.digest, straight.cases), (wide.digest, wide.cases.clone()));
+    assert_eq!((wide.events, wide.refused), (161, 1));
+    let labels: Vec<Option<&str>> = wide.cases.iter().map(|case| case.label.as_deref()).collect();
+    assert_eq!(labels.iter().filter(|label| **label == Some("hydra")).count(), 3);
+    assert_eq!(wide.cases.iter().filter(|case| &*case.population == "chat").count(), 1);
+    assert!(wide.cases.iter().all(|case| case.events == 40));
 }

@@ -249,7 +249,7 @@ impl Bench {
                 SourceState::AtEnd => break,
                 SourceState::Unavailable => bail!("{} cannot be read", file.display()),
                 SourceState::Held => bail!("the temporary directory has no room for the events"),
-                SourceState::Reading | SourceState::Lingering | SourceState::Leaving => {}
+                SourceState::Reading | SourceState::Leaving | SourceState::Lingering => {}
             }
         }
         bar.finish_and_clear();
