@@ -20,8 +20,8 @@ pub type Id = [u8; 16];
 pub struct Action {
     /// The key that makes it idempotent.
     pub id: Id,
-    /// Whether it is to be carried out: the others were withheld.
-    pub is_pending: bool,
+    /// Its state in this transition, by its place in the schema's list: 0 withheld, 1 to be carried out, others later.
+    pub state: i64,
 }
 
 /// What an audit record says of itself.
@@ -31,7 +31,9 @@ pub struct Audit {
     pub writer: String,
     /// Its place in the chain, from 1.
     pub sequence: i64,
-    /// What it decided on, where it is a decision.
+    /// Whether it is a decision, and not what came of one.
+    pub is_decision: bool,
+    /// The verdict that it is about.
     pub verdict: Option<Id>,
     /// The action that it precedes.
     pub action: Option<Id>,
@@ -111,7 +113,7 @@ pub fn action(value: &[u8]) -> Result<Action> {
     fields.fixed()?; // verdict_id
     fields.long()?; // kind
     fields.long()?; // ring
-    Ok(Action { id, is_pending: fields.long()? == 1 })
+    Ok(Action { id, state: fields.long()? })
 }
 
 /// An audit entry's place in its chain, and what the record in it is about.
@@ -123,10 +125,10 @@ pub fn audit(value: &[u8]) -> Result<Audit> {
     fields.bytes()?; // key_id
     let mut fields = Fields::of(fields.bytes()?)?;
     fields.long()?; // time_ms
-    fields.long()?; // kind
+    let is_decision = fields.long()? == 1;
     fields.bytes()?; // tenant
     fields.optional()?; // account
-    Ok(Audit { writer, sequence, verdict: fields.optional()?, action: fields.optional()? })
+    Ok(Audit { writer, sequence, is_decision, verdict: fields.optional()?, action: fields.optional()? })
 }
 
 /// Avro fields, in the order of the schema.
@@ -200,8 +202,8 @@ mod tests {
                 framed(&[&[1; 16], &[0x80, 0x01], &[4], b"de", &[2; 16], &[3; 16], &[6], &[2], &[state]]);
             action(&value).unwrap()
         };
-        assert_eq!(action_of(2), Action { id: [1; 16], is_pending: true });
-        assert_eq!(action_of(0), Action { id: [1; 16], is_pending: false });
+        assert_eq!(action_of(2), Action { id: [1; 16], state: 1 });
+        assert_eq!(action_of(0), Action { id: [1; 16], state: 0 });
     }
 
     #[test]
@@ -210,7 +212,13 @@ mod tests {
         let length = [2 * record.len() as u8];
         let value = framed(&[&[2], b"w", &[5], &[0; 32], &[2], b"k", &length, &record, &[0; 64]]);
         // Zigzag: 5 is -3, 2 is 1.
-        let expected = Audit { writer: "w".into(), sequence: -3, verdict: Some([9; 16]), action: None };
+        let expected = Audit {
+            writer: "w".into(),
+            sequence: -3,
+            is_decision: true,
+            verdict: Some([9; 16]),
+            action: None,
+        };
         assert_eq!(audit(&value).unwrap(), expected);
     }
 

@@ -147,9 +147,13 @@ fn ids(deployment: &Deployment, topic: &str) -> Result<HashMap<Id, u64>> {
     Ok(seen)
 }
 
-fn repeated(seen: &HashMap<Id, u64>) -> u64 {
+fn repeated<K>(seen: &HashMap<K, u64>) -> u64 {
     seen.values().map(|times| times - 1).sum()
 }
+
+/// The states that decisions put an action in, by their place in the schema's list.
+const WITHHELD: i64 = 0;
+const PENDING: i64 = 1;
 
 fn actions_and_audit(
     deployment: &Deployment,
@@ -159,17 +163,22 @@ fn actions_and_audit(
 ) -> Result<()> {
     // The stub actuator: carries out what it is told, and writes down by id how often.
     let (mut actions, mut effects) = (HashMap::<Id, u64>::new(), HashMap::<Id, u64>::new());
+    // An action has many transitions, and each of them once.
+    let mut transitions = HashMap::<(Id, i64), u64>::new();
     outside::read(&deployment.brokers, &deployment.topic("actions"), |value| {
         let action = outside::action(value)?;
-        *actions.entry(action.id).or_default() += 1;
-        if action.is_pending {
+        *transitions.entry((action.id, action.state)).or_default() += 1;
+        if matches!(action.state, WITHHELD | PENDING) {
+            *actions.entry(action.id).or_default() += 1;
+        }
+        if action.state == PENDING {
             *effects.entry(action.id).or_default() += 1;
         }
         Ok(())
     })?;
     found.actions = actions.values().sum();
     found.effects = effects.values().sum();
-    found.effects_doubled = repeated(&effects) + repeated(&actions);
+    found.effects_doubled = repeated(&effects) + repeated(&actions) + repeated(&transitions);
 
     let mut records = Vec::new();
     outside::read(&deployment.brokers, &deployment.topic("audit"), |value| {
@@ -181,7 +190,7 @@ fn actions_and_audit(
     let mut decided = HashMap::<Id, HashMap<Option<Id>, u64>>::new();
     for record in &records {
         chains.entry(&record.writer).or_default().push(record.sequence);
-        if let Some(verdict) = record.verdict {
+        if let Some(verdict) = record.verdict.filter(|_| record.is_decision) {
             *decided.entry(verdict).or_default().entry(record.action).or_default() += 1;
         }
     }
