@@ -4,7 +4,7 @@
 //!
 //! * A **writer** under no membership is one producer with the transactional id `weir-<name>`. Opening it fences
 //!   every earlier producer of that id and has the broker abort what it left open, at once.
-//! * The writers of a member's tasks **share** one producer ([`writer::shared`]): commits that come together are one
+//! * The writers of a member's tasks **share** one producer (`writer/shared.rs`): commits that come together are one
 //!   transaction. What fences them is the group: offsets of a member that is no longer in it are refused. A writer is
 //!   open when nothing of an earlier owner is open in its partition, and a dead owner's producer is fenced, so that a
 //!   takeover does not wait for its transaction to time out.

@@ -387,7 +387,7 @@ pub struct TaskId {
 }
 
 impl TaskId {
-    /// The task of this name, as [`Self::to_string`] gives it.
+    /// The task of this name, as [`Display`](fmt::Display) gives it.
     pub fn named(name: &str) -> Option<Self> {
         let (stage, partition) = name.split_once('/')?;
         Some(Self { stage: StageName::named(stage)?, partition: partition.parse().ok()? })

@@ -3,7 +3,7 @@
 //! What was read of each file is known by its [prints](super::prints), so a file is found again under any
 //! name, as a copy or compressed, and nothing hangs on what a tool calls it. When the file that is read gives
 //! nothing more and is not at the path any more, the next one is, in this order: what was being read before;
-//! one that was left and has grown since; the oldest one of the log's [names](super::family) that was never
+//! one that was left and has grown since; the oldest one of the log's names (`tail/family.rs`) that was never
 //! read; the path's own.
 
 use super::content::{Content, modified_ns, window_at};

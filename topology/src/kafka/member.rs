@@ -17,7 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub enum Change {
     /// They are this member's from now on.
     Assigned(Vec<u32>),
-    /// They go to another member as soon as each has been given to [`Membership::release`].
+    /// They go to another member as soon as each has been given to [`Membership::release`](super::Membership::release).
     Revoked(Vec<u32>),
     /// They are no longer this member's: stop their tasks without a commit. Nothing to release.
     Lost(Vec<u32>),
