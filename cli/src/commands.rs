@@ -8,6 +8,7 @@ mod collect;
 mod completions;
 mod config;
 mod coverage;
+mod diff;
 mod dlq;
 mod enforce;
 mod evaluate;
@@ -22,6 +23,8 @@ mod run;
 mod simulate;
 mod topology;
 mod verify;
+
+pub use simulate::What;
 
 use crate::context::Context;
 use crate::settings::Settings;
@@ -68,6 +71,7 @@ commands! {
     Dlq(dlq::Arguments),
     Simulate(simulate::Simulate),
     Evaluate(evaluate::Arguments),
+    Diff(diff::Arguments),
     Topology(topology::Arguments),
     Policy(policy::Arguments),
     Posture(posture::Arguments),

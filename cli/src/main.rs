@@ -4,6 +4,7 @@ mod commands;
 mod context;
 mod health;
 mod keys;
+mod lab;
 mod lag;
 mod roles;
 mod security;

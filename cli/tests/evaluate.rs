@@ -87,3 +87,26 @@ fn the_page_holds_all_that_it_needs() {
         assert!(!text.contains(outside), "the page has {outside}");
     }
 }
+
+#[test]
+fn a_policy_without_a_detector_loses_who_was_found_by_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (other, quiet) = (directory.path().join("policy.toml"), directory.path().join("quiet.toml"));
+    let builtin = include_str!("../../processor/policy/default.toml").to_owned();
+    std::fs::write(&other, format!("{builtin}\n# a remark\n")).unwrap();
+    let tier = |text: &str, line: &str, to: &str| {
+        let from = text.lines().find(|found| found.starts_with(line)).unwrap().to_owned();
+        text.replacen(&from, &format!("{line} = {to}"), 1)
+    };
+    let silent = ["critical", "high", "medium"].into_iter().zip(["0.999", "0.998", "0.997"]);
+    std::fs::write(&quiet, silent.fold(builtin, |text, (line, to)| tier(&text, line, to))).unwrap();
+    let diff = |second: &Path| -> Value {
+        let mut command = weir(&["diff", "builtin", "--format", "json"]);
+        command.arg(second).arg(EXAMPLE);
+        serde_json::from_slice(&success(command).stdout).unwrap()
+    };
+    assert_eq!(diff(&other)["changed"], serde_json::json!([0, 0]));
+    let lost = diff(&quiet);
+    assert_eq!(lost["changed"], serde_json::json!([0, 6]));
+    assert!(lost["lost"][0]["campaign"].is_string());
+}

@@ -7,6 +7,7 @@
 
 pub mod case;
 pub mod counts;
+pub mod diff;
 mod html;
 pub mod intake;
 mod plot;

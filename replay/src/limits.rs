@@ -30,6 +30,9 @@ pub const MISSING_MAX: usize = 100;
 /// Longest value of a field that is shown, in characters.
 pub const VALUE_CHARS_MAX: usize = 160;
 
+/// Most detectors whose change is told of an account that a policy gains or loses.
+pub const DIFF_REASONS_MAX: usize = 5;
+
 /// Most dead letters that one commit sends back.
 pub const REQUEUE_RECORDS_MAX: usize = 500;
 

@@ -8,6 +8,7 @@ use common::{event, poison, stages, wire};
 use expect_test::expect;
 use std::collections::BTreeMap;
 use weir_replay::evaluate::case::{Case, Outcome};
+use weir_replay::evaluate::diff::Diff;
 use weir_replay::evaluate::intake::{Intake, Labelled};
 use weir_replay::evaluate::report::Report;
 use weir_replay::evaluate::truth::Truth;
@@ -260,4 +261,41 @@ fn the_judgement_is_the_products_own_whatever_the_layout() {
     assert_eq!(labels.iter().filter(|label| **label == Some("hydra")).count(), 3);
     assert_eq!(wide.cases.iter().filter(|case| &*case.population == "chat").count(), 1);
     assert!(wide.cases.iter().all(|case| case.events == 40));
+}
+
+#[test]
+fn a_diff_says_who_is_gained_and_lost_and_why() {
+    let (before, mut after) = (judged(), judged());
+    for case in &mut after.cases {
+        match (case.label.as_deref(), case.events) {
+            // Quiet becomes MEDIUM by another detector, middling and busy are CLEAR, loud stays.
+            (Some("slow.careful"), _) => {
+                (case.before, case.score) = ([Some(1), None, None], 0.5);
+                case.signals = vec![("kin".into(), 0.25)];
+            }
+            (_, 3 | 4) => (case.before, case.score, case.signals) = ([None; 3], 0.0, Vec::new()),
+            _ => {}
+        }
+    }
+    let diff = Diff::of(&before, &after, ["old", "new"]);
+    expect![[r#"
+        from old to new, on 18 events
+        gained 1, lost 2, the same 1
+        precision 0.6667 to 1.0000, recall 0.6667 to 0.6667
+
+        group                         accounts    gained      lost
+        agents                               2         0         1
+        hydra.naive                          2         0         1
+        slow.careful                         1         1         0
+
+        gained 03030303030303030303030303030303 slow.careful: CLEAR 0.000 to MEDIUM 0.500
+            kin                    silent to    0.250
+
+        lost 02020202020202020202020202020202 hydra.naive: MEDIUM 0.400 to CLEAR 0.000
+            counting                0.200 to   silent
+
+        lost 04040404040404040404040404040404 agents: MEDIUM 0.400 to CLEAR 0.000
+            counting                0.200 to   silent
+    "#]]
+    .assert_eq(&diff.to_string());
 }

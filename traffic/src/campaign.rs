@@ -124,18 +124,32 @@ impl Campaign {
         format!("{}.{care}", self.scheme.name())
     }
 
-    /// Exchanges of an account and day.
-    pub fn per_day(&self) -> f64 {
-        let per_day = self.per_day.unwrap_or_else(|| self.scheme.per_day(self.accounts));
-        // People sleep: see `Measure::accounts_factor`.
-        if self.measures.has(Measure::Hours) {
-            (per_day / Measure::Hours.accounts_factor()).min(80.0)
+    /// The campaign that a label of the simulator stands for; none where it is no such label.
+    pub fn of_label(label: &str, accounts: u32) -> Option<Self> {
+        let (scheme, care) = label.split_once('.')?;
+        let (scheme, _) = *SCHEMES.iter().find(|(known, _)| known.name() == scheme)?;
+        // The second campaign of a kind in one world has a number behind its label.
+        let care = care.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
+        let mut campaign = Self::new(scheme, Care::Naive, accounts);
+        if let Ok(care) = care.parse::<Care>() {
+            campaign.care = Some(care);
+            campaign.measures = care.measures();
         } else {
-            per_day
+            let measures: Result<Vec<Measure>, String> = care.split('+').map(str::parse).collect();
+            campaign.care = None;
+            campaign.measures = Measures::of(&measures.ok()?);
         }
+        Some(campaign)
     }
 
-    /// Dollars that its measures cost for a thousand useful exchanges.
+    /// Exchanges of an account and day. Who sleeps and thinks like a person asks a quarter, and no more than a person
+    /// could.
+    pub fn per_day(&self) -> f64 {
+        let per_day = self.per_day.unwrap_or_else(|| self.scheme.per_day(self.accounts));
+        if self.measures.has(Measure::Hours) { (per_day / 4.0).min(80.0) } else { per_day }
+    }
+
+    /// Dollars that its accounts and measures cost for a thousand useful exchanges.
     pub fn dollars_per_thousand(&self) -> f64 {
         let useful = if self.measures.has(Measure::Cover) { 0.5 } else { 1.0 };
         self.measures.dollars_per_thousand(self.per_day() * useful * 30.0)
@@ -301,4 +315,47 @@ fn goal(scheme: Scheme, common: &mut Random) -> Goal {
 /// How an account behaves before its campaign uses it.
 pub fn quiet(world: &World, random: &mut Random) -> Rhythm {
     honest::chat(world, random).rhythm
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_tells_its_campaign() {
+        for care in [Care::Naive, Care::Careful, Care::Expert, Care::Adaptive] {
+            let campaign = Campaign::new(Scheme::ProxiedHydra, care, 40);
+            assert_eq!(Campaign::of_label(&campaign.label(), 40), Some(campaign.clone()));
+            assert_eq!(Campaign::of_label(&format!("{}-3", campaign.label()), 40), Some(campaign));
+        }
+        let bought = Campaign {
+            care: None,
+            measures: Measures::of(&[Measure::Cards, Measure::Hours]),
+            ..Campaign::new(Scheme::LowAndSlow, Care::Naive, 9)
+        };
+        assert_eq!(Campaign::of_label("low-and-slow.cards+hours", 9), Some(bought));
+        for strange in ["proxied-hydra", "hydra.naive", "whale.reckless", ""] {
+            assert_eq!(Campaign::of_label(strange, 1), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn care_costs_what_its_measures_cost() {
+        let price = |measures: &[Measure]| {
+            let campaign = Campaign {
+                measures: Measures::of(measures),
+                per_day: Some(100.0),
+                ..Campaign::new(Scheme::NaiveHydra, Care::Naive, 10)
+            };
+            campaign.dollars_per_thousand()
+        };
+        let is = |measures: &[Measure], dollars: f64| (price(measures) - dollars).abs() < 1e-9;
+        // 3,000 exchanges a month with an account of 1.5 dollars, and a card of 6.
+        assert!(is(&[], 0.5));
+        assert!(is(&[Measure::Cards], 2.5));
+        assert!(is(&[Measure::Words], 0.5 + 0.6));
+        // Who sleeps asks 750 a month, and half of it is for nothing where it is cover.
+        assert!(is(&[Measure::Cards, Measure::Hours], 10.0));
+        assert!(is(&[Measure::Cards, Measure::Hours, Measure::Cover], 20.0 + 4.0));
+    }
 }

@@ -3,6 +3,9 @@
 //! Prices are assumptions in US dollars, stated so that "what would it cost to get by" is a number that two policies can
 //! be compared by. They are list prices of 2025 for what is sold, and wages or lost volume for what is not.
 
+/// What an account costs a month that takes no care: a number to sign up with.
+pub const ACCOUNT_DOLLARS: f64 = 1.5;
+
 /// Something that a campaign does in order not to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -86,16 +89,6 @@ impl Measure {
             | Self::Limits => 0.0,
         }
     }
-
-    /// By how much more accounts the same volume needs.
-    pub const fn accounts_factor(self) -> f64 {
-        match self {
-            Self::Hours => 4.0,   // Who sleeps and thinks asks a quarter.
-            Self::Volumes => 1.5, // The quiet ones carry little.
-            Self::Cover => 2.0,
-            _ => 1.0,
-        }
-    }
 }
 
 /// A set of measures.
@@ -134,12 +127,11 @@ impl Measures {
         if names.is_empty() { "none".into() } else { names.join("+") }
     }
 
-    /// Dollars that a thousand useful exchanges cost more than without care, where an account asks `per_month` a month.
+    /// Dollars that a thousand useful exchanges cost, where an account makes `per_month` a month that are of use.
     pub fn dollars_per_thousand(self, per_month: f64) -> f64 {
-        let factor: f64 = self.iter().map(Measure::accounts_factor).product();
         let account: f64 = self.iter().map(Measure::dollars_per_account).sum();
         let thousand: f64 = self.iter().map(Measure::dollars_per_thousand).sum();
-        account * factor * 1_000.0 / per_month.max(1.0) + thousand
+        (ACCOUNT_DOLLARS + account) * 1_000.0 / per_month.max(1.0) + thousand
     }
 }
 

@@ -194,7 +194,7 @@ fn popular_agent(random: &mut Random) -> u64 {
 fn agent(world: &World, random: &mut Random) -> Persona {
     let country = any_country(random);
     let rhythm = person(Hours::Office, country, 3.0, 18.0, 9.0, random);
-    let speech = Speech::Agent { preamble: popular_agent(random) };
+    let speech = Speech::Agent { preamble: popular_agent(random), tasks_only: false };
     let (access, client) = (Access::home(country, random), Client::any(Kind::Agent, random));
     let mut persona = Persona::new(world, ENGLISH, rhythm, access, client, speech, random);
     persona.org = random.chance(0.3).then(|| random.bits());
@@ -250,7 +250,7 @@ fn evaluation(world: &World, random: &mut Random) -> Persona {
     let gap_ms = random.log_normal(700.0, 0.5);
     // Most run once; some every night.
     let rhythm = if random.chance(0.75) {
-        Rhythm::Run { count, gap_ms }
+        Rhythm::Run { count, gap_ms, spread: 0.15 }
     } else {
         let phase_s = random.below(86_400) as u32;
         Rhythm::Clock { period_s: 86_400, phase_s, late_s: 5.0, burst: f64::from(count), gap_ms }
@@ -283,8 +283,11 @@ fn class(world: &World, group: u64, common: &mut Random, random: &mut Random) ->
     };
     let at_home = random.chance(0.25);
     let access = if at_home { Access::home(country, random) } else { access };
-    let speech = Speech::Homework { class: mixed(&[world.seed, group]), tasks };
-    let client = Client::any(Kind::Browser, random);
+    // Some classes paste what the teacher wrote, on the school's own machines.
+    let verbatim = common.chance(0.35);
+    let machine = Client::any(Kind::Browser, common);
+    let speech = Speech::Homework { class: mixed(&[world.seed, group]), tasks, verbatim };
+    let client = if verbatim { machine } else { Client::any(Kind::Browser, random) };
     let mut persona =
         Persona::new(world, any_language(country, random), rhythm, access, client, speech, random);
     persona.born_ms = evening_ms + (random.exponential(35.0) * 60e3) as i64;
@@ -322,10 +325,11 @@ pub fn agent_team(world: &World, group: u64, common: &mut Random, random: &mut R
     let access = Access::shared(country, common);
     let (card, org) = (common.bits(), common.bits());
     let preamble = if common.chance(0.5) { popular_agent(common) } else { mixed(&[world.seed, group, 2]) };
+    let tasks_only = common.chance(0.3);
     let client = Client::named(if common.chance(0.6) { "coding-agent" } else { "editor" }, random);
     let rhythm = person(Hours::Office, country, 3.0, 16.0, 9.0, random);
     let mut persona =
-        Persona::new(world, ENGLISH, rhythm, access, client, Speech::Agent { preamble }, random);
+        Persona::new(world, ENGLISH, rhythm, access, client, Speech::Agent { preamble, tasks_only }, random);
     (persona.payment, persona.org) = (Some(card), Some(org));
     persona
 }

@@ -84,8 +84,10 @@ pub enum Rhythm {
     Run {
         /// Requests.
         count: u32,
-        /// From one to the next, in milliseconds.
+        /// From one to the next, in milliseconds: half of the gaps are shorter.
         gap_ms: f64,
+        /// Spread of their logarithm.
+        spread: f64,
     },
     /// A program that never rests.
     Steady {
@@ -150,20 +152,17 @@ impl Rhythm {
                 pace.left -= 1;
                 random.log_normal(*gap_ms, 0.35)
             }
-            Self::Run { count, gap_ms } => {
+            Self::Run { count, gap_ms, spread } => {
                 if begins {
                     if pace.started || *count == 0 {
                         return None;
                     }
                     pace.started = true;
                     pace.left = count - 1;
-                    if pace.left == 0 {
-                        return Some(Next { time_ms: now_ms, begins });
-                    }
                     return Some(Next { time_ms: now_ms, begins });
                 }
                 pace.left -= 1;
-                random.log_normal(*gap_ms, 0.15)
+                random.log_normal(*gap_ms, *spread)
             }
             Self::Steady { gap_s, spread } => random.log_normal(gap_s * 1e3, *spread),
         };

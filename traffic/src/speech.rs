@@ -20,6 +20,8 @@ pub enum Speech {
     Agent {
         /// Which of the popular agents.
         preamble: u64,
+        /// Whether every request is a task of its own, without results of tools after it.
+        tasks_only: bool,
     },
     /// A job: one prompt, other data each time.
     Job {
@@ -55,6 +57,8 @@ pub enum Speech {
         class: u64,
         /// Tasks of it.
         tasks: u32,
+        /// Whether everybody hands the tasks in as they are written.
+        verbatim: bool,
     },
     /// A tutoring service.
     Tutor {
@@ -140,9 +144,9 @@ impl Speech {
                 speaker.world.fixed(Role::Preamble, *preamble, said);
             }
             Self::Code => code(talk, speaker, random, said),
-            Self::Agent { preamble } => {
+            Self::Agent { preamble, tasks_only } => {
                 answer_tokens = random.log_normal(190.0, 1.0);
-                agent(*preamble, talk, speaker, random, said);
+                agent(*preamble, *tasks_only, talk, speaker, random, said);
             }
             Self::Translator => translate(speaker, random, said),
             Self::Safety => {
@@ -154,7 +158,10 @@ impl Speech {
                     chat(talk, speaker, random, said);
                 }
             }
-            Self::Homework { class, tasks } => homework(*class, *tasks, talk, speaker, random, said),
+            Self::Homework { class, tasks, verbatim: true } => hand_in(*class, *tasks, talk, speaker, said),
+            Self::Homework { class, tasks, verbatim: false } => {
+                homework(*class, *tasks, talk, speaker, random, said);
+            }
             Self::Market { template } => market(*template, talk, speaker, random, said),
             Self::Workflow { template } => {
                 let texts = &speaker.world.texts;
@@ -247,9 +254,18 @@ fn code(talk: &Talk, speaker: Speaker<'_>, random: &mut Random, said: &mut Said)
     }
 }
 
-fn agent(preamble: u64, talk: &Talk, speaker: Speaker<'_>, random: &mut Random, said: &mut Said) {
+fn agent(
+    preamble: u64,
+    tasks_only: bool,
+    talk: &Talk,
+    speaker: Speaker<'_>,
+    random: &mut Random,
+    said: &mut Said,
+) {
     let texts = &speaker.world.texts;
-    if talk.turn == 0 {
+    if tasks_only {
+        texts.write(texts.symbols.agent_order, ENGLISH, "", random, &mut said.prompt);
+    } else if talk.turn == 0 {
         texts.say(Role::Task, texts.symbols.agent_task, ENGLISH, random, &mut said.prompt);
     } else {
         for _ in 0..random.between(1, 3) {
@@ -304,15 +320,19 @@ fn reseller(customers: u64, speaker: Speaker<'_>, random: &mut Random, said: &mu
     }
 }
 
+/// How a list asks: 0 for the steps, 1 for the letter of an option, 2 for the answer.
+pub(crate) fn evaluation_shape(list: u64) -> u64 {
+    Random::of(&[list, 0x7368_6170]).below(3)
+}
+
 fn evaluation(list: u64, size: u32, limit: u32, talk: &Talk, speaker: Speaker<'_>, said: &mut Said) {
     let texts = &speaker.world.texts;
     let mut own = Random::of(&[list]);
     // The same question is the same text in every run, and for everybody who runs the list.
     let mut question = Random::of(&[list, u64::from(talk.cursor % size.max(1))]);
-    let shape = own.below(3);
     let mut text = String::new();
     texts.say(Role::Question, texts.symbols.question, ENGLISH, &mut question, &mut text);
-    match shape {
+    match evaluation_shape(list) {
         0 => texts.write(texts.symbols.cot, ENGLISH, &text, &mut own, &mut said.prompt),
         1 => {
             said.prompt.push_str(
@@ -348,6 +368,15 @@ fn homework(
     } else {
         texts.write(texts.symbols.homework_follow, ENGLISH, "", random, &mut said.prompt);
     }
+}
+
+/// Task after task, word for word as the teacher wrote it.
+fn hand_in(class: u64, tasks: u32, talk: &Talk, speaker: Speaker<'_>, said: &mut Said) {
+    let texts = &speaker.world.texts;
+    let mut text = String::new();
+    let mut own = Random::of(&[class, u64::from(talk.cursor % tasks.max(1))]);
+    texts.say(Role::Question, texts.symbols.question, ENGLISH, &mut own, &mut text);
+    texts.write(texts.symbols.cot, ENGLISH, &text, &mut Random::of(&[class]), &mut said.prompt);
 }
 
 fn tutor(preamble: u64, speaker: Speaker<'_>, random: &mut Random, said: &mut Said) {

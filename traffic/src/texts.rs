@@ -23,7 +23,7 @@ macro_rules! symbols {
 }
 
 symbols! {
-    chat, follow, paste, context, code, code_follow, agent_task, agent_result, preamble, agent_preamble, job_prompt,
+    chat, follow, paste, context, code, code_follow, agent_task, agent_order, agent_result, preamble, agent_preamble, job_prompt,
     ticket, enduser, question, problem, homework, homework_wrap, homework_follow, tutor_preamble, tutor, translate_ask,
     safety, news, event, market_frame, business, workflow, cot, cot_plain, cot_reworded, loud, instruction, goal_code, goal_tools, goal_grading,
     goal_synthetic, goal_refusal, goal_sweep, extract_preamble,

@@ -100,6 +100,8 @@ fn unlabelled_lines_do_not_say_whose_they_are() {
 fn homework_is_thirty_students_with_twelve_tasks_behind_one_address() {
     let rows = rows(&plan("homework", 5));
     assert_eq!(distinct(&rows, "account_id"), 30);
+    assert_eq!(rows.len(), 30 * 12);
+    assert_eq!(distinct(&rows, "prompt"), 12);
     assert_eq!(distinct(&rows, "client_ip"), 1);
     assert_eq!(distinct(&rows, "org_id"), 1);
     let hours: BTreeSet<&str> = rows.iter().map(|row| &row["timestamp"].as_str().unwrap()[11..13]).collect();

@@ -70,6 +70,9 @@ pub struct Campaign {
     pub requests_before_critical_median: Option<f64>,
     /// Share of all of the campaign's requests that came before their account was flagged.
     pub requests_let_through: f64,
+    /// What its accounts and its care cost for a thousand useful exchanges, in dollars, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dollars_per_thousand: Option<f64>,
 }
 
 /// All campaigns of one kind.
@@ -83,6 +86,10 @@ pub struct Scheme {
     pub accounts: u64,
     /// Those that were flagged.
     pub flagged: u64,
+    /// The price that the policy forces on this kind: what the cheapest campaign costs for a thousand useful exchanges
+    /// that was not found, in dollars; none where all were found, or where prices are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dollars_forced: Option<f64>,
 }
 
 /// Honest accounts that have something in common.
@@ -193,6 +200,14 @@ impl Report {
         self.reliability = Some(Reliability::of(&listened.cases));
     }
 
+    /// Sets what each campaign costs, by its name and accounts.
+    pub fn price(&mut self, dollars_per_thousand: impl Fn(&str, u64) -> Option<f64>) {
+        for (name, campaign) in &mut self.campaigns {
+            campaign.dollars_per_thousand = dollars_per_thousand(name, campaign.accounts);
+        }
+        self.schemes = schemes(&self.campaigns);
+    }
+
     /// What is lost where this report's policy is judged without `detector`.
     pub fn without(&self, detector: &str, other: &Self) -> Ablation {
         let lost = |name: &String, scheme: &Scheme| {
@@ -250,6 +265,7 @@ fn campaigns(cases: &[Case]) -> BTreeMap<String, Campaign> {
             requests_before_high_median: before(1),
             requests_before_critical_median: before(2),
             requests_let_through: share(through, members.iter().map(|case| u64::from(case.events)).sum()),
+            dollars_per_thousand: None,
         }
     };
     members.into_iter().map(|(label, members)| (label.to_owned(), campaign(members))).collect()
@@ -260,7 +276,11 @@ fn schemes(campaigns: &BTreeMap<String, Campaign>) -> BTreeMap<String, Scheme> {
     for (name, campaign) in campaigns {
         let scheme = schemes.entry(name.split('.').next().unwrap_or(name).to_owned()).or_default();
         scheme.campaigns += 1;
-        scheme.found += u64::from(2 * campaign.flagged >= campaign.accounts);
+        let is_found = 2 * campaign.flagged >= campaign.accounts;
+        scheme.found += u64::from(is_found);
+        if let Some(dollars) = campaign.dollars_per_thousand.filter(|_| !is_found) {
+            scheme.dollars_forced = Some(scheme.dollars_forced.map_or(dollars, |least| least.min(dollars)));
+        }
         scheme.accounts += campaign.accounts;
         scheme.flagged += campaign.flagged;
     }

@@ -45,20 +45,16 @@ impl Display for Report {
             let (precision, recall) = (counts.precision(), counts.recall());
             writeln!(out, "{tier:<10} precision {precision:.4}  recall {recall:.4}  honest {}", counts.fp)?;
         }
-        writeln!(
-            out,
-            "\n{:<28} {:>8} {:>8} {:>8}  requests before",
-            "campaign", "accounts", "flagged", "share"
-        )?;
+        let head = ["accounts", "flagged", "share", "$ a 1,000"].map(|name| format!(" {name:>9}")).concat();
+        writeln!(out, "\n{:<28}{head}  requests before", "campaign")?;
         for (name, campaign) in &self.campaigns {
-            let flagged = share(campaign.flagged, campaign.accounts);
+            let (flagged, all) = (campaign.flagged, campaign.accounts);
+            let dollars =
+                campaign.dollars_per_thousand.map_or_else(String::new, |dollars| format!("{dollars:.2}"));
             let before = campaign.requests_before_first_action_median;
             let before = before.map_or_else(|| "-".to_owned(), |before| format!("{before}"));
-            writeln!(
-                out,
-                "{name:<28} {:>8} {:>8} {flagged:>8.3}  {before}",
-                campaign.accounts, campaign.flagged
-            )?;
+            let share = share(flagged, all);
+            writeln!(out, "{name:<28} {all:>9} {flagged:>9} {share:>9.3} {dollars:>9}  {before}")?;
         }
         writeln!(
             out,

@@ -1,0 +1,120 @@
+//! The laboratory's bench: labelled events from a file, a log or the simulator, judged by policies.
+
+use crate::commands::What;
+use crate::context::{Context, judging_stages};
+use anyhow::{Context as _, Result, bail, ensure};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_collector::{Collector, CollectorConfig, Mode, Pseudonymizer, Sealer, SourceState};
+use weir_processor::policy::Policy;
+use weir_replay::evaluate::intake::{Intake, Labelled};
+use weir_replay::evaluate::{Judged, judge};
+use weir_replay::lockstep::Layout;
+use weir_schemas::wire::Wire;
+use weir_topology::telemetry::Silent;
+use weir_traffic::write::{Labels, LineFormat, write_line};
+
+/// Partitions that accounts are spread over; the result does not depend on it.
+const PARTITIONS: u32 = 8;
+
+/// What a collector of an evaluation hides ids with. Pseudonyms are compared with nothing outside, and nothing is kept.
+const EVALUATION_KEY: [u8; 32] = *b"an evaluation needs no secret...";
+
+/// Judges labelled events.
+pub struct Bench {
+    wire: Arc<Wire>,
+    workers: u32,
+}
+
+impl Bench {
+    /// A bench with so many worker threads.
+    pub fn new(workers: u32) -> Self {
+        Self { wire: Arc::new(Wire::new()), workers }
+    }
+
+    /// Judges by a policy.
+    pub fn judge(&self, labelled: &Labelled, policy: &Policy) -> Result<Judged> {
+        let bar = bar(Some(labelled.events), "judged")?;
+        // A cap would evict by partition, and the result would depend on the layout.
+        let stages = judging_stages(self.wire.clone(), Arc::new(policy.clone()), usize::MAX);
+        let layout = Layout { partitions: PARTITIONS, workers: self.workers };
+        let judged = judge(labelled, &self.wire, &stages, layout, |events| bar.inc(events))?;
+        bar.finish_and_clear();
+        Ok(judged)
+    }
+
+    /// Reads a log file by the collector itself.
+    pub fn read(&self, file: &Path) -> Result<Labelled> {
+        if file == Path::new("-") {
+            let mut copy = tempfile::NamedTempFile::new().context("no temporary file can be made")?;
+            std::io::copy(&mut std::io::stdin().lock(), &mut copy)
+                .context("standard input cannot be read")?;
+            return self.read(copy.path());
+        }
+        let intake = Intake::new(self.wire.clone())?;
+        let mut config = CollectorConfig::new(file, "evaluation");
+        config.mode = Mode::Import;
+        let keys = weir_collector::Keys {
+            pseudonymizer: Pseudonymizer::new(EVALUATION_KEY, 0),
+            sealer: Sealer::new(0, &EVALUATION_KEY, EVALUATION_KEY)
+                .context("the key of the evaluation can seal nothing")?,
+        };
+        // The future is no reason to refuse a line here: simulated time may lie there.
+        let clock = Arc::new(|| i64::MAX / 2);
+        let mut collector =
+            Collector::open(&intake, config, keys, self.wire.clone(), Arc::new(Silent), clock)?;
+        let bar = bar(collector.size(), "read")?;
+        loop {
+            let progress = collector.run_once(Duration::from_millis(200))?;
+            bar.inc(progress.bytes);
+            match progress.state {
+                SourceState::AtEnd => break,
+                SourceState::Unavailable => bail!("{} cannot be read", file.display()),
+                SourceState::Held => bail!("the temporary directory has no room for the events"),
+                SourceState::Reading | SourceState::Leaving | SourceState::Lingering => {}
+            }
+        }
+        bar.finish_and_clear();
+        drop(collector);
+        let labelled = intake.finish()?;
+        ensure!(labelled.events > 0, "no line of {} could be read as an event", file.display());
+        Ok(labelled)
+    }
+
+    /// Takes the events of the log.
+    pub fn copied(&self, context: &Context) -> Result<Labelled> {
+        let intake = Intake::new(self.wire.clone())?;
+        intake.copy(context.existing_log()?.as_ref())?;
+        let labelled = intake.finish()?;
+        ensure!(labelled.events > 0, "the log has no events");
+        Ok(labelled)
+    }
+
+    /// Simulates, and reads what was written like any other file.
+    pub fn simulated(&self, what: &What, seed: u64) -> Result<Labelled> {
+        let plan = What { seed, ..what.clone() }.plan()?;
+        let mut stream = weir_traffic::simulate(&plan, what.start_ms()?, what.texts()?);
+        let file = tempfile::Builder::new().suffix(".jsonl").tempfile()?;
+        let mut out = BufWriter::with_capacity(1 << 20, file.reopen()?);
+        let mut line = String::new();
+        while let Some(exchange) = stream.next_exchange() {
+            line.clear();
+            write_line(exchange, LineFormat::Glasswally, Labels::With, &mut line);
+            out.write_all(line.as_bytes()).context("the temporary directory has no room")?;
+        }
+        out.flush().context("the temporary directory has no room")?;
+        self.read(file.path())
+    }
+}
+
+fn bar(length: Option<u64>, what: &'static str) -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{wide_bar} {percent} % {msg}, {eta} left")?;
+    let bar =
+        length.map_or_else(ProgressBar::no_length, ProgressBar::new).with_style(style).with_message(what);
+    // Draws to standard error, and only where that is a terminal.
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    Ok(bar)
+}
