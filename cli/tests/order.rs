@@ -182,7 +182,7 @@ fn the_recorded_example_is_judged_the_same_from_every_source() {
     }
 }
 
-/// An hour of servers at a hosting provider, about three thousand requests each. Those of the first kind ask by
+/// An hour of servers that one card pays for, about three thousand requests each. Those of the first kind ask by
 /// clockwork, those of the second as often, but in bursts: nothing but their pauses tells them apart.
 fn servers(dice: &mut Dice) -> String {
     let mut requests = Vec::new();
@@ -201,17 +201,19 @@ fn servers(dice: &mut Dice) -> String {
     }
     requests.sort();
     let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
-    let line = |(time_ms, account)| {
-        json!({"time": time_ms, "account": account, "user_agent": agent, "asn_org": "Aeza"}).to_string()
+    let line = |(number, (time_ms, account))| {
+        let prompt = format!("Think step by step and show your reasoning: {number}");
+        json!({"time": time_ms, "account": account, "user_agent": agent, "payment": "card", "prompt": prompt, "max_tokens": 4096})
+            .to_string()
     };
-    requests.into_iter().map(line).collect::<Vec<_>>().join("\n")
+    requests.into_iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn servers_that_only_their_pauses_tell_apart_are_judged_the_same_from_every_source() {
     let tiers = same_from_every_source(&of_generated(&servers(&mut Dice(1)), &mut Dice(2)));
-    let clockwork = (0..2).map(|number| (format!("clockwork-{number}"), Tier::Medium));
-    assert_eq!(tiers, clockwork.collect());
+    let of_kind = |kind: &'static str| (0..2).map(move |number| (format!("{kind}-{number}"), Tier::High));
+    assert_eq!(tiers, of_kind("clockwork").chain(of_kind("bursts")).collect());
 }
 
 #[test]

@@ -21,10 +21,12 @@ fn feed() -> Vec<u8> {
 fn feed_from(start_ms: u64) -> Vec<u8> {
     let mut log = String::new();
     for index in 0..400u64 {
-        let time_ms = start_ms + index * 1_000;
+        // Four that do the same: the canary, and three that its judgement takes.
+        let time_ms = start_ms + index / 4 * 1_000 + index % 4;
+        let account = ["", "-b", "-c", "-d"][index as usize % 4];
         let _ = writeln!(
             log,
-            r#"{{"id":"i{index}","time":{time_ms},"account":"{ACCOUNT}","ip":"{ADDRESS}","payment":"{PAYMENT}","system_prompt":"{PROMPT}","prompt":"Think step by step and show your reasoning: {PROMPT} {index}","model":"m","max_tokens":4096}}"#
+            r#"{{"id":"i{index}","time":{time_ms},"account":"{ACCOUNT}{account}","ip":"{ADDRESS}","payment":"{PAYMENT}","system_prompt":"{PROMPT}","prompt":"Think step by step and show your reasoning: {PROMPT} {index}","model":"m","max_tokens":4096}}"#
         );
     }
     for bad in [
@@ -93,8 +95,8 @@ fn no_canary_is_in_a_metric_or_an_answer() {
     eventually("everything is read", || metric(&address, "weir_collector_events_published_total") == 400);
     assert_eq!(
         metric(&address, "weir_collector_identities_announced_total"),
-        1,
-        "once, and not with every event"
+        4,
+        "each once, and not with every event"
     );
     let answers =
         ["/metrics", "/health/live", "/health/ready", "/nowhere"].map(|path| get(&address, path)).concat();

@@ -502,7 +502,8 @@ fn decision(verdict: &Verdict, outcome: &str, reason: String) -> Audit {
         policy_version: verdict.policy_version.clone(),
         score: verdict.score,
         tier: verdict.tier,
-        signals: verdict.signals.iter().map(|signal| signal.detector.clone()).collect(),
+        // Those that speak against the account; the others stand in the verdict.
+        signals: verdict.signals.iter().filter(|s| s.score > 0.0).map(|s| s.detector.clone()).collect(),
         ..Audit::default()
     }
 }

@@ -87,6 +87,7 @@ pub fn verdict(number: u32, time_ms: i64, tier: Tier) -> Verdict {
             confidence: 0.9,
             weight: 0.1,
             evidence: vec![Evidence { name: "requests_per_hour".into(), value: "240".into() }],
+            ..Signal::default()
         }],
         events: vec![EventId::default(), event],
         event_count: 2,

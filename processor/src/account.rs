@@ -1,7 +1,7 @@
 //! The account stage: judges one account at a time.
 //!
-//! An event is counted, shown to the detectors, its shareable values are linked, the detectors are
-//! asked, their opinions fused, and a verdict is emitted when there is something to say. A word of the
+//! An event is counted, shown to the detectors, the account's card is told to the values that it shares when that is
+//! due, the detectors are asked, their evidence added, and a verdict is emitted when there is something to say. A word of the
 //! cluster stage goes the same way without being counted. Nothing in the judgement of one account
 //! depends on another account, nor on how records are cut into epochs.
 
@@ -9,20 +9,21 @@ pub mod links;
 pub mod state;
 mod verdict;
 
-use crate::detector::{COUNT, Counts, FaultHook, Opinion, Seen};
+use crate::detector::{AccountView, Counts, FaultHook, Seen};
+use crate::detectors::rhythm;
 use crate::fusion::{Fused, Voice, fuse};
 use crate::limits::{ACCOUNTS_MAX, AHEAD_MAX_MS, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_MAX};
 use crate::persist::Persist;
-use crate::policy::{Policy, permille};
+use crate::policy::Policy;
+use crate::profile::Profile;
 use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
 use crate::version::{JudgeHook, judge_of, policy_text};
-use links::Shared;
 use state::Account;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Body, Cluster, DlqKind, Event, Judge, Link, Origin, Record, Verdict};
+use weir_schemas::{AccountId, Body, Card, Cluster, DlqKind, Event, Judge, Link, Origin, Record, Verdict};
 use weir_topology::record::{Output, RecordRef, Records};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
 use weir_topology::topic::{StageName, Topic};
@@ -73,6 +74,15 @@ struct Cause<'a> {
     origin: Origin,
     epoch: i64,
     partition: u32,
+}
+
+impl Work {
+    /// Notes that another judge's epoch touches an account.
+    fn touch(&mut self, cause: &Cause<'_>) {
+        if let Some(touched) = &mut self.silent {
+            touched.insert(cause.account, cause.tenant.to_owned());
+        }
+    }
 }
 
 impl AccountStage {
@@ -151,6 +161,7 @@ impl AccountStage {
             return Ok(());
         }
         let seen = Seen::Cluster(&cluster);
+        account.profile.observe(account.profile.clock_ms, 1, seen);
         let faults =
             account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
         account.note_faults(faults);
@@ -164,7 +175,8 @@ impl AccountStage {
             epoch: batch.epoch,
             partition: batch.partition,
         };
-        judge(account, &cause, &[], &self.policy, &self.wire, work);
+        work.touch(&cause);
+        judge(account, &cause, &self.policy, &self.wire, work);
         Ok(())
     }
 
@@ -191,6 +203,7 @@ impl AccountStage {
             Body::Request(request) => Seen::Request(request),
             Body::Response(response) => Seen::Response(response),
         };
+        let pause_ms = event.time_ms - account.profile.clock_ms;
         let weight = event.sample_weight.clamp(1, SAMPLE_WEIGHT_MAX) as u32;
         if !account.profile.observe(event.time_ms, weight, seen) {
             work.tallies.add(Tally::LateEvents, 1);
@@ -200,10 +213,6 @@ impl AccountStage {
             account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
         account.note_faults(faults);
         work.tallies.add_each(Tally::DetectorFaults, faults);
-        let new = match &event.body {
-            Body::Request(request) => account.links.observe(request, account.profile.clock_ms),
-            Body::Response(_) => Vec::new(),
-        };
         let cause = Cause {
             time_ms: event.time_ms,
             tenant: event.tenant,
@@ -212,7 +221,14 @@ impl AccountStage {
             epoch: batch.epoch,
             partition: batch.partition,
         };
-        judge(account, &cause, &new, &self.policy, &self.wire, work);
+        work.touch(&cause);
+        if let Body::Request(request) = &event.body {
+            account.links.observe(request);
+            tell(account, &cause, &self.wire, work);
+        }
+        if is_worth_judging(&account.profile, pause_ms) {
+            judge(account, &cause, &self.policy, &self.wire, work);
+        }
         account.age_faults();
         Ok(())
     }
@@ -304,31 +320,26 @@ pub(crate) fn check_time(time_ms: i64) -> Result<(), Refusal> {
     Err(Refusal::impossible("the time is before 1970 or after the year 9999"))
 }
 
-/// Asks the detectors, links what is new, and emits a verdict when there is something to say.
-fn judge(
-    account: &mut Account,
-    cause: &Cause<'_>,
-    new: &[Shared],
-    policy: &Policy,
-    wire: &Wire,
-    work: &mut Work,
-) {
+/// Requests up to which an account is judged at each event, and the pause after which it is.
+const JUDGED_SINGLY: u32 = 64;
+const JUDGED_AFTER_MS: i64 = 60_000;
+
+/// Whether an event can have changed what the detectors say. Of an account with many requests one changes little.
+fn is_worth_judging(profile: &Profile, pause_ms: i64) -> bool {
+    let requests = profile.behaviour.requests;
+    requests < JUDGED_SINGLY || requests.is_multiple_of(8) || pause_ms >= JUDGED_AFTER_MS
+}
+
+/// Tells the account's card to the values that it shares, when a round is due.
+fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) {
     let view = account.profile.view();
-    let (opinions, faults) = account.detectors.judge(&view, &policy.detectors);
-    let fused = work.hook.see(fuse(&opinions, policy), policy);
-    let (day, now_ms) = (view.day, view.now_ms);
-    if !faults.is_empty() {
-        work.tallies.add_each(Tally::DetectorFaults, faults);
-        account.note_faults(faults);
-    }
-    let becomes_suspect = !account.profile.suspected && fused.own >= policy.fusion.suspicion;
-    account.profile.suspected |= becomes_suspect;
-    if let Some(touched) = &mut work.silent {
-        touched.insert(cause.account, cause.tenant.to_owned());
+    let is_human = rhythm::reading(&view).is_none_or(|said| said <= rhythm::PERSON);
+    let round = account.links.round(&account.profile.behaviour, view.now_ms, is_human);
+    if round.is_empty() {
         return;
     }
-    let told = if becomes_suspect { account.links.all() } else { new };
-    for shared in told {
+    let card = card_of(&view, is_human, account.detectors.switch.moved_ms);
+    for shared in round {
         let link = Link {
             time_ms: cause.time_ms,
             tenant: cause.tenant.to_owned(),
@@ -337,30 +348,57 @@ fn judge(
             account: cause.account,
             event_id: account.last_event().unwrap_or_default(),
             account_first_ms: account.profile.first_ms,
-            suspicion_permille: permille(fused.own),
-            phrases: account.profile.phrases as i64,
-            requests: day.into(),
+            card: card.clone(),
         };
         let key = format!("{}/{}", link.kind, link.value).into_bytes();
         work.outputs.push(Output::keyed(Topic::Links, key, wire.to_bytes(&link), cause.time_ms));
     }
+}
+
+/// What an account does, as values are told.
+fn card_of(view: &AccountView<'_>, is_human: bool, moved_ms: i64) -> Card {
+    let behaviour = &view.profile.behaviour;
+    let has_prompts = behaviour.lengths.count() > 0;
+    let of_prompts = |value| if has_prompts { value } else { -1 };
+    Card {
+        requests: behaviour.requests.into(),
+        age_ms: view.age_ms,
+        pause_millinats: view.pace.mean,
+        pause_spread: view.pace.spread,
+        length_millinats: of_prompts(behaviour.lengths.mean()),
+        length_spread: of_prompts(behaviour.lengths.spread()),
+        novelty_permille: behaviour.texts.novelty_permille().unwrap_or(-1),
+        busy_permille: (view.busy_hours * 1_000 / view.hours) as i32,
+        limit: behaviour.limit.value().into(),
+        is_human,
+        org: behaviour.org.value().into(),
+        payment: behaviour.payment.value().into(),
+        moved_ms,
+    }
+}
+
+/// Asks the detectors, and emits a verdict when there is something to say.
+fn judge(account: &mut Account, cause: &Cause<'_>, policy: &Policy, wire: &Wire, work: &mut Work) {
+    let view = account.profile.view();
+    let (evidence, faults) = account.detectors.judge(&view, &policy.detectors);
+    let fused = work.hook.see(fuse(&evidence, policy), policy);
+    let now_ms = view.now_ms;
+    if !faults.is_empty() {
+        work.tallies.add_each(Tally::DetectorFaults, faults);
+        account.note_faults(faults);
+    }
+    if work.silent.is_some() {
+        return;
+    }
     if account.voice.speaks(fused.tier, now_ms, policy) {
-        speak(account, cause, &opinions, &fused, policy, wire, work);
+        speak(account, cause, &fused, policy, wire, work);
     }
 }
 
 /// Emits a verdict, which the account's voice has decided to.
-fn speak(
-    account: &Account,
-    cause: &Cause<'_>,
-    opinions: &[Option<Opinion>; COUNT],
-    fused: &Fused,
-    policy: &Policy,
-    wire: &Wire,
-    work: &mut Work,
-) {
+fn speak(account: &Account, cause: &Cause<'_>, fused: &Fused, policy: &Policy, wire: &Wire, work: &mut Work) {
     work.tallies.add(Tally::of_tier(fused.tier), 1);
-    let verdict = verdict::build(account, cause, opinions, fused, policy);
+    let verdict = verdict::build(account, cause, fused, policy);
     let key = cause.account.to_key();
     work.outputs.push(Output::keyed(Topic::Verdicts, key, wire.to_bytes(&verdict), cause.time_ms));
 }
@@ -398,8 +436,8 @@ impl Stage for AccountStage {
             let Some(account) = self.accounts.change(id) else { continue };
             judged += 1;
             let view = account.profile.view();
-            let (opinions, faults) = account.detectors.judge(&view, &self.policy.detectors);
-            let fused = self.hook.see(fuse(&opinions, &self.policy), &self.policy);
+            let (evidence, faults) = account.detectors.judge(&view, &self.policy.detectors);
+            let fused = self.hook.see(fuse(&evidence, &self.policy), &self.policy);
             work.tallies.add_each(Tally::DetectorFaults, faults);
             let now_ms = view.now_ms;
             account.note_faults(faults);
@@ -409,7 +447,7 @@ impl Stage for AccountStage {
                 let (epoch, partition) = (batch.epoch, batch.partition);
                 let (origin, tenant) = (account.origin(), &tenant);
                 let cause = Cause { time_ms: now_ms, tenant, account: id, origin, epoch, partition };
-                speak(account, &cause, &opinions, &fused, &self.policy, &self.wire, &mut work);
+                speak(account, &cause, &fused, &self.policy, &self.wire, &mut work);
             }
         }
         work.tallies.add(Tally::EvictedByCap, self.accounts.evict_to(self.accounts_max));

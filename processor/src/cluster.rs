@@ -1,9 +1,10 @@
 //! The cluster stage: judges one shared value at a time.
 //!
-//! A link says that an account was seen with a value. The stage counts who shares it, who of them is
-//! suspicious by itself, and how fast it grew; while any of them is suspicious, it answers the account that
-//! linked, and tells the members that it remembers when the value grows past the next step of a geometric
-//! ladder. No value knows of another; a value that a million accounts share takes as much memory as one of 65.
+//! A link says that an account shares a value, and what the account does. The stage holds the cards of those who share the
+//! value against each other, and answers the account that linked how many do what it does and how many would by chance;
+//! members that gain company are told as well. Nobody's suspicion goes in: a group is judged by how improbably
+//! alike its members are. No value knows of another; a value that a million accounts share takes as much memory
+//! as one of 65.
 
 mod members;
 mod sketch;
@@ -17,7 +18,7 @@ use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
 use crate::version::{JudgeHook, judge_of, policy_text};
 use std::sync::Arc;
-use value::{Growth, Value};
+use value::Value;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Cluster, Judge, Link, LinkKind, ValueHash};
 use weir_topology::record::{Output, RecordRef, Records};
@@ -25,7 +26,7 @@ use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError, Tally}
 use weir_topology::topic::{StageName, Topic};
 
 /// Version of the encoding of value entries.
-pub const STATE_FORMAT: i32 = 1;
+pub const STATE_FORMAT: i32 = 2;
 
 const POLICY_KEY: &[u8] = crate::account::POLICY_KEY;
 
@@ -98,24 +99,11 @@ impl ClusterStage {
             *value = Value::new(link.time_ms);
             tallies.add(Tally::Expired, 1);
         }
-        let growth = value.join(&link, self.hook.suspicion_permille(&self.policy));
-        // Nothing follows from an innocent value, however many share it: most are of that kind.
-        if value.members() < self.policy.cluster.answer_from || value.suspicious() == 0 {
-            return Ok(());
-        }
-        let mut tell = |account: AccountId, tenant: &str| {
-            let cluster = value.word(&link, account, tenant);
-            let payload = self.wire.to_bytes::<Cluster>(&cluster);
-            outputs.push(Output::keyed(Topic::Clusters, account.to_key(), payload, link.time_ms));
-        };
-        tell(link.account, &link.tenant);
-        if growth == Growth::Step {
-            let mut told = 1;
-            for (account, tenant) in value.remembered().filter(|(account, _)| *account != link.account) {
-                tell(account, tenant);
-                told += 1;
-            }
-            tallies.add(Tally::FanOutSkipped, u64::from(value.members()).saturating_sub(told));
+        let told = value.take(&link);
+        tallies.add(Tally::FanOutSkipped, told.skipped);
+        for word in told.words {
+            let payload = self.wire.to_bytes::<Cluster>(&word);
+            outputs.push(Output::keyed(Topic::Clusters, word.account.to_key(), payload, link.time_ms));
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! What a detector is, and which there are. A detector is one file under [`crate::detectors`] and one
 //! line in the registry below; its settings are a table of the policy with the same name.
 //!
-//! A detector has two halves. `observe` folds one event into a small state; `judge` reads that state
-//! and says how strongly it points to extraction. `judge` changes nothing, so it can be asked at any
-//! event and once more, with an open notebook, when a verdict is emitted: evidence is formatted
-//! only then.
+//! A detector has two halves. `observe` folds one event into a small state; `judge` reads that state and
+//! the account's counts, and says how much likelier they are of extraction than of honest use: a log-likelihood
+//! ratio in thousandths of a nat, negative where they speak for the account. `judge` changes nothing, so it
+//! can be asked at any event and once more, with an open notebook, when a verdict is emitted: evidence is
+//! formatted only then. Detectors of one [`Family`] look at one thing from several sides, so they share a cap.
 
+use crate::nats::Millinats;
 use crate::persist::{Damage, Persist, take};
 use crate::policy::{PolicyError, Section};
 pub use crate::profile::{AccountView, Seen};
@@ -18,8 +20,10 @@ use weir_schemas::Evidence;
 pub trait Detector {
     /// Name in policies, verdicts and documents.
     const NAME: &'static str;
-    /// What it claims when it scores, in one sentence for an analyst.
+    /// What it claims when it speaks against an account, in one sentence for an analyst.
     const CLAIM: &'static str;
+    /// What its evidence is evidence of.
+    const FAMILY: Family;
     /// Version of the encoding of its state. Raise it when that changes: a build that does not know a version
     /// forgets what the detector knew of the account, and nothing else of it.
     const STATE_VERSION: u8;
@@ -34,31 +38,71 @@ pub trait Detector {
     /// Folds an event into the state; O(1).
     fn observe(state: &mut Self::State, seen: Seen<'_>, account: &AccountView<'_>, settings: &Self::Settings);
 
-    /// The detector's opinion of the account as it stands; none where there is nothing to judge by,
-    /// which is not the same as a score of zero. Reasons go to `notes`.
+    /// The detector's evidence on the account as it stands; none where there is nothing to judge by,
+    /// which is not the same as zero. Reasons go to `notes`.
     fn judge(
         state: &Self::State,
         account: &AccountView<'_>,
         settings: &Self::Settings,
         notes: &mut Notes,
-    ) -> Option<Opinion>;
+    ) -> Option<Millinats>;
 }
 
-/// What a detector thinks of an account.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Opinion {
-    /// How strongly the evidence points to extraction, 0 to 1.
-    pub score: f64,
-    /// How much evidence there is, 0 to 1. Fusion applies it; a detector does not.
-    pub confidence: f64,
+/// A family of evidence: what is likely to be wrong together is in one family, and has one cap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// How the account keeps time.
+    Timing,
+    /// What it asks for.
+    Content,
+    /// How much it takes home.
+    Volume,
+    /// One text under many limits.
+    Probing,
+    /// What its client is.
+    Client,
+    /// Others do the same.
+    Kin,
+    /// Others that do the same are paid for by the same means.
+    Payment,
+    /// Others that do the same come from the same network.
+    Network,
+    /// Others that do the same say the same.
+    Script,
+    /// Others that do the same moved to another model at the same moment.
+    Switch,
+    /// Who answers for the account.
+    Owner,
+}
+
+impl Family {
+    /// Number of families.
+    pub const COUNT: usize = 11;
+
+    /// Name in policies, verdicts and documents.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Timing => "timing",
+            Self::Content => "content",
+            Self::Volume => "volume",
+            Self::Probing => "probing",
+            Self::Client => "client",
+            Self::Kin => "kin",
+            Self::Payment => "payment",
+            Self::Network => "network",
+            Self::Script => "script",
+            Self::Switch => "switch",
+            Self::Owner => "owner",
+        }
+    }
 }
 
 /// The settings that every detector has, whatever its thresholds.
 pub trait Settings: Section + DeserializeOwned + Clone + PartialEq + std::fmt::Debug {
     /// Whether it is asked at all.
     fn enabled(&self) -> bool;
-    /// The most that it can contribute alone.
-    fn weight(&self) -> f64;
+    /// The most that it can contribute, for or against an account, in thousandths of a nat.
+    fn most(&self) -> Millinats;
 }
 
 /// Where a detector writes its reasons: closed for all but the judgements that become verdicts.
@@ -87,10 +131,11 @@ impl Notes {
         }
     }
 
-    /// Writes a share between 0 and 1.
+    /// Writes thousandths as a number with three decimals.
     #[inline]
-    pub fn share(&mut self, name: &'static str, value: f64) {
-        self.note(name, format_args!("{value:.3}"));
+    pub fn milli(&mut self, name: &'static str, value: i64) {
+        let sign = if value < 0 { "-" } else { "" };
+        self.note(name, format_args!("{sign}{}.{:03}", value.abs() / 1_000, value.abs() % 1_000));
     }
 
     /// What was written, in order.
@@ -143,7 +188,10 @@ macro_rules! registry {
         /// Names of the detectors, in the registry's order.
         pub const NAMES: [&str; COUNT] = [$(<$detector>::NAME),+];
 
-        /// What each detector claims when it scores.
+        /// Their families.
+        pub const FAMILIES: [Family; COUNT] = [$(<$detector>::FAMILY),+];
+
+        /// What each detector claims when it speaks against an account.
         pub const CLAIMS: [&str; COUNT] = [$(<$detector>::CLAIM),+];
 
         /// What the detectors remember of an account.
@@ -176,10 +224,10 @@ macro_rules! registry {
                 Ok(())
             }
 
-            /// Weight of each detector; none where it is switched off.
+            /// The most that each detector can contribute; none where it is switched off.
             #[inline]
-            pub fn weights(&self) -> [Option<f64>; COUNT] {
-                [$(on(&self.$name).map(Settings::weight)),+]
+            pub fn most(&self) -> [Option<Millinats>; COUNT] {
+                [$(on(&self.$name).map(Settings::most)),+]
             }
         }
 
@@ -217,19 +265,19 @@ macro_rules! registry {
                 faults
             }
 
-            /// Asks every detector for its opinion, and says which failed.
+            /// Asks every detector for its evidence, and says which failed.
             #[inline]
             pub fn judge(
                 &self,
                 account: &AccountView<'_>,
                 settings: &DetectorSettings,
-            ) -> ([Option<Opinion>; COUNT], Counts) {
-                let (mut faults, mut opinions, mut index) = (Counts::default(), [None; COUNT], 0);
+            ) -> ([Option<Millinats>; COUNT], Counts) {
+                let (mut faults, mut evidence, mut index) = (Counts::default(), [None; COUNT], 0);
                 $(
                     if let Some(settings) = on(&settings.$name) {
                         let run =
                             || <$detector>::judge(&self.$name, account, settings, &mut Notes::closed());
-                        opinions[index] = guard(run).unwrap_or_else(|_| {
+                        evidence[index] = guard(run).unwrap_or_else(|_| {
                             faults.0[index] += 1;
                             None
                         });
@@ -237,10 +285,10 @@ macro_rules! registry {
                     index += 1;
                 )+
                 debug_assert_eq!(index, COUNT);
-                (opinions, faults)
+                (evidence, faults)
             }
 
-            /// The reasons of each detector for its opinion.
+            /// The reasons of each detector for its evidence.
             pub fn explain(
                 &self,
                 account: &AccountView<'_>,
@@ -318,21 +366,25 @@ impl FaultHook {
     }
 }
 
-use crate::detectors::{Asn, Cot, Fingerprint, Hydra, Pivot, Velocity};
+use crate::detectors::{
+    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Owner, Probing, Rhythm, Script, Switch, Whale,
+};
 
+// 1 to 6 were detectors of scores.
 registry! {
-    1 fingerprint: Fingerprint,
-    2 velocity: Velocity,
-    3 cot: Cot,
-    4 pivot: Pivot,
-    5 asn: Asn,
-    6 hydra: Hydra,
+    7 rhythm: Rhythm,
+    8 harvest: Harvest,
+    9 elicitation: Elicitation,
+    10 whale: Whale,
+    11 probing: Probing,
+    12 contradiction: Contradiction,
+    13 kin: Kin,
+    14 bond: Bond,
+    15 network: Network,
+    16 script: Script,
+    17 switch: Switch,
+    18 owner: Owner,
 }
-
-/// Place of `hydra` in the registry: its word is left out of an account's *own* suspicion, so that
-/// accounts cannot make each other suspicious in a circle.
-pub const HYDRA: usize = 5;
-const _: () = assert!(matches!(NAMES[HYDRA].as_bytes(), b"hydra"));
 
 #[cfg(test)]
 mod tests {
@@ -344,50 +396,48 @@ mod tests {
         let mut out = Vec::new();
         2usize.save(&mut out);
         out.extend_from_slice(&[99, 7, 3, 9, 9, 9]);
-        let mut pivot = Vec::new();
-        crate::detectors::pivot::State::default().save(&mut pivot);
-        out.extend([4, Pivot::STATE_VERSION]);
-        pivot.len().save(&mut out);
-        out.extend_from_slice(&pivot);
+        let mut switch = Vec::new();
+        crate::detectors::switch::State::default().save(&mut switch);
+        out.extend([17, Switch::STATE_VERSION]);
+        switch.len().save(&mut out);
+        out.extend_from_slice(&switch);
         let (mut input, mut forgotten) = (&out[..], Counts::default());
         assert!(States::load(&mut input, &mut forgotten).is_ok());
         assert!(input.is_empty() && forgotten.is_empty());
     }
 
-    /// States in which two detectors know something, as a build writes them whose `pivot` has version `pivot`.
-    fn saved(pivot: u8) -> Vec<u8> {
+    /// States in which two detectors know something, as a build writes them whose `switch` has version `switch`.
+    fn saved(switch: u8) -> Vec<u8> {
         let mut states = States::default();
-        let cluster = crate::fixture::cluster(weir_schemas::LinkKind::Payment, "card", 12, 12);
         let settings = crate::policy::Policy::builtin().detectors;
         let mut profile = crate::profile::Profile::new(crate::fixture::START_MS);
-        let request = weir_schemas::Request { model: Some("m"), ..Default::default() };
+        let prompt = Some(crate::fixture::prompt("shape", "text", 1));
+        let request = weir_schemas::Request { model: Some("m"), prompt, ..Default::default() };
         profile.observe(crate::fixture::START_MS, 1, Seen::Request(&request));
-        for seen in [Seen::Request(&request), Seen::Cluster(&cluster)] {
-            states.observe(seen, &profile.view(), &settings, FaultHook::default());
-        }
+        states.observe(Seen::Request(&request), &profile.view(), &settings, FaultHook::default());
         let mut out = Vec::new();
         states.save(&mut out);
-        let mut section = vec![4, Pivot::STATE_VERSION];
+        let mut section = vec![17, Switch::STATE_VERSION];
         let mut body = Vec::new();
-        states.pivot.save(&mut body);
+        states.switch.save(&mut body);
         body.len().save(&mut section);
         section.extend(body);
         let at = out.windows(section.len()).position(|window| window == section).unwrap();
-        out[at + 1] = pivot;
+        out[at + 1] = switch;
         out
     }
 
     #[test]
     fn a_state_of_a_version_that_is_not_known_costs_that_detectors_memory_alone() {
-        let (known, other) = (saved(Pivot::STATE_VERSION), saved(Pivot::STATE_VERSION + 1));
+        let (known, other) = (saved(Switch::STATE_VERSION), saved(Switch::STATE_VERSION + 1));
         let (mut none, mut one) = (Counts::default(), Counts::default());
         let known = States::load(&mut &known[..], &mut none).unwrap();
         let other = States::load(&mut &other[..], &mut one).unwrap();
         assert_eq!(none.named().collect::<Vec<_>>(), []);
-        assert_eq!(one.named().collect::<Vec<_>>(), [("pivot", 1)]);
-        assert_ne!(known.pivot, other.pivot);
-        assert_eq!(other.pivot, Default::default());
-        assert_eq!((known.hydra, known.cot), (other.hydra, other.cot));
+        assert_eq!(one.named().collect::<Vec<_>>(), [("switch", 1)]);
+        assert_ne!(known.switch, other.switch);
+        assert_eq!(other.switch, Default::default());
+        assert_eq!(known.elicitation, other.elicitation);
     }
 
     #[test]
@@ -399,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_state_that_is_too_long_is_refused() {
-        let states = States::load(&mut &[1u8, 5, 1, 40, 0, 0, 0][..], &mut Counts::default());
+        let states = States::load(&mut &[1u8, 17, 1, 40, 0, 0, 0][..], &mut Counts::default());
         expect!["it ends too early"].assert_eq(&states.err().unwrap().to_string());
     }
 }

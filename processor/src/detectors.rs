@@ -1,17 +1,29 @@
 //! The detectors, one file each. Every file says what its detector claims, by which evidence, what it
-//! costs per event, how it is evaded, and where the idea comes from.
+//! costs per event, how it is evaded and at what price, and where the idea comes from.
 
-pub mod asn;
+pub mod bond;
 mod client;
-pub mod cot;
-pub mod fingerprint;
-pub mod hydra;
-pub mod pivot;
-pub mod velocity;
+pub mod contradiction;
+pub mod elicitation;
+pub mod harvest;
+pub mod kin;
+pub mod network;
+pub mod owner;
+pub mod probing;
+pub mod rhythm;
+pub mod script;
+pub mod switch;
+pub mod whale;
 
-pub use asn::Asn;
-pub use cot::Cot;
-pub use fingerprint::Fingerprint;
-pub use hydra::Hydra;
-pub use pivot::Pivot;
-pub use velocity::Velocity;
+pub use bond::Bond;
+pub use contradiction::Contradiction;
+pub use elicitation::Elicitation;
+pub use harvest::Harvest;
+pub use kin::Kin;
+pub use network::Network;
+pub use owner::Owner;
+pub use probing::Probing;
+pub use rhythm::Rhythm;
+pub use script::Script;
+pub use switch::Switch;
+pub use whale::Whale;

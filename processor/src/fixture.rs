@@ -4,7 +4,7 @@ use crate::detector::{Detector, Notes, Seen};
 use crate::policy::Policy;
 use crate::profile::Profile;
 use expect_test::Expect;
-use weir_schemas::{Body, Cluster, Event, LinkKind, PromptFeatures, Request, ValueHash};
+use weir_schemas::{Body, Card, Cluster, Event, LinkKind, PromptFeatures, Request, ValueHash};
 
 /// When every fixture starts: a Tuesday.
 pub const START_MS: i64 = 1_767_700_000_000;
@@ -29,9 +29,35 @@ pub fn prompt(template: &str, text: &str, phrases: i64) -> PromptFeatures<'stati
     }
 }
 
-/// What the cluster stage says of a value.
-pub fn cluster(kind: LinkKind, value: &str, members: i64, suspicious: i64) -> Cluster {
-    Cluster { time_ms: START_MS, kind, value: hash(value), members, suspicious, ..Default::default() }
+/// What the cluster stage says of a value: all others are like the account, where one in about 285 would be.
+pub fn cluster(kind: LinkKind, value: &str, members: i32) -> Cluster {
+    Cluster {
+        time_ms: START_MS,
+        kind,
+        value: hash(value),
+        members: members.into(),
+        compared: members - 1,
+        alike_milli: (members - 1) * 1_000,
+        chance_millinats: -5_650,
+        share_permille: 1_000,
+        ..Default::default()
+    }
+}
+
+/// The card of a machine that asks about every minute and a half.
+pub fn card() -> Card {
+    Card {
+        requests: 400,
+        age_ms: 10 * 3_600_000,
+        pause_millinats: 11_400,
+        pause_spread: 1_280,
+        length_millinats: 5_600,
+        length_spread: 400,
+        novelty_permille: 950,
+        busy_permille: 1_000,
+        limit: 4_096,
+        ..Default::default()
+    }
 }
 
 /// What one account does.
@@ -59,9 +85,10 @@ impl Traffic {
         Self { requests: requests.collect(), clusters: Vec::new() }
     }
 
-    /// One request, then words of the cluster stage.
-    pub fn clusters(clusters: Vec<Cluster>) -> Self {
-        Self { clusters, ..Self::every_ms(1_000, 1, |_, _| ()) }
+    /// The same, and then words of the cluster stage.
+    pub fn told(mut self, clusters: Vec<Cluster>) -> Self {
+        self.clusters = clusters;
+        self
     }
 }
 
@@ -79,12 +106,13 @@ where
         D::observe(&mut state, Seen::Request(request), &profile.view(), settings);
     }
     for cluster in &traffic.clusters {
+        profile.observe(cluster.time_ms, 1, Seen::Cluster(cluster));
         D::observe(&mut state, Seen::Cluster(cluster), &profile.view(), settings);
     }
     let mut notes = Notes::open();
     let mut text = match D::judge(&state, &profile.view(), settings, &mut notes) {
         None => "missing".to_owned(),
-        Some(opinion) => format!("score {:.3} confidence {:.3}", opinion.score, opinion.confidence),
+        Some(said) => format!("{:.1} nats", f64::from(said) / 1e3),
     };
     for item in notes.into_items() {
         text += &format!("; {} {}", item.name, item.value);
@@ -107,7 +135,10 @@ macro_rules! has_settings {
         }
     )+};
 }
-has_settings!(fingerprint: Fingerprint, velocity: Velocity, cot: Cot, pivot: Pivot, asn: Asn, hydra: Hydra);
+has_settings!(
+    rhythm: Rhythm, harvest: Harvest, elicitation: Elicitation, whale: Whale, probing: Probing,
+    contradiction: Contradiction, kin: Kin, bond: Bond, network: Network, script: Script, switch: Switch, owner: Owner
+);
 
 /// An event that is a request.
 pub fn event<'a>(account: &str, time_ms: i64, request: Request<'a>) -> Event<'a> {

@@ -1,48 +1,57 @@
-//! Signals become a score, a score becomes a tier, and a tier is or is not worth a word.
+//! Evidence becomes a probability, a score and a tier, and a tier is or is not worth a word.
 
-use crate::detector::{COUNT, HYDRA, Opinion};
+use crate::detector::{COUNT, FAMILIES, Family};
+use crate::nats::{self, Millinats};
 use crate::policy::Policy;
 use weir_schemas::Tier;
 
-/// What the detectors' opinions amount to.
+/// What all detectors come to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fused {
-    /// The score, 0 to 1.
+    /// Log-odds of extraction.
+    pub log_odds: Millinats,
+    /// Their place on the sources' scale, 0 to 1.
     pub score: f64,
-    /// The score without the cluster stage's word: the account's own suspicion.
-    pub own: f64,
-    /// Contribution of each detector: weight, score and confidence multiplied.
-    pub contributions: [f64; COUNT],
-    /// Detectors whose contribution counts for the quorum.
-    pub speaking: u32,
-    /// The tier, with quorum applied.
+    /// What each detector contributes, within its own cap; none where it had nothing to judge by.
+    pub contributions: [Option<Millinats>; COUNT],
+    /// Families that speak against the account.
+    pub families: u32,
+    /// The tier.
     pub tier: Tier,
 }
 
-/// Fuses by noisy-or: each detector closes a part of what the others left open. One that is missing or
-/// silent leaves everything as it was, and each confidence is applied here and nowhere else.
+/// Adds evidence: each detector within its cap, each family within its own, on top of the policy's prior.
+///
+/// MEDIUM needs two families that speak against the account, or one whose evidence is beyond doubt; HIGH and
+/// CRITICAL need two whatever the score.
 #[inline]
-pub fn fuse(opinions: &[Option<Opinion>; COUNT], policy: &Policy) -> Fused {
-    let weights = policy.detectors.weights();
-    let mut contributions = [0.0; COUNT];
-    let (mut open, mut own_open, mut speaking) = (1.0, 1.0, 0);
-    for (index, opinion) in opinions.iter().enumerate() {
-        let (Some(opinion), Some(weight)) = (opinion, weights[index]) else { continue };
-        let contribution = weight * opinion.score.clamp(0.0, 1.0) * opinion.confidence.clamp(0.0, 1.0);
-        contributions[index] = contribution;
-        open *= 1.0 - contribution;
-        if index != HYDRA {
-            own_open *= 1.0 - contribution;
-        }
-        speaking += u32::from(contribution >= policy.fusion.speaks_from);
+pub fn fuse(evidence: &[Option<Millinats>; COUNT], policy: &Policy) -> Fused {
+    let most = policy.detectors.most();
+    let mut contributions = [None; COUNT];
+    let mut families = [0; Family::COUNT];
+    for (index, said) in evidence.iter().enumerate() {
+        let (Some(said), Some(most)) = (said, most[index]) else { continue };
+        let within = (*said).clamp(-most, most);
+        contributions[index] = Some(within);
+        families[FAMILIES[index] as usize] += within;
     }
-    let score: f64 = 1.0 - open;
-    let own: f64 = 1.0 - own_open;
-    let mut tier = policy.tier_of(score);
-    if speaking < policy.fusion.quorum && matches!(tier, Tier::High | Tier::Critical) {
-        tier = Tier::Medium;
+    let cap = policy.family_most();
+    let speaks_from = policy.speaks_from();
+    let (mut log_odds, mut speaking, mut loudest) = (policy.prior(), 0, 0);
+    for said in &mut families {
+        *said = (*said).clamp(-cap, cap);
+        log_odds += *said;
+        loudest = loudest.max(*said);
+        speaking += u32::from(*said >= speaks_from);
     }
-    Fused { score, own, contributions, speaking, tier }
+    let score = nats::score(log_odds);
+    let tier = match policy.tier_of(score) {
+        Tier::Clear => Tier::Clear,
+        _ if speaking < 2 && loudest < policy.alone() => Tier::Clear,
+        Tier::High | Tier::Critical if speaking < 2 => Tier::Medium,
+        tier => tier,
+    };
+    Fused { log_odds, score, contributions, families: speaking, tier }
 }
 
 /// What was last said of an account, and when.
@@ -96,56 +105,50 @@ impl Voice {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detector::NAMES;
     use expect_test::{Expect, expect};
 
-    /// Fuses opinions given as score and confidence in the registry's order: fingerprint, velocity,
-    /// cot, pivot, asn, hydra.
-    fn check(opinions: [Option<(f64, f64)>; COUNT], expected: Expect) {
-        let opinions =
-            opinions.map(|opinion| opinion.map(|(score, confidence)| Opinion { score, confidence }));
-        let fused = fuse(&opinions, &Policy::builtin());
+    /// Fuses what some detectors say, in nats.
+    fn check(said: &[(&str, i32)], expected: Expect) {
+        let mut evidence = [None; COUNT];
+        for (name, nats) in said {
+            evidence[NAMES.iter().position(|known| known == name).unwrap()] = Some(nats * 1_000);
+        }
+        let fused = fuse(&evidence, &Policy::builtin());
         expected.assert_eq(&format!(
-            "{:.3} own {:.3} {} speaking {}",
-            fused.score, fused.own, fused.tier, fused.speaking
+            "{} nats, {:.3} {}, {} families",
+            fused.log_odds / 1_000,
+            fused.score,
+            fused.tier,
+            fused.families
         ));
     }
 
-    const FULL: Option<(f64, f64)> = Some((1.0, 1.0));
-    const SILENT: Option<(f64, f64)> = Some((0.0, 1.0));
-
     #[test]
     fn nothing_to_judge_by_is_clear() {
-        check([None; COUNT], expect!["0.000 own 0.000 CLEAR speaking 0"]);
+        check(&[], expect!["-7 nats, 0.146 CLEAR, 0 families"]);
     }
 
     #[test]
-    fn one_detector_contributes_its_weight_at_most_and_no_more_than_medium() {
-        check([None, None, FULL, None, None, None], expect!["0.520 own 0.520 MEDIUM speaking 1"]);
-        check([None, None, None, None, None, FULL], expect!["0.720 own 0.000 MEDIUM speaking 1"]);
+    fn one_family_alone_is_not_enough_whatever_the_score() {
+        check(&[("rhythm", 9), ("kin", 0)], expect!["-2 nats, 0.277 CLEAR, 1 families"]);
+        check(&[("harvest", 20), ("elicitation", 20)], expect!["-1 nats, 0.306 CLEAR, 1 families"]);
+        check(&[("probing", 10)], expect!["3 nats, 0.607 CLEAR, 1 families"]);
     }
 
     #[test]
-    fn a_silent_detector_changes_nothing() {
-        check([SILENT, SILENT, FULL, SILENT, SILENT, None], expect!["0.520 own 0.520 MEDIUM speaking 1"]);
+    fn families_that_agree_reach_what_none_does() {
+        check(&[("rhythm", 4), ("kin", 4)], expect!["1 nats, 0.441 MEDIUM, 2 families"]);
+        check(&[("rhythm", 4), ("kin", 6)], expect!["3 nats, 0.607 HIGH, 2 families"]);
+        check(&[("rhythm", 4), ("kin", 7), ("bond", 3)], expect!["7 nats, 0.814 CRITICAL, 3 families"]);
     }
 
     #[test]
-    fn confidence_is_applied_once() {
-        check([None, None, Some((1.0, 0.5)), None, None, None], expect!["0.260 own 0.260 CLEAR speaking 1"]);
+    fn what_speaks_for_an_account_counts_as_much() {
+        check(&[("rhythm", -4), ("kin", 7), ("bond", 3)], expect!["-1 nats, 0.321 CLEAR, 2 families"]);
+        check(&[("owner", -9), ("kin", 7), ("bond", 3)], expect!["1 nats, 0.441 MEDIUM, 2 families"]);
     }
 
-    #[test]
-    fn two_that_speak_reach_what_neither_does() {
-        check([None, FULL, FULL, None, None, None], expect!["0.664 own 0.664 HIGH speaking 2"]);
-        check([None, None, FULL, None, None, FULL], expect!["0.866 own 0.520 CRITICAL speaking 2"]);
-    }
-
-    #[test]
-    fn what_hardly_speaks_does_not_make_a_quorum() {
-        check([None, None, None, None, Some((0.3, 1.0)), FULL], expect!["0.733 own 0.045 MEDIUM speaking 1"]);
-    }
-
-    /// Says tiers at seconds and lists which were spoken.
     fn said(tiers: &[(i64, Tier)]) -> String {
         let (policy, mut voice) = (Policy::builtin(), Voice::default());
         let spoken = tiers.iter().filter(|(second, tier)| voice.speaks(*tier, second * 1_000, &policy));

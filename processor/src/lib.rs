@@ -1,9 +1,10 @@
 //! Weir's judgement: what an account does, what a shared value tells, and what follows.
 //!
 //! Everything here is a pure function over records: no clock, no random number, no file, no thread.
-//! Time is the event's time. Read in this order: [`policy`] (what is configured), [`windows`], [`pauses`]
-//! and [`profile`] (what every account is counted by), [`detector`] (the one trait, and the registry),
-//! [`detectors`] (one file each), [`fusion`] (signals become a score, a tier and a word spoken),
+//! Time is the event's time. Read in this order: [`policy`] (what is configured), [`nats`] (how evidence
+//! is counted), [`windows`], [`pauses`], [`behaviour`] and [`profile`] (what every account is counted by), [`card`] and [`words`]
+//! (how accounts that share a value are held against each other), [`detector`] (the one trait, and the registry),
+//! [`detectors`] (one file each), [`fusion`] (evidence becomes a score, a tier and a word spoken),
 //! [`account`] and [`cluster`] (the two stages), [`store`] (their bounded state).
 
 #[macro_use]
@@ -12,18 +13,22 @@ pub mod persist;
 pub mod policy;
 
 pub mod account;
+pub mod behaviour;
+pub mod card;
 pub mod cluster;
 pub mod detector;
 pub mod detectors;
 pub mod fusion;
 pub mod limits;
 pub mod measure;
+pub mod nats;
 pub mod pauses;
 pub mod profile;
 mod refuse;
 pub mod store;
 mod version;
 pub mod windows;
+pub mod words;
 
 pub use version::{JUDGE_VERSION, JudgeHook};
 

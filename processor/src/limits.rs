@@ -21,9 +21,6 @@ pub const EVICTION_GRACE_MS: i64 = 24 * 3_600_000;
 /// grace, so that no event that is on time finds its account evicted by one that is ahead.
 pub const AHEAD_MAX_MS: i64 = EVICTION_GRACE_MS;
 
-/// Request starts that an account remembers, to tell the pauses between them; the earliest is forgotten first.
-pub const STARTS_MAX: usize = 32;
-
 /// By so many later requests one may be overtaken without changing what is said of pauses: the latest pauses wait
 /// for as many starts before they count.
 pub const OVERTAKEN_MAX: usize = 12;
@@ -31,19 +28,20 @@ pub const OVERTAKEN_MAX: usize = 12;
 /// Events of an account that a verdict names.
 pub const EVENT_IDS_MAX: usize = 16;
 
-/// Links that an account may cause in an hour of its own time by newly seen values. What exceeds it is
-/// linked when it is seen again later. Slightly more than an account remembers, so that one that goes
-/// round more templates or networks than that does not tell of each again and again.
-pub const LINKS_PER_HOUR_MAX: u16 = 24;
-
 /// Largest number of events that one sampled event may stand for.
 pub const SAMPLE_WEIGHT_MAX: i32 = 1_000;
 
 /// Shared values on which an account remembers the cluster stage's word.
 pub const CLUSTER_WORDS_MAX: usize = 8;
 
-/// Members of a value that are remembered one by one; more are estimated, and not told of growth.
-pub const MEMBERS_EXACT_MAX: usize = 64;
+/// Members of a value whose cards are remembered; more are only counted.
+pub const MEMBERS_KEPT_MAX: usize = 64;
+
+/// Hours after which a card says no longer what an account does.
+pub const CARD_HOURS_MAX: u32 = 48;
+
+/// Members besides the linking account that one link tells of growth.
+pub const TOLD_MAX: usize = 16;
 
 /// Members that a cluster record names.
 pub const SAMPLE_MAX: usize = 16;

@@ -35,6 +35,12 @@ impl Share {
         self.hits.into()
     }
 
+    /// The share in thousandths, 0 where nothing was observed.
+    #[inline]
+    pub fn permille(&self) -> i32 {
+        if self.total == 0 { 0 } else { (u32::from(self.hits) * 1_000 / u32::from(self.total)) as i32 }
+    }
+
     /// The share, 0 where nothing was observed.
     #[inline]
     pub fn value(&self) -> f64 {
@@ -65,6 +71,12 @@ impl Common {
             self.votes -= 1;
         }
         self.share.note(same);
+    }
+
+    /// The most common value; 0 before any.
+    #[inline]
+    pub fn value(&self) -> u32 {
+        self.value
     }
 
     /// How much of the stream is the same value again.

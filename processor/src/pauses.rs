@@ -1,26 +1,45 @@
-//! The pauses between an account's requests: its latest request starts, in the order in which the requests
-//! were made.
+//! The pauses between an account's requests, in the order in which the requests were made.
 //!
 //! Logs are written when requests end, so events arrive in another order than the one in which they were
 //! made, and a request that takes long is overtaken by later ones. What is kept here depends on which
-//! starts were seen, not on the order in which they came. A pause counts as settled when so many later
-//! starts are known that none can come in between any more; evenness is that of settled pauses. So the same
-//! traffic gives the same evenness from any source, as long as no request is overtaken by more than
-//! [`OVERTAKEN_MAX`] others. Responses are no requests and are not noted.
+//! starts were seen, not on the order in which they came. The latest pauses are remembered one by one; a pause
+//! is settled, and only counted from then on, when so many later starts are known that none can come in between any
+//! more. So the same traffic gives the same pace from any source, as long as no request is overtaken by more
+//! than [`OVERTAKEN_MAX`] others. Responses are no requests and are not noted.
 
-use crate::limits::{OVERTAKEN_MAX, STARTS_MAX};
+use crate::limits::OVERTAKEN_MAX;
+use crate::measure::Share;
+use crate::nats::{Millinats, Moments, ln};
 use crate::persist::{Damage, Persist};
 
-/// Settled pauses below which nothing is said of their evenness.
-const EVENNESS_FROM: usize = 8;
+/// A pause from which a request stands alone, rather than in a conversation.
+const ALONE_MS: u32 = 600_000;
 
-/// Pauses between the latest request starts: 32 bytes, and at most 128 behind it, 16 for up to five requests.
+/// Pauses between the request starts: 56 bytes, and at most 64 behind it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pauses {
     /// The latest start; 0 before the first, because every event's time is after 1970.
     latest_ms: i64,
     /// Milliseconds from each remembered start to the next, the earliest first.
     gaps_ms: Vec<u32>,
+    /// Logarithm of the settled pauses.
+    settled: Moments,
+    /// Settled pauses after which a request stands alone.
+    alone: Share,
+}
+
+/// How an account paces its requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Pauses, settled or not.
+    pub count: u32,
+    /// Mean of their logarithm in milliseconds, in thousandths of a nat.
+    pub mean: Millinats,
+    /// Standard deviation of that logarithm: 0 for a metronome, 1.28 for what comes at random, more for who comes
+    /// in sittings.
+    pub spread: Millinats,
+    /// Pauses after which a request stands alone, in thousandths.
+    pub alone_permille: i32,
 }
 
 impl Pauses {
@@ -40,8 +59,10 @@ impl Pauses {
         } else {
             self.insert(start_ms);
         }
-        if self.gaps_ms.len() >= STARTS_MAX {
-            self.gaps_ms.remove(0);
+        if self.gaps_ms.len() > OVERTAKEN_MAX {
+            let gap_ms = self.gaps_ms.remove(0);
+            self.settled.note(ln(gap_ms.into()));
+            self.alone.note(gap_ms >= ALONE_MS);
         }
     }
 
@@ -60,49 +81,44 @@ impl Pauses {
             }
             next_ms = previous_ms;
         }
-        if let Ok(gap_ms) = u32::try_from(next_ms - start_ms) {
+        if let Ok(gap_ms) = u32::try_from(next_ms - start_ms)
+            && self.gaps_ms.len() < OVERTAKEN_MAX
+        {
             self.gaps_ms.insert(0, gap_ms);
         }
     }
 
-    /// Mean of the remembered pauses in milliseconds, 0 where there is none.
-    pub fn mean_ms(&self) -> f64 {
-        mean_ms(&self.gaps_ms)
-    }
-
-    /// How even the settled pauses are: 1 for a metronome, 0 for a person, whose pauses spread as widely as
-    /// they are long or wider. Unknown before eight of them.
-    pub fn evenness(&self) -> Option<f64> {
-        let settled = self.gaps_ms.len().saturating_sub(OVERTAKEN_MAX);
-        let gaps_ms = self.gaps_ms.get(..settled).filter(|gaps_ms| gaps_ms.len() >= EVENNESS_FROM)?;
-        let mean_ms = mean_ms(gaps_ms);
-        if mean_ms <= 0.0 {
-            return Some(1.0);
+    /// The pace as of the latest request.
+    #[inline]
+    pub fn pace(&self) -> Pace {
+        let mut all = self.settled;
+        let mut alone = 0;
+        for gap_ms in &self.gaps_ms {
+            all.note(ln((*gap_ms).into()));
+            alone += u32::from(*gap_ms >= ALONE_MS);
         }
-        let away = gaps_ms.iter().map(|gap_ms| f64::from(*gap_ms) - mean_ms);
-        let variance = away.map(|away_ms| away_ms * away_ms).sum::<f64>() / gaps_ms.len() as f64;
-        let spread = variance.sqrt() / mean_ms;
-        Some((1.0 - spread).max(0.0))
+        let count = self.alone.total() + self.gaps_ms.len() as u32;
+        let alone = (self.alone.hits() + alone) * 1_000 / count.max(1);
+        Pace { count: all.count(), mean: all.mean(), spread: all.spread(), alone_permille: alone as i32 }
     }
-}
-
-fn mean_ms(gaps_ms: &[u32]) -> f64 {
-    if gaps_ms.is_empty() {
-        return 0.0;
-    }
-    let sum_ms: u64 = gaps_ms.iter().map(|gap_ms| u64::from(*gap_ms)).sum();
-    sum_ms as f64 / gaps_ms.len() as f64
 }
 
 impl Persist for Pauses {
     fn save(&self, out: &mut Vec<u8>) {
         self.latest_ms.save(out);
         self.gaps_ms.save(out);
+        self.settled.save(out);
+        self.alone.save(out);
     }
 
     fn load(input: &mut &[u8]) -> Result<Self, Damage> {
-        let pauses = Self { latest_ms: Persist::load(input)?, gaps_ms: Persist::load(input)? };
-        if pauses.gaps_ms.len() >= STARTS_MAX {
+        let pauses = Self {
+            latest_ms: Persist::load(input)?,
+            gaps_ms: Persist::load(input)?,
+            settled: Persist::load(input)?,
+            alone: Persist::load(input)?,
+        };
+        if pauses.gaps_ms.len() > OVERTAKEN_MAX {
             return Err(Damage("more pauses than are remembered"));
         }
         Ok(pauses)
@@ -120,52 +136,35 @@ mod tests {
         pauses
     }
 
-    fn evenness(gaps_ms: impl IntoIterator<Item = i64>) -> f64 {
+    fn pace(gaps_ms: impl IntoIterator<Item = i64>) -> Pace {
         let starts_ms = gaps_ms.into_iter().scan(1, |at_ms, gap_ms| {
             *at_ms += gap_ms;
             Some(*at_ms)
         });
-        pauses(starts_ms).evenness().unwrap()
+        pauses(starts_ms).pace()
     }
 
     #[test]
     fn a_metronome_is_even_and_a_person_is_not() {
-        assert!(evenness((0..50).map(|index| 2_000 + index % 3)) > 0.95);
+        assert_eq!(pace((0..50).map(|index| 2_000 + index % 3)).spread, 0);
         let person_s = [3, 60, 8, 900, 5, 12, 4, 300, 7, 2, 1_500, 9, 30];
-        assert!(evenness(person_s.into_iter().cycle().take(40).map(|s| s * 1_000)) < 0.05);
-    }
-
-    #[test]
-    fn evenness_is_unknown_before_eight_settled_pauses() {
-        let requests = |count: i64| pauses((1..=count).map(|index| index * 1_000)).evenness();
-        assert_eq!(requests((EVENNESS_FROM + OVERTAKEN_MAX) as i64), None);
-        assert_eq!(requests((EVENNESS_FROM + OVERTAKEN_MAX) as i64 + 1), Some(1.0));
+        let person = pace(person_s.into_iter().cycle().take(40).map(|s| s * 1_000));
+        assert_eq!((person.count, person.spread / 100, person.alone_permille), (39, 21, 153));
     }
 
     #[test]
     fn requests_at_once_are_even() {
-        assert_eq!(pauses([5; STARTS_MAX]).evenness(), Some(1.0));
-        assert_eq!(pauses([5; STARTS_MAX]).mean_ms(), 0.0);
+        let at_once = pauses([5; 40]).pace();
+        assert_eq!(at_once, Pace { count: 39, ..Pace::default() });
     }
 
     #[test]
-    fn evenness_is_the_same_whoever_overtakes_whom() {
+    fn the_pace_is_the_same_whoever_overtakes_whom() {
         // Each of a group of requests ends before all that began before it in its group.
-        let overtaken = OVERTAKEN_MAX as i64 + 1;
-        let starts_ms: Vec<i64> = (1..=120).map(|index| index * 1_000 + index * index % 70).collect();
-        let in_order = starts_ms.clone();
-        let by_end: Vec<i64> =
-            starts_ms.chunks(overtaken as usize).flat_map(|group| group.iter().rev().copied()).collect();
-        let highest = |arrivals: &[i64]| {
-            let mut pauses = Pauses::default();
-            let evenness = arrivals.iter().filter_map(|start_ms| {
-                pauses.note(*start_ms);
-                pauses.evenness()
-            });
-            evenness.fold(0.0, f64::max)
-        };
-        assert!(highest(&in_order) > 0.95);
-        assert_eq!(highest(&by_end), highest(&in_order));
+        let overtaken = OVERTAKEN_MAX + 1;
+        let starts_ms: Vec<i64> = (1..=120).map(|index| index * 1_000 + index * index % 700).collect();
+        let by_end = starts_ms.chunks(overtaken).flat_map(|group| group.iter().rev().copied());
+        assert_eq!(pauses(by_end), pauses(starts_ms.iter().copied()));
     }
 
     #[test]
@@ -176,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_request_earlier_than_all_that_are_remembered_changes_nothing() {
-        let mut full = pauses((1..=STARTS_MAX as i64).map(|index| index * 1_000));
+        let mut full = pauses((1..=40).map(|index| index * 1_000));
         let before = full.clone();
         full.note(500);
         assert_eq!(full, before);
@@ -185,12 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn after_seven_weeks_pauses_begin_anew() {
-        let mut pauses = pauses((1..=20).map(|index| index * 1_000));
+    fn after_seven_weeks_the_latest_pauses_begin_anew() {
+        let mut pauses = pauses((1..=10).map(|index| index * 1_000));
         pauses.note(i64::from(u32::MAX) + 21_000);
-        assert_eq!(pauses.mean_ms(), 0.0);
+        assert_eq!(pauses.pace(), Pace::default());
         pauses.note(i64::from(u32::MAX) + 22_500);
-        assert_eq!(pauses.mean_ms(), 1_500.0);
+        assert_eq!(pauses.pace(), Pace { count: 1, mean: 7_313, spread: 0, alone_permille: 0 });
     }
 
     proptest! {
@@ -201,7 +200,7 @@ mod tests {
         ) {
             let mut sorted = starts_ms;
             sorted.sort_unstable();
-            let latest = &sorted[sorted.len().saturating_sub(STARTS_MAX)..];
+            let latest = &sorted[sorted.len().saturating_sub(OVERTAKEN_MAX + 1)..];
             let expected: Vec<u32> = latest.windows(2).map(|pair| (pair[1] - pair[0]) as u32).collect();
             let found = pauses(arrivals);
             prop_assert_eq!(&found.gaps_ms, &expected);
@@ -213,14 +212,14 @@ mod tests {
             let saved = pauses(starts_ms.into_iter().map(i64::from));
             let mut bytes = Vec::new();
             saved.save(&mut bytes);
-            prop_assert!(bytes.len() <= 10 + 1 + 5 * (STARTS_MAX - 1));
+            prop_assert!(bytes.len() <= 10 + 1 + 5 * OVERTAKEN_MAX + 30);
             prop_assert_eq!(Pauses::load(&mut &bytes[..]).unwrap(), saved);
         }
     }
 
     #[test]
     fn a_forged_list_is_refused() {
-        let forged = Pauses { latest_ms: 5, gaps_ms: vec![1; STARTS_MAX] };
+        let forged = Pauses { latest_ms: 5, gaps_ms: vec![1; OVERTAKEN_MAX + 1], ..Pauses::default() };
         let mut bytes = Vec::new();
         forged.save(&mut bytes);
         assert_eq!(Pauses::load(&mut &bytes[..]), Err(Damage("more pauses than are remembered")));

@@ -83,6 +83,20 @@ impl Persist for i64 {
     }
 }
 
+macro_rules! persist_signed {
+    ($($type:ty),+) => {$(
+        impl Persist for $type {
+            fn save(&self, out: &mut Vec<u8>) {
+                i64::from(*self).save(out);
+            }
+            fn load(input: &mut &[u8]) -> Result<Self, Damage> {
+                <$type>::try_from(i64::load(input)?).map_err(|_| Damage("a number is too large"))
+            }
+        }
+    )+};
+}
+persist_signed!(i16, i32);
+
 impl Persist for bool {
     fn save(&self, out: &mut Vec<u8>) {
         out.push(u8::from(*self));
@@ -104,6 +118,14 @@ impl Persist for f32 {
 
     fn load(input: &mut &[u8]) -> Result<Self, Damage> {
         <[u8; 4]>::load_raw(input).map(Self::from_le_bytes)
+    }
+}
+
+impl Persist for () {
+    fn save(&self, _: &mut Vec<u8>) {}
+
+    fn load(_: &mut &[u8]) -> Result<Self, Damage> {
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@
 
 use crate::detector::DetectorSettings;
 use crate::limits::POLICY_BYTES_MAX;
+use crate::nats::Millinats;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
@@ -82,7 +83,7 @@ macro_rules! section {
     };
 }
 
-/// Declares a detector's table: `enabled`, `weight` and its thresholds.
+/// Declares a detector's table: `enabled`, `nats_max` and its thresholds.
 macro_rules! detector_settings {
     ($($(#[$field_doc:meta])* $field:ident: $type:ty = $min:literal ..= $max:literal),* $(,)?) => {
         /// The detector's table of the policy.
@@ -91,13 +92,13 @@ macro_rules! detector_settings {
         pub struct Settings {
             /// Whether it is asked at all.
             pub enabled: bool,
-            /// The most that it can contribute alone, 0 to 1.
-            pub weight: f64,
+            /// The most that it can contribute, for or against an account, in nats.
+            pub nats_max: f64,
             $($(#[$field_doc])* pub $field: $type),*
         }
         impl $crate::policy::Section for Settings {
             fn check(&self, path: &str) -> Result<(), $crate::policy::PolicyError> {
-                $crate::policy::check_range(path, "weight", self.weight, 0.0, 1.0)?;
+                $crate::policy::check_range(path, "nats_max", self.nats_max, 0.0, 20.0)?;
                 $($crate::policy::check_range(
                     path, stringify!($field), self.$field as f64, $min as f64, $max as f64,
                 )?;)*
@@ -108,8 +109,8 @@ macro_rules! detector_settings {
             fn enabled(&self) -> bool {
                 self.enabled
             }
-            fn weight(&self) -> f64 {
-                self.weight
+            fn most(&self) -> $crate::nats::Millinats {
+                $crate::policy::milli(self.nats_max)
             }
         }
     };
@@ -128,14 +129,16 @@ section! {
 }
 
 section! {
-    /// How signals become one score.
+    /// How evidence becomes one score.
     pub struct Fusion {
-        /// Detectors that must speak before a verdict may be HIGH or CRITICAL.
-        quorum: u32 = 1 ..= 16,
-        /// Contribution from which a detector counts as speaking.
-        speaks_from: f64 = 0.001 ..= 1,
-        /// Own score, without the cluster stage's word, from which an account is a suspicious member.
-        suspicion: f64 = 0.01 ..= 1,
+        /// Log-odds of extraction before any evidence, in nats.
+        prior_nats: f64 = -20 ..= 20,
+        /// The most that a family of detectors can contribute, for or against an account, in nats.
+        family_nats_max: f64 = 0 ..= 20,
+        /// Evidence from which a family counts as speaking against an account, in nats.
+        speaks_from_nats: f64 = 0.001 ..= 20,
+        /// Evidence of one family, in nats, that is enough for MEDIUM when no other speaks.
+        alone_nats: f64 = 0 ..= 100,
     }
 }
 
@@ -162,14 +165,6 @@ section! {
     }
 }
 
-section! {
-    /// What the cluster stage tells.
-    pub struct ClusterSettings {
-        /// Members from which the stage answers; a value that one account has tells nothing.
-        answer_from: u32 = 1 ..= 1000,
-    }
-}
-
 /// A policy's text as TOML has it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -179,7 +174,6 @@ struct Text {
     fusion: Fusion,
     cooldown: Cooldown,
     horizons: Horizons,
-    cluster: ClusterSettings,
     #[serde(default)]
     detectors: DetectorSettings,
 }
@@ -201,8 +195,6 @@ pub struct Policy {
     pub cooldown: Cooldown,
     /// Table `horizons`.
     pub horizons: Horizons,
-    /// Table `cluster`.
-    pub cluster: ClusterSettings,
     /// Tables `detectors.*`.
     pub detectors: DetectorSettings,
 }
@@ -230,7 +222,6 @@ impl Policy {
             fusion: read.fusion,
             cooldown: read.cooldown,
             horizons: read.horizons,
-            cluster: read.cluster,
             detectors: read.detectors,
         };
         policy.check()?;
@@ -254,7 +245,6 @@ impl Policy {
         self.fusion.check("fusion")?;
         self.cooldown.check("cooldown")?;
         self.horizons.check("horizons")?;
-        self.cluster.check("cluster")?;
         self.detectors.check()?;
         let contradiction = |key, must| Err(PolicyError::Contradiction { key, must });
         if self.version.is_empty() || self.version.len() > 64 {
@@ -262,15 +252,6 @@ impl Policy {
         }
         if self.tiers.medium >= self.tiers.high || self.tiers.high >= self.tiers.critical {
             return contradiction("tiers", "in rising order: medium, high, critical");
-        }
-        let is_rising = |low, high| low < high;
-        let cot = self.detectors.cot.as_ref();
-        if cot.is_some_and(|cot| !is_rising(cot.phrase_share_low, cot.phrase_share_high)) {
-            return contradiction("detectors.cot.phrase_share_low", "less than phrase_share_high");
-        }
-        let hydra = self.detectors.hydra.as_ref();
-        if hydra.is_some_and(|hydra| !is_rising(hydra.suspicious_share_low, hydra.suspicious_share_high)) {
-            return contradiction("detectors.hydra.suspicious_share_low", "less than suspicious_share_high");
         }
         Ok(())
     }
@@ -309,20 +290,37 @@ impl Policy {
         i64::from(self.horizons.value_h) * 3_600_000
     }
 
-    /// The threshold of suspicion in thousandths, as links carry it.
-    pub fn suspicion_permille(&self) -> i32 {
-        permille(self.fusion.suspicion)
+    /// Log-odds before any evidence.
+    pub fn prior(&self) -> Millinats {
+        milli(self.fusion.prior_nats)
+    }
+
+    /// The most that a family can contribute.
+    pub fn family_most(&self) -> Millinats {
+        milli(self.fusion.family_nats_max)
+    }
+
+    /// Evidence from which a family speaks.
+    pub fn speaks_from(&self) -> Millinats {
+        milli(self.fusion.speaks_from_nats)
+    }
+
+    /// Evidence of one family that is enough for MEDIUM.
+    pub fn alone(&self) -> Millinats {
+        milli(self.fusion.alone_nats)
     }
 }
 
-/// A share in thousandths, rounded down, so that a score below a threshold never passes it.
-pub fn permille(share: f64) -> i32 {
-    (share * 1_000.0) as i32
+/// Thousandths of a number that a policy says.
+pub(crate) fn milli(nats: f64) -> Millinats {
+    // The ranges of policies keep it far from the ends of the type.
+    (nats * 1_000.0) as Millinats
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detector::NAMES;
     use expect_test::{Expect, expect};
 
     fn check(from: &str, to: &str, expected: Expect) {
@@ -363,8 +361,9 @@ mod tests {
 
     #[test]
     fn a_misspelt_or_missing_key_is_named() {
-        let misspelt = Policy::parse(&BUILTIN.replacen("quorum", "quorom", 1)).unwrap_err().to_string();
-        assert!(misspelt.contains("unknown field `quorom`"), "{misspelt}");
+        let misspelt =
+            Policy::parse(&BUILTIN.replacen("prior_nats", "prior_nuts", 1)).unwrap_err().to_string();
+        assert!(misspelt.contains("unknown field `prior_nuts`"), "{misspelt}");
         let missing = Policy::parse(&BUILTIN.replacen("account_h = 48", "", 1)).unwrap_err().to_string();
         assert!(missing.contains("missing field `account_h`"), "{missing}");
     }
@@ -379,11 +378,11 @@ mod tests {
 
     #[test]
     fn a_detector_that_a_policy_does_not_name_is_off() {
-        let policy = Policy::parse(&without(&["pivot", "hydra"])).unwrap();
-        assert_eq!((&policy.detectors.pivot, &policy.detectors.hydra), (&None, &None));
-        let all = Policy::builtin().detectors.weights();
-        assert_eq!(policy.detectors.weights(), [all[0], all[1], all[2], None, all[4], None]);
-        let none = without(&["fingerprint", "velocity", "cot", "pivot", "asn", "hydra"]);
+        let policy = Policy::parse(&without(&["switch", "kin"])).unwrap();
+        assert_eq!((&policy.detectors.switch, &policy.detectors.kin), (&None, &None));
+        let off = NAMES.map(|name| matches!(name, "switch" | "kin"));
+        assert_eq!(policy.detectors.most().map(|most| most.is_none()), off);
+        let none = without(&NAMES);
         assert_eq!(Policy::parse(&none).unwrap().detectors, DetectorSettings::default());
     }
 
@@ -393,7 +392,7 @@ mod tests {
         let unknown = unknown.unwrap_err().to_string();
         assert!(unknown.contains("unknown field `later`"), "{unknown}");
         let half =
-            Policy::parse(&BUILTIN.replacen("[detectors.asn]\nenabled = true\n", "[detectors.asn]\n", 1));
+            Policy::parse(&BUILTIN.replacen("[detectors.owner]\nenabled = true\n", "[detectors.owner]\n", 1));
         let half = half.unwrap_err().to_string();
         assert!(half.contains("missing field `enabled`"), "{half}");
     }

@@ -1,8 +1,12 @@
-//! What every account is counted by, whichever detectors are on: windows, pauses, refusals.
+//! What every account is counted by, whichever detectors are on: requests by the hour, behaviour, and the
+//! cluster stage's words.
 
+use crate::behaviour::Behaviour;
 use crate::measure::Share;
-use crate::pauses::Pauses;
-use crate::windows::Windows;
+use crate::nats::Millinats;
+use crate::pauses::Pace;
+use crate::windows::Day;
+use crate::words::Words;
 use weir_schemas::{Outcome, Request, Response};
 
 /// What an account did, as detectors see it.
@@ -24,18 +28,16 @@ pub struct Profile {
     pub clock_ms: i64,
     /// Earliest event time since the account was last forgotten.
     pub first_ms: i64,
-    /// Requests by time.
-    pub windows: Windows,
-    /// Pauses between requests.
-    pub pauses: Pauses,
+    /// Requests by the hour, for a day.
+    pub day: Day,
+    /// What it does.
+    pub behaviour: Behaviour,
     /// Share of answers that the model declined.
     pub refused: Share,
-    /// Whether the account's own score once passed the policy's threshold of suspicion.
-    pub suspected: bool,
-    /// Phrase classes that it has used.
-    pub phrases: u64,
+    /// What the cluster stage said.
+    pub words: Words,
 }
-persist_fields!(Profile { clock_ms, first_ms, windows, pauses, refused, suspected, phrases });
+persist_fields!(Profile { clock_ms, first_ms, day, behaviour, refused, words });
 
 impl Profile {
     /// An account whose first event is at `time_ms`.
@@ -43,37 +45,36 @@ impl Profile {
         Self {
             clock_ms: time_ms,
             first_ms: time_ms,
-            windows: Windows::default(),
-            pauses: Pauses::default(),
+            day: Day::default(),
+            behaviour: Behaviour::default(),
             refused: Share::default(),
-            suspected: false,
-            phrases: 0,
+            words: Words::default(),
         }
     }
 
-    /// Counts an event that stands for `weight` events; false if it came too late for a window.
+    /// Counts an event that stands for `weight` events; false if it came too late for the window.
     pub fn observe(&mut self, time_ms: i64, weight: u32, seen: Seen<'_>) -> bool {
         self.first_ms = self.first_ms.min(time_ms);
         match seen {
             Seen::Request(request) => {
                 if time_ms > self.clock_ms {
-                    self.windows.advance(self.clock_ms, time_ms);
+                    self.day.advance(self.clock_ms, time_ms);
                     self.clock_ms = time_ms;
                 }
-                self.pauses.note(time_ms);
-                if let Some(prompt) = &request.prompt {
-                    self.phrases |= prompt.phrases as u64;
-                }
+                self.behaviour.observe(request, time_ms);
                 if let Some(outcome) = &request.outcome {
                     self.note_outcome(outcome);
                 }
-                self.windows.add(self.clock_ms, time_ms, weight)
+                self.day.add(self.clock_ms, time_ms, weight)
             }
             Seen::Response(response) => {
                 self.note_outcome(&response.outcome);
                 true
             }
-            Seen::Cluster(_) => true,
+            Seen::Cluster(cluster) => {
+                self.words.take(cluster);
+                true
+            }
         }
     }
 
@@ -84,13 +85,16 @@ impl Profile {
     /// The counts as of the clock.
     #[inline]
     pub fn view(&self) -> AccountView<'_> {
+        let age_ms = self.clock_ms - self.first_ms;
+        let hours = (age_ms / 3_600_000 + 1).clamp(1, 24) as u32;
         AccountView {
             profile: self,
             now_ms: self.clock_ms,
-            minute: self.windows.minute.sum(),
-            five_minutes: self.windows.five_minutes.sum(),
-            hour: self.windows.hour.sum(),
-            day: self.windows.day.sum(),
+            age_ms,
+            hours,
+            day: self.day.sum(),
+            busy_hours: self.day.busy_buckets(),
+            pace: self.behaviour.pauses.pace(),
         }
     }
 }
@@ -102,12 +106,41 @@ pub struct AccountView<'a> {
     pub profile: &'a Profile,
     /// The account's clock.
     pub now_ms: i64,
-    /// Requests within a minute.
-    pub minute: u32,
-    /// Requests within five minutes.
-    pub five_minutes: u32,
-    /// Requests within an hour.
-    pub hour: u32,
+    /// Time since its first event.
+    pub age_ms: i64,
+    /// Hours of the last day in which it was there at all, 1 to 24.
+    pub hours: u32,
     /// Requests within a day.
     pub day: u32,
+    /// Hours of the last day with a request.
+    pub busy_hours: u32,
+    /// How it paces its requests.
+    pub pace: Pace,
+}
+
+/// Pauses from which a pace is known.
+const PAUSES_MIN: u32 = 11;
+
+/// Spread of the pauses' logarithm below which they are as even as a program's: nobody reads, thinks and types that evenly.
+const EVEN_SPREAD: Millinats = 400;
+
+impl AccountView<'_> {
+    /// Whether there are enough pauses to speak of a pace.
+    pub fn has_pace(&self) -> bool {
+        self.pace.count >= PAUSES_MIN
+    }
+
+    /// Whether the pauses are as even as a program's.
+    pub fn is_even(&self) -> bool {
+        self.has_pace() && self.pace.spread < EVEN_SPREAD
+    }
+
+    /// How much there is to judge a likeness by, in thousandths: six busy hours or 256 requests are enough, and 64 that
+    /// come as evenly as no class hands in its homework.
+    pub fn maturity_permille(&self) -> i64 {
+        let enough = if self.is_even() { 64 } else { 256 };
+        let by_hours = i64::from(self.busy_hours) * 1_000 / 6;
+        let by_requests = i64::from(self.profile.behaviour.requests) * 1_000 / enough;
+        by_hours.max(by_requests).min(1_000)
+    }
 }

@@ -11,7 +11,7 @@ use weir_topology::topic::Topic;
 /// Version of the judgement of the account stage and the cluster stage. Raise it with every change after which the
 /// same log and the same policy give other records or another state; `tests/golden.rs` fails when that was
 /// forgotten. A task that finds epochs of another version adopts them instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 3;
+pub const JUDGE_VERSION: i32 = 5;
 
 /// A second judge beside the build's own, for tests in which one takes over from the other; outside of them
 /// there is none.
@@ -45,15 +45,8 @@ impl JudgeHook {
         if !self.is_planted() {
             return fused;
         }
-        let worse = |score: f64| (1.5 * score).min(1.0);
-        let (score, own) = (worse(fused.score), worse(fused.own));
-        Fused { score, own, tier: policy.tier_of(score), ..fused }
-    }
-
-    #[inline]
-    pub(crate) fn suspicion_permille(self, policy: &Policy) -> i32 {
-        let suspicion = policy.suspicion_permille();
-        if self.is_planted() { suspicion / 2 } else { suspicion }
+        let score = (1.5 * fused.score).min(1.0);
+        Fused { score, tier: policy.tier_of(score), ..fused }
     }
 }
 

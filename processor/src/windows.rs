@@ -1,4 +1,4 @@
-//! How many requests an account made lately: four rings of buckets, in event time.
+//! How many requests an account made lately: a ring of buckets, in event time.
 //!
 //! A ring reaches back a fixed time from the account's clock, which is the latest event time of that
 //! account. An event that comes late or out of order is counted in the bucket of its own time as
@@ -62,9 +62,21 @@ impl<const BUCKETS: usize, const WIDTH_MS: i64> Ring<BUCKETS, WIDTH_MS> {
         self.buckets.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// The count in the bucket of the clock.
-    pub fn current(&self, clock_ms: i64) -> u32 {
-        self.buckets[Self::index(Self::tick(clock_ms))]
+    /// The longest run of empty buckets among the last `buckets` up to the clock's.
+    #[inline]
+    pub fn longest_silence(&self, clock_ms: i64, buckets: u32) -> u32 {
+        let (mut longest, mut run) = (0, 0);
+        for back in 0..i64::from(buckets).min(BUCKETS as i64) {
+            let count = self.buckets[Self::index(Self::tick(clock_ms) - back)];
+            run = if count == 0 { run + 1 } else { 0 };
+            longest = longest.max(run);
+        }
+        longest
+    }
+
+    /// See [`crate::store::Entry::touch`].
+    pub fn touch(&self) -> u64 {
+        u64::from(self.buckets[0] ^ self.buckets[BUCKETS - 1])
     }
 
     /// Number of buckets in which anything was counted.
@@ -84,45 +96,8 @@ impl<const BUCKETS: usize, const WIDTH_MS: i64> Persist for Ring<BUCKETS, WIDTH_
     }
 }
 
-/// The windows of an account: 188 bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Windows {
-    /// A minute, by 10 s.
-    pub minute: Ring<6, 10_000>,
-    /// Five minutes, by the minute.
-    pub five_minutes: Ring<5, 60_000>,
-    /// An hour, by 5 min.
-    pub hour: Ring<12, 300_000>,
-    /// A day, by the hour.
-    pub day: Ring<24, 3_600_000>,
-}
-persist_fields!(Windows { minute, five_minutes, hour, day });
-
-impl Windows {
-    /// See [`crate::store::Entry::touch`].
-    pub fn touch(&self) -> u64 {
-        u64::from(self.minute.buckets[0] ^ self.hour.buckets[0] ^ self.day.buckets[0] ^ self.day.buckets[16])
-    }
-
-    /// Moves every window's end from one clock to another.
-    #[inline]
-    pub fn advance(&mut self, from_ms: i64, to_ms: i64) {
-        self.minute.advance(from_ms, to_ms);
-        self.five_minutes.advance(from_ms, to_ms);
-        self.hour.advance(from_ms, to_ms);
-        self.day.advance(from_ms, to_ms);
-    }
-
-    /// Counts in every window that reaches the time; false if one of them does not.
-    #[inline]
-    pub fn add(&mut self, clock_ms: i64, time_ms: i64, count: u32) -> bool {
-        let minute = self.minute.add(clock_ms, time_ms, count);
-        let five_minutes = self.five_minutes.add(clock_ms, time_ms, count);
-        let hour = self.hour.add(clock_ms, time_ms, count);
-        let day = self.day.add(clock_ms, time_ms, count);
-        minute && five_minutes && hour && day
-    }
-}
+/// A day by the hour: 96 bytes.
+pub type Day = Ring<24, 3_600_000>;
 
 #[cfg(test)]
 mod tests {
@@ -135,14 +110,14 @@ mod tests {
         events.iter().filter(|time| clock - time.div_euclid(width_ms) < buckets).count() as u32
     }
 
-    fn fold(events: &[i64]) -> (Windows, bool) {
-        let (mut windows, mut clock, mut all_counted) = (Windows::default(), events[0], true);
+    fn fold<const BUCKETS: usize, const WIDTH_MS: i64>(events: &[i64]) -> (Ring<BUCKETS, WIDTH_MS>, bool) {
+        let (mut ring, mut clock, mut all_counted) = (Ring::default(), events[0], true);
         for time in events {
-            windows.advance(clock, clock.max(*time));
+            ring.advance(clock, clock.max(*time));
             clock = clock.max(*time);
-            all_counted &= windows.add(clock, *time, 1);
+            all_counted &= ring.add(clock, *time, 1);
         }
-        (windows, all_counted)
+        (ring, all_counted)
     }
 
     proptest! {
@@ -152,11 +127,8 @@ mod tests {
         ) {
             let mut events = events;
             events.sort_unstable();
-            let (windows, _) = fold(&events);
-            prop_assert_eq!(windows.minute.sum(), naive(&events, 6, 10_000));
-            prop_assert_eq!(windows.five_minutes.sum(), naive(&events, 5, 60_000));
-            prop_assert_eq!(windows.hour.sum(), naive(&events, 12, 300_000));
-            prop_assert_eq!(windows.day.sum(), naive(&events, 24, 3_600_000));
+            prop_assert_eq!(fold::<6, 10_000>(&events).0.sum(), naive(&events, 6, 10_000));
+            prop_assert_eq!(fold::<24, 3_600_000>(&events).0.sum(), naive(&events, 24, 3_600_000));
         }
 
         #[test]
@@ -165,21 +137,28 @@ mod tests {
                 .prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle()))
         ) {
             let (one, other) = events;
-            prop_assert_eq!(fold(&one).0, fold(&other).0);
+            prop_assert_eq!(fold::<24, 3_600_000>(&one).0, fold::<24, 3_600_000>(&other).0);
         }
 
         #[test]
         fn no_event_within_reach_is_called_late(
             events in prop::collection::vec(0_i64..40_000, 1..100)
         ) {
-            prop_assert!(fold(&events).1);
+            prop_assert!(fold::<24, 3_600_000>(&events).1);
         }
     }
 
     #[test]
     fn an_event_that_no_window_reaches_is_told_apart() {
-        let (windows, all_counted) = fold(&[90_000_000, 90_000_000 - 86_400_000]);
+        let (day, all_counted): (Day, bool) = fold(&[90_000_000, 90_000_000 - 86_400_000]);
         assert!(!all_counted);
-        assert_eq!(windows.day.sum(), 1);
+        assert_eq!(day.sum(), 1);
+    }
+
+    #[test]
+    fn the_longest_silence_is_looked_for_within_reach() {
+        let hours = [0, 1, 2, 9, 10, 12].map(|hour| 1_767_700_800_000 + hour * 3_600_000);
+        let (day, _): (Day, bool) = fold(&hours);
+        assert_eq!([24, 12, 4, 1].map(|reach| day.longest_silence(hours[5], reach)), [11, 6, 1, 0]);
     }
 }

@@ -44,7 +44,7 @@ fn tell(scenario: &Scenario, run: &Run) -> String {
     for verdict in &run.verdicts {
         let minute = (verdict.time_ms - START_MS) / 60_000;
         let why: Vec<&str> = (verdict.signals.iter())
-            .filter(|signal| signal.weight * signal.score * signal.confidence >= 0.05)
+            .filter(|signal| signal.millinats >= 500)
             .map(|signal| signal.detector.as_str())
             .collect();
         said.entry(&scenario.names[&verdict.account]).or_default().push(format!(
@@ -113,8 +113,11 @@ macro_rules! golden {
 golden! {
     a_campaign_of_twelve_is_critical: "campaign.txt",
     the_users_of_one_honest_sdk_are_not_a_campaign: "honest_sdk.txt",
-    a_heavy_batch_customer_is_not_above_medium: "heavy_batch.txt",
-    a_low_and_slow_account_is_noticed_by_what_it_asks: "low_and_slow.txt",
+    a_class_that_hands_in_the_same_homework_is_left_alone: "homework.txt",
+    colleagues_with_a_coding_agent_are_left_alone: "agents.txt",
+    an_evaluation_run_is_left_alone: "harness.txt",
+    a_heavy_batch_customer_is_left_alone: "heavy_batch.txt",
+    a_low_and_slow_campaign_is_found_and_one_such_account_alone_is_not: "low_and_slow.txt",
     an_office_behind_one_address_is_left_alone: "office.txt",
     a_person_who_switches_models_is_left_alone: "model_switcher.txt",
     innocents_beside_a_campaign_are_not_taken_down_with_it: "bystanders.txt",

@@ -91,7 +91,7 @@ fn no_version_was_committed_that_the_history_does_not_keep() {
 
 #[test]
 fn both_framings_are_read_whatever_is_written() {
-    let link = Link { tenant: "t".into(), requests: 7, ..Link::default() };
+    let link = Link { tenant: "t".into(), account_first_ms: 7, ..Link::default() };
     let single = Wire::new();
     let mut confluent = Wire::new();
     confluent.write_as(Link::FINGERPRINT, 42);

@@ -93,9 +93,10 @@ impl Workload {
 /// A policy that speaks early and often, so that a few events make verdicts of every tier.
 fn policy_text(version: u64) -> String {
     let mut text = Policy::builtin_text()
-        .replace("version = \"builtin-1\"", &format!("version = \"sim-{version}\""))
-        .replace("requests_min = 5", "requests_min = 2")
-        .replace("prompts_min = 5", "prompts_min = 2")
+        .replace("version = \"builtin-2\"", &format!("version = \"sim-{version}\""))
+        .replace("prior_nats = -7.0", "prior_nats = 0.5")
+        .replace("alone_nats = 13.8", "alone_nats = 0.0")
+        .replace("speaks_from_nats = 0.5", "speaks_from_nats = 0.05")
         .replace("medium_s = 3600", "medium_s = 60")
         .replace("high_s = 1800", "high_s = 20")
         .replace("critical_s = 900", "critical_s = 0");
@@ -103,7 +104,9 @@ fn policy_text(version: u64) -> String {
         text = text.replace("medium = 0.35", "medium = 0.05").replace("high = 0.55", "high = 0.3");
     }
     if version > 2 {
-        text = text.replace("critical = 0.72", "critical = 0.45").replace("quorum = 2", "quorum = 1");
+        text = text
+            .replace("critical = 0.72", "critical = 0.45")
+            .replace("prior_nats = 0.5", "prior_nats = 2.5");
     }
     text
 }

@@ -1,54 +1,63 @@
-//! The values that an account was seen with and that other accounts could share.
+//! The values that an account was seen with and that other accounts could share, and when it tells them.
 //!
-//! A value is told to the cluster stage when the account is first seen with it, and once more when the
-//! account becomes suspicious. Few values of each kind are remembered, the oldest is forgotten first;
-//! what is forgotten and comes back is told again, which the cluster stage does not count twice.
+//! Nothing is told of an account that just passes by. From its eighth request on it tells its card to each of its
+//! values in rounds: when its requests have grown by half, and every two hours while its rhythm is no
+//! person's. Few values of each kind are remembered, the oldest is forgotten first.
 
-use crate::limits::LINKS_PER_HOUR_MAX;
+use crate::behaviour::Behaviour;
 use crate::measure::{quick_hash, short};
 use weir_schemas::{LinkKind, Request, ValueHash};
 
-/// A value of a kind.
+/// Requests from which an account has something to tell.
+const REQUESTS_MIN: u32 = 8;
+
+/// Time after which an account that is no person tells its card again.
+const ROUND_MS: i64 = 2 * 3_600_000;
+
+/// A value and its kind: 17 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shared {
     kind: u8,
-    /// The value, hashed.
+    /// The value's hash.
     pub value: ValueHash,
 }
 persist_fields!(Shared { kind, value });
 
 impl Shared {
-    /// What kind of value it is.
+    fn of(kind: LinkKind, value: ValueHash) -> Self {
+        Self { kind: kind as u8, value }
+    }
+
+    /// What is shared.
     pub fn kind(&self) -> LinkKind {
         LinkKind::ALL.get(usize::from(self.kind)).copied().unwrap_or_default()
     }
 }
 
-/// Values of each kind that are remembered: 20 in all.
+/// How many values of a kind are remembered.
 fn kept(kind: LinkKind) -> usize {
     match kind {
-        LinkKind::Subnet | LinkKind::Template => 4,
-        LinkKind::Preamble => 3,
-        LinkKind::H2 => 1,
-        _ => 2,
+        LinkKind::Subnet | LinkKind::Template => 3,
+        LinkKind::Payment => 2,
+        _ => 1,
     }
 }
 
-/// The values of an account.
+/// The values of one account: 56 bytes, and 17 for each of at most ten.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Links {
-    /// Oldest first.
     values: Vec<Shared>,
-    /// Texts that were seen once: one that never comes again is not worth a link.
-    once: [u32; 4],
+    /// What was seen once, in short: most templates and many networks never come again.
+    once: [u32; 6],
     next_once: u8,
-    hour: u32,
-    in_hour: u16,
+    /// Requests at which the next round is due; 0 before the first.
+    round_at: u32,
+    round_ms: i64,
 }
-persist_fields!(Links { values, once, next_once, hour, in_hour });
+persist_fields!(Links { values, once, next_once, round_at, round_ms });
 
 impl Links {
-    /// Everything that is remembered, oldest first.
+    /// The values that are remembered, those of one kind oldest first.
     pub fn all(&self) -> &[Shared] {
         &self.values
     }
@@ -56,59 +65,42 @@ impl Links {
     /// See [`crate::store::Entry::touch`].
     pub fn touch(&self) -> u64 {
         let kind = |index: usize| self.values.get(index).map_or(0, |shared| shared.kind);
-        u64::from(kind(0) ^ kind(4) ^ kind(8))
+        u64::from(kind(0) ^ kind(4))
     }
 
-    /// Remembers the values of a request and returns those that are to be told.
+    /// Remembers the values of a request.
     #[inline]
-    pub fn observe(&mut self, request: &Request<'_>, now_ms: i64) -> Vec<Shared> {
-        let (mut new, mut next) = (Vec::new(), 0);
+    pub fn observe(&mut self, request: &Request<'_>) {
+        let mut next = 0;
         let mut see = |kind: LinkKind, value: Option<ValueHash>| {
             let Some(value) = value else { return };
-            let shared = Shared { kind: kind as u8, value };
+            let shared = Shared::of(kind, value);
             // Most requests are like the one before: then the values come in the order in which they are kept.
             if self.values.get(next) == Some(&shared) {
                 next += 1;
-            } else if !self.values.contains(&shared) {
-                self.admit(shared, now_ms, &mut new);
+            } else if !self.values.contains(&shared) && self.is_second_sight(shared) {
+                self.admit(shared);
             }
         };
         see(LinkKind::Payment, request.payment);
-        see(LinkKind::Org, request.org);
+        see(LinkKind::Address, request.address);
         see(LinkKind::Subnet, request.subnet);
         see(LinkKind::Preamble, request.preamble);
         see(LinkKind::Template, request.prompt.as_ref().map(|prompt| prompt.template_hash));
-        see(LinkKind::Tls, request.ja4.or(request.ja3).map(text_value));
-        see(LinkKind::H2, request.h2.map(text_value));
-        see(LinkKind::Headers, request.headers.as_ref().map(|headers| number_value(headers.order_hash)));
-        new
     }
 
-    fn admit(&mut self, shared: Shared, now_ms: i64, new: &mut Vec<Shared>) {
-        let kind = shared.kind();
-        if matches!(kind, LinkKind::Template | LinkKind::Preamble) && !self.is_second_sight(shared) {
-            return;
-        }
-        let hour = (now_ms / 3_600_000) as u32;
-        if hour != self.hour {
-            (self.hour, self.in_hour) = (hour, 0);
-        }
-        if self.in_hour >= LINKS_PER_HOUR_MAX {
-            return;
-        }
-        self.in_hour += 1;
+    fn admit(&mut self, shared: Shared) {
         let mut same_kind = self.values.iter().enumerate().filter(|(_, other)| other.kind == shared.kind);
         let oldest = same_kind.next().map(|(index, _)| index);
         let count = usize::from(oldest.is_some()) + same_kind.count();
-        if let Some(oldest) = oldest.filter(|_| count >= kept(kind)) {
+        if let Some(oldest) = oldest.filter(|_| count >= kept(shared.kind())) {
             self.values.remove(oldest);
         }
         if self.values.len() == self.values.capacity() {
-            // In eights: one step is enough for most accounts, and little is left over.
-            self.values.reserve_exact(8);
+            // In fives: one step is enough for most accounts, and little is left over.
+            self.values.reserve_exact(5);
         }
         self.values.push(shared);
-        new.push(shared);
     }
 
     fn is_second_sight(&mut self, shared: Shared) -> bool {
@@ -118,20 +110,34 @@ impl Links {
         }
         let next = usize::from(self.next_once) % self.once.len();
         self.once[next] = mark;
-        self.next_once = (next + 1) as u8;
+        self.next_once = ((next + 1) % self.once.len()) as u8;
         false
+    }
+
+    /// The values to tell the account's card to now; none unless a round is due.
+    pub fn round(&mut self, behaviour: &Behaviour, now_ms: i64, is_human: bool) -> Vec<Shared> {
+        let requests = behaviour.requests;
+        let is_due = requests >= self.round_at.max(REQUESTS_MIN);
+        let is_late = !is_human && self.round_at > 0 && now_ms - self.round_ms >= ROUND_MS;
+        if !is_due && !is_late {
+            return Vec::new();
+        }
+        self.round_at = requests.saturating_add((requests / 2).max(4));
+        self.round_ms = now_ms;
+        let habit = quick_hash(
+            "habit",
+            u64::from(behaviour.limit.value()) << 32 | u64::from(behaviour.preamble.value()),
+        );
+        let program = quick_hash("program", habit ^ u64::from(behaviour.stack.value()));
+        let mut told = self.values.clone();
+        told.push(Shared::of(LinkKind::Program, number_value(program)));
+        told.push(Shared::of(LinkKind::Habit, number_value(habit)));
+        told
     }
 }
 
-/// A public fingerprint as a value. It identifies nobody, so it needs no key.
-fn text_value(text: &str) -> ValueHash {
-    let mut value = ValueHash::default();
-    value.0[..8].copy_from_slice(&quick_hash(text, 10).to_le_bytes());
-    value.0[8..].copy_from_slice(&quick_hash(text, 11).to_le_bytes());
-    value
-}
-
-fn number_value(number: i64) -> ValueHash {
+/// Hash of a number that is a hash already.
+fn number_value(number: u64) -> ValueHash {
     let mut value = ValueHash::default();
     value.0[..8].copy_from_slice(&number.to_le_bytes());
     value
@@ -143,46 +149,74 @@ mod tests {
     use crate::fixture::{hash, prompt};
     use expect_test::expect;
 
-    fn told(links: &mut Links, request: &Request<'_>, now_ms: i64) -> String {
-        let kinds = links.observe(request, now_ms).into_iter().map(|shared| shared.kind().to_string());
-        kinds.collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn a_value_is_told_when_it_is_first_seen_and_a_text_when_it_comes_again() {
-        let mut links = Links::default();
-        let request = Request {
+    fn request(index: usize) -> Request<'static> {
+        Request {
             payment: Some(hash("card")),
-            subnet: Some(hash("net")),
+            subnet: Some(hash(&format!("net {}", index % 2))),
             preamble: Some(hash("you are")),
-            prompt: Some(prompt("shape", "text", 0)),
-            ja4: Some("t13d1812h1_85036bcba153_b26ce05bbdd6"),
+            prompt: Some(prompt("shape", &format!("text {index}"), 0)),
             ..Default::default()
-        };
-        expect!["PAYMENT SUBNET TLS"].assert_eq(&told(&mut links, &request, 1));
-        expect!["PREAMBLE TEMPLATE"].assert_eq(&told(&mut links, &request, 2));
-        expect![""].assert_eq(&told(&mut links, &request, 3));
+        }
+    }
+
+    /// Tells at which requests there was a round, and what was told.
+    fn rounds(count: usize, pause_ms: i64, is_human: bool) -> String {
+        let (mut links, mut behaviour) = (Links::default(), Behaviour::default());
+        let mut told = Vec::new();
+        for index in 0..count {
+            links.observe(&request(index));
+            behaviour.observe(&request(index), 1);
+            let round = links.round(&behaviour, index as i64 * pause_ms, is_human);
+            if !round.is_empty() {
+                let kinds: Vec<_> = round.iter().map(|shared| shared.kind().as_str()).collect();
+                told.push(format!("{} {}", index + 1, kinds.join(" ")));
+            }
+        }
+        told.join("\n")
     }
 
     #[test]
-    fn ever_new_templates_are_never_told() {
+    fn an_account_that_passes_by_tells_nothing() {
+        assert_eq!(rounds(7, 1_000, false), "");
+    }
+
+    #[test]
+    fn a_card_is_told_when_requests_have_grown_by_half() {
+        expect![[r#"
+            8 PAYMENT PREAMBLE TEMPLATE SUBNET SUBNET PROGRAM HABIT
+            12 PAYMENT PREAMBLE TEMPLATE SUBNET SUBNET PROGRAM HABIT
+            18 PAYMENT PREAMBLE TEMPLATE SUBNET SUBNET PROGRAM HABIT
+            27 PAYMENT PREAMBLE TEMPLATE SUBNET SUBNET PROGRAM HABIT
+            40 PAYMENT PREAMBLE TEMPLATE SUBNET SUBNET PROGRAM HABIT"#]]
+        .assert_eq(&rounds(40, 1_000, false));
+    }
+
+    #[test]
+    fn a_machine_tells_its_card_every_two_hours_besides() {
+        let count = |is_human| rounds(24, 3_600_000, is_human).lines().count();
+        assert_eq!((count(false), count(true)), (9, 3));
+    }
+
+    #[test]
+    fn what_does_not_come_again_is_never_told() {
         let mut links = Links::default();
         for index in 0..500 {
             let text = format!("text {index}");
-            let request = Request { prompt: Some(prompt(&text, &text, 0)), ..Default::default() };
-            assert_eq!(told(&mut links, &request, 1), "");
+            let prompt = Some(prompt(&text, &text, 0));
+            links.observe(&Request { prompt, subnet: Some(hash(&text)), ..Default::default() });
         }
+        assert_eq!(links.all(), []);
     }
 
     #[test]
-    fn ever_new_subnets_are_told_up_to_the_hours_limit_and_four_are_kept() {
+    fn of_many_networks_the_last_three_are_kept() {
         let mut links = Links::default();
-        let mut count = 0;
         for index in 0..500 {
-            let request = Request { subnet: Some(hash(&format!("net {index}"))), ..Default::default() };
-            count += links.observe(&request, 1).len();
+            links.observe(&Request {
+                subnet: Some(hash(&format!("net {}", index / 2))),
+                ..Default::default()
+            });
         }
-        assert_eq!(count, usize::from(LINKS_PER_HOUR_MAX));
-        assert_eq!(links.all().len(), 4);
+        assert_eq!(links.all().len(), 3);
     }
 }

@@ -16,6 +16,15 @@ fn stage() -> AccountStage {
     AccountStage::new(Arc::new(Wire::new()), Arc::new(Policy::builtin()))
 }
 
+/// A stage whose policy suspects everybody, so that events alone make verdicts.
+fn eager() -> AccountStage {
+    let text = Policy::builtin().text;
+    let eager = text
+        .replace("prior_nats = -7.0", "prior_nats = 3.0")
+        .replace("alone_nats = 13.8", "alone_nats = 0.0");
+    AccountStage::new(Arc::new(Wire::new()), Arc::new(Policy::parse(&eager).unwrap()))
+}
+
 fn batch(topic: Topic, clock_ms: i64, records: Vec<(Vec<u8>, Vec<u8>)>) -> Batch {
     let mut batch = Records::default();
     for (offset, (key, payload)) in records.into_iter().enumerate() {
@@ -38,6 +47,7 @@ fn elicits(index: usize) -> Request<'static> {
     Request {
         prompt: Some(prompt("reason", &format!("problem {index}"), 1)),
         payment: Some(hash("card")),
+        max_tokens: Some(4_096),
         ..Default::default()
     }
 }
@@ -52,6 +62,19 @@ fn step_events(stage: &mut AccountStage, records: Vec<(Vec<u8>, Vec<u8>)>) -> Ef
 
 fn of(effects: &Effects, topic: Topic) -> Vec<&Output> {
     effects.outputs.iter().filter(|output| output.topic == topic).collect()
+}
+
+/// The cluster stage's word that eleven others who pay by the same card do what the account does.
+fn kin(account: &str, time_ms: i64) -> (Vec<u8>, Vec<u8>) {
+    let account = AccountId(hash(account).0);
+    let word = Cluster { account, tenant: "acme".into(), time_ms, ..cluster(LinkKind::Payment, "card", 12) };
+    (account.to_key(), Wire::new().to_bytes(&word))
+}
+
+/// Folds an account's requests, and then the cluster stage's word on it.
+fn step_told(stage: &mut AccountStage, account: &str, from_ms: i64, count: usize) -> Effects {
+    step_events(stage, campaign(account, from_ms, count));
+    stage.step(&batch(Topic::Clusters, START_MS, vec![kin(account, from_ms + 1)]))
 }
 
 fn verdicts(effects: &Effects) -> Vec<Verdict> {
@@ -182,27 +205,30 @@ fn a_record_too_large_for_a_letter_is_named_but_not_copied() {
 #[test]
 fn a_verdict_says_what_it_rests_on() {
     let mut stage = stage();
-    let effects = step_events(&mut stage, campaign("a", START_MS, 40));
+    let effects = step_told(&mut stage, "a", START_MS, 80);
     let spoken = verdicts(&effects);
     let verdict = &spoken[0];
-    let events: Vec<_> = (0..40)
+    let events: Vec<_> = (0..80)
         .map(|index| event("a", START_MS + index * 2_000, Request::default()).event_id)
         .filter(|id| verdict.events.contains(id))
         .collect();
     assert_eq!(events, verdict.events, "in order, oldest first");
     assert_eq!(verdict.verdict_id, VerdictIdOf(verdict).id());
     let signal = &verdict.signals[0];
-    expect![[r#"acme MEDIUM 0.354 #1 by cot 1.000 x 0.680 x 0.52: ["elicitation_phrase_share=1.000", "same_template_share=0.941", "same_opening_share=0.941", "new_text_share=1.000"]; missing ["fingerprint", "pivot", "asn", "hydra"]; 16 events of 17"#]].assert_eq(&format!(
-        "{} {} {:.3} #{} by {} {:.3} x {:.3} x {}: {:?}; missing {:?}; {} events of {}",
+    expect![[r#"acme CRITICAL 0.835 probability 0.999 #1 by kin of kin 1.000 x 7: 7.0 nats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "switch", "owner"]; 16 events of 80"#]].assert_eq(&format!(
+        "{} {} {:.3} probability {:.3} #{} by {} of {} {:.3} x {}: {:.1} nats, {:?}; then {:?}; missing {:?}; {} events of {}",
         verdict.tenant,
         verdict.tier,
         verdict.score,
+        verdict.probability,
         verdict.sequence,
         signal.detector,
+        signal.family,
         signal.score,
-        signal.confidence,
         signal.weight,
+        f64::from(signal.millinats) / 1e3,
         signal.evidence.iter().map(|e| format!("{}={}", e.name, e.value)).collect::<Vec<_>>(),
+        verdict.signals[1..].iter().map(|s| format!("{} {}", s.detector, s.millinats)).collect::<Vec<_>>(),
         verdict.missing,
         verdict.events.len(),
         verdict.event_count,
@@ -237,8 +263,8 @@ fn the_label_changes_nothing() {
 }
 
 #[test]
-fn links_are_told_when_first_seen_and_again_when_the_account_becomes_suspect() {
-    let effects = step_events(&mut stage(), campaign("a", START_MS, 40));
+fn a_card_is_told_to_every_shared_value_in_rounds() {
+    let effects = step_events(&mut stage(), campaign("a", START_MS, 20));
     let links: Vec<Link> = of(&effects, Topic::Links)
         .iter()
         .map(|output| Wire::new().read(output.payload.as_ref().unwrap()).unwrap())
@@ -246,14 +272,27 @@ fn links_are_told_when_first_seen_and_again_when_the_account_becomes_suspect() {
     let told: Vec<_> = links
         .iter()
         .map(|link| {
-            format!("{} {} at {} s", link.kind, link.suspicion_permille, (link.time_ms - START_MS) / 1_000)
+            let card = &link.card;
+            let second = (link.time_ms - START_MS) / 1_000;
+            format!(
+                "{} at {second} s: {} requests, {}, {}",
+                link.kind, card.requests, card.pause_millinats, card.limit
+            )
         })
         .collect();
     expect![[r#"
-        PAYMENT 0 at 0 s
-        TEMPLATE 0 at 2 s
-        PAYMENT 301 at 20 s
-        TEMPLATE 301 at 20 s"#]]
+        PAYMENT at 14 s: 8 requests, 7600, 4096
+        TEMPLATE at 14 s: 8 requests, 7600, 4096
+        PROGRAM at 14 s: 8 requests, 7600, 4096
+        HABIT at 14 s: 8 requests, 7600, 4096
+        PAYMENT at 22 s: 12 requests, 7600, 4096
+        TEMPLATE at 22 s: 12 requests, 7600, 4096
+        PROGRAM at 22 s: 12 requests, 7600, 4096
+        HABIT at 22 s: 12 requests, 7600, 4096
+        PAYMENT at 34 s: 18 requests, 7600, 4096
+        TEMPLATE at 34 s: 18 requests, 7600, 4096
+        PROGRAM at 34 s: 18 requests, 7600, 4096
+        HABIT at 34 s: 18 requests, 7600, 4096"#]]
     .assert_eq(&told.join("\n"));
     assert_eq!(of(&effects, Topic::Links)[0].key, format!("PAYMENT/{}", hash("card")).into_bytes());
 }
@@ -271,10 +310,10 @@ fn responses_move_neither_the_clock_nor_the_pauses() {
                 records.push(framed(&response));
             }
         }
-        let mut stage = stage();
+        let mut stage = eager();
         let highest = verdicts(&step_events(&mut stage, records)).iter().map(|verdict| verdict.tier).max();
         let profile = &stage.accounts.change(AccountId(hash("a").0)).unwrap().profile;
-        (highest, profile.clock_ms, profile.windows.clone(), profile.pauses.clone())
+        (highest, profile.clock_ms, profile.day.clone(), profile.behaviour.clone())
     };
     assert_eq!(answered(true), answered(false));
     assert_eq!(answered(true).1, START_MS + 39 * 2_000);
@@ -310,7 +349,7 @@ fn policy_record(body: &str) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn a_published_policy_judges_from_then_on_and_survives_a_restart() {
     let mut stage = stage();
-    let text = Policy::builtin().text.replace("builtin-1", "mine-2");
+    let text = Policy::builtin().text.replace("builtin-2", "mine-2");
     let effects = stage.step(&batch(Topic::Control, START_MS, vec![policy_record(&text)]));
     assert_eq!((effects.policy_version.as_str(), effects.judged), ("mine-2", 1));
     let changes = stage.take_changes();
@@ -322,35 +361,37 @@ fn a_published_policy_judges_from_then_on_and_survives_a_restart() {
 
 #[test]
 fn a_task_restores_a_policy_that_an_older_build_wrote_before_there_was_a_detector() {
-    let builtin = Policy::builtin_text();
-    let older = builtin.split("[detectors.hydra]").next().unwrap();
+    let text = eager().policy().text.clone();
+    let older = text.split("# The operator's own systems").next().unwrap();
     let mut again = stage();
     again.restore(POLICY_KEY, STATE_FORMAT, older.as_bytes()).unwrap();
     assert_eq!(again.policy().text, older);
     let effects = step_events(&mut again, campaign("a", START_MS, 40));
     let spoken = verdicts(&effects);
-    assert_eq!(
-        (spoken.len(), &spoken[0].missing),
-        (1, &["fingerprint", "pivot", "asn"].map(String::from).to_vec())
+    assert_eq!((spoken.len(), spoken[0].missing.contains(&"owner".to_owned())), (1, false));
+    assert!(
+        verdicts(&step_events(&mut eager(), campaign("a", START_MS, 40)))[0]
+            .missing
+            .contains(&"owner".into())
     );
 }
 
 #[test]
 fn what_a_detector_cannot_take_back_is_counted_once_and_the_account_is_kept() {
-    let mut before = stage();
+    let mut before = eager();
     step_events(&mut before, campaign("a", START_MS, 40));
     let entry = before.take_changes().remove(0);
     let mut body = entry.body.unwrap();
-    // Tag and version of `cot`: its section follows the one of `velocity`, which is empty.
-    let at = body.windows(4).position(|bytes| bytes == [2, 1, 0, 3]).unwrap() + 4;
+    // Tag and version of `elicitation`: its section follows the one of `harvest`, which is empty.
+    let at = body.windows(4).position(|bytes| bytes == [8, 1, 0, 9]).unwrap() + 4;
     body[at] += 1;
-    let mut after = stage();
+    let mut after = eager();
     after.restore(&entry.key, STATE_FORMAT, &body).unwrap();
-    assert_eq!(after.take_losses(), [(Tally::DetectorForgot("cot"), 1)]);
+    assert_eq!(after.take_losses(), [(Tally::DetectorForgot("elicitation"), 1)]);
     assert_eq!((after.take_losses(), after.entries()), (Vec::new(), 1));
     // Of the same tier it says nothing more, because it knows that it said it.
-    let effects = step_events(&mut after, campaign("a", START_MS + 80_000, 40));
-    assert_eq!((effects.judged, verdicts(&effects).len()), (40, 0));
+    let effects = step_events(&mut after, campaign("a", START_MS + 80_000, 1));
+    assert_eq!((effects.judged, verdicts(&effects).len()), (1, 0));
 }
 
 #[test]
@@ -360,7 +401,7 @@ fn a_policy_that_cannot_be_read_is_refused_and_the_old_one_stays() {
         let mut batch = batch(Topic::Control, START_MS, vec![policy_record("version = 7")]);
         batch.partition = partition;
         let effects = stage.step(&batch);
-        assert_eq!(effects.policy_version, "builtin-1");
+        assert_eq!(effects.policy_version, "builtin-2");
         assert_eq!(effects.tallies, [(Tally::PolicyRefused, 1)]);
         assert_eq!(of(&effects, Topic::Dlq).len(), letters);
         assert_eq!(effects.judged + effects.dead_lettered, 1);
@@ -370,18 +411,10 @@ fn a_policy_that_cannot_be_read_is_refused_and_the_old_one_stays() {
 #[test]
 fn the_cluster_stages_word_can_make_a_verdict() {
     let mut stage = stage();
-    step_events(&mut stage, campaign("a", START_MS, 40));
-    let account = AccountId(hash("a").0);
-    let word = Cluster {
-        account,
-        tenant: "acme".into(),
-        time_ms: START_MS + 90_000,
-        ..cluster(LinkKind::Payment, "card", 12, 12)
-    };
-    let record = (account.to_key(), Wire::new().to_bytes(&word));
-    let effects = stage.step(&batch(Topic::Clusters, START_MS, vec![record]));
+    step_events(&mut stage, campaign("a", START_MS, 80));
+    let effects = stage.step(&batch(Topic::Clusters, START_MS, vec![kin("a", START_MS + 90_000)]));
     let spoken = verdicts(&effects);
-    expect![[r#"CRITICAL 0.720 [("PAYMENT", 12)]"#]].assert_eq(&format!(
+    expect![[r#"CRITICAL 0.835 [("PAYMENT", 12)]"#]].assert_eq(&format!(
         "{} {:.3} {:?}",
         spoken[0].tier,
         spoken[0].score,
@@ -391,23 +424,20 @@ fn the_cluster_stages_word_can_make_a_verdict() {
 
 #[test]
 fn the_cluster_stages_word_on_a_forgotten_account_is_passed_over() {
-    let account = AccountId(hash("nobody").0);
-    let word = Cluster { account, ..cluster(LinkKind::Payment, "card", 12, 12) };
-    let record = (account.to_key(), Wire::new().to_bytes(&word));
     let mut stage = stage();
-    let effects = stage.step(&batch(Topic::Clusters, START_MS, vec![record]));
+    let effects = stage.step(&batch(Topic::Clusters, START_MS, vec![kin("nobody", START_MS)]));
     assert_eq!((effects.judged, effects.outputs.len(), stage.entries()), (1, 0, 0));
 }
 
 #[test]
 fn a_detector_that_fails_costs_its_signal_and_nothing_else() {
-    let mut faulty = stage().with_fault_in("velocity");
+    let mut faulty = eager().with_fault_in("switch");
     let effects = step_events(&mut faulty, campaign("a", START_MS, 40));
     assert_eq!((effects.judged, effects.dead_lettered), (40, 0));
-    assert_eq!(effects.tallies, [(Tally::DetectorFaults("velocity"), 40), (Tally::VerdictsMedium, 1)]);
+    assert_eq!(effects.tallies, [(Tally::DetectorFaults("switch"), 40), (Tally::VerdictsMedium, 1)]);
     let spoken = verdicts(&effects);
     assert!(spoken[0].partial);
-    assert_eq!(spoken[0].signals[0].detector, "cot");
+    assert_eq!(spoken[0].missing[0], "rhythm", "that of the first event has nothing to judge by yet");
     // Sixteen events later no verdict names an event on which it failed.
     faulty.fault = FaultHook::default();
     step_events(&mut faulty, campaign("a", START_MS + 90_000, 16));
@@ -416,7 +446,7 @@ fn a_detector_that_fails_costs_its_signal_and_nothing_else() {
 
 #[test]
 fn a_detector_that_panics_stops_neither_the_epoch_nor_the_partition_nor_its_next_owner() {
-    let mut faulty = stage().with_fault_in("velocity");
+    let mut faulty = eager().with_fault_in("switch");
     let mut records = campaign("a", START_MS, 40);
     records.insert(20, (b"key".to_vec(), b"no record".to_vec()));
     records.extend(campaign("b", START_MS + 80_000, 40));
@@ -431,7 +461,7 @@ fn a_detector_that_panics_stops_neither_the_epoch_nor_the_partition_nor_its_next
     assert_eq!((next.judged, next.dead_lettered, verdicts(&next).is_empty()), (40, 0, false));
 
     // Another build takes the partition over, in which the detector does not panic.
-    let mut owner = stage();
+    let mut owner = eager();
     for entry in faulty.take_changes() {
         owner.restore(&entry.key, faulty.state_format(), &entry.body.unwrap()).unwrap();
     }
@@ -446,11 +476,11 @@ fn a_detector_that_panics_stops_neither_the_epoch_nor_the_partition_nor_its_next
 #[test]
 fn an_idle_account_is_new_whether_or_not_it_was_evicted() {
     let back_ms = START_MS + 49 * HOUR_MS;
-    let mut kept = stage();
+    let mut kept = eager();
     step_events(&mut kept, campaign("a", START_MS, 40));
     let kept_effects = step_events(&mut kept, campaign("a", back_ms, 40));
     assert_eq!(kept_effects.tallies, [(Tally::Expired, 1), (Tally::VerdictsMedium, 1)]);
-    let fresh = step_events(&mut stage(), campaign("a", back_ms, 40));
+    let fresh = step_events(&mut eager(), campaign("a", back_ms, 40));
     assert_eq!(kept_effects.outputs, fresh.outputs);
 }
 
@@ -506,6 +536,7 @@ fn history() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
                 ja4: Some("t13d1812h1_85036bcba153_b26ce05bbdd6"),
                 asn_org: (shape > 1).then_some("Example VPS"),
                 payment: Some(hash(&format!("card {}", account / 2))),
+                max_tokens: Some(64 << (index % 5)),
                 subnet: Some(hash(&format!("net {shape}"))),
                 prompt: Some(prompt(&format!("shape {}", account % 2), &text, elicits.into())),
                 ..Default::default()
@@ -520,7 +551,7 @@ fn history() -> impl Strategy<Value = Vec<(Vec<u8>, Vec<u8>)>> {
 /// The outputs of a history folded in epochs of a size, without their log coordinates; restarted
 /// after each if asked.
 fn fold(history: &[(Vec<u8>, Vec<u8>)], epoch_len: usize, restarts: bool) -> Vec<Output> {
-    let (mut stage, mut outputs, mut state) = (stage(), Vec::new(), std::collections::BTreeMap::new());
+    let (mut stage, mut outputs, mut state) = (eager(), Vec::new(), std::collections::BTreeMap::new());
     let mut clock_ms = START_MS;
     for chunk in history.chunks(epoch_len) {
         let effects = stage.step(&batch(Topic::Events, clock_ms, chunk.to_vec()));
@@ -533,7 +564,7 @@ fn fold(history: &[(Vec<u8>, Vec<u8>)], epoch_len: usize, restarts: bool) -> Vec
                     None => drop(state.remove(&entry.key)),
                 }
             }
-            stage = self::stage();
+            stage = eager();
             state.iter().for_each(|(key, body)| stage.restore(key, STATE_FORMAT, body).unwrap());
         }
     }
@@ -573,16 +604,6 @@ proptest! {
     }
 }
 
-/// A policy under which everything is worse.
-fn louder() -> AccountStage {
-    let text = Policy::builtin_text().replacen("high = 0.55", "high = 0.36", 1).replacen(
-        "quorum = 2",
-        "quorum = 1",
-        1,
-    );
-    AccountStage::new(Arc::new(Wire::new()), Arc::new(Policy::parse(&text).unwrap()))
-}
-
 /// `after` adopts what `before` says of an epoch; what it says then itself, and of how many accounts.
 fn take_over(before: &mut AccountStage, after: &mut AccountStage) -> (Effects, u64) {
     let epoch = batch(Topic::Events, START_MS, campaign("a", START_MS, 40));
@@ -597,13 +618,13 @@ fn take_over(before: &mut AccountStage, after: &mut AccountStage) -> (Effects, u
 }
 
 #[test]
-fn what_another_judge_said_stands_and_what_it_did_not_say_is_said_once() {
-    let mut after = louder();
+fn what_another_judge_did_not_say_is_said_once() {
+    let mut after = eager();
     let (effects, accounts) = take_over(&mut stage(), &mut after);
     let spoken = verdicts(&effects);
     let told: Vec<_> =
         spoken.iter().map(|verdict| (verdict.tier.as_str(), verdict.sequence, verdict.epoch)).collect();
-    assert_eq!((accounts, told), (1, vec![("HIGH", 2, 2)]));
+    assert_eq!((accounts, told), (1, vec![("MEDIUM", 1, 2)]));
     assert_eq!((spoken[0].tenant.as_str(), effects.outputs.len()), ("acme", 1));
     let next = step_events(&mut after, campaign("a", START_MS + 80_000, 40));
     assert_eq!(verdicts(&next), [], "it knows that it said so");
@@ -612,10 +633,10 @@ fn what_another_judge_said_stands_and_what_it_did_not_say_is_said_once() {
 #[test]
 fn a_judge_that_sees_less_waits_for_the_cooldown_of_what_was_said() {
     let mut after = stage();
-    let (effects, accounts) = take_over(&mut louder(), &mut after);
+    let (effects, accounts) = take_over(&mut eager(), &mut after);
     assert_eq!((accounts, effects.outputs), (1, Vec::new()));
-    let next = step_events(&mut after, campaign("a", START_MS + 1_800_000, 40));
+    let next = step_events(&mut after, campaign("a", START_MS + 4_000_000, 40));
     let told: Vec<_> = verdicts(&next).iter().map(|verdict| (verdict.tier, verdict.sequence)).collect();
     assert_eq!(told.len(), 1);
-    assert!(told[0].1 > 1 && told[0].0 < weir_schemas::Tier::High, "{told:?}");
+    assert!(told[0] == (weir_schemas::Tier::Clear, 2), "{told:?}");
 }

@@ -2,42 +2,35 @@
 
 use super::Cause;
 use super::state::Account;
-use crate::detector::{COUNT, NAMES, Opinion};
-use crate::detectors::hydra;
+use crate::detector::{COUNT, FAMILIES, NAMES};
 use crate::fusion::Fused;
+use crate::nats;
 use crate::policy::Policy;
 use weir_schemas::{Signal, Verdict, VerdictId, VoterKind};
 
 /// The verdict on an account as it stands, after its voice has decided to speak.
-pub(super) fn build(
-    account: &Account,
-    cause: &Cause<'_>,
-    opinions: &[Option<Opinion>; COUNT],
-    fused: &Fused,
-    policy: &Policy,
-) -> Verdict {
+pub(super) fn build(account: &Account, cause: &Cause<'_>, fused: &Fused, policy: &Policy) -> Verdict {
     let view = account.profile.view();
-    let weights = policy.detectors.weights();
+    let most = policy.detectors.most();
     let mut evidence = account.detectors.explain(&view, &policy.detectors);
     let (mut signals, mut missing) = (Vec::new(), Vec::new());
     for index in 0..COUNT {
-        match (opinions[index], weights[index]) {
-            (Some(opinion), Some(weight)) => signals.push((
-                fused.contributions[index],
-                Signal {
-                    detector: NAMES[index].to_owned(),
-                    score: opinion.score,
-                    confidence: opinion.confidence,
-                    weight,
-                    evidence: std::mem::take(&mut evidence[index]),
-                },
-            )),
+        match (fused.contributions[index], most[index]) {
+            (Some(millinats), Some(most)) => signals.push(Signal {
+                detector: NAMES[index].to_owned(),
+                score: f64::from(millinats.max(0)) / f64::from(most.max(1)),
+                confidence: 1.0,
+                weight: f64::from(most) / 1e3,
+                evidence: std::mem::take(&mut evidence[index]),
+                family: FAMILIES[index].as_str().to_owned(),
+                millinats,
+            }),
             (None, Some(_)) => missing.push(NAMES[index].to_owned()),
             (_, None) => {}
         }
     }
     // Stable, so that equal contributions stay in the registry's order.
-    signals.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    signals.sort_by_key(|signal| std::cmp::Reverse(signal.millinats));
     let (events, sequence) = (account.events(), account.voice.sequence());
     Verdict {
         verdict_id: VerdictId::of(&policy.digest.0, cause.account, sequence, &events),
@@ -52,16 +45,13 @@ pub(super) fn build(
         partial: account.is_partial(),
         policy_version: policy.version.clone(),
         policy_digest: policy.digest,
-        signals: signals.into_iter().map(|(_, signal)| signal).collect(),
+        signals,
         missing,
         events,
         event_count: view.day.into(),
-        clusters: policy
-            .detectors
-            .hydra
-            .as_ref()
-            .map_or_else(Vec::new, |settings| hydra::references(&account.detectors.hydra, &view, settings)),
+        clusters: account.profile.words.references(view.now_ms),
         epoch: cause.epoch,
         partition: cause.partition as i32,
+        probability: f64::from(nats::probability(fused.log_odds)) / 1e6,
     }
 }

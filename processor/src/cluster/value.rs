@@ -1,50 +1,23 @@
 //! What is remembered of a shared value.
 //!
-//! In memory: about 200 bytes and 18 for each of at most 64 members; two sketches of 256 bytes and at
-//! most 64 more suspects of 16 bytes when there are more members; 128 bytes of phrase counts once
-//! one is suspicious.
+//! In memory: about 120 bytes, 72 for each of at most 64 members whose cards are kept, and a sketch of 256
+//! bytes when there are more.
 
-use super::members::Members;
-use crate::limits::{SAMPLE_MAX, VALUE_TENANTS_MAX};
+use super::members::{Alike, Members, step};
+use crate::card::Likeness;
+use crate::limits::{TOLD_MAX, VALUE_TENANTS_MAX};
 use crate::store::Entry;
-use crate::windows::Ring;
-use weir_schemas::{AccountId, Cluster, Link};
+use weir_schemas::{AccountId, Cluster, Link, LinkKind};
 
-/// A shared value.
+/// A shared value: who shares it, and since when.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Value {
     clock_ms: i64,
     first_ms: i64,
     members: Members,
-    /// Members that joined, by 5 min.
-    joined: Ring<12, 300_000>,
-    /// Tenants of the members that are remembered.
     tenants: Vec<String>,
-    /// How many suspicious members used each phrase class.
-    phrases: Option<Box<[u16; 64]>>,
-    phrase_members: u16,
 }
-persist_fields!(Value { clock_ms, first_ms, members, joined, tenants, phrases, phrase_members });
-
-/// Whether a value has grown enough for its members to be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Growth {
-    /// Not past the next step.
-    None,
-    /// Past a step of the ladder 3, 5, 8, 13, 21 … by suspicious members, or by members while any is
-    /// suspicious. Members of an innocent value are told nothing: nothing would follow from it.
-    Step,
-}
-
-/// Steps of the ladder at or below a count.
-fn steps(count: u32) -> u32 {
-    let (mut step, mut next, mut steps) = (3u64, 5u64, 0);
-    while step <= u64::from(count) {
-        (step, next) = (next, step + next);
-        steps += 1;
-    }
-    steps
-}
+persist_fields!(Value { clock_ms, first_ms, members, tenants });
 
 impl Entry for Value {
     fn clock_ms(&self) -> i64 {
@@ -56,45 +29,63 @@ impl Entry for Value {
     }
 }
 
+/// What a link came to: who is told what, and how many are not told.
+pub struct Told {
+    /// Words, the linking account's own first.
+    pub words: Vec<Cluster>,
+    /// Members that would be told of growth and are not, because one link tells no more.
+    pub skipped: u64,
+}
+
 impl Value {
-    /// A value first seen at `time_ms`.
+    /// A value that is first seen at `time_ms`.
     pub fn new(time_ms: i64) -> Self {
-        Self {
-            clock_ms: time_ms,
-            first_ms: time_ms,
-            members: Members::default(),
-            joined: Ring::default(),
-            tenants: Vec::new(),
-            phrases: None,
-            phrase_members: 0,
-        }
+        Self { clock_ms: time_ms, first_ms: time_ms, members: Members::default(), tenants: Vec::new() }
     }
 
-    /// Whether nobody was newly seen with it for longer than the horizon before `time_ms`.
+    /// Whether it was idle too long before `time_ms` to be the same value still.
     pub fn is_idle_at(&self, time_ms: i64, horizon_ms: i64) -> bool {
         time_ms > self.clock_ms.saturating_add(horizon_ms)
     }
 
-    /// Takes a link in.
-    pub fn join(&mut self, link: &Link, suspicion_permille: i32) -> Growth {
-        if link.time_ms > self.clock_ms {
-            self.joined.advance(self.clock_ms, link.time_ms);
-            self.clock_ms = link.time_ms;
-        }
+    /// Takes an account's card, and says who is told what.
+    ///
+    /// The account is told how many are like it when there are any, and when there are no longer. Those like it
+    /// are told when it makes one more on the ladder of theirs: they may have nothing more to ask.
+    pub fn take(&mut self, link: &Link) -> Told {
+        self.clock_ms = self.clock_ms.max(link.time_ms);
         self.first_ms = self.first_ms.min(link.time_ms);
-        let (members, suspicious) = (self.members.count(), self.members.suspicious());
         let tenant = self.tenant(&link.tenant);
-        let is_suspicious = link.suspicion_permille >= suspicion_permille;
-        let change = self.members.join(link.account, tenant, is_suspicious);
-        if change.is_new {
-            self.joined.add(self.clock_ms, link.time_ms, 1);
+        let card = Likeness::from(&link.card);
+        let hour = (link.time_ms / 3_600_000).clamp(0, u32::MAX.into()) as u32;
+        let is_limit_given = matches!(link.kind, LinkKind::Program | LinkKind::Habit);
+        let is_remembered = self.members.take(link.account, tenant, card, hour, is_limit_given);
+        let alike = self.members.alike(link.account, &card, hour, is_limit_given);
+        let reached = step(alike.milli);
+        let mut told = Told { words: Vec::new(), skipped: 0 };
+        let before =
+            self.members.find(link.account).map_or(0, |member| std::mem::replace(&mut member.told, reached));
+        if reached > 0 || before > 0 {
+            told.words.push(self.word(link, link.account, &link.tenant, &alike));
         }
-        if change.is_new_suspect {
-            self.count_phrases(link.phrases as u64);
+        // Who is not remembered is nobody's company; so a value that a million share tells no more than 64 climb.
+        if !is_remembered {
+            return told;
         }
-        let suspects_grew = steps(self.members.suspicious()) > steps(suspicious);
-        let members_grew = steps(self.members.count()) > steps(members) && self.members.suspicious() > 0;
-        if suspects_grew || members_grew { Growth::Step } else { Growth::None }
+        let (climbed, skipped) = self.members.climbed(link.account, TOLD_MAX);
+        told.skipped = skipped as u64;
+        for account in climbed {
+            let Some((theirs, tenant)) = self.members.alike_of(account, is_limit_given) else { continue };
+            let reached = step(theirs.milli);
+            // What it is told holds until it climbs further, even if by now some cards are too old to count.
+            if let Some(member) = self.members.find(account) {
+                member.told = member.told.max(reached).max(step(member.alike_milli()));
+            }
+            if let Some(tenant) = self.tenants.get(usize::from(tenant)) {
+                told.words.push(self.word(link, account, tenant, &theirs));
+            }
+        }
+        told
     }
 
     /// Place of a tenant in the list; past the list's end when it is full.
@@ -110,41 +101,12 @@ impl Value {
         place as u8
     }
 
-    fn count_phrases(&mut self, phrases: u64) {
-        self.phrase_members = self.phrase_members.saturating_add(1);
-        let counts = self.phrases.get_or_insert_with(|| Box::new([0; 64]));
-        for (bit, count) in counts.iter_mut().enumerate() {
-            *count = count.saturating_add((phrases >> bit & 1) as u16);
-        }
-    }
-
-    /// Phrase classes that at least half of the suspicious members used.
-    fn common_phrases(&self) -> u64 {
-        let Some(counts) = &self.phrases else { return 0 };
-        let half = self.phrase_members.div_ceil(2);
-        let common = |(bit, count): (usize, &u16)| u64::from(*count >= half) << bit;
-        counts.iter().enumerate().map(common).sum()
-    }
-
     /// Number of members.
     pub fn members(&self) -> u32 {
         self.members.count()
     }
 
-    /// Number of suspicious members.
-    pub fn suspicious(&self) -> u32 {
-        self.members.suspicious()
-    }
-
-    /// The members that are remembered, each with its tenant.
-    pub fn remembered(&self) -> impl Iterator<Item = (AccountId, &str)> {
-        self.members.known().iter().filter_map(|member| {
-            self.tenants.get(usize::from(member.tenant)).map(|tenant| (member.account, tenant.as_str()))
-        })
-    }
-
-    /// What one account is told after `link`.
-    pub fn word(&self, link: &Link, account: AccountId, tenant: &str) -> Cluster {
+    fn word(&self, link: &Link, account: AccountId, tenant: &str, alike: &Alike) -> Cluster {
         Cluster {
             time_ms: link.time_ms,
             tenant: tenant.to_owned(),
@@ -152,23 +114,16 @@ impl Value {
             kind: link.kind,
             value: link.value,
             members: self.members.count().into(),
-            suspicious: self.members.suspicious().into(),
-            recent: self.joined.sum().into(),
+            compared: alike.compared as i32,
+            alike_milli: alike.milli as i32,
+            chance_millinats: alike.chance,
+            share_permille: alike.share_permille as i32,
+            same_org_permille: alike.same_org as i32,
+            other_org_permille: alike.other_org as i32,
+            other_payment_permille: alike.other_payment as i32,
+            moved_permille: alike.moved as i32,
             first_ms: self.first_ms,
-            phrases: self.common_phrases() as i64,
-            sample: self.members.known().iter().take(SAMPLE_MAX).map(|member| member.account).collect(),
+            sample: alike.sample(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ladder_grows_geometrically() {
-        let firsts: Vec<u32> = (1..200).filter(|count| steps(*count) > steps(count - 1)).collect();
-        assert_eq!(firsts, [3, 5, 8, 13, 21, 34, 55, 89, 144]);
-        assert!(steps(u32::MAX) < 64);
     }
 }

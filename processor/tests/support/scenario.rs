@@ -4,8 +4,9 @@
 //! mirror-$ x12 every=2s for=10m payment=card template=reason text=problem-# phrases=0x3 model=atlas-1
 //! ```
 //!
-//! `$` is the account's number, `#` the request's. `every=person` pauses as people do. `from=5m` starts
-//! later, `late=90s` makes every tenth event arrive that much after its time, `model=a|b` takes turns,
+//! `$` is the account's number, `#` the request's, and `@` the request's among twelve that come again.
+//! `every=person` pauses as people do, `every=agent` as one does whose agent works for him, `every=drip` about once an hour.
+//! `from=5m` starts later, `late=90s` makes every tenth event arrive that much after its time, `model=a|b` takes turns,
 //! `then=m@5m` changes the model for good, `refused=3` means that every third answer is a refusal and
 //! arrives as an event of its own. What a line does not say, the events do not have.
 
@@ -20,6 +21,10 @@ use weir_schemas::{
 pub const START_MS: i64 = 1_767_700_800_000;
 
 const PERSON_S: [i64; 9] = [3, 60, 8, 240, 5, 12, 4, 300, 21];
+
+const AGENT_S: [i64; 13] = [2, 5, 9, 3, 7, 4, 600, 3, 8, 2, 45, 6, 2_700];
+
+const DRIP_S: [i64; 11] = [3_600, 4_900, 2_800, 3_300, 4_200, 2_500, 5_300, 3_900, 3_100, 4_500, 2_900];
 
 /// An event on its way to the pipeline.
 #[derive(Debug, Clone)]
@@ -86,13 +91,18 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
     let late_ms = fields.get("late").map_or(0, |late| span_ms(late));
     let refused_every: usize = fields.get("refused").map_or(usize::MAX, |every| every.parse().unwrap());
     // Accounts of a group do not move in step.
-    let start_ms =
-        START_MS + fields.get("from").map_or(0, |from| span_ms(from)) + (number as i64 * 137) % 1_000;
+    let start_ms = START_MS
+        + fields.get("from").map_or(0, |from| span_ms(&from.replace('$', &number.to_string())))
+        + (number as i64 * 137) % 1_000;
     let (mut at_ms, mut index) = (0, 0usize);
     while at_ms < length_ms {
         let time_ms = start_ms + at_ms;
         let value = |key: &str| {
-            let text = fields.get(key)?.replace('$', &number.to_string()).replace('#', &index.to_string());
+            let text = fields
+                .get(key)?
+                .replace('$', &number.to_string())
+                .replace('#', &index.to_string())
+                .replace('@', &(index % 12).to_string());
             let turns: Vec<&str> = text.split('|').collect();
             // Turns are of uneven length, as people take them.
             Some(turns[(index / 4 + index / 7) % turns.len()].replace('_', " "))
@@ -109,6 +119,11 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
             text_hash: ValueHash(digest(&value("text").unwrap_or_else(|| template.clone()))),
             template_hash: ValueHash(digest(&format!("template {template}"))),
             head_hash: ValueHash(digest(&format!("head {template}"))),
+            // As long as it says, or as the text's name.
+            bytes: value("bytes").map_or_else(
+                || value("text").unwrap_or_else(|| template.clone()).len() as i32,
+                |bytes| bytes.parse().unwrap(),
+            ),
             phrases: value("phrases").map_or(0, |bits| i64::from_str_radix(&bits[2..], 16).unwrap()),
             ..Default::default()
         });
@@ -130,6 +145,7 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
                 ..Default::default()
             }),
             prompt,
+            max_tokens: value("limit").map(|limit| limit.parse().unwrap()),
             ..Default::default()
         };
         let arrival_ms = time_ms + if index % 10 == 9 { late_ms } else { 0 };
@@ -152,11 +168,13 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
             let response = Body::Response(Response { request: None, outcome });
             push(arrival_ms + 40, time_ms + 40, "response", response);
         }
-        at_ms += if every == "person" {
-            // Everybody has a rhythm of their own.
-            1_000 * PERSON_S[(index * (number % 4 + 1) + number) % PERSON_S.len()]
-        } else {
-            span_ms(every)
+        // Everybody has a rhythm of their own.
+        let turn = |paces: &[i64]| 1_000 * paces[(index * (number % 4 + 1) + number) % paces.len()];
+        at_ms += match every {
+            "person" => turn(&PERSON_S),
+            "agent" => turn(&AGENT_S),
+            "drip" => turn(&DRIP_S),
+            every => span_ms(every),
         };
         index += 1;
     }

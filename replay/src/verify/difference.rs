@@ -81,6 +81,7 @@ fn verdict(into: &mut Vec<FieldDifference>, written: &Verdict, refolded: &Verdic
     compare!(into, "", Verdict, written, refolded, {
         verdict_id, time_ms, origin, tenant, account, sequence, score, tier, voter, partial,
         policy_version, policy_digest, signals, missing, events, event_count, clusters, epoch, partition,
+        probability,
     });
     // Lists of signals are long: what differs within them is shown instead, where they match up.
     if written.signals.len() != refolded.signals.len() {
@@ -91,7 +92,9 @@ fn verdict(into: &mut Vec<FieldDifference>, written: &Verdict, refolded: &Verdic
     let mut within = Vec::new();
     for (index, (written, refolded)) in written.signals.iter().zip(&refolded.signals).enumerate() {
         let prefix = format!("signals[{index}].");
-        compare!(&mut within, prefix, Signal, written, refolded, { detector, score, confidence, weight, evidence });
+        compare!(&mut within, prefix, Signal, written, refolded, {
+            detector, score, confidence, weight, evidence, family, millinats,
+        });
     }
     into.splice(place..place, within);
 }

@@ -30,7 +30,17 @@ pub fn wire() -> Arc<Wire> {
 }
 
 pub fn stages() -> MakeStage {
-    stages_with(Policy::builtin())
+    stages_with(eager())
+}
+
+/// The builtin policy, but everybody is suspected from the first event on: few events make verdicts, and more of
+/// them as the evidence grows.
+pub fn eager() -> Policy {
+    let text = Policy::builtin_text();
+    let eager = text
+        .replace("prior_nats = -7.0", "prior_nats = 1.0")
+        .replace("alone_nats = 13.8", "alone_nats = 0.0");
+    Policy::parse(&eager).unwrap()
 }
 
 pub fn stages_with(policy: Policy) -> MakeStage {
@@ -68,6 +78,7 @@ pub fn event(account: &str, number: i64) -> Output {
                 ..PromptFeatures::default()
             }),
             payment: Some(ValueHash(hash16("card"))),
+            max_tokens: Some(4_096),
             ..Request::default()
         }),
         ..Event::default()

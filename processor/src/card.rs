@@ -1,0 +1,210 @@
+//! How much two accounts are alike, and how likely two strangers would be that much alike.
+//!
+//! An account tells its card to the values that it shares; a value holds cards against each other. Each
+//! coordinate has a width within which two runs of one script fall, and a chance that two unrelated
+//! accounts fall within it. Nothing here says that being alike is bad: most that are alike are innocent, and other
+//! evidence says which are not.
+
+use crate::nats::{Millinats, ONE, exp_neg, ln};
+use weir_schemas::Card;
+
+/// Age from which an account has a history of its own, which a newcomer does not share however well it
+/// copies: a week, in hours.
+const SETTLED_H: u16 = 168;
+
+/// A card as a value remembers it: 36 bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Likeness {
+    requests: u32,
+    age_h: u16,
+    pause: u16,
+    pause_spread: u16,
+    length: i16,
+    length_spread: i16,
+    novelty: i16,
+    busy: u16,
+    limit: u32,
+    /// Its rhythm speaks for a person.
+    pub is_human: bool,
+    /// A part of its organisation's hash; 0 for none.
+    pub org: u32,
+    /// A part of its payment method's hash; 0 for none.
+    pub payment: u32,
+    /// Minute in which its stream moved to another model; 0 for never.
+    pub moved_min: u32,
+}
+persist_fields!(Likeness {
+    requests,
+    age_h,
+    pause,
+    pause_spread,
+    length,
+    length_spread,
+    novelty,
+    busy,
+    limit,
+    is_human,
+    org,
+    payment,
+    moved_min
+});
+
+fn narrow(value: i32) -> u16 {
+    value.clamp(0, i32::from(u16::MAX)) as u16
+}
+
+fn signed(value: i32) -> i16 {
+    value.clamp(-1, i32::from(i16::MAX)) as i16
+}
+
+impl From<&Card> for Likeness {
+    fn from(card: &Card) -> Self {
+        let whole = |value: i64| value.clamp(0, u32::MAX.into()) as u32;
+        Self {
+            requests: whole(card.requests),
+            age_h: narrow((card.age_ms / 3_600_000).clamp(0, 60_000) as i32),
+            pause: narrow(card.pause_millinats),
+            pause_spread: narrow(card.pause_spread),
+            length: signed(card.length_millinats),
+            length_spread: signed(card.length_spread),
+            novelty: signed(card.novelty_permille),
+            busy: narrow(card.busy_permille),
+            limit: whole(card.limit),
+            is_human: card.is_human,
+            org: whole(card.org),
+            payment: whole(card.payment),
+            moved_min: whole(card.moved_ms / 60_000),
+        }
+    }
+}
+
+/// What two cards come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nearness {
+    /// How much alike they are, in thousandths.
+    pub alike_permille: u32,
+    /// Logarithm of the chance that two strangers would be.
+    pub chance: Millinats,
+}
+
+/// A coordinate's width and the logarithm of the chance that strangers fall within it.
+const PAUSE: (i64, Millinats) = (250, -2_150);
+const PAUSE_SPREAD: (i64, Millinats) = (250, -900);
+const LENGTH: (i64, Millinats) = (200, -1_600);
+const LENGTH_SPREAD: (i64, Millinats) = (150, -1_200);
+const NOVELTY: (i64, Millinats) = (150, -1_000);
+const BUSY: (i64, Millinats) = (150, -700);
+const LIMIT: Millinats = -1_000;
+
+/// Coordinates are not independent: so much of the product of chances is not to be believed.
+const DEPENDENCE: Millinats = 1_900;
+/// People are more alike to each other than machines are.
+const PEOPLE: Millinats = 2_000;
+/// No chance is believed to be smaller: one in five hundred.
+const CHANCE_MIN: Millinats = -6_200;
+const CHANCE_MAX: Millinats = -300;
+
+/// How near two cards are. Of accounts that shall have the same limit anyway (`is_limit_given`), the limit says
+/// nothing more.
+pub fn nearness(one: &Likeness, other: &Likeness, is_limit_given: bool) -> Nearness {
+    let (few, young, old) =
+        (one.requests.min(other.requests), one.age_h.min(other.age_h), one.age_h.max(other.age_h));
+    // Few requests measure less exactly: wider coordinates, and a greater chance.
+    let width_permille: i64 = match few {
+        ..16 => 2_000,
+        16..32 => 1_500,
+        32..64 => 1_250,
+        _ => 1_000,
+    };
+    let widening = ln(width_permille as u64) - ln(1_000);
+    let (mut squares, mut chance) = (0i64, DEPENDENCE);
+    let mut hold = |a: i64, b: i64, (width, stranger): (i64, Millinats)| {
+        let away = (a - b) * 1_000_000 / (width * width_permille);
+        squares += away * away / 1_000;
+        chance += (stranger + widening).min(0);
+    };
+    hold(one.pause.into(), other.pause.into(), PAUSE);
+    hold(one.pause_spread.into(), other.pause_spread.into(), PAUSE_SPREAD);
+    hold(one.busy.into(), other.busy.into(), BUSY);
+    if one.length >= 0 || other.length >= 0 {
+        hold(one.length.into(), other.length.into(), LENGTH);
+        hold(one.length_spread.into(), other.length_spread.into(), LENGTH_SPREAD);
+    }
+    if one.novelty >= 0 || other.novelty >= 0 {
+        hold(one.novelty.into(), other.novelty.into(), NOVELTY);
+    }
+    if !is_limit_given {
+        match one.limit == other.limit {
+            true => chance += LIMIT,
+            false => squares += 4_000,
+        }
+    }
+    if one.is_human {
+        chance += PEOPLE;
+    }
+    let is_newcomer = old >= SETTLED_H && u32::from(young) * 2 < u32::from(old);
+    let alike = match squares {
+        _ if is_newcomer || one.is_human != other.is_human => 0,
+        0..40_000 => exp_neg((squares / 2) as u32) * 1_000 / ONE,
+        _ => 0,
+    };
+    Nearness { alike_permille: alike as u32, chance: chance.clamp(CHANCE_MIN, CHANCE_MAX) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card() -> Likeness {
+        Likeness {
+            requests: 400,
+            age_h: 23,
+            pause: 12_000,
+            pause_spread: 1_280,
+            length: 5_600,
+            length_spread: 400,
+            novelty: 900,
+            busy: 1_000,
+            limit: 4_096,
+            ..Default::default()
+        }
+    }
+
+    fn alike(change: impl Fn(&mut Likeness)) -> u32 {
+        let mut other = card();
+        change(&mut other);
+        let (one, other) = (nearness(&card(), &other, false), nearness(&other, &card(), false));
+        assert_eq!(one.alike_permille, other.alike_permille);
+        one.alike_permille
+    }
+
+    #[test]
+    fn two_runs_of_one_script_are_alike_and_two_scripts_are_not() {
+        assert_eq!(alike(|_| ()), 1_000);
+        assert!(alike(|other| (other.pause, other.length) = (12_100, 5_650)) > 850);
+        assert!(alike(|other| other.pause = 12_700) < 50);
+        assert!(alike(|other| other.length = 4_900) < 5);
+        assert_eq!(alike(|other| other.length = -1), 0);
+        assert!((100..200).contains(&alike(|other| other.limit = 0)));
+    }
+
+    #[test]
+    fn a_person_is_never_like_a_machine_nor_a_newcomer_like_one_with_a_history() {
+        assert_eq!(alike(|other| other.is_human = true), 0);
+        assert_eq!(alike(|other| other.age_h = 200), 0);
+    }
+
+    #[test]
+    fn few_requests_and_people_are_alike_by_chance_more_often() {
+        let chance = |change: fn(&mut Likeness)| {
+            let mut one = card();
+            change(&mut one);
+            nearness(&one, &one, true).chance
+        };
+        let machine = chance(|_| ());
+        assert_eq!(machine, -5_650);
+        assert!(chance(|one| one.requests = 20) > machine + 2_000);
+        assert_eq!(chance(|one| one.is_human = true), machine + 2_000);
+        assert!(chance(|one| (one.length, one.length_spread, one.novelty) = (-1, -1, -1)) > machine + 3_000);
+    }
+}

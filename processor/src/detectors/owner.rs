@@ -1,0 +1,74 @@
+//! `owner`: somebody answers for the account.
+//!
+//! *Evidence*: the operator's own systems name one organisation for the account, all the while. It
+//! speaks for the account only: a customer with a contract can be asked. Accounts that declare different organisations
+//! and pay by one method are not believed. *Missing* without an organisation. *Cost*: a counter. *Evasion*:
+//! register as many organisations as accounts. *Price*: the operator's verification, and a card for each.
+//! *Source*: `detection.md`, "explain away".
+
+use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use crate::nats::Millinats;
+
+detector_settings! {}
+
+/// See [`crate::detectors::owner`].
+pub struct Owner;
+
+/// What a declared owner says.
+const DECLARED: Millinats = -2_000;
+
+impl Detector for Owner {
+    const NAME: &'static str = "owner";
+    const CLAIM: &'static str = "Nobody answers for it.";
+    const FAMILY: Family = Family::Owner;
+    const STATE_VERSION: u8 = 1;
+    type State = ();
+    type Settings = Settings;
+
+    fn touch((): &()) -> u64 {
+        0
+    }
+
+    fn observe((): &mut (), _: Seen<'_>, _: &AccountView<'_>, _: &Settings) {}
+
+    fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
+        let org = account.profile.behaviour.org;
+        if org.value() == 0 || org.share() < 0.8 {
+            return None;
+        }
+        let is_false = account.profile.words.at(account.now_ms).any(|word| word.contradicts_itself());
+        notes.note("organisation", if is_false { "one of several that pay together" } else { "declared" });
+        Some(if is_false { 0 } else { DECLARED })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Traffic, check, cluster, hash};
+    use expect_test::expect;
+    use weir_schemas::{Cluster, LinkKind};
+
+    fn declared() -> Traffic {
+        Traffic::every_ms(2_000, 400, |request, _| request.org = Some(hash("org")))
+    }
+
+    #[test]
+    fn a_declared_owner_speaks_for_an_account() {
+        check::<Owner>(declared(), expect!["-2.0 nats; organisation declared"]);
+    }
+
+    #[test]
+    fn organisations_that_pay_together_are_not_believed() {
+        let word = Cluster { other_org_permille: 1_000, ..cluster(LinkKind::Payment, "card", 6) };
+        check::<Owner>(
+            declared().told(vec![word]),
+            expect!["0.0 nats; organisation one of several that pay together"],
+        );
+    }
+
+    #[test]
+    fn without_an_owner_it_is_missing() {
+        check::<Owner>(Traffic::every_ms(2_000, 400, |_, _| ()), expect!["missing"]);
+    }
+}

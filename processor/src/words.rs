@@ -1,0 +1,191 @@
+//! What the cluster stage last said of the values that an account shares, and how much of it is evidence.
+//!
+//! A word tells how many others, held card against card, do what the account does. How many would by chance is known; the
+//! logarithm of the ratio is evidence that one hand moves them, and no more than that: it says nothing
+//! of what the hand is for. Detectors of the families *kin*, *payment*, *network* and *content* read it.
+
+use crate::limits::CLUSTER_WORDS_MAX;
+use crate::nats::{Millinats, ONE, exp_neg, ln};
+use weir_schemas::{Cluster, ClusterRef, LinkKind, ValueHash};
+
+/// Hours after which a word is too old to count.
+const WORD_MS: i64 = 48 * 3_600_000;
+
+/// Thousandths of an account that must be alike for a word to be kept.
+const ALIKE_MILLI_MIN: u32 = 250;
+
+/// Share of the alike that make a declared owner.
+const OWNED_PERMILLE: u16 = 800;
+
+/// The latest word on one value: 56 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    value: ValueHash,
+    kind: u8,
+    /// Accounts that share the value.
+    pub members: u32,
+    compared: u16,
+    /// Accounts that are alike, in thousandths of an account.
+    pub alike_milli: u32,
+    chance: i16,
+    /// The alike among all remembered members, in thousandths.
+    pub share_permille: u16,
+    same_org_permille: u16,
+    other_org_permille: u16,
+    other_payment_permille: u16,
+    /// Those who moved to another model together with the account, in thousandths of the alike.
+    pub moved_permille: u16,
+    time_ms: i64,
+}
+persist_fields!(Word {
+    value,
+    kind,
+    members,
+    compared,
+    alike_milli,
+    chance,
+    share_permille,
+    same_org_permille,
+    other_org_permille,
+    other_payment_permille,
+    moved_permille,
+    time_ms
+});
+
+impl Word {
+    /// What is shared.
+    pub fn kind(&self) -> LinkKind {
+        LinkKind::ALL.get(usize::from(self.kind)).copied().unwrap_or_default()
+    }
+
+    /// One declared owner has the account and those that are like it: one customer with many keys.
+    pub fn is_owned(&self) -> bool {
+        self.same_org_permille >= OWNED_PERMILLE
+    }
+
+    /// Each of the alike is a customer of its own: another declared organisation that pays by other means.
+    pub fn are_customers(&self) -> bool {
+        self.other_org_permille >= OWNED_PERMILLE && self.other_payment_permille >= OWNED_PERMILLE
+    }
+
+    /// The alike declare different organisations and yet pay by one method.
+    pub fn contradicts_itself(&self) -> bool {
+        self.kind() == LinkKind::Payment && self.other_org_permille >= OWNED_PERMILLE
+    }
+
+    /// Log-likelihood ratio that so many are alike by one hand against by chance, without a cap: with `k`
+    /// alike where `e` are expected, `k ln(k/e) - (k - e)`.
+    pub fn alike_millinats(&self) -> Millinats {
+        let chance_milli = exp_neg(self.chance.unsigned_abs().into()) * 1_000_000 / ONE;
+        // Thousandths of an account, at least a thousandth.
+        let expected = (chance_milli * u64::from(self.compared) / 1_000).max(1);
+        let alike = u64::from(self.alike_milli);
+        if alike <= expected {
+            return 0;
+        }
+        let gained = alike as i64 * i64::from(ln(alike) - ln(expected)) / 1_000;
+        (gained - (alike - expected) as i64).clamp(0, 1_000_000) as Millinats
+    }
+}
+
+/// The words of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    words: Vec<Word>,
+}
+persist_fields!(Words { words });
+
+impl Words {
+    /// Takes a word in the place of what was said before of the same value.
+    pub fn take(&mut self, cluster: &Cluster) {
+        let permille = |value: i32| value.clamp(0, 1_000) as u16;
+        let word = Word {
+            value: cluster.value,
+            kind: cluster.kind as u8,
+            members: u32::try_from(cluster.members.max(0)).unwrap_or(u32::MAX),
+            compared: cluster.compared.clamp(0, u16::MAX.into()) as u16,
+            alike_milli: cluster.alike_milli.max(0) as u32,
+            chance: cluster.chance_millinats.clamp(-20_000, 0) as i16,
+            share_permille: permille(cluster.share_permille),
+            same_org_permille: permille(cluster.same_org_permille),
+            other_org_permille: permille(cluster.other_org_permille),
+            other_payment_permille: permille(cluster.other_payment_permille),
+            moved_permille: permille(cluster.moved_permille),
+            time_ms: cluster.time_ms,
+        };
+        self.words.retain(|known| (known.kind, known.value) != (word.kind, word.value));
+        if word.alike_milli < ALIKE_MILLI_MIN {
+            return;
+        }
+        if self.words.len() >= CLUSTER_WORDS_MAX {
+            // Full: the word that tells least makes room, then the oldest.
+            let rank = |word: &Word| (word.alike_millinats(), word.time_ms);
+            let least = (0..self.words.len()).min_by_key(|index| rank(&self.words[*index]));
+            match least {
+                Some(least) if rank(&self.words[least]) <= rank(&word) => drop(self.words.remove(least)),
+                _ => return,
+            }
+        }
+        self.words.reserve_exact(1);
+        self.words.push(word);
+    }
+
+    /// The words that still count at a time, in the order in which they came.
+    pub fn at(&self, now_ms: i64) -> impl Iterator<Item = &Word> {
+        self.words.iter().filter(move |word| now_ms.saturating_sub(word.time_ms) <= WORD_MS)
+    }
+
+    /// References to the values of the words that count and that no declared owner explains.
+    pub fn references(&self, now_ms: i64) -> Vec<ClusterRef> {
+        let reference =
+            |word: &Word| ClusterRef { kind: word.kind(), value: word.value, members: word.members.into() };
+        self.at(now_ms).filter(|word| !word.is_owned()).map(reference).collect()
+    }
+
+    /// See [`crate::store::Entry::touch`].
+    pub fn touch(&self) -> u64 {
+        self.words.first().map_or(0, |word| word.time_ms as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::cluster;
+
+    fn nats(compared: i32, alike_milli: i32) -> i32 {
+        let mut words = Words::default();
+        words.take(&Cluster { compared, alike_milli, ..cluster(LinkKind::Payment, "card", 3) });
+        words.words.first().map_or(0, |word| word.alike_millinats() / 1_000)
+    }
+
+    #[test]
+    fn the_more_are_alike_beyond_chance_the_more_it_says() {
+        // One in about 285 strangers would be alike.
+        assert_eq!([nats(1, 200), nats(1, 1_000), nats(2, 2_000), nats(12, 11_000)], [0, 4, 9, 50]);
+        assert_eq!([nats(60, 1_000), nats(600, 1_000), nats(600, 2_000)], [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_word_replaces_the_one_before_and_counts_for_two_days() {
+        let mut words = Words::default();
+        words.take(&cluster(LinkKind::Payment, "card", 3));
+        words.take(&cluster(LinkKind::Payment, "card", 9));
+        let told = cluster(LinkKind::Payment, "card", 9);
+        assert_eq!(words.references(told.time_ms).iter().map(|r| r.members).collect::<Vec<_>>(), [9]);
+        assert!(words.references(told.time_ms + WORD_MS + 1).is_empty());
+        words.take(&Cluster { alike_milli: 100, ..told });
+        assert_eq!(words, Words::default());
+    }
+
+    #[test]
+    fn no_more_words_are_kept_than_the_limit_and_those_that_tell_most() {
+        let mut words = Words::default();
+        for index in 0..40 {
+            let alike_milli = 1_000 + index % 20 * 100;
+            words.take(&Cluster { alike_milli, ..cluster(LinkKind::Subnet, &format!("net {index}"), 3) });
+        }
+        assert_eq!(words.words.len(), CLUSTER_WORDS_MAX);
+        assert!(words.words.iter().all(|word| word.alike_milli >= 2_500), "{words:?}");
+    }
+}
