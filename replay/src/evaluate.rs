@@ -45,7 +45,8 @@ pub struct Judged {
 impl Judged {
     /// Counts another run's cases with these.
     pub fn pool(&mut self, other: Self) {
-        self.cases.extend(other.cases);
+        let runs = self.cases.last().map_or(0, |case| case.run + 1);
+        self.cases.extend(other.cases.into_iter().map(|case| Case { run: case.run + runs, ..case }));
         self.events += other.events;
         self.refused += other.refused;
         self.seconds += other.seconds;

@@ -58,7 +58,7 @@ fn judged() -> Judged {
 }
 
 fn report() -> Report {
-    Report::of(&judged(), "counting", 1)
+    Report::of(&judged(), "counting", 1, &|_, _| None)
 }
 
 #[test]
@@ -115,7 +115,8 @@ fn the_report_says_what_was_counted_by_hand() {
               "requests_before_first_action_median": 2.0,
               "requests_before_high_median": 4.0,
               "requests_before_critical_median": 4.0,
-              "requests_let_through": 0.4
+              "requests": 10,
+              "requests_let_through": 4
             },
             "slow.careful": {
               "accounts": 1,
@@ -123,7 +124,8 @@ fn the_report_says_what_was_counted_by_hand() {
               "requests_before_first_action_median": null,
               "requests_before_high_median": null,
               "requests_before_critical_median": null,
-              "requests_let_through": 1.0
+              "requests": 2,
+              "requests_let_through": 2
             }
           },
           "populations": {
@@ -221,9 +223,17 @@ fn the_sweep_says_what_another_threshold_would_have_given() {
 fn runs_are_counted_together() {
     let mut both = judged();
     both.pool(judged());
-    let (single, pooled) = (report(), Report::of(&both, "counting", 2));
+    let dollars = |name: &str, accounts| (name == "slow.careful").then_some(accounts as f64 * 3.5);
+    let (single, pooled) = (report(), Report::of(&both, "counting", 2, &dollars));
     assert_eq!((pooled.accounts.tp, pooled.accounts.tn), (2 * single.accounts.tp, 2 * single.accounts.tn));
     assert_eq!(pooled.campaigns["hydra.naive"].accounts, 4);
+    assert_eq!((pooled.schemes["hydra"].campaigns, pooled.schemes["hydra"].found), (2, 2));
+    assert_eq!((pooled.schemes["slow"].campaigns, pooled.schemes["slow"].found), (2, 0));
+    // What got by is the price that the policy forces.
+    assert_eq!(
+        (pooled.schemes["slow"].dollars_forced, pooled.schemes["hydra"].dollars_forced),
+        (Some(3.5), None)
+    );
     assert!(pooled.intervals.recall.low > single.intervals.recall.low);
 }
 

@@ -163,7 +163,9 @@ impl Campaign {
         let country = any_country(random);
         let language = any_language(country, random);
         // What all accounts have in common is drawn first, and in one order, whatever is bought.
-        let start_ms = world.moment(0.0, 0.08, &mut common);
+        // Most campaigns are under way when we begin to look.
+        let begins_ms = world.moment(0.0, 0.2, &mut common);
+        let start_ms = if common.chance(0.6) { world.start_ms } else { begins_ms };
         let script = Client::any(Kind::Library, &mut common);
         let hoster = *common.pick(&HOSTERS[3..]);
         let seller = common.bits();
@@ -175,12 +177,16 @@ impl Campaign {
         let minute_s = common.below(3_600) as u32;
         let pivot_ms = world.moment(0.4, 0.7, &mut common);
         let model = crate::world::any_model(&mut common);
+        let one_model = common.chance(0.5);
+        let one_hoster = common.chance(0.6);
+        let is_split = common.chance(0.6);
 
         let access = match self.scheme {
             _ if has(Measure::Addresses) => Access::home(country, random),
             Scheme::ProxiedHydra => Access::Proxies { seller, exits: 20_000, sticky: false },
             Scheme::LowAndSlow => Access::Proxies { seller, exits: 4_000, sticky: false },
             Scheme::Paraphrase | Scheme::Pivot | Scheme::Sweep => Access::server(random),
+            Scheme::NaiveHydra | Scheme::Burn if !one_hoster => Access::server(random),
             Scheme::NaiveHydra | Scheme::Burn | Scheme::Whale | Scheme::Budget => {
                 Access::server_at(hoster, random)
             }
@@ -205,9 +211,10 @@ impl Campaign {
                 _ => Style::Template,
             },
             tasks: match self.scheme {
-                Scheme::Sweep => {
+                Scheme::Sweep if is_split => {
                     Tasks::Split { of: 160 * self.accounts.max(4), accounts: self.accounts, at: index }
                 }
+                Scheme::Sweep => Tasks::Common(160),
                 Scheme::NaiveHydra => Tasks::Common(2_000),
                 Scheme::Paraphrase => Tasks::Common(5_000),
                 _ => Tasks::Endless,
@@ -226,7 +233,10 @@ impl Campaign {
         });
         let rhythm = self.rhythm(country, minute_s, random);
         let mut persona = Persona::new(world, language, rhythm, access, client, speech, random);
-        (persona.model, persona.adopts_ms) = (model, None);
+        persona.adopts_ms = None;
+        if one_model || self.scheme == Scheme::Pivot {
+            persona.model = model;
+        }
         persona.payment = Some(if has(Measure::Cards) {
             random.bits()
         } else {
@@ -261,9 +271,9 @@ impl Campaign {
                 period_s: 3_600,
                 phase_s: minute_s,
                 late_s: 40.0,
-                // One an hour, with some left out by the burst's spread.
                 burst: (per_day / 20.0).max(1.0),
                 gap_ms: 20_000.0,
+                skips: 0.2,
             },
             _ => Rhythm::Steady { gap_s: 86_400.0 / per_day, spread: 0.35 },
         }

@@ -326,6 +326,14 @@ impl Client {
         }
     }
 
+    /// The same client in its newest version, where everybody is up to date.
+    pub fn updated(mut self, is_up_to_date: bool) -> Self {
+        if is_up_to_date {
+            (self.version, self.agent) = (FAMILIES[usize::from(self.shown)].versions.1 as u16, 0);
+        }
+        self
+    }
+
     /// The same client over another program's TLS: a script that claims to be a browser.
     pub fn over(mut self, real: Self) -> Self {
         self.real = real.real;

@@ -153,10 +153,9 @@ pub fn chat(world: &World, random: &mut Random) -> Persona {
     let (client, access, second) = device(country, random);
     let rhythm = person(Hours::Home, country, 2.2, 3.2, 55.0, random);
     let mut persona = Persona::new(world, language, rhythm, access, client, Speech::Chat, random);
-    persona.second = second;
+    persona.second = second.map(|(client, access)| (client.updated(world.is_up_to_date), access));
     persona.strays = if random.chance(0.3) { 0.2 } else { 0.0 };
-    if random.chance(0.4) {
-        // A free account.
+    if random.chance(world.free_share) {
         persona.payment = None;
     }
     lifetime(world, &mut persona, random);
@@ -211,6 +210,7 @@ fn cron(world: &World, random: &mut Random) -> Persona {
         late_s: random.log_normal(1.5, 0.8),
         burst: random.log_normal(7.0, 0.9).min(120.0) * f64::from(period_s / 900).sqrt(),
         gap_ms: random.log_normal(900.0, 0.7),
+        skips: if random.chance(0.3) { 0.05 } else { 0.0 },
     };
     let speech = Speech::Job { prompt: random.bits(), limit: *random.pick(&[16, 64, 256, 512]) };
     let (access, client) = (Access::server(random), Client::any(Kind::Library, random));
@@ -253,7 +253,7 @@ fn evaluation(world: &World, random: &mut Random) -> Persona {
         Rhythm::Run { count, gap_ms, spread: 0.15 }
     } else {
         let phase_s = random.below(86_400) as u32;
-        Rhythm::Clock { period_s: 86_400, phase_s, late_s: 5.0, burst: f64::from(count), gap_ms }
+        Rhythm::Clock { period_s: 86_400, phase_s, late_s: 5.0, burst: f64::from(count), gap_ms, skips: 0.0 }
     };
     // Eight lists are known to everybody.
     let list = mixed(&[0x6576_616c, random.below(8)]);

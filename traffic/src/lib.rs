@@ -43,11 +43,15 @@ pub fn simulate(plan: &Plan, start_ms: i64, corpus: Option<Corpus>) -> Stream {
         end_ms: start_ms + (plan.hours * 3.6e6) as i64,
         release_ms: None,
         news: None,
+        free_share: 0.0,
+        is_up_to_date: false,
         texts: Texts::with(corpus),
     };
     let mut random = world.random(&[0x6576_656e]);
     let release_ms = world.moment(0.2, 0.7, &mut random);
     let news = (world.moment(0.1, 0.8, &mut random), random.bits());
+    world.free_share = [0.0, 0.4, 0.8][random.below(3) as usize];
+    world.is_up_to_date = random.chance(0.4);
     world.release_ms = scenario.has_release.then_some(release_ms);
     world.news = scenario.has_news.then_some(news);
     Stream::new(world, scenario)

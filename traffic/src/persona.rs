@@ -57,7 +57,7 @@ impl Persona {
             language,
             rhythm,
             access,
-            client,
+            client: client.updated(world.is_up_to_date),
             second: None,
             speech,
             model: crate::world::any_model(random),

@@ -79,6 +79,8 @@ pub enum Rhythm {
         burst: f64,
         /// From one request of a burst to the next, in milliseconds.
         gap_ms: f64,
+        /// Share of the periods that are left out.
+        skips: f64,
     },
     /// One list worked through at a steady pace, from the account's birth on.
     Run {
@@ -141,10 +143,14 @@ impl Rhythm {
                     }
                 }
             }
-            Self::Clock { period_s, phase_s, late_s, burst, gap_ms } => {
+            Self::Clock { period_s, phase_s, late_s, burst, gap_ms, skips } => {
                 if begins {
                     let (period_ms, phase_ms) = (i64::from(*period_s) * 1_000, i64::from(*phase_s) * 1_000);
-                    let due_ms = (now_ms - phase_ms).div_euclid(period_ms) * period_ms + phase_ms + period_ms;
+                    let mut due_ms =
+                        (now_ms - phase_ms).div_euclid(period_ms) * period_ms + phase_ms + period_ms;
+                    while random.chance(skips.min(0.99)) {
+                        due_ms += period_ms;
+                    }
                     pace.left = counted(*burst, random) - 1;
                     let late_ms = random.exponential(late_s * 1e3).min(period_ms as f64 / 3.0) as i64;
                     return Some(Next { time_ms: due_ms + late_ms, begins });

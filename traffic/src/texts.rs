@@ -70,9 +70,24 @@ impl Texts {
             && random.chance(FROM_CORPUS)
             && let Some(text) = corpus.text(role, language, random)
         {
-            return out.push_str(text);
+            return self.fill(text, language, random, out);
         }
         self.write(symbol, language, "", random, out);
+    }
+
+    /// Appends a text of others, with something in each `{{slot}}` and without `{% statements %}`.
+    fn fill(&self, text: &str, language: Language, random: &mut Random, out: &mut String) {
+        let mut rest = text;
+        while let Some(open) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
+            let close = if rest[open..].starts_with("{{") { "}}" } else { "%}" };
+            let Some(length) = rest[open..].find(close) else { break };
+            out.push_str(&rest[..open]);
+            if close == "}}" {
+                self.write(self.symbols.paste, language, "", random, out);
+            }
+            rest = &rest[open + length + 2..];
+        }
+        out.push_str(rest);
     }
 
     /// Appends what says the same in every language for the same `random`.
@@ -91,5 +106,26 @@ impl Texts {
             return out.push_str(text);
         }
         self.write(symbol, language, "", random, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slots_of_a_template_are_filled_and_its_statements_left_out() {
+        let texts = Texts::default();
+        let filled = |text: &str| {
+            let mut out = String::new();
+            texts.fill(text, crate::grammar::ENGLISH, &mut Random::of(&[1]), &mut out);
+            out
+        };
+        let text = filled("Is {{a}} so? {% if x %}Yes{% endif %}, {{ b.c[0] }}.");
+        assert!(
+            text.starts_with("Is ") && text.contains(" so? Yes, ") && !text.contains(['{', '}', '%']),
+            "{text}"
+        );
+        assert_eq!(filled("plain {text} {{open"), "plain {text} {{open");
     }
 }

@@ -24,6 +24,10 @@ pub struct World {
     pub release_ms: Option<i64>,
     /// When something happens that everybody asks about, and which event it is.
     pub news: Option<(i64, u64)>,
+    /// Share of the people who chat for nothing, without a payment method.
+    pub free_share: f64,
+    /// Everybody has the newest version of their client.
+    pub is_up_to_date: bool,
     /// What is said.
     pub texts: Texts,
 }

@@ -156,8 +156,8 @@ fn people_sleep_and_programs_do_not() {
     };
     assert!(mean("population", "chat") < 0.02);
     assert!(mean("population", "developer") < 0.02);
-    assert!(mean("campaign_label", "proxied-hydra") > 0.15);
-    assert!(mean("campaign_label", "paraphrase") > 0.15);
+    assert!(mean("campaign_label", "proxied-hydra") > 0.05);
+    assert!(mean("campaign_label", "paraphrase") > 0.05);
 }
 
 #[test]

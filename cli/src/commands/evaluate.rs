@@ -18,6 +18,7 @@ use weir_replay::evaluate::Judged;
 use weir_replay::evaluate::intake::Labelled;
 use weir_replay::evaluate::report::Report;
 use weir_traffic::campaign::Campaign;
+use weir_traffic::care::{Care, LEVELS, MEASURES};
 
 takes!(Keys: Common, Embedded, Kafka);
 
@@ -39,6 +40,9 @@ pub struct Arguments {
     seeds: Option<Seeds>,
     #[command(flatten)]
     what: What,
+    /// With --seeds: one world for every level of care, and one for every single measure that all campaigns of it buy
+    #[arg(long, requires = "seeds")]
+    evasion: bool,
     /// Judge once more by a policy that speaks of accounts below MEDIUM too, for the sweep of thresholds and for how often
     /// what is said of a probability is true
     #[arg(long)]
@@ -118,6 +122,17 @@ enum Other {
 }
 
 impl Arguments {
+    /// The worlds that are simulated with each seed.
+    fn worlds(&self) -> Vec<What> {
+        if !self.evasion {
+            return vec![self.what.clone()];
+        }
+        let levels = LEVELS.map(|care| What { care: Some(care), buy: Vec::new(), ..self.what.clone() });
+        let bought =
+            MEASURES.map(|measure| What { care: Some(Care::Naive), buy: vec![measure], ..self.what.clone() });
+        levels.into_iter().chain(bought).collect()
+    }
+
     fn report(&self, policy: &Policy, context: &Context) -> Result<Report> {
         let mut others = if self.ablate { without_each(policy)? } else { Vec::new() };
         if self.curves {
@@ -127,9 +142,10 @@ impl Arguments {
         let mut all = vec![Judged::default(); 1 + others.len()];
         let mut runs = 1;
         if let Some(Seeds(seeds)) = &self.seeds {
-            runs = seeds.len() as u32;
-            for seed in seeds {
-                judge_all(&bench, &bench.simulated(&self.what, *seed)?, policy, &others, &mut all)?;
+            let worlds = self.worlds();
+            runs = (seeds.len() * worlds.len()) as u32;
+            for (seed, what) in seeds.iter().flat_map(|seed| worlds.iter().map(move |what| (*seed, what))) {
+                judge_all(&bench, &bench.simulated(what, seed)?, policy, &others, &mut all)?;
             }
         } else {
             let labelled = match &self.file {
@@ -138,14 +154,14 @@ impl Arguments {
             };
             judge_all(&bench, &labelled, policy, &others, &mut all)?;
         }
-        let mut report = Report::of(&all[0], &policy.version, runs);
-        report
-            .price(|name, accounts| Some(Campaign::of_label(name, accounts as u32)?.dollars_per_thousand()));
+        let dollars =
+            |name: &str, accounts| Some(Campaign::of_label(name, accounts as u32)?.dollars_per_thousand());
+        let mut report = Report::of(&all[0], &policy.version, runs, &dollars);
         for ((other, _), judged) in others.iter().zip(&all[1..]) {
             match other {
                 Other::Listening => report.listen(judged),
                 Other::Without(name) => {
-                    let other = Report::of(judged, &policy.version, runs);
+                    let other = Report::of(judged, &policy.version, runs, &dollars);
                     report.ablation.push(report.without(name, &other));
                 }
             }

@@ -43,6 +43,8 @@ impl Outcome {
 /// An account and what was said of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
+    /// The run that it was judged in, where several are counted together.
+    pub run: u32,
     /// The account.
     pub account: AccountId,
     /// Its campaign; none where it is honest.
@@ -71,6 +73,7 @@ impl Case {
             Some(account.times_ms.iter().filter(|time_ms| i64::from(**time_ms) < first_ms).count() as u32)
         };
         Self {
+            run: 0,
             account: id,
             label: account.label.clone(),
             population: account.population(),

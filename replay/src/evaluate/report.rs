@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// Scores that flagged accounts are counted from in the sweep, in hundredths.
 const SWEEP: std::ops::RangeInclusive<u32> = 1..=99;
 
+/// What a thousand useful exchanges cost a campaign of this name and so many accounts, in dollars, where that is known.
+pub type Dollars<'d> = dyn Fn(&str, u64) -> Option<f64> + 'd;
+
 /// How good the policy was.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
@@ -17,7 +20,7 @@ pub struct Report {
     pub accounts: Counts,
     /// Accounts, flagged at each tier or above.
     pub tiers: BTreeMap<&'static str, Counts>,
-    /// Campaigns by name.
+    /// Campaigns by name; in several runs, all of one name.
     pub campaigns: BTreeMap<String, Campaign>,
     /// Honest accounts by population.
     pub populations: BTreeMap<String, Population>,
@@ -68,11 +71,20 @@ pub struct Campaign {
     pub requests_before_high_median: Option<f64>,
     /// The same for CRITICAL.
     pub requests_before_critical_median: Option<f64>,
-    /// Share of all of the campaign's requests that came before their account was flagged.
-    pub requests_let_through: f64,
+    /// Its requests.
+    pub requests: u64,
+    /// Those that came before their account was flagged.
+    pub requests_let_through: u64,
     /// What its accounts and its care cost for a thousand useful exchanges, in dollars, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dollars_per_thousand: Option<f64>,
+}
+
+impl Campaign {
+    /// Whether at least half of its accounts were flagged.
+    pub fn is_found(&self) -> bool {
+        2 * self.flagged >= self.accounts
+    }
 }
 
 /// All campaigns of one kind.
@@ -151,8 +163,9 @@ pub struct Ablation {
 }
 
 impl Report {
-    /// Counts the cases of one run, or of several.
-    pub fn of(judged: &Judged, policy: &str, runs: u32) -> Self {
+    /// Counts the cases of one run, or of several. `dollars` says what a thousand useful exchanges cost a campaign of
+    /// this name and so many accounts, where that is known.
+    pub fn of(judged: &Judged, policy: &str, runs: u32, dollars: &Dollars<'_>) -> Self {
         let cases = &judged.cases;
         let (mut tiers, mut by_event) = (BTreeMap::new(), Counts::default());
         for (index, tier) in TIERS.iter().enumerate() {
@@ -166,13 +179,13 @@ impl Report {
             by_event.add(case.label.is_some(), false, before.into());
             by_event.add(case.label.is_some(), true, (case.events - before).into());
         }
-        let campaigns = campaigns(cases);
+        let each = campaigns(cases, dollars);
         let honest = || cases.iter().filter(|case| case.label.is_none());
         Self {
             accounts,
             by_event,
-            schemes: schemes(&campaigns),
-            campaigns,
+            schemes: schemes(&each),
+            campaigns: named(each),
             populations: grouped(honest().map(|case| (&*case.population, case))),
             countries: grouped(honest().filter_map(|case| Some((case.country.as_deref()?, case)))),
             policy: policy.to_owned(),
@@ -200,23 +213,14 @@ impl Report {
         self.reliability = Some(Reliability::of(&listened.cases));
     }
 
-    /// Sets what each campaign costs, by its name and accounts.
-    pub fn price(&mut self, dollars_per_thousand: impl Fn(&str, u64) -> Option<f64>) {
-        for (name, campaign) in &mut self.campaigns {
-            campaign.dollars_per_thousand = dollars_per_thousand(name, campaign.accounts);
-        }
-        self.schemes = schemes(&self.campaigns);
-    }
-
     /// What is lost where this report's policy is judged without `detector`.
     pub fn without(&self, detector: &str, other: &Self) -> Ablation {
         let lost = |name: &String, scheme: &Scheme| {
             let now = other.schemes.get(name).map_or(0, |scheme| scheme.flagged);
             scheme.flagged as i64 - now as i64
         };
-        let is_found = |campaign: &Campaign| 2 * campaign.flagged >= campaign.accounts;
         let is_lost = |name: &&String| {
-            is_found(&self.campaigns[*name]) && !other.campaigns.get(*name).is_some_and(is_found)
+            self.campaigns[*name].is_found() && !other.campaigns.get(*name).is_some_and(Campaign::is_found)
         };
         Ablation {
             without: detector.to_owned(),
@@ -248,41 +252,82 @@ impl Report {
     }
 }
 
-fn campaigns(cases: &[Case]) -> BTreeMap<String, Campaign> {
-    let mut members: BTreeMap<&str, Vec<&Case>> = BTreeMap::new();
+/// A campaign's name and its cases' figures, each campaign of each run by itself.
+type Named = (String, Campaign, Vec<Before>);
+
+/// Requests of a flagged account before each of [`TIERS`].
+type Before = [Option<u32>; TIERS.len()];
+
+fn campaigns(cases: &[Case], dollars: &Dollars<'_>) -> Vec<Named> {
+    let mut members: BTreeMap<(u32, &str), Vec<&Case>> = BTreeMap::new();
     for case in cases {
         if let Some(label) = &case.label {
-            members.entry(label).or_default().push(case);
+            members.entry((case.run, label)).or_default().push(case);
         }
     }
-    let campaign = |members: Vec<&Case>| {
-        let before = |tier: usize| median(members.iter().filter_map(|case| case.before[tier]).collect());
+    let campaign = |((_, label), members): ((u32, &str), Vec<&Case>)| {
+        let accounts = members.len() as u64;
         let through = members.iter().map(|case| u64::from(case.before[0].unwrap_or(case.events))).sum();
-        Campaign {
-            accounts: members.len() as u64,
+        let requests = members.iter().map(|case| u64::from(case.events)).sum();
+        let campaign = Campaign {
+            accounts,
             flagged: members.iter().filter(|case| case.is_flagged(0)).count() as u64,
-            requests_before_first_action_median: before(0),
-            requests_before_high_median: before(1),
-            requests_before_critical_median: before(2),
-            requests_let_through: share(through, members.iter().map(|case| u64::from(case.events)).sum()),
-            dollars_per_thousand: None,
-        }
+            requests_before_first_action_median: None,
+            requests_before_high_median: None,
+            requests_before_critical_median: None,
+            requests,
+            requests_let_through: through,
+            dollars_per_thousand: dollars(label, accounts),
+        };
+        (label.to_owned(), campaign, members.iter().map(|case| case.before).collect())
     };
-    members.into_iter().map(|(label, members)| (label.to_owned(), campaign(members))).collect()
+    members.into_iter().map(campaign).collect()
 }
 
-fn schemes(campaigns: &BTreeMap<String, Campaign>) -> BTreeMap<String, Scheme> {
+/// All campaigns of one name.
+fn named(each: Vec<Named>) -> BTreeMap<String, Campaign> {
+    let mut all: BTreeMap<String, (Campaign, Vec<Before>)> = BTreeMap::new();
+    for (name, campaign, before) in each {
+        match all.get_mut(&name) {
+            None => {
+                all.insert(name, (campaign, before));
+            }
+            Some((sum, befores)) => {
+                sum.accounts += campaign.accounts;
+                sum.flagged += campaign.flagged;
+                sum.requests += campaign.requests;
+                sum.requests_let_through += campaign.requests_let_through;
+                let least = |one: f64, other: f64| one.min(other);
+                sum.dollars_per_thousand = sum
+                    .dollars_per_thousand
+                    .zip(campaign.dollars_per_thousand)
+                    .map(|(one, other)| least(one, other));
+                befores.extend(before);
+            }
+        }
+    }
+    let finish = |(name, (mut campaign, before)): (String, (Campaign, Vec<Before>))| {
+        let median = |tier: usize| median(before.iter().filter_map(|before| before[tier]).collect());
+        campaign.requests_before_first_action_median = median(0);
+        campaign.requests_before_high_median = median(1);
+        campaign.requests_before_critical_median = median(2);
+        (name, campaign)
+    };
+    all.into_iter().map(finish).collect()
+}
+
+fn schemes(each: &[Named]) -> BTreeMap<String, Scheme> {
     let mut schemes: BTreeMap<String, Scheme> = BTreeMap::new();
-    for (name, campaign) in campaigns {
+    for (name, campaign, _) in each {
         let scheme = schemes.entry(name.split('.').next().unwrap_or(name).to_owned()).or_default();
         scheme.campaigns += 1;
-        let is_found = 2 * campaign.flagged >= campaign.accounts;
-        scheme.found += u64::from(is_found);
-        if let Some(dollars) = campaign.dollars_per_thousand.filter(|_| !is_found) {
-            scheme.dollars_forced = Some(scheme.dollars_forced.map_or(dollars, |least| least.min(dollars)));
-        }
         scheme.accounts += campaign.accounts;
         scheme.flagged += campaign.flagged;
+        if campaign.is_found() {
+            scheme.found += 1;
+        } else if let Some(dollars) = campaign.dollars_per_thousand {
+            scheme.dollars_forced = Some(scheme.dollars_forced.map_or(dollars, |least| least.min(dollars)));
+        }
     }
     schemes
 }
