@@ -169,7 +169,7 @@ fn a_checkpoint_is_not_believed() {
     assert!(proved(forged.as_ref(), Choice::All).is_proven());
     // Without it, nothing is said against a verdict that is as it was.
     let trimmed = Trimmed::new(&forged, Topic::Events, partition, events_at(&checkpoints[0]));
-    expect!["folded from the checkpoint after epoch 3 of account/1, epoch 4 recorded outputs 12 to weir.links (da869bf5…), 0 to weir.verdicts (e3b0c442…), 0 to weir.dlq (e3b0c442…); folded again it gives 12 to weir.links (96a1adb8…), 3 to weir.verdicts (092b30b8…), 0 to weir.dlq (e3b0c442…)"].assert_eq(&unproven(&trimmed, &last));
+    expect!["folded from the checkpoint after epoch 3 of account/1, epoch 4 recorded outputs 12 to weir.links (da869bf5…), 0 to weir.verdicts (e3b0c442…), 0 to weir.dlq (e3b0c442…); folded again it gives 12 to weir.links (96a1adb8…), 3 to weir.verdicts (1ca5dd20…), 0 to weir.dlq (e3b0c442…)"].assert_eq(&unproven(&trimmed, &last));
 }
 
 #[test]
