@@ -42,7 +42,7 @@ pub fn ln(number: u64) -> Millinats {
     let bits = if whole >= 16 { number >> (whole - 16) } else { number << (16 - whole) } as usize & 0xFFFF;
     let (index, rest) = (bits >> 8, (bits & 0xFF) as u32);
     let (low, high) = (MANTISSA[index], MANTISSA[index + 1]);
-    let log2 = u64::from(whole << 16) + u64::from(low + ((high - low) * rest >> 8));
+    let log2 = u64::from(whole << 16) + u64::from(low + (((high - low) * rest) >> 8));
     ((log2 * 693_147 / 1_000) >> 16) as Millinats
 }
 
@@ -83,7 +83,7 @@ pub fn exp_neg(millinats: u32) -> u64 {
     let mut value = ONE;
     for (bit, power) in POWERS.iter().enumerate() {
         if millinats >> bit & 1 == 1 {
-            value = value * power >> 30;
+            value = (value * power) >> 30;
         }
     }
     value
