@@ -123,7 +123,7 @@ pub fn line<const N: usize>(points: &[(i64, Millinats); N], at: i64) -> Millinat
 }
 
 /// How many were counted, and mean and spread of what they measured. The past fades: at
-/// [`Self::MEMORY`] everything is halved.
+/// `MEMORY` everything is halved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moments {
     count: u32,
