@@ -32,11 +32,13 @@ pub trait Detector {
     /// Its thresholds, from the policy.
     type Settings: Settings;
 
-    /// Reads a word of the state, wherever in it: see [`crate::store::Store::touch`].
-    fn touch(state: &Self::State) -> u64;
+    /// Reads a word of the state, wherever in it: see [`crate::store::Store::touch`]. Nothing where none is kept.
+    fn touch(_: &Self::State) -> u64 {
+        0
+    }
 
-    /// Folds an event into the state; O(1).
-    fn observe(state: &mut Self::State, seen: Seen<'_>, account: &AccountView<'_>, settings: &Self::Settings);
+    /// Folds an event into the state; O(1). Nothing where none is kept.
+    fn observe(_: &mut Self::State, _: Seen<'_>, _: &AccountView<'_>, _: &Self::Settings) {}
 
     /// The detector's evidence on the account as it stands; none where there is nothing to judge by,
     /// which is not the same as zero. Reasons go to `notes`.

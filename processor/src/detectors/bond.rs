@@ -5,8 +5,8 @@
 //! method. *Cost*: at most eight words. *Evasion*: a payment method of its own for each account. *Price*: that many
 //! cards. *Source*: Glasswally's `hydra` by idea.
 
-use super::kin::{bond, weighed};
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use super::kin::strongest;
+use crate::detector::{AccountView, Detector, Family, Notes};
 use crate::nats::{Millinats, line};
 use weir_schemas::LinkKind;
 
@@ -29,22 +29,16 @@ impl Detector for Bond {
     type State = ();
     type Settings = Settings;
 
-    fn touch((): &()) -> u64 {
-        0
-    }
-
-    fn observe((): &mut (), _: Seen<'_>, _: &AccountView<'_>, _: &Settings) {}
-
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
-        let mut most = None;
-        for (word, permille) in bond(account, &[LinkKind::Payment]) {
-            let contradiction = if word.contradicts_itself() { CONTRADICTION } else { 0 };
-            let nats = line(&ALIKE, word.alike_milli.into()) + contradiction;
-            let nats = weighed(word, account, (i64::from(nats) * permille / 1_000) as Millinats);
-            notes.milli("alike_accounts_of_the_payment_method", word.alike_milli.into());
-            most = most.max(Some(nats));
-        }
-        most
+        strongest(
+            account,
+            &[LinkKind::Payment],
+            (notes, "alike_accounts_of_the_payment_method"),
+            |word, permille| {
+                let contradiction = if word.contradicts_itself() { CONTRADICTION } else { 0 };
+                i64::from(line(&ALIKE, word.alike_milli.into()) + contradiction) * permille / 1_000
+            },
+        )
     }
 }
 

@@ -7,7 +7,7 @@
 //! answers carry no reasoning. *Source*: PRADA (arXiv 1805.02628) and SEAT for looking at the stream of
 //! queries and not at one.
 
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use crate::detector::{AccountView, Detector, Family, Notes};
 use crate::nats::{Millinats, line};
 
 detector_settings! {}
@@ -29,12 +29,6 @@ impl Detector for Harvest {
     const STATE_VERSION: u8 = 1;
     type State = ();
     type Settings = Settings;
-
-    fn touch((): &()) -> u64 {
-        0
-    }
-
-    fn observe((): &mut (), _: Seen<'_>, _: &AccountView<'_>, _: &Settings) {}
 
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
         let behaviour = &account.profile.behaviour;

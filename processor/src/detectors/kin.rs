@@ -9,7 +9,7 @@
 //! take. *Source*: CatchSync, BotSniffer, SynchroTrap; validated networks for counting against chance.
 
 use super::rhythm;
-use crate::detector::{AccountView, Detector, Family, Notes, Seen, Settings as _};
+use crate::detector::{AccountView, Detector, Family, Notes, Settings as _};
 use crate::nats::{Millinats, ONE};
 use crate::words::Word;
 use weir_schemas::LinkKind;
@@ -45,6 +45,22 @@ pub(super) fn weighed(word: &Word, account: &AccountView<'_>, nats: Millinats) -
     (i64::from(nats) * account.maturity_permille() / 1_000 * customers / 1_000) as Millinats
 }
 
+/// What the strongest of these words says, by `nats` of a word and how much of it is left in thousandths. Each is noted
+/// by how many are alike.
+pub(super) fn strongest(
+    account: &AccountView<'_>,
+    kinds: &[LinkKind],
+    (notes, note): (&mut Notes, &'static str),
+    nats: impl Fn(&Word, i64) -> i64,
+) -> Option<Millinats> {
+    let mut most = None;
+    for (word, permille) in bond(account, kinds) {
+        notes.milli(note, word.alike_milli.into());
+        most = most.max(Some(weighed(word, account, nats(word, permille) as Millinats)));
+    }
+    most
+}
+
 impl Detector for Kin {
     const NAME: &'static str = "kin";
     const CLAIM: &'static str = "Others that share something with it do exactly what it does.";
@@ -52,12 +68,6 @@ impl Detector for Kin {
     const STATE_VERSION: u8 = 1;
     type State = ();
     type Settings = Settings;
-
-    fn touch((): &()) -> u64 {
-        0
-    }
-
-    fn observe((): &mut (), _: Seen<'_>, _: &AccountView<'_>, _: &Settings) {}
 
     fn judge(
         (): &(),

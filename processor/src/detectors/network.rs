@@ -5,8 +5,8 @@
 //! nothing of a network. *Cost*: at most eight words. *Evasion*: residential proxies. *Price*: dollars a
 //! gigabyte. *Source*: SynchroTrap.
 
-use super::kin::{bond, weighed};
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use super::kin::strongest;
+use crate::detector::{AccountView, Detector, Family, Notes};
 use crate::nats::{Millinats, line};
 use weir_schemas::LinkKind;
 
@@ -26,20 +26,13 @@ impl Detector for Network {
     type State = ();
     type Settings = Settings;
 
-    fn touch((): &()) -> u64 {
-        0
-    }
-
-    fn observe((): &mut (), _: Seen<'_>, _: &AccountView<'_>, _: &Settings) {}
-
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
-        let mut most = None;
-        for (word, permille) in bond(account, &[LinkKind::Address, LinkKind::Subnet]) {
-            let nats = i64::from(line(&ALIKE, word.alike_milli.into())) * permille / 1_000;
-            notes.milli("alike_accounts_of_the_network", word.alike_milli.into());
-            most = most.max(Some(weighed(word, account, nats as Millinats)));
-        }
-        most
+        strongest(
+            account,
+            &[LinkKind::Address, LinkKind::Subnet],
+            (notes, "alike_accounts_of_the_network"),
+            |word, permille| i64::from(line(&ALIKE, word.alike_milli.into())) * permille / 1_000,
+        )
     }
 }
 

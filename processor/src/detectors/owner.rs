@@ -6,7 +6,7 @@
 //! register as many organisations as accounts. *Price*: the operator's verification, and a card for each.
 //! *Source*: `detection.md`, "explain away".
 
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use crate::detector::{AccountView, Detector, Family, Notes};
 use crate::nats::Millinats;
 
 detector_settings! {}
@@ -24,12 +24,6 @@ impl Detector for Owner {
     const STATE_VERSION: u8 = 1;
     type State = ();
     type Settings = Settings;
-
-    fn touch((): &()) -> u64 {
-        0
-    }
-
-    fn observe((): &mut (), _: Seen<'_>, _: &AccountView<'_>, _: &Settings) {}
 
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
         let org = account.profile.behaviour.org;

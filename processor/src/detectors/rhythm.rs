@@ -7,7 +7,7 @@
 //! eight hours a day and work in sittings. *Price*: a third of the throughput of each account, and bursts that
 //! rate limits see. *Source*: Chu et al. on human and bot timing (2012); BotSniffer.
 
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use crate::detector::{AccountView, Detector, Family, Notes};
 use crate::nats::{Millinats, line};
 
 detector_settings! {}
@@ -83,12 +83,6 @@ impl Detector for Rhythm {
     const STATE_VERSION: u8 = 1;
     type State = ();
     type Settings = Settings;
-
-    fn touch((): &()) -> u64 {
-        0
-    }
-
-    fn observe((): &mut (), _: Seen<'_>, _: &AccountView<'_>, _: &Settings) {}
 
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
         let said = reading(account)?;

@@ -6,8 +6,8 @@
 //! text. *Cost*: at most eight words. *Evasion*: other words for each account. *Price*: a paraphraser's tokens.
 //! *Source*: MinHash and SimHash grouping of near texts.
 
-use super::kin::{bond, is_machine, weighed};
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use super::kin::{is_machine, strongest};
+use crate::detector::{AccountView, Detector, Family, Notes};
 use crate::nats::{Millinats, line};
 use weir_schemas::LinkKind;
 
@@ -27,21 +27,16 @@ impl Detector for Script {
     type State = ();
     type Settings = Settings;
 
-    fn touch((): &()) -> u64 {
-        0
-    }
-
-    fn observe((): &mut (), _: Seen<'_>, _: &AccountView<'_>, _: &Settings) {}
-
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
-        let mut most = None;
-        for (word, permille) in bond(account, &[LinkKind::Preamble, LinkKind::Template]) {
-            let public = if is_machine(account) { 1_000 } else { 250 };
-            let nats = i64::from(line(&ALIKE, word.alike_milli.into())) * permille / 1_000 * public / 1_000;
-            notes.milli("alike_accounts_of_the_text", word.alike_milli.into());
-            most = most.max(Some(weighed(word, account, nats as Millinats)));
-        }
-        most
+        let public = if is_machine(account) { 1_000 } else { 250 };
+        strongest(
+            account,
+            &[LinkKind::Preamble, LinkKind::Template],
+            (notes, "alike_accounts_of_the_text"),
+            |word, permille| {
+                i64::from(line(&ALIKE, word.alike_milli.into())) * permille / 1_000 * public / 1_000
+            },
+        )
     }
 }
 

@@ -6,7 +6,7 @@
 //! more accounts. *Price*: then `kin` sees them. *Source*: disclosures of 2026-02 (16 M exchanges over 24,000 accounts:
 //! the alternative is few accounts with many exchanges).
 
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use crate::detector::{AccountView, Detector, Family, Notes};
 use crate::nats::{Millinats, line, ln};
 
 detector_settings! {
@@ -30,12 +30,6 @@ impl Detector for Whale {
     const STATE_VERSION: u8 = 1;
     type State = ();
     type Settings = Settings;
-
-    fn touch((): &()) -> u64 {
-        0
-    }
-
-    fn observe((): &mut (), _: Seen<'_>, _: &AccountView<'_>, _: &Settings) {}
 
     fn judge(
         (): &(),
