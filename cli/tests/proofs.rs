@@ -14,11 +14,11 @@ use weir_topology::log::{Commit, Log, read_range};
 use weir_topology::record::Output as Written;
 use weir_topology::topic::Topic;
 
-/// Fifty campaigns, each of twelve accounts of its own.
+/// Seventy campaigns, each of twelve accounts of its own.
 fn campaigns() -> String {
     let one = traffic(0, 80);
     let name = |campaign: usize| one.replace("campaign-", &format!("campaign-{campaign}-"));
-    (0..50)
+    (0..70)
         .map(|campaign| {
             name(campaign)
                 .replace("stolen-card", &format!("stolen-card-{campaign}"))
@@ -65,7 +65,7 @@ fn forge(fleet: &Fleet) {
 }
 
 #[test]
-fn hundreds_of_verdicts_of_a_live_run_are_proved_and_its_coverage_balances() {
+fn a_thousand_verdicts_of_a_live_run_are_proved_and_its_coverage_balances() {
     let Some(fleet) = Fleet::new("proofs", 6) else { return };
     let log = campaigns();
     std::fs::write(&fleet.place.feed, &log).unwrap();
@@ -92,10 +92,10 @@ fn hundreds_of_verdicts_of_a_live_run_are_proved_and_its_coverage_balances() {
     last.arg("--until-idle");
     all_succeed(vec![Running::start(last)]);
 
-    let sample = ask(&fleet, &["verify", "--sample", "800", "--seed", "3", "--format", "json"]);
+    let sample = ask(&fleet, &["verify", "--sample", "1000", "--seed", "3", "--format", "json"]);
     let report = json(&sample);
     println!("{report}");
-    assert_eq!((sample.status.code(), &report["proven"]), (Some(0), &800.into()), "{report}");
+    assert_eq!((sample.status.code(), &report["proven"]), (Some(0), &1000.into()), "{report}");
 
     let statement = json(&ask(&fleet, &["coverage", "--format", "json"]))["statement"].clone();
     println!("{statement}");
