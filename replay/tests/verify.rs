@@ -238,7 +238,7 @@ fn what_can_no_longer_be_proved_is_said_with_its_cause() {
 }
 
 #[test]
-fn a_build_that_judges_differently_proves_nothing() {
+fn a_build_that_judges_differently_proves_nothing_and_says_who_judged() {
     let log = judged();
     let verdict = &verdicts(&log)[2];
     let text = eager().text.replacen("version = \"", "version = \"other-", 1);
@@ -246,6 +246,7 @@ fn a_build_that_judges_differently_proves_nothing() {
     let report = verify(log.as_ref(), &wire(), &other, one(verdict), |_| ()).unwrap();
     // Another judge's verdict is not called different: it cannot be proved by this one.
     assert_eq!((report.proven, report.different, report.unproven), (0, 0, 1), "{report:#?}");
+    expect![[r#"[Unproven { reason: "account/1: epoch 1 was recorded by another judge (version 5 with policy 4a649ccc…), and this build (version 5 with policy 5910bb4e…) gives another policy: use the build that judged, or begin at a later checkpoint. A stage that does not adopt another judge's epochs must be stopped in order by that build first" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
 }
 
 #[test]
