@@ -4,7 +4,7 @@
 //! copy of a file gives the same events, and nothing that a client may choose (a request id, say) makes
 //! two requests one. Without the key nobody can try whether a line was seen.
 
-use crate::limits::{REPEATS_KEPT_MAX, REPEATS_WINDOW_LINES};
+use crate::limits::REPEATS_WINDOW_LINES;
 use crate::privacy::Pseudonymizer;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
@@ -93,28 +93,6 @@ impl Repeats {
             self.counts.remove(&oldest);
         }
     }
-
-    /// The lines that were seen more than once, the most frequent first, at most [`REPEATS_KEPT_MAX`].
-    /// What was seen once is found again by reading the end of the file again.
-    pub fn repeated(&self) -> Vec<(u64, u32)> {
-        let more = self.counts.iter().filter(|(_, count)| count.seen > 1);
-        let mut repeated: Vec<_> = more.map(|(line, count)| (*line, count.seen)).collect();
-        repeated.sort_unstable_by_key(|(line, seen)| (std::cmp::Reverse(*seen), *line));
-        repeated.truncate(REPEATS_KEPT_MAX);
-        repeated
-    }
-
-    /// Goes on where [`Self::repeated`] was taken, once the end of the file was counted again.
-    pub fn restore(&mut self, repeated: &[(u64, u32)]) {
-        for (line, seen) in repeated {
-            let count = self.counts.entry(*line).or_default();
-            if count.latest == 0 {
-                count.latest = 1;
-                self.latest.push_back(*line);
-            }
-            count.seen = count.seen.max(*seen);
-        }
-    }
 }
 
 fn short(line: LineHash) -> u64 {
@@ -124,7 +102,6 @@ fn short(line: LineHash) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn key() -> LineKey {
         LineKey::new(&Pseudonymizer::new([7; 32], 0))
@@ -168,29 +145,5 @@ mod tests {
         assert_eq!(repeats.count(first), 0);
         assert!(repeats.latest.len() <= REPEATS_WINDOW_LINES);
         assert!(repeats.counts.len() <= REPEATS_WINDOW_LINES);
-    }
-
-    proptest! {
-        #[test]
-        fn counting_goes_on_after_a_restart(lines in prop::collection::vec(0..6u8, 0..60), stop in any::<prop::sample::Index>()) {
-            let stop = stop.index(lines.len() + 1);
-            let of = |line: &u8| key().hash(&[*line]);
-            let mut whole = Repeats::default();
-            let expected: Vec<u32> = lines.iter().map(|line| whole.count(of(line))).collect();
-            let mut before = Repeats::default();
-            lines[..stop].iter().for_each(|line| { before.count(of(line)); });
-            // The last lines are read again, however few they are.
-            let mut after = Repeats::default();
-            lines[stop / 2..stop].iter().for_each(|line| { after.count(of(line)); });
-            after.restore(&before.repeated());
-            for (line, expected) in lines[stop..].iter().zip(&expected[stop..]) {
-                let was_read_again = lines[stop / 2..stop].contains(line) || lines[..stop].iter().filter(|other| *other == line).count() != 1;
-                if was_read_again {
-                    prop_assert_eq!(after.count(of(line)), *expected);
-                } else {
-                    after.count(of(line));
-                }
-            }
-        }
     }
 }

@@ -105,8 +105,5 @@ pub const REMEMBERED_BYTES_MAX: usize = 640;
 /// there is an event of its own.
 pub const REPEATS_WINDOW_LINES: usize = 4_096;
 
-/// Most lines whose count of repetitions is kept over a restart.
-pub const REPEATS_KEPT_MAX: usize = 64;
-
 const _: () = assert!(KEPT_TEXT_BYTES_MAX < weir_topology::limits::RECORD_BYTES_MAX / 2);
 const _: () = assert!(BATCH_BYTES_DEFAULT >= 2 * weir_topology::limits::RECORD_BYTES_MAX);

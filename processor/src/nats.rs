@@ -2,6 +2,8 @@
 //! machine adds to the same sum. Tables and integer arithmetic only; no mathematical library, whose last
 //! bits differ.
 
+use weir_schemas::log2::log2;
+
 /// Thousandths of a nat.
 pub type Millinats = i32;
 
@@ -10,27 +12,11 @@ static MANTISSA: [u32; 257] = {
     let mut table = [0; 257];
     let mut index = 0;
     while index < 257 {
-        table[index] = log2_slow(256 + index as u32) - (8 << 16);
+        table[index] = log2(256 + index as u32) - (8 << 16);
         index += 1;
     }
     table
 };
-
-/// Digit by digit: squaring a number in [1, 2) doubles its logarithm.
-const fn log2_slow(number: u32) -> u32 {
-    let whole = number.ilog2();
-    let mut mantissa = (number as u64) << (31 - whole);
-    let mut log = whole;
-    let mut digit = 0;
-    while digit < 16 {
-        mantissa = (mantissa * mantissa) >> 31;
-        let carry = (mantissa >> 32) as u32;
-        mantissa >>= carry;
-        log = log << 1 | carry;
-        digit += 1;
-    }
-    log
-}
 
 /// Natural logarithm of a whole number, in thousandths; that of 0 is taken for that of 1. Right to one
 /// thousandth.

@@ -1,8 +1,8 @@
 //! Shannon entropy per character, in integers: a table of logarithms instead of a mathematical
 //! library whose last bits differ between platforms.
 
-/// Fractional bits of the logarithms.
-const FRACTION: u32 = 16;
+use weir_schemas::log2::{FRACTION, log2 as log2_slow};
+
 const TABLED: usize = 1024;
 
 /// Base-2 logarithms of 0 (as 0), 1, 2 … in 1/65536.
@@ -15,22 +15,6 @@ static LOG2: [u32; TABLED] = {
     }
     table
 };
-
-/// Digit by digit: squaring a number in [1, 2) doubles its logarithm.
-const fn log2_slow(number: u32) -> u32 {
-    let whole = number.ilog2();
-    let mut mantissa = (number as u64) << (31 - whole);
-    let mut log = whole;
-    let mut digit = 0;
-    while digit < FRACTION {
-        mantissa = (mantissa * mantissa) >> 31;
-        let carry = (mantissa >> 32) as u32;
-        mantissa >>= carry;
-        log = log << 1 | carry;
-        digit += 1;
-    }
-    log
-}
 
 fn log2(number: u32) -> u64 {
     let log = LOG2.get(number as usize).copied().unwrap_or_else(|| log2_slow(number));
