@@ -26,7 +26,7 @@ use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
 use weir_topology::restore::{History, TaskError};
 use weir_topology::stage::Stage;
-use weir_topology::task::{Pace, Surroundings, Task};
+use weir_topology::task::{Pace, Surroundings, Task, TaskStatus};
 use weir_topology::telemetry::Silent;
 use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::MakeStage;
@@ -35,9 +35,24 @@ const TASK: TaskId = TaskId { stage: StageName::Account, partition: 0 };
 const ACCOUNTS: u8 = 5;
 const ROUNDS: i64 = 30;
 
+/// The built-in policy, made to speak early and often: a few events make verdicts of several tiers.
+fn policy() -> Policy {
+    let mut policy: toml::Table = Policy::builtin_text().parse().unwrap();
+    let mut set = |table: &str, key: &str, value: f64| {
+        policy[table].as_table_mut().unwrap()[key] = value.into();
+    };
+    set("fusion", "prior_nats", 0.5);
+    set("fusion", "alone_nats", 0.0);
+    set("fusion", "speaks_from_nats", 0.05);
+    for cooldown in ["medium_s", "high_s", "critical_s"] {
+        policy["cooldown"][cooldown] = 20.into();
+    }
+    Policy::parse(&policy.to_string()).unwrap()
+}
+
 fn make_stage(hook: JudgeHook) -> MakeStage {
     Arc::new(move |_| -> Box<dyn Stage> {
-        let (wire, policy) = (Arc::new(Wire::new()), Arc::new(Policy::builtin()));
+        let (wire, policy) = (Arc::new(Wire::new()), Arc::new(policy()));
         Box::new(AccountStage::new(wire, policy).judged_by(hook))
     })
 }
@@ -46,7 +61,14 @@ fn own() -> JudgeHook {
     JudgeHook::default()
 }
 
+/// A log that has a record gives it within this time.
+const WAIT: Duration = Duration::from_secs(20);
+
 fn open(log: Arc<dyn Log>, hook: JudgeHook) -> Result<Task, TaskError> {
+    open_watched(log, hook, Arc::default())
+}
+
+fn open_watched(log: Arc<dyn Log>, hook: JudgeHook, status: Arc<TaskStatus>) -> Result<Task, TaskError> {
     let pace = Pace {
         epoch_interval: Duration::ZERO,
         epoch_records_max: 7,
@@ -58,7 +80,19 @@ fn open(log: Arc<dyn Log>, hook: JudgeHook) -> Result<Task, TaskError> {
     let (telemetry, clock) = (Arc::new(Silent), Arc::new(MachineClock::default()));
     let wire = Arc::new(Wire::new());
     let around = Surroundings { log, wire, schemas: None, telemetry, process: "test".into(), pace, clock };
-    Task::open(TASK, make_stage(hook)(TASK), around, Arc::default())
+    Task::open(TASK, make_stage(hook)(TASK), around, status)
+}
+
+/// A life that ends in order, after all that there is.
+fn run_to_the_end(log: Arc<dyn Log>, hook: JudgeHook) {
+    let status = Arc::new(TaskStatus::default());
+    let mut task = open_watched(log.clone(), hook, status.clone()).unwrap();
+    let (_, end) = log.bounds(Topic::Events, 0).unwrap();
+    let is_behind = |position: &Position| position.topic == Topic::Events && position.next < end;
+    while status.positions().iter().any(is_behind) {
+        task.run_epoch(Duration::from_millis(100)).unwrap();
+    }
+    task.close().unwrap();
 }
 
 /// A few accounts that elicit reasoning, one more than the other.
@@ -112,8 +146,7 @@ fn last_said(log: &dyn Log) -> BTreeMap<AccountId, Tier> {
 fn undisturbed(hook: JudgeHook) -> BTreeMap<AccountId, Tier> {
     let log = MemoryLog::new(1);
     import(log.as_ref());
-    let mut task = open(log.clone(), hook).unwrap();
-    while task.run_epoch(Duration::ZERO).unwrap() {}
+    run_to_the_end(log.clone(), hook);
     last_said(log.as_ref())
 }
 
@@ -168,18 +201,16 @@ fn up_and_down(process: impl Fn() -> Arc<dyn Log>) {
             let is_over = Arc::new(AtomicBool::new(false));
             let log = Arc::new(Killing { inner: process(), happens, is_over: is_over.clone() });
             if let Ok(mut task) = open(log, hook) {
-                let _ = task.run_epoch(Duration::ZERO);
+                let _ = task.run_epoch(WAIT);
             }
             assert!(is_over.load(Ordering::Relaxed), "life {life} had something to commit");
         }
         let mut task = open(process(), hook).unwrap();
         for _ in 0..2 {
-            task.run_epoch(Duration::ZERO).unwrap();
+            task.run_epoch(WAIT).unwrap();
         }
     }
-    let mut task = open(process(), planted).unwrap();
-    while task.run_epoch(Duration::ZERO).unwrap() {}
-    task.close().unwrap();
+    run_to_the_end(process(), planted);
 
     let log = process();
     let log = log.as_ref();
@@ -242,6 +273,6 @@ fn one_judge_takes_over_from_another_on_kafka() {
     up_and_down(|| {
         let mut config = KafkaConfig::new(&fleet.brokers);
         config.prefix = fleet.prefix.clone();
-        KafkaLog::connect(config).unwrap()
+        Arc::new(KafkaLog::connect(config).unwrap())
     });
 }
