@@ -200,7 +200,7 @@ fn columns(account: &str, tier: &str, score: &str, time: &str, detectors: &str) 
 }
 
 fn row_of(verdict: &Verdict) -> String {
-    let speaking = verdict.signals.iter().filter(|signal| signal.score > 0.0);
+    let speaking = verdict.signals.iter().filter(|signal| signal.millinats > 0);
     let detectors: Vec<&str> = speaking.map(|signal| signal.detector.as_str()).collect();
     let account = verdict.account.to_string();
     columns(
@@ -220,7 +220,8 @@ mod tests {
 
     #[test]
     fn every_column_stands_under_its_heading() {
-        let signal = |detector: &str| Signal { detector: detector.into(), score: 1.0, ..Signal::default() };
+        let signal =
+            |detector: &str| Signal { detector: detector.into(), millinats: 1_000, ..Signal::default() };
         let verdict = Verdict {
             account: AccountId([0xab; 16]),
             tier: Tier::Critical,

@@ -503,7 +503,7 @@ fn decision(verdict: &Verdict, outcome: &str, reason: String) -> Audit {
         score: verdict.score,
         tier: verdict.tier,
         // Those that speak against the account; the others stand in the verdict.
-        signals: verdict.signals.iter().filter(|s| s.score > 0.0).map(|s| s.detector.clone()).collect(),
+        signals: verdict.signals.iter().filter(|s| s.millinats > 0).map(|s| s.detector.clone()).collect(),
         ..Audit::default()
     }
 }

@@ -86,24 +86,6 @@ impl Common {
     }
 }
 
-/// 0 at or below `low`, 1 at or above `high`, straight between.
-#[inline]
-pub fn ramp(value: f64, low: f64, high: f64) -> f64 {
-    if value >= high {
-        1.0
-    } else if value <= low {
-        0.0
-    } else {
-        (value - low) / (high - low)
-    }
-}
-
-/// Confidence that grows with the number of observations: a half at `half`.
-#[inline]
-pub fn confidence(observations: u32, half: u32) -> f64 {
-    f64::from(observations) / (f64::from(observations) + f64::from(half))
-}
-
 /// A quick 64-bit hash of a short text, to notice that it changed. Not for keys, not against forgery.
 #[inline]
 pub fn quick_hash(text: &str, seed: u64) -> u64 {

@@ -43,9 +43,7 @@ fn judged() -> Judged {
             };
             let signal = Signal {
                 detector: "counting".into(),
-                score,
-                confidence: 0.5,
-                weight: 1.0,
+                millinats: if tier == Tier::Critical { 400 } else { 200 },
                 ..Signal::default()
             };
             let verdict =

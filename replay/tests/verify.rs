@@ -123,12 +123,12 @@ fn the_first_difference_is_told_field_by_field() {
     let report = proved(edited(&log, 2, |verdict| verdict.score = 0.25).as_ref(), Choice::All);
     check_difference(&report, expect!["byte 55 score: 0.25 here, 0.441033 came out"]);
     let report = proved(edited(&log, 2, |verdict| verdict.tier = Tier::Clear).as_ref(), Choice::All);
-    check_difference(&report, expect!["byte 63 tier: Clear here, Medium came out"]);
-    let signal = |verdict: &mut Verdict| verdict.signals[0].weight = 0.125;
+    check_difference(&report, expect!["byte 71 tier: Clear here, Medium came out"]);
+    let signal = |verdict: &mut Verdict| verdict.signals[0].millinats_max = 125;
     check_difference(
         // The latest verdicts rest on something.
         &proved(edited(&log, verdicts(&log).len() - 1, signal).as_ref(), Choice::All),
-        expect!["byte 135 signals[0].weight: 0.125 here, 7.0 came out"],
+        expect!["byte 127 signals[0].millinats_max: 125 here, 7000 came out"],
     );
     let id = |verdict: &mut Verdict| verdict.verdict_id.0 = [7; 16];
     check_difference(
@@ -146,7 +146,7 @@ fn a_verdict_that_was_edited_is_caught_when_it_is_asked_for_by_its_id() {
     let touched = edited(&log, 2, |verdict| verdict.epoch += 1_000);
     check_difference(
         &proved(touched.as_ref(), one(verdict)),
-        expect!["byte 223 epoch: 1001 here, 1 came out"],
+        expect!["byte 231 epoch: 1001 here, 1 came out"],
     );
 }
 

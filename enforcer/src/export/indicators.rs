@@ -90,7 +90,7 @@ impl Indicator {
         if self.members.len() < BUNDLE_MEMBERS_MAX {
             self.members.insert(verdict.account.to_string());
         }
-        for signal in verdict.signals.iter().filter(|signal| signal.score > 0.0) {
+        for signal in verdict.signals.iter().filter(|signal| signal.millinats > 0) {
             if self.detectors.len() < BUNDLE_DETECTORS_MAX {
                 self.detectors.insert(signal.detector.clone());
             }

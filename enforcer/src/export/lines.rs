@@ -111,9 +111,9 @@ struct EvidenceEntry<'a> {
 #[derive(Serialize)]
 struct DetectorEntry<'a> {
     detector: &'a str,
-    score: f64,
-    confidence: f64,
-    weight: f64,
+    family: &'a str,
+    millinats: i32,
+    millinats_max: i32,
     evidence: Vec<EvidenceEntry<'a>>,
 }
 
@@ -128,6 +128,7 @@ struct ClusterEntry {
 #[derive(Serialize)]
 struct Grounds<'a> {
     score: f64,
+    probability: f64,
     tier: &'static str,
     partial: bool,
     policy_digest: String,
@@ -145,9 +146,9 @@ fn evidence_entry(evidence: &Evidence) -> EvidenceEntry<'_> {
 fn detector_entry(signal: &Signal) -> DetectorEntry<'_> {
     DetectorEntry {
         detector: &signal.detector,
-        score: signal.score,
-        confidence: signal.confidence,
-        weight: signal.weight,
+        family: &signal.family,
+        millinats: signal.millinats,
+        millinats_max: signal.millinats_max,
         evidence: signal.evidence.iter().map(evidence_entry).collect(),
     }
 }
@@ -161,6 +162,7 @@ impl<'a> From<&'a Verdict> for Grounds<'a> {
         };
         Self {
             score: verdict.score,
+            probability: verdict.probability,
             tier: verdict.tier.as_str(),
             partial: verdict.partial,
             policy_digest: verdict.policy_digest.to_string(),

@@ -215,8 +215,8 @@ fn a_verdict_says_what_it_rests_on() {
     assert_eq!(events, verdict.events, "in order, oldest first");
     assert_eq!(verdict.verdict_id, VerdictIdOf(verdict).id());
     let signal = &verdict.signals[0];
-    expect![[r#"acme CRITICAL 0.835 probability 0.999 #1 by kin of kin 1.000 x 7: 7.0 nats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "switch", "owner"]; 16 events of 80"#]].assert_eq(&format!(
-        "{} {} {:.3} probability {:.3} #{} by {} of {} {:.3} x {}: {:.1} nats, {:?}; then {:?}; missing {:?}; {} events of {}",
+    expect![[r#"acme CRITICAL 0.835 probability 0.999 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "switch", "owner"]; 16 events of 80"#]].assert_eq(&format!(
+        "{} {} {:.3} probability {:.3} #{} by {} of {}: {} of {} millinats, {:?}; then {:?}; missing {:?}; {} events of {}",
         verdict.tenant,
         verdict.tier,
         verdict.score,
@@ -224,9 +224,8 @@ fn a_verdict_says_what_it_rests_on() {
         verdict.sequence,
         signal.detector,
         signal.family,
-        signal.score,
-        signal.weight,
-        f64::from(signal.millinats) / 1e3,
+        signal.millinats,
+        signal.millinats_max,
         signal.evidence.iter().map(|e| format!("{}={}", e.name, e.value)).collect::<Vec<_>>(),
         verdict.signals[1..].iter().map(|s| format!("{} {}", s.detector, s.millinats)).collect::<Vec<_>>(),
         verdict.missing,

@@ -18,12 +18,10 @@ pub(super) fn build(account: &Account, cause: &Cause<'_>, fused: &Fused, policy:
         match (fused.contributions[index], most[index]) {
             (Some(millinats), Some(most)) => signals.push(Signal {
                 detector: NAMES[index].to_owned(),
-                score: f64::from(millinats.max(0)) / f64::from(most.max(1)),
-                confidence: 1.0,
-                weight: f64::from(most) / 1e3,
-                evidence: std::mem::take(&mut evidence[index]),
                 family: FAMILIES[index].as_str().to_owned(),
                 millinats,
+                millinats_max: most,
+                evidence: std::mem::take(&mut evidence[index]),
             }),
             (None, Some(_)) => missing.push(NAMES[index].to_owned()),
             (_, None) => {}
@@ -40,6 +38,7 @@ pub(super) fn build(account: &Account, cause: &Cause<'_>, fused: &Fused, policy:
         account: cause.account,
         sequence,
         score: fused.score,
+        probability: f64::from(nats::probability(fused.log_odds)) / 1e6,
         tier: fused.tier,
         voter: VoterKind::Single,
         partial: account.is_partial(),
@@ -52,6 +51,5 @@ pub(super) fn build(account: &Account, cause: &Cause<'_>, fused: &Fused, policy:
         clusters: account.profile.words.references(view.now_ms),
         epoch: cause.epoch,
         partition: cause.partition as i32,
-        probability: f64::from(nats::probability(fused.log_odds)) / 1e6,
     }
 }

@@ -18,7 +18,7 @@ pub struct Outcome {
     pub probability: f64,
     /// When each of [`TIERS`] was first reached, in milliseconds since the Unix epoch.
     pub first_ms: [Option<i64>; TIERS.len()],
-    /// What each signal of the verdict with the highest score contributed: weight, score and confidence multiplied.
+    /// What each signal of the verdict with the highest score contributed, in nats.
     pub signals: Vec<(String, f64)>,
 }
 
@@ -26,7 +26,7 @@ impl Outcome {
     /// Takes the account's next verdict.
     pub fn add(&mut self, verdict: &Verdict) {
         if verdict.score > self.score || self.signals.is_empty() {
-            let of = |signal: &weir_schemas::Signal| signal.weight * signal.score * signal.confidence;
+            let of = |signal: &weir_schemas::Signal| f64::from(signal.millinats) / 1e3;
             self.signals =
                 verdict.signals.iter().map(|signal| (signal.detector.clone(), of(signal))).collect();
         }

@@ -79,9 +79,8 @@ macro_rules! compare {
 
 fn verdict(into: &mut Vec<FieldDifference>, written: &Verdict, refolded: &Verdict) {
     compare!(into, "", Verdict, written, refolded, {
-        verdict_id, time_ms, origin, tenant, account, sequence, score, tier, voter, partial,
+        verdict_id, time_ms, origin, tenant, account, sequence, score, probability, tier, voter, partial,
         policy_version, policy_digest, signals, missing, events, event_count, clusters, epoch, partition,
-        probability,
     });
     // Lists of signals are long: what differs within them is shown instead, where they match up.
     if written.signals.len() != refolded.signals.len() {
@@ -93,7 +92,7 @@ fn verdict(into: &mut Vec<FieldDifference>, written: &Verdict, refolded: &Verdic
     for (index, (written, refolded)) in written.signals.iter().zip(&refolded.signals).enumerate() {
         let prefix = format!("signals[{index}].");
         compare!(&mut within, prefix, Signal, written, refolded, {
-            detector, score, confidence, weight, evidence, family, millinats,
+            detector, family, millinats, millinats_max, evidence,
         });
     }
     into.splice(place..place, within);

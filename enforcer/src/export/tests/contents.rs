@@ -49,7 +49,6 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
               ],
               "detectors": [
                 {
-                  "confidence": 0.9,
                   "detector": "velocity",
                   "evidence": [
                     {
@@ -57,8 +56,9 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
                       "value": "240"
                     }
                   ],
-                  "score": 0.8,
-                  "weight": 0.1
+                  "family": "volume",
+                  "millinats": 2500,
+                  "millinats_max": 6000
                 }
               ],
               "event_count_24h": 2,
@@ -75,6 +75,7 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
               "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
               "policy_version": "p1",
               "posture": "ENFORCE",
+              "probability": 0.97,
               "reason": "tier CRITICAL, score 0.900",
               "revert": "MANUAL",
               "ring": 3,
@@ -99,7 +100,6 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
               ],
               "detectors": [
                 {
-                  "confidence": 0.9,
                   "detector": "velocity",
                   "evidence": [
                     {
@@ -107,8 +107,9 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
                       "value": "240"
                     }
                   ],
-                  "score": 0.8,
-                  "weight": 0.1
+                  "family": "volume",
+                  "millinats": 2500,
+                  "millinats_max": 6000
                 }
               ],
               "event_count_24h": 2,
@@ -125,6 +126,7 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
               "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
               "policy_version": "p1",
               "posture": "ENFORCE",
+              "probability": 0.97,
               "reason": "tier CRITICAL, score 0.900",
               "revert": "AUTO",
               "ring": 1,
@@ -155,7 +157,6 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
               ],
               "detectors": [
                 {
-                  "confidence": 0.9,
                   "detector": "velocity",
                   "evidence": [
                     {
@@ -163,8 +164,9 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
                       "value": "240"
                     }
                   ],
-                  "score": 0.8,
-                  "weight": 0.1
+                  "family": "volume",
+                  "millinats": 2500,
+                  "millinats_max": 6000
                 }
               ],
               "event_count_24h": 2,
@@ -181,6 +183,7 @@ fn an_action_is_told_with_its_grounds_and_the_raw_account_that_it_is_to_be_done_
               "policy_digest": "0000000000000000000000000000000000000000000000000000000000000000",
               "policy_version": "p1",
               "posture": "ENFORCE",
+              "probability": 0.97,
               "reason": "tier CRITICAL, score 0.900",
               "revert": "MANUAL",
               "ring": 3,
