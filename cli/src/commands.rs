@@ -4,6 +4,7 @@
 //! make use of them ([`crate::settings::flags`]).
 
 mod audit;
+mod check_log;
 mod collect;
 mod completions;
 mod config;
@@ -59,6 +60,7 @@ macro_rules! commands {
 }
 
 commands! {
+    CheckLog(check_log::Arguments),
     Run(run::Arguments),
     Collect(collect::Arguments),
     Process(process::Arguments),

@@ -67,8 +67,8 @@ settings! {
     Collector "tail" tail: Option<PathBuf> = "", "Log file to follow. It need not exist yet.";
     Collector "source" source: Option<String> = "", "Name of the source, by which its position is stored. The file's name when not given.";
     Collector "tenant" tenant: String = "default", "Tenant of events whose source names none.";
-    Collector "collector.format" collector_format: String = "auto", "Format of the lines: auto, weir, weir_rich, weir_basic, envoy or glasswally.";
-    Collector "collector.line_bytes_max" collector_line_bytes_max: usize = "1048576" in 1..=16_777_216, "A longer line is dead-lettered.";
+    Collector "collector.format" collector_format: String = "auto", "Format of the lines: auto (the one that gets most out of each), the name of a shipped format (docs/formats.md), or a format file of your own.";
+    Collector "collector.line_bytes_max" collector_line_bytes_max: usize = "1048576" in 1..=16_777_216, "Of a longer line only what is small is kept, and the beginning of what is long.";
     Collector "collector.keep_text" collector_keep_text: bool = "false", "Keep the text of prompts in events. Off, only features and keyed hashes leave the node.";
     Collector "collector.batch_lines" collector_batch_lines: usize = "5000" in 1..=1_000_000, "Most lines that are published in one commit.";
     Collector "collector.linger_ms" collector_linger_ms: u64 = "200" in 0..=60_000, "How long lines of a followed file wait for others to be published with in one commit.";

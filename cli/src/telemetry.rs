@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
+use weir_collector::field::Field;
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
 use weir_topology::invariants::Invariant;
 use weir_topology::stage::Tally;
@@ -63,6 +64,11 @@ struct Kind {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DetectorLabel {
     detector: Closed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FieldLabel {
+    field: Closed,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -124,6 +130,8 @@ metrics! {
     announced: Counter = Counter::default(), "collector_identities_announced", "Sealed identities that were announced";
     announced_forgotten: Counter = Counter::default(), "collector_identities_forgotten", "Announced accounts that were forgotten to stay within the limit, and are announced again";
     rejected: Family<Kind, Counter> = Family::default(), "collector_lines_rejected", "Lines that collectors refused, by cause";
+    unknown: Family<FieldLabel, Counter> = Family::default(), "collector_fields_unknown", "Requests with a field that was of no use: malformed, out of range, or of another type";
+    unowned: Counter = Counter::default(), "collector_requests_unowned", "Requests that are nobody's, because the key that was sent with them was refused";
     source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Files of sources that appeared, were rotated, truncated or replaced";
     losses: Family<Kind, Counter> = Family::default(), "collector_losses", "Times that lines of a source may have been lost, by cause; the log names file and bytes";
     known: Counter = Counter::default(), "collector_lines_known", "Lines that were read under another name before, and were not read again";
@@ -188,6 +196,9 @@ impl Metrics {
         }
         for kind in DlqKind::ALL {
             let _ = self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) });
+        }
+        for field in Field::ALL {
+            let _ = self.unknown.get_or_create(&FieldLabel { field: Closed(field.as_str()) });
         }
         for change in SourceChange::ALL {
             let _ = self.source_changes.get_or_create(&Kind { kind: Closed(change.as_str()) });
@@ -340,6 +351,36 @@ impl Telemetry for Metrics {
 
     fn line_rejected(&self, kind: DlqKind) {
         self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) }).inc();
+    }
+
+    fn lines_refused(&self, kind: DlqKind, count: u64, offset: u64, reason: &str) {
+        warn!(
+            kind = kind.as_str(),
+            count,
+            first_at_byte = offset,
+            reason,
+            "lines are refused and not judged; `weir dlq list` has all of them, `weir check-log FILE` says more"
+        );
+    }
+
+    fn field_unknown(&self, field: &'static str, count: u64) {
+        self.unknown.get_or_create(&FieldLabel { field: Closed(field) }).inc_by(count);
+    }
+
+    fn requests_unowned(&self, count: u64) {
+        self.unowned.inc_by(count);
+    }
+
+    fn format_taken(&self, format: &str, unread: &[&str]) {
+        if unread.is_empty() {
+            info!(format, "lines are read");
+        } else {
+            info!(
+                format,
+                unread = unread.join(", "),
+                "lines are read; another format reads what this one leaves unread"
+            );
+        }
     }
 
     fn source_changed(&self, change: SourceChange, file: &str) {

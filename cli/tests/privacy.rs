@@ -81,7 +81,7 @@ fn no_canary_leaves_the_node() {
     command.args(["--log-level", "trace"]);
     let output = success(command);
     let replayed = place.replay(&["--as-recorded"]);
-    assert_eq!((replayed.number("events"), replayed.number("dlq")), (408, 8));
+    assert_eq!((replayed.number("events"), replayed.number("dlq")), (408, 6));
     assert!(replayed.number("verdicts") > 0, "the canary was judged");
     let found = canaries_in(&place, &[("stdout", &output.stdout), ("stderr", &output.stderr)]);
     assert!(found.is_empty(), "{found:#?}");
@@ -92,7 +92,7 @@ fn no_canary_is_in_a_metric_or_an_answer() {
     let place = Place::new();
     std::fs::write(&place.feed, feed()).unwrap();
     let (running, address) = serving(place.run());
-    eventually("everything is read", || metric(&address, "weir_collector_events_published_total") == 400);
+    eventually("everything is read", || metric(&address, "weir_collector_events_published_total") == 402);
     assert_eq!(
         metric(&address, "weir_collector_identities_announced_total"),
         4,

@@ -206,6 +206,8 @@ fn metrics_and_health_are_served_and_every_series_exists_from_the_start() {
         "weir_verdicts_total{kind=\"CRITICAL\"} 0",
         "weir_collector_lines_rejected_total{kind=\"INVALID_UTF8\"} 0",
         "weir_collector_lines_mended_total 0",
+        "weir_collector_fields_unknown_total{field=\"max_tokens\"} 0",
+        "weir_collector_requests_unowned_total 0",
         "weir_stage_events_total{stage=\"cluster\",cause=\"fan_out_skipped\"} 0",
         "weir_actions_total{kind=\"SUSPEND\",state=\"WITHHELD\"} 0",
         "weir_enforcer_records_unreadable_total 0",

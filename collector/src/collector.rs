@@ -5,6 +5,8 @@
 mod batch;
 mod feed;
 mod stored;
+mod tally;
+mod told;
 
 use crate::config::{CollectorConfig, Mode};
 use crate::error::CollectorError;
@@ -18,6 +20,7 @@ use batch::{Batch, Builder};
 use feed::Feed;
 use std::sync::Arc;
 use std::time::Duration;
+use told::Told;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::{Clock as PaceClock, MachineClock};
 use weir_topology::log::{Log, LogError, Writer};
@@ -65,8 +68,10 @@ pub struct Progress {
     pub lines: u64,
     /// Events among them.
     pub events: u64,
-    /// Refused lines among them: each has a dead letter.
+    /// Refused lines among them, or parts of lines: each has a dead letter.
     pub rejected: u64,
+    /// Requests among them whose key the gateway refused: they are nobody's, and no events.
+    pub unowned: u64,
     /// Where reading goes on after a crash; none before anything was read.
     pub position: Option<SourcePosition>,
 }
@@ -103,7 +108,9 @@ pub struct Collector<'l> {
     pending: Option<Batch>,
     retry: Option<Retry>,
     /// The reason that was last told for the source being unavailable.
-    told: Option<String>,
+    unavailable: Option<String>,
+    /// What was told of the lines.
+    told: Told,
 }
 
 struct Retry {
@@ -134,7 +141,7 @@ impl<'l> Collector<'l> {
         let feed = Feed::open(&config, committed.clone(), prints.clone(), &others)?;
         let lines = LineKey::new(&keys.pseudonymizer);
         let events = EventWriter::new(&config, keys.pseudonymizer, keys.sealer, wire.clone());
-        let builder = Builder::new(&config, events, lines, place.clone(), wire.clone());
+        let builder = Builder::new(&config, events, lines, place.clone(), wire.clone())?;
         Ok(Self {
             log,
             config,
@@ -153,7 +160,8 @@ impl<'l> Collector<'l> {
             failed: None,
             pending: None,
             retry: None,
-            told: None,
+            unavailable: None,
+            told: Told::default(),
         })
     }
 
@@ -170,7 +178,7 @@ impl<'l> Collector<'l> {
 
     /// Why the source cannot be read for now, if so.
     pub fn unavailable(&self) -> Option<&str> {
-        self.told.as_deref()
+        self.unavailable.as_deref()
     }
 
     /// Size of the source in bytes, where that is known: of a plain file that is imported.
@@ -227,19 +235,24 @@ impl<'l> Collector<'l> {
             };
             match look {
                 Look::Read => {}
-                Look::End => break SourceState::AtEnd,
+                Look::End => {
+                    if self.feed.is_done() {
+                        self.builder.flush(now_ms);
+                    }
+                    break SourceState::AtEnd;
+                }
                 Look::Leaving => break SourceState::Leaving,
                 Look::Unavailable(reason) => {
-                    if self.told.as_ref() != Some(&reason) {
+                    if self.unavailable.as_ref() != Some(&reason) {
                         self.telemetry.source_unavailable(&reason);
-                        self.told = Some(reason);
+                        self.unavailable = Some(reason);
                     }
                     break SourceState::Unavailable;
                 }
             }
         };
         if state != SourceState::Unavailable {
-            self.told = None;
+            self.unavailable = None;
         }
         for event in self.feed.take_events() {
             self.tell(&event);
@@ -249,7 +262,7 @@ impl<'l> Collector<'l> {
 
     /// Makes a batch of what was read when it is full, or has waited long enough for more.
     fn batch(&mut self, state: SourceState, now_ms: i64) -> SourceState {
-        let mut position = self.feed.position();
+        let mut position = self.builder.position(self.feed.position());
         position.commits = self.committed.as_ref().map_or(0, |committed| committed.commits);
         let has_moved = match &self.committed {
             Some(committed) => !position.is_at(committed),
@@ -297,7 +310,7 @@ impl<'l> Collector<'l> {
                     self.writer = Some(writer);
                     self.feed = Feed::open(&self.config, position.clone(), self.prints.clone(), &[])?;
                     self.committed = position;
-                    self.builder.announce_anew();
+                    self.builder.begin_anew();
                     self.retry = None;
                     return Ok(self.progress(SourceState::Reading));
                 }
@@ -320,30 +333,35 @@ impl<'l> Collector<'l> {
     fn committed_progress(&mut self, batch: Batch, state: SourceState) -> Progress {
         self.retry = None;
         self.committed = Some(batch.after.clone());
-        self.telemetry.bytes_read(batch.bytes);
-        self.telemetry.events_published(batch.events);
-        if batch.mended > 0 {
-            self.telemetry.lines_mended(batch.mended);
-        }
         if batch.announced > 0 {
             self.telemetry.identities_announced(batch.announced);
         }
         if batch.forgotten > 0 {
             self.telemetry.identities_forgotten(batch.forgotten);
         }
-        batch.rejected.iter().for_each(|kind| self.telemetry.line_rejected(*kind));
+        let gathered = batch.gathered;
+        self.told.tell(&gathered, &*self.telemetry);
         Progress {
             state,
-            bytes: batch.bytes,
-            lines: batch.events + batch.rejected.len() as u64,
-            events: batch.events,
-            rejected: batch.rejected.len() as u64,
+            bytes: gathered.line_bytes,
+            lines: gathered.lines,
+            events: gathered.events,
+            rejected: gathered.refused.len() as u64,
+            unowned: gathered.unowned,
             position: self.committed.clone(),
         }
     }
 
     fn progress(&self, state: SourceState) -> Progress {
-        Progress { state, bytes: 0, lines: 0, events: 0, rejected: 0, position: self.committed.clone() }
+        Progress {
+            state,
+            bytes: 0,
+            lines: 0,
+            events: 0,
+            rejected: 0,
+            unowned: 0,
+            position: self.committed.clone(),
+        }
     }
 
     /// Keeps the batch and tries again later, unless trying again cannot help.

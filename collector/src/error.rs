@@ -1,6 +1,7 @@
 //! What stops a collector. A line that cannot be used is a [`crate::refusal::Refusal`] instead, and
 //! a source that cannot be read for now is told through telemetry: neither stops anything.
 
+use crate::format::FormatError;
 use std::path::PathBuf;
 use thiserror::Error;
 use weir_topology::log::LogError;
@@ -16,6 +17,9 @@ pub enum CollectorError {
         /// What it must be.
         reason: String,
     },
+    /// The format of the source cannot be used.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// A file that is imported cannot be read, or not to its end.
     #[error("{} cannot be read at byte {offset}: {reason}", path.display())]
     Read {

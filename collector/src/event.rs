@@ -3,13 +3,12 @@
 use crate::announce::Announcer;
 use crate::config::{CollectorConfig, Mode};
 use crate::exchange::Exchange;
-use crate::features::{Features, cut, of_headers, of_preamble};
-use crate::limits::{
-    AHEAD_MAX_MS, COUNTRY_BYTES_MAX, TENANT_BYTES_MAX, USER_AGENT_BYTES_MAX, VALUE_BYTES_MAX,
-};
+use crate::features::{Features, cut, note_left_out, of_headers, of_preamble};
+use crate::limits::{AHEAD_MAX_MS, COUNTRY_BYTES_MAX, USER_AGENT_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::privacy::{Pseudonymizer, ValueKind};
 use crate::refusal::Refusal;
 use crate::seal::Sealer;
+use std::borrow::Cow;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Body, Event, EventId, Origin, Outcome, Request, SourceKind};
@@ -46,9 +45,9 @@ impl EventWriter {
 
     /// The event of an exchange, keyed by its account, under the [id](crate::identity) of its line. The
     /// label and the population go into headers, never into the payload.
-    pub fn write(
+    pub fn write<'e>(
         &mut self,
-        exchange: &Exchange<'_>,
+        exchange: &'e Exchange<'e>,
         event_id: EventId,
         now_ms: i64,
     ) -> Result<Output, Refusal> {
@@ -56,10 +55,7 @@ impl EventWriter {
         if ahead_ms > AHEAD_MAX_MS {
             return Err(Refusal::future(ahead_ms));
         }
-        let tenant = exchange.tenant.unwrap_or(&self.tenant);
-        if tenant.len() > TENANT_BYTES_MAX {
-            return Err(Refusal::invalid("tenant", "a name of at most 128 bytes"));
-        }
+        let tenant = exchange.tenant.as_deref().unwrap_or(&self.tenant);
         let account = self.pseudonyms.account(tenant, &exchange.account);
         self.announcer.announce(account, self.pseudonyms.key_epoch(), tenant, &exchange.account, now_ms);
         let keys = &mut self.pseudonyms;
@@ -73,7 +69,12 @@ impl EventWriter {
         };
         let request_id = exchange.request_id.as_ref();
         let request_id = request_id.map(|id| keys.rare_value(ValueKind::RequestId, id.as_bytes()));
-        let prompt = exchange.prompt.as_deref();
+        let text = |text: &'e Option<Cow<'e, str>>| text.as_deref().map(|text| cut(text, VALUE_BYTES_MAX));
+        let prompt = exchange.prompt.as_deref().map(|prompt| {
+            let mut features = self.features.of_prompt(prompt, self.keep_text, keys);
+            note_left_out(&mut features, exchange.prompt_bytes_cut);
+            features
+        });
         let event = Event {
             event_id,
             time_ms: exchange.time_ms,
@@ -89,31 +90,39 @@ impl EventWriter {
             sample_weight: 1,
             request_id,
             body: Body::Request(Request {
-                endpoint: exchange.endpoint.map(|path| cut(without_query(path), VALUE_BYTES_MAX)),
-                model: exchange.model.as_deref().map(|model| cut(model, VALUE_BYTES_MAX)),
-                user_agent: exchange.user_agent.map(|agent| cut(agent, USER_AGENT_BYTES_MAX)),
+                endpoint: exchange.endpoint.as_deref().map(|path| cut(without_query(path), VALUE_BYTES_MAX)),
+                model: text(&exchange.model),
+                user_agent: exchange.user_agent.as_deref().map(|agent| cut(agent, USER_AGENT_BYTES_MAX)),
                 address,
                 subnet,
                 asn: exchange.asn,
-                asn_org: exchange.asn_org.map(|org| cut(org, VALUE_BYTES_MAX)),
-                country: exchange.country.map(|country| cut(country, COUNTRY_BYTES_MAX)),
-                ja3: exchange.ja3.map(|ja3| cut(ja3, VALUE_BYTES_MAX)),
-                ja3s: exchange.ja3s.map(|ja3s| cut(ja3s, VALUE_BYTES_MAX)),
-                ja4: exchange.ja4.map(|ja4| cut(ja4, VALUE_BYTES_MAX)),
-                h2: exchange.h2.map(|h2| cut(h2, VALUE_BYTES_MAX)),
-                headers: exchange.headers.and_then(of_headers),
+                asn_org: text(&exchange.asn_org),
+                country: exchange.country.as_deref().map(|country| cut(country, COUNTRY_BYTES_MAX)),
+                ja3: text(&exchange.ja3),
+                ja3s: text(&exchange.ja3s),
+                ja4: text(&exchange.ja4),
+                h2: text(&exchange.h2),
+                headers: exchange.headers.as_ref().and_then(of_headers),
                 payment,
                 org,
                 preamble,
-                prompt: prompt.map(|prompt| self.features.of_prompt(prompt, self.keep_text, keys)),
+                prompt,
                 prompt_tokens: exchange.prompt_tokens,
                 max_tokens: exchange.max_tokens,
+                turns: exchange.turns,
+                tools_offered: exchange.tools_offered,
+                tools_called: exchange.tools_called,
+                temperature_permille: exchange.temperature_permille,
+                candidates: exchange.candidates,
+                logprobs: exchange.logprobs,
+                response_format: exchange.response_format,
+                stream: exchange.stream,
                 outcome: outcome_of(exchange),
             }),
         };
         let output =
             Output::keyed(Topic::Events, account.to_key(), self.wire.to_bytes(&event), exchange.time_ms);
-        let truth = [(LABEL_HEADER, exchange.label), (POPULATION_HEADER, exchange.population)];
+        let truth = [(LABEL_HEADER, &exchange.label), (POPULATION_HEADER, &exchange.population)];
         Ok(truth.into_iter().fold(output, |output, (header, value)| match value {
             Some(value) => output.with_header(header, cut(value, VALUE_BYTES_MAX)),
             None => output,
@@ -127,7 +136,7 @@ impl EventWriter {
 }
 
 /// Some clients put keys into the query.
-fn without_query(path: &str) -> &str {
+pub(crate) fn without_query(path: &str) -> &str {
     path.split(['?', '#']).next().unwrap_or_default()
 }
 
@@ -139,6 +148,8 @@ fn outcome_of(exchange: &Exchange<'_>) -> Option<Outcome> {
         completion_tokens: exchange.completion_tokens,
         bytes: exchange.response_bytes,
         refused: exchange.refused,
+        finish_reason: exchange.finish_reason,
+        tool_calls: exchange.tool_calls,
     };
     (outcome != Outcome::default()).then_some(outcome)
 }

@@ -80,6 +80,14 @@ impl Features {
     }
 }
 
+/// Says that so many bytes of a prompt were left out before its features were taken.
+pub fn note_left_out(features: &mut PromptFeatures<'_>, bytes: u64) {
+    if bytes > 0 {
+        features.bytes = features.bytes.saturating_add(i32::try_from(bytes).unwrap_or(i32::MAX));
+        features.marks |= marks::CUT;
+    }
+}
+
 /// The hash of a system prompt.
 pub fn of_preamble(preamble: &str, keys: &mut Pseudonymizer) -> ValueHash {
     let preamble = preamble.trim();

@@ -1,134 +1,109 @@
-//! Log formats: one file each, all of them from [`fields::Fields`] to an [`Exchange`].
+//! Log formats: data files that say where each field of a request stands, compiled into one reader.
+//!
+//! [`spec`] is the language of the files, `files/` holds those that ship. A format becomes a plan, and all plans of a
+//! source share one tree of places, through which a record goes once. [`reader`] finds the records of a line, tells
+//! their formats, and makes an [`Exchange`](crate::exchange::Exchange) of each.
 
-mod chat;
-mod envoy;
-pub mod fields;
-mod glasswally;
-mod nginx;
+mod any_value;
+mod assembly;
+mod catalog;
+mod credential;
+mod error;
+mod found;
+mod parts;
+mod plan;
+mod pointer;
+mod prefix;
+pub mod reader;
+mod shipped;
+pub mod spec;
+mod template;
 mod time;
-mod value;
-mod weir;
+mod tree;
+mod view;
 
-use crate::exchange::Exchange;
-use crate::refusal::Refusal;
-use fields::{Fields, Key};
+pub use error::{FieldError, FormatError};
+pub use pointer::PointerError;
+pub use reader::{Line, Reader, Record};
+pub use shipped::shipped;
+
+use catalog::Catalog;
+use spec::Spec;
 use std::fmt;
-use std::str::FromStr;
-use thiserror::Error;
+use std::path::Path;
+use std::sync::Arc;
 
-/// What the lines of a log look like; `docs/formats.md` has every field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What the lines of a log look like; `docs/formats.md` has every format.
+#[derive(Debug, Clone, Default)]
 pub enum Format {
-    /// Whatever the keys of each line say.
+    /// The shipped format that gets most out of each record.
     #[default]
     Auto,
-    /// Weir's own JSON lines.
-    Weir,
-    /// nginx's `weir_rich`.
-    NginxRich,
-    /// nginx's `weir_basic` and `weir_basic_auth`.
-    NginxBasic,
-    /// Envoy's JSON access log.
-    Envoy,
-    /// Glasswally's events.
-    Glasswally,
+    /// This one: a shipped format, or one of a file.
+    Named(Arc<Spec>),
 }
-
-/// Which moment of a request a line's time tells. An event's time is when its request began, whatever the
-/// source: logs are written when requests end, in an order that says nothing of how they were made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stamp {
-    /// When the request began.
-    Start,
-    /// When the response had been sent.
-    End,
-}
-
-impl Stamp {
-    /// When the request began, by the line's time and how long the request took. Where that is not known the
-    /// line's time is all there is.
-    fn start_ms(self, time_ms: i64, took_ms: Option<i64>) -> i64 {
-        match self {
-            Self::Start => time_ms,
-            Self::End => time_ms.saturating_sub(took_ms.unwrap_or(0)).max(0),
-        }
-    }
-}
-
-/// A format of this name does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("no such format; there are auto, weir, weir_rich, weir_basic, envoy and glasswally")]
-pub struct UnknownFormat;
 
 impl Format {
-    /// Every format.
-    pub const ALL: &'static [Self] =
-        &[Self::Auto, Self::Weir, Self::NginxRich, Self::NginxBasic, Self::Envoy, Self::Glasswally];
+    /// The format of this name, or of the file at this path.
+    pub fn load(name: &str) -> Result<Self, FormatError> {
+        if name == "auto" {
+            return Ok(Self::Auto);
+        }
+        if let Some(spec) = shipped().iter().find(|spec| spec.name == name) {
+            return Ok(Self::Named(Arc::new(spec.clone())));
+        }
+        let path = Path::new(name);
+        if !path.is_file() {
+            let names: Vec<&str> = shipped().iter().map(|spec| &*spec.name).collect();
+            return Err(FormatError::Unknown { name: name.to_owned(), names: names.join(", ") });
+        }
+        let text = std::fs::read_to_string(path)
+            .map_err(|reason| FormatError::Read { path: path.to_owned(), reason })?;
+        Self::of_file(name, &text)
+    }
 
-    /// The name in configurations.
-    pub const fn as_str(self) -> &'static str {
+    /// The format that a file says, which is called `origin`.
+    pub fn of_file(origin: &str, text: &str) -> Result<Self, FormatError> {
+        let mut spec: Spec = toml::from_str(text).map_err(|error| FormatError::toml(origin, text, &error))?;
+        if spec.name.is_empty() {
+            origin.clone_into(&mut spec.name);
+        }
+        if spec.title.is_empty() {
+            spec.title = format!("the format {}", spec.name);
+        }
+        if let Some(base) = spec.extends.take() {
+            let Some(base) = shipped().iter().find(|shipped| shipped.name == base) else {
+                return Err(FormatError::Format {
+                    format: origin.to_owned(),
+                    reason: FieldError::Extends(base),
+                });
+            };
+            spec.extend(base);
+        }
+        let format = Self::Named(Arc::new(spec));
+        format.catalog()?;
+        Ok(format)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
         match self {
             Self::Auto => "auto",
-            Self::Weir => "weir",
-            Self::NginxRich => "weir_rich",
-            Self::NginxBasic => "weir_basic",
-            Self::Envoy => "envoy",
-            Self::Glasswally => "glasswally",
+            Self::Named(spec) => &spec.name,
         }
     }
 
-    /// Which moment of a request the time of its lines tells.
-    const fn stamp(self) -> Stamp {
-        match self {
-            // nginx writes a line, and its time, when the response has been sent.
-            Self::NginxRich | Self::NginxBasic => Stamp::End,
-            Self::Auto | Self::Weir | Self::Envoy | Self::Glasswally => Stamp::Start,
-        }
-    }
-
-    /// What the fields of a line say.
-    pub fn read<'f>(self, fields: &'f Fields<'_>) -> Result<Exchange<'f>, Refusal> {
-        let mut exchange = match self {
-            Self::Auto => return Self::of(fields).read(fields),
-            Self::Weir => weir::read(fields),
-            Self::NginxRich => nginx::read_rich(fields),
-            Self::NginxBasic => nginx::read_basic(fields),
-            Self::Envoy => envoy::read(fields),
-            Self::Glasswally => glasswally::read(fields),
-        }?;
-        exchange.time_ms = self.stamp().start_ms(exchange.time_ms, exchange.latency_ms);
-        Ok(exchange)
-    }
-
-    /// The format that has the keys of this line.
-    fn of(fields: &Fields<'_>) -> Self {
-        let has_any = |keys: &[Key]| keys.iter().any(|key| fields.has(*key));
-        if has_any(&[Key::RequestBody, Key::Uri])
-            || (fields.has(Key::RequestTime) && !fields.has(Key::AccountId))
-        {
-            Self::NginxRich
-        } else if has_any(&[Key::StartTime, Key::XAccountId, Key::Authorization]) {
-            Self::Envoy
-        } else if fields.has(Key::AccountId) {
-            // It reads Glasswally's fields too; only a prompt that is a chat is taken apart.
-            Self::NginxBasic
-        } else {
-            Self::Weir
-        }
+    fn catalog(&self) -> Result<Arc<Catalog>, FormatError> {
+        Ok(Arc::new(match self {
+            Self::Auto => Catalog::new(shipped())?,
+            Self::Named(spec) => Catalog::new(std::slice::from_ref(spec))?,
+        }))
     }
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Format {
-    type Err = UnknownFormat;
-
-    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
-        Self::ALL.iter().copied().find(|format| format.as_str() == name).ok_or(UnknownFormat)
+        f.write_str(self.name())
     }
 }
 

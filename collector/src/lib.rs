@@ -9,16 +9,21 @@
 //! printed, and no reason for refusing a line quotes it.
 
 pub mod announce;
+mod body;
+pub mod check;
 pub mod collector;
 pub mod config;
 pub mod error;
 pub mod event;
 pub mod exchange;
 pub mod features;
+pub mod field;
 pub mod format;
 pub mod identity;
+mod json;
 pub mod limits;
 pub mod privacy;
+mod read;
 pub mod refusal;
 pub mod seal;
 pub mod tail;

@@ -5,6 +5,18 @@ use std::time::Duration;
 /// Longest line that is read where the configuration does not say otherwise, in bytes.
 pub const LINE_BYTES_MAX_DEFAULT: usize = 1 << 20;
 
+/// How much is kept of a line that is too long, in bytes, but for the room for its own fields.
+pub const CONDENSED_BYTES_MAX: usize = 512 << 10;
+
+/// How much of each string of a line that is too long is kept once half of the limit is taken, in bytes.
+pub const CONDENSED_STRING_BYTES: usize = 256;
+
+/// Room for a line's own fields behind what took all of the limit, in bytes.
+pub const CONDENSED_FIELDS_BYTES: usize = 64 << 10;
+
+/// Most places of a line that is too long whose loss is known one by one.
+pub const CONDENSED_CUTS_MAX: usize = 64;
+
 /// Longest line that the configuration may ask for, in bytes: each source holds one in memory.
 pub const LINE_BYTES_MAX_CEILING: usize = 16 << 20;
 
@@ -52,7 +64,26 @@ pub const RETRY_PAUSE_MIN: Duration = Duration::from_millis(100);
 /// Longest pause before a commit that the log refused is tried again.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// Longest account id, in bytes. An account is never cut: two ids must not become one.
+/// Most refused records whose reasons are kept when a file is looked at.
+pub const REFUSED_KEPT_MAX: usize = 1_000;
+
+/// Most bytes that a body has when it is unpacked; what is over it is not read.
+pub const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// Most places of a line that are tried for the beginning of a record behind a torn one.
+pub const RESYNC_TRIES_MAX: usize = 64;
+
+/// Deepest nesting of records that stand inside of others.
+pub const WRAPPED_DEPTH_MAX: usize = 4;
+
+/// Most records over several lines that are held at a time, one a stream.
+pub const ASSEMBLIES_MAX: usize = 4;
+
+/// Most lines of a record over several lines.
+pub const ASSEMBLED_LINES_MAX: usize = 10_000;
+
+/// Longest account id, in bytes. An account is never cut: two ids must not become one. A longer one counts by its
+/// SHA-256.
 pub const ACCOUNT_BYTES_MAX: usize = 512;
 
 /// Longest tenant, in bytes.

@@ -1,6 +1,7 @@
 //! Why a line is not an event. A refusal names fields and limits, and never quotes the line: reasons
 //! go to the dead-letter topic and to people.
 
+use crate::field::Field;
 use weir_schemas::DlqKind;
 
 /// Why a line is not an event.
@@ -13,18 +14,39 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The line is not one JSON object.
-    pub fn not_json(reason: impl Into<String>) -> Self {
-        Self { kind: DlqKind::InvalidJson, reason: reason.into() }
+    /// The line holds no JSON object, or one that cannot be read from the byte `at` on, counted from 1.
+    pub fn not_json(at: usize) -> Self {
+        Self {
+            kind: DlqKind::InvalidJson,
+            reason: format!("it is no JSON object, or a torn one, at byte {at}"),
+        }
+    }
+
+    /// The line is JSON, with none of the places that a known format has.
+    pub fn no_format() -> Self {
+        Self {
+            kind: DlqKind::MissingField,
+            reason: "fields `account` and `time` are missing: the line is of no format that Weir knows"
+                .into(),
+        }
+    }
+
+    /// The line names no account; `title` is what writes such lines, and `advice` what to do.
+    pub fn no_account(title: &str, advice: &str) -> Self {
+        let reason = match advice {
+            "" => format!("field `account` is missing or empty in what looks like {title}"),
+            advice => format!("field `account` is missing or empty in what looks like {title}: {advice}"),
+        };
+        Self { kind: DlqKind::MissingField, reason }
     }
 
     /// A field that every event needs is absent, null or empty.
-    pub fn missing(field: &str) -> Self {
+    pub fn missing(field: Field) -> Self {
         Self { kind: DlqKind::MissingField, reason: format!("field `{field}` is missing or empty") }
     }
 
-    /// A field has another type or range than it should: `field` must be `what`.
-    pub fn invalid(field: &str, what: &str) -> Self {
+    /// A field that every event needs has another type or range than it should: `field` must be `what`.
+    pub fn invalid(field: Field, what: &str) -> Self {
         Self { kind: DlqKind::InvalidField, reason: format!("field `{field}` is not {what}") }
     }
 

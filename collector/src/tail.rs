@@ -1,9 +1,10 @@
 //! Log files: lines with their offsets, and a position from which reading goes on exactly.
 //!
-//! [`lines`] splits bytes, [`prints`] tells files apart by them, [`content`] opens files that may be compressed,
+//! [`lines`] splits bytes and condenses lines that are too long, [`prints`] tells files apart by them, [`content`] opens files that may be compressed,
 //! [`position`] says which files there are and how far they were read, `family` where a log's other files may
 //! be. [`follow`] keeps up with a log that grows and is rotated, [`import`] reads a file that does not.
 
+mod condense;
 pub mod content;
 mod family;
 pub mod follow;
@@ -12,6 +13,7 @@ pub mod lines;
 pub mod position;
 pub mod prints;
 
+pub use condense::Cut;
 pub use content::{Content, Packing};
 pub use follow::{Follow, Tail};
 pub use import::Import;

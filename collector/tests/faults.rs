@@ -45,6 +45,18 @@ impl Telemetry for Heard {
     fn line_rejected(&self, kind: DlqKind) {
         self.push(format!("rejected {kind}"));
     }
+    fn lines_refused(&self, kind: DlqKind, count: u64, offset: u64, reason: &str) {
+        self.push(format!("refused {kind} {count} from {offset}: {reason}"));
+    }
+    fn field_unknown(&self, field: &'static str, count: u64) {
+        self.push(format!("unknown {field} {count}"));
+    }
+    fn requests_unowned(&self, count: u64) {
+        self.push(format!("unowned {count}"));
+    }
+    fn format_taken(&self, format: &str, unread: &[&str]) {
+        self.push(format!("format {format}, unread {:?}", unread.join(" ")));
+    }
     fn source_changed(&self, change: SourceChange, _file: &str) {
         self.push(format!("changed {}", change.as_str()));
     }
@@ -199,8 +211,15 @@ impl Bench {
 }
 
 fn until_idle(collector: &mut Collector<'_>) -> Progress {
-    let mut total =
-        Progress { state: SourceState::Reading, bytes: 0, lines: 0, events: 0, rejected: 0, position: None };
+    let mut total = Progress {
+        state: SourceState::Reading,
+        bytes: 0,
+        lines: 0,
+        events: 0,
+        rejected: 0,
+        unowned: 0,
+        position: None,
+    };
     for _ in 0..1_000 {
         let step = collector.run_once(Duration::ZERO).unwrap();
         total = Progress {
@@ -296,33 +315,120 @@ fn a_copy_is_known_under_any_name_and_what_it_has_more_is_read() {
 
 #[test]
 fn bad_json_goes_to_the_dead_letters() {
-    check_refused(r#"{"account":"a","#, expect!["INVALID_JSON 15: the line is not JSON at column 15"]);
+    check_refused(
+        r#"{"account":"a","#,
+        expect!["INVALID_JSON 15: it is no JSON object, or a torn one, at byte 16"],
+    );
 }
 
 #[test]
 fn null_goes_to_the_dead_letters() {
-    check_refused("null", expect!["INVALID_JSON 4: the line is not a JSON object"]);
+    check_refused("null", expect!["INVALID_JSON 4: it is no JSON object, or a torn one, at byte 1"]);
 }
 
 #[test]
 fn a_number_goes_to_the_dead_letters() {
-    check_refused("42", expect!["INVALID_JSON 2: the line is not a JSON object"]);
+    check_refused("42", expect!["INVALID_JSON 2: it is no JSON object, or a torn one, at byte 1"]);
 }
 
 #[test]
-fn a_wrong_address_goes_to_the_dead_letters() {
-    check_refused(
-        r#"{"account":"a","time":1,"ip":"300.1.2.3"}"#,
-        expect!["INVALID_FIELD 41: field `ip` is not an IP address"],
-    );
+fn a_value_that_makes_no_sense_is_not_known_and_counted_and_the_line_is_judged() {
+    let bench = Bench::new();
+    for field in
+        [r#""ip":"300.1.2.3""#, r#""max_tokens":-1"#, r#""max_tokens":{}"#, r#""user_agent":"\ud83d""#]
+    {
+        bench.append(format!("{{\"account\":\"a\",\"time\":1,{field}}}\n"));
+    }
+    let progress = bench.run();
+    assert_eq!((progress.lines, progress.events, progress.rejected), (4, 4, 0));
+    expect![[r#"
+        changed appeared
+        unknown ip 1
+        unknown max_tokens 2
+        format weir, unread """#]]
+    .assert_eq(&bench.heard.all());
 }
 
 #[test]
-fn a_negative_count_goes_to_the_dead_letters() {
-    check_refused(
-        r#"{"account":"a","time":1,"tokens":-1}"#,
-        expect!["INVALID_FIELD 36: field `tokens` is not a whole number from 0 to 10^12"],
+fn a_request_whose_key_was_refused_is_nobodys() {
+    let bench = Bench::new();
+    bench.append("{\"account\":\"guessed\",\"time\":1,\"status\":401}\n");
+    bench.append("{\"account\":\"a\",\"time\":1,\"status\":200}\n");
+    let progress = bench.run();
+    assert_eq!((progress.lines, progress.events, progress.rejected, progress.unowned), (2, 1, 0, 1));
+    assert!(bench.heard.all().contains("unowned 1"));
+    // A log of nothing else comes to its end, too.
+    bench.append("{\"account\":\"guessed\",\"time\":1,\"status\":401}\n");
+    let progress = bench.run();
+    assert_eq!((progress.lines, progress.events, progress.unowned, progress.at_end()), (1, 0, 1, true));
+    assert_eq!(bench.run().lines, 0);
+}
+
+#[test]
+fn refused_lines_are_told_at_the_first_and_at_every_tenfold() {
+    let bench = Bench::new();
+    bench.append(line(0));
+    bench.append("{}\n".repeat(120));
+    let progress = bench.run();
+    assert_eq!((progress.events, progress.rejected), (1, 120));
+    let told = bench.heard.all();
+    let told: Vec<&str> = told.lines().filter(|line| line.starts_with("refused")).collect();
+    let first = line(0).len();
+    assert_eq!(
+        told,
+        [format!(
+            "refused MISSING_FIELD 120 from {first}: fields `account` and `time` are missing: the line is of no format that Weir knows"
+        )]
     );
+    bench.append("{}\n".repeat(900));
+    bench.run();
+    assert_eq!(bench.heard.all().matches("refused").count(), 2);
+}
+
+#[test]
+fn a_line_that_is_too_long_is_judged_by_what_is_small_of_it() {
+    let mut bench = Bench::new();
+    bench.config.line_bytes_max = 10_000;
+    let prompt = "word ".repeat(1_000_000);
+    bench.append(format!(
+        "{{\"account\":\"a\",\"prompt\":\"{prompt}\",\"model\":\"m\",\"time\":1795242606}}\n"
+    ));
+    bench.append(line(1));
+    let progress = bench.run();
+    assert_eq!((progress.lines, progress.events, progress.rejected), (2, 2, 0));
+    let events = bench.events();
+    let Body::Request(request) = event(&events[0]).body else { panic!("a request") };
+    let features = request.prompt.unwrap();
+    assert_eq!((request.model, features.bytes as usize), (Some("m"), prompt.len()));
+    assert_eq!(features.marks & 16, 16);
+    // One that has no account is refused for its length.
+    bench.append(format!("{{\"time\":1,\"prompt\":\"{prompt}\"}}\n"));
+    assert_eq!(bench.run().rejected, 1);
+    let letter = bench.letters().remove(0);
+    assert_eq!((letter.kind, letter.length as usize), (DlqKind::LineTooLong, prompt.len() + 22));
+}
+
+#[test]
+fn a_record_in_parts_is_read_over_commits_and_crashes() {
+    let own = r#"{"account":"a","time":1,"prompt":"p"}"#;
+    let part =
+        |tag: &str, stream: &str, text: &str| format!("2026-11-21T06:30:06.1Z {stream} {tag} {text}\n");
+    let bench = Bench::new();
+    bench.append(part("F", "stdout", own));
+    bench.append(part("P", "stdout", &own[..12]));
+    bench.append(part("F", "stderr", r#"{"account":"b","time":2}"#));
+    let progress = bench.run();
+    // What came behind the first part waits for the last one, because the position stays before it.
+    assert_eq!((progress.events, progress.rejected), (1, 0));
+    // Another collector takes over.
+    assert_eq!(bench.run().events, 0);
+    bench.append(part("P", "stdout", &own[12..20]));
+    assert_eq!(bench.run().events, 0);
+    bench.append(part("F", "stdout", &own[20..]));
+    let progress = bench.run();
+    assert_eq!((progress.events, progress.rejected, progress.at_end()), (2, 0, true));
+    let ids: BTreeSet<EventId> = bench.events().iter().map(|output| event(output).event_id).collect();
+    assert_eq!(ids.len(), 3);
 }
 
 #[test]
@@ -355,7 +461,12 @@ fn no_client_escapes_judgement_by_a_header_that_is_not_utf8() {
 
 #[test]
 fn a_mended_line_is_refused_for_what_else_is_wrong_with_it() {
-    check_refused(b"{\"account\":\"a\xff\"}", expect!["MISSING_FIELD 16: field `time` is missing or empty"]);
+    check_refused(
+        b"{\"account\":\"\",\"time\":1,\"model\":\"\xff\"}",
+        expect![
+            "MISSING_FIELD 35: field `account` is missing or empty in what looks like Weir's own JSON lines: write the API key or the account id as `account`"
+        ],
+    );
 }
 
 #[test]
@@ -785,7 +896,7 @@ fn a_canary_is_in_no_topic_no_telemetry_and_no_error() {
     }
     bench.append(b"canary-\xff\n");
     let progress = bench.run();
-    assert_eq!((progress.events, progress.rejected), (1, 9));
+    assert_eq!((progress.events, progress.rejected), (4, 6));
     let mut seen = bench.heard.all().into_bytes();
     for topic in Topic::ALL {
         for output in bench.log.inner.all(*topic) {

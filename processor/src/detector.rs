@@ -27,6 +27,8 @@ pub trait Detector {
     /// Version of the encoding of its state. Raise it when that changes: a build that does not know a version
     /// forgets what the detector knew of the account, and nothing else of it.
     const STATE_VERSION: u8;
+    /// What it looks at besides accounts and times.
+    const INPUTS: Inputs;
     /// What it remembers of an account: small, of fixed or bounded size.
     type State: Default + Persist;
     /// Its thresholds, from the policy.
@@ -97,6 +99,15 @@ impl Family {
             Self::Owner => "owner",
         }
     }
+}
+
+/// Fields of events that a detector looks at, by their names in the schema, in groups of which one is enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inputs {
+    /// Where one of these groups is never known, it is silent.
+    pub needs: &'static [&'static [&'static str]],
+    /// These make it surer.
+    pub uses: &'static [&'static [&'static str]],
 }
 
 /// The settings that every detector has, whatever its thresholds.
@@ -195,6 +206,9 @@ macro_rules! registry {
 
         /// What each detector claims when it speaks against an account.
         pub const CLAIMS: [&str; COUNT] = [$(<$detector>::CLAIM),+];
+
+        /// What each detector looks at.
+        pub const INPUTS: [Inputs; COUNT] = [$(<$detector>::INPUTS),+];
 
         /// What the detectors remember of an account.
         #[derive(Default)]
@@ -392,6 +406,19 @@ registry! {
 mod tests {
     use super::*;
     use expect_test::expect;
+
+    #[test]
+    fn what_detectors_look_at_is_in_the_schema_of_events() {
+        let schema: String = <weir_schemas::Event<'_> as weir_schemas::codec::Record>::SCHEMA
+            .chars()
+            .filter(|char| !char.is_whitespace())
+            .collect();
+        for (name, inputs) in NAMES.iter().zip(&INPUTS) {
+            for field in inputs.needs.iter().chain(inputs.uses).flat_map(|group| *group) {
+                assert!(schema.contains(&format!("\"name\":\"{field}\"")), "{name}: {field}");
+            }
+        }
+    }
 
     #[test]
     fn a_state_of_a_removed_detector_is_passed_over() {

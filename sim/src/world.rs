@@ -104,7 +104,7 @@ pub fn collector_keys() -> Keys {
 pub fn collector_config(path: PathBuf, name: &str, batch_lines: usize, mode: Mode) -> CollectorConfig {
     CollectorConfig {
         source: name.to_owned(),
-        format: Format::Weir,
+        format: Format::load("weir").unwrap_or_default(),
         batch_lines,
         mode,
         ..CollectorConfig::new(path, "node")

@@ -131,6 +131,14 @@ pub trait Telemetry: Send + Sync {
     fn identities_forgotten(&self, count: u64) {}
     /// A collector refused a line.
     fn line_rejected(&self, kind: DlqKind) {}
+    /// So many lines of a source were refused for a cause so far, the first of them at `offset` and for `reason`.
+    fn lines_refused(&self, kind: DlqKind, count: u64, offset: u64, reason: &str) {}
+    /// Requests had a field that was of no use: malformed, out of range, or of another type.
+    fn field_unknown(&self, field: &'static str, count: u64) {}
+    /// Requests were nobody's, because the key that was sent with them was refused.
+    fn requests_unowned(&self, count: u64) {}
+    /// Lines of a source are of this format, which leaves these places unread that others read.
+    fn format_taken(&self, format: &str, unread: &[&str]) {}
     /// Something happened to a file of a collector's source.
     fn source_changed(&self, change: SourceChange, file: &str) {}
     /// The first lines of a file were read under another name before, and are not read again.

@@ -3,11 +3,13 @@
 use crate::context::{Context, now_ms};
 use crate::keys::{self, CollectorKeys, Role};
 use anyhow::{Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use weir_collector::{Collector, CollectorConfig, Mode, Progress, Pseudonymizer, Sealer, SourceState};
+use weir_collector::{
+    Collector, CollectorConfig, Format, Mode, Progress, Pseudonymizer, Sealer, SourceState,
+};
 use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
 
@@ -27,11 +29,15 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     context.health.set_tasks_open(true);
     context.health.set_running(true);
     let mut patience = Patience::default();
+    let (mut events, mut rejected) = (0, 0);
     while !context.is_stopped() {
         let progress = collector.run_once(WAIT)?;
         patience.check(&collector, &progress, until_idle)?;
+        events += progress.events;
+        rejected += progress.rejected;
         if until_idle && progress.at_end() {
-            break;
+            let file = context.settings.tail.as_deref().unwrap_or(Path::new(""));
+            return outcome(file, events, rejected);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -64,6 +70,18 @@ impl Patience {
     }
 }
 
+/// What reading a file to its end came to: a failure where all of it was refused.
+pub fn outcome(file: &Path, events: u64, rejected: u64) -> Result<ExitCode> {
+    if events > 0 || rejected == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    bail!(
+        "nothing of {} could be read: all of its {rejected} records were refused. `weir check-log {0}` says what \
+         it looks like and what is missing; `weir dlq list` has every refusal",
+        file.display()
+    )
+}
+
 /// The collector's configuration for `path`.
 pub fn config(context: &Context, path: PathBuf, mode: Mode) -> Result<CollectorConfig> {
     let settings = &context.settings;
@@ -72,7 +90,7 @@ pub fn config(context: &Context, path: PathBuf, mode: Mode) -> Result<CollectorC
         config.source.clone_from(source);
     }
     config.tenant.clone_from(&settings.tenant);
-    config.format = settings.collector_format.parse()?;
+    config.format = Format::load(&settings.collector_format)?;
     config.line_bytes_max = settings.collector_line_bytes_max;
     config.keep_text = settings.collector_keep_text;
     config.batch_lines = settings.collector_batch_lines;

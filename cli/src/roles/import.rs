@@ -44,7 +44,7 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
                 if collector.known_lines() > 0 {
                     println!("{} lines were read before, under another name", collector.known_lines());
                 }
-                return Ok(ExitCode::SUCCESS);
+                return collect::outcome(file, events, rejected);
             }
             SourceState::Unavailable => {
                 bail!("{} cannot be read; the log line above says why", file.display())

@@ -6,6 +6,7 @@ use crate::lag::{Quiescence, is_open, lag};
 use crate::roles::{collect, control, enforce};
 use crate::view::{Summary, View};
 use anyhow::{Context as _, Result, bail};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -129,6 +130,11 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         data_dir: &settings.data_dir,
         output_dir: &settings.output_dir,
     });
+    if until_idle {
+        let file = settings.tail.as_deref().unwrap_or(Path::new(""));
+        let (events, rejected) = (&sensed.events, &sensed.rejected);
+        return collect::outcome(file, events.load(Ordering::Relaxed), rejected.load(Ordering::Relaxed));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,16 +2,18 @@
 
 use super::feed::Feed;
 use super::stored;
+use super::tally::{Gathered, Refused};
 use crate::config::CollectorConfig;
+use crate::error::CollectorError;
 use crate::event::EventWriter;
-use crate::format::Format;
-use crate::format::fields::Fields;
-use crate::identity::{LineKey, Repeats};
+use crate::format::{self, Reader, Record};
+use crate::identity::{LineHash, LineKey, Repeats};
+use crate::limits::ASSEMBLED_LINES_MAX;
 use crate::refusal::Refusal;
 use crate::tail::{Line, SourcePosition};
 use std::sync::Arc;
+use weir_schemas::DeadLetter;
 use weir_schemas::wire::Wire;
-use weir_schemas::{DeadLetter, DlqKind, EventId};
 use weir_topology::letter::record_of;
 use weir_topology::log::Commit;
 use weir_topology::record::Output;
@@ -22,38 +24,42 @@ pub(super) struct Batch {
     pub(super) commit: Commit,
     pub(super) before: Option<SourcePosition>,
     pub(super) after: SourcePosition,
-    pub(super) bytes: u64,
-    pub(super) events: u64,
-    /// Events among them whose lines had bytes that are not UTF-8.
-    pub(super) mended: u64,
     /// Identities that were announced.
     pub(super) announced: u64,
     /// Accounts that were forgotten for want of room: they will be announced again.
     pub(super) forgotten: u64,
-    pub(super) rejected: Vec<DlqKind>,
+    /// What it was gathered from; its outputs are in the commit.
+    pub(super) gathered: Gathered,
 }
 
 /// Turns lines into a batch.
 pub(super) struct Builder {
-    format: Format,
-    place: stored::Place,
-    source_key: String,
-    origin: String,
-    line_bytes_max: usize,
+    reader: Reader,
     lines_max: usize,
     bytes_max: usize,
+    place: stored::Place,
+    wire: Arc<Wire>,
+    writer: Writer,
+    /// What the next commit makes visible.
+    ready: Gathered,
+    /// What came after the first line of a record over several lines that is not complete yet. It becomes visible with
+    /// that record, because the position stays before it.
+    later: Gathered,
+    /// The position before that line.
+    safe: Option<SourcePosition>,
+    /// Time of the latest event, in milliseconds.
+    clock_ms: i64,
+}
+
+/// Makes records of what a reader gives.
+struct Writer {
+    line_bytes_max: usize,
+    origin: String,
+    source_key: String,
     events: EventWriter,
     lines: LineKey,
     repeats: Repeats,
     wire: Arc<Wire>,
-    outputs: Vec<Output>,
-    output_bytes: usize,
-    line_bytes: u64,
-    published: u64,
-    mended: u64,
-    rejected: Vec<DlqKind>,
-    /// Time of the latest event, in milliseconds.
-    clock_ms: i64,
 }
 
 impl Builder {
@@ -63,65 +69,95 @@ impl Builder {
         lines: LineKey,
         place: stored::Place,
         wire: Arc<Wire>,
-    ) -> Self {
-        Self {
-            format: config.format,
-            place,
-            source_key: config.source_key(),
-            origin: config.path.display().to_string(),
-            line_bytes_max: config.line_bytes_max,
+    ) -> Result<Self, CollectorError> {
+        Ok(Self {
+            reader: Reader::new(&config.format, config.line_bytes_max)?,
             lines_max: config.batch_lines,
             bytes_max: config.batch_bytes,
-            events,
-            lines,
-            repeats: Repeats::default(),
+            place,
+            writer: Writer {
+                line_bytes_max: config.line_bytes_max,
+                origin: config.path.display().to_string(),
+                source_key: config.source_key(),
+                events,
+                lines,
+                repeats: Repeats::default(),
+                wire: wire.clone(),
+            },
             wire,
-            outputs: Vec::new(),
-            output_bytes: 0,
-            line_bytes: 0,
-            published: 0,
-            mended: 0,
-            rejected: Vec::new(),
+            ready: Gathered::default(),
+            later: Gathered::default(),
+            safe: None,
             clock_ms: 0,
-        }
+        })
     }
 
-    /// Whether lines were taken since the last batch.
+    /// Whether lines were taken since the last batch that may become visible.
     pub(super) fn has_lines(&self) -> bool {
-        !self.outputs.is_empty()
+        self.ready.has_lines()
+    }
+
+    /// The position behind what may become visible, where the feed stands at `position`.
+    pub(super) fn position(&self, position: SourcePosition) -> SourcePosition {
+        match &self.safe {
+            Some(safe) if self.reader.is_holding() => safe.clone(),
+            _ => position,
+        }
     }
 
     /// Takes the lines that were read; true when the batch is full.
     pub(super) fn take_lines(&mut self, feed: &mut Feed, now_ms: i64) -> bool {
-        while self.outputs.len() < self.lines_max && self.output_bytes < self.bytes_max {
+        self.begin(feed, now_ms);
+        while !self.ready.is_full(self.lines_max, self.bytes_max) {
             let Some(line) = feed.next_line() else { return false };
-            let (offset, length, written) = match line {
-                Line::TooLong { offset, length } => {
-                    (offset, length, Err(Refusal::too_long(self.line_bytes_max)))
+            let was_holding = self.reader.is_holding();
+            let (line, length) = match line {
+                Line::TooLong { offset, length, bytes, cuts } => {
+                    (format::Line { offset, bytes, cuts }, length)
                 }
-                Line::Text { offset, bytes } => (offset, bytes.len() as u64, self.event(bytes, now_ms)),
+                Line::Text { offset, bytes } => (format::Line::whole(offset, bytes), bytes.len() as u64),
             };
-            let output = match written {
-                Ok(output) => {
-                    self.published += 1;
-                    self.clock_ms = self.clock_ms.max(output.timestamp_ms);
-                    output
-                }
-                Err(refusal) => {
-                    self.rejected.push(refusal.kind);
-                    self.dead_letter(refusal, offset, length, now_ms)
-                }
-            };
-            self.line_bytes += length + 1;
-            self.output_bytes += output.bytes_len();
-            self.outputs.push(output);
+            let gathered = if was_holding { &mut self.later } else { &mut self.ready };
+            gathered.lines(1, length + 1);
+            let mut records = self.writer.records(line.bytes, length);
+            self.reader.read(line, &mut |record| records.take(record, gathered, now_ms));
+            if was_holding && self.later.is_full(ASSEMBLED_LINES_MAX, self.bytes_max) {
+                self.flush(now_ms);
+            }
+            match (was_holding, self.reader.is_holding()) {
+                (false, true) => self.safe = Some(feed.position_before_last()),
+                (true, false) => self.ready.append(std::mem::take(&mut self.later)),
+                _ => {}
+            }
         }
         true
     }
 
-    /// Announces every account again: what was announced last is not in the log.
-    pub(super) fn announce_anew(&mut self) {
-        self.events.announcer().begin_anew();
+    /// What one file left unfinished is not finished in the next.
+    fn begin(&mut self, feed: &Feed, now_ms: i64) {
+        let Some(safe) = self.safe.as_ref().filter(|_| self.reader.is_holding()) else { return };
+        let file = |position: &SourcePosition| position.reading.as_ref().map(|file| file.id);
+        if file(safe) != file(&feed.position()) {
+            self.flush(now_ms);
+        }
+    }
+
+    /// Takes what is held because it is not complete: there is no more to come.
+    pub(super) fn flush(&mut self, now_ms: i64) {
+        let (writer, later) = (&mut self.writer, &mut self.later);
+        self.reader.finish(&mut |record| {
+            let text = record.text.to_vec();
+            writer.records(&text, text.len() as u64).take(record, later, now_ms);
+        });
+        self.ready.append(std::mem::take(&mut self.later));
+    }
+
+    /// Forgets what was read, which is read again, and announces every account again: what was announced last is not
+    /// in the log.
+    pub(super) fn begin_anew(&mut self) {
+        self.reader.reset();
+        (self.ready, self.later, self.safe) = (Gathered::default(), Gathered::default(), None);
+        self.writer.events.announcer().begin_anew();
     }
 
     /// The batch of the lines since the last one, and the position behind them.
@@ -131,44 +167,39 @@ impl Builder {
         after: SourcePosition,
         now_ms: i64,
     ) -> Batch {
-        let mut outputs = std::mem::take(&mut self.outputs);
-        let (identities, forgotten) = self.events.announcer().take();
+        let mut gathered = std::mem::take(&mut self.ready);
+        self.clock_ms = self.clock_ms.max(gathered.clock_ms);
+        let mut outputs = std::mem::take(&mut gathered.outputs);
+        let (identities, forgotten) = self.writer.events.announcer().take();
         let announced = identities.len() as u64;
         outputs.extend(identities);
         outputs.extend(stored::records(&self.wire, &self.place, before, &after, self.clock_ms, now_ms));
-        self.output_bytes = 0;
         Batch {
             commit: Commit { outputs, positions: Vec::new() },
             before: before.cloned(),
             after,
-            bytes: std::mem::take(&mut self.line_bytes),
-            events: std::mem::take(&mut self.published),
-            mended: std::mem::take(&mut self.mended),
             announced,
             forgotten,
-            rejected: std::mem::take(&mut self.rejected),
+            gathered,
         }
     }
+}
 
-    fn event(&mut self, line: &[u8], now_ms: i64) -> Result<Output, Refusal> {
-        let hash = self.lines.hash(line);
-        let id = self.lines.event_id(hash, self.repeats.count(hash));
-        let error = match std::str::from_utf8(line) {
-            Ok(line) => return self.event_of(&Fields::parse(line)?, id, now_ms),
-            Err(error) => error,
+impl Writer {
+    /// The records of a line of this length, each of which has an id of its own.
+    fn records(&mut self, line: &[u8], length: u64) -> Records<'_> {
+        let hash = match length == line.len() as u64 {
+            true => self.lines.hash(line),
+            // Of one that is too long, what was kept and how long it is.
+            false => self.lines.hash(&[line, &length.to_be_bytes()].concat()),
         };
-        // Clients choose the bytes of their headers, and nobody shall escape judgement by one of them.
-        // Only bytes of 0x80 and up are replaced: none that JSON is made of.
-        let mended = String::from_utf8_lossy(line);
-        let fields = Fields::parse(&mended).map_err(|_| Refusal::not_utf8(error.valid_up_to()))?;
-        let output = self.event_of(&fields, id, now_ms)?;
-        self.mended += 1;
-        Ok(output)
+        let before = self.repeats.count(hash);
+        Records { writer: self, hash, before, length, count: 0 }
     }
 
-    fn event_of(&mut self, fields: &Fields<'_>, id: EventId, now_ms: i64) -> Result<Output, Refusal> {
-        let exchange = self.format.read(fields)?;
-        self.events.write(&exchange, id, now_ms)
+    fn refuse(&self, gathered: &mut Gathered, refusal: Refusal, (offset, length): (u64, u64), now_ms: i64) {
+        let refused = Refused { kind: refusal.kind, offset, reason: refusal.reason.clone() };
+        gathered.refused(refused, self.dead_letter(refusal, offset, length, now_ms));
     }
 
     /// The line itself may hold what must not leave the node: the letter says where it is.
@@ -186,5 +217,45 @@ impl Builder {
             payload: Vec::new(),
         };
         record_of(&self.wire, self.source_key.clone().into_bytes(), &letter, now_ms)
+    }
+}
+
+/// The records of one line.
+struct Records<'w> {
+    writer: &'w mut Writer,
+    hash: LineHash,
+    /// How often the line stood before.
+    before: u32,
+    /// Its length.
+    length: u64,
+    count: u32,
+}
+
+impl Records<'_> {
+    fn take(&mut self, record: Record<'_>, gathered: &mut Gathered, now_ms: i64) {
+        // A line that is one record has its id; further records of a line have one made of it.
+        let hash = match self.count {
+            0 => self.hash,
+            number => self.writer.lines.hash(&[&self.hash.0[..], &number.to_be_bytes()].concat()),
+        };
+        self.count += 1;
+        gathered.note(&record);
+        let line_bytes_max = self.writer.line_bytes_max as u64;
+        let length = if self.length > line_bytes_max { self.length } else { record.text.len() as u64 };
+        let place = (record.offset, length);
+        let written = match &record.read {
+            // Nobody's request: a client that tries keys makes no accounts.
+            Ok(exchange) if exchange.is_unowned => return gathered.unowned += 1,
+            Ok(exchange) => {
+                let id = self.writer.lines.event_id(hash, self.before);
+                self.writer.events.write(exchange, id, now_ms)
+            }
+            Err(_) if length > line_bytes_max => Err(Refusal::too_long(self.writer.line_bytes_max)),
+            Err(refusal) => Err(refusal.clone()),
+        };
+        match written {
+            Ok(output) => gathered.published(output, record.is_mended),
+            Err(refusal) => self.writer.refuse(gathered, refusal, place, now_ms),
+        }
     }
 }

@@ -49,6 +49,19 @@ impl Feed {
         }
     }
 
+    /// The position before the last line that was given, as long as nothing was read after it.
+    pub(super) fn position_before_last(&self) -> SourcePosition {
+        let mut position = self.position();
+        let (offset, prints) = match self {
+            Self::Tail(tail) => tail.before_last(),
+            Self::Import { import, .. } => import.before_last(),
+        };
+        if let Some(reading) = &mut position.reading {
+            (reading.offset, reading.prints) = (offset, prints);
+        }
+        position
+    }
+
     pub(super) fn size(&self) -> Option<u64> {
         match self {
             Self::Tail(_) => None,

@@ -1,73 +1,101 @@
 use super::*;
+use crate::exchange::{Exchange, HeaderNames};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-/// What a line became. Only tests print an exchange.
-fn shown(format: Format, line: &str) -> String {
-    let fields = match Fields::parse(line) {
-        Ok(fields) => fields,
-        Err(refusal) => return format!("{}: {}", refusal.kind, refusal.reason),
+/// What the records of a line became, in the order in which they stand there. Only tests print an exchange.
+fn shown(format: &Format, line: impl AsRef<[u8]>) -> String {
+    let mut reader = Reader::new(format, 1 << 20).unwrap();
+    let mut all = Vec::new();
+    let mut each = |record: Record<'_>| {
+        all.push(match &record.read {
+            Ok(exchange) => show(exchange),
+            Err(refusal) => format!("{}: {}", refusal.kind, refusal.reason),
+        });
     };
-    let e = match format.read(&fields) {
-        Ok(exchange) => exchange,
-        Err(refusal) => return format!("{}: {}", refusal.kind, refusal.reason),
-    };
+    for bytes in line.as_ref().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        reader.read(Line::whole(0, bytes), &mut each);
+    }
+    reader.finish(&mut each);
+    all.join("\n\n").replace('\0', "\\0")
+}
+
+fn show(e: &Exchange<'_>) -> String {
+    let text = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
     let mut all = format!("{} @{}", e.account, e.time_ms);
     let mut add = |name: &str, value: Option<String>| {
         if let Some(value) = value {
             all += &format!("\n{name}={value}");
         }
     };
-    add("id", e.request_id.map(Into::into));
-    add("tenant", e.tenant.map(Into::into));
+    add("id", text(&e.request_id));
+    add("tenant", text(&e.tenant));
     add("address", e.address.map(|address| address.to_string()));
-    add("user_agent", e.user_agent.map(Into::into));
-    add("endpoint", e.endpoint.map(Into::into));
-    add("model", e.model.map(Into::into));
-    add("prompt", e.prompt.map(Into::into));
-    add("system", e.system_prompt.map(Into::into));
-    add("system_hash", e.system_prompt_hash.map(Into::into));
+    add("user_agent", text(&e.user_agent));
+    add("endpoint", text(&e.endpoint));
+    add("model", text(&e.model));
+    add("prompt", text(&e.prompt));
+    add("system", text(&e.system_prompt));
+    add("system_hash", text(&e.system_prompt_hash));
     add("tokens", e.prompt_tokens.map(|n| n.to_string()));
     add("max_tokens", e.max_tokens.map(|n| n.to_string()));
+    add("turns", e.turns.map(|n| n.to_string()));
+    add("tools", e.tools_offered.map(|n| format!("{n} offered")));
+    add("tools", e.tools_called.filter(|n| *n > 0).map(|n| format!("{n} called")));
+    add("temperature", e.temperature_permille.map(|n| format!("{n} permille")));
+    add("n", e.candidates.map(|n| n.to_string()));
+    add("logprobs", e.logprobs.map(|flag| flag.to_string()));
+    add("response_format", e.response_format.map(|format| format.to_string()));
+    add("stream", e.stream.map(|flag| flag.to_string()));
     add("status", e.status.map(|n| n.to_string()));
     add("latency_ms", e.latency_ms.map(|n| n.to_string()));
     add("completion", e.completion_tokens.map(|n| n.to_string()));
     add("bytes", e.response_bytes.map(|n| n.to_string()));
     add("refused", e.refused.then(|| "yes".into()));
-    add("org", e.org.map(Into::into));
-    add("payment", e.payment.map(Into::into));
-    add("country", e.country.map(Into::into));
+    add("finish", e.finish_reason.map(|reason| reason.to_string()));
+    add("tool_calls", e.tool_calls.map(|n| n.to_string()));
+    add("org", text(&e.org));
+    add("payment", text(&e.payment));
+    add("country", text(&e.country));
     add("asn", e.asn.map(|n| n.to_string()));
-    add("asn_org", e.asn_org.map(Into::into));
-    add("ja3", e.ja3.map(Into::into));
-    add("ja3s", e.ja3s.map(Into::into));
-    add("ja4", e.ja4.map(Into::into));
-    add("h2", e.h2.map(Into::into));
+    add("asn_org", text(&e.asn_org));
+    add("ja3", text(&e.ja3));
+    add("ja3s", text(&e.ja3s));
+    add("ja4", text(&e.ja4));
+    add("h2", text(&e.h2));
     add(
         "headers",
-        e.headers.map(|headers| match headers {
-            crate::exchange::HeaderNames::Joined(names) => names.to_owned(),
-            crate::exchange::HeaderNames::List(names) => names.join(" "),
+        e.headers.as_ref().map(|headers| match headers {
+            HeaderNames::Joined(names) => names.clone().into_owned(),
+            HeaderNames::List(names) => names.join(" "),
         }),
     );
-    add("label", e.label.map(Into::into));
+    add("label", text(&e.label));
+    add("population", text(&e.population));
+    add("unowned", e.is_unowned.then(|| "yes".into()));
+    let unknown: Vec<&str> = e.unknown.iter().map(|field| field.as_str()).collect();
+    add("unknown", (!unknown.is_empty()).then(|| unknown.join(" ")));
     all
 }
 
-/// The line's own format and `auto` must read the same.
-fn check(format: Format, line: &str, expected: Expect) {
-    expected.assert_eq(&shown(format, line));
-    assert_eq!(shown(Format::Auto, line), shown(format, line), "auto reads it as {format}");
+fn of(name: &str) -> Format {
+    Format::load(name).unwrap()
 }
 
-fn refused(line: &str, expected: Expect) {
-    expected.assert_eq(&shown(Format::Auto, line));
+/// The line's own format and `auto` must read the same.
+fn check(format: &str, line: &str, expected: Expect) {
+    expected.assert_eq(&shown(&of(format), line));
+    assert_eq!(shown(&Format::Auto, line), shown(&of(format), line), "auto reads it as {format}");
+}
+
+fn read(line: impl AsRef<[u8]>, expected: Expect) {
+    expected.assert_eq(&shown(&Format::Auto, line));
 }
 
 #[test]
 fn weirs_own_lines_are_read() {
     check(
-        Format::Weir,
+        "weir",
         r#"{"id": "9f0c6a52", "time": "2026-11-21T06:30:06.320Z", "tenant": "default", "account": "sk-example-lantern-school", "ip": "2001:db8:40::17", "user_agent": "curl/7.88.1", "endpoint": "/v1/chat/completions", "model": "atlas-1", "prompt": "What is a fjord?", "system_prompt": "You are a kind tutor.", "max_tokens": 256, "tokens": 221, "status": 200, "latency_ms": 6, "org": "org-lantern", "payment": "5f2c9d1be0a47c38", "country": "SE", "asn": 64501, "asn_org": "Example Fibre", "ja3": "0123456789abcdef0123456789abcdef", "ja4": "t13d1516h2_8daaf6152771_b186095e22b6", "h2": "1:65536;3:1000", "header_order": ["host", "user-agent", "accept"], "label": "benign"}"#,
         expect![[r#"
             sk-example-lantern-school @1795242606320
@@ -94,13 +122,13 @@ fn weirs_own_lines_are_read() {
             headers=host user-agent accept
             label=benign"#]],
     );
-    check(Format::Weir, r#"{"account":"acct-1","time":1795242606.320}"#, expect!["acct-1 @1795242606320"]);
+    check("weir", r#"{"account":"acct-1","time":1795242606.320}"#, expect!["acct-1 @1795242606320"]);
 }
 
 #[test]
 fn nginx_rich_lines_are_read_and_the_body_is_taken_apart() {
     check(
-        Format::NginxRich,
+        "weir_rich",
         r#"{"request_id":"415fd5fc12ee634664dabeaf7bdb0e68","time":1795242606.320,"account":"sk-example-lantern-school","org":"org-lantern","payment":"5f2c9d1be0a47c38","ip":"2001:db8:40::17","country":"SE","asn":"64501","asn_org":"Example Fibre","user_agent":"curl/7.88.1","method":"POST","uri":"/v1/chat/completions","status":"200","request_time":0.006,"bytes_received":546,"bytes_sent":503,"request_body":"{\"model\":\"atlas-1\",\"messages\":[{\"role\":\"system\",\"content\":\"You are a kind tutor.\"},{\"role\":\"user\",\"content\":\"What is a \\\"fjord\\\"?\\nOne line, très court.\"}],\"max_tokens\":256}","response_model":"atlas-2","prompt_tokens":"9","completion_tokens":"212","finish_reason":"content_filter","header_order":"host,user-agent,accept","ja3":"","ja4":"","campaign_label":"benign"}"#,
         expect![[r#"
             sk-example-lantern-school @1795242606314
@@ -114,11 +142,13 @@ fn nginx_rich_lines_are_read_and_the_body_is_taken_apart() {
             system=You are a kind tutor.
             tokens=9
             max_tokens=256
+            turns=1
             status=200
             latency_ms=6
             completion=212
             bytes=503
             refused=yes
+            finish=REFUSAL
             org=org-lantern
             payment=5f2c9d1be0a47c38
             country=SE
@@ -128,7 +158,7 @@ fn nginx_rich_lines_are_read_and_the_body_is_taken_apart() {
             label=benign"#]],
     );
     check(
-        Format::NginxRich,
+        "weir_rich",
         r#"{"request_id":"72c8","time":1795242606.449,"account":"sk-example-pilot","org":"","payment":"","ip":"unix:","country":"","asn":"","asn_org":"","user_agent":"curl/7.88.1","method":"GET","uri":"/v1/models","status":"000","request_time":0.005,"bytes_received":158,"bytes_sent":270,"request_body":"","response_model":"atlas-2","prompt_tokens":"","completion_tokens":"","finish_reason":"","header_order":"","ja3":"0123","ja4":"","campaign_label":""}"#,
         expect![[r#"
             sk-example-pilot @1795242606444
@@ -145,7 +175,7 @@ fn nginx_rich_lines_are_read_and_the_body_is_taken_apart() {
 #[test]
 fn nginx_basic_lines_are_read() {
     check(
-        Format::NginxBasic,
+        "weir_basic",
         r#"{"request_id":"415f","account_id":"acct-example-lantern","timestamp":1795242606.320,"request_time":0.250,"ip_address":"2001:db8:40::17","user_agent":"curl/7.88.1","model":"","prompt":"{\"model\":\"atlas-1\",\"messages\":[{\"role\":\"user\",\"content\":\"What?\"}],\"max_tokens\":256}","token_count":"174","country_code":"SE","payment_method_hash":"5f2c9d1be0a47c38"}"#,
         expect![[r#"
             acct-example-lantern @1795242606070
@@ -156,12 +186,13 @@ fn nginx_basic_lines_are_read() {
             prompt=What?
             tokens=174
             max_tokens=256
+            turns=1
             latency_ms=250
             payment=5f2c9d1be0a47c38
             country=SE"#]],
     );
     check(
-        Format::NginxBasic,
+        "weir_basic",
         r#"{"account_id":"Bearer sk-example-lantern-school","timestamp":"2026-11-21T06:30:06+00:00","model":"atlas-1","prompt":"","client_ip":"2001:db8:40::17","user_agent":"curl/7.88.1"}"#,
         expect![[r#"
             sk-example-lantern-school @1795242606000
@@ -175,7 +206,7 @@ fn nginx_basic_lines_are_read() {
 fn envoy_lines_are_read_whether_numbers_are_typed_or_not() {
     let line = r#"{"start_time": "2026-11-21T06:30:06.320Z", "request_id": "2c9b", "authority": "llm.example.com", "method": "POST", "path": "/v1/chat/completions", "response_code": 200, "bytes_received": 174, "bytes_sent": 503, "duration": 412, "user_agent": "curl/7.88.1", "authorization": "Bearer sk-1", "x_forwarded_for": "203.0.113.77", "downstream_remote_address": "203.0.113.78", "tls_ja3": "0123", "tls_ja4": "t13d", "x_account_id": "acct-1", "x_model": "atlas-1", "x_payment": "5f2c", "x_org": "org-1"}"#;
     check(
-        Format::Envoy,
+        "envoy",
         line,
         expect![[r#"
             acct-1 @1795242606320
@@ -193,9 +224,9 @@ fn envoy_lines_are_read_whether_numbers_are_typed_or_not() {
             ja4=t13d"#]],
     );
     let quoted = line.replace("200", "\"200\"").replace("503", "\"503\"").replace("412", "\"412\"");
-    assert_eq!(shown(Format::Envoy, &quoted), shown(Format::Envoy, line));
+    assert_eq!(shown(&of("envoy"), &quoted), shown(&of("envoy"), line));
     check(
-        Format::Envoy,
+        "envoy",
         r#"{"start_time": "2026-11-21T06:30:06.320Z", "authorization": "Bearer sk-1", "x_forwarded_for": "junk, 203.0.113.77", "downstream_remote_address": "-", "response_code": "0", "tls_ja3": "-", "x_account_id": "-", "x_model": null}"#,
         expect![[r#"
             sk-1 @1795242606320
@@ -206,7 +237,7 @@ fn envoy_lines_are_read_whether_numbers_are_typed_or_not() {
 #[test]
 fn glasswallys_events_are_read() {
     check(
-        Format::Glasswally,
+        "glasswally",
         r#"{"account_id": "acct-1", "timestamp": "2026-11-21T06:30:06Z", "client_ip": "192.0.2.7", "user_agent": "python-requests/2.31", "model": "atlas-1", "prompt": "Think step by step", "system_prompt": "You are an expert", "system_prompt_hash": "ab12", "token_count": 311, "max_tokens": 4096, "payment_method_hash": "5f2c", "org_id": "org-1", "country_code": "SE", "asn_number": 64501, "asn_org": "Example Fibre", "ja3_hash": "0123", "ja3s_hash": "4567", "ja4": "t13d", "h2_settings": {"window": 3, "fingerprint": "1:65536"}, "header_order": ["host", "user-agent"], "campaign_label": "campaign-a", "unknown": {"a": [1, {}]}}"#,
         expect![[r#"
             acct-1 @1795242606000
@@ -218,6 +249,7 @@ fn glasswallys_events_are_read() {
             system_hash=ab12
             tokens=311
             max_tokens=4096
+            turns=1
             org=org-1
             payment=5f2c
             country=SE
@@ -231,7 +263,7 @@ fn glasswallys_events_are_read() {
             label=campaign-a"#]],
     );
     check(
-        Format::Glasswally,
+        "glasswally",
         r#"{"account_id":"acct-2","ts":1795242606320,"ip_address":"192.0.2.8","h2_settings_fp":"fp"}"#,
         expect![[r#"
             acct-2 @1795242606320
@@ -241,105 +273,383 @@ fn glasswallys_events_are_read() {
 }
 
 #[test]
-fn bad_json_null_and_42_are_refused() {
-    refused("", expect!["INVALID_JSON: the line is not a JSON object"]);
-    refused("null", expect!["INVALID_JSON: the line is not a JSON object"]);
-    refused("42", expect!["INVALID_JSON: the line is not a JSON object"]);
-    refused("[{}]", expect!["INVALID_JSON: the line is not a JSON object"]);
-    refused(r#"{"account":"secret""#, expect!["INVALID_JSON: the line is not JSON at column 19"]);
-    refused(r#"{"account":"secret"} x"#, expect!["INVALID_JSON: the line is not JSON at column 22"]);
-    refused(r#"{"account":secret}"#, expect!["INVALID_JSON: the line is not JSON at column 12"]);
-    refused(&"[".repeat(100_000), expect!["INVALID_JSON: the line is not a JSON object"]);
-    refused(
-        &r#"{"header_order":["#.repeat(10_000),
-        expect!["INVALID_JSON: the line is not JSON at column 170000"],
-    );
-    refused(
-        &format!("{{\"header_order\":{}", "[".repeat(100_000)),
-        expect!["INVALID_JSON: the line is not JSON at column 143"],
+fn what_is_no_json_is_refused_with_its_place() {
+    read("null", expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 1"]);
+    read("42", expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 1"]);
+    read("[1,2]", expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 1"]);
+    read("plain words", expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 1"]);
+    read("{oops}", expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 2"]);
+    read(r#"{"account":"secret""#, expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 20"]);
+    read("\u{feff}", expect![""]);
+    read(b"\xff\xff", expect!["INVALID_UTF8: byte 0 of the line is not UTF-8"]);
+    read("[".repeat(100_000), expect![""]);
+    read(
+        r#"{"header_order":["#.repeat(10_000),
+        expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 170001"],
     );
 }
 
 #[test]
 fn what_every_event_needs_must_be_there() {
-    refused("{}", expect!["MISSING_FIELD: field `account` is missing or empty"]);
-    refused(r#"{"account":"","time":1}"#, expect!["MISSING_FIELD: field `account` is missing or empty"]);
-    refused(
+    read(
+        "{}",
+        expect![
+            "MISSING_FIELD: fields `account` and `time` are missing: the line is of no format that Weir knows"
+        ],
+    );
+    read(
+        r#"{"account":"","time":1}"#,
+        expect![
+            "MISSING_FIELD: field `account` is missing or empty in what looks like Weir's own JSON lines: write the API key or the account id as `account`"
+        ],
+    );
+    read(
         r#"{"account":"Bearer ","time":1}"#,
-        expect!["MISSING_FIELD: field `account` is missing or empty"],
+        expect![
+            "MISSING_FIELD: field `account` is missing or empty in what looks like Weir's own JSON lines: write the API key or the account id as `account`"
+        ],
     );
-    refused(r#"{"account":"-","time":1}"#, expect!["MISSING_FIELD: field `account` is missing or empty"]);
-    refused(r#"{"account":null,"time":1}"#, expect!["MISSING_FIELD: field `account` is missing or empty"]);
-    refused(r#"{"account":"a"}"#, expect!["MISSING_FIELD: field `time` is missing or empty"]);
-    refused(
-        &format!(r#"{{"account":"{}","time":1}}"#, "a".repeat(513)),
-        expect!["INVALID_FIELD: field `account` is not an id of at most 512 bytes"],
+    read(
+        r#"{"account":"-","time":1}"#,
+        expect![
+            "MISSING_FIELD: field `account` is missing or empty in what looks like Weir's own JSON lines: write the API key or the account id as `account`"
+        ],
     );
-    expect!["MISSING_FIELD: field `x_account_id` is missing or empty"]
-        .assert_eq(&shown(Format::Envoy, r#"{"account":"a","time":1}"#));
+    read(
+        r#"{"account":null,"time":1}"#,
+        expect![
+            "MISSING_FIELD: fields `account` and `time` are missing: the line is of no format that Weir knows"
+        ],
+    );
+    read(r#"{"account":["a"],"time":1}"#, expect!["a @1000"]);
+    read(
+        r#"{"account":{},"time":1}"#,
+        expect!["INVALID_FIELD: field `account` is not a text or a whole number"],
+    );
+    read(
+        r#"{"account":1.5,"time":1}"#,
+        expect!["INVALID_FIELD: field `account` is not a text or a whole number"],
+    );
+    read(
+        r#"{"account":"a"}"#,
+        expect![
+            "MISSING_FIELD: fields `account` and `time` are missing: the line is of no format that Weir knows"
+        ],
+    );
+    read(
+        r#"{"account":"a","time":"yesterday"}"#,
+        expect![
+            "INVALID_FIELD: field `time` is not a time as logs write them, such as RFC 3339 or seconds since 1970"
+        ],
+    );
+    read(
+        r#"{"account":"a","time":-5}"#,
+        expect![
+            "INVALID_FIELD: field `time` is not a time as logs write them, such as RFC 3339 or seconds since 1970"
+        ],
+    );
+    expect!["MISSING_FIELD: field `account` is missing or empty in what looks like Envoy's access log as Weir's documentation configures it: log `%REQ(X-ACCOUNT-ID)%` as `x_account_id`, or `%REQ(AUTHORIZATION)%` as `authorization`"].assert_eq(&shown(&of("envoy"), r#"{"account":"a","time":1}"#));
 }
 
 #[test]
-fn a_wrong_type_or_range_is_refused_by_name_and_never_quoted() {
+fn whatever_else_is_wrong_is_not_known_and_counted() {
     let with = |field: &str| format!(r#"{{"account":"a","time":1,{field}}}"#);
-    refused(&with(r#""ip":"999.1.1.1""#), expect!["INVALID_FIELD: field `ip` is not an IP address"]);
-    refused(&with(r#""ip":7"#), expect!["INVALID_FIELD: field `ip` is not a string"]);
-    refused(
-        &with(r#""tokens":-1"#),
-        expect!["INVALID_FIELD: field `tokens` is not a whole number from 0 to 10^12"],
-    );
-    refused(
-        &with(r#""tokens":"many""#),
-        expect!["INVALID_FIELD: field `tokens` is not a whole number from 0 to 10^12"],
-    );
-    refused(
-        &with(r#""tokens":1.5"#),
-        expect!["INVALID_FIELD: field `tokens` is not a whole number from 0 to 10^12"],
-    );
-    refused(
-        &with(r#""tokens":99999999999999999999"#),
-        expect!["INVALID_FIELD: field `tokens` is not a whole number from 0 to 10^12"],
-    );
-    refused(&with(r#""status":42"#), expect!["INVALID_FIELD: field `status` is not an HTTP status"]);
-    refused(
-        &with(r#""asn":4294967296"#),
-        expect!["INVALID_FIELD: field `asn` is not an autonomous system number"],
-    );
-    refused(&with(r#""prompt":{"a":1}"#), expect!["INVALID_FIELD: field `prompt` is not a string"]);
-    refused(
-        &with(r#""header_order":[1]"#),
-        expect!["INVALID_FIELD: field `header_order` is not an array of strings"],
-    );
-    refused(
-        r#"{"account":["a"],"time":1}"#,
-        expect!["INVALID_FIELD: field `account` is not a string or a whole number"],
-    );
-    let time = |time: &str| format!(r#"{{"account":"a","time":{time}}}"#);
-    for bad in ["-1", "true", "\"yesterday\"", "\"2026-11-21T06:30:06\"", "{}"] {
-        assert_eq!(
-            shown(Format::Auto, &time(bad)),
-            "INVALID_FIELD: field `time` is not a time in RFC 3339, or in seconds or milliseconds since 1970"
-        );
+    for (field, name) in [
+        (r#""ip":"999.1.1.1""#, "ip"),
+        (r#""ip":"192.0.2.7, 198.51.100.1""#, "ip"),
+        (r#""ip":7"#, "ip"),
+        (r#""tokens":-1"#, "tokens"),
+        (r#""tokens":"many""#, "tokens"),
+        (r#""tokens":99999999999999999999"#, "tokens"),
+        (r#""tokens":NaN"#, "tokens"),
+        (r#""tokens":Infinity"#, "tokens"),
+        (r#""max_tokens":-1"#, "max_tokens"),
+        (r#""max_tokens":true"#, "max_tokens"),
+        (r#""status":42"#, "status"),
+        (r#""asn":4294967296"#, "asn"),
+        (r#""prompt":{"a":1}"#, "prompt"),
+        (r#""prompt":7"#, "prompt"),
+        (r#""model":{"id":"m"}"#, "model"),
+        (r#""header_order":[1]"#, "header_order"),
+        (r#""stream":"perhaps""#, "stream"),
+        (r#""user_agent":[[]]"#, "user_agent"),
+        (r#""org":false"#, "org"),
+    ] {
+        assert_eq!(shown(&Format::Auto, with(field)), format!("a @1000\nunknown={name}"), "{field}");
     }
+    let tenant = format!(r#""tenant":"{}""#, "t".repeat(129));
+    assert_eq!(shown(&Format::Auto, with(&tenant)), "a @1000\nunknown=tenant");
+    read(
+        with(r#""latency_ms":812.4,"max_tokens":0,"prompt":["first","second"]"#),
+        expect![[r#"
+        a @1000
+        prompt=first
+        second
+        max_tokens=0
+        latency_ms=812"#]],
+    );
 }
 
 #[test]
 fn optional_fields_may_be_null_empty_or_a_dash() {
-    for nothing in ["null", "\"\"", "\"-\"", "\" \""] {
+    for nothing in ["null", "\"\"", "\"-\"", "\" \"", "", "-", "[]", "{}"] {
         let fields = ["ip", "model", "org", "tokens", "status", "asn", "ja3", "header_order"];
         let all: String = fields.iter().map(|field| format!(",\"{field}\":{nothing}")).collect();
-        check(Format::Weir, &format!(r#"{{"account":"a","time":1{all}}}"#), expect!["a @1000"]);
+        let line = format!(r#"{{"account":"a","time":1{all}}}"#);
+        let expected = match nothing {
+            "[]" | "{}" => continue,
+            _ => "a @1000",
+        };
+        assert_eq!(shown(&Format::Auto, line), expected, "{nothing}");
     }
 }
 
 #[test]
+fn escapes_that_are_no_character_hide_no_line() {
+    read(
+        r#"{"account":"a","time":1,"prompt":"cut \ud83d","user_agent":"\ude00x","model":"m\u0000"}"#,
+        expect![[r#"
+        a @1000
+        user_agent=�x
+        model=m\0
+        prompt=cut �"#]],
+    );
+    read(
+        b"{\"account\":\"a\xff\",\"time\":1,\"model\":\"\xc3\"}",
+        expect![[r#"
+        a� @1000
+        model=�"#]],
+    );
+}
+
+#[test]
+fn of_a_key_that_stands_twice_the_last_counts_but_nothing_erases_nothing() {
+    read(
+        r#"{"account":"a","account":"b","time":1,"time":null,"model":"m","model":"","prompt":"p","prompt":"q"}"#,
+        expect![[r#"
+        b @1000
+        model=m
+        prompt=q"#]],
+    );
+}
+
+#[test]
+fn a_torn_line_costs_itself() {
+    let whole = |account: &str| format!(r#"{{"account":"{account}","time":2,"prompt":"p"}}"#);
+    read(
+        format!(r#"{{"id":"r3","account":"a","tim{}"#, whole("b")),
+        expect![[r#"
+        INVALID_JSON: it is no JSON object, or a torn one, at byte 32
+
+        b @2000
+        prompt=p"#]],
+    );
+    read(
+        format!("{{\"id\":\"r3\",\"account\":\"a\",\"tim\0\0\0\0{}", whole("b")),
+        expect![[r#"
+        INVALID_JSON: it is no JSON object, or a torn one, at byte 36
+
+        b @2000
+        prompt=p"#]],
+    );
+    read(
+        format!(r#"{{"account":"a","time":1,"prompt":"half{}"#, whole("b")),
+        expect![[r#"
+        a @1000
+        unknown=rest
+
+        b @2000
+        prompt=p"#]],
+    );
+    read(
+        format!(r#"{{"account":"a{}"#, whole("b")),
+        expect![[r#"
+        INVALID_JSON: it is no JSON object, or a torn one, at byte 16
+
+        b @2000
+        prompt=p"#]],
+    );
+    read(
+        format!(r#"{{"account":"a","time":17{}"#, whole("b")),
+        expect![[r#"
+        INVALID_JSON: it is no JSON object, or a torn one, at byte 25
+
+        b @2000
+        prompt=p"#]],
+    );
+    read(
+        format!(r#"{{"account":"a","o":{{"x":[{}"#, whole("b")),
+        expect![[r#"
+        INVALID_JSON: it is no JSON object, or a torn one, at byte 63
+
+        b @2000
+        prompt=p"#]],
+    );
+    read(
+        format!(r#"half","x":1}}{}"#, whole("b")),
+        expect![[r#"
+        b @2000
+        prompt=p"#]],
+    );
+    read(
+        format!("{}{}", whole("a"), whole("b")),
+        expect![[r#"
+        a @2000
+        prompt=p
+
+        b @2000
+        prompt=p"#]],
+    );
+    read(
+        format!("{} {} {{\"account\":\"c", whole("a"), whole("b")),
+        expect![[r#"
+        a @2000
+        prompt=p
+
+        b @2000
+        prompt=p
+
+        INVALID_JSON: it is no JSON object, or a torn one, at byte 14"#]],
+    );
+    read(
+        format!("{} junk", whole("a")),
+        expect![[r#"
+        a @2000
+        prompt=p
+        unknown=rest"#]],
+    );
+    read(
+        r#"{"account":"a","time":1,"prompt":"cut o"#,
+        expect![[r#"
+        a @1000
+        unknown=rest"#]],
+    );
+}
+
+#[test]
+fn lists_of_records_are_read_one_by_one() {
+    read(
+        r#"[{"account":"a","time":1},{"account":"b","time":2}]"#,
+        expect![[r#"
+        a @1000
+
+        b @2000"#]],
+    );
+    read(
+        "[\n  {\n    \"account\": \"a\",\n    \"time\": 1,\n    \"header_order\": [\n      \"host\"\n    ]\n  },\n  {\n    \"account\": \"b\",\n    \"time\": 2\n  }\n]",
+        expect![[r#"
+        a @1000
+        headers=host
+
+        b @2000"#]],
+    );
+    // What began as JSON over several lines and was torn takes no whole line along.
+    read(
+        "{\n  \"account\": \"a\",\n{\"account\":\"b\",\"time\":2}\n",
+        expect![[r#"
+        INVALID_JSON: it is no JSON object, or a torn one, at byte 20
+
+        b @2000"#]],
+    );
+}
+
+#[test]
+fn lines_of_containers_and_collectors_are_unwrapped() {
+    let own = r#"{"account":"a","time":1,"prompt":"p"}"#;
+    let quoted = serde_json::to_string(own).unwrap();
+    for line in [
+        format!("2026-11-21T06:30:06.123456789Z stdout F {own}"),
+        format!(
+            "2026-11-21T06:30:06.1Z stdout P {}\n2026-11-21T06:30:06.2Z stdout F {}",
+            &own[..20],
+            &own[20..]
+        ),
+        format!("<190>Nov 21 06:30:06 gw nginx: {own}"),
+        format!("<190>1 2026-11-21T06:30:06Z gw nginx 12 - - {own}"),
+        format!(
+            r#"{{"log":{},"stream":"stdout","time":"2026-11-21T06:30:06.1Z"}}"#,
+            quoted.replace("}\"", "}\\n\"")
+        ),
+        format!(r#"{{"__REALTIME_TIMESTAMP":"1795242606320000","_HOSTNAME":"gw","MESSAGE":{quoted}}}"#),
+        format!(r#"{{"timestamp":"2026-11-21T06:30:06.1Z","jsonPayload":{own},"resource":{{}}}}"#),
+        format!(r#"{{"@timestamp":"2026-11-21T06:30:06.1Z","message":{quoted},"host":{{"name":"gw"}}}}"#),
+        format!("some prefix: {own}"),
+    ] {
+        assert_eq!(shown(&Format::Auto, &line), "a @1000\nprompt=p", "{line}");
+    }
+}
+
+#[test]
+fn parts_of_dockers_log_are_put_together() {
+    let own = r#"{"account":"a","time":1,"prompt":"p"}"#;
+    let part = |text: &str, stream: &str| {
+        format!(
+            r#"{{"log":{},"stream":"{stream}","time":"2026-11-21T06:30:06.1Z"}}"#,
+            serde_json::to_string(text).unwrap()
+        )
+    };
+    let other = r#"{"account":"b","time":2}"#;
+    let lines = [
+        part(&own[..15], "stdout"),
+        part(&format!("{other}\n"), "stderr"),
+        part(&own[15..30], "stdout"),
+        part(&format!("{}\n", &own[30..]), "stdout"),
+        part(&format!("{other}\n"), "stdout"),
+    ];
+    assert_eq!(shown(&Format::Auto, lines.join("\n")), "b @2000\n\na @1000\nprompt=p\n\nb @2000");
+    // What never ends is read as far as it goes.
+    read(
+        part(&own[..36], "stdout"),
+        expect![[r#"
+        a @1000
+        unknown=rest"#]],
+    );
+}
+
+#[test]
+fn a_foreign_key_decides_nothing() {
+    let own = r#"{"id":"r1","account":"a","time":1,"model":"m","prompt":"p","user_agent":"n""#;
+    let expected = shown(&of("weir"), format!("{own}}}"));
+    for key in [
+        r#""uri":"/v1""#,
+        r#""request_time":0.4"#,
+        r#""authorization":"Bearer x""#,
+        r#""account_id":"acct-5""#,
+        r#""start_time":"2026-11-21T06:30:06Z""#,
+        r#""timestamp":"2026-11-21T06:30:06Z""#,
+        r#""request_id":"x""#,
+        r#""log":"x""#,
+        r#""messages":[]"#,
+        r#""response":{"status":200}"#,
+        r#""attributes":{"gen_ai.request.model":"x"}"#,
+    ] {
+        assert_eq!(shown(&Format::Auto, format!("{own},{key}}}")), expected, "{key}");
+        assert_eq!(shown(&Format::Auto, format!("{{{key},{}}}", &own[1..])), expected, "{key}");
+    }
+}
+
+#[test]
+fn what_another_format_would_read_is_told() {
+    let mut reader = Reader::new(&Format::Auto, 1 << 20).unwrap();
+    let line = br#"{"account":"a","time":1,"uri":"/v1","request_time":0.4,"asn_number":null,"org_id":"","nobody":1}"#;
+    let mut unread = Vec::new();
+    reader.read(Line::whole(0, line), &mut |record| {
+        assert_eq!(record.format, Some("weir"));
+        unread = record.unread().map(str::to_owned).collect();
+    });
+    unread.sort();
+    assert_eq!(unread, ["request_time", "uri"]);
+}
+
+#[test]
 fn spellings_of_accounts_addresses_and_numbers_are_understood() {
-    let account = |text: &str| shown(Format::Auto, &format!(r#"{{"account":{text},"time":1}}"#));
+    let account = |text: &str| shown(&Format::Auto, format!(r#"{{"account":{text},"time":1}}"#));
     assert_eq!(account("\"bearer  x\""), "x @1000");
-    assert_eq!(account("\"Basic dTpw\""), "dTpw @1000");
+    assert_eq!(account("\"Bearer\\tx\""), "x @1000");
     assert_eq!(account("\"two words\""), "two words @1000");
     assert_eq!(account("42"), "42 @1000");
-    let address = |text: &str| fields::parse_address(text).map(|address| address.to_string());
+    assert!(account(&format!("\"{}\"", "x".repeat(600))).starts_with("sha256:"));
+    let address = |text: &str| view::parse_address(text).map(|address| address.to_string());
     for text in ["192.0.2.7", "192.0.2.7:443"] {
         assert_eq!(address(text).as_deref(), Some("192.0.2.7"));
     }
@@ -347,10 +657,38 @@ fn spellings_of_accounts_addresses_and_numbers_are_understood() {
         assert_eq!(address(text).as_deref(), Some("2001:db8::1"));
     }
     assert_eq!(address("localhost"), None);
-    let line = |field: &str| shown(Format::Auto, &format!(r#"{{"account":"a","time":1,{field}}}"#));
+    let line = |field: &str| shown(&Format::Auto, format!(r#"{{"account":"a","time":1,{field}}}"#));
     assert_eq!(line(r#""tokens":"12""#), "a @1000\ntokens=12");
     assert_eq!(line(r#""tokens":12.0"#), "a @1000\ntokens=12");
     assert_eq!(line(r#""asn":"AS64501""#), "a @1000\nasn=64501");
+    assert_eq!(line(r#""latency_ms":"1m2.5s""#), "a @1000\nlatency_ms=62500");
+    assert_eq!(line(r#""latency_ms":"412.3ms""#), "a @1000\nlatency_ms=412");
+    assert_eq!(line(r#""status":"200 OK""#), "a @1000\nstatus=200");
+}
+
+#[test]
+fn a_request_whose_key_was_refused_is_nobodys() {
+    read(
+        r#"{"account":"a","time":1,"status":401}"#,
+        expect![[r#"
+        a @1000
+        status=401
+        unowned=yes"#]],
+    );
+    read(
+        r#"{"start_time":"2026-11-21T06:30:06Z","authorization":"Bearer a","response_code":401}"#,
+        expect![[r#"
+            a @1795242606000
+            status=401
+            unowned=yes"#]],
+    );
+    // The auth service named the account: the model's provider refused the gateway.
+    read(
+        r#"{"start_time":"2026-11-21T06:30:06Z","x_account_id":"a","response_code":401}"#,
+        expect![[r#"
+        a @1795242606000
+        status=401"#]],
+    );
 }
 
 #[test]
@@ -360,71 +698,148 @@ fn values_of_any_length_and_script_are_read() {
             r#"{{"account_id":"{0}","ts":1,"model":"{0}","system_prompt_hash":"{0}","payment_method_hash":"{0}"}}"#,
             &value[..value.floor_char_boundary(512)]
         );
-        assert!(shown(Format::Auto, &line).contains("model="), "{value}");
-    }
-}
-
-#[test]
-fn every_key_is_found_by_its_name() {
-    for name in ["account", "h2_settings_fp", "x_payment", "time"] {
-        assert_eq!(Key::named(name).map(Key::name), Some(name));
-    }
-    for name in ["", "a", "accounts", "ACCOUNT", "日本"] {
-        assert_eq!(Key::named(name), None);
+        assert!(shown(&Format::Auto, &line).contains("model="), "{value}");
     }
 }
 
 #[test]
 fn formats_have_names() {
-    for format in Format::ALL {
-        assert_eq!(format.to_string().parse(), Ok(*format));
+    for spec in shipped() {
+        assert_eq!(of(&spec.name).to_string(), spec.name);
     }
-    assert_eq!("csv".parse::<Format>(), Err(UnknownFormat));
+    expect![[r#"no such format, and no file of that name: "csvv"; there are auto, weir, weir_rich, weir_basic, envoy, glasswally"#]].assert_eq(&Format::load("csvv").unwrap_err().to_string());
+}
+
+#[test]
+fn a_format_of_ones_own_is_read() {
+    let format = Format::of_file(
+        "mine",
+        r#"
+        [fields]
+        account = ["/auth/key", "fallback"]
+        time = { at = "/t", unit = "ms", moment = "end" }
+        latency_ms = { at = "took", unit = "us" }
+        status = { at = "outcome", means = { ok = "200", denied = "403" } }
+        tenant = { value = "north" }
+        body = "/http/body"
+        "#,
+    )
+    .unwrap();
+    let line = r#"{"auth":{"key":"Bearer k"},"t":1795242606320,"took":320000,"outcome":"denied","http":{"body":"{\"model\":\"m\",\"prompt\":\"p\"}"}}"#;
+    expect![[r#"
+        k @1795242606000
+        tenant=north
+        model=m
+        prompt=p
+        turns=1
+        status=403
+        latency_ms=320"#]]
+    .assert_eq(&shown(&format, line));
+    let extended = Format::of_file("e", "extends = \"envoy\"\n[fields]\naccount = \"key\"").unwrap();
+    expect![[r#"
+        k @1795242606320
+        status=200"#]]
+    .assert_eq(&shown(
+        &extended,
+        r#"{"key":"k","start_time":"2026-11-21 06:30:06,320","response_code":"200"}"#,
+    ));
+}
+
+#[test]
+fn a_format_that_cannot_be_is_told_why() {
+    let refused = |text: &str, expected: Expect| {
+        expected.assert_eq(&Format::of_file("mine", text).unwrap_err().to_string());
+    };
+    let with = |field: &str| format!("[fields]\naccount = \"a\"\ntime = \"t\"\n{field}");
+    refused(
+        &with("acount = \"a\""),
+        expect![
+            "the format mine says of acount what cannot be: there is no such field; docs/formats.md has the list"
+        ],
+    );
+    refused(
+        &with("ip = \"/a//b\""),
+        expect![[
+            r#"the format mine says of ip what cannot be: "/a//b" is no place in a record: a step is empty"#
+        ]],
+    );
+    refused(
+        &with("ip = {}"),
+        expect![
+            "the format mine says of ip what cannot be: it needs `at`, a place, or `value`, but not both"
+        ],
+    );
+    refused(
+        &with("ip = { at = \"a\", unit = \"ms\" }"),
+        expect!["the format mine says of ip what cannot be: `unit` makes no sense here"],
+    );
+    refused(
+        &with("latency_ms = { at = \"a\", unit = \"minutes\" }"),
+        expect!["the format mine is none: line 4: data did not match any variant of untagged enum Sources"],
+    );
+    refused(
+        &with("org = { at = \"a\", set_by = \"client\" }"),
+        expect!["the format mine says of org what cannot be: what a client claims never becomes this"],
+    );
+    refused(
+        "[fields]\naccount = \"a\"",
+        expect!["the format mine cannot be: it says nowhere where time stands"],
+    );
+    refused(
+        "lines = [\"{a}{b}\"]\n[fields]\naccount = \"a\"\ntime = \"t\"",
+        expect![[
+            r#"the format mine cannot be: the line pattern "{a}{b}" cannot be: two captures need text between them, and each is {name}"#
+        ]],
+    );
+    refused(
+        "extends = \"no\"\n[fields]\n",
+        expect![[r#"the format mine cannot be: it extends "no", which is no shipped format"#]],
+    );
+    refused(
+        "name = ",
+        expect!["the format mine is none: line 1: string values must be quoted, expected literal string"],
+    );
 }
 
 proptest! {
     #[test]
     fn arbitrary_text_never_panics(line in "\\PC{0,200}") {
-        for format in Format::ALL {
-            shown(*format, &line);
-        }
+        shown(&Format::Auto, &line);
     }
 
     #[test]
-    fn arbitrary_values_never_panic(entries in prop::collection::vec((0..62usize, value()), 0..20)) {
-        let body: Vec<String> = entries.iter().map(|(key, value)| format!("\"{}\":{value}", KEYS[key % KEYS.len()])).collect();
-        let line = format!("{{{}}}", body.join(","));
-        for format in Format::ALL {
-            prop_assert!(!shown(*format, &line).starts_with("INVALID_JSON"), "{}", line);
-        }
+    fn arbitrary_bytes_never_panic(line in prop::collection::vec(any::<u8>(), 0..200)) {
+        shown(&Format::Auto, &line);
+    }
+
+    #[test]
+    fn whatever_is_in_other_fields_a_line_with_an_account_and_a_time_is_read(
+        entries in prop::collection::vec((any::<prop::sample::Index>(), value()), 0..20),
+    ) {
+        let all = places();
+        let body: Vec<String> = entries
+            .iter()
+            .map(|(index, value)| format!("{}:{value}", serde_json::to_string(index.get(&all)).unwrap()))
+            .collect();
+        let line = format!(r#"{{"account":"a","time":1,{}"x":0}}"#, body.iter().map(|entry| format!("{entry},")).collect::<String>());
+        let shown = shown(&of("weir"), &line);
+        prop_assert!(shown.starts_with("a @") , "{} {}", line, shown);
     }
 }
 
-const KEYS: &[&str] = &[
-    "account",
-    "account_id",
-    "x_account_id",
-    "time",
-    "ts",
-    "timestamp",
-    "start_time",
-    "ip",
-    "client_ip",
-    "tokens",
-    "status",
-    "asn",
-    "header_order",
-    "h2_settings",
-    "request_body",
-    "request_time",
-    "prompt",
-    "model",
-    "tenant",
-];
+/// Every key at the top of any format but the account and the time of Weir's own.
+fn places() -> Vec<String> {
+    let catalog = Format::Auto.catalog().unwrap();
+    let all = (0..catalog.tree.slots() as u16).map(|slot| catalog.tree.path(slot).to_owned());
+    all.filter(|path| !path.starts_with('/') && path != "account" && path != "time").collect()
+}
 
 fn value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
+        Just("NaN".to_owned()),
+        Just("\"\\ud83d\"".to_owned()),
+        Just("\"\\u0000\"".to_owned()),
         any::<bool>().prop_map(|value| value.to_string()),
         any::<i64>().prop_map(|value| value.to_string()),
         any::<u64>().prop_map(|value| value.to_string()),

@@ -1,38 +1,130 @@
 //! Times as logs write them, in milliseconds since the Unix epoch.
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use super::spec::Unit;
+use time::format_description::BorrowedFormatItem;
+use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
-/// From this number on, a number counts milliseconds: as seconds it would be in the year 5138, and as
-/// milliseconds it is in 1973.
+/// From these numbers on, a number counts milliseconds, microseconds, nanoseconds: as seconds the first would be in
+/// the year 5138, and as milliseconds it is in 1973.
 const MILLISECONDS_FROM: f64 = 1e11;
+const MICROSECONDS_FROM: f64 = 1e14;
+const NANOSECONDS_FROM: f64 = 1e17;
 
 /// The end of the year 9999.
 const LATEST_MS: f64 = 253_402_300_799_999.0;
 
-/// A number of seconds or milliseconds.
-pub(super) fn epoch_ms(number: f64) -> Option<i64> {
-    let ms = if number < MILLISECONDS_FROM { (number * 1000.0).round() } else { number.round() };
+/// A number, in the unit that the format names, or else in the one that its size shows.
+pub(super) fn epoch_ms(number: f64, unit: Option<Unit>) -> Option<i64> {
+    let unit = unit.unwrap_or(if number < MILLISECONDS_FROM {
+        Unit::S
+    } else if number < MICROSECONDS_FROM {
+        Unit::Ms
+    } else if number < NANOSECONDS_FROM {
+        Unit::Us
+    } else {
+        Unit::Ns
+    });
+    // Thousandths of milliseconds are dropped rather than rounded, as they are of a text.
+    let scaled = number * unit.per_ms();
+    let ms = if matches!(unit, Unit::S | Unit::Ms) { scaled.round() } else { scaled.floor() };
     (0.0..=LATEST_MS).contains(&ms).then_some(ms as i64)
 }
 
-/// RFC 3339, nginx's `$time_local`, or a number.
-pub(super) fn text_ms(text: &str) -> Option<i64> {
+/// A time as text: RFC 3339 and what comes near it, a web server's, an e-mail's, or a number. One that names no zone
+/// is in `zone`.
+pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option<i64> {
     if let Some(ms) = plain_ms(text.as_bytes()) {
         return Some(ms);
     }
-    let local = format_description!(
-        "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
-    );
-    let time = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| OffsetDateTime::parse(text, &local));
-    match time {
-        Ok(time) => {
-            let ms = time.unix_timestamp() * 1000 + i64::from(time.millisecond());
-            (ms >= 0).then_some(ms)
-        }
-        Err(_) => text.parse().ok().and_then(epoch_ms),
+    if let Some(time) = near_rfc3339(text, zone).or_else(|| web_server(text, zone)) {
+        return ms_of(time);
     }
+    if let Ok(time) = OffsetDateTime::parse(text, &Rfc2822) {
+        return ms_of(time);
+    }
+    text.parse().ok().and_then(|number| epoch_ms(number, unit))
+}
+
+fn ms_of(time: OffsetDateTime) -> Option<i64> {
+    let ms = time.unix_timestamp() * 1000 + i64::from(time.millisecond());
+    (ms >= 0).then_some(ms)
+}
+
+/// RFC 3339 with a blank or an underscore for its `T`, slashes for its dashes, a comma for its point, and a zone in any
+/// spelling or none.
+fn near_rfc3339(text: &str, zone: UtcOffset) -> Option<OffsetDateTime> {
+    if !text.is_ascii() || text.len() < 19 {
+        return None;
+    }
+    let (date, rest) = (text.get(..10)?.replace('/', "-"), text.get(10..)?);
+    let rest = rest.strip_prefix(['T', 't', ' ', '_'])?.trim_start();
+    let (clock, rest) = rest.split_at_checked(8)?;
+    let digits =
+        rest.strip_prefix(['.', ',']).map(|rest| rest.bytes().take_while(u8::is_ascii_digit).count());
+    let (fraction, rest) = match digits {
+        Some(0) => return None,
+        Some(count) => (&rest[1..=count], &rest[1 + count..]),
+        None => ("0", rest),
+    };
+    // Beyond nanoseconds nothing counts.
+    let fraction = &fraction[..fraction.len().min(9)];
+    let offset = zone_of(rest, zone)?;
+    let whole = format!("{date}T{clock}.{fraction}{}", spelled(offset));
+    OffsetDateTime::parse(&whole, &Rfc3339).ok()
+}
+
+fn spelled(zone: UtcOffset) -> String {
+    let (hours, minutes, _) = zone.as_hms();
+    let sign = if zone.is_negative() { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", hours.unsigned_abs(), minutes.unsigned_abs())
+}
+
+/// The zone that a text ends with: `Z`, `UTC`, `GMT`, `+01:00`, `+0100`, `+01`, some of them twice as Go prints them
+/// (`+0000 UTC`), or nothing.
+pub(super) fn zone_of(text: &str, default: UtcOffset) -> Option<UtcOffset> {
+    let text = text.trim();
+    let is_utc = |text: &str| matches!(text, "Z" | "z" | "UTC" | "GMT");
+    if text.is_empty() {
+        return Some(default);
+    }
+    if is_utc(text) {
+        return Some(UtcOffset::UTC);
+    }
+    let (numeric, name) = text.split_once(' ').unwrap_or((text, ""));
+    if !name.trim_start().bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        return None;
+    }
+    let (sign, digits) = match numeric.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let digits = digits.replace(':', "");
+    let number = |range: std::ops::Range<usize>| digits.get(range)?.parse::<i8>().ok();
+    let (hours, minutes) = match digits.len() {
+        2 => (number(0..2)?, 0),
+        4 => (number(0..2)?, number(2..4)?),
+        _ => return None,
+    };
+    UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()
+}
+
+/// `21/Nov/2026:06:30:06 +0000`, as web servers write it, with or without its zone, brackets, or thousandths.
+fn web_server(text: &str, zone: UtcOffset) -> Option<OffsetDateTime> {
+    const CLOCK: &[BorrowedFormatItem<'static>] =
+        format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second]");
+    let text = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let (clock, rest) = text.split_at_checked(20)?;
+    let time = PrimitiveDateTime::parse(clock, CLOCK).ok()?;
+    let digits = rest.strip_prefix(['.', ',']).map_or("", |rest| rest.split(' ').next().unwrap_or_default());
+    let rest = if digits.is_empty() { rest } else { &rest[1 + digits.len()..] };
+    let ms: u16 = match digits.len() {
+        0 => 0,
+        _ => format!("{digits:0<3}").get(..3)?.parse().ok()?,
+    };
+    Some(time.assume_offset(zone_of(rest, zone)?) + std::time::Duration::from_millis(ms.into()))
 }
 
 /// `2026-11-21T06:30:06Z`, with or without a fraction: what nearly every line has. Anything else,
@@ -44,8 +136,11 @@ fn plain_ms(text: &[u8]) -> Option<i64> {
             .iter()
             .try_fold(0i64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
     };
-    let is_marked =
-        date[4] == b'-' && date[7] == b'-' && date[10] == b'T' && date[13] == b':' && date[16] == b':';
+    let is_marked = date[4] == b'-'
+        && date[7] == b'-'
+        && matches!(date[10], b'T' | b' ')
+        && date[13] == b':'
+        && date[16] == b':';
     let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
     let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
     // Days up to 28 are in every month.
@@ -53,13 +148,20 @@ fn plain_ms(text: &[u8]) -> Option<i64> {
     if !is_marked || !is_plain || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let millisecond = match fraction {
-        b"Z" => 0,
-        [b'.', a, b, c, b'Z'] if [a, b, c].iter().all(|digit| digit.is_ascii_digit()) => {
-            i64::from(a - b'0') * 100 + i64::from(b - b'0') * 10 + i64::from(c - b'0')
+    let (millisecond, zone) = match fraction {
+        [b'.', rest @ ..] => {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let first = |index: usize| if index < digits { i64::from(rest[index] - b'0') } else { 0 };
+            if !(1..=9).contains(&digits) {
+                return None;
+            }
+            (first(0) * 100 + first(1) * 10 + first(2), &rest[digits..])
         }
-        _ => return None,
+        zone => (0, zone),
     };
+    if !matches!(zone, b"Z" | b"+00:00") {
+        return None;
+    }
     // Days from civil: March is the first month, so that a leap day is the last of its year.
     let shifted = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (shifted / 400, shifted % 400);
@@ -75,7 +177,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(text: &str, expected: Expect) {
-        expected.assert_eq(&format!("{:?}", text_ms(text)));
+        expected.assert_eq(&format!("{:?}", text_ms(text, None, UtcOffset::UTC)));
     }
 
     #[test]
@@ -84,10 +186,47 @@ mod tests {
         check("2026-11-21T06:30:06Z", expect!["Some(1795242606000)"]);
         check("2026-11-21T06:30:06+00:00", expect!["Some(1795242606000)"]);
         check("2026-11-21T12:00:06.3209999+05:30", expect!["Some(1795242606320)"]);
+        check("2026-11-21T06:30:06.320111222Z", expect!["Some(1795242606320)"]);
         check("21/Nov/2026:06:30:06 +0000", expect!["Some(1795242606000)"]);
+        check("[21/Nov/2026:07:30:06 +0100]", expect!["Some(1795242606000)"]);
+        check("21/Nov/2026:06:30:06.320", expect!["Some(1795242606320)"]);
+        check("Sat, 21 Nov 2026 06:30:06 GMT", expect!["Some(1795242606000)"]);
         check("1795242606", expect!["Some(1795242606000)"]);
         check("1795242606.320", expect!["Some(1795242606320)"]);
         check("1795242606320", expect!["Some(1795242606320)"]);
+        check("1795242606320111", expect!["Some(1795242606320)"]);
+        check("1795242606320111222", expect!["Some(1795242606320)"]);
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for text in [
+            "2026-11-21 06:30:06.320",
+            "2026-11-21 06:30:06,320",
+            "2026-11-21T06:30:06.320",
+            "2026-11-21T06:30:06,320Z",
+            "2026/11/21 06:30:06.320",
+            "2026-11-21 07:30:06.320 +0100",
+            "2026-11-21T07:30:06.320+0100",
+            "2026-11-21T07:30:06.320+01",
+            "2026-11-21 06:30:06.320 +0000 UTC",
+            "2026-11-21 06:30:06.320 UTC",
+            "2026-11-21T06:30:06.320000111222333Z",
+        ] {
+            assert_eq!(text_ms(text, None, UtcOffset::UTC), Some(1_795_242_606_320), "{text}");
+        }
+        let zone = zone_of("+02:00", UtcOffset::UTC).unwrap();
+        assert_eq!(text_ms("2026-11-21 08:30:06,320", None, zone), Some(1_795_242_606_320));
+        assert_eq!(text_ms("21/Nov/2026:08:30:06.320", None, zone), Some(1_795_242_606_320));
+        // A zone that is there counts.
+        assert_eq!(text_ms("2026-11-21 06:30:06.320Z", None, zone), Some(1_795_242_606_320));
+    }
+
+    #[test]
+    fn a_named_unit_counts() {
+        assert_eq!(epoch_ms(1_795_242.0, Some(Unit::Ms)), Some(1_795_242));
+        assert_eq!(epoch_ms(1_795_242_606.0, Some(Unit::S)), Some(1_795_242_606_000));
+        assert_eq!(text_ms("1795242606320111", Some(Unit::Us), UtcOffset::UTC), Some(1_795_242_606_320));
     }
 
     #[test]
@@ -96,17 +235,23 @@ mod tests {
             "",
             "yesterday",
             "2026-11-21",
-            "2026-11-21T06:30:06",
+            "2026-11-21T06:30",
+            "2026-11-21T06:30:06.",
+            "2026-11-21T06:30:06 in Oslo 7",
+            "2026-11-21T06:30:06+1",
             "2026-02-30T00:00:00Z",
+            "2026-11-2１T06:30:06Z",
+            "32/Nov/2026:06:30:06 +0000",
+            "1969-12-31T23:59:59Z",
             "-1",
             "NaN",
             "inf",
             "1e300",
         ] {
-            assert_eq!(text_ms(text), None, "{text}");
+            assert_eq!(text_ms(text, None, UtcOffset::UTC), None, "{text}");
         }
-        assert_eq!(epoch_ms(-1.0), None);
-        assert_eq!(epoch_ms(f64::NAN), None);
+        assert_eq!(epoch_ms(-1.0, None), None);
+        assert_eq!(epoch_ms(f64::NAN, None), None);
     }
 
     proptest! {
@@ -117,10 +262,16 @@ mod tests {
                 "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
                 time.year(), u8::from(time.month()), time.day(), time.hour(), time.minute(), time.second(), time.millisecond()
             );
-            prop_assert_eq!(text_ms(&text), Some(ms));
+            prop_assert_eq!(text_ms(&text, None, UtcOffset::UTC), Some(ms));
             if let Some(plain) = plain_ms(text.as_bytes()) {
                 prop_assert_eq!(plain, ms);
             }
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in "\\PC{0,40}", digits in "[0-9/:T .,+Z-]{0,40}") {
+            text_ms(&text, None, UtcOffset::UTC);
+            text_ms(&digits, None, UtcOffset::UTC);
         }
     }
 }

@@ -9,7 +9,7 @@
 use super::content::{Content, modified_ns, window_at};
 use super::family::{self, Entry};
 use super::position::{FileId, FilePosition, SourcePosition};
-use super::prints::{Likeness, PrintKey};
+use super::prints::{Likeness, PrintKey, Prints};
 use super::{Line, LineReader, Look, SourceEvent};
 use crate::limits::{DIRECTORY_ENTRIES_MAX, LEFT_HANDLES_MAX, SEARCH_INTERVAL};
 use std::collections::HashSet;
@@ -141,6 +141,12 @@ impl Tail {
     /// The next line that was read; none when a [`Self::look`] is needed.
     pub fn next_line(&mut self) -> Option<Line<'_>> {
         self.lines.next_line()
+    }
+
+    /// Offset before the last line that was given, and what the file left up to there; as long as nothing was read
+    /// after it.
+    pub fn before_last(&self) -> (u64, Prints) {
+        self.lines.before_last()
     }
 
     /// Where to go on after a crash.

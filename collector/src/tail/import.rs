@@ -2,7 +2,7 @@
 
 use super::content::{Content, modified_ns};
 use super::position::{FilePosition, SourcePosition};
-use super::prints::PrintKey;
+use super::prints::{PrintKey, Prints};
 use super::{Line, LineReader, Look, SourceEvent};
 use std::io::{self, Read};
 use std::path::Path;
@@ -61,6 +61,17 @@ impl Import {
     /// The next line that was read; none when a [`Self::look`] is needed.
     pub fn next_line(&mut self) -> Option<Line<'_>> {
         self.lines.next_line()
+    }
+
+    /// Line breaks that were passed.
+    pub fn breaks(&self) -> u64 {
+        self.lines.breaks()
+    }
+
+    /// Offset before the last line that was given, and what the file left up to there; as long as nothing was read
+    /// after it.
+    pub fn before_last(&self) -> (u64, Prints) {
+        self.lines.before_last()
     }
 
     /// Where to go on after a crash.

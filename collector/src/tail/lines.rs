@@ -1,5 +1,6 @@
 //! Splits bytes into lines in bounded memory.
 
+use super::condense::{Condenser, Cut};
 use super::prints::{PrintKey, Prints, WINDOW_BYTES};
 use crate::limits::CHUNK_BYTES;
 use memchr::memchr;
@@ -15,12 +16,16 @@ pub enum Line<'b> {
         /// Its bytes.
         bytes: &'b [u8],
     },
-    /// It is over the limit and was skipped.
+    /// It is over the limit: what is small of it was kept.
     TooLong {
         /// Offset of its first byte.
         offset: u64,
         /// Its length up to the `\n`.
         length: u64,
+        /// What was kept, as a line of its own.
+        bytes: &'b [u8],
+        /// What was dropped.
+        cuts: &'b [Cut],
     },
 }
 
@@ -28,7 +33,8 @@ pub enum Line<'b> {
 /// skipped, and so are NUL bytes at the start of a line, which a truncated file is filled up with when
 /// its writer does not append.
 ///
-/// It holds at most one line of the limit and one chunk, and the [window](WINDOW_BYTES) before them.
+/// It holds at most one line of the limit, what is kept of one that is longer, one chunk, and the
+/// [window](WINDOW_BYTES) before them.
 pub struct LineReader {
     limit: usize,
     key: PrintKey,
@@ -47,8 +53,14 @@ pub struct LineReader {
     skipping: Option<(u64, u64)>,
     /// Print of the window before that line.
     skipping_last: u64,
+    /// Keeps what is small of such a line.
+    condenser: Condenser,
     /// There will be no more bytes, so that the last line needs no line break.
     is_finished: bool,
+    /// Line breaks that were passed.
+    breaks: u64,
+    /// Offset of the last line that was given, and its place in the buffer.
+    given: (u64, usize),
 }
 
 /// What a part of the buffer turned out to be.
@@ -72,7 +84,10 @@ impl LineReader {
             offset: 0,
             skipping: None,
             skipping_last: 0,
+            condenser: Condenser::new(limit),
             is_finished: false,
+            breaks: 0,
+            given: (0, 0),
         }
     }
 
@@ -104,7 +119,18 @@ impl LineReader {
     }
 
     fn last_print(&self) -> u64 {
-        self.key.print(&self.buffer[self.start.saturating_sub(WINDOW_BYTES)..self.start])
+        self.print_before(self.start)
+    }
+
+    fn print_before(&self, at: usize) -> u64 {
+        self.key.print(&self.buffer[at.saturating_sub(WINDOW_BYTES)..at])
+    }
+
+    /// Offset before the last line that was given, and what the file left up to there; as long as nothing was read
+    /// after it.
+    pub fn before_last(&self) -> (u64, Prints) {
+        let (offset, from) = self.given;
+        (offset, self.prints.up_to(offset, self.print_before(from)))
     }
 
     /// Offset at which the last [`Self::fill`] began to read, and the bytes of the window before it: a file that
@@ -119,6 +145,11 @@ impl LineReader {
         self.skipping.map_or(self.offset, |(offset, _)| offset)
     }
 
+    /// Line breaks that were passed: after a line was given, its number, unless it is the last and has none.
+    pub fn breaks(&self) -> u64 {
+        self.breaks
+    }
+
     /// Offset of the next byte to be read from the file.
     pub fn read_offset(&self) -> u64 {
         self.offset + (self.end - self.start) as u64
@@ -131,7 +162,7 @@ impl LineReader {
 
     /// Bytes that the buffer takes.
     pub fn memory(&self) -> usize {
-        self.buffer.capacity()
+        self.buffer.capacity() + self.condenser.memory()
     }
 
     /// Says that there will be no more bytes: the last line counts without its line break.
@@ -173,8 +204,14 @@ impl LineReader {
     /// The next line among the bytes that were read; none when more are needed.
     pub fn next_line(&mut self) -> Option<Line<'_>> {
         match self.find()? {
-            Found::Text(offset, from, to) => Some(Line::Text { offset, bytes: &self.buffer[from..to] }),
-            Found::TooLong(offset, length) => Some(Line::TooLong { offset, length }),
+            Found::Text(offset, from, to) => {
+                self.given = (offset, from);
+                Some(Line::Text { offset, bytes: &self.buffer[from..to] })
+            }
+            Found::TooLong(offset, length) => {
+                let (bytes, cuts) = self.condenser.line();
+                Some(Line::TooLong { offset, length, bytes, cuts })
+            }
         }
     }
 
@@ -190,8 +227,9 @@ impl LineReader {
             let (from, to) = (self.start, self.scanned + found);
             let (offset, skipped) = (self.offset, self.skipping.take());
             self.consume(to + 1 - from);
+            self.breaks += 1;
             if let Some((offset, length)) = skipped {
-                return Some(Found::TooLong(offset, length + (to - from) as u64));
+                return Some(self.too_long(offset, length, from, to));
             }
             let found = self.line(offset, from, to);
             if found.is_some() {
@@ -206,11 +244,12 @@ impl LineReader {
         let (from, held) = (self.start, self.end - self.start);
         if let Some((offset, length)) = self.skipping {
             self.consume(held);
-            self.skipping = Some((offset, length + held as u64));
             if self.is_finished {
                 self.skipping = None;
-                return Some(Found::TooLong(offset, length + held as u64));
+                return Some(self.too_long(offset, length, from, from + held));
             }
+            self.condenser.push(&self.buffer[from..from + held]);
+            self.skipping = Some((offset, length + held as u64));
             return None;
         }
         if self.is_finished && held > 0 {
@@ -223,18 +262,28 @@ impl LineReader {
             let offset = self.offset;
             self.skipping_last = self.last_print();
             self.consume(held);
+            self.condenser.start();
+            self.condenser.push(&self.buffer[from..from + held]);
             self.skipping = Some((offset, held as u64));
         }
         None
     }
 
-    fn line(&self, offset: u64, from: usize, mut to: usize) -> Option<Found> {
-        let length = (to - from) as u64;
+    /// The end of a line that is over the limit.
+    fn too_long(&mut self, offset: u64, before: u64, from: usize, to: usize) -> Found {
+        self.condenser.push(&self.buffer[from..to]);
+        self.condenser.finish();
+        Found::TooLong(offset, before + (to - from) as u64)
+    }
+
+    fn line(&mut self, offset: u64, from: usize, end: usize) -> Option<Found> {
+        let mut to = end;
         if to > from && self.buffer[to - 1] == b'\r' {
             to -= 1;
         }
         if to - from > self.limit {
-            return Some(Found::TooLong(offset, length));
+            self.condenser.start();
+            return Some(self.too_long(offset, 0, from, end));
         }
         let is_blank = self.buffer[from..to].iter().all(u8::is_ascii_whitespace);
         (!is_blank).then_some(Found::Text(offset, from, to))
@@ -250,6 +299,7 @@ impl LineReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CONDENSED_BYTES_MAX;
     use crate::privacy::Pseudonymizer;
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
@@ -266,7 +316,7 @@ mod tests {
             while let Some(line) = reader.next_line() {
                 all.push(match line {
                     Line::Text { offset, bytes } => format!("{offset}:{}", String::from_utf8_lossy(bytes)),
-                    Line::TooLong { offset, length } => format!("{offset}:too long {length}"),
+                    Line::TooLong { offset, length, .. } => format!("{offset}:too long {length}"),
                 });
             }
         };
@@ -326,7 +376,7 @@ mod tests {
             while let Some(line) = reader.next_line() {
                 found.push(match line {
                     Line::Text { offset, bytes } => (offset, bytes.len() as u64, true),
-                    Line::TooLong { offset, length } => (offset, length, false),
+                    Line::TooLong { offset, length, .. } => (offset, length, false),
                 });
             }
             memory = memory.max(reader.memory());
@@ -336,7 +386,7 @@ mod tests {
             );
         }
         assert_eq!(found, [(0, 64 << 20, false), ((64 << 20) + 1, 2, true)]);
-        assert!(memory <= limit + WINDOW_BYTES + 3 * CHUNK_BYTES, "{memory} bytes");
+        assert!(memory <= limit + CONDENSED_BYTES_MAX + WINDOW_BYTES + 3 * CHUNK_BYTES, "{memory} bytes");
     }
 
     proptest! {

@@ -6,7 +6,7 @@
 //! cards. *Source*: Glasswally's `hydra` by idea.
 
 use super::kin::strongest;
-use crate::detector::{AccountView, Detector, Family, Notes};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
 use weir_schemas::LinkKind;
 
@@ -26,6 +26,7 @@ impl Detector for Bond {
     const CLAIM: &'static str = "Accounts that do the same are paid for by the same means.";
     const FAMILY: Family = Family::Payment;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs { needs: &[&["payment"]], uses: &[&["org"]] };
     type State = ();
     type Settings = Settings;
 

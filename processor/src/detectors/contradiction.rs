@@ -10,7 +10,7 @@
 
 use super::client::{Family as Client, claimed, shown};
 use super::rhythm;
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Seen};
 use crate::measure::Share;
 use crate::nats::{Millinats, line};
 
@@ -45,6 +45,10 @@ impl Detector for Contradiction {
     const CLAIM: &'static str = "The client contradicts itself: it says browser and behaves like a script.";
     const FAMILY: Family = Family::Client;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs {
+        needs: &[&["user_agent"], &["ja4", "h2", "headers"]],
+        uses: &[&["ja4", "h2"], &["headers"]],
+    };
     type State = State;
     type Settings = Settings;
 

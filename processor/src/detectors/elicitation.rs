@@ -6,7 +6,7 @@
 //! test. *Evasion*: words that no list has. *Price*: none, which is why its cap is low. *Source*: Glasswally's `cot`
 //! and `refusal_probe` by idea.
 
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Seen};
 use crate::measure::Share;
 use crate::nats::{Millinats, line};
 
@@ -36,6 +36,7 @@ impl Detector for Elicitation {
     const CLAIM: &'static str = "Prompts elicit the model's reasoning over and over.";
     const FAMILY: Family = Family::Content;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs { needs: &[&["prompt"]], uses: &[&["finish_reason", "refused"]] };
     type State = State;
     type Settings = Settings;
 

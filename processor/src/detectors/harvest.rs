@@ -7,7 +7,7 @@
 //! answers carry no reasoning. *Source*: PRADA (arXiv 1805.02628) and SEAT for looking at the stream of
 //! queries and not at one.
 
-use crate::detector::{AccountView, Detector, Family, Notes};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
 
 detector_settings! {}
@@ -27,6 +27,7 @@ impl Detector for Harvest {
         "It asks for long answers to ever new texts, with no application around them.";
     const FAMILY: Family = Family::Content;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs { needs: &[&["prompt"]], uses: &[&["max_tokens"], &["preamble"]] };
     type State = ();
     type Settings = Settings;
 

@@ -9,7 +9,7 @@
 //! take. *Source*: CatchSync, BotSniffer, SynchroTrap; validated networks for counting against chance.
 
 use super::rhythm;
-use crate::detector::{AccountView, Detector, Family, Notes, Settings as _};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Settings as _};
 use crate::nats::{Millinats, ONE};
 use crate::words::Word;
 use weir_schemas::LinkKind;
@@ -66,6 +66,10 @@ impl Detector for Kin {
     const CLAIM: &'static str = "Others that share something with it do exactly what it does.";
     const FAMILY: Family = Family::Kin;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs {
+        needs: &[&["payment", "address", "preamble", "prompt"]],
+        uses: &[&["payment"], &["address"], &["preamble"], &["prompt"], &["org"]],
+    };
     type State = ();
     type Settings = Settings;
 

@@ -6,7 +6,7 @@
 //! gigabyte. *Source*: SynchroTrap.
 
 use super::kin::strongest;
-use crate::detector::{AccountView, Detector, Family, Notes};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
 use weir_schemas::LinkKind;
 
@@ -23,6 +23,7 @@ impl Detector for Network {
     const CLAIM: &'static str = "Accounts that do the same come from the same network.";
     const FAMILY: Family = Family::Network;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs { needs: &[&["address"]], uses: &[] };
     type State = ();
     type Settings = Settings;
 

@@ -6,7 +6,7 @@
 //! register as many organisations as accounts. *Price*: the operator's verification, and a card for each.
 //! *Source*: `detection.md`, "explain away".
 
-use crate::detector::{AccountView, Detector, Family, Notes};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::Millinats;
 
 detector_settings! {}
@@ -22,6 +22,7 @@ impl Detector for Owner {
     const CLAIM: &'static str = "Nobody answers for it.";
     const FAMILY: Family = Family::Owner;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs { needs: &[&["org"]], uses: &[] };
     type State = ();
     type Settings = Settings;
 

@@ -6,7 +6,7 @@
 //! with three. *Evasion*: one limit for each text. *Price*: no curve of budget against quality, which is what was
 //! wanted. *Source*: requirements § 6 (token-budget probing).
 
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Seen};
 use crate::measure::short;
 use crate::nats::{Millinats, line};
 
@@ -45,6 +45,7 @@ impl Detector for Probing {
     const CLAIM: &'static str = "The same texts come under many limits of the answer.";
     const FAMILY: Family = Family::Probing;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs { needs: &[&["prompt"], &["max_tokens"]], uses: &[] };
     type State = State;
     type Settings = Settings;
 

@@ -7,7 +7,7 @@
 //! eight hours a day and work in sittings. *Price*: a third of the throughput of each account, and bursts that
 //! rate limits see. *Source*: Chu et al. on human and bot timing (2012); BotSniffer.
 
-use crate::detector::{AccountView, Detector, Family, Notes};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
 
 detector_settings! {}
@@ -81,6 +81,7 @@ impl Detector for Rhythm {
     const CLAIM: &'static str = "It neither sleeps nor comes in sittings, as people do.";
     const FAMILY: Family = Family::Timing;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs { needs: &[], uses: &[] };
     type State = ();
     type Settings = Settings;
 

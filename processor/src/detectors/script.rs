@@ -7,7 +7,7 @@
 //! *Source*: MinHash and SimHash grouping of near texts.
 
 use super::kin::{is_machine, strongest};
-use crate::detector::{AccountView, Detector, Family, Notes};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
 use weir_schemas::LinkKind;
 
@@ -24,6 +24,7 @@ impl Detector for Script {
     const CLAIM: &'static str = "Accounts that do the same say the same.";
     const FAMILY: Family = Family::Script;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs { needs: &[&["preamble", "prompt"]], uses: &[&["preamble"], &["prompt"]] };
     type State = ();
     type Settings = Settings;
 

@@ -7,7 +7,7 @@
 //! *Source*: the disclosures of 2026-02; Glasswally's `pivot`, which scored any change of model at all.
 
 use super::kin::weighed;
-use crate::detector::{AccountView, Detector, Family, Notes, Seen};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Seen};
 use crate::measure::quick_hash;
 use crate::nats::{Millinats, line};
 
@@ -45,6 +45,8 @@ impl Detector for Switch {
     const CLAIM: &'static str = "Accounts that do the same moved to another model at the same moment.";
     const FAMILY: Family = Family::Switch;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs =
+        Inputs { needs: &[&["model"], &["payment", "address", "preamble", "prompt"]], uses: &[] };
     type State = State;
     type Settings = Settings;
 

@@ -6,7 +6,7 @@
 //! more accounts. *Price*: then `kin` sees them. *Source*: disclosures of 2026-02 (16 M exchanges over 24,000 accounts:
 //! the alternative is few accounts with many exchanges).
 
-use crate::detector::{AccountView, Detector, Family, Notes};
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line, ln};
 
 detector_settings! {
@@ -28,6 +28,7 @@ impl Detector for Whale {
     const CLAIM: &'static str = "It takes home as much as a campaign, day and night.";
     const FAMILY: Family = Family::Volume;
     const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs = Inputs { needs: &[&["prompt"]], uses: &[&["max_tokens"]] };
     type State = ();
     type Settings = Settings;
 

@@ -1,0 +1,189 @@
+//! A conversation: messages with roles, or words without.
+
+use super::words::{Role, Words};
+use crate::json::{Fault, Json, Value};
+use std::borrow::Cow;
+
+/// What a value that holds a conversation says.
+///
+/// It remembers where the words stand and reads them when they are asked for, so that a long conversation costs no
+/// more than passing over it.
+#[derive(Default)]
+pub(super) struct Talk<'b> {
+    /// Content of the last message of the user that has words.
+    user: Option<Json<'b>>,
+    /// Content of the first message of the system or the developer that has words.
+    system: Option<Json<'b>>,
+    /// The whole value, where words without a role are in it.
+    loose: Option<Json<'b>>,
+    /// Messages of the user that have words.
+    pub(super) turns: i32,
+    /// Calls of tools by the model.
+    pub(super) tools_called: i32,
+    /// Words are there as numbers of tokens.
+    pub(super) has_token_ids: bool,
+    /// Anything was there at all.
+    pub(super) is_something: bool,
+}
+
+impl<'b> Talk<'b> {
+    /// Whether it has words of a user or of a system.
+    pub(super) fn has_words(&self) -> bool {
+        self.user.is_some() || self.system.is_some() || self.loose.is_some()
+    }
+
+    /// Whether it has words of a user.
+    pub(super) fn has_prompt(&self) -> bool {
+        self.user.is_some() || self.loose.is_some()
+    }
+
+    /// The last words of the user.
+    pub(super) fn prompt(&self) -> Option<Cow<'b, str>> {
+        words(self.user.as_ref().or(self.loose.as_ref())?)
+    }
+
+    /// The first words of the system.
+    pub(super) fn system(&self) -> Option<Cow<'b, str>> {
+        words(self.system.as_ref()?)
+    }
+
+    /// Reads the value at `json`: a text, a message, or a list of these. What was read before a fault is kept.
+    pub(super) fn read(&mut self, json: &mut Json<'b>) -> Result<(), Fault> {
+        let whole = json.clone();
+        let read = self.items(json, &whole, 0);
+        if self.user.is_some() || self.loose.is_some() {
+            self.turns = self.turns.max(1);
+        }
+        read
+    }
+
+    fn items(&mut self, json: &mut Json<'b>, whole: &Json<'b>, depth: usize) -> Result<(), Fault> {
+        match json.peek() {
+            // Some list lists: of alternatives, or of tokens.
+            Some(b'[') if depth < 3 => json.array(|json, _| self.items(json, whole, depth + 1)),
+            Some(b'{') => {
+                self.is_something = true;
+                self.message(json, whole)
+            }
+            _ => {
+                match json.value()? {
+                    Value::Text(text) if !text.is_blank() => {
+                        self.is_something = true;
+                        self.loose.get_or_insert_with(|| whole.clone());
+                    }
+                    Value::Number(_) => {
+                        self.is_something = true;
+                        self.has_token_ids = true;
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn message(&mut self, json: &mut Json<'b>, whole: &Json<'b>) -> Result<(), Fault> {
+        let here = json.clone();
+        let (mut role, mut is_call, mut contents) = (None, false, Vec::new());
+        json.object(|json, key| {
+            match &*key.bytes() {
+                b"role" | b"author" => {
+                    role = match json.value()? {
+                        Value::Text(name) => Some(Role::of(&name.bytes())),
+                        Value::Null => None,
+                        _ => Some(Role::Other),
+                    };
+                }
+                b"type" => {
+                    is_call = matches!(json.value()?, Value::Text(kind) if kind.bytes().ends_with(b"_call"))
+                }
+                b"content" | b"parts" | b"message" | b"text" => {
+                    contents.push(json.clone());
+                    json.skip()?;
+                }
+                b"tool_calls" | b"toolCalls" => {
+                    let mut calls = 0;
+                    json.array(|json, index| {
+                        calls = index + 1;
+                        json.skip()
+                    })?;
+                    self.add_calls(calls);
+                }
+                b"function_call" => {
+                    let is_call = matches!(json.value()?, Value::Object(_));
+                    self.add_calls(usize::from(is_call));
+                }
+                _ => json.skip()?,
+            }
+            Ok(())
+        })?;
+        self.add_calls(usize::from(is_call));
+        let spoken = || contents.iter().find(|content| has_words(content)).cloned();
+        match role {
+            Some(Role::User) => {
+                if let Some(content) = spoken() {
+                    self.turns = self.turns.saturating_add(1);
+                    self.user = Some(content);
+                }
+            }
+            Some(Role::System) if self.system.is_none() => self.system = spoken(),
+            Some(Role::System) => {}
+            Some(Role::Other) => contents.into_iter().for_each(|content| self.add_calls(calls_in(content))),
+            // A part among parts: its own type says whether it is words.
+            None if has_words(&here) => {
+                self.loose.get_or_insert_with(|| whole.clone());
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn add_calls(&mut self, calls: usize) {
+        self.tools_called = self.tools_called.saturating_add(i32::try_from(calls).unwrap_or(i32::MAX));
+    }
+}
+
+fn words<'b>(content: &Json<'b>) -> Option<Cow<'b, str>> {
+    Words::of(&mut content.clone()).ok()?.into_text()
+}
+
+fn has_words(content: &Json<'_>) -> bool {
+    let mut json = content.clone();
+    match json.peek() {
+        // The common case, without reading the text.
+        Some(b'"') => matches!(json.value(), Ok(Value::Text(text)) if !text.is_blank()),
+        _ => words(content).is_some(),
+    }
+}
+
+/// Calls of tools among the parts of what the model said.
+fn calls_in(mut content: Json<'_>) -> usize {
+    let mut calls = 0;
+    if content.peek() != Some(b'[') {
+        return 0;
+    }
+    let read = content.array(|json, _| {
+        json.object(|json, key| {
+            match &*key.bytes() {
+                b"type" => {
+                    let is_call = matches!(json.value()?, Value::Text(kind) if is_call(&kind.bytes()));
+                    calls += usize::from(is_call);
+                }
+                b"functionCall" | b"function_call" | b"toolUse" => {
+                    calls += 1;
+                    json.skip()?;
+                }
+                _ => json.skip()?,
+            }
+            Ok(())
+        })
+    });
+    // What was counted before a fault counts.
+    let _ = read;
+    calls
+}
+
+/// Whether a part of this type is a call of a tool.
+pub(super) fn is_call(kind: &[u8]) -> bool {
+    kind.ends_with(b"tool_use") || kind.ends_with(b"tool_call") || kind.ends_with(b"_call")
+}

@@ -1,0 +1,125 @@
+//! The words of a content: a text, a list of texts and parts, or one part.
+
+use crate::json::{Fault, Json, Text, Value};
+use std::borrow::Cow;
+
+/// Deepest nesting of parts that is looked into.
+const DEPTH_MAX: usize = 8;
+
+/// Text that was gathered; nothing is copied while it comes from one place.
+#[derive(Default)]
+pub(super) struct Words<'b>(Option<Cow<'b, str>>);
+
+impl<'b> Words<'b> {
+    pub(super) fn into_text(self) -> Option<Cow<'b, str>> {
+        self.0
+    }
+
+    fn add(&mut self, text: Text<'b>) {
+        if text.is_blank() {
+            return;
+        }
+        let text = text.decode();
+        match &mut self.0 {
+            None => self.0 = Some(text),
+            Some(words) => {
+                let words = words.to_mut();
+                words.push('\n');
+                words.push_str(&text);
+            }
+        }
+    }
+
+    /// The words of the content at `json`, which is consumed.
+    pub(super) fn of(json: &mut Json<'b>) -> Result<Self, Fault> {
+        let mut words = Self::default();
+        words.read(json, 0)?;
+        Ok(words)
+    }
+
+    fn read(&mut self, json: &mut Json<'b>, depth: usize) -> Result<(), Fault> {
+        match json.peek() {
+            Some(b'"') => {
+                if let Value::Text(text) = json.value()? {
+                    self.add(text);
+                }
+                Ok(())
+            }
+            Some(b'[') if depth < DEPTH_MAX => json.array(|json, _| self.read(json, depth + 1)),
+            Some(b'{') if depth < DEPTH_MAX => self.part(json, depth),
+            _ => json.skip(),
+        }
+    }
+
+    /// A part has a type, and may have a role of its own. What a tool gave back, what the model said and what is no
+    /// text at all are not the words of who wrote the message.
+    fn part(&mut self, json: &mut Json<'b>, depth: usize) -> Result<(), Fault> {
+        let (mut is_words, mut texts) = (true, Vec::new());
+        json.object(|json, key| {
+            match &*key.bytes() {
+                b"type" => {
+                    is_words &= !matches!(json.value()?, Value::Text(kind) if !is_text_type(&kind.bytes()))
+                }
+                b"role" => {
+                    is_words &=
+                        !matches!(json.value()?, Value::Text(role) if Role::of(&role.bytes()) == Role::Other);
+                }
+                b"text" | b"content" | b"parts" => {
+                    texts.push(json.clone());
+                    json.skip()?;
+                }
+                _ => json.skip()?,
+            }
+            Ok(())
+        })?;
+        for mut text in texts.into_iter().filter(|_| is_words) {
+            self.read(&mut text, depth + 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a part of this type is text of who wrote the message. A type that nobody knows is: a client shall not
+/// hide its words by a new name for them.
+fn is_text_type(kind: &[u8]) -> bool {
+    const NOT_TEXT: [&[u8]; 14] = [
+        b"tool",
+        b"function",
+        b"call",
+        b"output",
+        b"result",
+        b"image",
+        b"audio",
+        b"video",
+        b"file",
+        b"document",
+        b"think",
+        b"reason",
+        b"refus",
+        b"media",
+    ];
+    let kind = kind.to_ascii_lowercase();
+    !NOT_TEXT.iter().any(|part| kind.windows(part.len()).any(|window| window == *part))
+}
+
+/// Whose words a message has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    User,
+    System,
+    /// The model's, or a tool's.
+    Other,
+}
+
+impl Role {
+    pub(super) fn of(name: &[u8]) -> Self {
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        if is(b"user") || is(b"human") {
+            Self::User
+        } else if is(b"system") || is(b"developer") {
+            Self::System
+        } else {
+            Self::Other
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Records that stand on several lines: parts of a container runtime's log, and JSON that was printed for people.
+
+use super::prefix::cri;
+use super::reader::Line;
+use crate::limits::{ASSEMBLED_LINES_MAX, ASSEMBLIES_MAX};
+use std::borrow::Cow;
+
+/// What is held until it is complete.
+#[derive(Debug, Default)]
+pub(super) struct Assembly {
+    bytes_max: usize,
+    held: Vec<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    kind: Kind,
+    /// Offset of the first line.
+    offset: u64,
+    lines: usize,
+    text: Vec<u8>,
+    /// Brackets that are open, of JSON over several lines.
+    depth: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    /// Parts of a stream of a container.
+    Stream(Vec<u8>),
+    /// JSON over several lines.
+    Pretty,
+}
+
+/// A text that is complete, with the offset of its first line.
+pub(super) type Whole<'l> = (u64, Cow<'l, [u8]>);
+
+/// What is complete after a line: what was held, if the line ends it, and the line itself, if it is none of its parts.
+#[derive(Debug, Default)]
+pub(super) struct Ready<'l> {
+    pub(super) held: Option<Whole<'l>>,
+    pub(super) own: Option<Whole<'l>>,
+}
+
+impl<'l> Ready<'l> {
+    fn held(held: Held) -> Self {
+        Self { held: Some((held.offset, Cow::Owned(held.text))), own: None }
+    }
+
+    fn own(offset: u64, text: &'l [u8]) -> Self {
+        Self { held: None, own: Some((offset, Cow::Borrowed(text))) }
+    }
+}
+
+impl Assembly {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, held: Vec::new() }
+    }
+
+    pub(super) fn is_holding(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Whether a part of this stream is held.
+    pub(super) fn holds(&self, stream: &[u8]) -> bool {
+        self.held.iter().any(|held| held.kind.is_stream(stream))
+    }
+
+    /// Offset of the first line that is held.
+    pub(super) fn held_from(&self) -> Option<u64> {
+        self.held.iter().map(|held| held.offset).min()
+    }
+
+    /// Everything that is held, as far as it goes.
+    pub(super) fn take_all(&mut self) -> Vec<(u64, Vec<u8>)> {
+        self.held.drain(..).map(|held| (held.offset, held.text)).collect()
+    }
+
+    /// Adds a line.
+    pub(super) fn add<'l>(&mut self, line: Line<'l>) -> Ready<'l> {
+        if let Some(cri) = cri(line.bytes) {
+            return self.part(cri.stream, line.offset, cri.rest, cri.is_partial);
+        }
+        let mut ready = Ready::default();
+        if let Some(index) = self.held.iter().position(|held| held.kind == Kind::Pretty) {
+            // A whole record at the beginning of a line is none of the parts of what is held.
+            if !line.bytes.starts_with(b"{\"") {
+                return self.pretty(index, line);
+            }
+            ready = Ready::held(self.held.remove(index));
+        }
+        if line.bytes.trim_ascii() == b"{" && self.held.len() < ASSEMBLIES_MAX {
+            let text = line.bytes.to_vec();
+            self.held.push(Held { kind: Kind::Pretty, offset: line.offset, lines: 1, text, depth: 1 });
+            return ready;
+        }
+        Ready { own: Some((line.offset, Cow::Borrowed(line.bytes))), ..ready }
+    }
+
+    /// Adds what stood inside of a line of Docker's log, which cuts long lines into records of their own: one that
+    /// begins an object and ends in no line break goes on in the next.
+    pub(super) fn add_wrapped<'l>(&mut self, offset: u64, stream: &[u8], inside: &'l [u8]) -> Ready<'l> {
+        let is_open = || depth_after(0, inside.trim_ascii()) != Some(0);
+        let is_partial = !stream.is_empty() && !inside.ends_with(b"\n") && (self.holds(stream) || is_open());
+        self.part(stream, offset, inside, is_partial)
+    }
+
+    fn part<'l>(&mut self, stream: &[u8], offset: u64, text: &'l [u8], is_partial: bool) -> Ready<'l> {
+        let Some(index) = self.held.iter().position(|held| held.kind.is_stream(stream)) else {
+            if !is_partial || self.held.len() == ASSEMBLIES_MAX {
+                return Ready::own(offset, text);
+            }
+            let kind = Kind::Stream(stream.to_vec());
+            self.held.push(Held { kind, offset, lines: 1, text: text.to_vec(), depth: 0 });
+            return Ready::default();
+        };
+        let held = &mut self.held[index];
+        held.text.extend_from_slice(text);
+        held.lines += 1;
+        if is_partial && !held.is_too_much(self.bytes_max) {
+            return Ready::default();
+        }
+        Ready::held(self.held.remove(index))
+    }
+
+    fn pretty<'l>(&mut self, index: usize, line: Line<'_>) -> Ready<'l> {
+        let held = &mut self.held[index];
+        held.text.push(b'\n');
+        held.text.extend_from_slice(line.bytes);
+        held.lines += 1;
+        held.depth = depth_after(held.depth, line.bytes).unwrap_or(0);
+        if held.depth > 0 && !held.is_too_much(self.bytes_max) {
+            return Ready::default();
+        }
+        Ready::held(self.held.remove(index))
+    }
+}
+
+impl Kind {
+    fn is_stream(&self, name: &[u8]) -> bool {
+        matches!(self, Self::Stream(stream) if stream == name)
+    }
+}
+
+impl Held {
+    fn is_too_much(&self, bytes_max: usize) -> bool {
+        self.text.len() > bytes_max || self.lines >= ASSEMBLED_LINES_MAX
+    }
+}
+
+/// Brackets that are open after a text, where so many were before; none where more are closed than were open, or the
+/// text ends in a string.
+fn depth_after(before: usize, text: &[u8]) -> Option<usize> {
+    let (mut depth, mut in_string, mut is_escaped) = (before, false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_string => is_escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+    }
+    (!in_string).then_some(depth)
+}

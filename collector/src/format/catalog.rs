@@ -1,0 +1,85 @@
+//! The formats that a source may have, as one tree and a plan for each.
+
+use super::error::FormatError;
+use super::found::{Bits, Found};
+use super::plan::{Plan, Unfold, Yield};
+use super::spec::Spec;
+use super::tree::Tree;
+
+/// Places where a record stands inside of another: log collectors and container runtimes wrap lines in theirs.
+const WRAPPERS: [&str; 10] = [
+    // Docker's json-file and Fluent Bit; journald; Vector, Filebeat, CloudWatch, Logstash; Google Cloud; Splunk.
+    "log",
+    "MESSAGE",
+    "message",
+    "msg",
+    "textPayload",
+    "jsonPayload",
+    "event",
+    "line",
+    "@message",
+    "data",
+];
+
+/// The formats of a source.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    pub(crate) tree: Tree,
+    pub(crate) plans: Vec<Plan>,
+    /// Slots where a record may stand inside of another.
+    pub(crate) wrappers: Vec<u16>,
+    /// Slot of the stream that a container wrote to.
+    pub(crate) stream: u16,
+}
+
+impl Catalog {
+    /// A catalog of these formats, the earlier ones first where a record fits two equally well.
+    pub(crate) fn new(specs: &[Spec]) -> Result<Self, FormatError> {
+        let mut tree = Tree::default();
+        let mut plans =
+            specs.iter().map(|spec| Plan::new(spec, &mut tree)).collect::<Result<Vec<_>, FormatError>>()?;
+        let wrappers = WRAPPERS.iter().filter_map(|name| tree.slot(name).ok()).collect();
+        // A name is always a place.
+        let stream = tree.slot("stream").unwrap_or_default();
+        for (plan, spec) in plans.iter_mut().zip(specs) {
+            plan.finish(spec, &mut tree);
+        }
+        tree.finish();
+        Ok(Self { tree, plans, wrappers, stream })
+    }
+
+    /// The format of a record: of those that it has the places of, the one that gets most out of it. None where it
+    /// has the places of none.
+    pub(crate) fn choose(&self, found: &Found) -> Option<usize> {
+        if self.plans.len() == 1 {
+            return Some(0);
+        }
+        let fits = self.plans.iter().enumerate().filter(|(_, plan)| plan.fits(found));
+        let mut best: Option<(Yield, usize, usize)> = None;
+        for (index, plan) in fits {
+            let (yields, shape) = (plan.yields(found), plan.shape_len());
+            if best.is_none_or(|(other, its_shape, _)| (yields, shape) > (other, its_shape)) {
+                best = Some((yields, shape, index));
+            }
+        }
+        best.map(|(_, _, index)| index)
+    }
+
+    /// Whether the format's account and time are there.
+    pub(crate) fn is_readable(&self, plan: usize, found: &Found) -> bool {
+        self.plans[plan].yields(found).is_readable
+    }
+
+    /// Every list of records inside of a record.
+    pub(crate) fn unfolds(&self) -> impl Iterator<Item = &Unfold> {
+        self.plans.iter().flat_map(|plan| &plan.records)
+    }
+
+    /// The places of a record that say something and that the format leaves unread.
+    pub(crate) fn unread<'c>(&'c self, plan: usize, filled: &'c Bits) -> impl Iterator<Item = &'c str> + 'c {
+        filled
+            .without(&self.plans[plan].reach)
+            .filter(|slot| *slot != self.stream && !self.wrappers.contains(slot))
+            .map(|slot| self.tree.path(slot))
+    }
+}

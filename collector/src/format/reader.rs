@@ -1,0 +1,380 @@
+//! Reads lines: finds the records in each, tells their format, and makes exchanges of them.
+//!
+//! A line is mostly one record. It may also be several: a list, an envelope, two whose line break was lost, or what is
+//! left of a torn one with a whole one behind it. And a record may stand inside of another, as container runtimes
+//! and log collectors wrap lines in theirs. Whatever it is, what can be read is read, and what cannot is refused by
+//! itself.
+
+use super::Format;
+use super::assembly::{Assembly, Ready};
+use super::catalog::Catalog;
+use super::error::FormatError;
+use super::found::Found;
+use super::parts::Parts;
+use super::pointer::Step;
+use super::prefix;
+use super::view::View;
+use crate::exchange::Exchange;
+use crate::field::Field;
+use crate::json::{Json, Value};
+use crate::limits::{RESYNC_TRIES_MAX, WRAPPED_DEPTH_MAX};
+use crate::refusal::Refusal;
+use crate::tail::Cut;
+use memchr::{memchr, memchr_iter};
+use std::sync::Arc;
+
+/// A line, with the offset of its first byte in the file.
+#[derive(Clone, Copy)]
+pub struct Line<'l> {
+    /// Offset of its first byte.
+    pub offset: u64,
+    /// Its bytes, without the line break.
+    pub bytes: &'l [u8],
+    /// What was dropped from it because it is too long.
+    pub cuts: &'l [Cut],
+}
+
+impl<'l> Line<'l> {
+    /// A line of which nothing was dropped.
+    pub fn whole(offset: u64, bytes: &'l [u8]) -> Self {
+        Self { offset, bytes, cuts: &[] }
+    }
+}
+
+/// One record of a line, read or refused.
+pub struct Record<'r> {
+    /// Its own text: of a line that is one record, all of it.
+    pub text: &'r [u8],
+    /// Offset in the file of the line in which it begins.
+    pub offset: u64,
+    /// Name of the format that it was read by; none where it looks like none.
+    pub format: Option<&'r str>,
+    /// What it says, or why it is refused.
+    pub read: Result<Exchange<'r>, Refusal>,
+    /// It has bytes that are not UTF-8.
+    pub is_mended: bool,
+    unread: Option<(&'r Catalog, usize, &'r Found)>,
+}
+
+impl<'r> Record<'r> {
+    fn refused(text: &'r [u8], offset: u64, refusal: Refusal) -> Self {
+        Self { text, offset, format: None, read: Err(refusal), is_mended: false, unread: None }
+    }
+
+    /// Places that say something, that some format reads, and that this one does not.
+    pub fn unread(&self) -> impl Iterator<Item = &'r str> {
+        self.unread.into_iter().flat_map(|(catalog, plan, found)| catalog.unread(plan, found.filled()))
+    }
+}
+
+/// What is done with each record.
+pub type Each<'e> = &'e mut dyn FnMut(Record<'_>);
+
+/// Reads the lines of one source, with buffers that are used again.
+pub struct Reader {
+    catalog: Arc<Catalog>,
+    found: Found,
+    /// For trying whether a record begins somewhere.
+    trial: Found,
+    parts: Parts,
+    assembly: Assembly,
+    /// What was dropped from the line.
+    cuts: Vec<Cut>,
+}
+
+impl Reader {
+    /// A reader of this format, for lines of at most so many bytes.
+    pub fn new(format: &Format, line_bytes_max: usize) -> Result<Self, FormatError> {
+        let catalog = format.catalog()?;
+        let slots = catalog.tree.slots();
+        Ok(Self {
+            found: Found::new(slots),
+            trial: Found::new(slots),
+            parts: Parts::default(),
+            cuts: Vec::new(),
+            assembly: Assembly::new(line_bytes_max),
+            catalog,
+        })
+    }
+
+    /// Whether something is held because it is not complete.
+    pub fn is_holding(&self) -> bool {
+        self.assembly.is_holding()
+    }
+
+    /// Offset of the first line of what is held because it is not complete; reading goes on there after a crash.
+    pub fn held_from(&self) -> Option<u64> {
+        self.assembly.held_from()
+    }
+
+    /// Reads a line, and calls `each` for every record in it.
+    pub fn read(&mut self, line: Line<'_>, each: Each<'_>) {
+        // Nearly all lines: one object, and nothing held.
+        self.cuts.clear();
+        self.cuts.extend_from_slice(line.cuts);
+        if line.bytes.first() == Some(&b'{') && line.bytes.len() > 1 && !self.assembly.is_holding() {
+            return self.text(line.offset, line.bytes, 0, each);
+        }
+        let ready = self.assembly.add(line);
+        self.ready(ready, 0, each);
+    }
+
+    /// Forgets what is held.
+    pub fn reset(&mut self) {
+        self.assembly.take_all();
+    }
+
+    /// Reads what is still held: no more lines will come.
+    pub fn finish(&mut self, each: Each<'_>) {
+        for (offset, text) in self.assembly.take_all() {
+            self.text(offset, &text, 0, each);
+        }
+    }
+
+    fn ready(&mut self, ready: Ready<'_>, depth: usize, each: Each<'_>) {
+        for (offset, text) in [ready.held, ready.own].into_iter().flatten() {
+            self.text(offset, &text, depth, each);
+        }
+    }
+
+    /// Reads every record of a text, one after another.
+    fn text(&mut self, offset: u64, text: &[u8], depth: usize, each: Each<'_>) {
+        let mut at = 0;
+        let mut is_first = true;
+        loop {
+            at += separators(&text[at..]);
+            let Some(byte) = text.get(at) else { return };
+            if *byte != b'{' {
+                if is_first && self.columns_or_template(offset, &text[at..], each) {
+                    return;
+                }
+                match self.resync(text, at) {
+                    Some(next) => at = next,
+                    None if is_first => {
+                        let refusal = self.no_json(&text[at..], 0);
+                        return each(Record::refused(&text[at..], offset, refusal));
+                    }
+                    // Whatever follows a whole record was counted with it.
+                    None => return,
+                }
+                continue;
+            }
+            is_first = false;
+            let catalog = self.catalog.clone();
+            at = match catalog.tree.scan(text, at, &mut self.found) {
+                Ok(end) => {
+                    let rest = &text[end..];
+                    let next = end + separators(rest);
+                    let is_junk =
+                        text.get(next).is_some_and(|byte| *byte != b'{') && self.resync(text, next).is_none();
+                    self.object(offset, text, at..end, is_junk, depth, each);
+                    end
+                }
+                Err(fault) => {
+                    let next = self.resync(text, at + 1).unwrap_or(text.len());
+                    self.torn(offset, text, at..next, fault.at.saturating_sub(at), each);
+                    next
+                }
+            };
+        }
+    }
+
+    /// A whole object: a record, or one around others.
+    fn object(
+        &mut self,
+        offset: u64,
+        text: &[u8],
+        range: std::ops::Range<usize>,
+        is_junk: bool,
+        depth: usize,
+        each: Each<'_>,
+    ) {
+        let catalog = self.catalog.clone();
+        let plan = catalog.choose(&self.found);
+        let is_readable = plan.is_some_and(|plan| catalog.is_readable(plan, &self.found));
+        if !is_readable && depth < WRAPPED_DEPTH_MAX && self.inner(offset, text, depth, each) {
+            return;
+        }
+        let Some(plan) = plan else {
+            let refusal = Refusal::no_format();
+            return each(Record::refused(&text[range], offset, refusal));
+        };
+        self.record(offset, text, range, plan, is_junk, each);
+    }
+
+    /// The record that was scanned last, by a format.
+    fn record(
+        &mut self,
+        offset: u64,
+        text: &[u8],
+        range: std::ops::Range<usize>,
+        plan: usize,
+        has_rest: bool,
+        each: Each<'_>,
+    ) {
+        let catalog = &*self.catalog;
+        let format = &catalog.plans[plan];
+        self.parts.unpack(format, text, &self.found);
+        let view =
+            View { record: text, found: &self.found, parts: &self.parts, plan: format, cuts: &self.cuts };
+        let mut read = view.read();
+        if let (Ok(exchange), true) = (&mut read, has_rest || !self.cuts.is_empty()) {
+            exchange.unknown.insert(Field::Rest);
+        }
+        let own = &text[range];
+        each(Record {
+            text: own,
+            offset,
+            format: Some(&format.name),
+            read,
+            is_mended: std::str::from_utf8(own).is_err(),
+            unread: Some((catalog, plan, &self.found)),
+        });
+    }
+
+    /// A record that ends too early, or is followed by another before its end. What stands before the tear counts
+    /// if it names an account and a time.
+    fn torn(
+        &mut self,
+        offset: u64,
+        text: &[u8],
+        range: std::ops::Range<usize>,
+        fault_at: usize,
+        each: Each<'_>,
+    ) {
+        let catalog = self.catalog.clone();
+        let readable = catalog.choose(&self.found).filter(|plan| catalog.is_readable(*plan, &self.found));
+        let own = &text[range.clone()];
+        if let Some(plan) = readable {
+            let mut is_read = false;
+            self.record(offset, text, range, plan, true, &mut |record| {
+                is_read = record.read.is_ok();
+                if is_read {
+                    each(record);
+                }
+            });
+            if is_read {
+                return;
+            }
+        }
+        let refusal = self.no_json(own, fault_at);
+        each(Record::refused(own, offset, refusal));
+    }
+
+    fn no_json(&self, text: &[u8], fault_at: usize) -> Refusal {
+        match std::str::from_utf8(text) {
+            Ok(_) => Refusal::not_json(fault_at + 1),
+            Err(error) => Refusal::not_utf8(error.valid_up_to()),
+        }
+    }
+
+    /// Records inside of the object that was scanned last; false where there are none.
+    fn inner(&mut self, offset: u64, text: &[u8], depth: usize, each: Each<'_>) -> bool {
+        let catalog = self.catalog.clone();
+        for unfold in catalog.unfolds() {
+            if !self.found.filled().has(unfold.slot) {
+                continue;
+            }
+            let (Value::Array(list) | Value::Object(list)) = self.found.value(text, unfold.slot) else {
+                continue;
+            };
+            let mut places = Vec::new();
+            items(&mut Json::new(list), &unfold.steps, &mut places);
+            if places.is_empty() {
+                continue;
+            }
+            // Scanning an item forgets what was found.
+            let list = list.to_vec();
+            places.into_iter().for_each(|place| self.text(offset, &list[place], depth + 1, each));
+            return true;
+        }
+        for slot in &catalog.wrappers {
+            let inside = match self.found.value(text, *slot) {
+                Value::Object(raw) => raw.to_vec(),
+                Value::Text(inside) => inside.bytes().into_owned(),
+                _ => continue,
+            };
+            let stream = match self.found.value(text, catalog.stream) {
+                Value::Text(stream) => stream.bytes().into_owned(),
+                _ => Vec::new(),
+            };
+            if memchr(b'{', &inside).is_none() && !self.assembly.holds(&stream) {
+                continue;
+            }
+            let ready = self.assembly.add_wrapped(offset, &stream, &inside);
+            self.ready(ready, depth + 1, each);
+            return true;
+        }
+        false
+    }
+
+    /// A line that is no JSON, by a format that has such lines.
+    fn columns_or_template(&mut self, offset: u64, text: &[u8], each: Each<'_>) -> bool {
+        let catalog = self.catalog.clone();
+        let line = prefix::without_syslog(text);
+        for (index, plan) in catalog.plans.iter().enumerate() {
+            if plan.templates.iter().any(|template| template.read(line, &mut self.found)) {
+                self.record(offset, line, 0..line.len(), index, false, each);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Where the next whole record begins at or after `from`: one that names an account and a time, or holds
+    /// records that may.
+    fn resync(&mut self, text: &[u8], from: usize) -> Option<usize> {
+        let catalog = self.catalog.clone();
+        let places = memchr_iter(b'{', &text[from..]).map(|found| from + found);
+        let opens = |at: &usize| {
+            let behind = text[at + 1..].trim_ascii_start();
+            behind.first() == Some(&b'"')
+        };
+        places.filter(opens).take(RESYNC_TRIES_MAX).find(|at| {
+            catalog.tree.scan(text, *at, &mut self.trial).is_ok()
+                && catalog.choose(&self.trial).is_some_and(|plan| catalog.is_readable(plan, &self.trial))
+        })
+    }
+}
+
+/// What may stand between records: blanks, commas and brackets of a list, NULs of a gap, byte order marks.
+fn separators(text: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        match &text[at..] {
+            [b' ' | b'\t' | b'\r' | b'\n' | b',' | b'[' | b']' | 0, ..] => at += 1,
+            [0xef, 0xbb, 0xbf, ..] => at += 3,
+            _ => return at,
+        }
+    }
+}
+
+/// The places of the items of lists that the steps lead to.
+fn items(json: &mut Json<'_>, steps: &[Step], places: &mut Vec<std::ops::Range<usize>>) {
+    let read = match steps.split_first() {
+        None if json.peek() == Some(b'[') => json.array(|json, _| {
+            json.peek();
+            let from = json.offset();
+            json.skip()?;
+            places.push(from..json.offset());
+            Ok(())
+        }),
+        None => {
+            let from = json.offset();
+            json.skip().map(|()| places.push(from..json.offset()))
+        }
+        Some((Step::Any, rest)) => json.array(|json, _| {
+            items(&mut json.clone(), rest, places);
+            json.skip()
+        }),
+        Some((Step::Key(name), rest)) => json.object(|json, key| {
+            if *key.bytes() == *name.as_bytes() {
+                items(&mut json.clone(), rest, places);
+            }
+            json.skip()
+        }),
+        Some(_) => Ok(()),
+    };
+    // What was found before a fault counts.
+    let _ = read;
+}

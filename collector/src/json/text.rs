@@ -1,0 +1,123 @@
+//! Strings: the bytes between the quotes, whose escapes are resolved when asked for.
+
+use memchr::memchr;
+use std::borrow::Cow;
+
+/// A string of the input.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'a> {
+    raw: &'a [u8],
+    is_escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    /// What stands between the quotes, and whether it has escapes.
+    #[inline]
+    pub(crate) fn new(raw: &'a [u8], is_escaped: bool) -> Self {
+        Self { raw, is_escaped }
+    }
+
+    /// The bytes with their escapes resolved; they need not be UTF-8.
+    #[inline]
+    pub(crate) fn bytes(self) -> Cow<'a, [u8]> {
+        if !self.is_escaped {
+            return Cow::Borrowed(self.raw);
+        }
+        let mut bytes = Vec::new();
+        self.bytes_into(&mut bytes);
+        Cow::Owned(bytes)
+    }
+
+    /// Appends the bytes with their escapes resolved.
+    pub(crate) fn bytes_into(self, out: &mut Vec<u8>) {
+        if self.is_escaped { unescape(self.raw, out) } else { out.extend_from_slice(self.raw) }
+    }
+
+    /// The text; what is no character in it is U+FFFD.
+    pub(crate) fn decode(self) -> Cow<'a, str> {
+        match self.bytes() {
+            // The check of the standard library that is fast on ASCII comes first.
+            Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Cow::Borrowed(text),
+                Err(_) => String::from_utf8_lossy(bytes),
+            },
+            Cow::Owned(bytes) => Cow::Owned(lossy(bytes)),
+        }
+    }
+
+    /// What stands between the quotes, escapes and all.
+    pub(crate) fn raw(self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// Whether it says nothing but blanks.
+    pub(crate) fn is_blank(self) -> bool {
+        self.raw.trim_ascii().is_empty()
+    }
+}
+
+/// The text of bytes; what is no character in them is U+FFFD.
+pub(crate) fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Appends `raw` with its escapes resolved. One that is none stands for what follows the backslash, and half a
+/// surrogate pair for U+FFFD.
+fn unescape(raw: &[u8], out: &mut Vec<u8>) {
+    out.reserve(raw.len());
+    let mut rest = raw;
+    while let Some(found) = memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..found]);
+        rest = &rest[found + 1..];
+        let Some((escape, after)) = rest.split_first() else { return };
+        rest = after;
+        match escape {
+            b'n' => out.push(b'\n'),
+            b't' => out.push(b'\t'),
+            b'r' => out.push(b'\r'),
+            b'b' => out.push(8),
+            b'f' => out.push(12),
+            b'u' => rest = unescape_unit(rest, out),
+            // nginx without `escape=json`.
+            b'x' => match hex(rest, 2) {
+                Some(byte) => {
+                    out.push(byte as u8);
+                    rest = &rest[2..];
+                }
+                None => out.push(b'x'),
+            },
+            other => out.push(*other),
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Appends the character whose `\u` was read, and gives what follows it.
+fn unescape_unit<'a>(rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    let mut push = |char: char| out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+    let Some(unit) = hex(rest, 4) else {
+        push(char::REPLACEMENT_CHARACTER);
+        return rest;
+    };
+    let rest = &rest[4..];
+    if !(0xD800..0xE000).contains(&unit) {
+        push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
+        return rest;
+    }
+    let low = rest.strip_prefix(b"\\u").and_then(|rest| hex(rest, 4));
+    match low {
+        Some(low) if unit < 0xDC00 && (0xDC00..0xE000).contains(&low) => {
+            let code = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+            push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+            &rest[6..]
+        }
+        _ => {
+            push(char::REPLACEMENT_CHARACTER);
+            rest
+        }
+    }
+}
+
+fn hex(text: &[u8], digits: usize) -> Option<u32> {
+    text.get(..digits)?.iter().try_fold(0, |sum, digit| Some(sum << 4 | (*digit as char).to_digit(16)?))
+}
