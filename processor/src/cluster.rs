@@ -1,8 +1,9 @@
 //! The cluster stage: judges one shared value at a time.
 //!
 //! A link says that an account shares a value, and what the account does. The stage holds the cards of those who share the
-//! value against each other, and answers the account that linked how many do what it does and how many would by chance;
-//! members that gain company are told as well. Nobody's suspicion goes in: a group is judged by how improbably
+//! value against each other. At the end of an epoch it tells members how many do what they do and how many would by
+//! chance, if that changed, whether they linked or others did: what an account was told last depends on the latest cards
+//! of all, not on how epochs were cut. Nobody's suspicion goes in: a group is judged by how improbably
 //! alike its members are. No value knows of another; a value that a million accounts share takes as much memory
 //! as one of 65.
 
@@ -17,8 +18,9 @@ use crate::policy::Policy;
 use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
 use crate::version::{JudgeHook, judge_of, policy_text};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use value::Value;
+use value::{Linkers, Value};
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Cluster, Judge, Link, LinkKind, ValueHash};
 use weir_topology::record::{Output, RecordRef, Records};
@@ -26,7 +28,7 @@ use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError, Tally}
 use weir_topology::topic::{StageName, Topic};
 
 /// Version of the encoding of value entries.
-pub const STATE_FORMAT: i32 = 2;
+pub const STATE_FORMAT: i32 = 3;
 
 const POLICY_KEY: &[u8] = crate::account::POLICY_KEY;
 
@@ -80,7 +82,7 @@ impl ClusterStage {
         &mut self,
         record: RecordRef<'_>,
         clock_ms: &mut i64,
-        outputs: &mut Vec<Output>,
+        linked: &mut BTreeMap<ValueKey, Linkers>,
         tallies: &mut Tallies,
     ) -> Result<(), Refusal> {
         let link: Link = self.wire.read(record.payload.unwrap_or_default())?;
@@ -99,13 +101,26 @@ impl ClusterStage {
             *value = Value::new(link.time_ms);
             tallies.add(Tally::Expired, 1);
         }
-        let told = value.take(&link);
-        tallies.add(Tally::FanOutSkipped, told.skipped);
-        for word in told.words {
-            let payload = self.wire.to_bytes::<Cluster>(&word);
-            outputs.push(Output::keyed(Topic::Clusters, word.account.to_key(), payload, link.time_ms));
-        }
+        value.take(link, linked.entry(key).or_default());
         Ok(())
+    }
+
+    /// What is told at the end of an epoch in which these values were linked to.
+    fn answer(
+        &mut self,
+        linked: &BTreeMap<ValueKey, Linkers>,
+        outputs: &mut Vec<Output>,
+        tallies: &mut Tallies,
+    ) {
+        for ((kind, value), linkers) in linked {
+            let Some(known) = self.values.change((*kind, *value)) else { continue };
+            let (words, skipped) = known.answer(kind_of(*kind), *value, linkers);
+            tallies.add(Tally::FanOutSkipped, skipped);
+            for word in words {
+                let payload = self.wire.to_bytes::<Cluster>(&word);
+                outputs.push(Output::keyed(Topic::Clusters, word.account.to_key(), payload, word.time_ms));
+            }
+        }
     }
 }
 
@@ -116,9 +131,12 @@ fn parse_key(key: &[u8]) -> Option<ValueKey> {
     Some((*kind as u8, ValueHash::from_key(&key[slash + 1..]).ok()?))
 }
 
+fn kind_of(kind: u8) -> LinkKind {
+    LinkKind::ALL.get(usize::from(kind)).copied().unwrap_or_default()
+}
+
 fn to_key((kind, value): ValueKey) -> Vec<u8> {
-    let kind = LinkKind::ALL.get(usize::from(kind)).copied().unwrap_or_default();
-    format!("{kind}/{value}").into_bytes()
+    format!("{}/{value}", kind_of(kind)).into_bytes()
 }
 
 impl Stage for ClusterStage {
@@ -132,16 +150,14 @@ impl Stage for ClusterStage {
 
     fn step(&mut self, batch: &Batch) -> Effects {
         let mut effects = Effects { clock_ms: batch.clock_ms, ..Effects::default() };
-        let mut tallies = Tallies::default();
+        let (mut tallies, mut linked) = (Tallies::default(), BTreeMap::new());
         let limit_ms = batch.clock_ms.saturating_sub(self.policy.value_horizon_ms() + EVICTION_GRACE_MS);
         tallies.add(Tally::Expired, self.values.expire(limit_ms));
         for input in &batch.inputs {
             for record in input.records.iter() {
                 let folded = match input.topic {
                     Topic::Control => self.control(record, &mut tallies),
-                    Topic::Links => {
-                        self.link(record, &mut effects.clock_ms, &mut effects.outputs, &mut tallies)
-                    }
+                    Topic::Links => self.link(record, &mut effects.clock_ms, &mut linked, &mut tallies),
                     _ => Err(Refusal::impossible("the cluster stage does not read this topic")),
                 };
                 match folded {
@@ -154,6 +170,7 @@ impl Stage for ClusterStage {
                 }
             }
         }
+        self.answer(&linked, &mut effects.outputs, &mut tallies);
         tallies.add(Tally::EvictedByCap, self.values.evict_to(self.values_max));
         effects.policy_version = self.policy.version.clone();
         effects.tallies = tallies.counted();
@@ -161,7 +178,7 @@ impl Stage for ClusterStage {
     }
 
     fn adopt(&mut self, batch: &Batch, _: &Records) {
-        // What was told of a value is told again when it grows.
+        // What was told of a value is told again when it changes, and to who links after long.
         self.step(batch);
     }
 

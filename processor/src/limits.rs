@@ -40,13 +40,13 @@ pub const MEMBERS_KEPT_MAX: usize = 64;
 /// Hours after which a card says no longer what an account does.
 pub const CARD_HOURS_MAX: u32 = 48;
 
-/// Members besides the linking account that one link tells of growth.
-pub const TOLD_MAX: usize = 16;
+/// Hours after which a member that links is told again what it was told before: well before it is too old to count.
+pub const TOLD_HOURS_MAX: u32 = 12;
 
 /// Members that a cluster record names.
 pub const SAMPLE_MAX: usize = 16;
 
-/// Tenants whose members are told of growth of one value.
+/// Tenants whose members are told of one value when others link to it.
 pub const VALUE_TENANTS_MAX: usize = 8;
 
 /// Longest policy text, in bytes.

@@ -8,7 +8,7 @@ pub const LOCKSTEP_EPOCH_MS: i64 = 10_000;
 /// file.
 pub const SORT_BYTES_MAX: usize = 128 << 20;
 
-/// Most records that a lockstep worker is handed in one step.
+/// Most events that a lockstep worker is handed in one step.
 pub const STEP_RECORDS_MAX: usize = 4_096;
 
 /// Steps that may wait in front of a lockstep worker.

@@ -301,7 +301,9 @@ impl<'scope, 'env, P: FnMut(u64), O: FnMut(&Output)> Fold<'scope, 'env, P, O> {
         let waiting = &mut pending.inputs[partition as usize];
         waiting.1.push(waiting.1.len() as i64, timestamp_ms, key, Some(payload), []);
         waiting.0 = topic;
-        if waiting.1.len() >= STEP_RECORDS_MAX {
+        // The cluster stage answers at the end of a step, so it is handed an epoch's links in one: where they are cut must
+        // not depend on the layout.
+        if pending.stage == StageName::Account && waiting.1.len() >= STEP_RECORDS_MAX {
             self.send(pending, partition)?;
         }
         Ok(())

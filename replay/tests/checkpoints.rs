@@ -116,7 +116,7 @@ fn what_came_after_the_oldest_checkpoint_is_proved_when_the_events_before_it_are
     for verdict in &after {
         assert!(evidence_of(&trimmed, verdict).folded_after >= oldest);
     }
-    expect!["the events that led to epoch 1 of account/1 are no longer kept; the oldest checkpoint after which they are is of epoch 6"].assert_eq(&unproven(&trimmed, &before[0]));
+    expect!["the events that led to epoch 1 of account/2 are no longer kept; the oldest checkpoint after which they are is of epoch 4"].assert_eq(&unproven(&trimmed, &before[0]));
     for choice in [Choice::All, Choice::Sample { verdicts: 1_000, seed: 1 }] {
         let report = proved(&trimmed, choice);
         assert!(report.is_proven(), "{report:#?}");
@@ -169,7 +169,7 @@ fn a_checkpoint_is_not_believed() {
     assert!(proved(forged.as_ref(), Choice::All).is_proven());
     // Without it, nothing is said against a verdict that is as it was.
     let trimmed = Trimmed::new(&forged, Topic::Events, partition, events_at(&checkpoints[0]));
-    expect!["folded from the checkpoint after epoch 3 of account/1, epoch 4 recorded outputs 12 to weir.links (da869bf5…), 0 to weir.verdicts (e3b0c442…), 0 to weir.dlq (e3b0c442…); folded again it gives 12 to weir.links (96a1adb8…), 3 to weir.verdicts (1ca5dd20…), 0 to weir.dlq (e3b0c442…)"].assert_eq(&unproven(&trimmed, &last));
+    expect!["folded from the checkpoint after epoch 2 of account/2, epoch 3 recorded outputs 8 to weir.links (0a8f3be0…), 0 to weir.verdicts (e3b0c442…), 0 to weir.dlq (e3b0c442…); folded again it gives 16 to weir.links (4e08a0b6…), 2 to weir.verdicts (abd7e7b2…), 0 to weir.dlq (e3b0c442…)"].assert_eq(&unproven(&trimmed, &last));
 }
 
 #[test]

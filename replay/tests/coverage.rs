@@ -196,7 +196,7 @@ fn missing_epochs_and_passed_retention_are_said_and_prove_nothing() {
         tailless.as_ref(),
         expect![[r#"
             Unproven: 122 read = 74 judged + 1 dead + 47 in flight, 0 unaccounted
-            unproven: the state of account/1 is of epoch 10, and the epoch records end with 3: what seems to be in flight may be judged already"#]],
+            unproven: the state of account/1 is of epoch 8, and the epoch records end with 3: what seems to be in flight may be judged already"#]],
     );
     check(
         &Trimmed::new(&log, Topic::Events, 1, 7),

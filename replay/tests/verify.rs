@@ -128,7 +128,7 @@ fn the_first_difference_is_told_field_by_field() {
     check_difference(
         // The latest verdicts rest on something.
         &proved(edited(&log, verdicts(&log).len() - 1, signal).as_ref(), Choice::All),
-        expect!["byte 127 signals[0].millinats_max: 125 here, 7000 came out"],
+        expect!["byte 135 signals[0].millinats_max: 125 here, 4000 came out"],
     );
     let id = |verdict: &mut Verdict| verdict.verdict_id.0 = [7; 16];
     check_difference(
@@ -177,7 +177,7 @@ fn a_verdict_that_was_moved_doubled_forged_or_deleted_is_caught() {
     put(forged.as_ref(), vec![Output::keyed(Topic::Verdicts, key, wire().to_bytes(&lie), 0)]);
     check_difference(
         &proved(forged.as_ref(), Choice::All),
-        expect!["Different(NotEmitted { last_epoch: 10 })"],
+        expect!["Different(NotEmitted { last_epoch: 8 })"],
     );
 
     for epoch in [0, -1] {
@@ -246,7 +246,7 @@ fn a_build_that_judges_differently_proves_nothing_and_says_who_judged() {
     let report = verify(log.as_ref(), &wire(), &other, one(verdict), |_| ()).unwrap();
     // Another judge's verdict is not called different: it cannot be proved by this one.
     assert_eq!((report.proven, report.different, report.unproven), (0, 0, 1), "{report:#?}");
-    expect![[r#"[Unproven { reason: "account/1: epoch 1 was recorded by another judge (version 5 with policy 4a649ccc…), and this build (version 5 with policy 5910bb4e…) gives another policy: use the build that judged, or begin at a later checkpoint. A stage that does not adopt another judge's epochs must be stopped in order by that build first" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
+    expect![[r#"[Unproven { reason: "account/1: epoch 1 was recorded by another judge (version 6 with policy 4a649ccc…), and this build (version 6 with policy 5910bb4e…) gives another policy: use the build that judged, or begin at a later checkpoint. A stage that does not adopt another judge's epochs must be stopped in order by that build first" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
 }
 
 #[test]

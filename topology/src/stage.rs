@@ -64,7 +64,7 @@ pub enum Tally {
     /// Accounts of which the detector of this name forgot what it knew, because its state was of a version that this build
     /// does not know.
     DetectorForgot(&'static str),
-    /// Cluster messages not sent because a value has more members than are told of growth.
+    /// Cluster messages not sent because a value has members of more tenants than it remembers.
     FanOutSkipped,
     /// Policies refused because they could not be read.
     PolicyRefused,

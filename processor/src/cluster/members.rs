@@ -8,28 +8,24 @@ use crate::limits::{CARD_HOURS_MAX, MEMBERS_KEPT_MAX, SAMPLE_MAX};
 use crate::nats::{Millinats, ONE, exp_neg, ln};
 use weir_schemas::AccountId;
 
-/// A member whose card is remembered: 76 bytes.
+/// A member whose card is remembered: 108 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) account: AccountId,
     /// Place in the value's list of tenants.
     pub(super) tenant: u8,
-    /// Step of the ladder up to which the member was told how many are like it.
-    pub(super) told: u8,
-    card: Likeness,
+    pub(super) card: Likeness,
     /// Hour of the card.
     hour: u32,
-    /// How many others are like it, in thousandths, as of their latest cards.
-    alike_milli: u32,
+    /// What the others are to it, as of their latest cards.
+    company: Company,
+    /// What it was told last, in short, and in which hour; 0 for nothing.
+    pub(super) told: u32,
+    pub(super) told_hour: u32,
 }
-persist_fields!(Member { account, tenant, told, card, hour, alike_milli });
+persist_fields!(Member { account, tenant, card, hour, company, told, told_hour });
 
 impl Member {
-    /// How many others are like it, in thousandths, as of their latest cards.
-    pub(super) fn alike_milli(&self) -> u32 {
-        self.alike_milli
-    }
-
     /// Who comes first is kept.
     fn rank(&self) -> (bool, AccountId) {
         (self.card.is_human, self.account)
@@ -40,15 +36,78 @@ impl Member {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Members {
     /// In order of rank.
-    known: Vec<Member>,
+    pub(super) known: Vec<Member>,
     /// Everybody, from the 65th member on.
     everybody: Option<Box<Sketch>>,
     estimate: u32,
 }
 persist_fields!(Members { known, everybody, estimate });
 
-/// How many others are like one member.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What others are to one account, summed over them, so that one card that changes costs one addition each: how many
+/// have its manner, how much they are alike, the chances that strangers would be, and what those alike have in common
+/// with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Company {
+    compared: u32,
+    milli: u32,
+    /// In parts of [`CHANCE_ONE`].
+    chances: u32,
+    same_org: u32,
+    other_org: u32,
+    other_payment: u32,
+    moved: u32,
+}
+persist_fields!(Company { compared, milli, chances, same_org, other_org, other_payment, moved });
+
+/// What a chance of one is, so that those of all members are 32 bits.
+const CHANCE_ONE: u64 = ONE >> 8;
+
+impl Company {
+    /// What two accounts are to each other.
+    fn of(one: &Likeness, other: &Likeness, is_limit_given: bool) -> Self {
+        if one.is_human != other.is_human {
+            return Self::default();
+        }
+        let near = nearness(one, other, is_limit_given);
+        let milli = near.alike_permille;
+        let both = |one: u32, other: u32| one != 0 && other != 0;
+        let when = |holds: bool| if holds { milli } else { 0 };
+        let is_known = both(one.org, other.org);
+        let have_paid = both(one.payment, other.payment);
+        let have_moved = both(one.moved_min, other.moved_min);
+        Self {
+            compared: 1,
+            milli,
+            chances: (exp_neg(near.chance.unsigned_abs()) >> 8) as u32,
+            same_org: when(is_known && one.org == other.org),
+            other_org: when(is_known && one.org != other.org),
+            other_payment: when(have_paid && one.payment != other.payment),
+            moved: when(have_moved && one.moved_min.abs_diff(other.moved_min) <= TOGETHER_MIN),
+        }
+    }
+
+    fn each(&mut self, other: &Self, apply: impl Fn(u32, u32) -> u32) {
+        self.compared = apply(self.compared, other.compared);
+        self.milli = apply(self.milli, other.milli);
+        self.chances = apply(self.chances, other.chances);
+        self.same_org = apply(self.same_org, other.same_org);
+        self.other_org = apply(self.other_org, other.other_org);
+        self.other_payment = apply(self.other_payment, other.other_payment);
+        self.moved = apply(self.moved, other.moved);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.each(other, u32::saturating_add);
+    }
+
+    fn take_away(&mut self, other: &Self) {
+        self.each(other, u32::saturating_sub);
+    }
+}
+
+/// How many others are like one member, in the steps in which it is told: what changes within a step is not worth a
+/// record, and whoever is told last knows the same, in whatever order the cards came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Alike {
     /// Others whose cards were compared: those of its manner.
     pub(super) compared: u32,
@@ -64,8 +123,6 @@ pub(super) struct Alike {
     pub(super) other_org: u32,
     pub(super) other_payment: u32,
     pub(super) moved: u32,
-    /// The most alike first, with how much.
-    pub(super) nearest: Vec<(u32, AccountId)>,
 }
 
 /// Minutes within which two streams moved together.
@@ -75,7 +132,7 @@ const TOGETHER_MIN: u32 = 15;
 const NEIGHBOUR_PERMILLE: u32 = 300;
 
 impl Members {
-    /// Takes an account's card in the place of the one before; false if the account is not remembered.
+    /// Takes an account's card in the place of the one before. Cards that are too old by `hour` are forgotten.
     pub(super) fn take(
         &mut self,
         account: AccountId,
@@ -83,58 +140,43 @@ impl Members {
         card: Likeness,
         hour: u32,
         is_limit_given: bool,
-    ) -> bool {
+    ) {
         let known = self.known.iter().position(|member| member.account == account);
-        let told = known.map_or(0, |index| self.remove(index, is_limit_given).told);
+        let (told, told_hour) = known.map_or((0, 0), |index| {
+            let before = self.remove(index, is_limit_given);
+            (before.told, before.told_hour)
+        });
         if known.is_none() {
             self.count_in(account);
         }
-        if self.known.len() >= MEMBERS_KEPT_MAX {
-            let old = |member: &Member| hour.saturating_sub(member.hour) > CARD_HOURS_MAX;
-            while let Some(index) = self.known.iter().position(old) {
-                self.remove(index, is_limit_given);
-            }
+        let is_old = |member: &Member| hour.saturating_sub(member.hour) > CARD_HOURS_MAX;
+        while let Some(index) = self.known.iter().position(is_old) {
+            self.remove(index, is_limit_given);
         }
-        let mut member = Member { account, tenant, told, card, hour, alike_milli: 0 };
+        let company = Company::default();
+        let mut member = Member { account, tenant, card, hour, company, told, told_hour };
         let place = self.known.partition_point(|other| other.rank() < member.rank());
         if place >= MEMBERS_KEPT_MAX {
-            return false;
+            return;
         }
         if self.known.len() >= MEMBERS_KEPT_MAX {
             self.remove(MEMBERS_KEPT_MAX - 1, is_limit_given);
         }
         for other in &mut self.known {
-            let alike = nearness(&card, &other.card, is_limit_given).alike_permille;
-            other.alike_milli = other.alike_milli.saturating_add(alike);
-            member.alike_milli += alike;
+            let company = Company::of(&card, &other.card, is_limit_given);
+            other.company.add(&company);
+            member.company.add(&company);
         }
         self.known.insert(place, member);
-        true
     }
 
     /// Takes a member out, and what it was to the others.
     fn remove(&mut self, index: usize, is_limit_given: bool) -> Member {
         let member = self.known.remove(index);
-        if member.alike_milli > 0 {
-            for other in &mut self.known {
-                let alike = nearness(&member.card, &other.card, is_limit_given).alike_permille;
-                other.alike_milli = other.alike_milli.saturating_sub(alike);
-            }
+        for other in &mut self.known {
+            other.company.take_away(&Company::of(&member.card, &other.card, is_limit_given));
         }
         member
-    }
-
-    /// Members that have climbed the ladder since they were told, at most `most` of them, besides `account`.
-    pub(super) fn climbed(&self, account: AccountId, most: usize) -> (Vec<AccountId>, usize) {
-        let climbed = self
-            .known
-            .iter()
-            .filter(|member| member.account != account && step(member.alike_milli) > member.told)
-            .map(|member| member.account);
-        let mut all: Vec<AccountId> = climbed.collect();
-        let skipped = all.len().saturating_sub(most);
-        all.truncate(most);
-        (all, skipped)
     }
 
     fn count_in(&mut self, account: AccountId) {
@@ -152,90 +194,112 @@ impl Members {
         }
     }
 
-    /// Number of members: exact up to 64.
+    /// Number of members: up to 64 exactly those whose cards are not too old, beyond an estimate of all that were.
     pub(super) fn count(&self) -> u32 {
         let known = self.known.len() as u32;
         if self.everybody.is_some() { self.estimate.max(known) } else { known }
     }
 
-    /// A member, if it is remembered.
-    pub(super) fn find(&mut self, account: AccountId) -> Option<&mut Member> {
-        self.known.iter_mut().find(|member| member.account == account)
+    /// How many others are like a member.
+    pub(super) fn alike(&self, member: &Member) -> Alike {
+        Alike::of(&member.company, self.known.len() as u32 - 1)
     }
 
-    /// How many others are like a card of an account's.
-    pub(super) fn alike(
-        &self,
-        account: AccountId,
-        card: &Likeness,
-        hour: u32,
-        is_limit_given: bool,
-    ) -> Alike {
-        let mut alike = Alike::default();
-        let (mut others, mut chances) = (0, 0);
-        let (mut same_org, mut other_org, mut other_payment, mut moved) = (0, 0, 0, 0);
+    /// How many members are like an account that is not remembered.
+    pub(super) fn alike_to(&self, card: &Likeness, is_limit_given: bool) -> Alike {
+        let mut company = Company::default();
         for other in &self.known {
-            if other.account == account || hour.saturating_sub(other.hour) > CARD_HOURS_MAX {
-                continue;
-            }
-            others += 1;
-            if other.card.is_human != card.is_human {
-                continue;
-            }
-            alike.compared += 1;
-            let near = nearness(card, &other.card, is_limit_given);
-            chances += exp_neg(near.chance.unsigned_abs());
-            let permille = near.alike_permille;
-            if permille == 0 {
-                continue;
-            }
-            alike.milli += permille;
-            let both = |one: u32, other: u32| one != 0 && other != 0;
-            let orgs = (card.org, other.card.org);
-            same_org += permille * u32::from(both(orgs.0, orgs.1) && orgs.0 == orgs.1);
-            other_org += permille * u32::from(both(orgs.0, orgs.1) && orgs.0 != orgs.1);
-            let payments = (card.payment, other.card.payment);
-            other_payment += permille * u32::from(both(payments.0, payments.1) && payments.0 != payments.1);
-            let moves = (card.moved_min, other.card.moved_min);
-            moved +=
-                permille * u32::from(both(moves.0, moves.1) && moves.0.abs_diff(moves.1) <= TOGETHER_MIN);
-            if permille >= NEIGHBOUR_PERMILLE {
-                alike.nearest.push((permille, other.account));
-            }
+            company.add(&Company::of(card, &other.card, is_limit_given));
         }
-        let of_alike = |part: u32| part * 1_000 / alike.milli.max(1);
-        (alike.same_org, alike.other_org) = (of_alike(same_org), of_alike(other_org));
-        (alike.other_payment, alike.moved) = (of_alike(other_payment), of_alike(moved));
-        alike.share_permille = alike.milli / u32::max(others, 1);
-        alike.chance = ln(chances / u64::from(alike.compared.max(1))) - ln(ONE);
-        alike.nearest.sort_unstable_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
-        alike
+        Alike::of(&company, self.known.len() as u32)
     }
 
-    /// The same for a member that is remembered, with its tenant.
-    pub(super) fn alike_of(&self, account: AccountId, is_limit_given: bool) -> Option<(Alike, u8)> {
-        let member = self.known.iter().find(|member| member.account == account)?;
-        Some((self.alike(account, &member.card, member.hour, is_limit_given), member.tenant))
+    /// Some of those who are like an account, the most alike first.
+    pub(super) fn sample(&self, account: AccountId, card: &Likeness, is_limit_given: bool) -> Vec<AccountId> {
+        let others = self.known.iter().filter(|other| other.account != account);
+        let mut nearest: Vec<(u32, AccountId)> = others
+            .map(|other| (nearness(card, &other.card, is_limit_given).alike_permille, other.account))
+            .filter(|(permille, _)| *permille >= NEIGHBOUR_PERMILLE)
+            .collect();
+        nearest.sort_unstable_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
+        nearest.into_iter().take(SAMPLE_MAX).map(|(_, account)| account).collect()
+    }
+}
+
+/// Alike in thousandths, below which nobody is told of company.
+const ALIKE_MIN: u32 = 300;
+
+/// What numbers are rounded to: eight steps or so for each tenfold.
+const STEPS: [u32; 32] = [
+    300, 400, 500, 600, 700, 800, 900, 1_000, 1_200, 1_400, 1_700, 2_000, 2_400, 2_800, 3_400, 4_000, 4_800,
+    5_700, 6_700, 8_000, 9_500, 11_000, 13_500, 16_000, 19_000, 22_500, 27_000, 32_000, 38_000, 45_000,
+    54_000, 64_000,
+];
+
+/// The step at or below a number of thousandths, 0 below the first; towards innocence for those alike.
+fn rounded_down(milli: u32) -> u32 {
+    STEPS.iter().rev().find(|step| **step <= milli).copied().unwrap_or(0)
+}
+
+/// A small number, or the step at or above it; towards innocence for those compared.
+fn rounded_up(count: u32) -> u32 {
+    let milli = count * 1_000;
+    match STEPS.iter().find(|step| **step >= milli) {
+        Some(step) if count > 8 => step.div_ceil(1_000),
+        _ => count,
     }
 }
 
 impl Alike {
-    /// Accounts that a word names.
-    pub(super) fn sample(&self) -> Vec<AccountId> {
-        self.nearest.iter().take(SAMPLE_MAX).map(|(_, account)| *account).collect()
+    fn of(company: &Company, others: u32) -> Self {
+        let milli = rounded_down(company.milli);
+        if milli < ALIKE_MIN {
+            return Self::default();
+        }
+        let part = |part: u32, step: u32| part * 1_000 / company.milli / step * step;
+        let chance = ln(u64::from(company.chances / company.compared.max(1))) - ln(CHANCE_ONE);
+        Self {
+            compared: rounded_up(company.compared),
+            milli,
+            chance: chance / 250 * 250,
+            share_permille: company.milli / others.max(1) / 50 * 50,
+            same_org: part(company.same_org, 100),
+            other_org: part(company.other_org, 100),
+            other_payment: part(company.other_payment, 100),
+            moved: part(company.moved, 100),
+        }
     }
-}
 
-/// Step of the ladder for so many alike, in thousandths: whoever climbs one is told.
-pub(super) fn step(milli: u32) -> u8 {
-    const LADDER: [u32; 9] = [300, 800, 1_600, 2_600, 4_500, 7_500, 12_500, 20_000, 40_000];
-    LADDER.iter().take_while(|rung| **rung <= milli).count() as u8
+    /// Whether there is anything to tell.
+    pub(super) fn is_company(&self) -> bool {
+        self.milli > 0
+    }
+
+    /// All of it in one number, to notice that it changed; 0 for no company.
+    pub(super) fn mark(&self) -> u32 {
+        if !self.is_company() {
+            return 0;
+        }
+        let numbers = [
+            self.compared,
+            self.milli,
+            self.chance.unsigned_abs(),
+            self.share_permille,
+            self.same_org,
+            self.other_org,
+            self.other_payment,
+            self.moved,
+        ];
+        let mix = |hash: u32, number: u32| (hash ^ number).wrapping_mul(0x9e37_79b1).rotate_left(15);
+        numbers.into_iter().fold(1, mix) | 1
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::fixture::{card, hash};
+    use weir_schemas::Card;
 
     fn id(index: usize) -> AccountId {
         AccountId(hash(&format!("account {index}")).0)
@@ -283,8 +347,12 @@ mod tests {
         for _ in 0..9 {
             members.take(id(1), 0, likeness(), 1, true);
         }
-        let alike = members.alike(id(1), &likeness(), 1, true);
-        assert_eq!((members.count(), alike.compared, alike.milli), (1, 0, 0));
+        assert_eq!((members.count(), members.alike(&members.known[0])), (1, Alike::default()));
+    }
+
+    /// What members are told, by who they are.
+    fn told(members: &Members) -> Vec<(AccountId, Alike)> {
+        members.known.iter().map(|member| (member.account, members.alike(member))).collect()
     }
 
     #[test]
@@ -294,18 +362,37 @@ mod tests {
         members.take(id(0), 0, mine, 1, true);
         for (index, org) in [1, 1, 1, 2].into_iter().enumerate() {
             let moved_min = if index == 0 { 110 } else { 300 };
-            members.take(
-                id(1 + index),
-                0,
-                changed(mine, |card| (card.org, card.moved_min) = (org, moved_min)),
-                1,
-                true,
-            );
+            let card = changed(mine, |card| (card.org, card.moved_min) = (org, moved_min));
+            members.take(id(1 + index), 0, card, 1, true);
         }
         members.take(id(9), 0, changed(mine, |card| card.is_human = true), 1, true);
-        let (alike, _) = members.alike_of(id(0), true).unwrap();
+        let (_, alike) = told(&members).into_iter().find(|(account, _)| *account == id(0)).unwrap();
         assert_eq!((alike.compared, alike.milli, alike.share_permille), (4, 4_000, 800));
-        assert_eq!((alike.same_org, alike.other_org, alike.other_payment, alike.moved), (750, 250, 0, 250));
-        assert_eq!(alike.sample().len(), 4);
+        assert_eq!((alike.same_org, alike.other_org, alike.other_payment, alike.moved), (700, 200, 0, 200));
+        assert_eq!(members.sample(id(0), &mine, true).len(), 4);
+    }
+
+    #[test]
+    fn what_members_are_told_depends_on_their_latest_cards_and_not_on_how_they_came_to_them() {
+        let likeness_of = |index: usize, paces: usize| {
+            let (pace, org) = ((index % paces * 60) as i32, index as i64 % 3);
+            Likeness::from(&Card { pause_millinats: card().pause_millinats + pace, org, ..card() })
+        };
+        let (mut straight, mut detour) = (Members::default(), Members::default());
+        for index in 0..40 {
+            straight.take(id(index), 0, likeness_of(index, 7), 1, true);
+            detour.take(id(39 - index), 0, likeness_of(index, 3), 1, true);
+        }
+        for index in (0..40).rev() {
+            detour.take(id(index), 0, likeness_of(index, 7), 1, true);
+        }
+        assert_eq!(told(&straight), told(&detour));
+        assert!(told(&straight).iter().all(|(_, alike)| alike.is_company()));
+    }
+
+    #[test]
+    fn numbers_are_rounded_to_steps_for_the_account() {
+        assert_eq!([0, 299, 300, 999, 1_000, 63_000].map(rounded_down), [0, 0, 300, 900, 1_000, 54_000]);
+        assert_eq!([0, 1, 3, 8, 9, 63].map(rounded_up), [0, 1, 3, 8, 10, 64]);
     }
 }

@@ -69,21 +69,49 @@ fn the_account_that_linked_is_answered_and_those_like_it_when_they_are_more() {
     let mut stage = stage();
     expect!["2: 1 of 2, 1: 1 of 2"]
         .assert_eq(&told(&step(&mut stage, &[link(1, 0, START_MS), link(2, 1, START_MS)])));
-    // One that does other things counts as a member and is nobody's company.
-    expect![""].assert_eq(&told(&step(&mut stage, &[link(3, 200, START_MS)])));
+    // One that does other things is nobody's company, and makes the likeness of the others the greater a surprise.
+    expect!["2: 1 of 3, 1: 1 of 3"].assert_eq(&told(&step(&mut stage, &[link(3, 200, START_MS)])));
     let effects = step(&mut stage, &[link(4, 0, START_MS)]);
     let mut lines: Vec<_> = told(&effects).split(", ").map(str::to_owned).collect();
     lines.sort();
     expect!["1: 2 of 4 2: 2 of 4 4: 2 of 4"].assert_eq(&lines.join(" "));
     // Told once is enough.
-    expect!["4: 2 of 4"].assert_eq(&told(&step(&mut stage, &[link(4, 0, START_MS)])));
+    expect![""].assert_eq(&told(&step(&mut stage, &[link(4, 0, START_MS)])));
+}
+
+#[test]
+fn what_is_told_last_does_not_depend_on_how_epochs_are_cut() {
+    let links: Vec<_> = (0..120).map(|at| link(at % 30, (at / 30 + at % 4) as i32 * 4, START_MS)).collect();
+    let last_told = |epoch_len: usize| {
+        let (mut stage, mut last) = (stage(), BTreeMap::new());
+        for chunk in links.chunks(epoch_len) {
+            for word in words(&step(&mut stage, chunk)) {
+                last.insert(word.account, Cluster { members: 0, sample: Vec::new(), ..word });
+            }
+        }
+        last
+    };
+    let whole = last_told(120);
+    assert_eq!(whole.len(), 30);
+    for epoch_len in [1, 7, 50] {
+        assert_eq!(last_told(epoch_len), whole, "epochs of {epoch_len}");
+    }
+}
+
+#[test]
+fn who_links_after_long_is_told_again_what_it_was_told() {
+    let mut stage = stage();
+    step(&mut stage, &[link(1, 0, START_MS), link(2, 0, START_MS)]);
+    let later_ms = START_MS + 12 * 3_600_000;
+    expect![""].assert_eq(&told(&step(&mut stage, &[link(1, 0, later_ms - 3_600_000)])));
+    expect!["1: 1 of 2"].assert_eq(&told(&step(&mut stage, &[link(1, 0, later_ms)])));
 }
 
 #[test]
 fn an_account_that_is_no_longer_like_the_others_is_told_so_once() {
     let mut stage = stage();
     step(&mut stage, &[link(1, 0, START_MS), link(2, 0, START_MS)]);
-    expect!["2: 0 of 2"].assert_eq(&told(&step(&mut stage, &[link(2, 300, START_MS)])));
+    expect!["2: 0 of 2, 1: 0 of 2"].assert_eq(&told(&step(&mut stage, &[link(2, 300, START_MS)])));
     expect![""].assert_eq(&told(&step(&mut stage, &[link(2, 300, START_MS)])));
 }
 
@@ -96,12 +124,12 @@ fn members_that_have_nothing_else_in_common_are_told_nothing() {
 #[test]
 fn a_word_says_who_is_alike_and_how_likely_it_was() {
     let links: Vec<_> = (0..20).map(|index| link(index, index as i32 % 2 * 400, START_MS)).collect();
-    let word = words(&step(&mut stage(), &links)).pop().unwrap();
-    assert_eq!(word.account, account(19));
+    let told = words(&step(&mut stage(), &links));
+    let word = told.into_iter().find(|word| word.account == account(19)).unwrap();
     let mut alike: Vec<_> = (0..9).map(|index| account(2 * index + 1)).collect();
     alike.sort();
     assert_eq!(word.sample, alike);
-    expect!["9.0 of 19 compared are alike, 473 of 1000; chance -6.2 nats"].assert_eq(&format!(
+    expect!["8.0 of 19 compared are alike, 450 of 1000; chance -6.0 nats"].assert_eq(&format!(
         "{:.1} of {} compared are alike, {} of 1000; chance {:.1} nats",
         f64::from(word.alike_milli) / 1e3,
         word.compared,
@@ -115,11 +143,22 @@ fn a_value_that_ten_thousand_accounts_share_stays_small_and_its_fan_out_bounded(
     let mut stage = stage();
     let links: Vec<_> = (0..10_000).map(|index| link(index, 0, START_MS)).collect();
     let effects = step(&mut stage, &links);
-    // One answer for each link, and those of who is remembered tell at most sixteen others.
-    assert!(effects.outputs.len() < 10_000 + 16 * 2_000, "{}", effects.outputs.len());
-    assert!(effects.tallies.iter().any(|(tally, _)| *tally == Tally::FanOutSkipped));
+    assert_eq!(effects.outputs.len(), 10_000);
     let entry = stage.take_changes().remove(0).body.unwrap();
-    assert!(entry.len() < 4_000, "{} bytes", entry.len());
+    assert!(entry.len() < 5_000, "{} bytes", entry.len());
+    // Whoever comes next is answered, and tells nobody anything new.
+    let effects = step(&mut stage, &[link(10_000, 0, START_MS)]);
+    assert!(effects.outputs.len() <= 1, "{}", effects.outputs.len());
+}
+
+#[test]
+fn members_of_more_tenants_than_are_remembered_are_told_when_they_link_and_otherwise_counted() {
+    let mut stage = stage();
+    for index in 0..9 {
+        step(&mut stage, &[Link { tenant: format!("tenant {index}"), ..link(index, 0, START_MS) }]);
+    }
+    let effects = step(&mut stage, &[link(20, 0, START_MS)]);
+    assert!(effects.tallies.contains(&(Tally::FanOutSkipped, 1)), "{:?}", effects.tallies);
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! What is remembered of a shared value.
 //!
-//! In memory: about 120 bytes, 72 for each of at most 64 members whose cards are kept, and a sketch of 256
+//! In memory: about 120 bytes, 108 for each of at most 64 members whose cards are kept, and a sketch of 256
 //! bytes when there are more.
 
-use super::members::{Alike, Members, step};
+use super::members::{Alike, Members};
 use crate::card::Likeness;
-use crate::limits::{TOLD_MAX, VALUE_TENANTS_MAX};
+use crate::limits::{TOLD_HOURS_MAX, VALUE_TENANTS_MAX};
 use crate::store::Entry;
-use weir_schemas::{AccountId, Cluster, Link, LinkKind};
+use std::collections::BTreeMap;
+use weir_schemas::{AccountId, Cluster, Link, LinkKind, ValueHash};
 
 /// A shared value: who shares it, and since when.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,12 +30,13 @@ impl Entry for Value {
     }
 }
 
-/// What a link came to: who is told what, and how many are not told.
-pub struct Told {
-    /// Words, the linking account's own first.
-    pub words: Vec<Cluster>,
-    /// Members that would be told of growth and are not, because one link tells no more.
-    pub skipped: u64,
+/// Who linked to a value in an epoch, with their latest cards.
+pub type Linkers = BTreeMap<AccountId, Linker>;
+
+/// An account that linked to a value.
+pub struct Linker {
+    tenant: String,
+    card: Likeness,
 }
 
 impl Value {
@@ -48,44 +50,74 @@ impl Value {
         time_ms > self.clock_ms.saturating_add(horizon_ms)
     }
 
-    /// Takes an account's card, and says who is told what.
-    ///
-    /// The account is told how many are like it when there are any, and when there are no longer. Those like it
-    /// are told when it makes one more on the ladder of theirs: they may have nothing more to ask.
-    pub fn take(&mut self, link: &Link) -> Told {
+    /// Takes an account's card, and notes that it linked.
+    pub fn take(&mut self, link: Link, linkers: &mut Linkers) {
         self.clock_ms = self.clock_ms.max(link.time_ms);
         self.first_ms = self.first_ms.min(link.time_ms);
-        let tenant = self.tenant(&link.tenant);
-        let card = Likeness::from(&link.card);
-        let hour = (link.time_ms / 3_600_000).clamp(0, u32::MAX.into()) as u32;
-        let is_limit_given = matches!(link.kind, LinkKind::Program | LinkKind::Habit);
-        let is_remembered = self.members.take(link.account, tenant, card, hour, is_limit_given);
-        let alike = self.members.alike(link.account, &card, hour, is_limit_given);
-        let reached = step(alike.milli);
-        let mut told = Told { words: Vec::new(), skipped: 0 };
-        let before =
-            self.members.find(link.account).map_or(0, |member| std::mem::replace(&mut member.told, reached));
-        if reached > 0 || before > 0 {
-            told.words.push(self.word(link, link.account, &link.tenant, &alike));
-        }
-        // Who is not remembered is nobody's company; so a value that a million share tells no more than 64 climb.
-        if !is_remembered {
-            return told;
-        }
-        let (climbed, skipped) = self.members.climbed(link.account, TOLD_MAX);
-        told.skipped = skipped as u64;
-        for account in climbed {
-            let Some((theirs, tenant)) = self.members.alike_of(account, is_limit_given) else { continue };
-            let reached = step(theirs.milli);
-            // What it is told holds until it climbs further, even if by now some cards are too old to count.
-            if let Some(member) = self.members.find(account) {
-                member.told = member.told.max(reached).max(step(member.alike_milli()));
+        let (tenant, card) = (self.tenant(&link.tenant), Likeness::from(&link.card));
+        self.members.take(link.account, tenant, card, self.hour(), is_limit_given(link.kind));
+        linkers.insert(link.account, Linker { tenant: link.tenant, card });
+    }
+
+    /// Hour of the latest link.
+    fn hour(&self) -> u32 {
+        (self.clock_ms / 3_600_000).clamp(0, u32::MAX.into()) as u32
+    }
+
+    /// At the end of an epoch: members for whom something changed are told how many are like them, whether they
+    /// linked or others did, and so is who linked after long. Who is not remembered is told when it links, and is nobody's
+    /// company; so a value that a million share tells no more than 64 besides them. Says how many are not told because
+    /// their tenant is not remembered.
+    pub fn answer(&mut self, kind: LinkKind, value: ValueHash, linkers: &Linkers) -> (Vec<Cluster>, u64) {
+        let (hour, is_limit_given) = (self.hour(), is_limit_given(kind));
+        let word = |account: AccountId, tenant: &str, card: &Likeness, alike: &Alike| Cluster {
+            time_ms: self.clock_ms,
+            tenant: tenant.to_owned(),
+            account,
+            kind,
+            value,
+            members: self.members.count().into(),
+            compared: alike.compared as i32,
+            alike_milli: alike.milli as i32,
+            chance_millinats: alike.chance,
+            share_permille: alike.share_permille as i32,
+            same_org_permille: alike.same_org as i32,
+            other_org_permille: alike.other_org as i32,
+            other_payment_permille: alike.other_payment as i32,
+            moved_permille: alike.moved as i32,
+            first_ms: self.first_ms,
+            sample: self.members.sample(account, card, is_limit_given),
+        };
+        let (mut words, mut told, mut skipped) = (Vec::new(), Vec::new(), 0);
+        for (index, member) in self.members.known.iter().enumerate() {
+            let alike = self.members.alike(member);
+            let linker = linkers.get(&member.account);
+            let is_late = linker.is_some() && hour.saturating_sub(member.told_hour) >= TOLD_HOURS_MAX;
+            if alike.mark() == member.told && !(alike.is_company() && is_late) {
+                continue;
             }
-            if let Some(tenant) = self.tenants.get(usize::from(tenant)) {
-                told.words.push(self.word(link, account, tenant, &theirs));
+            let listed = self.tenants.get(usize::from(member.tenant));
+            let Some(tenant) = linker.map(|linker| &linker.tenant).or(listed) else {
+                skipped += 1;
+                continue;
+            };
+            words.push(word(member.account, tenant, &member.card, &alike));
+            told.push((index, alike.mark()));
+        }
+        for (account, linker) in linkers {
+            if self.members.known.iter().any(|member| member.account == *account) {
+                continue;
+            }
+            let alike = self.members.alike_to(&linker.card, is_limit_given);
+            if alike.is_company() {
+                words.push(word(*account, &linker.tenant, &linker.card, &alike));
             }
         }
-        told
+        for (index, mark) in told {
+            let member = &mut self.members.known[index];
+            (member.told, member.told_hour) = (mark, hour);
+        }
+        (words, skipped)
     }
 
     /// Place of a tenant in the list; past the list's end when it is full.
@@ -105,25 +137,9 @@ impl Value {
     pub fn members(&self) -> u32 {
         self.members.count()
     }
+}
 
-    fn word(&self, link: &Link, account: AccountId, tenant: &str, alike: &Alike) -> Cluster {
-        Cluster {
-            time_ms: link.time_ms,
-            tenant: tenant.to_owned(),
-            account,
-            kind: link.kind,
-            value: link.value,
-            members: self.members.count().into(),
-            compared: alike.compared as i32,
-            alike_milli: alike.milli as i32,
-            chance_millinats: alike.chance,
-            share_permille: alike.share_permille as i32,
-            same_org_permille: alike.same_org as i32,
-            other_org_permille: alike.other_org as i32,
-            other_payment_permille: alike.other_payment as i32,
-            moved_permille: alike.moved as i32,
-            first_ms: self.first_ms,
-            sample: alike.sample(),
-        }
-    }
+/// Whether accounts that share such a value have one limit anyway.
+fn is_limit_given(kind: LinkKind) -> bool {
+    matches!(kind, LinkKind::Program | LinkKind::Habit)
 }
