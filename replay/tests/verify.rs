@@ -128,13 +128,13 @@ fn the_first_difference_is_told_field_by_field() {
     check_difference(
         // The latest verdicts rest on something.
         &proved(edited(&log, verdicts(&log).len() - 1, signal).as_ref(), Choice::All),
-        expect!["byte 135 signals[0].millinats_max: 125 here, 4000 came out"],
+        expect!["byte 127 signals[0].millinats_max: 125 here, 7000 came out"],
     );
     let id = |verdict: &mut Verdict| verdict.verdict_id.0 = [7; 16];
     check_difference(
         &proved(edited(&log, 2, id).as_ref(), Choice::All),
         expect![
-            "byte 10 verdict_id: 07070707070707070707070707070707 here, 593cfd284b877422513982fc39383795 came out"
+            "byte 10 verdict_id: 07070707070707070707070707070707 here, c11916df3957e4a6468ad13c5f445c42 came out"
         ],
     );
 }
@@ -246,7 +246,7 @@ fn a_build_that_judges_differently_proves_nothing_and_says_who_judged() {
     let report = verify(log.as_ref(), &wire(), &other, one(verdict), |_| ()).unwrap();
     // Another judge's verdict is not called different: it cannot be proved by this one.
     assert_eq!((report.proven, report.different, report.unproven), (0, 0, 1), "{report:#?}");
-    expect![[r#"[Unproven { reason: "account/1: epoch 1 was recorded by another judge (version 6 with policy 4a649ccc…), and this build (version 6 with policy 5910bb4e…) gives another policy: use the build that judged, or begin at a later checkpoint. A stage that does not adopt another judge's epochs must be stopped in order by that build first" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
+    expect![[r#"[Unproven { reason: "account/1: epoch 1 was recorded by another judge (version 7 with policy 4273fb5b…), and this build (version 7 with policy a4248fb6…) gives another policy: use the build that judged, or begin at a later checkpoint. A stage that does not adopt another judge's epochs must be stopped in order by that build first" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
 }
 
 #[test]

@@ -73,14 +73,18 @@ impl Company {
         let both = |one: u32, other: u32| one != 0 && other != 0;
         let when = |holds: bool| if holds { milli } else { 0 };
         let is_known = both(one.org, other.org);
+        if is_known && one.org == other.org {
+            // One customer with several keys is not alike to itself.
+            return Self { same_org: milli, ..Self::default() };
+        }
         let have_paid = both(one.payment, other.payment);
         let have_moved = both(one.moved_min, other.moved_min);
         Self {
             compared: 1,
             milli,
             chances: (exp_neg(near.chance.unsigned_abs()) >> 8) as u32,
-            same_org: when(is_known && one.org == other.org),
-            other_org: when(is_known && one.org != other.org),
+            same_org: 0,
+            other_org: when(is_known),
             other_payment: when(have_paid && one.payment != other.payment),
             moved: when(have_moved && one.moved_min.abs_diff(other.moved_min) <= TOGETHER_MIN),
         }
@@ -117,8 +121,8 @@ pub(super) struct Alike {
     pub(super) chance: Millinats,
     /// The alike among all others that are remembered, in thousandths.
     pub(super) share_permille: u32,
-    /// Of the alike, in thousandths: those of its organisation, of another, of another payment method, and
-    /// those that moved to another model when it did.
+    /// In thousandths: the alike of its own organisation, whom nothing else here counts, among all alike; of the alike, those of
+    /// another organisation, of another payment method, and those that moved to another model when it did.
     pub(super) same_org: u32,
     pub(super) other_org: u32,
     pub(super) other_payment: u32,
@@ -229,31 +233,26 @@ impl Members {
 /// Alike in thousandths, below which nobody is told of company.
 const ALIKE_MIN: u32 = 300;
 
-/// What numbers are rounded to: eight steps or so for each tenfold.
-const STEPS: [u32; 32] = [
-    300, 400, 500, 600, 700, 800, 900, 1_000, 1_200, 1_400, 1_700, 2_000, 2_400, 2_800, 3_400, 4_000, 4_800,
-    5_700, 6_700, 8_000, 9_500, 11_000, 13_500, 16_000, 19_000, 22_500, 27_000, 32_000, 38_000, 45_000,
-    54_000, 64_000,
-];
-
-/// The step at or below a number of thousandths, 0 below the first; towards innocence for those alike.
-fn rounded_down(milli: u32) -> u32 {
-    STEPS.iter().rev().find(|step| **step <= milli).copied().unwrap_or(0)
+/// A number without its last bits, so that it changes in steps of a sixteenth of itself or less; towards innocence for those
+/// alike.
+fn rounded_down(number: u32) -> u32 {
+    number >> last_bits(number) << last_bits(number)
 }
 
-/// A small number, or the step at or above it; towards innocence for those compared.
-fn rounded_up(count: u32) -> u32 {
-    let milli = count * 1_000;
-    match STEPS.iter().find(|step| **step >= milli) {
-        Some(step) if count > 8 => step.div_ceil(1_000),
-        _ => count,
-    }
+/// The same upwards; towards innocence for those compared.
+fn rounded_up(number: u32) -> u32 {
+    let step = 1 << last_bits(number);
+    number.next_multiple_of(step)
+}
+
+fn last_bits(number: u32) -> u32 {
+    number.checked_ilog2().map_or(0, |bits| bits.saturating_sub(4))
 }
 
 impl Alike {
     fn of(company: &Company, others: u32) -> Self {
         let milli = rounded_down(company.milli);
-        if milli < ALIKE_MIN {
+        if company.milli < ALIKE_MIN {
             return Self::default();
         }
         let part = |part: u32, step: u32| part * 1_000 / company.milli / step * step;
@@ -261,9 +260,9 @@ impl Alike {
         Self {
             compared: rounded_up(company.compared),
             milli,
-            chance: chance / 250 * 250,
+            chance: chance / 50 * 50,
             share_permille: company.milli / others.max(1) / 50 * 50,
-            same_org: part(company.same_org, 100),
+            same_org: company.same_org * 1_000 / (company.milli + company.same_org) / 100 * 100,
             other_org: part(company.other_org, 100),
             other_payment: part(company.other_payment, 100),
             moved: part(company.moved, 100),
@@ -367,8 +366,9 @@ mod tests {
         }
         members.take(id(9), 0, changed(mine, |card| card.is_human = true), 1, true);
         let (_, alike) = told(&members).into_iter().find(|(account, _)| *account == id(0)).unwrap();
-        assert_eq!((alike.compared, alike.milli, alike.share_permille), (4, 4_000, 800));
-        assert_eq!((alike.same_org, alike.other_org, alike.other_payment, alike.moved), (700, 200, 0, 200));
+        // Three are of its own organisation, and no company.
+        assert_eq!((alike.compared, alike.milli, alike.share_permille), (1, 992, 200));
+        assert_eq!((alike.same_org, alike.other_org, alike.other_payment, alike.moved), (700, 1_000, 0, 0));
         assert_eq!(members.sample(id(0), &mine, true).len(), 4);
     }
 
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn numbers_are_rounded_to_steps_for_the_account() {
-        assert_eq!([0, 299, 300, 999, 1_000, 63_000].map(rounded_down), [0, 0, 300, 900, 1_000, 54_000]);
-        assert_eq!([0, 1, 3, 8, 9, 63].map(rounded_up), [0, 1, 3, 8, 10, 64]);
+        assert_eq!([0, 3, 300, 999, 1_000, 63_000].map(rounded_down), [0, 3, 288, 992, 992, 61_440]);
+        assert_eq!([0, 1, 31, 32, 33, 63].map(rounded_up), [0, 1, 31, 32, 34, 64]);
     }
 }

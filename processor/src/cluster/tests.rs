@@ -129,7 +129,7 @@ fn a_word_says_who_is_alike_and_how_likely_it_was() {
     let mut alike: Vec<_> = (0..9).map(|index| account(2 * index + 1)).collect();
     alike.sort();
     assert_eq!(word.sample, alike);
-    expect!["8.0 of 19 compared are alike, 450 of 1000; chance -6.0 nats"].assert_eq(&format!(
+    expect!["8.7 of 19 compared are alike, 450 of 1000; chance -6.2 nats"].assert_eq(&format!(
         "{:.1} of {} compared are alike, {} of 1000; chance {:.1} nats",
         f64::from(word.alike_milli) / 1e3,
         word.compared,

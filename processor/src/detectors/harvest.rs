@@ -32,23 +32,29 @@ impl Detector for Harvest {
     type Settings = Settings;
 
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
+        let said = reading(account)?;
         let behaviour = &account.profile.behaviour;
-        let novelty = behaviour.texts.novelty_permille()?;
-        let seen = behaviour.texts.seen();
-        if seen < 8 {
-            return None;
-        }
-        let limit =
-            if behaviour.limit.value() == 0 { 0 } else { line(&LIMIT, behaviour.limit.value().into()) };
-        let by_novelty = line(&NOVELTY, novelty.into());
-        // Few prompts are new anyway.
-        let by_novelty = if by_novelty > 0 { by_novelty * (seen.min(128) as i32) / 128 } else { by_novelty };
-        let preamble = if behaviour.preamble.value() == 0 { 300 } else { -700 };
-        notes.milli("new_text_share", novelty.into());
+        notes.milli("new_text_share", behaviour.texts.novelty_permille().unwrap_or(0).into());
         notes.note("limit_tokens", behaviour.limit.value());
         notes.note("has_system_prompt", behaviour.preamble.value() != 0);
-        Some(limit + by_novelty + preamble)
+        Some(said)
     }
+}
+
+/// What the stream of texts says; none while there are too few. Without a cap.
+pub fn reading(account: &AccountView<'_>) -> Option<Millinats> {
+    let behaviour = &account.profile.behaviour;
+    let novelty = behaviour.texts.novelty_permille()?;
+    let seen = behaviour.texts.seen();
+    if seen < 8 {
+        return None;
+    }
+    let limit = if behaviour.limit.value() == 0 { 0 } else { line(&LIMIT, behaviour.limit.value().into()) };
+    let by_novelty = line(&NOVELTY, novelty.into());
+    // Few prompts are new anyway.
+    let by_novelty = if by_novelty > 0 { by_novelty * (seen.min(128) as i32) / 128 } else { by_novelty };
+    let preamble = if behaviour.preamble.value() == 0 { 300 } else { -700 };
+    Some(limit + by_novelty + preamble)
 }
 
 #[cfg(test)]

@@ -2,21 +2,21 @@
 //!
 //! *Evidence*: the cluster stage's words: how many others are like the account, card against card, and how
 //! many would be by chance. The account is measured by its own card, so what its neighbours do is never held against
-//! it: who is unlike them is no kin. One declared owner explains it. People are alike by nature, and one
-//! benchmark is run by many strangers in one afternoon: of those only a little counts. *Missing* while the cluster stage has said
+//! it: who is unlike them is no kin. One declared owner explains it. People are alike by nature; so are the programs of strangers
+//! that run one benchmark or one template of a workflow tool: of those only a little counts. *Missing* while the cluster stage has said
 //! nothing. *Cost*: at most eight words. *Evasion*: pace, length, novelty, hours and limits of each
 //! account drawn apart. *Price*: accounts spread over a factor of ten in volume, most of them below what they could
 //! take. *Source*: CatchSync, BotSniffer, SynchroTrap; validated networks for counting against chance.
 
-use super::rhythm;
+use super::{harvest, rhythm};
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Settings as _};
-use crate::nats::{Millinats, ONE};
+use crate::nats::{Millinats, ONE, line};
 use crate::words::Word;
 use weir_schemas::LinkKind;
 
 detector_settings! {
-    /// The most for an account whose rhythm is a person's, and for a likeness by what anybody can share while the
-    /// rhythm is no machine's.
+    /// The most for an account whose rhythm is a person's, and for a likeness by what anybody can share unless a machine
+    /// harvests.
     person_nats_max: f64 = 0 ..= 20,
 }
 
@@ -26,14 +26,46 @@ pub struct Kin;
 /// What the rhythm must say for a likeness by what anybody can share to count in full.
 const MACHINE: Millinats = 1_000;
 
-/// Whether anybody can share a value with strangers: a client, its settings, a text from a public page.
-fn is_public(kind: LinkKind) -> bool {
-    !matches!(kind, LinkKind::Payment | LinkKind::Org | LinkKind::Subnet | LinkKind::Address)
+/// The alike among those who share a text, in thousandths, and how much of it is left: among many users of one template
+/// some do the same work.
+const DOMINANCE: [(i64, Millinats); 2] = [(100, 0), (300, 1_000)];
+
+/// Requests of a person, and how much more a likeness says: people who ask a little are alike by nature, people who ask
+/// hundreds of things are not.
+const KNOWN_WELL: [(i64, Millinats); 2] = [(64, 0), (256, 2_000)];
+
+/// Whether strangers share a value as a matter of course: a client, its settings, a text from a public page; for an
+/// application the network of a platform too.
+fn is_public(kind: LinkKind, account: &AccountView<'_>) -> bool {
+    match kind {
+        LinkKind::Payment | LinkKind::Org => false,
+        LinkKind::Subnet | LinkKind::Address => is_application(account),
+        _ => true,
+    }
 }
 
-/// Whether the rhythm leaves no doubt that a machine is at work.
-pub(super) fn is_machine(account: &AccountView<'_>) -> bool {
+/// Whether what it asks speaks for an application: under a system prompt, with short answers, or the same again and again.
+pub(super) fn is_application(account: &AccountView<'_>) -> bool {
+    harvest::reading(account).is_some_and(|said| said < 0)
+}
+
+/// Whether a machine is at work beyond doubt, and nothing speaks of an application: only then is it no chance that
+/// strangers do the same with what anybody can share. One template of a workflow tool, one benchmark, one public preamble
+/// make programs of strangers alike in everything that they do.
+pub(super) fn is_harvest(account: &AccountView<'_>) -> bool {
     rhythm::reading(account).is_some_and(|said| said >= MACHINE)
+        && harvest::reading(account).is_none_or(|said| said > 0)
+}
+
+/// The most that a word says: little where people are alike by nature, or strangers' programs are.
+fn most_of(word: &Word, account: &AccountView<'_>, settings: &Settings) -> Millinats {
+    let little = crate::policy::milli(settings.person_nats_max);
+    let is_person = rhythm::reading(account).is_some_and(|said| said <= rhythm::PERSON);
+    if is_person && !is_application(account) {
+        return little + line(&KNOWN_WELL, account.profile.behaviour.requests.into());
+    }
+    let may_be_chance = is_public(word.kind(), account) && !is_harvest(account);
+    if is_person || may_be_chance { little } else { settings.most() }
 }
 
 /// How much of a word's evidence is left: by who answers for the alike, and by how much there is to judge by.
@@ -79,13 +111,13 @@ impl Detector for Kin {
         settings: &Settings,
         notes: &mut Notes,
     ) -> Option<Millinats> {
-        let rhythm = rhythm::reading(account).unwrap_or(0);
-        let person_most = crate::policy::milli(settings.person_nats_max);
         let (mut most, mut said) = (None, 0);
         for word in account.profile.words.at(account.now_ms) {
-            let may_be_person = rhythm <= rhythm::PERSON || is_public(word.kind()) && rhythm < MACHINE;
-            let cap = if may_be_person { settings.most().min(person_most) } else { settings.most() };
-            let nats = weighed(word, account, word.alike_millinats().min(cap));
+            let is_text = matches!(word.kind(), LinkKind::Preamble | LinkKind::Template);
+            let dominance = if is_text { line(&DOMINANCE, word.share_permille.into()) } else { 1_000 };
+            let cap = settings.most().min(most_of(word, account, settings));
+            let nats = i64::from(word.alike_millinats().min(cap)) * i64::from(dominance) / 1_000;
+            let nats = weighed(word, account, nats as Millinats);
             if most.is_none() || nats > said {
                 (most, said) = (Some(word), nats);
             }
@@ -116,7 +148,7 @@ pub(super) fn bond<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{Traffic, check, cluster};
+    use crate::fixture::{Traffic, check, cluster, hash, prompt};
     use expect_test::expect;
     use weir_schemas::Cluster;
 
@@ -157,6 +189,64 @@ mod tests {
         check::<Kin>(
             program().told(vec![cluster(LinkKind::Program, "harness", 12)]),
             expect!["3.0 nats; alike_by PROGRAM; alike_accounts 11.000; sharing_accounts 12"],
+        );
+    }
+
+    /// A machine that asks day and night, under a limit and perhaps a system prompt.
+    fn day_and_night(limit: i64, preamble: Option<&'static str>) -> Traffic {
+        let paces: Vec<i64> = (0..30).map(|index| 1_000 * (3 + index * index % 290)).collect();
+        Traffic::uneven_ms(&paces, 900, move |request, index| {
+            request.prompt = Some(prompt("shape", &format!("text {index}"), 0));
+            request.max_tokens = Some(limit);
+            request.preamble = preamble.map(hash);
+        })
+    }
+
+    #[test]
+    fn one_template_of_a_workflow_tool_on_one_platform_counts_little_and_a_harvest_does_not() {
+        let workflow = |kind| day_and_night(256, Some("summarise")).told(vec![cluster(kind, "shared", 12)]);
+        check::<Kin>(
+            workflow(LinkKind::Subnet),
+            expect!["3.0 nats; alike_by SUBNET; alike_accounts 11.000; sharing_accounts 12"],
+        );
+        check::<Kin>(
+            workflow(LinkKind::Template),
+            expect!["3.0 nats; alike_by TEMPLATE; alike_accounts 11.000; sharing_accounts 12"],
+        );
+        check::<Kin>(
+            workflow(LinkKind::Payment),
+            expect!["7.0 nats; alike_by PAYMENT; alike_accounts 11.000; sharing_accounts 12"],
+        );
+        let harvest = day_and_night(4_096, None).told(vec![cluster(LinkKind::Template, "shared", 12)]);
+        check::<Kin>(
+            harvest,
+            expect!["7.0 nats; alike_by TEMPLATE; alike_accounts 11.000; sharing_accounts 12"],
+        );
+    }
+
+    #[test]
+    fn a_few_of_many_users_of_a_template_are_alike_by_chance() {
+        let popular = Cluster { share_permille: 90, ..cluster(LinkKind::Template, "popular", 5) };
+        check::<Kin>(
+            day_and_night(4_096, None).told(vec![popular]),
+            expect!["0.0 nats; alike_by TEMPLATE; alike_accounts 4.000; sharing_accounts 5"],
+        );
+    }
+
+    #[test]
+    fn people_who_ask_hundreds_of_things_are_less_alike_by_nature() {
+        let person = |times| {
+            let mut paces: Vec<i64> = (0..60).map(|index| 1_000 * (5 + index * 37 % 160)).collect();
+            paces.push(9 * 3_600_000);
+            Traffic::uneven_ms(&paces, times, |_, _| ()).told(vec![cluster(LinkKind::Subnet, "net", 9)])
+        };
+        check::<Kin>(
+            person(64),
+            expect!["2.0 nats; alike_by SUBNET; alike_accounts 8.000; sharing_accounts 9"],
+        );
+        check::<Kin>(
+            person(300),
+            expect!["5.0 nats; alike_by SUBNET; alike_accounts 8.000; sharing_accounts 9"],
         );
     }
 

@@ -1,11 +1,11 @@
 //! `network`: accounts that do the same come from the same network.
 //!
 //! *Evidence*: accounts alike (see `kin`) share an address or a subnet, and are no small minority there; a
-//! carrier's address has many users and few that are alike. *Missing* while the cluster stage has said
-//! nothing of a network. *Cost*: at most eight words. *Evasion*: residential proxies. *Price*: dollars a
+//! carrier's address has many users and few that are alike, a platform's has applications that are. *Missing* while the
+//! cluster stage has said nothing of a network. *Cost*: at most eight words. *Evasion*: residential proxies. *Price*: dollars a
 //! gigabyte. *Source*: SynchroTrap.
 
-use super::kin::strongest;
+use super::kin::{is_application, strongest};
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
 use weir_schemas::LinkKind;
@@ -28,11 +28,14 @@ impl Detector for Network {
     type Settings = Settings;
 
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
+        let hosted = if is_application(account) { 250 } else { 1_000 };
         strongest(
             account,
             &[LinkKind::Address, LinkKind::Subnet],
             (notes, "alike_accounts_of_the_network"),
-            |word, permille| i64::from(line(&ALIKE, word.alike_milli.into())) * permille / 1_000,
+            |word, permille| {
+                i64::from(line(&ALIKE, word.alike_milli.into())) * permille / 1_000 * hosted / 1_000
+            },
         )
     }
 }

@@ -1,7 +1,7 @@
 //! `probing`: one text under many limits.
 //!
 //! Who asks the same text with ever other limits measures how the model spends its budget. *Evidence*: texts
-//! that came under four limits or more, among those looked at: one in eight, by hash, so that they come again.
+//! that came under four limits or more, and their share of those looked at: one in eight, by hash, so that they come again.
 //! *Missing* until an account has used three limits. *Cost*: a comparison with eight limits; 200 bytes for accounts
 //! with three. *Evasion*: one limit for each text. *Price*: no curve of budget against quality, which is what was
 //! wanted. *Source*: requirements § 6 (token-budget probing).
@@ -39,6 +39,10 @@ persist_fields!(Looked { text, limits });
 
 /// Texts under four limits or more, and what they say.
 const PROBED: [(i64, Millinats); 4] = [(0, 0), (1, 2_500), (3, 7_000), (6, 12_000)];
+
+/// Their share of all that are looked at, in thousandths, and how much of it is left: who passes on the requests of many
+/// meets a popular text under many limits now and then.
+const SHARE: [(i64, Millinats); 2] = [(200, 0), (500, 1_000)];
 
 impl Detector for Probing {
     const NAME: &'static str = "probing";
@@ -84,7 +88,8 @@ impl Detector for Probing {
         let probed = state.texts.iter().filter(|looked| looked.limits.count_ones() >= 4).count();
         notes.note("limits", state.limits.iter().filter(|limit| **limit != 0).count());
         notes.note("texts_under_four_limits", probed);
-        Some(line(&PROBED, probed as i64))
+        let share = line(&SHARE, (probed * 1_000 / state.texts.len().max(1)) as i64);
+        Some((i64::from(line(&PROBED, probed as i64)) * i64::from(share) / 1_000) as Millinats)
     }
 }
 
@@ -123,6 +128,16 @@ mod tests {
             traffic(|index| 256 * (1 + index as i64 / 300)),
             expect!["0.0 nats; limits 3; texts_under_four_limits 0"],
         );
+    }
+
+    #[test]
+    fn a_popular_text_that_many_users_of_a_reseller_ask_does_not() {
+        let reseller = Traffic::every_ms(10_000, 900, |request, index| {
+            let text = if index % 3 == 0 { index % 40 } else { index };
+            request.prompt = Some(prompt("shape", &format!("text {text}"), 0));
+            request.max_tokens = Some(256 << (index / 7 % 5));
+        });
+        check::<Probing>(reseller, expect!["0.0 nats; limits 5; texts_under_four_limits 4"]);
     }
 
     #[test]

@@ -31,6 +31,9 @@ const SILENCE: [(i64, Millinats); 6] =
 /// Spread of the pauses' logarithm: as wide as sittings make it.
 const SITTINGS: [(i64, Millinats); 4] = [(1_400, 0), (1_600, -1_000), (1_800, -2_000), (2_300, -3_000)];
 
+/// The most that it says for an account: a careful campaign sleeps and comes in sittings too.
+const FOR_MOST: Millinats = -2_500;
+
 /// What the rhythm says; none while there are too few requests. Without a cap.
 pub fn reading(account: &AccountView<'_>) -> Option<Millinats> {
     if !account.has_pace() {
@@ -91,7 +94,7 @@ impl Detector for Rhythm {
         notes.note("longest_silence_h", account.profile.day.longest_silence(account.now_ms, account.hours));
         notes.milli("pause_spread_nats", account.pace.spread.into());
         notes.milli("requests_alone_share", account.pace.alone_permille.into());
-        Some(said)
+        Some(said.max(FOR_MOST))
     }
 }
 
@@ -140,7 +143,7 @@ mod tests {
         check::<Rhythm>(
             Traffic::uneven_ms(&paces, 50, |_, _| ()),
             expect![
-                "-6.0 nats; hours_with_a_request 3; longest_silence_h 9; pause_spread_nats 2.502; requests_alone_share 0.163"
+                "-2.5 nats; hours_with_a_request 3; longest_silence_h 9; pause_spread_nats 2.502; requests_alone_share 0.163"
             ],
         );
     }

@@ -1,12 +1,12 @@
 //! `script`: accounts that do the same say the same.
 //!
 //! *Evidence*: accounts alike (see `kin`) share a system prompt or a template. Popular ones are shared by many
-//! that are not alike, and say nothing; one benchmark is run by many strangers, so little of it counts while the rhythm
-//! is no machine's. *Missing* while the cluster stage has said nothing of a
+//! that are not alike, and say nothing; one benchmark is run by many strangers, so little of it counts unless a machine
+//! harvests. *Missing* while the cluster stage has said nothing of a
 //! text. *Cost*: at most eight words. *Evasion*: other words for each account. *Price*: a paraphraser's tokens.
 //! *Source*: MinHash and SimHash grouping of near texts.
 
-use super::kin::{is_machine, strongest};
+use super::kin::{is_harvest, strongest};
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
 use weir_schemas::LinkKind;
@@ -29,7 +29,7 @@ impl Detector for Script {
     type Settings = Settings;
 
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
-        let public = if is_machine(account) { 1_000 } else { 250 };
+        let public = if is_harvest(account) { 1_000 } else { 250 };
         strongest(
             account,
             &[LinkKind::Preamble, LinkKind::Template],
