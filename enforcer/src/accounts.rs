@@ -4,7 +4,8 @@
 //! Bounded, and kept by processing time: what is in force now is a question about now, not about the time of the
 //! events that led to it.
 
-use crate::limits::{ACCOUNTS_MAX, DEADLINE_GRACE_MS, OPEN_MAX, STANDING_RENEWAL_MS};
+use crate::lifecycle::{due_of, follows, is_over};
+use crate::limits::{ACCOUNTS_MAX, OPEN_MAX, STANDING_RENEWAL_MS};
 use std::collections::{BTreeMap, BTreeSet};
 use weir_schemas::{AccountId, Action, ActionKind, ActionState, Record, Standing, StandingStatus, Tier};
 
@@ -48,6 +49,38 @@ impl Kept {
         self.holds.sort_unstable_by_key(|hold| hold.kind);
     }
 
+    /// Actions under way of which `is_meant` holds.
+    pub fn under_way(&self, is_meant: impl Fn(&Action) -> bool) -> Vec<Action> {
+        self.open.iter().filter(|action| is_meant(action)).cloned().collect()
+    }
+
+    /// Takes in what has become of an action under way.
+    pub fn take(&mut self, next: &Action) {
+        let Some(place) = self.open.iter().position(|before| follows(before, next)) else { return };
+        if is_over(next) {
+            self.open.remove(place);
+        } else {
+            self.open[place] = next.clone();
+        }
+        let waits = |other: &Action| other.kind == next.kind && other.state == ActionState::Pending;
+        if self.open.iter().any(waits) {
+            // A later one of its kind holds.
+            return;
+        }
+        match next.state {
+            ActionState::Done => {
+                let effect_ms = next.expires_ms.unwrap_or(next.taken_ms) - next.lasts_ms.unwrap_or(0);
+                let held = self.holds.iter_mut().find(|hold| hold.kind == next.kind && hold.acted);
+                if let Some(hold) = held {
+                    hold.until_ms = effect_ms.saturating_add(hold.holds_ms);
+                }
+            }
+            // What failed may be asked for again at once.
+            ActionState::Failed => self.release(next.kind),
+            _ => {}
+        }
+    }
+
     /// Nothing holds actions of this kind any more.
     pub fn release(&mut self, kind: ActionKind) {
         self.holds.retain(|hold| hold.kind != kind);
@@ -71,15 +104,6 @@ impl Kept {
             return i64::MAX;
         }
         self.holds.iter().map(|hold| hold.until_ms).max().unwrap_or(i64::MIN)
-    }
-}
-
-/// When an action under way is due; none where that is a person's business.
-pub(crate) fn due_of(action: &Action) -> Option<i64> {
-    match action.state {
-        ActionState::Pending => action.deadline_ms.map(|deadline| deadline.saturating_add(DEADLINE_GRACE_MS)),
-        ActionState::Done => action.expires_ms,
-        _ => None,
     }
 }
 

@@ -114,6 +114,11 @@ pub struct ChainHead {
 }
 
 impl ChainHead {
+    /// The end of a chain whose last entry this is.
+    pub fn after(entry: &AuditEntry) -> Self {
+        Self { sequence: entry.sequence, hash: hash_of(&message(entry), &entry.signature) }
+    }
+
     /// Signs `record`, which is framed, as the next entry of `writer`'s chain and moves on to it.
     pub fn append(&mut self, writer: &str, key: &AuditKey, record: Vec<u8>) -> AuditEntry {
         let mut entry = AuditEntry {

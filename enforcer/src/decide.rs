@@ -1,7 +1,7 @@
 //! Which verdict asks for which action. Whether it is done is the posture's word, not this table's.
 
 use sha2::{Digest as _, Sha256};
-use weir_schemas::{ActionKind, Revert, Tier, Verdict};
+use weir_schemas::{Action, ActionKind, Revert, Tier, Verdict};
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
@@ -70,6 +70,18 @@ pub fn propose(verdict: &Verdict) -> Vec<Proposal> {
         proposals.push(Proposal { kind: ActionKind::ShareIndicators, subject: subject(verdict), ..REVIEW });
     }
     proposals
+}
+
+/// What `action`, which another build decided on `verdict`, would have been proposed as.
+pub(crate) fn like(action: &Action, verdict: &Verdict) -> Proposal {
+    Proposal {
+        kind: action.kind,
+        ring: action.ring,
+        lasts_ms: action.lasts_ms,
+        holds_ms: action.lasts_ms.unwrap_or(REVIEW.holds_ms),
+        revert: action.revert,
+        subject: if action.kind == ActionKind::ShareIndicators { subject(verdict) } else { 0 },
+    }
 }
 
 /// A hash of the shared values that the verdict rests on, whatever their order.

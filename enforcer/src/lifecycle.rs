@@ -1,6 +1,6 @@
 //! An action's way after its decision: carried out or not, over, undone. And how the account stands for it.
 
-use crate::accounts::due_of;
+use crate::limits::DEADLINE_GRACE_MS;
 use weir_schemas::{
     Action, ActionKind, ActionOutcome, ActionState, OutcomeKind, Revert, Standing, StandingStatus,
 };
@@ -22,6 +22,15 @@ pub(crate) fn after_outcome(action: &Action, outcome: &ActionOutcome, taken_ms: 
     }
 }
 
+/// When an action under way is due; none where that is a person's business.
+pub(crate) fn due_of(action: &Action) -> Option<i64> {
+    match action.state {
+        ActionState::Pending => action.deadline_ms.map(|deadline| deadline.saturating_add(DEADLINE_GRACE_MS)),
+        ActionState::Done => action.expires_ms,
+        _ => None,
+    }
+}
+
 /// What has become of an action by `taken_ms` without anybody's word; none where nothing has.
 pub(crate) fn when_due(action: &Action, taken_ms: i64) -> Option<Action> {
     due_of(action).filter(|due_ms| *due_ms <= taken_ms)?;
@@ -37,6 +46,24 @@ pub(crate) fn when_due(action: &Action, taken_ms: i64) -> Option<Action> {
 pub(crate) fn superseded(action: &Action, by: &Action, taken_ms: i64) -> Action {
     let reason = format!("action {} took its place", by.action_id);
     Action { state: ActionState::Superseded, reason, taken_ms, deadline_ms: None, ..action.clone() }
+}
+
+/// The action, now that it is followed no longer because more are under way than are.
+pub(crate) fn given_up(action: &Action, taken_ms: i64) -> Action {
+    let reason = "more actions are under way than are followed".into();
+    Action { state: ActionState::Failed, reason, taken_ms, deadline_ms: None, ..action.clone() }
+}
+
+/// Whether `next` is what became of `before`. The same verdict may be answered twice, under one id.
+pub(crate) fn follows(before: &Action, next: &Action) -> bool {
+    before.action_id == next.action_id
+        && match next.state {
+            ActionState::Withheld | ActionState::Pending => false,
+            ActionState::Done => before.state == ActionState::Pending,
+            ActionState::Failed | ActionState::Reverted | ActionState::Expired | ActionState::Superseded => {
+                before.expires_ms == next.expires_ms
+            }
+        }
 }
 
 /// Whether no transition can come any more.

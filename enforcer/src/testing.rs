@@ -18,6 +18,7 @@ use weir_topology::clock::Clock;
 use weir_topology::log::{Commit, Log};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
+use weir_topology::restore::TaskError;
 use weir_topology::stage::Stage;
 use weir_topology::task::{Pace, Surroundings, Task, TaskStatus};
 use weir_topology::telemetry::Silent;
@@ -185,8 +186,15 @@ impl Rig {
         self.put(vec![Output::keyed(Topic::Control, key, payload, control.time_ms)]);
     }
 
+    /// A task of this build.
     pub fn task(&self, partition: u32, snapshots: bool) -> Task {
-        let stage: Box<dyn Stage> = Box::new(EnforcerStage::new(keys(), self.wire.clone()));
+        let stage = EnforcerStage::new(keys(), self.wire.clone());
+        self.task_of(stage, partition, snapshots).unwrap()
+    }
+
+    /// A task of the build that has `stage`.
+    pub fn task_of(&self, stage: EnforcerStage, partition: u32, snapshots: bool) -> Result<Task, TaskError> {
+        let stage: Box<dyn Stage> = Box::new(stage);
         let interval = if snapshots { Duration::ZERO } else { Duration::from_secs(3600) };
         let around = Surroundings {
             log: self.log.clone(),
@@ -203,7 +211,7 @@ impl Rig {
             clock: self.calendar.clone(),
         };
         let id = TaskId { stage: StageName::Enforcer, partition };
-        Task::open(id, stage, around, Arc::new(TaskStatus::default())).unwrap()
+        Task::open(id, stage, around, Arc::new(TaskStatus::default()))
     }
 
     /// Runs the enforcer as the verdicts fall, each at its own time, and an executor that answers at once.

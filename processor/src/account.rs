@@ -416,10 +416,10 @@ impl Stage for AccountStage {
         self.fold_all(batch, None)
     }
 
-    fn adopt(&mut self, batch: &Batch, said: &Records) {
+    fn adopt(&mut self, batch: &Batch, said: &[Records]) -> Result<(), StateError> {
         let touched = std::mem::take(&mut self.adopted);
         self.fold_all(batch, Some(touched));
-        for record in said.iter() {
+        for record in said.iter().flat_map(Records::iter) {
             // The runner has held them against the digest that the epoch recorded.
             let Ok(verdict) = self.wire.read::<Verdict>(record.payload.unwrap_or_default()) else { continue };
             let new = || Account::new(verdict.time_ms);
@@ -427,6 +427,7 @@ impl Stage for AccountStage {
             account.voice = Voice::said(verdict.tier, verdict.time_ms, verdict.sequence);
             self.adopted.insert(verdict.account, verdict.tenant);
         }
+        Ok(())
     }
 
     fn rejudge(&mut self, batch: &Batch) -> (Effects, u64) {

@@ -177,9 +177,10 @@ impl Stage for ClusterStage {
         effects
     }
 
-    fn adopt(&mut self, batch: &Batch, _: &Records) {
+    fn adopt(&mut self, batch: &Batch, _: &[Records]) -> Result<(), StateError> {
         // What was told of a value is told again when it changes, and to who links after long.
         self.step(batch);
+        Ok(())
     }
 
     fn rejudge(&mut self, batch: &Batch) -> (Effects, u64) {

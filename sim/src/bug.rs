@@ -112,12 +112,12 @@ impl Stage for Infected {
         effects
     }
 
-    fn adopt(&mut self, batch: &Batch, said: &Records) {
+    fn adopt(&mut self, batch: &Batch, said: &[Records]) -> Result<(), StateError> {
         if self.bug == Bug::BelieveUnsaid {
             self.inner.step(batch);
-            return;
+            return Ok(());
         }
-        self.inner.adopt(batch, said);
+        self.inner.adopt(batch, said)
     }
 
     fn rejudge(&mut self, batch: &Batch) -> (Effects, u64) {

@@ -273,11 +273,13 @@ impl Checker<'_> {
 
     /// Every judge's stage, folded again as recorded, writes the very records that are in the log.
     fn folding_again_gives_what_was_written(&self, task: TaskId, totals: &mut Totals) -> Result<(), String> {
+        let adopted = self.epochs(task)?.iter().filter(|epoch| epoch.adopted.is_some()).count();
+        let stages = STAGES.iter().zip(&mut totals.adoptions);
+        stages.filter(|(stage, _)| **stage == task.stage).for_each(|(_, total)| *total += adopted as u64);
         let mut again: BTreeMap<(Topic, u32), Vec<Output>> = BTreeMap::new();
         let reigns = self.reigns.get(&task).map_or(&[][..], Vec::as_slice);
         for (index, reign) in reigns.iter().enumerate() {
             let next = reigns.get(index + 1).map_or(i64::MAX, |next| next.first);
-            totals.adoptions += u64::from(index > 0);
             self.fold_reign(task, reign, next, &mut again, totals)?;
         }
         self.written_is(task, again)
@@ -494,6 +496,6 @@ pub struct Totals {
     pub dead_letters: u64,
     /// Checkpoints.
     pub checkpoints: u64,
-    /// Times that another judge went on with a task.
-    pub adoptions: u64,
+    /// Times that a task took over what another judge had recorded, by [stage](crate::world::STAGES).
+    pub adoptions: [u64; STAGES.len()],
 }

@@ -33,6 +33,7 @@ use std::path::Path;
 use std::sync::Arc;
 use weir_processor::JUDGE_VERSION;
 use weir_schemas::wire::Wire;
+use weir_topology::topic::StageName;
 use workload::Workload;
 use world::World;
 
@@ -113,8 +114,8 @@ fn live(
     let builds = std::array::from_fn(|build| stages(workload.entries_max, build));
     let totals =
         Checker { store, workload, wire, make_stage: &builds, reigns: &reigns, disk: &disk }.check()?;
-    let is_mixed =
-        reigns.values().any(|reigns| reigns.len() > 1 || reigns.iter().any(|r| r.version != JUDGE_VERSION));
+    let judges = reigns.iter().filter(|(task, _)| task.stage != StageName::Enforcer);
+    let is_mixed = judges.flat_map(|(_, reigns)| reigns).any(|reign| reign.version != JUDGE_VERSION);
     let makes = reference::Makes { as_recorded: &builds[0], in_lockstep: &stages(None, 0), is_mixed };
     reference::compare(seed, workload, wire, store, makes, directory)?;
     Ok(totals)

@@ -73,12 +73,24 @@ fn many(cli: &Cli, bug: Option<Bug>) -> Result<()> {
     for (what, count) in &sum.counts {
         println!("{count:>12} {:>12}  {what}", sum.seeds_with.get(what).unwrap_or(&0));
     }
-    let [events, verdicts, actions, pending, audits, letters, checkpoints, transitions, standings, judges] =
-        sum.totals;
+    let [
+        events,
+        verdicts,
+        actions,
+        pending,
+        audits,
+        letters,
+        checkpoints,
+        transitions,
+        standings,
+        adopted @ ..,
+    ] = sum.totals;
+    let [account, cluster, enforcer] = adopted;
     println!(
         "{events} events, {verdicts} verdicts, {actions} actions ({pending} to be carried out), \
          {transitions} transitions of them, {standings} standings, {audits} audit records, {letters} dead letters; \
-         {checkpoints} checkpoints, {judges} changes of judge"
+         {checkpoints} checkpoints; taken over from another build by {account} account tasks, {cluster} cluster tasks, \
+         {enforcer} enforcers"
     );
     println!(
         "{} of {} seeds hold, in {:.0} s",

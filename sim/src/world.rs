@@ -85,7 +85,10 @@ pub fn make_stage(
                 let stage = ClusterStage::new(wire.clone(), policy.clone());
                 Box::new(stage.with_values_max(entries_max).judged_by(hook))
             }
-            StageName::Enforcer => Box::new(EnforcerStage::new(audit_keys(), wire.clone())),
+            StageName::Enforcer => {
+                let stage = EnforcerStage::new(audit_keys(), wire.clone());
+                Box::new(if build == 0 { stage } else { stage.planted() })
+            }
             _ => {
                 let stage = AccountStage::new(wire.clone(), policy.clone());
                 Box::new(stage.with_accounts_max(entries_max).judged_by(hook))

@@ -6,13 +6,13 @@
 //! read from the log, and what was touched is judged once more in an epoch that is marked as adopting
 //! ([`crate::stage::Stage::rejudge`]). That epoch takes a snapshot in the same commit, so that nobody folds them again to go on.
 
-use crate::log::{Log, LogError};
+use crate::log::{Log, LogError, Position};
 use crate::outputs::OutputDigest;
 use crate::record::{RecordRef, Records};
 use crate::restore::{History, TaskError};
 use crate::topic::{TaskId, Topic};
 use weir_schemas::wire::Wire;
-use weir_schemas::{Adopted, Epoch, Verdict};
+use weir_schemas::{Action, Adopted, Audit, AuditEntry, Epoch, Verdict};
 
 /// The epochs of one adoption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,11 +94,12 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// Reads from offset `from`, which must not be behind what is asked for first.
-    pub(crate) fn open(task: TaskId, topic: Topic, log: &dyn Log, from: i64) -> Result<Self, TaskError> {
+    /// Reads from position `from`, which must not be behind what is asked for first.
+    pub(crate) fn open(task: TaskId, log: &dyn Log, from: Position) -> Result<Self, TaskError> {
+        let Position { topic, partition, next } = from;
         let open = || {
-            let (first, end) = log.bounds(topic, task.partition)?;
-            History::new(log, topic, task.partition, from.max(first), end)
+            let (first, end) = log.bounds(topic, partition)?;
+            History::new(log, topic, partition, next.max(first), end)
         };
         let history = open().map_err(|source: LogError| TaskError::Log { task, source })?;
         Ok(Self { task, topic, history, ahead: Records::default(), used: 0 })
@@ -154,6 +155,12 @@ fn epoch_of(task: TaskId, topic: Topic, wire: &Wire, record: RecordRef<'_>) -> O
             let verdict: Verdict = wire.read(payload).ok()?;
             (verdict.partition == task.partition as i32).then_some(verdict.epoch)
         }
+        Topic::Audit => {
+            let entry: AuditEntry = wire.read(payload).ok()?;
+            let audit: Audit = wire.read(&entry.record).ok()?;
+            (entry.writer == task.to_string()).then_some(audit.epoch)
+        }
+        Topic::Actions => Some(wire.read::<Action>(payload).ok()?.epoch),
         _ => None,
     }
 }

@@ -84,8 +84,7 @@ pub enum TaskError {
     /// Another judge recorded an epoch, and gave something else than this one.
     #[error(
         "{task}: epoch {epoch} was recorded by another judge ({recorded}), and this build ({own}) gives another {what}: \
-         use the build that judged, or begin at a later checkpoint. A stage that does not adopt another judge's epochs must \
-         be stopped in order by that build first"
+         use the build that judged, or begin at a later checkpoint"
     )]
     OtherJudge {
         /// The task.
@@ -152,38 +151,38 @@ pub struct Cursor {
     pub checkpoint_ms: i64,
     /// When the last epoch was taken, in processing time; 0 before the first, and for a stage that knows none.
     pub taken_ms: i64,
-    /// An offset of the [topic of what is said](crate::topic::StageName::said_topic) at or before what the task said after this epoch.
-    pub said_from: i64,
+    /// For each [topic in which the task speaks](crate::topic::StageName::said_topics), an offset at or before what it said
+    /// after this epoch.
+    pub said: Vec<Position>,
 }
 
 impl Cursor {
     /// The beginning of history.
     pub fn start(task: TaskId) -> Self {
-        let inputs = task.stage.inputs().iter();
-        let positions =
-            inputs.map(|topic| Position { topic: *topic, partition: task.partition_of(*topic), next: 0 });
-        let positions = positions.collect();
-        Self { epoch: 0, positions, epochs_from: 0, clock_ms: 0, checkpoint_ms: 0, taken_ms: 0, said_from: 0 }
+        let start = |topic: &Topic| Position { topic: *topic, partition: task.partition_of(*topic), next: 0 };
+        let positions = task.stage.inputs().iter().map(start).collect();
+        let said = task.stage.said_topics().iter().map(start).collect();
+        Self { epoch: 0, positions, epochs_from: 0, clock_ms: 0, checkpoint_ms: 0, taken_ms: 0, said }
     }
 
     /// The cursor as a record of state.
     pub(crate) fn to_record(&self) -> State {
-        let positions = self.positions.iter().map(|position| weir_schemas::Position {
+        let record = |position: &Position| weir_schemas::Position {
             topic: position.topic.name().into(),
             partition: position.partition as i32,
             next: position.next,
-        });
+        };
         State {
             kind: StateKind::Cursor,
             format: CURSOR_FORMAT,
             epoch: self.epoch,
-            positions: positions.collect(),
+            positions: self.positions.iter().map(record).collect(),
             epochs_from: self.epochs_from,
             clock_ms: self.clock_ms,
             body: Vec::new(),
             checkpoint_ms: self.checkpoint_ms,
             taken_ms: self.taken_ms,
-            said_from: self.said_from,
+            said: self.said.iter().map(record).collect(),
         }
     }
 
@@ -195,18 +194,20 @@ impl Cursor {
             return Err(TaskError::State { task, source });
         }
         let mut cursor = Self::start(task);
-        for position in &mut cursor.positions {
-            let saved = state.positions.iter().find(|saved| {
-                saved.topic == position.topic.name() && saved.partition == position.partition as i32
-            });
-            position.next = saved.map_or(0, |saved| saved.next);
+        for (positions, saved) in [(&mut cursor.positions, &state.positions), (&mut cursor.said, &state.said)]
+        {
+            for position in positions {
+                let is_its = |saved: &&weir_schemas::Position| {
+                    saved.topic == position.topic.name() && saved.partition == position.partition as i32
+                };
+                position.next = saved.iter().find(is_its).map_or(0, |saved| saved.next);
+            }
         }
         cursor.epoch = state.epoch;
         cursor.epochs_from = state.epochs_from;
         cursor.clock_ms = state.clock_ms;
         cursor.checkpoint_ms = state.checkpoint_ms;
         cursor.taken_ms = state.taken_ms;
-        cursor.said_from = state.said_from;
         Ok(cursor)
     }
 }
@@ -299,7 +300,7 @@ fn refold(
     let mut history =
         History::new(log, Topic::Epochs, task.partition, from.epochs_from.max(first), end).map_err(in_log)?;
     let mut inputs = Inputs::new(log, &from.positions).map_err(in_log)?;
-    let (mut marks, mut adoption, mut said) = (Marks::new(), None::<Adoption>, None::<Said>);
+    let (mut marks, mut adoption, mut said) = (Marks::new(), None::<Adoption>, None::<Vec<Said>>);
     let mut cursor = from;
     let key = task.to_string();
     while let Some(records) = history.next().map_err(in_log)? {
@@ -318,7 +319,7 @@ fn refold(
             }
             let batch = inputs.batch(task, &epoch, cursor.clock_ms).map_err(in_log)?;
             let judge = stage.judge(&batch);
-            if epoch.judge != judge && task.stage.adopts() && !adoption.is_some_and(|a| a.has(epoch.epoch)) {
+            if epoch.judge != judge && !adoption.is_some_and(|a| a.has(epoch.epoch)) {
                 adoption = match tail {
                     Tail::Adopted => Some(Adoption { from: epoch.epoch, to: i64::MAX }),
                     Tail::Compared => {
@@ -327,14 +328,14 @@ fn refold(
                 };
             }
             if adoption.is_some_and(|adoption| adoption.has(epoch.epoch)) {
-                let words = match (&mut said, task.stage.said_topic()) {
-                    (_, None) => Records::default(),
-                    (Some(said), _) => said.of(wire, &epoch)?,
-                    (none, Some(topic)) => {
-                        none.insert(Said::open(task, topic, log, cursor.said_from)?).of(wire, &epoch)?
-                    }
-                };
-                stage.adopt(&batch, &words);
+                if said.is_none() {
+                    let open = |from: &Position| Said::open(task, log, *from);
+                    said = Some(cursor.said.iter().map(open).collect::<Result<_, _>>()?);
+                }
+                let of_epoch = |said: &mut Said| said.of(wire, &epoch);
+                let records = said.iter_mut().flatten().map(of_epoch).collect::<Result<Vec<_>, _>>()?;
+                let adopted = stage.adopt(&batch, &records);
+                adopted.map_err(|source| TaskError::State { task, source })?;
                 each(Refolded { epoch: &epoch, batch: &batch, effects: None })?;
             } else {
                 let (effects, accounts) = match &epoch.adopted {

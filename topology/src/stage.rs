@@ -193,12 +193,12 @@ pub trait Stage: Send {
     fn step(&mut self, batch: &Batch) -> Effects;
 
     /// Folds an epoch that another judge recorded into the state. Its inputs count, and nothing is said: `said` is
-    /// what that judge wrote to the stage's [topic of what is said](StageName::said_topic) in this epoch, and it stands.
-    /// Not asked of a stage that does not [adopt](StageName::adopts).
-    fn adopt(&mut self, batch: &Batch, said: &Records);
+    /// what that judge wrote in this epoch to each of the [topics in which the stage speaks](StageName::said_topics), in
+    /// their order, and it stands. The error says what this build lacks to go on from there.
+    fn adopt(&mut self, batch: &Batch, said: &[Records]) -> Result<(), StateError>;
 
-    /// Judges once more what the epochs touched that were adopted since the last call: what is said now, and how many
-    /// accounts were judged. `batch` has no records.
+    /// Looks once more at what the epochs touched that were adopted since the last call: what is said now, and how many
+    /// accounts that were. `batch` has no records.
     fn rejudge(&mut self, batch: &Batch) -> (Effects, u64);
 
     /// Version of the encoding of state entries.

@@ -569,16 +569,15 @@ impl Task {
         }
     }
 
-    /// Looks now and then where the epoch topic ends, and the one in which it speaks, so that a restore need not read all of
-    /// them. What
-    /// is committed later has a higher offset, so the end is a safe place to start from.
+    /// Looks now and then where the epoch topic ends, and those in which the task speaks, so that a restore need not read all of
+    /// them. What is committed later has a higher offset, so the end is a safe place to start from.
     fn refresh_hint(&mut self, cursor: &mut Cursor) -> Result<(), TaskError> {
         if cursor.epochs_from == 0 || self.since(self.hint_at) >= self.around.pace.hint_interval {
             let bounds = self.around.log.bounds(Topic::Epochs, self.id.partition);
             cursor.epochs_from = bounds.map_err(|source| self.in_log(source))?.1;
-            if let Some(topic) = self.id.stage.said_topic() {
-                let bounds = self.around.log.bounds(topic, self.id.partition);
-                cursor.said_from = bounds.map_err(|source| self.in_log(source))?.1;
+            for said in &mut cursor.said {
+                let bounds = self.around.log.bounds(said.topic, said.partition);
+                said.next = bounds.map_err(|source| self.in_log(source))?.1;
             }
             self.hint_at = self.around.clock.now();
         }

@@ -338,19 +338,14 @@ impl StageName {
         }
     }
 
-    /// The topic whose records a task of the stage has to know as said before it goes on from another judge: those that
-    /// are not said again.
-    pub const fn said_topic(self) -> Option<Topic> {
+    /// The topics whose records a task of the stage has to know as said before it goes on from another judge: those that
+    /// are not said again. Each record of them says its epoch.
+    pub const fn said_topics(self) -> &'static [Topic] {
         match self {
-            Self::Account => Some(Topic::Verdicts),
-            Self::Cluster | Self::Enforcer | Self::Collector => None,
+            Self::Account => &[Topic::Verdicts],
+            Self::Enforcer => &[Topic::Audit, Topic::Actions],
+            Self::Cluster | Self::Collector => &[],
         }
-    }
-
-    /// Whether a task of the stage adopts what another judge recorded. One that does not must be stopped in order by
-    /// the build that recorded it, which leaves nothing to fold again.
-    pub const fn adopts(self) -> bool {
-        matches!(self, Self::Account | Self::Cluster)
     }
 
     /// What a step of the stage writes. Its state, checkpoints and epochs are the runner's.

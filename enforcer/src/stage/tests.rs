@@ -4,9 +4,13 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use weir_schemas::{Action, ActionId, ActionState, AuditKind, Control, ControlKind, Verdict};
 use weir_schemas::{ActionOutcome, AuditEntry, DeadLetter, Origin, OutcomeKind, Revert, Standing, Tier};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Records;
+
+mod golden;
+mod takeover;
 
 fn entries(log: &MemoryLog) -> Vec<AuditEntry> {
     log.all(Topic::Audit).iter().map(|o| Wire::new().read(o.payload.as_ref().unwrap()).unwrap()).collect()

@@ -612,7 +612,7 @@ fn take_over(before: &mut AccountStage, after: &mut AccountStage) -> (Effects, u
         said.push(offset as i64, output.timestamp_ms, &output.key, output.payload.as_deref(), []);
     }
     assert_ne!(before.judge(&epoch), after.judge(&epoch));
-    after.adopt(&epoch, &said);
+    after.adopt(&epoch, &[said]).unwrap();
     after.rejudge(&Batch { epoch: 2, ..batch(Topic::Events, recorded.clock_ms, Vec::new()) })
 }
 

@@ -55,7 +55,7 @@ impl Stage for Sums {
     }
 
     /// There is one judge of sums.
-    fn adopt(&mut self, _: &Batch, _: &Records) {
+    fn adopt(&mut self, _: &Batch, _: &[Records]) -> Result<(), StateError> {
         unreachable!("another judge recorded sums");
     }
 

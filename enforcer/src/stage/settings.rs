@@ -1,0 +1,225 @@
+//! What operators set: posture, audit key, and from which age on an event is history. All of it is part of the state.
+
+use super::{CHAIN_KEY, EVERY_TENANT, EnforcerStage, Step, head_in_state};
+use crate::age::{AGE_NAME, AgeMax};
+use crate::chain::{AuditKey, ChainHead};
+use crate::limits::NAME_BYTES_MAX;
+use crate::posture::{POSTURE_NAME, Stance};
+use crate::refuse::Refusal;
+use weir_schemas::wire::WireError;
+use weir_schemas::{Audit, AuditKind, Control, ControlKind, Digest, DlqKind};
+use weir_topology::record::RecordRef;
+use weir_topology::stage::{InputBatch, StateEntry};
+
+/// Name of the control record of kind KEY that moves the audit chains to another key: its body is the
+/// key's id.
+pub const AUDIT_KEY_NAME: &str = "audit-key";
+
+/// Outcome in the audit record of a chain that is handed to another key.
+pub(super) const KEY_CHANGED: &str = "key_changed";
+
+const POSTURE_KEY: &[u8] = b"!posture";
+const AGE_KEY: &[u8] = b"!age_max";
+
+/// Sequence and hash of a chain's head.
+const HEAD_BYTES: usize = 40;
+
+/// What an operator's word sets.
+enum Setting {
+    Stance(Stance),
+    Key(Box<AuditKey>),
+    AgeMax(AgeMax),
+}
+
+impl EnforcerStage {
+    /// Folds an operator's word. Posture, audit key and its settings concern the enforcer; what it cannot
+    /// follow changes nothing, and says so.
+    pub(super) fn control(&mut self, step: &mut Step<'_>, input: &InputBatch, record: RecordRef<'_>) {
+        let control = match self.read_control(record) {
+            Ok(control) => control,
+            Err(error) => return self.refuse(step, input, record, &error.into()),
+        };
+        let told = told(control.as_ref(), record);
+        match self.setting_in(control.as_ref(), record.key) {
+            Ok(setting) => {
+                step.effects.judged += 1;
+                let Some(setting) = setting else { return };
+                let (outcome, reason) = (setting.outcome().into(), self.change(&setting));
+                self.audit(step, Audit { kind: AuditKind::Operator, outcome, reason, ..told });
+                self.set(setting);
+            }
+            Err(reason) => {
+                let refused = Audit {
+                    kind: AuditKind::Refusal,
+                    outcome: "refused".into(),
+                    reason: reason.clone(),
+                    ..told
+                };
+                self.audit(step, refused);
+                self.refuse(step, input, record, &Refusal::new(DlqKind::InvalidField, reason));
+            }
+        }
+    }
+
+    /// Folds an operator's word that another build answered: it sets what it sets, and nothing is said. Which key signs
+    /// is what the chain says.
+    pub(super) fn control_in_silence(&mut self, record: RecordRef<'_>) {
+        let Ok(control) = self.read_control(record) else { return };
+        match self.setting_in(control.as_ref(), record.key) {
+            Ok(Some(setting @ (Setting::Stance(_) | Setting::AgeMax(_)))) => self.set(setting),
+            Ok(Some(Setting::Key(_)) | None) | Err(_) => {}
+        }
+    }
+
+    /// The id of the audit key that a control record names.
+    pub(super) fn key_named_in(&self, record: RecordRef<'_>) -> Option<String> {
+        let control = self.read_control(record).ok()??;
+        let is_key = control.kind == ControlKind::Key && control.name == AUDIT_KEY_NAME;
+        is_key.then(|| control.body.trim().to_owned())
+    }
+
+    /// None where the operator deleted a setting.
+    fn read_control(&self, record: RecordRef<'_>) -> Result<Option<Control>, WireError> {
+        record.payload.map(|payload| self.wire.read(payload)).transpose()
+    }
+
+    /// What a control record sets; none where it does not concern the enforcer, or changes nothing. `control` is none
+    /// where the operator deleted the setting of this key: back to what a fresh install does.
+    fn setting_in(&self, control: Option<&Control>, key: &[u8]) -> Result<Option<Setting>, String> {
+        let Some(control) = control else {
+            let is_set = key == POSTURE_NAME.as_bytes() && self.stance != Stance::default();
+            return Ok(is_set.then(|| Setting::Stance(Stance::default())));
+        };
+        Ok(Some(match control.kind {
+            ControlKind::Posture if control.name == POSTURE_NAME => {
+                Setting::Stance(Stance::parse(&control.body)?)
+            }
+            ControlKind::Posture => return Err(format!("a posture must have the name {POSTURE_NAME}")),
+            ControlKind::Key if control.name == AUDIT_KEY_NAME => {
+                let key = self.keys.get(control.body.trim()).cloned();
+                Setting::Key(Box::new(key.ok_or("the enforcer was not given an audit key of this id")?))
+            }
+            ControlKind::Setting if control.name == AGE_NAME => {
+                Setting::AgeMax(AgeMax::parse(&control.body)?)
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// In words: what gives way to what.
+    fn change(&self, setting: &Setting) -> String {
+        match setting {
+            Setting::Stance(stance) => format!("posture {} gives way to {stance}", self.stance),
+            Setting::Key(key) => {
+                let public = Digest(key.public());
+                format!("audit key {} gives way to {}, public key {public}", self.key.id(), key.id())
+            }
+            Setting::AgeMax(age_max) => {
+                format!("{AGE_NAME} {} gives way to {}", self.age_max.0, age_max.0)
+            }
+        }
+    }
+
+    fn set(&mut self, setting: Setting) {
+        match setting {
+            Setting::Stance(stance) => {
+                self.stance_changed |= stance != self.stance;
+                self.stance = stance;
+            }
+            // The entry that says so is signed with the old key, and vouches for the new one.
+            Setting::Key(key) => self.key = *key,
+            Setting::AgeMax(age_max) => {
+                self.age_changed |= age_max != self.age_max;
+                self.age_max = age_max;
+            }
+        }
+    }
+
+    /// Every setting in words, for the record of a takeover.
+    pub(super) fn settings(&self) -> String {
+        format!("posture {}, audit key {}, {AGE_NAME} {}", self.stance, self.key.id(), self.age_max.0)
+    }
+
+    /// Moves the chain to its recorded end, from which the key of this id goes on.
+    pub(super) fn continue_chain(&mut self, head: ChainHead, key_id: &str) -> Result<(), String> {
+        let key = self.keys.get(key_id);
+        self.key = key.cloned().ok_or_else(|| {
+            format!("the chain is signed with audit key {key_id}, which was not given: give every key that is in use")
+        })?;
+        self.head = head;
+        Ok(())
+    }
+
+    /// State entries of the settings that changed since the last call, in key order.
+    pub(super) fn changed_settings(&mut self) -> Vec<StateEntry> {
+        let mut changes = Vec::new();
+        let mut entry =
+            |key: &[u8], body: Vec<u8>| changes.push(StateEntry { key: key.into(), body: Some(body) });
+        if std::mem::take(&mut self.age_changed) {
+            entry(AGE_KEY, self.age_max.0.to_string().into_bytes());
+        }
+        if std::mem::take(&mut self.chain_changed) {
+            let mut body = self.head.sequence.to_be_bytes().to_vec();
+            body.extend_from_slice(&self.head.hash.0);
+            body.extend_from_slice(self.key.id().as_bytes());
+            entry(CHAIN_KEY, body);
+        }
+        if std::mem::take(&mut self.stance_changed) {
+            entry(POSTURE_KEY, self.stance.to_string().into_bytes());
+        }
+        changes
+    }
+
+    /// Takes back a setting that [`Self::changed_settings`] gave; none where the key is no setting's.
+    pub(super) fn restore_setting(&mut self, key: &[u8], body: &[u8]) -> Option<Result<(), String>> {
+        let text = || std::str::from_utf8(body).map_err(|error| error.to_string());
+        Some(match key {
+            CHAIN_KEY => self.restore_chain(body),
+            POSTURE_KEY => text().and_then(Stance::parse).map(|stance| self.stance = stance),
+            AGE_KEY => text().and_then(AgeMax::parse).map(|age_max| self.age_max = age_max),
+            _ => return None,
+        })
+    }
+
+    /// Sequence (8 bytes, big-endian), hash (32), id of the signing key.
+    fn restore_chain(&mut self, body: &[u8]) -> Result<(), String> {
+        let head = head_in_state(body).ok_or("the chain's head is cut short")?;
+        self.continue_chain(head, &String::from_utf8_lossy(&body[HEAD_BYTES..]))
+    }
+
+    /// Forgets a setting; false where the key is none's.
+    pub(super) fn forget_setting(&mut self, key: &[u8]) -> bool {
+        match key {
+            CHAIN_KEY => self.head = ChainHead::default(),
+            POSTURE_KEY => self.stance = Stance::default(),
+            AGE_KEY => self.age_max = AgeMax::default(),
+            _ => return false,
+        }
+        true
+    }
+}
+
+impl Setting {
+    /// What the audit record of its change says.
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::Stance(_) => "posture_changed",
+            Self::Key(_) => KEY_CHANGED,
+            Self::AgeMax(_) => "setting_changed",
+        }
+    }
+}
+
+/// What every audit record about an operator's word says; `control` is none where a setting was deleted.
+fn told(control: Option<&Control>, record: RecordRef<'_>) -> Audit {
+    let every = Audit { tenant: EVERY_TENANT.into(), ..Audit::default() };
+    match control {
+        None => Audit { time_ms: record.timestamp_ms, actor: "operator".into(), ..every },
+        Some(control) => Audit {
+            time_ms: control.time_ms,
+            actor: control.author.chars().take(NAME_BYTES_MAX / 4).collect(),
+            policy_version: control.version.chars().take(NAME_BYTES_MAX / 4).collect(),
+            ..every
+        },
+    }
+}
