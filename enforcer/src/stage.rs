@@ -4,8 +4,8 @@
 //! its epoch's record keeps. An audit record stands before each transition of an action in the outputs, and both
 //! become visible in one commit: there is no action without its record.
 //!
-//! In the order in which a step goes: [`course`] (what is due), [`settings`] (operators), [`decision`] (verdicts);
-//! [`course`] again (executors, standings). [`takeover`] is how it goes on from another build.
+//! In the order in which a step goes: `course` (what is due), `settings` (operators' words), `course` again (executors'
+//! words, standings), `decision` (verdicts). `takeover` is how it goes on from another build.
 
 use crate::accounts::Accounts;
 use crate::age::AgeMax;

@@ -124,7 +124,8 @@ fn source(random: &mut Random, number: u64, of: u64, accounts: u64, campaign: u6
     for line in 0..random.between(10, 60) {
         if random.chance(30) {
             refused += 1;
-            let lines = ["not json\n", "{\"time\":1}\n", "{\"id\":\"x\",\"account\":\n", "[]\n"];
+            let lines =
+                ["not json\n", "{\"time\":1}\n", "{\"id\":\"x\",\"account\":\n", "{\"account\":\"x\"}\n"];
             text.push_str(random.pick::<&str>(&lines));
             continue;
         }
