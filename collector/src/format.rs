@@ -7,6 +7,7 @@
 mod any_value;
 mod assembly;
 mod catalog;
+mod columns;
 mod credential;
 mod error;
 mod found;
@@ -93,6 +94,14 @@ impl Format {
         }
     }
 
+    /// The columns of its lines, where it says them.
+    fn columns(&self) -> Option<&spec::Columns> {
+        match self {
+            Self::Auto => None,
+            Self::Named(spec) => spec.columns.as_ref(),
+        }
+    }
+
     fn catalog(&self) -> Result<Arc<Catalog>, FormatError> {
         Ok(Arc::new(match self {
             Self::Auto => Catalog::new(shipped())?,
@@ -107,5 +116,7 @@ impl fmt::Display for Format {
     }
 }
 
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod tests;

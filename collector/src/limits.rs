@@ -79,6 +79,12 @@ pub const WRAPPED_DEPTH_MAX: usize = 4;
 /// Most records over several lines that are held at a time, one a stream.
 pub const ASSEMBLIES_MAX: usize = 4;
 
+/// Most columns of a line.
+pub const COLUMNS_MAX: usize = 512;
+
+/// How much of a file is read to find the names of its columns, in bytes.
+pub const HEAD_BYTES_MAX: usize = 16 << 10;
+
 /// Most lines of a record over several lines.
 pub const ASSEMBLED_LINES_MAX: usize = 10_000;
 

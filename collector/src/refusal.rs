@@ -31,6 +31,26 @@ impl Refusal {
         }
     }
 
+    /// The line has `count` columns where the first line of the file names `names`.
+    pub fn columns(count: usize, names: usize) -> Self {
+        Self {
+            kind: DlqKind::InvalidField,
+            reason: format!("the line has {count} columns, and the line of names has {names}"),
+        }
+    }
+
+    /// The line has some of the places of a format, which `title` writes, and not these fields.
+    pub fn near(title: &str, lacking: &[Field]) -> Self {
+        let names: Vec<String> = lacking.iter().map(|field| format!("`{field}`")).collect();
+        let missing = match &names[..] {
+            [] => "it lacks what tells formats apart".to_owned(),
+            [name] => format!("field {name} is missing or empty"),
+            _ => format!("fields {} are missing or empty", names.join(" and ")),
+        };
+        let reason = format!("{missing}: the line is of no format that Weir knows; nearest comes {title}");
+        Self { kind: DlqKind::MissingField, reason }
+    }
+
     /// The line names no account; `title` is what writes such lines, and `advice` what to do.
     pub fn no_account(title: &str, advice: &str) -> Self {
         let reason = match advice {

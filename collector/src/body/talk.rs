@@ -16,6 +16,8 @@ pub(super) struct Talk<'b> {
     system: Option<Json<'b>>,
     /// The whole value, where words without a role are in it.
     loose: Option<Json<'b>>,
+    /// Content of the last message whose role nobody knows: a client shall not hide its words by a new name for itself.
+    strange: Option<Json<'b>>,
     /// Messages of the user that have words.
     pub(super) turns: i32,
     /// Calls of tools by the model.
@@ -29,17 +31,22 @@ pub(super) struct Talk<'b> {
 impl<'b> Talk<'b> {
     /// Whether it has words of a user or of a system.
     pub(super) fn has_words(&self) -> bool {
-        self.user.is_some() || self.system.is_some() || self.loose.is_some()
+        self.has_prompt() || self.system.is_some()
     }
 
     /// Whether it has words of a user.
     pub(super) fn has_prompt(&self) -> bool {
-        self.user.is_some() || self.loose.is_some()
+        self.asked().is_some()
+    }
+
+    /// Where the last words of the user stand.
+    fn asked(&self) -> Option<&Json<'b>> {
+        self.user.as_ref().or(self.loose.as_ref()).or(self.strange.as_ref())
     }
 
     /// The last words of the user.
     pub(super) fn prompt(&self) -> Option<Cow<'b, str>> {
-        words(self.user.as_ref().or(self.loose.as_ref())?)
+        words(self.asked()?)
     }
 
     /// The first words of the system.
@@ -51,7 +58,7 @@ impl<'b> Talk<'b> {
     pub(super) fn read(&mut self, json: &mut Json<'b>) -> Result<(), Fault> {
         let whole = json.clone();
         let read = self.items(json, &whole, 0);
-        if self.user.is_some() || self.loose.is_some() {
+        if self.has_prompt() {
             self.turns = self.turns.max(1);
         }
         read
@@ -91,7 +98,7 @@ impl<'b> Talk<'b> {
                     role = match json.value()? {
                         Value::Text(name) => Some(Role::of(&name.bytes())),
                         Value::Null => None,
-                        _ => Some(Role::Other),
+                        _ => Some(Role::Unknown),
                     };
                 }
                 b"type" => {
@@ -128,6 +135,7 @@ impl<'b> Talk<'b> {
             }
             Some(Role::System) if self.system.is_none() => self.system = spoken(),
             Some(Role::System) => {}
+            Some(Role::Unknown) => self.strange = spoken().or(self.strange.take()),
             Some(Role::Other) => contents.into_iter().for_each(|content| self.add_calls(calls_in(content))),
             // A part among parts: its own type says whether it is words.
             None if has_words(&here) => {

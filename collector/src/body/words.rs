@@ -109,6 +109,8 @@ pub(super) enum Role {
     System,
     /// The model's, or a tool's.
     Other,
+    /// Of a role that nobody knows.
+    Unknown,
 }
 
 impl Role {
@@ -118,8 +120,25 @@ impl Role {
             Self::User
         } else if is(b"system") || is(b"developer") {
             Self::System
-        } else {
+        } else if OTHERS.iter().any(|other| is(other)) {
             Self::Other
+        } else {
+            Self::Unknown
         }
     }
 }
+
+/// Names of the model and of tools.
+const OTHERS: [&[u8]; 11] = [
+    b"assistant",
+    b"model",
+    b"tool",
+    b"function",
+    b"chatbot",
+    b"bot",
+    b"ai",
+    b"ipython",
+    b"tool_result",
+    b"tool_use",
+    b"observation",
+];

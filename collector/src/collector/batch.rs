@@ -47,6 +47,8 @@ pub(super) struct Builder {
     later: Gathered,
     /// The position before that line.
     safe: Option<SourcePosition>,
+    /// The first line of the file that was being read when this began is known.
+    is_headed: bool,
     /// Time of the latest event, in milliseconds.
     clock_ms: i64,
 }
@@ -88,6 +90,7 @@ impl Builder {
             ready: Gathered::default(),
             later: Gathered::default(),
             safe: None,
+            is_headed: false,
             clock_ms: 0,
         })
     }
@@ -133,8 +136,13 @@ impl Builder {
         true
     }
 
-    /// What one file left unfinished is not finished in the next.
+    /// What one file left unfinished is not finished in the next, and what its first line says is known.
     fn begin(&mut self, feed: &Feed, now_ms: i64) {
+        if !std::mem::replace(&mut self.is_headed, true)
+            && let Some(head) = feed.head()
+        {
+            self.reader.note_head(&head);
+        }
         let Some(safe) = self.safe.as_ref().filter(|_| self.reader.is_holding()) else { return };
         let file = |position: &SourcePosition| position.reading.as_ref().map(|file| file.id);
         if file(safe) != file(&feed.position()) {

@@ -2,7 +2,11 @@
 
 use crate::config::{CollectorConfig, Mode};
 use crate::error::CollectorError;
-use crate::tail::{FilePosition, Follow, Import, Line, Look, PrintKey, SourceEvent, SourcePosition, Tail};
+use crate::limits::HEAD_BYTES_MAX;
+use crate::tail::{
+    Content, FilePosition, Follow, Import, Line, Look, PrintKey, SourceEvent, SourcePosition, Tail,
+};
+use std::io::Read as _;
 
 pub(super) enum Feed {
     Tail(Box<Tail>),
@@ -60,6 +64,19 @@ impl Feed {
             (reading.offset, reading.prints) = (offset, prints);
         }
         position
+    }
+
+    /// The first line of the file that is being read, where reading goes on behind it. It is asked for the names of
+    /// columns alone: should its name be another file's by now, that one has the same columns.
+    pub(super) fn head(&self) -> Option<Vec<u8>> {
+        let reading = self.position().reading.filter(|reading| reading.offset > 0)?;
+        let mut head = Vec::new();
+        let stream = Content::open(&reading.path).and_then(Content::stream).ok()?;
+        // Of a file that is damaged what comes before counts.
+        let _ = stream.take(HEAD_BYTES_MAX as u64).read_to_end(&mut head);
+        let end = memchr::memchr(b'\n', &head)?;
+        head.truncate(end);
+        Some(head)
     }
 
     pub(super) fn size(&self) -> Option<u64> {

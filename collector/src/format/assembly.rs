@@ -1,5 +1,6 @@
 //! Records that stand on several lines: parts of a container runtime's log, and JSON that was printed for people.
 
+use super::columns::is_open;
 use super::prefix::cri;
 use super::reader::Line;
 use crate::limits::{ASSEMBLED_LINES_MAX, ASSEMBLIES_MAX};
@@ -29,6 +30,8 @@ enum Kind {
     Stream(Vec<u8>),
     /// JSON over several lines.
     Pretty,
+    /// A line of columns, one of which holds line breaks.
+    Quoted,
 }
 
 /// A text that is complete, with the offset of its first line.
@@ -102,6 +105,28 @@ impl Assembly {
         let is_open = || depth_after(0, inside.trim_ascii()) != Some(0);
         let is_partial = !stream.is_empty() && !inside.ends_with(b"\n") && (self.holds(stream) || is_open());
         self.part(stream, offset, inside, is_partial)
+    }
+
+    /// Adds a line that may be columns. The whole line with where it begins, or nothing where it goes on in the next one;
+    /// none at all where something else is held.
+    pub(super) fn add_quoted<'l>(&mut self, line: Line<'l>, is_columns: bool) -> Option<Option<Whole<'l>>> {
+        if let Some(index) = self.held.iter().position(|held| held.kind == Kind::Quoted) {
+            let held = &mut self.held[index];
+            held.text.push(b'\n');
+            held.text.extend_from_slice(line.bytes);
+            held.lines += 1;
+            if is_open(&held.text) && !held.is_too_much(self.bytes_max) {
+                return Some(None);
+            }
+            let held = self.held.remove(index);
+            return Some(Some((held.offset, Cow::Owned(held.text))));
+        }
+        if self.is_holding() || !is_columns || !is_open(line.bytes) {
+            return (!self.is_holding()).then_some(Some((line.offset, Cow::Borrowed(line.bytes))));
+        }
+        let text = line.bytes.to_vec();
+        self.held.push(Held { kind: Kind::Quoted, offset: line.offset, lines: 1, text, depth: 0 });
+        Some(None)
     }
 
     fn part<'l>(&mut self, stream: &[u8], offset: u64, text: &'l [u8], is_partial: bool) -> Ready<'l> {

@@ -30,6 +30,8 @@ pub(crate) struct Catalog {
     pub(crate) wrappers: Vec<u16>,
     /// Slot of the stream that a container wrote to.
     pub(crate) stream: u16,
+    /// Slots from which some format reads a field.
+    read: Bits,
 }
 
 impl Catalog {
@@ -45,24 +47,38 @@ impl Catalog {
             plan.finish(spec, &mut tree);
         }
         tree.finish();
-        Ok(Self { tree, plans, wrappers, stream })
+        let mut read = Bits::none(tree.slots());
+        plans.iter().flat_map(Plan::read_slots).for_each(|slot| read.set(slot, true));
+        Ok(Self { tree, plans, wrappers, stream, read })
     }
 
-    /// The format of a record: of those that it has the places of, the one that gets most out of it. None where it
-    /// has the places of none.
+    /// The format of a record: of those that it has the places of, the one that gets most out of it; or else of those that
+    /// it has more than half of the places of, and an account and a time. None where there is none.
     pub(crate) fn choose(&self, found: &Found) -> Option<usize> {
         if self.plans.len() == 1 {
             return Some(0);
         }
-        let fits = self.plans.iter().enumerate().filter(|(_, plan)| plan.fits(found));
+        let plans = || self.plans.iter().enumerate();
         let mut best: Option<(Yield, usize, usize)> = None;
+        let fits = plans().filter(|(_, plan)| plan.fits(found));
         for (index, plan) in fits {
             let (yields, shape) = (plan.yields(found), plan.shape_len());
             if best.is_none_or(|(other, its_shape, _)| (yields, shape) > (other, its_shape)) {
                 best = Some((yields, shape, index));
             }
         }
+        // What is not there of a shape makes no line unseen that has its account and its time.
+        let half = |plan: &Plan| plan.fitting(found) * 2 > plan.shape_len() && plan.yields(found).is_readable;
+        let nearly = || plans().rev().filter(|(_, plan)| half(plan));
         best.map(|(_, _, index)| index)
+            .or_else(|| nearly().max_by_key(|(_, plan)| plan.yields(found)).map(|(index, _)| index))
+    }
+
+    /// The format whose places a record has most of, where it has half of them.
+    pub(crate) fn nearest(&self, found: &Found) -> Option<&Plan> {
+        let fitting = |plan: &&Plan| (plan.fitting(found), plan.yields(found));
+        let plans = self.plans.iter().rev().filter(|plan| plan.fitting(found) > 0);
+        plans.max_by_key(fitting).filter(|plan| plan.fitting(found) * 2 >= plan.shape_len())
     }
 
     /// Whether the format's account and time are there.
@@ -79,7 +95,7 @@ impl Catalog {
     pub(crate) fn unread<'c>(&'c self, plan: usize, filled: &'c Bits) -> impl Iterator<Item = &'c str> + 'c {
         filled
             .without(&self.plans[plan].reach)
-            .filter(|slot| *slot != self.stream && !self.wrappers.contains(slot))
+            .filter(|slot| self.read.has(*slot) && *slot != self.stream && !self.wrappers.contains(slot))
             .map(|slot| self.tree.path(slot))
     }
 }

@@ -109,6 +109,9 @@ impl Parts {
             _ => return false,
         };
         text.bytes_into(&mut part.text);
+        if origin.nothing.iter().any(|nothing| nothing.as_bytes() == part.text.trim_ascii()) {
+            return true;
+        }
         // A response may be the events of a stream; words alone are a conversation, but no body.
         let takes_words = matches!(field, Field::Messages | Field::Response);
         part.form = match unpack(&part.text, &mut part.json) {

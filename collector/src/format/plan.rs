@@ -51,10 +51,16 @@ pub(crate) struct Origin {
     pub(crate) zone: UtcOffset,
     /// What values mean.
     pub(crate) means: BTreeMap<String, String>,
+    /// Values that say nothing.
+    pub(crate) nothing: Vec<String>,
+    /// Behind the last of which the value begins.
+    pub(crate) after: Option<String>,
     /// Who wrote it.
     pub(crate) set_by: SetBy,
     /// For messages by number: the slot of their roles.
     pub(crate) roles: Option<u16>,
+    /// A text there is JSON that holds words.
+    pub(crate) is_json: bool,
 }
 
 /// Where a value stands.
@@ -139,15 +145,8 @@ impl Plan {
     /// Says which slots it reads, when all slots are known.
     pub(crate) fn finish(&mut self, spec: &Spec, tree: &mut Tree) {
         self.reach = Bits::none(tree.slots());
-        let parts = self.reads.iter().chain(&self.parts).flat_map(|(_, origins)| origins);
-        for origin in parts.chain(&self.account).chain(&self.time) {
-            if let Place::Slot(slot) = origin.place {
-                self.reach.set(slot, true);
-            }
-            if let Some(slot) = origin.roles {
-                self.reach.set(slot, true);
-            }
-        }
+        let read: Vec<u16> = self.read_slots().collect();
+        read.into_iter().for_each(|slot| self.reach.set(slot, true));
         let shape = self.shape.iter().flatten().chain(self.records.iter().map(|unfold| &unfold.slot));
         shape.for_each(|slot| self.reach.set(*slot, true));
         for path in spec.ignored.keys() {
@@ -155,11 +154,61 @@ impl Plan {
                 self.reach.set(slot, true);
             }
         }
+        // What is around a place that is read is looked into, and what is inside of it is taken with it.
+        let is_around = |outer: &str, inner: &str| {
+            let outer = outer.strip_prefix('/').unwrap_or(outer);
+            let inner = inner.strip_prefix('/').unwrap_or(inner);
+            inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
+        };
+        let slots = 0..tree.slots() as u16;
+        let reached: Vec<u16> = slots.clone().filter(|slot| self.reach.has(*slot)).collect();
+        for slot in slots {
+            let path = tree.path(slot);
+            let is_reached = |other: &u16| {
+                let other = tree.path(*other);
+                is_around(path, other) || is_around(other, path)
+            };
+            if reached.iter().any(is_reached) {
+                self.reach.set(slot, true);
+            }
+        }
+    }
+
+    /// The slots from which it reads fields.
+    pub(crate) fn read_slots(&self) -> impl Iterator<Item = u16> + '_ {
+        let parts = self.reads.iter().chain(&self.parts).flat_map(|(_, origins)| origins);
+        parts.chain(&self.account).chain(&self.time).flat_map(|origin| {
+            let slot = match origin.place {
+                Place::Slot(slot) => Some(slot),
+                Place::Value(_) => None,
+            };
+            slot.into_iter().chain(origin.roles)
+        })
     }
 
     /// Whether a record has what all records of this format have.
     pub(crate) fn fits(&self, found: &Found) -> bool {
-        self.shape.iter().all(|group| group.iter().any(|slot| found.present().has(*slot)))
+        // Lines that are no JSON have patterns in the place of a shape.
+        !self.shape.is_empty()
+            && self.shape.iter().all(|group| group.iter().any(|slot| found.present().has(*slot)))
+    }
+
+    /// How many of its groups of places a record has.
+    pub(crate) fn fitting(&self, found: &Found) -> usize {
+        self.shape.iter().filter(|group| group.iter().any(|slot| found.present().has(*slot))).count()
+    }
+
+    /// Which of account and time a record lacks.
+    pub(crate) fn lacking(&self, found: &Found) -> Vec<Field> {
+        let lacks = |origins: &[Origin]| !origins.iter().any(|origin| origin.is_filled(found));
+        let both = [(Field::Account, &self.account), (Field::Time, &self.time)];
+        both.into_iter().filter(|(_, origins)| lacks(origins)).map(|(field, _)| field).collect()
+    }
+
+    /// Whether the words are what the writer puts in the place of words that it keeps to itself.
+    pub(crate) fn says_nothing(&self, words: &str) -> bool {
+        let origins = self.parts.iter().flat_map(|(_, origins)| origins);
+        origins.flat_map(|origin| &origin.nothing).any(|nothing| nothing == words)
     }
 
     /// How many groups of places every record of this format has.
@@ -193,6 +242,11 @@ pub(crate) struct Yield {
 }
 
 impl Origin {
+    /// Whether what stands there counts as it stands.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.means.is_empty() && self.nothing.is_empty() && self.after.is_none()
+    }
+
     fn is_filled(&self, found: &Found) -> bool {
         match &self.place {
             Place::Slot(slot) => found.filled().has(*slot),
@@ -220,6 +274,9 @@ fn origin(field: Field, source: &Detailed, tree: &mut Tree) -> Result<Origin, Fi
     if source.roles.is_some() && field != Field::Messages {
         return Err(FieldError::Option("roles"));
     }
+    if source.json && !matches!(field, Field::Prompt | Field::SystemPrompt) {
+        return Err(FieldError::Option("json"));
+    }
     let set_by = source.set_by.unwrap_or_else(|| SetBy::default_of(field));
     if set_by == SetBy::Client && !SetBy::may_claim(field) {
         return Err(FieldError::Claim);
@@ -234,7 +291,10 @@ fn origin(field: Field, source: &Detailed, tree: &mut Tree) -> Result<Origin, Fi
         moment: source.moment.unwrap_or_default(),
         zone,
         means: source.means.clone(),
+        nothing: source.nothing.clone(),
+        after: source.after.clone().filter(|after| !after.is_empty()),
         set_by,
+        is_json: source.json,
         roles: source.roles.as_deref().map(|path| tree.slot(path)).transpose()?,
     })
 }

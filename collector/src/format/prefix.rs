@@ -38,18 +38,27 @@ pub(super) fn without_syslog(line: &[u8]) -> &[u8] {
 }
 
 fn behind_syslog(line: &[u8]) -> Option<&[u8]> {
+    let rest = behind_priority(line).unwrap_or(line);
+    if let Some(modern) = rest.strip_prefix(b"1 ").filter(|_| rest.len() < line.len()) {
+        // `1 TIME host program id - - line`.
+        return modern.splitn(7, |byte| *byte == b' ').nth(6);
+    }
+    // `Nov 21 06:30:06 host program[1]: line`, or `2026-11-21T06:30:06.123+00:00 host program[1]: line`, as syslog
+    // daemons write files.
+    let head = &rest[..rest.len().min(256)];
+    let is_dated = match head {
+        [b'A'..=b'Z', b'a'..=b'z', b'a'..=b'z', b' ', _, b'0'..=b'9', b' ', _, _, b':', ..] => true,
+        [b'1'..=b'9', _, _, _, b'-', _, _, b'-', _, _, b'T', _, _, b':', ..] => true,
+        _ => rest.len() < line.len(),
+    };
+    let tag = memchr::memmem::find(head, b": ").filter(|_| is_dated)?;
+    Some(&rest[tag + 2..])
+}
+
+fn behind_priority(line: &[u8]) -> Option<&[u8]> {
     let end = line.iter().take(5).position(|byte| *byte == b'>')?;
     let is_priority = line.first() == Some(&b'<') && line[1..end].iter().all(u8::is_ascii_digit);
-    if !is_priority {
-        return None;
-    }
-    let rest = &line[end + 1..];
-    // `Nov 21 06:30:06 host program[1]: line`, or `1 TIME host program id - - line`.
-    let behind = memchr::memmem::find(&rest[..rest.len().min(256)], b": ").map(|found| &rest[found + 2..]);
-    match rest.strip_prefix(b"1 ") {
-        Some(modern) => modern.splitn(7, |byte| *byte == b' ').nth(6),
-        None => behind,
-    }
+    is_priority.then(|| &line[end + 1..])
 }
 
 #[cfg(test)]
@@ -66,6 +75,8 @@ mod tests {
         }
         assert_eq!(without_syslog(b"<190>Nov 21 06:30:06 gw nginx[12]: x y"), b"x y");
         assert_eq!(without_syslog(b"<190>1 2026-11-21T06:30:06Z gw nginx 12 - - x y"), b"x y");
+        assert_eq!(without_syslog(b"Nov  1 06:30:06 gw nginx[12]: x y"), b"x y");
+        assert_eq!(without_syslog(b"2026-11-21T06:30:06.1+00:00 gw nginx[12]: x y"), b"x y");
         assert_eq!(without_syslog(b"plain: line"), b"plain: line");
     }
 }

@@ -8,6 +8,7 @@
 use super::Format;
 use super::assembly::{Assembly, Ready};
 use super::catalog::Catalog;
+use super::columns::Columns;
 use super::error::FormatError;
 use super::found::Found;
 use super::parts::Parts;
@@ -80,6 +81,10 @@ pub struct Reader {
     assembly: Assembly,
     /// What was dropped from the line.
     cuts: Vec<Cut>,
+    /// The columns of lines that are no JSON.
+    columns: Option<Columns>,
+    /// A line of columns as JSON.
+    row: Vec<u8>,
 }
 
 impl Reader {
@@ -92,6 +97,8 @@ impl Reader {
             trial: Found::new(slots),
             parts: Parts::default(),
             cuts: Vec::new(),
+            columns: format.columns().and_then(Columns::of_spec),
+            row: Vec::new(),
             assembly: Assembly::new(line_bytes_max),
             catalog,
         })
@@ -115,8 +122,63 @@ impl Reader {
         if line.bytes.first() == Some(&b'{') && line.bytes.len() > 1 && !self.assembly.is_holding() {
             return self.text(line.offset, line.bytes, 0, each);
         }
+        if self.line_of_columns(line, each) {
+            return;
+        }
         let ready = self.assembly.add(line);
         self.ready(ready, 0, each);
+    }
+
+    /// Takes the names of columns from the first line of a file that is read on from its middle.
+    pub fn note_head(&mut self, line: &[u8]) {
+        self.take_names(line);
+    }
+
+    /// Whether a line names columns among which are an account and a time.
+    fn take_names(&mut self, line: &[u8]) -> bool {
+        let Some(columns) = Columns::of_names(line) else { return false };
+        columns.example(&mut self.row);
+        let catalog = self.catalog.clone();
+        let is_read = catalog.tree.scan(&self.row, 0, &mut self.found).is_ok();
+        let plan = catalog.choose(&self.found).filter(|_| is_read);
+        let names_both = plan.is_some_and(|plan| catalog.is_readable(plan, &self.found));
+        if names_both {
+            self.columns = Some(columns);
+        }
+        names_both
+    }
+
+    /// A line that is columns, or names them; false where it is something else.
+    fn line_of_columns(&mut self, line: Line<'_>, each: Each<'_>) -> bool {
+        let is_other = matches!(line.bytes.trim_ascii_start().first(), None | Some(b'{' | b'['));
+        let (offset, text) = match self.assembly.add_quoted(line, self.columns.is_some() && !is_other) {
+            Some(Some((offset, text))) => (offset, text),
+            // It goes on in the next line.
+            Some(None) => return true,
+            None => return false,
+        };
+        if is_other && offset == line.offset {
+            return false;
+        }
+        if self.take_names(&text) {
+            return true;
+        }
+        let Some(columns) = &self.columns else { return false };
+        let mut row = std::mem::take(&mut self.row);
+        match columns.record(&text, &mut row) {
+            Ok(()) => self.text(offset, &row, 0, each),
+            // A record of another kind, or a torn one.
+            Err(_) if memchr(b'{', &text).is_some() => {
+                self.row = row;
+                return false;
+            }
+            Err(count) => {
+                let refusal = Refusal::columns(count, columns.len());
+                each(Record::refused(&text, offset, refusal));
+            }
+        }
+        self.row = row;
+        true
     }
 
     /// Forgets what is held.
@@ -196,7 +258,10 @@ impl Reader {
             return;
         }
         let Some(plan) = plan else {
-            let refusal = Refusal::no_format();
+            let refusal = match catalog.nearest(&self.found) {
+                Some(plan) => Refusal::near(&plan.title, &plan.lacking(&self.found)),
+                None => Refusal::no_format(),
+            };
             return each(Record::refused(&text[range], offset, refusal));
         };
         self.record(offset, text, range, plan, is_junk, each);

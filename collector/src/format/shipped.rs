@@ -10,7 +10,34 @@ macro_rules! files {
 }
 
 /// Name and text of every file.
-pub(super) const FILES: &[(&str, &str)] = files!["weir", "weir_rich", "weir_basic", "envoy", "glasswally"];
+pub(super) const FILES: &[(&str, &str)] = files![
+    "weir",
+    "weir_rich",
+    "weir_basic",
+    "envoy",
+    "glasswally",
+    "litellm",
+    "otel_genai",
+    "envoy_gateway",
+    "istio",
+    "kong",
+    "apisix",
+    "caddy",
+    "traefik",
+    "haproxy",
+    "new_api",
+    "portkey",
+    "helicone",
+    "langfuse",
+    "cloudflare",
+    "bedrock",
+    "azure_apim",
+    "azure_openai",
+    "vertex",
+    "openai_batch",
+    "ocsf",
+    "vllm",
+];
 
 static SHIPPED: LazyLock<Vec<Spec>> = LazyLock::new(|| {
     // A file that is no format is found by the test below, and left out.

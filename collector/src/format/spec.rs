@@ -133,8 +133,16 @@ pub struct Detailed {
     /// What values mean; one that is not listed means itself.
     #[serde(default)]
     pub means: BTreeMap<String, String>,
+    /// Values that say nothing, such as what is put in the place of secrets.
+    #[serde(default)]
+    pub nothing: Vec<String>,
+    /// Only what follows the last occurrence of this counts; all of it where there is none.
+    pub after: Option<String>,
     /// Who wrote the value.
     pub set_by: Option<SetBy>,
+    /// For prompts: a text there is JSON that holds words, in parts or messages.
+    #[serde(default)]
+    pub json: bool,
     /// For messages whose keys differ by a number: the place of their roles.
     pub roles: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! Lines that are no JSON: text with captures, as `{address} [{time}] "{method} {path} {_}" {status}`.
 //!
 //! A capture reaches up to the next occurrence of the text that follows it; the last one to the end. `{_}` is
-//! captured for nobody. `{name?}` may be empty.
+//! captured for nobody. `{name?}` may be empty. `{{` and `}}` stand for a brace.
 
 use super::error::FieldError;
 use super::found::Found;
@@ -29,18 +29,16 @@ impl Template {
     /// Compiles a pattern; a capture's name is its place in `tree`.
     pub(crate) fn new(pattern: &str, tree: &mut Tree) -> Result<Self, FieldError> {
         let fault = || FieldError::Pattern(pattern.to_owned());
-        let mut pieces = pattern.split('{');
-        let head = pieces.next().unwrap_or_default().as_bytes().to_vec();
+        let (head, pieces) = pieces_of(pattern).ok_or_else(fault)?;
         let mut captures = Vec::new();
-        for piece in pieces {
-            let (name, until) = piece.split_once('}').ok_or_else(fault)?;
+        for (name, until) in pieces {
             let (name, may_be_empty) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
             if name.is_empty() || !name.bytes().all(is_name) {
                 return Err(fault());
             }
             let slot = (name != "_").then(|| tree.slot(name)).transpose()?;
-            captures.push(Capture { slot, may_be_empty, until: until.as_bytes().to_vec() });
+            captures.push(Capture { slot, may_be_empty, until });
         }
         let is_glued = captures.iter().rev().skip(1).any(|capture| capture.until.is_empty());
         if captures.is_empty() || is_glued {
@@ -77,6 +75,31 @@ impl Template {
     }
 }
 
+/// The text before the first capture, and every capture's name with the text behind it; none where a brace stands alone.
+type Pieces<'p> = (Vec<u8>, Vec<(&'p str, Vec<u8>)>);
+
+fn pieces_of(pattern: &str) -> Option<Pieces<'_>> {
+    let (mut head, mut pieces): Pieces<'_> = Default::default();
+    let mut rest = pattern;
+    while let Some(char) = rest.chars().next() {
+        let is_doubled = rest[char.len_utf8()..].starts_with(char);
+        if char == '{' && !is_doubled {
+            let (name, behind) = rest[1..].split_once('}')?;
+            pieces.push((name, Vec::new()));
+            rest = behind;
+            continue;
+        }
+        if char == '}' && !is_doubled {
+            return None;
+        }
+        let text = pieces.last_mut().map_or(&mut head, |(_, until)| until);
+        text.extend_from_slice(&rest.as_bytes()[..char.len_utf8()]);
+        let is_brace = matches!(char, '{' | '}');
+        rest = &rest[char.len_utf8() * if is_brace { 2 } else { 1 }..];
+    }
+    Some((head, pieces))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,11 +131,12 @@ mod tests {
         assert_eq!(read(pattern, "something else"), None);
         assert_eq!(read("a {x?}|{y}", "a |z").unwrap(), ["", "z"]);
         assert_eq!(read("a {x}|{y}", "a |z"), None);
+        assert_eq!(read("{{{x?}|{y}}} {z}", "{|u} v").unwrap(), ["", "u", "v"]);
     }
 
     #[test]
     fn a_pattern_that_cannot_be_is_refused() {
-        for pattern in ["", "no capture", "{a}{b}", "{}", "{a", "{a b}"] {
+        for pattern in ["", "no capture", "{a}{b}", "{}", "{a", "{a b}", "{a} }b"] {
             assert!(Template::new(pattern, &mut Tree::default()).is_err(), "{pattern}");
         }
     }

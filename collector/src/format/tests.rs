@@ -20,7 +20,7 @@ fn shown(format: &Format, line: impl AsRef<[u8]>) -> String {
     all.join("\n\n").replace('\0', "\\0")
 }
 
-fn show(e: &Exchange<'_>) -> String {
+pub(super) fn show(e: &Exchange<'_>) -> String {
     let text = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
     let mut all = format!("{} @{}", e.account, e.time_ms);
     let mut add = |name: &str, value: Option<String>| {
@@ -78,7 +78,7 @@ fn show(e: &Exchange<'_>) -> String {
     all
 }
 
-fn of(name: &str) -> Format {
+pub(super) fn of(name: &str) -> Format {
     Format::load(name).unwrap()
 }
 
@@ -318,7 +318,7 @@ fn what_every_event_needs_must_be_there() {
     read(
         r#"{"account":null,"time":1}"#,
         expect![
-            "MISSING_FIELD: fields `account` and `time` are missing: the line is of no format that Weir knows"
+            "MISSING_FIELD: field `account` is missing or empty: the line is of no format that Weir knows; nearest comes Weir's own JSON lines"
         ],
     );
     read(r#"{"account":["a"],"time":1}"#, expect!["a @1000"]);
@@ -333,7 +333,7 @@ fn what_every_event_needs_must_be_there() {
     read(
         r#"{"account":"a"}"#,
         expect![
-            "MISSING_FIELD: fields `account` and `time` are missing: the line is of no format that Weir knows"
+            "MISSING_FIELD: field `time` is missing or empty: the line is of no format that Weir knows; nearest comes Weir's own JSON lines"
         ],
     );
     read(
@@ -707,7 +707,7 @@ fn formats_have_names() {
     for spec in shipped() {
         assert_eq!(of(&spec.name).to_string(), spec.name);
     }
-    expect![[r#"no such format, and no file of that name: "csvv"; there are auto, weir, weir_rich, weir_basic, envoy, glasswally"#]].assert_eq(&Format::load("csvv").unwrap_err().to_string());
+    expect![[r#"no such format, and no file of that name: "csvv"; there are auto, weir, weir_rich, weir_basic, envoy, glasswally, litellm, otel_genai, envoy_gateway, istio, kong, apisix, caddy, traefik, haproxy, new_api, portkey, helicone, langfuse, cloudflare, bedrock, azure_apim, azure_openai, vertex, openai_batch, ocsf, vllm"#]].assert_eq(&Format::load("csvv").unwrap_err().to_string());
 }
 
 #[test]

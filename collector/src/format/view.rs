@@ -51,8 +51,8 @@ impl<'r> View<'r> {
                 Field::Endpoint => exchange.endpoint = of.first(plain(read::text)),
                 Field::Model => exchange.model = of.first(plain(read::text)),
                 Field::ResponseModel => response_model = of.first(plain(read::text)),
-                Field::Prompt => exchange.prompt = of.first(plain(prose)),
-                Field::SystemPrompt => exchange.system_prompt = of.first(plain(prose)),
+                Field::Prompt => exchange.prompt = of.first(prose),
+                Field::SystemPrompt => exchange.system_prompt = of.first(prose),
                 Field::SystemPromptHash => exchange.system_prompt_hash = of.first(plain(read::id)),
                 Field::Tokens => exchange.prompt_tokens = of.first(plain(read::count)),
                 Field::MaxTokens => exchange.max_tokens = of.first(plain(read::count)),
@@ -130,7 +130,8 @@ impl<'r> View<'r> {
         let mut is_asked = false;
         for part in self.parts.iter(self.record, self.found) {
             let is_read = match part.field {
-                Field::Response => answer.read(part.bytes),
+                // Words alone are an answer of which nothing more is known.
+                Field::Response => answer.read(part.bytes) || part.is_words,
                 Field::Messages if part.is_words => {
                     ask.say(part.bytes);
                     true
@@ -164,6 +165,9 @@ impl<'r> View<'r> {
             exchange.logprobs = exchange.logprobs.or(ask.logprobs);
             exchange.response_format = exchange.response_format.or(ask.response_format);
             exchange.stream = exchange.stream.or(ask.stream);
+            let says_nothing = |words: &Cow<'_, str>| self.plan.says_nothing(words);
+            exchange.prompt = exchange.prompt.take().filter(|words| !says_nothing(words));
+            exchange.system_prompt = exchange.system_prompt.take().filter(|words| !says_nothing(words));
         }
         exchange.model = exchange.model.take().or(path_model).or(answer.model);
         exchange.stream = exchange.stream.or(path_stream);
@@ -233,9 +237,13 @@ impl<'r> View<'r> {
             Place::Slot(slot) => self.found.value(self.record, *slot),
             Place::Value(text) => Value::Text(Text::new(text.as_bytes(), false)),
         };
-        if origin.means.is_empty() {
+        if origin.is_plain() {
             return value;
         }
+        let value = match (value, &origin.after) {
+            (Value::Text(text), Some(after)) => Value::Text(text.after(after)),
+            (value, _) => value,
+        };
         let name = match value {
             Value::Bool(flag) => Cow::Borrowed(if flag { "true" } else { "false" }),
             other => match read::id(other) {
@@ -243,6 +251,9 @@ impl<'r> View<'r> {
                 Got::Absent | Got::Bad => return value,
             },
         };
+        if origin.nothing.iter().any(|nothing| *nothing == *name) {
+            return Value::Null;
+        }
         origin.means.get(&*name).map_or(value, |text| Value::Text(Text::new(text.as_bytes(), false)))
     }
 }
@@ -282,9 +293,16 @@ fn plain<'r, T>(read: impl Fn(Value<'r>) -> Got<T>) -> impl Fn(Value<'r>, &Origi
 
 /// A text that a person wrote: absent only where it is null or empty. A list of texts, and parts with texts in them,
 /// are one text.
-fn prose(value: Value<'_>) -> Got<Cow<'_, str>> {
+fn prose<'r>(value: Value<'r>, origin: &Origin) -> Got<Cow<'r, str>> {
     match value {
         Value::Null => Got::Absent,
+        Value::Text(text) if origin.is_json && matches!(text.raw().first(), Some(b'{' | b'[')) => {
+            let json = text.bytes();
+            let mut ask = Ask::default();
+            let is_read = ask.read(&json, Part::Messages);
+            let words = ask.prompt(Api::Chat).filter(|_| is_read);
+            Got::or_bad(words.map(|words| Cow::Owned(words.into_owned())))
+        }
         Value::Text(text) => {
             let text = text.decode();
             if text.is_empty() { Got::Absent } else { Got::Known(text) }

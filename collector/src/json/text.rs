@@ -1,6 +1,6 @@
 //! Strings: the bytes between the quotes, whose escapes are resolved when asked for.
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 use std::borrow::Cow;
 
 /// A string of the input.
@@ -43,6 +43,13 @@ impl<'a> Text<'a> {
             },
             Cow::Owned(bytes) => Cow::Owned(lossy(bytes)),
         }
+    }
+
+    /// What follows the last occurrence of `mark`; all of it where there is none.
+    pub(crate) fn after(self, mark: &str) -> Self {
+        let raw = memmem::rfind(self.raw, mark.as_bytes())
+            .map_or(self.raw, |found| &self.raw[found + mark.len()..]);
+        Self { raw, ..self }
     }
 
     /// What stands between the quotes, escapes and all.

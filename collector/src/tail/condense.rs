@@ -1,9 +1,10 @@
 //! A line that is too long, read on in a stream: what is small of it is kept, and of what is long the beginning.
 //!
 //! The line is gone through byte by byte as JSON, without holding it. Long strings lose their ends, and so do the
-//! strings of a body that stands as JSON in a string. When even that is too much, what is deeper than the line's own
-//! fields is closed and dropped. The rest is a line like any other, with the same fields; how much was dropped, and
-//! where, is counted. So nobody hides by size.
+//! strings of a body that stands as JSON in a string. An object or a list may take three quarters of the room that is left
+//! where it stands; then it is closed and its rest is dropped, so that there is always room for what stands behind it. The
+//! rest is a line like any other, with the same fields; how much was dropped, and where, is counted. So nobody hides
+//! by size.
 
 use crate::limits::{
     CONDENSED_BYTES_MAX, CONDENSED_CUTS_MAX, CONDENSED_FIELDS_BYTES, CONDENSED_STRING_BYTES, PROMPT_BYTES_MAX,
@@ -30,16 +31,22 @@ pub(super) struct Condenser {
     cuts: Vec<Cut>,
     /// Bytes that were dropped since the last one that was kept.
     dropped: u64,
-    /// Closing brackets of what is open.
-    open: Vec<u8>,
-    /// Depth that is really open; more than `open` has where it is too deep.
+    /// What is open and not dropped.
+    open: Vec<Open>,
+    /// Depth that is really open; more than `open` has where something is dropped.
     depth: usize,
-    /// Nothing deeper than the line's own fields is kept any more.
-    is_full: bool,
     string: Option<Quoted>,
     /// The string that is open or was last is a key.
     is_key: bool,
     wants_value: bool,
+}
+
+/// An object or a list that is open.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    close: u8,
+    /// How long what is left may be when it ends.
+    end_max: usize,
 }
 
 /// A string that is being gone through, in units: a byte, or a backslash and what it escapes.
@@ -57,6 +64,8 @@ struct Quoted {
     in_inner: bool,
     /// The unit before was a backslash in that string, and whether it was kept.
     inner_escape: Option<bool>,
+    /// How long what is left may be when it ends, where it holds JSON.
+    end_max: usize,
 }
 
 impl Condenser {
@@ -119,25 +128,37 @@ impl Condenser {
 
     /// How much of a string is kept.
     fn string_bytes_max(&self) -> usize {
-        if self.out.len() > self.limit / 2 {
+        if self.is_key {
+            // Half a key would be another one.
+            return CONDENSED_STRING_BYTES;
+        }
+        let most = if self.out.len() > self.limit / 2 {
             CONDENSED_STRING_BYTES
         } else {
             PROMPT_BYTES_MAX.min(self.limit / 4)
-        }
+        };
+        // Of the room that an inner object has, half: there may be more strings in it.
+        if self.open.len() > 1 { most.min(self.room() / 2) } else { most }
+    }
+
+    /// Bytes that what is open may still take.
+    fn room(&self) -> usize {
+        let end_max = self.open.last().map_or(self.limit + CONDENSED_FIELDS_BYTES, |open| open.end_max);
+        end_max.saturating_sub(self.out.len())
     }
 
     fn is_dropping(&self) -> bool {
-        self.is_full && self.depth > 1
+        self.depth > self.open.len()
     }
 
     /// Whether there is room for text.
     fn may_keep(&self, quoted: &Quoted) -> bool {
-        !self.is_dropping() && quoted.kept < self.string_bytes_max() && !self.is_over(CONDENSED_FIELDS_BYTES)
+        !self.is_dropping() && quoted.kept < self.string_bytes_max() && !self.is_full()
     }
 
-    /// Whether there is no room for more, but for `more` bytes.
-    fn is_over(&self, more: usize) -> bool {
-        self.out.len() >= self.limit + more
+    /// Whether there is no room for more.
+    fn is_full(&self) -> bool {
+        self.out.len() >= self.limit + CONDENSED_FIELDS_BYTES
     }
 
     /// The next byte of a string; false at its end.
@@ -172,8 +193,8 @@ impl Condenser {
             quoted.has_begun = true;
             quoted.is_nested = unit.len() == 1 && matches!(char, b'{' | b'[') && !self.is_key;
         }
-        let may_keep = self.may_keep(quoted);
-        let may_keep_structure = !self.is_dropping() && !self.is_over(0);
+        let may_keep_structure = !self.is_dropping() && self.out.len() < quoted.end_max;
+        let may_keep = self.may_keep(quoted) && (!quoted.is_nested || may_keep_structure);
         let is_kept = if !quoted.is_nested {
             may_keep
         } else if let Some(before) = quoted.inner_escape.take() {
@@ -198,62 +219,70 @@ impl Condenser {
     }
 
     fn between_strings(&mut self, byte: u8) {
-        let mut closes = false;
-        match byte {
+        let is_dropped = match byte {
             b'"' => {
-                self.is_key = self.open.last() == Some(&b'}') && !self.wants_value;
-                self.string = Some(Quoted::default());
+                self.is_key = self.open.last().is_some_and(|open| open.close == b'}') && !self.wants_value;
+                let end_max = self.out.len() + self.room() / 4 * 3;
+                self.string = Some(Quoted { end_max, ..Quoted::default() });
+                self.is_dropping()
             }
             b'{' | b'[' => {
                 self.depth += 1;
-                if self.depth > DEPTH_MAX {
-                    self.fill();
+                let is_dropped = self.depth > self.open.len() + 1 || self.open.len() == DEPTH_MAX;
+                if !is_dropped {
+                    let close = if byte == b'{' { b'}' } else { b']' };
+                    // The line's own object has all the room.
+                    let room = if self.open.is_empty() { self.room() } else { self.room() / 4 * 3 };
+                    self.open.push(Open { close, end_max: self.out.len() + room });
+                    (self.wants_value, self.is_key) = (false, false);
                 }
+                is_dropped
             }
             b'}' | b']' => {
                 let was_dropping = self.is_dropping();
-                closes = self.depth > 0;
                 self.depth = self.depth.saturating_sub(1);
-                if was_dropping {
-                    // The brackets of what was dropped are closed already.
-                    self.dropped += 1;
-                    return;
+                if !was_dropping {
+                    self.open.pop();
+                    (self.wants_value, self.is_key) = (false, false);
                 }
-                self.open.pop();
+                was_dropping
             }
-            b':' => self.wants_value = true,
-            _ => {}
+            _ => self.is_dropping(),
+        };
+        if is_dropped {
+            self.dropped += 1;
+            return;
         }
-        if self.is_over(0) && self.depth > 1 && !self.is_full {
-            self.fill();
+        let is_bracket = matches!(byte, b'{' | b'[' | b'}' | b']');
+        if !is_bracket && self.open.len() > 1 && self.room() == 0 {
+            // A string that begins here is dropped: no key stands before it.
+            self.is_key &= byte != b'"';
+            self.close_innermost();
+            self.dropped += 1;
+            return;
         }
         // What closes the line's own brackets is kept in any case.
-        if self.is_dropping() || (self.is_over(CONDENSED_FIELDS_BYTES) && !closes) {
+        if self.is_full() && !is_bracket {
             self.dropped += 1;
             return;
         }
         match byte {
-            b'{' => self.open.push(b'}'),
-            b'[' => self.open.push(b']'),
-            b',' => self.wants_value = false,
+            b',' => (self.wants_value, self.is_key) = (false, false),
+            b':' => self.wants_value = true,
             _ => {}
         }
         self.keep(&[byte]);
     }
 
-    /// Closes what is deeper than the line's own fields: there is no room for more of it.
-    fn fill(&mut self) {
-        self.is_full = true;
+    /// Closes the innermost object or list, whose rest is dropped: there is no room for more of it.
+    fn close_innermost(&mut self) {
         if self.is_key && !self.wants_value {
             self.keep(b":");
         }
-        while self.open.len() > 1 {
-            if let Some(bracket) = self.open.pop() {
-                self.keep(&[bracket]);
-            }
+        if let Some(open) = self.open.pop() {
+            self.keep(&[open.close]);
         }
-        self.wants_value = false;
-        self.is_key = false;
+        (self.wants_value, self.is_key) = (false, false);
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -307,6 +336,21 @@ mod tests {
     }
 
     #[test]
+    fn wherever_a_list_is_closed_what_is_left_is_json_with_all_of_the_lines_own_fields() {
+        let many = "{\"role\":1},".repeat(20_000);
+        let line = format!(r#"{{"account":"k","f":[{many}7],"time":1}}"#);
+        for limit in 400..440 {
+            let (text, _) = condensed(limit, line.as_bytes(), 4_096);
+            let mut values = 0;
+            let read = crate::json::Json::new(text.as_bytes()).object(|json, _| {
+                values += 1;
+                json.array(|json, _| json.object(|json, _| json.skip()))
+            });
+            assert_eq!((read, values), (Ok(()), 3), "{}", &text[text.len() - 200..]);
+        }
+    }
+
+    #[test]
     fn json_in_a_string_stays_json() {
         let inner = serde_json::json!({
             "model": "m",
@@ -339,7 +383,7 @@ mod tests {
             "{} {dropped}",
             text.len()
         );
-        assert!(text.ends_with(r#"],"x":,"z":"k"}"#), "{}", &text[text.len() - 60..]);
+        assert!(text.ends_with(r#"],"x":{"y":[1,2]},"z":"k"}"#), "{}", &text[text.len() - 60..]);
         let deep = format!(r#"{{"d":{}1{},"z":"k"}}"#, "[".repeat(500_000), "]".repeat(500_000));
         let (text, _) = condensed(3_000, deep.as_bytes(), 4_096);
         assert!(text.ends_with(r#","z":"k"}"#), "{text}");

@@ -1,0 +1,167 @@
+//! Lines that are columns, as CSV files have them. The first line names the columns, by the keys of any format; every
+//! other one becomes a record of texts with these keys.
+
+use super::spec;
+use crate::limits::COLUMNS_MAX;
+use std::borrow::Cow;
+
+/// What may stand between columns.
+const SEPARATORS: [u8; 4] = *b",;\t|";
+
+/// Longest name of a column, in bytes.
+const NAME_BYTES_MAX: usize = 128;
+
+/// The columns of a file.
+#[derive(Debug)]
+pub(super) struct Columns {
+    separator: u8,
+    names: Vec<String>,
+}
+
+impl Columns {
+    /// The columns that a format file names.
+    pub(super) fn of_spec(columns: &spec::Columns) -> Option<Self> {
+        let separator = u8::try_from(columns.separator).ok()?;
+        (!columns.names.is_empty()).then(|| Self { separator, names: columns.names.clone() })
+    }
+
+    /// The columns that a line names; none where it names none.
+    pub(super) fn of_names(line: &[u8]) -> Option<Self> {
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        let separator = *line.iter().find(|byte| SEPARATORS.contains(byte))?;
+        let mut names = Vec::new();
+        for cell in Cells::of(line, separator).take(COLUMNS_MAX + 1) {
+            let name = std::str::from_utf8(&cell).ok().map(str::trim).filter(|name| is_name(name))?;
+            names.push(name.to_owned());
+        }
+        (2..=COLUMNS_MAX).contains(&names.len()).then_some(Self { separator, names })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// A record that has every name, each with a text.
+    pub(super) fn example(&self, out: &mut Vec<u8>) {
+        write(self.names.iter().map(|name| (&**name, Cow::Borrowed(&b"x"[..]))), out);
+    }
+
+    /// The record of a line; the number of its columns where they are not as many as the names.
+    pub(super) fn record(&self, line: &[u8], out: &mut Vec<u8>) -> Result<(), usize> {
+        let count = Cells::of(line, self.separator).count();
+        if count != self.names.len() {
+            return Err(count);
+        }
+        let names = self.names.iter().map(String::as_str);
+        write(names.zip(Cells::of(line, self.separator)), out);
+        Ok(())
+    }
+}
+
+/// Whether a line ends within quotes: it goes on in the next one.
+pub(super) fn is_open(line: &[u8]) -> bool {
+    line.iter().filter(|byte| **byte == b'"').count() % 2 == 1
+}
+
+fn is_name(name: &str) -> bool {
+    let is_of_name = |char: char| char.is_alphanumeric() || " _-.:/@#()".contains(char);
+    let begins = name.chars().next().is_some_and(|char| char.is_alphabetic() || "_@:".contains(char));
+    begins && name.len() <= NAME_BYTES_MAX && name.chars().all(is_of_name)
+}
+
+fn write<'c>(cells: impl Iterator<Item = (&'c str, Cow<'c, [u8]>)>, out: &mut Vec<u8>) {
+    out.clear();
+    out.push(b'{');
+    for (index, (name, cell)) in cells.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        quote(name.as_bytes(), out);
+        out.push(b':');
+        quote(&cell, out);
+    }
+    out.push(b'}');
+}
+
+/// A text as JSON has it. Line breaks and other bytes that JSON forbids are read by the reader as they are.
+fn quote(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in text {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out.push(b'"');
+}
+
+/// The cells of a line. A cell in quotes may hold the separator, and a quote as two of them.
+struct Cells<'l> {
+    rest: Option<&'l [u8]>,
+    separator: u8,
+}
+
+impl<'l> Cells<'l> {
+    fn of(line: &'l [u8], separator: u8) -> Self {
+        Self { rest: Some(line.strip_suffix(b"\r").unwrap_or(line)), separator }
+    }
+}
+
+impl<'l> Iterator for Cells<'l> {
+    type Item = Cow<'l, [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.rest.take()?;
+        let Some(quoted) = line.strip_prefix(b"\"") else {
+            let end = memchr::memchr(self.separator, line);
+            self.rest = end.map(|end| &line[end + 1..]);
+            return Some(Cow::Borrowed(&line[..end.unwrap_or(line.len())]));
+        };
+        let mut cell = Vec::new();
+        let mut rest = quoted;
+        while let Some(end) = memchr::memchr(b'"', rest) {
+            cell.extend_from_slice(&rest[..end]);
+            rest = &rest[end + 1..];
+            let Some(behind) = rest.strip_prefix(b"\"") else {
+                // What stands between the quote and the separator belongs to nobody.
+                let end = memchr::memchr(self.separator, rest);
+                self.rest = end.map(|end| &rest[end + 1..]);
+                return Some(Cow::Owned(cell));
+            };
+            cell.push(b'"');
+            rest = behind;
+        }
+        cell.extend_from_slice(rest);
+        Some(Cow::Owned(cell))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(names: &str, line: &str) -> Result<String, usize> {
+        let mut out = Vec::new();
+        Columns::of_names(names.as_bytes()).unwrap().record(line.as_bytes(), &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn cells_are_read_with_and_without_quotes() {
+        assert_eq!(record("a,b", "1,\"x, \"\"y\"\"\"").unwrap(), r#"{"a":"1","b":"x, \"y\""}"#);
+        assert_eq!(record("\u{feff}a;b;c\r", ";\"\";x\r").unwrap(), r#"{"a":"","b":"","c":"x"}"#);
+        assert_eq!(record("a\tb", "c:\\d\t\"x\ny\"").unwrap(), "{\"a\":\"c:\\\\d\",\"b\":\"x\ny\"}");
+        assert_eq!(record("a,b", "1"), Err(1));
+        assert_eq!(record("a,b", "1,2,3"), Err(3));
+        assert_eq!((is_open(b"1,\"x"), is_open(b"1,\"x\"\"\"")), (true, false));
+    }
+
+    #[test]
+    fn what_names_no_columns_is_told_apart() {
+        for line in ["", "one", "2026-11-21,1", "a,,b", "{\"a\":1,\"b\":2}", "a,{b}", ",a"] {
+            assert!(Columns::of_names(line.as_bytes()).is_none(), "{line}");
+        }
+        assert!(Columns::of_names("x,".repeat(COLUMNS_MAX + 1).as_bytes()).is_none());
+    }
+}
