@@ -122,4 +122,6 @@ golden! {
     a_person_who_switches_models_is_left_alone: "model_switcher.txt",
     innocents_beside_a_campaign_are_not_taken_down_with_it: "bystanders.txt",
     late_events_change_nothing_but_windows: "late.txt",
+    a_customer_with_a_history_is_not_framed_by_those_who_clone_it: "framing.txt",
+    a_campaign_that_is_two_fifths_of_its_peers_is_found_and_no_peer_is: "poisoning.txt",
 }

@@ -50,7 +50,7 @@ impl Detector for Whale {
         }
         let silence = account.profile.day.longest_silence(account.now_ms, account.hours);
         let limit = behaviour.limit.value();
-        let output = if limit == 0 { 600 } else { line(&OUTPUT, limit.into()) };
+        let output = if limit == 0 { 800 } else { line(&OUTPUT, limit.into()) };
         let awake = line(&AWAKE, silence.into());
         notes.note("new_texts_per_day", new_per_day);
         notes.note("limit_tokens", limit);

@@ -31,7 +31,7 @@ impl Outcome {
                 verdict.signals.iter().map(|signal| (signal.detector.clone(), of(signal))).collect();
         }
         self.score = self.score.max(verdict.score);
-        self.probability = probability(verdict);
+        self.probability = verdict.probability;
         for (tier, first_ms) in TIERS.iter().zip(&mut self.first_ms) {
             if verdict.tier >= *tier {
                 first_ms.get_or_insert(verdict.time_ms);
@@ -113,15 +113,4 @@ impl Serialize for Case {
         out.serialize_field("signals", &self.signals)?;
         out.end()
     }
-}
-
-/// The probability that a verdict's score stands for: the sources' scale has 0.35 for one in two, 0.55 for nine in ten,
-/// 0.72 for ninety-nine in a hundred, and between them log-odds grow evenly.
-fn probability(verdict: &Verdict) -> f64 {
-    const SCALE: [(f64, f64); 5] =
-        [(0.0, -6.906_75), (0.35, 0.0), (0.55, 2.197_22), (0.72, 4.595_12), (1.0, 9.210_24)];
-    let above = SCALE.iter().position(|(score, _)| *score >= verdict.score).unwrap_or(SCALE.len() - 1).max(1);
-    let ((low, from), (high, to)) = (SCALE[above - 1], SCALE[above]);
-    let odds = from + (to - from) * (verdict.score - low) / (high - low);
-    1.0 / (1.0 + (-odds).exp())
 }
