@@ -3,6 +3,8 @@
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use weir_topology::kafka::{KafkaConfig, KafkaLog, TIME_HEADER};
 use weir_topology::key::partition_of;
@@ -13,8 +15,16 @@ use weir_topology::topic::Topic;
 /// How finely a writer waits, as the product's does.
 const SLICE: Duration = Duration::from_micros(500);
 
-/// A log that is empty whatever is committed to it.
-pub struct Discard;
+/// A log that is empty whatever is committed to it, and knows how many bytes of values that was, topic by topic.
+#[derive(Clone, Default)]
+pub struct Discard(Arc<Mutex<BTreeMap<Topic, u64>>>);
+
+impl Discard {
+    /// Bytes of values that were committed to a topic.
+    pub fn bytes(&self, topic: Topic) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&topic).copied().unwrap_or_default()
+    }
+}
 
 impl Log for Discard {
     fn partitions(&self, _: Topic) -> Result<u32, LogError> {
@@ -26,11 +36,11 @@ impl Log for Discard {
     }
 
     fn reader(&self, _: &[Position]) -> Result<Box<dyn Reader>, LogError> {
-        Ok(Box::new(Discard))
+        Ok(Box::new(self.clone()))
     }
 
     fn writer(&self, _: &str) -> Result<Box<dyn Writer>, LogError> {
-        Ok(Box::new(Discard))
+        Ok(Box::new(self.clone()))
     }
 }
 
@@ -49,7 +59,11 @@ impl Reader for Discard {
 }
 
 impl Writer for Discard {
-    fn commit(&mut self, _: &Commit) -> Result<(), LogError> {
+    fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
+        let mut bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for output in &commit.outputs {
+            *bytes.entry(output.topic).or_default() += output.payload.as_ref().map_or(0, Vec::len) as u64;
+        }
         Ok(())
     }
 }

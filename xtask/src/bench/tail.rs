@@ -27,13 +27,16 @@ pub fn generated(events: u64) -> Result<PathBuf> {
 pub fn run() -> Result<()> {
     let path = generated(EVENTS)?;
     let size = std::fs::metadata(&path)?.len();
+    let log = Discard::default();
     let meter = Meter::start(Who::Ourselves)?;
-    let events = collect(&path, &Discard)?;
+    let events = collect(&path, &log)?;
     let taken = meter.stop()?;
     ensure!(events == EVENTS, "{events} events of {EVENTS} lines");
     let per_s = |seconds: f64| (size as f64 / seconds).round();
     let more = json!({
         "line_bytes": size / EVENTS,
+        "event_bytes": log.bytes(Topic::Events) as f64 / EVENTS as f64,
+        "identity_bytes_each_event": log.bytes(Topic::Identities) as f64 / EVENTS as f64,
         "bytes_per_cpu_s": per_s(taken.cpu_s),
         "bytes_per_wall_s": per_s(taken.wall_s),
     });
