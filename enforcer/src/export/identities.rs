@@ -4,6 +4,10 @@
 //! followed from then on; memory is what the topic holds, up to a limit. A collector commits an identity with
 //! the first event that needs it, long before a verdict or an action, so whoever reads up to the topic's end
 //! after it saw an action finds it.
+//!
+//! Whoever may write to the topic may overwrite what another collector announced. So what is known of an account gives way
+//! only to what opens and makes the account's pseudonym. Only where the enforcer was not there when it was overwritten, and
+//! the log has already compacted what was, must it wait until the account is announced again.
 
 use crate::limits::{
     FOLLOW_WAIT, FOLLOW_WAITS_MAX, IDENTITIES_MAX, ROUND_RECORDS_MAX, SEALED_BYTES_MAX, TAKE_BYTES_MAX,
@@ -11,6 +15,7 @@ use crate::limits::{
 use crate::open::{OpenError, Opened, Opener};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use thiserror::Error;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Identity};
@@ -39,7 +44,11 @@ pub(crate) struct Identities {
     wire: Arc<Wire>,
     schemas: Option<Arc<dyn SchemaSource>>,
     opener: Opener,
-    partitions: HashMap<u32, Lane>,
+    /// Those that are followed, in the reader's order.
+    partitions: Vec<u32>,
+    lanes: Vec<Lane>,
+    /// None before the first look, and after one that failed: then what it may have missed is read again.
+    reader: Option<Box<dyn Reader>>,
     /// Identities that were refused and forgotten since they were last asked for.
     refused: u64,
     forgotten: u64,
@@ -47,15 +56,17 @@ pub(crate) struct Identities {
 
 /// One partition: two generations, of which the younger takes what is announced and the older is dropped
 /// when it is full.
+#[derive(Default)]
 struct Lane {
-    reader: Box<dyn Reader>,
     young: HashMap<AccountId, Box<[u8]>>,
     old: HashMap<AccountId, Box<[u8]>>,
 }
 
 impl Identities {
-    pub fn new(log: Arc<dyn Log>, wire: Arc<Wire>, opener: Opener) -> Self {
-        Self { log, wire, schemas: None, opener, partitions: HashMap::new(), refused: 0, forgotten: 0 }
+    pub fn new(log: Arc<dyn Log>, wire: Arc<Wire>, opener: Opener, partitions: Vec<u32>) -> Self {
+        let lanes = partitions.iter().map(|_| Lane::default()).collect();
+        let (schemas, reader, refused, forgotten) = (None, None, 0, 0);
+        Self { log, wire, schemas, opener, partitions, lanes, reader, refused, forgotten }
     }
 
     /// Looks unknown registry ids up there from now on.
@@ -66,34 +77,26 @@ impl Identities {
     /// Opens the identity of an account.
     pub fn open(&mut self, account: AccountId) -> Result<Result<Opened, Unknown>, LogError> {
         let partition = partition_of(&account.to_key(), self.log.partitions(Topic::Identities)?);
-        if let Err(error) = self.follow(partition) {
-            // Whatever its reader has missed is read again.
-            self.partitions.remove(&partition);
-            return Err(error);
-        }
-        let lane = self.partitions.get(&partition);
-        let Some(latest) = lane.and_then(|lane| lane.young.get(&account).or_else(|| lane.old.get(&account)))
-        else {
-            return Ok(Err(Unknown::NotAnnounced));
-        };
-        let latest = latest.to_vec();
-        match self.try_open(account, &latest)? {
+        let index = self.index_of(partition);
+        self.follow(index)?;
+        let Some(known) = self.lanes[index].get(account) else { return Ok(Err(Unknown::NotAnnounced)) };
+        match self.try_open(account, &known)? {
             Ok(opened) => Ok(Ok(opened)),
             Err(error) => {
                 self.refused += 1;
-                self.open_older(partition, account, error)
+                self.open_older(index, account, error)
             }
         }
     }
 
-    /// Whoever writes what is not to be believed must not hide what is: tries every record of the account
-    /// that the log still has, the latest first.
+    /// Tries every record of the account that the log still has, the latest first.
     fn open_older(
         &mut self,
-        partition: u32,
+        index: usize,
         account: AccountId,
         error: OpenError,
     ) -> Result<Result<Opened, Unknown>, LogError> {
+        let partition = self.partitions[index];
         let (first, end) = self.log.bounds(Topic::Identities, partition)?;
         let (key, mut found) = (account.to_key(), Vec::new());
         read_range(self.log.as_ref(), Topic::Identities, partition, first, end, |records| {
@@ -107,7 +110,7 @@ impl Identities {
         for payload in found.iter().rev() {
             let payload: &[u8] = payload;
             if let Ok(opened) = self.try_open(account, payload)? {
-                self.keep(partition, account, payload);
+                self.keep(index, account, payload);
                 return Ok(Ok(opened));
             }
         }
@@ -126,36 +129,71 @@ impl Identities {
         Ok(self.opener.open(&identity))
     }
 
-    /// Reads what was announced up to the topic's end as of now.
-    fn follow(&mut self, partition: u32) -> Result<(), LogError> {
-        let (first, end) = self.log.bounds(Topic::Identities, partition)?;
-        if !self.partitions.contains_key(&partition) {
-            let reader = self.log.reader(&[Position { topic: Topic::Identities, partition, next: first }])?;
-            let lane = Lane { reader, young: HashMap::new(), old: HashMap::new() };
-            self.partitions.insert(partition, lane);
-        }
+    /// Takes in what was announced of late, without waiting for any of it.
+    pub fn keep_up(&mut self) -> Result<(), LogError> {
+        self.read_on(Duration::ZERO)
+    }
+
+    /// Reads what was announced up to the end of a partition as of now.
+    fn follow(&mut self, index: usize) -> Result<(), LogError> {
+        let (_, end) = self.log.bounds(Topic::Identities, self.partitions[index])?;
         for _ in 0..FOLLOW_WAITS_MAX {
-            let Some(lane) = self.partitions.get_mut(&partition) else { return Ok(()) };
-            if lane.reader.next(0) >= end {
+            if self.reader.as_ref().is_some_and(|reader| reader.next(index) >= end) {
                 return Ok(());
             }
-            let mut records = Records::default();
-            lane.reader.wait(FOLLOW_WAIT)?;
-            lane.reader.take(0, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
-            for record in records.iter() {
-                let Ok(account) = AccountId::from_key(record.key) else { continue };
-                match record.payload {
-                    Some(payload) => self.keep(partition, account, payload),
-                    None => self.drop_one(partition, account),
-                }
-            }
+            self.read_on(FOLLOW_WAIT)?;
         }
+        let partition = self.partitions[index];
         let reason = format!("{}/{partition} does not give what it is said to hold", Topic::Identities);
         Err(LogError::Unavailable { reason })
     }
 
-    fn keep(&mut self, partition: u32, account: AccountId, payload: &[u8]) {
-        let Some(lane) = self.partitions.get_mut(&partition) else { return };
+    /// Takes in some of what was announced next. A reader that failed is not used again.
+    fn read_on(&mut self, wait: Duration) -> Result<(), LogError> {
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => {
+                let first = |partition: &u32| {
+                    let (next, _) = self.log.bounds(Topic::Identities, *partition)?;
+                    Ok(Position { topic: Topic::Identities, partition: *partition, next })
+                };
+                let from = self.partitions.iter().map(first).collect::<Result<Vec<_>, LogError>>()?;
+                self.log.reader(&from)?
+            }
+        };
+        reader.wait(wait)?;
+        for index in 0..self.partitions.len() {
+            let mut records = Records::default();
+            reader.take(index, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
+            for record in records.iter() {
+                let Ok(account) = AccountId::from_key(record.key) else { continue };
+                match record.payload {
+                    Some(payload) => self.announced(index, account, payload)?,
+                    None => self.lanes[index].remove(account),
+                }
+            }
+        }
+        self.reader = Some(reader);
+        Ok(())
+    }
+
+    /// Takes in what was announced, unless what is known already is to be believed and this is not.
+    fn announced(&mut self, index: usize, account: AccountId, payload: &[u8]) -> Result<(), LogError> {
+        let known = self.lanes[index].get(account).filter(|known| **known != *payload);
+        if let Some(known) = known
+            && self.try_open(account, payload)?.is_err()
+        {
+            self.refused += 1;
+            if self.try_open(account, &known)?.is_ok() {
+                return Ok(());
+            }
+        }
+        self.keep(index, account, payload);
+        Ok(())
+    }
+
+    fn keep(&mut self, index: usize, account: AccountId, payload: &[u8]) {
+        let lane = &mut self.lanes[index];
         if payload.len() > SEALED_BYTES_MAX {
             self.refused += 1;
             return;
@@ -168,15 +206,30 @@ impl Identities {
         lane.young.insert(account, payload.into());
     }
 
-    fn drop_one(&mut self, partition: u32, account: AccountId) {
-        if let Some(lane) = self.partitions.get_mut(&partition) {
-            lane.young.remove(&account);
-            lane.old.remove(&account);
+    /// Where a partition stands in the reader, which follows it from now on.
+    fn index_of(&mut self, partition: u32) -> usize {
+        if let Some(index) = self.partitions.iter().position(|followed| *followed == partition) {
+            return index;
         }
+        self.partitions.push(partition);
+        self.lanes.push(Lane::default());
+        self.reader = None;
+        self.partitions.len() - 1
     }
 
     /// How many identities were refused, and how many were forgotten, since the last call.
     pub fn take_counts(&mut self) -> (u64, u64) {
         (std::mem::take(&mut self.refused), std::mem::take(&mut self.forgotten))
+    }
+}
+
+impl Lane {
+    fn get(&self, account: AccountId) -> Option<Box<[u8]>> {
+        self.young.get(&account).or_else(|| self.old.get(&account)).cloned()
+    }
+
+    fn remove(&mut self, account: AccountId) {
+        self.young.remove(&account);
+        self.old.remove(&account);
     }
 }

@@ -267,7 +267,8 @@ impl Export {
         let mut partitions: Vec<u32> = partitions.into_iter().collect();
         partitions.sort_unstable();
         partitions.dedup();
-        let identities = opener.map(|opener| Identities::new(log.clone(), wire.clone(), opener));
+        let followed = partitions.clone();
+        let identities = opener.map(|opener| Identities::new(log.clone(), wire.clone(), opener, followed));
         let mut export = Self {
             files,
             answers: Answers::new(log.clone(), wire.clone()),
@@ -338,6 +339,10 @@ impl Export {
         };
         self.answer(&mut live.sidecar)?;
         live.intake.wait(wait)?;
+        if let Some(identities) = &mut self.identities {
+            // Before anybody may overwrite them.
+            identities.keep_up()?;
+        }
         let told_ms = self.executor.clock.unix_ms();
         let mut round = Round::new(&mut live.sidecar.indicators, self.identities.as_mut(), told_ms);
         let used = live.intake.fill(&mut round)?;

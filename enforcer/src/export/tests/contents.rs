@@ -381,8 +381,33 @@ fn an_account_that_cannot_be_opened_is_told_with_the_reason_and_counted() {
     .assert_eq(&said);
 }
 
-/// The topic is compacted by account, so on an eager broker what was overwritten is gone: rubbish hides an identity,
-/// visibly, until its collector announces it again.
+#[test]
+fn whoever_overwrites_an_identity_hides_nothing_from_an_enforcer_that_knew_it() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    rig.put_identities(&[identity(1), identity(2)]);
+    let outputs = Outputs::new();
+    let mut export = outputs.open_with(&rig, Some(opener())).unwrap();
+    drain(&mut export);
+    let substitute = seal_for_tests(1, &SEAL_SECRET, account(1), &content("acme", "raw-account-2"));
+    for rogue in [substitute, Identity { sealed: vec![1, 2, 3], ..identity(1) }] {
+        rig.put_identities(&[rogue]);
+        drain(&mut export);
+    }
+    assert_eq!(outputs.telemetry.refused.load(Relaxed), 2);
+    // What opens takes the place of what was known.
+    let again = Identity { announced_ms: 9, ..identity(1) };
+    rig.put_identities(&[again]);
+    rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
+    rig.enforce();
+    drain(&mut export);
+    let line = outputs.lines_of(OutputFile::RateLimitCommands).remove(0);
+    assert_eq!((&line["account_raw"], line.get("account_raw_error")), (&Value::from("raw-account-1"), None));
+    assert_eq!(outputs.telemetry.refused.load(Relaxed), 2);
+}
+
+/// The topic is compacted by account, so on an eager broker what was overwritten is gone: rubbish hides an identity from an
+/// enforcer that was not there, visibly, until its collector announces it again.
 #[test]
 fn whoever_overwrites_an_identity_hides_it_until_it_is_announced_again_and_is_counted() {
     let substitute = || seal_for_tests(1, &SEAL_SECRET, account(1), &content("acme", "raw-account-2"));
