@@ -8,7 +8,7 @@ use crate::world::{collector_config, collector_keys};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_collector::Collector;
+use weir_collector::{Collector, CollectorConfig};
 use weir_replay::lockstep::{self, Layout};
 use weir_replay::{ReplayError, recorded};
 use weir_schemas::wire::Wire;
@@ -87,6 +87,8 @@ fn undisturbed(
     let log = MemoryLog::new(partitions);
     for source in &workload.sources {
         let config = collector_config(directory.join(&source.name), &source.name, 1_000, source.mode);
+        // Its log is whole, and its clock is the machine's: lingering would only burn time.
+        let config = CollectorConfig { linger: Duration::ZERO, ..config };
         let clock = Arc::new(|| COLLECTED_MS);
         let collector =
             Collector::open(log.as_ref(), config, collector_keys(), wire.clone(), Arc::new(Silent), clock);
