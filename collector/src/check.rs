@@ -40,6 +40,8 @@ pub struct Survey {
     pub refused: Vec<Refused>,
     /// Records by the format that they were read by.
     pub formats: BTreeMap<String, u64>,
+    /// Refused records by the format that they have, as far as they have one.
+    pub refused_formats: BTreeMap<String, u64>,
     /// Records in which a field is known.
     pub fields: BTreeMap<Field, u64>,
     /// Records in which a field is there and of no use, and in which a place goes unread that another format reads.
@@ -134,13 +136,17 @@ impl Survey {
         Ok(survey)
     }
 
-    /// The format that most records were read by.
+    /// The format that most records were read by, or else that most refused ones have.
     pub fn format(&self) -> Option<&str> {
-        self.formats.iter().max_by_key(|(_, count)| **count).map(|(name, _)| &**name)
+        let formats = if self.formats.is_empty() { &self.refused_formats } else { &self.formats };
+        formats.iter().max_by_key(|(_, count)| **count).map(|(name, _)| &**name)
     }
 
     fn take(&mut self, record: Record<'_>, numbers: &Numbers, is_long: bool, check: &Check) {
         let line = numbers.of(record.offset);
+        if let (Err(_), Some(format)) = (&record.read, record.format) {
+            count(&mut self.refused_formats, format);
+        }
         let exchange = match &record.read {
             Ok(exchange) => exchange,
             Err(_) if is_long => return self.refuse(&Refusal::too_long(check.line_bytes_max), line),

@@ -432,6 +432,21 @@ fn a_record_in_parts_is_read_over_commits_and_crashes() {
 }
 
 #[test]
+fn columns_keep_their_names_over_a_restart() {
+    let bench = Bench::new();
+    bench.append("time,account,prompt\n1795242606,a,\"two\nlines\"\n");
+    assert_eq!(bench.run().events, 1);
+    // Another collector goes on in the middle of the file.
+    bench.append("1795242607,b,\"one, line\"\n1795242608,c,\"half");
+    assert_eq!(bench.run().events, 1);
+    bench.append("\nand half\"\n");
+    let progress = bench.run();
+    assert_eq!((progress.events, progress.rejected, progress.at_end()), (1, 0, true));
+    let ids: BTreeSet<EventId> = bench.events().iter().map(|output| event(output).event_id).collect();
+    assert_eq!((ids.len(), bench.letters().len()), (3, 0));
+}
+
+#[test]
 fn invalid_utf8_that_is_no_json_either_goes_to_the_dead_letters() {
     check_refused(b"{\"account\":\"a\"\xff}", expect!["INVALID_UTF8 16: byte 14 of the line is not UTF-8"]);
 }

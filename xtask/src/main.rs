@@ -44,7 +44,7 @@ enum Command {
     Pipeline(pipeline::Args),
     /// Run the fuzz targets of every parser
     Fuzz(fuzz::Args),
-    /// Write docs/configuration.md from the list of configuration keys
+    /// Write docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
     Docs,
     /// Start, stop or describe the Kafka broker that the tests use
     Kafka(kafka::Args),

@@ -1,5 +1,7 @@
 //! `weir check-log`: what Weir makes of a log file, before anything is done with it. It writes nothing anywhere.
 
+mod formats;
+
 use super::{ConfigFile, Run};
 use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
@@ -31,7 +33,11 @@ const SHARE_NONE: f64 = 0.01;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Log file
-    file: PathBuf,
+    #[arg(required_unless_present = "formats")]
+    file: Option<PathBuf>,
+    /// Print every format that Weir knows instead: where each field stands, and what it has nothing for
+    #[arg(long, conflicts_with = "file")]
+    formats: bool,
     /// Print one JSON object, whose fields stay
     #[arg(long)]
     json: bool,
@@ -47,6 +53,10 @@ pub struct Arguments {
 
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
+        let Some(file) = &self.file else {
+            print!("{}", formats::page());
+            return Ok(ExitCode::SUCCESS);
+        };
         let settings = config.context(&self.keys)?.settings;
         let check = Check {
             format: Format::load(&settings.collector_format)?,
@@ -54,17 +64,17 @@ impl Run for Arguments {
             sample_max: Some(self.sample).filter(|max| *max > 0),
             text_chars_max: (!self.text).then_some(TEXT_CHARS),
         };
-        let survey = Survey::of(&self.file, &check)?;
+        let survey = Survey::of(file, &check)?;
         let detectors = readiness(&survey);
         // A file of which nothing can be read is a failure for scripts, too.
         let is_useless = survey.readable == 0 && survey.refused_count > 0;
         if self.json {
             println!("{}", as_json(&survey, &detectors));
             if is_useless {
-                eprintln!("{}", next_step(&survey, &self.file, &settings.collector_format));
+                eprintln!("{}", next_step(&survey, file, &settings.collector_format));
             }
         } else {
-            print!("{}", as_text(&survey, &detectors, &self.file, &settings.collector_format));
+            print!("{}", as_text(&survey, &detectors, file, &settings.collector_format));
         }
         Ok(if is_useless { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
@@ -229,6 +239,9 @@ fn format_line(survey: &Survey, asked: &str) -> String {
     };
     let title =
         weir_collector::format::shipped().iter().find(|spec| spec.name == format).map(|spec| &*spec.title);
+    if survey.readable == 0 {
+        return format!("{format}: {}, but nothing of it can be read", title.unwrap_or("your own file"));
+    }
     let how = if asked == "auto" { "found" } else { "as you say" };
     let others: Vec<String> = survey
         .formats
@@ -290,5 +303,17 @@ struct Report(String);
 impl Report {
     fn row(&mut self, name: &str, text: String) {
         self.0 += &format!("{name:<9} {text}\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_formats_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/formats.md");
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(page.contains(&formats::page()), "docs/formats.md is stale: run `cargo xtask docs`");
     }
 }

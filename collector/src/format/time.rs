@@ -44,7 +44,56 @@ pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option
     if let Ok(time) = OffsetDateTime::parse(text, &Rfc2822) {
         return ms_of(time);
     }
-    text.parse().ok().and_then(|number| epoch_ms(number, unit))
+    if let Some(time) = respelled(text).and_then(|text| near_rfc3339(&text, zone)) {
+        return ms_of(time);
+    }
+    let number = text.parse().or_else(|_| text.replacen(',', ".", 1).parse());
+    number.ok().and_then(|number| epoch_ms(number, unit))
+}
+
+/// Times that are spelled in other ways, as RFC 3339 has them: `20261121T063006Z`, `2026-11-21T06:30Z`, with the name of
+/// a zone behind as Java prints it (`Z[UTC]`), `Sat Nov 21 06:30:06 UTC 2026` as C prints it, `Nov 21, 2026 @ 06:30:06.320`
+/// as Kibana exports it.
+fn respelled(text: &str) -> Option<String> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    if !text.is_ascii() {
+        return None;
+    }
+    let of = |year: &str, month: &str, day: &str, rest: String| {
+        let month = MONTHS.iter().position(|name| *name == month)? + 1;
+        let day: u8 = day.trim_end_matches(',').parse().ok()?;
+        Some(format!("{year}-{month:02}-{day:02}T{rest}"))
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    match words[..] {
+        [_, month, day, clock, year] if year.len() == 4 => {
+            if let Some(text) = of(year, month, day, clock.to_owned()) {
+                return Some(text);
+            }
+        }
+        [_, month, day, clock, zone, year] if year.len() == 4 => {
+            return of(year, month, day, format!("{clock} {zone}"));
+        }
+        _ => {}
+    }
+    if let [month, day, year, "@", clock] = words[..] {
+        return of(year, month, day, clock.to_owned());
+    }
+    if let Some((time, _)) = text.strip_suffix(']').and_then(|text| text.rsplit_once('[')) {
+        return (!time.is_empty()).then(|| time.to_owned());
+    }
+    let digits = |range: std::ops::Range<usize>| {
+        text.get(range).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    if let (Some(date), Some("T" | "t"), Some(clock)) = (digits(0..8), text.get(8..9), digits(9..15)) {
+        let (date, clock) = ((&date[..4], &date[4..6], &date[6..]), (&clock[..2], &clock[2..4], &clock[4..]));
+        let rest = &text[15..];
+        return Some(format!("{}-{}-{}T{}:{}:{}{rest}", date.0, date.1, date.2, clock.0, clock.1, clock.2));
+    }
+    let is_clock = text.get(13..14) == Some(":") && digits(14..16).is_some();
+    let ends = !matches!(text.as_bytes().get(16), Some(b':' | b'.' | b',' | b'0'..=b'9'));
+    (is_clock && ends).then(|| format!("{}:00{}", &text[..16], &text[16..]))
 }
 
 fn ms_of(time: OffsetDateTime) -> Option<i64> {
@@ -212,9 +261,16 @@ mod tests {
             "2026-11-21 06:30:06.320 +0000 UTC",
             "2026-11-21 06:30:06.320 UTC",
             "2026-11-21T06:30:06.320000111222333Z",
+            "2026-11-21T06:30:06.320Z[UTC]",
+            "Sat Nov 21 06:30:06.320 2026",
+            "Sat Nov 21 06:30:06.320 UTC 2026",
+            "Nov 21, 2026 @ 06:30:06.320",
+            "20261121T063006.320Z",
+            "1795242606,320",
         ] {
             assert_eq!(text_ms(text, None, UtcOffset::UTC), Some(1_795_242_606_320), "{text}");
         }
+        assert_eq!(text_ms("2026-11-21T07:30+01:00", None, UtcOffset::UTC), Some(1_795_242_600_000));
         let zone = zone_of("+02:00", UtcOffset::UTC).unwrap();
         assert_eq!(text_ms("2026-11-21 08:30:06,320", None, zone), Some(1_795_242_606_320));
         assert_eq!(text_ms("21/Nov/2026:08:30:06.320", None, zone), Some(1_795_242_606_320));
@@ -235,7 +291,6 @@ mod tests {
             "",
             "yesterday",
             "2026-11-21",
-            "2026-11-21T06:30",
             "2026-11-21T06:30:06.",
             "2026-11-21T06:30:06 in Oslo 7",
             "2026-11-21T06:30:06+1",
