@@ -26,8 +26,8 @@ pub struct Kin;
 /// What the rhythm must say for a likeness by what anybody can share to count in full.
 const MACHINE: Millinats = 1_000;
 
-/// The alike among those who share a text, in thousandths, and how much of it is left: among many users of one template
-/// some do the same work.
+/// The alike among those who share a text, a network or a card, in thousandths, and how much of it is left: among many users of
+/// one template, and many guests of one event, some do the same work.
 const DOMINANCE: [(i64, Millinats); 2] = [(100, 0), (300, 1_000)];
 
 /// Time from which it is seen whether an account sleeps.
@@ -130,8 +130,9 @@ impl Detector for Kin {
     ) -> Option<Millinats> {
         let (mut most, mut said) = (None, 0);
         for word in account.profile.words.at(account.now_ms) {
-            let is_text = matches!(word.kind(), LinkKind::Preamble | LinkKind::Template);
-            let dominance = if is_text { line(&DOMINANCE, word.share_permille.into()) } else { 1_000 };
+            // Everybody has a client and a limit: of those many share one, and chance has been counted.
+            let is_anybodys = matches!(word.kind(), LinkKind::Program | LinkKind::Habit);
+            let dominance = if is_anybodys { 1_000 } else { line(&DOMINANCE, word.share_permille.into()) };
             let cap = settings.most().min(most_of(word, account, settings));
             let nats = i64::from(word.alike_millinats().min(cap)) * i64::from(dominance) / 1_000;
             let nats = weighed(word, account, nats as Millinats);
