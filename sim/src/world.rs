@@ -47,6 +47,10 @@ const ROUNDS_MAX: u32 = 3_000;
 /// Longer than any effect lasts, in microseconds.
 const EFFECTS_END_US: u64 = 2 * 3_600_000_000;
 
+/// How often a world waits that long. In the first time a task may learn that it was fenced, and who takes it over from
+/// another judge may have more to say: what is done about that is over after the second.
+const WAITS: u32 = 2;
+
 /// Rounds in which nothing happens before a world is at rest.
 const QUIET_ROUNDS: u32 = 4;
 
@@ -272,7 +276,7 @@ impl<'l> World<'l> {
             self.observe()?;
         }
         self.calm_down();
-        let (mut quiet, mut has_waited) = (0, false);
+        let (mut quiet, mut waits) = (0, 0);
         for _ in 0..ROUNDS_MAX {
             let mut moved = false;
             for actor in 0..self.actors() {
@@ -283,13 +287,13 @@ impl<'l> World<'l> {
             store.pass(100_000);
             quiet = if moved || !store.is_settled() { 0 } else { quiet + 1 };
             drop(store);
-            if quiet >= QUIET_ROUNDS && has_waited {
+            if quiet >= QUIET_ROUNDS && waits == WAITS {
                 return self.close();
             }
             if quiet >= QUIET_ROUNDS {
                 // Whatever was done for a time is over then.
                 self.store.lock().pass(EFFECTS_END_US);
-                (quiet, has_waited) = (0, true);
+                (quiet, waits) = (0, waits + 1);
             }
         }
         Err(format!("the world does not come to rest in {ROUNDS_MAX} rounds"))
