@@ -13,6 +13,7 @@ mod diff;
 mod dlq;
 mod enforce;
 mod evaluate;
+mod explain;
 mod import;
 mod keys;
 mod man;
@@ -73,6 +74,7 @@ commands! {
     Dlq(dlq::Arguments),
     Simulate(simulate::Simulate),
     Evaluate(evaluate::Arguments),
+    Explain(explain::Arguments),
     Diff(diff::Arguments),
     Topology(topology::Arguments),
     Policy(policy::Arguments),

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use weir_processor::account::AccountStage;
+use weir_processor::campaign::CampaignStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
@@ -217,11 +218,12 @@ impl Context {
     }
 }
 
-/// Makes account and cluster stages that start with `policy`.
+/// Makes the judging stages, starting with `policy`.
 pub fn judging_stages(wire: Arc<Wire>, policy: Arc<Policy>, accounts_max: usize) -> MakeStage {
     Arc::new(move |task| -> Box<dyn Stage> {
         match task.stage {
             StageName::Cluster => Box::new(ClusterStage::new(wire.clone(), policy.clone())),
+            StageName::Campaign => Box::new(CampaignStage::new(wire.clone(), policy.clone())),
             _ => Box::new(AccountStage::new(wire.clone(), policy.clone()).with_accounts_max(accounts_max)),
         }
     })

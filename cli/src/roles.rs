@@ -6,6 +6,7 @@ pub mod control;
 pub mod coverage;
 pub mod dlq;
 pub mod enforce;
+pub mod explain;
 pub mod fleet;
 pub mod import;
 pub mod keys;

@@ -156,7 +156,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Makes every series of the closed sets exist at 0, so that no alert waits for a first event.
     fn touch(&self) {
-        for stage in [StageName::Account, StageName::Cluster, StageName::Enforcer] {
+        for stage in StageName::FOLDING {
             let label = StageLabel { stage: Closed(stage.as_str()) };
             for family in [
                 &self.epochs,

@@ -1,4 +1,4 @@
-//! What a person at the terminal sees of a run: verdicts as they fall, progress, and a summary.
+//! What a person at the terminal sees of a run: verdicts as they fall, campaigns as they form, progress, and a summary.
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -7,8 +7,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 use weir_replay::digest::VerdictDigest;
-use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Tier, Verdict};
+use weir_schemas::wire::{Wire, WireError};
+use weir_schemas::{AccountId, Campaign, CampaignId, CampaignStatus, Tier, Verdict};
 use weir_topology::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
 use weir_topology::log::{Log, LogError, Position, Reader};
 use weir_topology::record::Records;
@@ -17,7 +17,10 @@ use weir_topology::topic::Topic;
 /// Most rows of the table; later verdicts are only counted.
 const ROWS_MAX: usize = 500;
 
-/// Follows the verdicts of a log from where they end now.
+/// Most campaigns that the summary names; of more the largest.
+const CAMPAIGNS_MAX: usize = 20;
+
+/// Follows the verdicts and the campaigns of a log from where they end now.
 pub struct View {
     reader: Box<dyn Reader>,
     partitions: usize,
@@ -26,6 +29,8 @@ pub struct View {
     /// The latest tier of each account that had a verdict in this run.
     accounts: BTreeMap<AccountId, Tier>,
     digest: VerdictDigest,
+    /// What was said last of each campaign that is open.
+    campaigns: BTreeMap<CampaignId, Campaign>,
     bar: Option<ProgressBar>,
 }
 
@@ -41,6 +46,12 @@ impl View {
             from.push(Position { topic: Topic::Verdicts, partition, next: first });
             earlier.push(end);
         }
+        from.push(Position {
+            topic: Topic::Campaigns,
+            partition: 0,
+            next: log.bounds(Topic::Campaigns, 0)?.0,
+        });
+        earlier.push(log.bounds(Topic::Campaigns, 0)?.1);
         let bar = std::io::stdout().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{spinner} {msg}")
                 .unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -55,21 +66,22 @@ impl View {
             rows: 0,
             accounts: BTreeMap::new(),
             digest: VerdictDigest::default(),
+            campaigns: BTreeMap::new(),
             bar,
         };
-        for (partition, end) in earlier.into_iter().enumerate() {
-            while view.reader.next(partition) < end {
+        for (input, end) in earlier.into_iter().enumerate() {
+            while view.reader.next(input) < end {
                 view.reader.wait(Duration::from_millis(100))?;
-                view.take(partition, wire, false)?;
+                view.take(input, wire, false)?;
             }
         }
         Ok(view)
     }
 
-    /// Shows the verdicts that fell since the last call.
+    /// Shows the verdicts that fell and the campaigns that formed since the last call.
     pub fn refresh(&mut self, wire: &Wire) -> Result<()> {
-        for partition in 0..self.partitions {
-            self.take(partition, wire, true)?;
+        for input in 0..=self.partitions {
+            self.take(input, wire, true)?;
         }
         Ok(())
     }
@@ -81,24 +93,45 @@ impl View {
         }
     }
 
-    fn take(&mut self, partition: usize, wire: &Wire, show: bool) -> Result<()> {
+    /// Takes what there is of an input: the partitions of the verdicts, and then the campaigns.
+    fn take(&mut self, input: usize, wire: &Wire, show: bool) -> Result<()> {
         self.records.clear();
-        self.reader.take(partition, READ_RECORDS_MAX, READ_BYTES_MAX, &mut self.records)?;
+        self.reader.take(input, READ_RECORDS_MAX, READ_BYTES_MAX, &mut self.records)?;
         let records = std::mem::take(&mut self.records);
         for payload in records.iter().filter_map(|record| record.payload) {
-            let verdict: Verdict =
-                wire.read(payload).map_err(|error| LogError::Damaged { reason: error.to_string() })?;
+            let damaged = |error: WireError| LogError::Damaged { reason: error.to_string() };
+            if input == self.partitions {
+                self.campaign(wire.read(payload).map_err(damaged)?, show);
+                continue;
+            }
+            let verdict: Verdict = wire.read(payload).map_err(damaged)?;
             self.digest.add(&verdict);
             if show {
                 self.accounts.insert(verdict.account, verdict.tier);
-                self.row(&verdict);
+                self.row(&row_of(&verdict));
             }
         }
         self.records = records;
         Ok(())
     }
 
-    fn row(&mut self, verdict: &Verdict) {
+    /// Notes what is said of a campaign, and shows it when it begins, is twice as large, or ends.
+    fn campaign(&mut self, campaign: Campaign, show: bool) {
+        let before = self.campaigns.get(&campaign.campaign_id);
+        let is_news = match (before, campaign.status) {
+            (_, CampaignStatus::Closed) | (None, _) => true,
+            (Some(before), _) => campaign.member_count.max(1).ilog2() > before.member_count.max(1).ilog2(),
+        };
+        if show && is_news {
+            self.row(&campaign_row(&campaign));
+        }
+        match campaign.status {
+            CampaignStatus::Open => self.campaigns.insert(campaign.campaign_id, campaign),
+            CampaignStatus::Closed => self.campaigns.remove(&campaign.campaign_id),
+        };
+    }
+
+    fn row(&mut self, row: &str) {
         if self.rows == 0 {
             self.line(&columns("account", "tier", "score", "event time", "detectors"));
         }
@@ -109,7 +142,7 @@ impl View {
             }
             return;
         }
-        self.line(&row_of(verdict));
+        self.line(row);
     }
 
     fn line(&self, text: &str) {
@@ -136,17 +169,19 @@ impl View {
             0 => String::new(),
             count => format!("history   {count} actions withheld: history\n"),
         };
+        let campaigns = self.campaign_lines();
         let mut out = std::io::stdout();
         let _ = writeln!(
             out,
             "\nevents    {} read, {} refused, in {:.1} s\n\
              accounts  {tiers}\n\
+             {campaigns}\
              verdicts  {} in the log\n\
              digest    {}\n\
              posture   {}\n\
              {history}\
              output    {output}/audit_log.jsonl, enforcement_actions.jsonl, rate_limit_commands.jsonl,\n\
-             \u{20}         analyst_queue.jsonl, ioc_bundles.jsonl\n\
+             \u{20}         analyst_queue.jsonl, ioc_bundles.jsonl, campaigns.jsonl\n\
              log       {data}\n\
              again     weir replay --data-dir {data} --as-recorded",
             run.events,
@@ -156,6 +191,20 @@ impl View {
             self.digest.finish(),
             run.posture,
         );
+    }
+}
+
+impl View {
+    /// A line for each campaign that is open, the largest first.
+    fn campaign_lines(&self) -> String {
+        let mut campaigns: Vec<&Campaign> = self.campaigns.values().collect();
+        campaigns.sort_by_key(|campaign| std::cmp::Reverse(campaign.member_count));
+        let more = campaigns.len().saturating_sub(CAMPAIGNS_MAX);
+        let mut lines: Vec<String> = campaigns.iter().take(CAMPAIGNS_MAX).map(|c| stands(c)).collect();
+        if more > 0 {
+            lines.push(format!("… and {more} more"));
+        }
+        if lines.is_empty() { String::new() } else { format!("campaigns {}\n", lines.join("\n          ")) }
     }
 }
 
@@ -199,6 +248,42 @@ fn columns(account: &str, tier: &str, score: &str, time: &str, detectors: &str) 
     format!("{account:<14}{tier:<10}{score:>6}  {time:<22}{detectors}")
 }
 
+/// How a campaign stands, in one line.
+fn stands(campaign: &Campaign) -> String {
+    let id = campaign.campaign_id.to_string();
+    let mut kinds: Vec<&str> = campaign.links.iter().map(|link| link.kind.as_str()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let beside = match campaign.beside_count {
+        0 => String::new(),
+        count => format!(", {count} beside"),
+    };
+    format!(
+        "{}  {}  {} accounts{beside}, {} requests, by {}; $ {}.{:02} a month to evade",
+        id.get(..12).unwrap_or(&id),
+        campaign.tier,
+        campaign.member_count,
+        campaign.requests,
+        kinds.join(" "),
+        campaign.evade_cents / 100,
+        campaign.evade_cents % 100
+    )
+}
+
+/// The row of a campaign among those of verdicts.
+fn campaign_row(campaign: &Campaign) -> String {
+    let id = campaign.campaign_id.to_string();
+    match (campaign.status, campaign.absorbed_by) {
+        (CampaignStatus::Open, _) => format!("campaign {}", stands(campaign)),
+        (CampaignStatus::Closed, None) => format!("campaign {}  is over", id.get(..12).unwrap_or(&id)),
+        (CampaignStatus::Closed, Some(by)) => {
+            let by = by.to_string();
+            let (id, by) = (id.get(..12).unwrap_or(&id), by.get(..12).unwrap_or(&by));
+            format!("campaign {id}  is part of {by}")
+        }
+    }
+}
+
 fn row_of(verdict: &Verdict) -> String {
     let speaking = verdict.signals.iter().filter(|signal| signal.millinats > 0);
     let detectors: Vec<&str> = speaking.map(|signal| signal.detector.as_str()).collect();
@@ -216,7 +301,7 @@ fn row_of(verdict: &Verdict) -> String {
 mod tests {
     use super::*;
     use expect_test::expect;
-    use weir_schemas::{AccountId, Signal};
+    use weir_schemas::{AccountId, CampaignLink, LinkKind, Signal};
 
     #[test]
     fn every_column_stands_under_its_heading() {
@@ -235,5 +320,23 @@ mod tests {
             account       tier       score  event time            detectors
             abababababab  CRITICAL   0.725  2026-11-01T00:00:00Z  cot hydra"#]]
         .assert_eq(&format!("{heading}\n{}", row_of(&verdict)));
+    }
+
+    #[test]
+    fn a_campaign_is_one_line() {
+        let link = |kind| CampaignLink { kind, ..CampaignLink::default() };
+        let open = Campaign {
+            campaign_id: CampaignId([0xcd; 16]),
+            tier: Tier::Critical,
+            member_count: 6,
+            requests: 432,
+            beside_count: 2,
+            links: [LinkKind::Subnet, LinkKind::Payment, LinkKind::Subnet].map(link).to_vec(),
+            evade_cents: 4_505,
+            ..Campaign::default()
+        };
+        let over = Campaign { status: CampaignStatus::Closed, ..open.clone() };
+        let part = Campaign { absorbed_by: Some(CampaignId([0xef; 16])), ..over.clone() };
+        expect![""].assert_eq(&[open, over, part].map(|campaign| campaign_row(&campaign)).join("\n"));
     }
 }

@@ -11,8 +11,10 @@ use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::sealed::content;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    AccountId, Action, ActionOutcome, ActionState, Audit, AuditEntry, ClusterRef, Control, ControlKind,
-    EventId, Evidence, Identity, LinkKind, OutcomeKind, Record, Signal, Tier, ValueHash, Verdict, VerdictId,
+    AccountId, Action, ActionOutcome, ActionState, Audit, AuditEntry, Campaign, CampaignAsk,
+    CampaignEvidence, CampaignId, CampaignLink, CampaignMember, CampaignStatus, ClusterRef, Control,
+    ControlKind, EventId, Evidence, Identity, LinkKind, OutcomeKind, Record, Signal, Tier, ValueHash,
+    Verdict, VerdictId,
 };
 use weir_topology::clock::Clock;
 use weir_topology::log::{Commit, Log};
@@ -117,6 +119,46 @@ pub fn control(kind: ControlKind, name: &str, body: &str) -> Control {
     }
 }
 
+/// A campaign of accounts `from` and the two after it.
+pub fn campaign(from: u32) -> Campaign {
+    let member = |number: u32| CampaignMember {
+        account: account(number),
+        tenant: "acme".into(),
+        tier: Tier::High,
+        millinats: 4_000,
+        probability: 0.982,
+        since_ms: 1_000,
+        requests: 40,
+        verdict_id: Some(verdict(number, 1, Tier::High).verdict_id),
+    };
+    Campaign {
+        campaign_id: CampaignId::of(1_000, account(from)),
+        sequence: 1,
+        time_ms: 2_000,
+        status: CampaignStatus::Open,
+        tier: Tier::High,
+        first: account(from),
+        since_ms: 1_000,
+        until_ms: 2_000,
+        member_count: 3,
+        requests: 120,
+        members: (from..from + 3).map(member).collect(),
+        beside_count: 1,
+        beside: vec![account(from + 3)],
+        evidence: vec![CampaignEvidence { family: "kin".into(), members: 3, millinats: 6_500 }],
+        links: vec![CampaignLink {
+            kind: LinkKind::Payment,
+            value: ValueHash([7; 16]),
+            members: 3,
+            cents: 1_200,
+        }],
+        asks: vec![CampaignAsk { what: "chain_of_thought".into(), members: 3 }],
+        evade_cents: 1_250,
+        policy_version: "p1".into(),
+        ..Campaign::default()
+    }
+}
+
 pub fn posture(body: &str) -> Control {
     control(ControlKind::Posture, "posture", body)
 }
@@ -178,6 +220,12 @@ impl Rig {
             Output::keyed(Topic::Verdicts, verdict.account.to_key(), payload, verdict.time_ms)
         };
         self.put(verdicts.iter().map(output).collect());
+    }
+
+    pub fn put_campaign(&self, campaign: &Campaign) {
+        let payload = self.wire.to_bytes(campaign);
+        let key = campaign.campaign_id.to_key();
+        self.put(vec![Output::keyed(Topic::Campaigns, key, payload, campaign.time_ms)]);
     }
 
     pub fn put_control(&self, control: &Control) {

@@ -6,6 +6,7 @@
 //! depends on another account, nor on how records are cut into epochs.
 
 pub mod links;
+mod member;
 pub mod state;
 mod verdict;
 
@@ -19,17 +20,20 @@ use crate::profile::Profile;
 use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
 use crate::version::{JudgeHook, judge_of, policy_text};
+use member::is_news;
 use state::Account;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Body, Card, Cluster, DlqKind, Event, Judge, Link, Origin, Record, Verdict};
+use weir_schemas::{
+    AccountId, Body, Card, Cluster, DlqKind, Event, Judge, Link, Origin, Record, Verdict, VerdictId,
+};
 use weir_topology::record::{Output, RecordRef, Records};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
 use weir_topology::topic::{StageName, Topic};
 
 /// Version of the encoding of account entries.
-pub const STATE_FORMAT: i32 = 3;
+pub const STATE_FORMAT: i32 = 4;
 
 /// Key of the state entry that holds the policy in force, so that a task that restarts after a policy
 /// was published judges by it from its first event. Sorts before every account.
@@ -161,6 +165,7 @@ impl AccountStage {
             return Ok(());
         }
         let seen = Seen::Cluster(&cluster);
+        let links_before = account.profile.words.links(account.profile.clock_ms);
         account.profile.observe(account.profile.clock_ms, 1, seen);
         let faults =
             account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
@@ -176,7 +181,11 @@ impl AccountStage {
             partition: batch.partition,
         };
         work.touch(&cause);
-        judge(account, &cause, &self.policy, &self.wire, work);
+        let judged = judge(account, &cause, &self.policy, &self.wire, work);
+        let links = account.profile.words.links(account.profile.clock_ms);
+        if !judged.is_said && work.silent.is_none() && is_news(account.voice.tier(), &links_before, &links) {
+            tell_member(account, &cause, &judged.fused, &self.policy, &self.wire, work, None);
+        }
         Ok(())
     }
 
@@ -224,6 +233,7 @@ impl AccountStage {
         work.touch(&cause);
         if let Body::Request(request) = &event.body {
             account.links.observe(request);
+            account.asks.observe(request);
             tell(account, &cause, &self.wire, work);
         }
         if is_worth_judging(&account.profile, pause_ms) {
@@ -377,8 +387,14 @@ fn card_of(view: &AccountView<'_>, is_human: bool, moved_ms: i64) -> Card {
     }
 }
 
+/// What a judgement came to, and whether a verdict says so.
+struct Judged {
+    fused: Fused,
+    is_said: bool,
+}
+
 /// Asks the detectors, and emits a verdict when there is something to say.
-fn judge(account: &mut Account, cause: &Cause<'_>, policy: &Policy, wire: &Wire, work: &mut Work) {
+fn judge(account: &mut Account, cause: &Cause<'_>, policy: &Policy, wire: &Wire, work: &mut Work) -> Judged {
     let view = account.profile.view();
     let (evidence, faults) = account.detectors.judge(&view, &policy.detectors);
     let fused = work.hook.see(fuse(&evidence, policy), policy);
@@ -387,12 +403,11 @@ fn judge(account: &mut Account, cause: &Cause<'_>, policy: &Policy, wire: &Wire,
         work.tallies.add_each(Tally::DetectorFaults, faults);
         account.note_faults(faults);
     }
-    if work.silent.is_some() {
-        return;
-    }
-    if account.voice.speaks(fused.tier, now_ms, policy) {
+    let is_said = work.silent.is_none() && account.voice.speaks(fused.tier, now_ms, policy);
+    if is_said {
         speak(account, cause, &fused, policy, wire, work);
     }
+    Judged { fused, is_said }
 }
 
 /// Emits a verdict, which the account's voice has decided to.
@@ -401,6 +416,22 @@ fn speak(account: &Account, cause: &Cause<'_>, fused: &Fused, policy: &Policy, w
     let verdict = verdict::build(account, cause, fused, policy);
     let key = cause.account.to_key();
     work.outputs.push(Output::keyed(Topic::Verdicts, key, wire.to_bytes(&verdict), cause.time_ms));
+    tell_member(account, cause, fused, policy, wire, work, Some(verdict.verdict_id));
+}
+
+/// Tells the campaign stage what speaks for the account itself and what links it with others.
+fn tell_member(
+    account: &Account,
+    cause: &Cause<'_>,
+    fused: &Fused,
+    policy: &Policy,
+    wire: &Wire,
+    work: &mut Work,
+    verdict: Option<VerdictId>,
+) {
+    let member = member::build(account, cause, fused, policy, verdict);
+    let key = cause.account.to_key();
+    work.outputs.push(Output::keyed(Topic::Members, key, wire.to_bytes(&member), cause.time_ms));
 }
 
 impl Stage for AccountStage {

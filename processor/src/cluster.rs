@@ -28,7 +28,7 @@ use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError, Tally}
 use weir_topology::topic::{StageName, Topic};
 
 /// Version of the encoding of value entries.
-pub const STATE_FORMAT: i32 = 3;
+pub const STATE_FORMAT: i32 = 4;
 
 const POLICY_KEY: &[u8] = crate::account::POLICY_KEY;
 

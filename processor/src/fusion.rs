@@ -71,7 +71,7 @@ impl Voice {
     /// Decides whether a verdict is emitted now, and remembers that it was.
     #[inline]
     pub fn speaks(&mut self, tier: Tier, now_ms: i64, policy: &Policy) -> bool {
-        let held = Tier::ALL.get(usize::from(self.held)).copied().unwrap_or_default();
+        let held = self.tier();
         let speaks = if tier as u8 > self.held {
             true
         } else if held == Tier::Clear {
@@ -89,6 +89,11 @@ impl Voice {
     pub fn said(tier: Tier, time_ms: i64, sequence: i64) -> Self {
         let sequence = u32::try_from(sequence.max(0)).unwrap_or(u32::MAX);
         Self { held: tier as u8, said_ms: time_ms, sequence }
+    }
+
+    /// The tier that was said last.
+    pub fn tier(&self) -> Tier {
+        Tier::ALL.get(usize::from(self.held)).copied().unwrap_or_default()
     }
 
     /// Whether this tier is the one that was said last.

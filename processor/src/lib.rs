@@ -5,7 +5,7 @@
 //! is counted), [`windows`], [`pauses`], [`behaviour`] and [`profile`] (what every account is counted by), [`card`] and [`words`]
 //! (how accounts that share a value are held against each other), [`detector`] (the one trait, and the registry),
 //! [`detectors`] (one file each), [`fusion`] (evidence becomes a score, a tier and a word spoken),
-//! [`account`] and [`cluster`] (the two stages), [`store`] (their bounded state).
+//! [`account`], [`cluster`] and [`campaign`] (the three stages), [`store`] (their bounded state).
 
 #[macro_use]
 pub mod persist;
@@ -13,7 +13,9 @@ pub mod persist;
 pub mod policy;
 
 pub mod account;
+pub mod asks;
 pub mod behaviour;
+pub mod campaign;
 pub mod card;
 pub mod cluster;
 pub mod detector;

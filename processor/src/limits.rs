@@ -49,6 +49,21 @@ pub const SAMPLE_MAX: usize = 16;
 /// Tenants whose members are told of one value when others link to it.
 pub const VALUE_TENANTS_MAX: usize = 8;
 
+/// Accounts with evidence of their own that the campaign stage keeps: the longest idle are forgotten first.
+pub const SUSPECTS_MAX: usize = 50_000;
+
+/// Accounts without that it keeps, to say who stands beside a campaign.
+pub const BYSTANDERS_MAX: usize = 20_000;
+
+/// Accounts that make a campaign.
+pub const CAMPAIGN_MEMBERS_MIN: usize = 3;
+
+/// Members that joined or left which one campaign record names: the rest follows in records of their own.
+pub const CAMPAIGN_NEWS_MAX: usize = 1_000;
+
+/// Bystanders, and shared values, that a campaign record names.
+pub const CAMPAIGN_NAMED_MAX: usize = 32;
+
 /// Longest policy text, in bytes.
 pub const POLICY_BYTES_MAX: usize = 256 * 1024;
 

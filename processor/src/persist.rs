@@ -1,7 +1,7 @@
 //! The compact encoding of state entries: numbers as LEB128, fields in order, no names.
 
 use thiserror::Error;
-use weir_schemas::{AccountId, EventId, ValueHash};
+use weir_schemas::{AccountId, EventId, ValueHash, VerdictId};
 
 /// A state entry's bytes do not fit its format.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -154,7 +154,7 @@ macro_rules! persist_ids {
         }
     )+};
 }
-persist_ids!(AccountId, EventId, ValueHash);
+persist_ids!(AccountId, EventId, ValueHash, VerdictId);
 
 impl<T: Persist + Default + Copy, const N: usize> Persist for [T; N] {
     fn save(&self, out: &mut Vec<u8>) {

@@ -5,8 +5,9 @@
 //! of what the hand is for. Detectors of the families *kin*, *payment*, *network* and *content* read it.
 
 use crate::limits::CLUSTER_WORDS_MAX;
+use crate::measure::short;
 use crate::nats::{Millinats, ONE, exp_neg, ln};
-use weir_schemas::{Cluster, ClusterRef, LinkKind, ValueHash};
+use weir_schemas::{Cluster, ClusterRef, LinkKind, MemberLink, ValueHash};
 
 /// Hours after which a word is too old to count.
 const WORD_MS: i64 = 48 * 3_600_000;
@@ -14,10 +15,13 @@ const WORD_MS: i64 = 48 * 3_600_000;
 /// Thousandths of an account that must be alike for a word to be kept.
 const ALIKE_MILLI_MIN: u32 = 250;
 
+/// What a likeness must say for its value to link the account with those like it: by chance it is one in twenty.
+const LINKS_FROM: Millinats = 3_000;
+
 /// Share of the alike that make a declared owner.
 const OWNED_PERMILLE: u16 = 800;
 
-/// The latest word on one value: 56 bytes.
+/// The latest word on one value: 64 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word {
     value: ValueHash,
@@ -36,6 +40,8 @@ pub struct Word {
     /// Those who moved to another model together with the account, in thousandths of the alike.
     pub moved_permille: u16,
     time_ms: i64,
+    /// The least of those most like the account, in short.
+    least: u32,
 }
 persist_fields!(Word {
     value,
@@ -49,7 +55,8 @@ persist_fields!(Word {
     other_org_permille,
     other_payment_permille,
     moved_permille,
-    time_ms
+    time_ms,
+    least
 });
 
 impl Word {
@@ -112,6 +119,7 @@ impl Words {
             other_payment_permille: permille(cluster.other_payment_permille),
             moved_permille: permille(cluster.moved_permille),
             time_ms: cluster.time_ms,
+            least: short(&cluster.least.0),
         };
         self.words.retain(|known| (known.kind, known.value) != (word.kind, word.value));
         if word.alike_milli < ALIKE_MILLI_MIN {
@@ -140,6 +148,17 @@ impl Words {
         let reference =
             |word: &Word| ClusterRef { kind: word.kind(), value: word.value, members: word.members.into() };
         self.at(now_ms).filter(|word| !word.is_owned()).map(reference).collect()
+    }
+
+    /// The values by which the account is linked with others: so many are like it as would not be by chance, and no
+    /// declared owner explains them. In ascending order.
+    pub fn links(&self, now_ms: i64) -> Vec<MemberLink> {
+        let link =
+            |word: &Word| MemberLink { kind: word.kind(), value: word.value, least: word.least.into() };
+        let linking = |word: &&Word| !word.is_owned() && word.alike_millinats() >= LINKS_FROM;
+        let mut links: Vec<MemberLink> = self.at(now_ms).filter(linking).map(link).collect();
+        links.sort_unstable_by_key(|link| (link.kind, link.value));
+        links
     }
 
     /// See [`crate::store::Entry::touch`].

@@ -7,7 +7,7 @@ mod support;
 
 use expect_test::{ExpectFile, expect_file};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use support::pipeline::{Run, STRAIGHT, Shape, run};
 use support::scenario::{START_MS, Scenario, parse};
@@ -34,6 +34,8 @@ fn check(file: &str, expected: ExpectFile) {
             assert_eq!(one, other, "{shape:?}");
         }
         assert_eq!((other.links, other.clusters), (straight.links, straight.clusters), "{shape:?}");
+        assert_eq!(other.campaigns, straight.campaigns, "{shape:?}");
+        assert_eq!(other.said, straight.said, "{shape:?}");
     }
     expected.assert_eq(&format!("{story}{MARK}{}", tell(&scenario, &straight)));
 }
@@ -70,6 +72,23 @@ fn tell(scenario: &Scenario, run: &Run) -> String {
     );
     for (names, lines) in groups {
         let _ = writeln!(text, "{}\n{lines}", names.join(" "));
+    }
+    for (id, members) in &run.campaigns {
+        let last = run.said.iter().rfind(|campaign| campaign.campaign_id == *id).unwrap();
+        let kinds: BTreeSet<&str> = last.links.iter().map(|link| link.kind.as_str()).collect();
+        let kinds: Vec<&str> = kinds.into_iter().collect();
+        let mut names: Vec<&str> = members.iter().map(|account| &scenario.names[account][..]).collect();
+        names.sort_unstable();
+        let _ = writeln!(
+            text,
+            "one campaign, {}, {} accounts by {}, {} cents a month to evade it; {} beside: {}",
+            last.tier,
+            members.len(),
+            kinds.join(" "),
+            last.evade_cents,
+            last.beside_count,
+            names.join(" ")
+        );
     }
     text
 }
@@ -124,4 +143,8 @@ golden! {
     late_events_change_nothing_but_windows: "late.txt",
     a_customer_with_a_history_is_not_framed_by_those_who_clone_it: "framing.txt",
     a_campaign_that_is_two_fifths_of_its_peers_is_found_and_no_peer_is: "poisoning.txt",
+    a_hydra_of_six_is_one_campaign: "hydra_6.txt",
+    a_hydra_of_forty_is_one_campaign: "hydra_40.txt",
+    a_hydra_of_four_hundred_is_one_campaign: "hydra_400.txt",
+    two_campaigns_that_share_a_popular_value_stay_two: "two_campaigns.txt",
 }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
-use weir_schemas::{AccountId, Record, Verdict};
+use weir_schemas::{AccountId, Campaign, Record, Verdict};
 
 /// A SHA-256 over verdicts, by account and then by their order in the account.
 ///
@@ -48,6 +48,34 @@ impl VerdictDigest {
             sha.update(hash.clone().finalize());
         }
         weir_schemas::Digest(sha.finalize().into()).to_string()
+    }
+}
+
+/// A SHA-256 over what was said of campaigns, in its order, which is one order in a log. The epoch that a record names is
+/// left out: two logs that hold the same events give the same digest.
+#[derive(Debug, Clone, Default)]
+pub struct CampaignDigest {
+    sha: Sha256,
+    records: u64,
+}
+
+impl CampaignDigest {
+    /// Takes the next record.
+    pub fn add(&mut self, campaign: &Campaign) {
+        let datum = Campaign { epoch: 0, ..campaign.clone() }.to_datum();
+        self.sha.update((datum.len() as u64).to_be_bytes());
+        self.sha.update(&datum);
+        self.records += 1;
+    }
+
+    /// Number of records taken.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The digest, as 64 hex digits.
+    pub fn finish(&self) -> String {
+        weir_schemas::Digest(self.sha.clone().finalize().into()).to_string()
     }
 }
 

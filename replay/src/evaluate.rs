@@ -5,6 +5,7 @@
 //! product's own stages, and gives a [`case::Case`] an account. [`report`] counts cases; cases of several runs can be
 //! counted together.
 
+pub mod assembly;
 pub mod case;
 pub mod counts;
 pub mod diff;
@@ -16,6 +17,7 @@ pub mod report;
 pub mod text;
 pub mod truth;
 
+use crate::campaigns::Campaigns;
 use crate::lockstep::{Layout, fold};
 use crate::report::ReplayError;
 use case::{Case, Outcome};
@@ -65,15 +67,17 @@ pub fn judge(
 ) -> Result<Judged, ReplayError> {
     let started = Instant::now();
     let mut outcomes: BTreeMap<AccountId, Outcome> = BTreeMap::new();
-    let mut unreadable = None;
+    let (mut campaigns, mut unreadable) = (Campaigns::default(), None);
     let folded = fold(labelled.sorted()?, wire, make_stage, layout, progress, |output| {
-        if output.topic != Topic::Verdicts {
-            return;
-        }
-        match wire.read::<Verdict>(output.payload.as_deref().unwrap_or_default()) {
-            Ok(verdict) => outcomes.entry(verdict.account).or_default().add(&verdict),
-            Err(error) => unreadable = Some(error),
-        }
+        let payload = output.payload.as_deref().unwrap_or_default();
+        let read = match output.topic {
+            Topic::Verdicts => wire
+                .read::<Verdict>(payload)
+                .map(|verdict| outcomes.entry(verdict.account).or_default().add(&verdict)),
+            Topic::Campaigns => wire.read(payload).map(|campaign| campaigns.take(campaign)),
+            _ => Ok(()),
+        };
+        unreadable = read.err().or(unreadable.take());
     })?;
     if let Some(error) = unreadable {
         return Err(error.into());
@@ -81,7 +85,7 @@ pub fn judge(
     let cases = labelled
         .truth
         .accounts()
-        .map(|(id, account)| Case::of(*id, account, outcomes.get(id), &labelled.truth));
+        .map(|(id, account)| Case::of(*id, account, outcomes.get(id), campaigns.of(*id), &labelled.truth));
     Ok(Judged {
         cases: cases.collect(),
         events: labelled.events,

@@ -25,7 +25,7 @@ const WRITER: &str = "operator/requeue";
 
 /// The topics that a record can be sent back to: what stages read, but for `weir.control`, where an
 /// operator's old word would take the place of the one in force.
-const TARGETS: [Topic; 4] = [Topic::Events, Topic::Links, Topic::Clusters, Topic::Verdicts];
+const TARGETS: [Topic; 5] = [Topic::Events, Topic::Links, Topic::Clusters, Topic::Members, Topic::Verdicts];
 
 /// Where a letter stands in `weir.dlq`: its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,7 +104,7 @@ pub enum LetterError {
     },
     /// Records are not sent back to that topic.
     #[error(
-        "nothing is sent to {0}: only to weir.events, weir.links, weir.clusters and weir.verdicts. A policy or \
+        "nothing is sent to {0}: only to weir.events, weir.links, weir.clusters, weir.members and weir.verdicts. A policy or \
          posture that was refused is published again"
     )]
     Target(String),

@@ -8,13 +8,17 @@
 //! And what can be proved of it: [`verify`] shows that a verdict is the one that was made, [`coverage`]
 //! that every event was judged once. [`letters`] finds what could not be judged, and sends it back.
 //!
+//! [`campaigns`] reads what was said of campaigns, and [`explain`] says why a verdict or a campaign is what it is.
+//!
 //! And how good a policy is: [`evaluate`] folds labelled events and counts who was flagged.
 //!
 //! Nothing here judges anew: all but [`letters`] only read a log and give a report.
 
+pub mod campaigns;
 pub mod coverage;
 pub mod digest;
 pub mod evaluate;
+pub mod explain;
 pub mod letters;
 pub mod limits;
 pub mod lockstep;

@@ -5,9 +5,9 @@
 //! epoch of its account where that is later: an account's order in the log is kept. Then each epoch
 //! runs in two beats: every account partition folds its feedback and events; the links that come of
 //! it, in one canonical order, are folded by every cluster partition; what those answer waits for
-//! the next epoch.
+//! the next epoch. Beside them the one task of the campaign stage folds what was told of members.
 
-use crate::digest::VerdictDigest;
+use crate::digest::{CampaignDigest, VerdictDigest};
 use crate::limits::{LOCKSTEP_EPOCH_MS, LOCKSTEP_PARTITIONS_MAX, STEP_RECORDS_MAX, STEPS_QUEUED_MAX};
 use crate::recorded::rejected_lines;
 use crate::report::{ReplayError, Report};
@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Instant;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Event, Record, Verdict};
+use weir_schemas::{AccountId, Campaign, Event, Record, Verdict};
 use weir_topology::key::partition_of;
 use weir_topology::log::Log;
 use weir_topology::record::{Output, Records};
@@ -58,6 +58,9 @@ pub fn replay(
         dlq: folded.dead_events + rejected,
         verdicts: folded.digest.verdicts(),
         digest: folded.digest.finish(),
+        campaign_records: folded.campaigns.records(),
+        campaign_digest: folded.campaigns.finish(),
+        campaigns_equal: None,
         written_digest: None,
         bytes_equal: None,
         verdicts_before: None,
@@ -176,6 +179,8 @@ pub(crate) struct Folded {
     pub(crate) dead_events: u64,
     /// The verdicts.
     pub(crate) digest: VerdictDigest,
+    /// What was said of campaigns.
+    pub(crate) campaigns: CampaignDigest,
 }
 
 impl<'scope, 'env, P: FnMut(u64), O: FnMut(&Output)> Fold<'scope, 'env, P, O> {
@@ -259,11 +264,12 @@ impl<'scope, 'env, P: FnMut(u64), O: FnMut(&Output)> Fold<'scope, 'env, P, O> {
         let outputs = self.turn(&mut pending)?;
         (self.progress)(events);
 
-        let mut links = Vec::new();
+        let (mut links, mut members) = (Vec::new(), Vec::new());
         for output in outputs {
             (self.observe)(&output);
             match output.topic {
                 Topic::Links => links.push(output),
+                Topic::Members => members.push(output),
                 Topic::Verdicts => {
                     let payload = output.payload.as_deref().unwrap_or_default();
                     self.folded.digest.add(&self.wire.read::<Verdict>(payload)?);
@@ -272,6 +278,7 @@ impl<'scope, 'env, P: FnMut(u64), O: FnMut(&Output)> Fold<'scope, 'env, P, O> {
                 _ => {}
             }
         }
+        self.assemble(members, clock_ms)?;
         if links.is_empty() {
             return Ok(());
         }
@@ -289,6 +296,27 @@ impl<'scope, 'env, P: FnMut(u64), O: FnMut(&Output)> Fold<'scope, 'env, P, O> {
         Ok(())
     }
 
+    /// The campaign stage's beat.
+    fn assemble(&mut self, mut members: Vec<Output>, clock_ms: i64) -> Result<(), ReplayError> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        // Stable: those of one account stay in the order in which its task wrote them.
+        members.sort_by(|one, other| one.key.cmp(&other.key));
+        let mut pending = Pending::new(StageName::Campaign, 1, self.number, clock_ms);
+        for output in members {
+            let payload = output.payload.as_deref().unwrap_or_default();
+            self.hand_out(&mut pending, Topic::Members, output.timestamp_ms, &output.key, payload)?;
+        }
+        let campaigns = self.turn(&mut pending)?;
+        campaigns.iter().for_each(|output| (self.observe)(output));
+        for output in campaigns.iter().filter(|output| output.topic == Topic::Campaigns) {
+            let payload = output.payload.as_deref().unwrap_or_default();
+            self.folded.campaigns.add(&self.wire.read::<Campaign>(payload)?);
+        }
+        Ok(())
+    }
+
     fn hand_out(
         &mut self,
         pending: &mut Pending,
@@ -297,7 +325,7 @@ impl<'scope, 'env, P: FnMut(u64), O: FnMut(&Output)> Fold<'scope, 'env, P, O> {
         key: &[u8],
         payload: &[u8],
     ) -> Result<(), ReplayError> {
-        let partition = partition_of(key, self.layout.partitions);
+        let partition = partition_of(key, pending.inputs.len() as u32);
         let waiting = &mut pending.inputs[partition as usize];
         waiting.1.push(waiting.1.len() as i64, timestamp_ms, key, Some(payload), []);
         waiting.0 = topic;
@@ -326,7 +354,7 @@ impl<'scope, 'env, P: FnMut(u64), O: FnMut(&Output)> Fold<'scope, 'env, P, O> {
     }
 
     fn flush(&mut self, pending: &mut Pending) -> Result<(), ReplayError> {
-        for partition in 0..self.layout.partitions {
+        for partition in 0..pending.inputs.len() as u32 {
             if !pending.inputs[partition as usize].1.is_empty() {
                 self.send(pending, partition)?;
             }

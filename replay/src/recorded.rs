@@ -1,5 +1,7 @@
 //! Replay as recorded: the epoch records decide, and the bytes are the ones that went live.
 
+mod campaigns;
+
 use crate::digest::VerdictDigest;
 use crate::report::{ReplayError, Report};
 use crate::start::Starts;
@@ -14,7 +16,7 @@ use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::MakeStage;
 
 /// Folds every recorded epoch of the account stage again, from the beginning, or from the oldest checkpoint
-/// where the beginning is no longer kept, and holds the verdicts against those in the log. `progress` is
+/// where the beginning is no longer kept, and holds the verdicts against those in the log; and what was said of campaigns. `progress` is
 /// told how many events were folded since the last call.
 pub fn replay(
     log: &dyn Log,
@@ -27,6 +29,7 @@ pub fn replay(
     for partition in 0..log.partitions(Topic::Events)? {
         replay_partition(log, wire, make_stage, partition, &mut total, &mut progress)?;
     }
+    let campaigns = campaigns::replay(log, wire, make_stage)?;
     let rejected = rejected_lines(log, wire)?;
     Ok(Report {
         events: total.events + rejected,
@@ -34,6 +37,9 @@ pub fn replay(
         dlq: total.dead_lettered + rejected,
         verdicts: total.found.verdicts(),
         digest: total.found.finish(),
+        campaign_records: campaigns.found.records(),
+        campaign_digest: campaigns.found.finish(),
+        campaigns_equal: campaigns.is_equal,
         written_digest: Some(total.written.finish()),
         bytes_equal: Some(total.bytes_equal),
         verdicts_before: Some(total.verdicts_before),

@@ -18,6 +18,14 @@ pub struct Report {
     pub verdicts: u64,
     /// Digest of those verdicts (see [`crate::digest::VerdictDigest`]).
     pub digest: String,
+    /// What was said of campaigns: records that came out.
+    pub campaign_records: u64,
+    /// Digest of those records (see [`crate::digest::CampaignDigest`]).
+    pub campaign_digest: String,
+    /// As recorded only: whether what was said of campaigns came out with the very bytes that stand in the log; none
+    /// where what led to it is no longer kept, or another judge recorded it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub campaigns_equal: Option<bool>,
     /// As recorded only: the digest of the verdicts that stand in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written_digest: Option<String>,

@@ -14,7 +14,7 @@ use weir_replay::evaluate::report::Report;
 use weir_replay::evaluate::truth::Truth;
 use weir_replay::evaluate::{Judged, judge};
 use weir_replay::lockstep::Layout;
-use weir_schemas::{AccountId, Signal, Tier, Verdict};
+use weir_schemas::{AccountId, CampaignId, Signal, Tier, Verdict};
 use weir_topology::log::{Commit, Log as _};
 use weir_topology::record::{LABEL_HEADER, POPULATION_HEADER};
 
@@ -51,7 +51,10 @@ fn judged() -> Judged {
             outcomes.entry(account).or_insert_with(Outcome::default).add(&verdict);
         }
     }
-    let cases = truth.accounts().map(|(id, account)| Case::of(*id, account, outcomes.get(id), &truth));
+    // Whoever is flagged is put together, the honest one too.
+    let put = |id: &AccountId| outcomes.contains_key(id).then_some(CampaignId([9; 16]));
+    let cases =
+        truth.accounts().map(|(id, account)| Case::of(*id, account, outcomes.get(id), put(id), &truth));
     Judged { cases: cases.collect(), events, refused: 1, ..Judged::default() }
 }
 
@@ -114,7 +117,12 @@ fn the_report_says_what_was_counted_by_hand() {
               "requests_before_high_median": 4.0,
               "requests_before_critical_median": 4.0,
               "requests": 10,
-              "requests_let_through": 4
+              "requests_let_through": 4,
+              "assembled": {
+                "together": 2,
+                "campaigns": 1,
+                "purity": 0.6666666666666666
+              }
             },
             "slow.careful": {
               "accounts": 1,
@@ -123,7 +131,12 @@ fn the_report_says_what_was_counted_by_hand() {
               "requests_before_high_median": null,
               "requests_before_critical_median": null,
               "requests": 2,
-              "requests_let_through": 2
+              "requests_let_through": 2,
+              "assembled": {
+                "together": 0,
+                "campaigns": 0,
+                "purity": 0.0
+              }
             }
           },
           "populations": {
@@ -174,6 +187,13 @@ fn the_report_says_what_was_counted_by_hand() {
               "accounts": 1,
               "flagged": 0
             }
+          },
+          "assembly": {
+            "campaigns": 1,
+            "whole": 0,
+            "split": 0,
+            "merged": 0,
+            "honest": 1
           },
           "intervals": {
             "precision": {
@@ -226,6 +246,10 @@ fn runs_are_counted_together() {
     assert_eq!((pooled.accounts.tp, pooled.accounts.tn), (2 * single.accounts.tp, 2 * single.accounts.tn));
     assert_eq!(pooled.campaigns["hydra.naive"].accounts, 4);
     assert_eq!((pooled.schemes["hydra"].campaigns, pooled.schemes["hydra"].found), (2, 2));
+    let assembly = pooled.assembly;
+    assert_eq!((assembly.campaigns, assembly.whole, assembly.split, assembly.honest), (2, 0, 0, 2));
+    let put = pooled.campaigns["hydra.naive"].assembled;
+    assert_eq!((put.together, put.campaigns, (put.purity * 1e3) as u32), (4, 1, 666));
     assert_eq!((pooled.schemes["slow"].campaigns, pooled.schemes["slow"].found), (2, 0));
     // What got by is the price that the policy forces.
     assert_eq!(

@@ -1,6 +1,6 @@
 //! How ids are made from content, so that the same thing has the same id in any log.
 
-use crate::{AccountId, ActionId, ActionKind, EventId, VerdictId};
+use crate::{AccountId, ActionId, ActionKind, CampaignId, EventId, VerdictId};
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 over length-prefixed parts under a domain name, so that no two lists of parts collide.
@@ -33,5 +33,12 @@ impl ActionId {
     /// The id of one kind of action on one verdict.
     pub fn of(verdict: VerdictId, kind: ActionKind) -> Self {
         Self(first_16(hash("weir.action", &[&verdict.0, kind.as_str().as_bytes()])))
+    }
+}
+
+impl CampaignId {
+    /// The id of the campaign whose first member had evidence of its own since `since_ms`.
+    pub fn of(since_ms: i64, first: AccountId) -> Self {
+        Self(first_16(hash("weir.campaign", &[&since_ms.to_be_bytes(), &first.0])))
     }
 }

@@ -40,6 +40,8 @@ impl Wire {
             Link,
             Cluster,
             Verdict,
+            Member,
+            Campaign,
             Action,
             ActionOutcome,
             Standing,

@@ -9,12 +9,14 @@ use weir_schemas::wire::{Wire, WireError};
 use weir_schemas::*;
 
 /// Name and text of every current schema.
-fn current() -> [(&'static str, &'static str); 14] {
+fn current() -> [(&'static str, &'static str); 16] {
     [
         (Event::NAME, Event::SCHEMA),
         (Link::NAME, Link::SCHEMA),
         (Cluster::NAME, Cluster::SCHEMA),
         (Verdict::NAME, Verdict::SCHEMA),
+        (Member::NAME, Member::SCHEMA),
+        (Campaign::NAME, Campaign::SCHEMA),
         (Action::NAME, Action::SCHEMA),
         (ActionOutcome::NAME, ActionOutcome::SCHEMA),
         (Standing::NAME, Standing::SCHEMA),

@@ -14,8 +14,8 @@ use weir_enforcer::export::OutputFile;
 use weir_enforcer::stage::{AUDIT_SEQUENCE_HEADER, chain_writer};
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    AccountId, Action, ActionId, ActionState, Audit, AuditEntry, AuditKind, DeadLetter, Epoch, Event,
-    EventId, Record, Verdict,
+    AccountId, Action, ActionId, ActionState, Audit, AuditEntry, AuditKind, Campaign, CampaignId,
+    CampaignStatus, DeadLetter, Epoch, Event, EventId, Member, Record, Tier, Verdict,
 };
 use weir_topology::checkpoint::Checkpoint;
 use weir_topology::key::partition_of;
@@ -54,7 +54,8 @@ impl Checker<'_> {
         let mut totals = Totals::default();
         self.every_line_is_in_the_log_once(&mut totals)?;
         for partition in 0..self.workload.partitions {
-            for stage in STAGES {
+            for stage in STAGES.into_iter().filter(|stage| partition < stage.tasks(self.workload.partitions))
+            {
                 let task = TaskId { stage, partition };
                 self.every_record_was_folded_once(task)?;
                 self.folding_again_gives_what_was_written(task, &mut totals)?;
@@ -62,6 +63,7 @@ impl Checker<'_> {
             self.every_verdict_was_said_in_its_turn(partition)?;
             self.enforcer_decided_once(partition, &mut totals)?;
         }
+        self.campaigns_are_of_who_has_evidence(&mut totals)?;
         self.files_say_everything_once()?;
         self.whoever_is_acted_on_is_known()?;
         Ok(totals)
@@ -251,6 +253,43 @@ impl Checker<'_> {
         Ok(())
     }
 
+    /// Whoever reads all that was said of campaigns knows their members: accounts whose own evidence stands as it was last
+    /// told, each in one campaign.
+    fn campaigns_are_of_who_has_evidence(&self, totals: &mut Totals) -> Result<(), String> {
+        let mut open: BTreeMap<CampaignId, BTreeSet<AccountId>> = BTreeMap::new();
+        for seen in self.visible(Topic::Campaigns, 0) {
+            let campaign: Campaign = self.read("a campaign", &seen)?;
+            totals.campaigns += 1;
+            let members = open.entry(campaign.campaign_id).or_default();
+            members.extend(campaign.members.iter().map(|member| member.account));
+            members.retain(|account| !campaign.left.contains(account));
+            if campaign.status == CampaignStatus::Closed {
+                open.remove(&campaign.campaign_id);
+            }
+        }
+        let mut last: BTreeMap<AccountId, Member> = BTreeMap::new();
+        for seen in self.visible(Topic::Members, 0).iter().filter(|seen| seen.writer.starts_with("account/"))
+        {
+            let member: Member = self.read("a member", seen)?;
+            last.insert(member.account, member);
+        }
+        let mut seen = BTreeSet::new();
+        for (campaign, members) in &open {
+            for account in members {
+                let has_evidence = |member: &Member| member.tier != Tier::Clear && !member.links.is_empty();
+                if !last.get(account).is_some_and(has_evidence) {
+                    return Err(format!(
+                        "{account} has no evidence of its own and is a member of {campaign}"
+                    ));
+                }
+                if !seen.insert(*account) {
+                    return Err(format!("{account} is a member of {campaign} and of another campaign"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The verdicts of an account are its first, second, third …, whoever judged: none is lost, none is doubled. An
     /// account that was forgotten begins anew.
     fn every_verdict_was_said_in_its_turn(&self, partition: u32) -> Result<(), String> {
@@ -351,9 +390,13 @@ impl Checker<'_> {
     /// What a task wrote is what came out when it was folded again.
     fn written_is(&self, task: TaskId, mut again: BTreeMap<(Topic, u32), Vec<Output>>) -> Result<(), String> {
         let name = task.to_string();
-        for topic in
-            [Topic::Verdicts, Topic::Links, Topic::Clusters, Topic::Actions, Topic::Audit, Topic::Dlq]
+        for topic in StageName::FOLDING
+            .iter()
+            .flat_map(|stage| stage.outputs())
+            .filter(|topic| !topic.is_compacted())
+            .collect::<BTreeSet<_>>()
         {
+            let topic = *topic;
             for partition in 0..self.partitions(topic) {
                 let written = self.visible(topic, partition);
                 let mut written = written.iter().filter(|seen| seen.writer == name);
@@ -482,6 +525,8 @@ pub struct Totals {
     pub events: u64,
     /// Verdicts.
     pub verdicts: u64,
+    /// Records of campaigns.
+    pub campaigns: u64,
     /// Actions.
     pub actions: u64,
     /// Actions that are to be carried out.

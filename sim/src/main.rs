@@ -83,14 +83,15 @@ fn many(cli: &Cli, bug: Option<Bug>) -> Result<()> {
         checkpoints,
         transitions,
         standings,
+        campaigns,
         adopted @ ..,
     ] = sum.totals;
-    let [account, cluster, enforcer] = adopted;
+    let [account, cluster, campaign, enforcer] = adopted;
     println!(
-        "{events} events, {verdicts} verdicts, {actions} actions ({pending} to be carried out), \
+        "{events} events, {verdicts} verdicts, {campaigns} records of campaigns, {actions} actions ({pending} to be carried out), \
          {transitions} transitions of them, {standings} standings, {audits} audit records, {letters} dead letters; \
          {checkpoints} checkpoints; taken over from another build by {account} account tasks, {cluster} cluster tasks, \
-         {enforcer} enforcers"
+         {campaign} campaign tasks, {enforcer} enforcers"
     );
     println!(
         "{} of {} seeds hold, in {:.0} s",

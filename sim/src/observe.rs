@@ -48,9 +48,9 @@ pub type Reigns = BTreeMap<TaskId, Vec<Reign>>;
 impl Observer {
     /// An observer of an empty log.
     pub fn new(wire: Arc<Wire>, partitions: u32) -> Self {
-        let tasks = crate::world::STAGES
-            .iter()
-            .flat_map(|stage| (0..partitions).map(|partition| TaskId { stage: *stage, partition }));
+        let tasks = crate::world::STAGES.iter().flat_map(|stage| {
+            (0..stage.tasks(partitions)).map(|partition| TaskId { stage: *stage, partition })
+        });
         let chain = |task| (task, Chain::after(&Cursor::start(task)));
         Self { wire, chains: tasks.map(chain).collect(), snapshots: BTreeMap::new(), reigns: Reigns::new() }
     }
@@ -63,7 +63,7 @@ impl Observer {
     /// Looks at a commit. The error says what does not hold.
     pub fn committed(&mut self, transaction: &Transaction) -> Result<(), String> {
         let name = &transaction.writer;
-        let mut stages = [StageName::Account, StageName::Cluster, StageName::Enforcer].into_iter();
+        let mut stages = crate::world::STAGES.into_iter();
         if !stages.any(|stage| name.starts_with(&format!("{stage}/"))) {
             return Ok(());
         }

@@ -49,6 +49,9 @@ pub fn compare(
             if report.bytes_equal != Some(true) || report.written_digest.as_ref() != Some(&report.digest) {
                 return Err("the replay as recorded does not give the verdicts that were written".into());
             }
+            if report.campaigns_equal == Some(false) {
+                return Err("the replay as recorded does not give what was said of campaigns".into());
+            }
             if report.in_flight != 0 || report.events != report.judged + report.dlq {
                 let (events, judged, dlq) = (report.events, report.judged, report.dlq);
                 return Err(format!(
@@ -62,13 +65,15 @@ pub fn compare(
     let digest = |log: &dyn Log, partitions| {
         let layout = Layout { partitions, workers: 1 };
         let report = lockstep::replay(log, wire, makes.in_lockstep, layout, |_| {});
-        report.map(|report| report.digest).map_err(|error| told("in lockstep", &error))
+        report
+            .map(|report| (report.digest, report.campaign_digest))
+            .map_err(|error| told("in lockstep", &error))
     };
     let disturbed = digest(&log, random.between(1, 4) as u32)?;
     let undisturbed = undisturbed(workload, wire, directory, random.between(1, 4) as u32)?;
     let expected = digest(undisturbed.as_ref(), random.between(1, 4) as u32)?;
     if disturbed != expected {
-        return Err("the lockstep digest is not that of the undisturbed run".into());
+        return Err("the lockstep digests are not those of the undisturbed run".into());
     }
     Ok(())
 }

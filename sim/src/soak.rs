@@ -18,9 +18,9 @@ pub struct Soak {
     /// In how many seeds each thing happened.
     pub seeds_with: BTreeMap<&'static str, u64>,
     /// Events, verdicts, actions, of which to be carried out, audit records, dead letters,
-    /// checkpoints, transitions of actions after their decision, accounts that stand in some way; takeovers from another
-    /// judge by account tasks, cluster tasks and enforcers.
-    pub totals: [u64; 12],
+    /// checkpoints, transitions of actions after their decision, accounts that stand in some way, records of campaigns;
+    /// takeovers from another judge by account tasks, cluster tasks, campaign tasks and enforcers.
+    pub totals: [u64; 14],
 }
 
 impl Soak {
@@ -40,9 +40,11 @@ impl Soak {
             totals.checkpoints,
             totals.transitions,
             totals.standings,
+            totals.campaigns,
             totals.adoptions[0],
             totals.adoptions[1],
             totals.adoptions[2],
+            totals.adoptions[3],
         ];
         self.totals.iter_mut().zip(more).for_each(|(total, more)| *total += more);
         match outcome.violation {

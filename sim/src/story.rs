@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 /// What the columns mean; printed above the lines.
 pub const LEGEND: &str = "\
 # time      virtual time since the start, in seconds
-# actor     source/N, account/N, cluster/N, enforcer/N, standby/TASK, export, operator, intruder, or world; @N is the process
+# actor     source/N, account/N, cluster/N, campaign/N, enforcer/N, standby/TASK, export, operator, intruder, or world; @N is the process
 # what      lower case: what the actor did; CAPITALS: a fault that it met
 # detail    of a commit: #epoch judged+dead-lettered, then topic/partition:first-last of all that it wrote
 #    time  actor          what        detail";

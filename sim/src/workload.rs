@@ -29,6 +29,11 @@ const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
+/// In so many of a thousand worlds a program runs accounts side by side, long enough to be put together.
+const SWARM_PERMILLE: u64 = 300;
+const SWARM_ACCOUNTS: u64 = 3;
+const SWARM_ROUNDS: u64 = 30;
+
 /// One access log.
 pub struct Source {
     /// Name of the source.
@@ -142,6 +147,17 @@ fn source(random: &mut Random, number: u64, of: u64, accounts: u64, campaign: u6
         events.push(key.event_id(key.hash(text[start..].trim_end().as_bytes()), 0));
     }
     // Apart from the other choices, so that seeds of before mean what they meant.
+    let mut swarm = random.clone();
+    if number == 0 && swarm.chance(SWARM_PERMILLE) {
+        for line in 0..SWARM_ACCOUNTS * SWARM_ROUNDS {
+            time_ms += 700;
+            let (id, account) = (format!("{number}-swarm-{line}"), 1_000 + line % SWARM_ACCOUNTS);
+            let start = text.len();
+            write_line(&mut text, &mut swarm, &id, time_ms, account, true);
+            events.push(key.event_id(key.hash(text[start..].trim_end().as_bytes()), 0));
+        }
+    }
+    // This one too.
     let mode = if random.clone().chance(200) { Mode::Import } else { Mode::Tail };
     Source { name, text, mode, events, refused }
 }
@@ -216,6 +232,7 @@ fn poison(random: &mut Random, wire: &Wire, also_verdicts: bool) -> Output {
     };
     let topic = match *random.pick(topics) {
         Topic::Clusters if random.clone().chance(300) => Topic::Outcomes,
+        Topic::Links if random.clone().chance(300) => Topic::Members,
         topic => topic,
     };
     let event = |account: AccountId, time_ms: i64| {

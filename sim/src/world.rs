@@ -19,6 +19,7 @@ use weir_enforcer::open::public_of;
 use weir_enforcer::{AuditKey, AuditKeys, EnforcerStage, Export, Opener};
 use weir_processor::JudgeHook;
 use weir_processor::account::AccountStage;
+use weir_processor::campaign::CampaignStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
 use weir_schemas::pseudonym::PseudonymKey;
@@ -34,7 +35,7 @@ use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::{Life, MakeStage, Turn};
 
 /// The stages whose tasks live in a world.
-pub const STAGES: [StageName; 3] = [StageName::Account, StageName::Cluster, StageName::Enforcer];
+pub const STAGES: [StageName; 4] = StageName::FOLDING;
 
 /// Every topic that a broker may compact.
 fn compacted() -> Vec<Topic> {
@@ -88,6 +89,10 @@ pub fn make_stage(
             StageName::Cluster => {
                 let stage = ClusterStage::new(wire.clone(), policy.clone());
                 Box::new(stage.with_values_max(entries_max).judged_by(hook))
+            }
+            StageName::Campaign => {
+                let stage = CampaignStage::new(wire.clone(), policy.clone());
+                Box::new(stage.with_suspects_max(entries_max).judged_by(hook))
             }
             StageName::Enforcer => {
                 let stage = EnforcerStage::new(audit_keys(), wire.clone());
@@ -218,7 +223,7 @@ impl<'l> World<'l> {
         let sources = sources.collect();
         let owned = STAGES.iter().flat_map(|stage| {
             let id = |partition| TaskId { stage: *stage, partition };
-            (0..workload.partitions).map(move |partition| Owned {
+            (0..stage.tasks(workload.partitions)).map(move |partition| Owned {
                 id: id(partition),
                 runner: None,
                 parked_us: 0,

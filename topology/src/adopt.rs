@@ -12,7 +12,7 @@ use crate::record::{RecordRef, Records};
 use crate::restore::{History, TaskError};
 use crate::topic::{TaskId, Topic};
 use weir_schemas::wire::Wire;
-use weir_schemas::{Action, Adopted, Audit, AuditEntry, Epoch, Verdict};
+use weir_schemas::{Action, Adopted, Audit, AuditEntry, Campaign, Epoch, Verdict};
 
 /// The epochs of one adoption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +161,8 @@ fn epoch_of(task: TaskId, topic: Topic, wire: &Wire, record: RecordRef<'_>) -> O
             (entry.writer == task.to_string()).then_some(audit.epoch)
         }
         Topic::Actions => Some(wire.read::<Action>(payload).ok()?.epoch),
+        // Its stage has one task.
+        Topic::Campaigns => Some(wire.read::<Campaign>(payload).ok()?.epoch),
         _ => None,
     }
 }

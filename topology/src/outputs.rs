@@ -98,6 +98,6 @@ mod tests {
     fn topics_without_a_record_are_told_of_too() {
         let counts = count_outputs(StageName::Account, &[]);
         let told: Vec<_> = counts.iter().map(|count| (count.topic.as_str(), count.records)).collect();
-        assert_eq!(told, [("weir.links", 0), ("weir.verdicts", 0), ("weir.dlq", 0)]);
+        assert_eq!(told, [("weir.links", 0), ("weir.verdicts", 0), ("weir.members", 0), ("weir.dlq", 0)]);
     }
 }

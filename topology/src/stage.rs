@@ -66,6 +66,9 @@ pub enum Tally {
     DetectorForgot(&'static str),
     /// Cluster messages not sent because a value has members of more tenants than it remembers.
     FanOutSkipped,
+    /// Accounts that a campaign has or that stand beside one, and that a campaign record does not name because it names
+    /// no more.
+    MembersUntold,
     /// Policies refused because they could not be read.
     PolicyRefused,
     /// Actions withheld because what they answer is history: imported, or older than an action may be.
@@ -89,6 +92,7 @@ impl Tally {
         Self::Expired,
         Self::EvictedByCap,
         Self::FanOutSkipped,
+        Self::MembersUntold,
         Self::PolicyRefused,
         Self::WithheldAsHistory,
         Self::OutcomesUnmatched,
@@ -117,6 +121,7 @@ impl Tally {
             Self::DetectorFaults(_) => "detector_faults",
             Self::DetectorForgot(_) => "detector_forgot",
             Self::FanOutSkipped => "fan_out_skipped",
+            Self::MembersUntold => "members_untold",
             Self::PolicyRefused => "policy_refused",
             Self::WithheldAsHistory => "withheld_as_history",
             Self::OutcomesUnmatched => "outcomes_unmatched",

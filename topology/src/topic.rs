@@ -16,6 +16,10 @@ pub enum Topic {
     Clusters,
     /// Judgements.
     Verdicts,
+    /// What each judged account shares with which others, and its own evidence.
+    Members,
+    /// Campaigns: who belongs together.
+    Campaigns,
     /// What the enforcer decided, and what became of it.
     Actions,
     /// What executors say of the actions that they were to carry out.
@@ -34,6 +38,8 @@ pub enum Topic {
     StateAccount,
     /// State of the cluster stage.
     StateCluster,
+    /// State of the campaign stage.
+    StateCampaign,
     /// State of the enforcer.
     StateEnforcer,
     /// How far each collector has read its sources.
@@ -49,6 +55,8 @@ pub enum KeyKind {
     Account,
     /// Kind and hash of a shared value, `PAYMENT/0123…`.
     LinkValue,
+    /// Campaign id, 32 hex digits.
+    Campaign,
     /// Tenant.
     Tenant,
     /// Name of the setting.
@@ -99,8 +107,10 @@ impl Cleanup {
 /// How a topic's partitions are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Partitions {
-    /// One.
+    /// One, which every task reads.
     One,
+    /// One, which the only task of its stage owns: what is in it is one order.
+    Sole,
     /// The deployment's partition count, the same for every topic that says so: a task owns one
     /// partition number of each of its topics.
     Shared,
@@ -146,6 +156,8 @@ impl Topic {
         Self::Links,
         Self::Clusters,
         Self::Verdicts,
+        Self::Members,
+        Self::Campaigns,
         Self::Actions,
         Self::Outcomes,
         Self::Standing,
@@ -155,6 +167,7 @@ impl Topic {
         Self::Checkpoints,
         Self::StateAccount,
         Self::StateCluster,
+        Self::StateCampaign,
         Self::StateEnforcer,
         Self::StateCollector,
         Self::Dlq,
@@ -164,7 +177,7 @@ impl Topic {
     pub const fn spec(self) -> TopicSpec {
         use Cleanup::{Compact, CompactAndDelete, Delete};
         use KeyKind::*;
-        use Partitions::{One, Shared};
+        use Partitions::{One, Shared, Sole};
         macro_rules! spec {
             ($name:literal, $key:expr, $cleanup:expr, $partitions:expr, $written_by:expr => $read_by:expr) => {
                 TopicSpec {
@@ -193,6 +206,12 @@ impl Topic {
             Self::Verdicts => {
                 spec!("weir.verdicts", Account, Delete(days(90)), Shared, ["account"] => ["enforcer", "siem", "console"])
             }
+            Self::Members => {
+                spec!("weir.members", Account, Delete(days(7)), Sole, ["account"] => ["campaign"])
+            }
+            Self::Campaigns => {
+                spec!("weir.campaigns", Campaign, Delete(days(90)), Sole, ["campaign"] => ["enforcer", "siem", "console"])
+            }
             Self::Actions => {
                 spec!("weir.actions", Account, Delete(days(90)), Shared, ["enforcer"] => ["executor", "siem", "console"])
             }
@@ -206,10 +225,10 @@ impl Topic {
                 spec!("weir.audit", Tenant, Delete(days(400)), Shared, ["enforcer"] => ["auditor"])
             }
             Self::Control => {
-                spec!("weir.control", Name, Delete(FOREVER), One, ["operator"] => ["account", "cluster", "enforcer"])
+                spec!("weir.control", Name, Delete(FOREVER), One, ["operator"] => ["account", "cluster", "campaign", "enforcer"])
             }
             Self::Epochs => {
-                spec!("weir.epochs", Task, Delete(days(90)), Shared, ["account", "cluster", "enforcer"] => ["replay"])
+                spec!("weir.epochs", Task, Delete(days(90)), Shared, ["account", "cluster", "campaign", "enforcer"] => ["replay"])
             }
             Self::Checkpoints => {
                 spec!("weir.checkpoints", Account, Delete(days(8)), Shared, ["account"] => ["replay"])
@@ -220,6 +239,9 @@ impl Topic {
             Self::StateCluster => {
                 spec!("weir.state.cluster", LinkValue, Compact(STATE), Shared, ["cluster"] => ["cluster"])
             }
+            Self::StateCampaign => {
+                spec!("weir.state.campaign", Account, Compact(STATE), Sole, ["campaign"] => ["campaign"])
+            }
             Self::StateEnforcer => {
                 spec!("weir.state.enforcer", Account, Compact(STATE), Shared, ["enforcer"] => ["enforcer"])
             }
@@ -227,7 +249,7 @@ impl Topic {
                 spec!("weir.state.collector", Source, Compact(CURSORS), Shared, ["collector"] => ["collector"])
             }
             Self::Dlq => {
-                spec!("weir.dlq", AsItCame, Delete(days(14)), Shared, ["collector", "account", "cluster", "enforcer"] => ["operator"])
+                spec!("weir.dlq", AsItCame, Delete(days(14)), Shared, ["collector", "account", "cluster", "campaign", "enforcer"] => ["operator"])
             }
         }
     }
@@ -245,7 +267,7 @@ impl Topic {
     /// Number of partitions where the deployment's count is `shared`.
     pub const fn partitions(self, shared: u32) -> u32 {
         match self.spec().partitions {
-            Partitions::One => 1,
+            Partitions::One | Partitions::Sole => 1,
             Partitions::Shared => shared,
         }
     }
@@ -258,6 +280,7 @@ impl Topic {
             self,
             Self::Identities
                 | Self::Verdicts
+                | Self::Campaigns
                 | Self::Actions
                 | Self::Outcomes
                 | Self::Standing
@@ -286,6 +309,8 @@ pub enum StageName {
     Account,
     /// Judges shared values.
     Cluster,
+    /// Assembles campaigns.
+    Campaign,
     /// Acts on verdicts.
     Enforcer,
     /// Senses.
@@ -293,11 +318,31 @@ pub enum StageName {
 }
 
 impl StageName {
+    /// Every stage.
+    pub const ALL: [Self; 5] =
+        [Self::Collector, Self::Account, Self::Cluster, Self::Campaign, Self::Enforcer];
+
+    /// The stages that judge: those of `weir process`.
+    pub const JUDGING: [Self; 3] = [Self::Account, Self::Cluster, Self::Campaign];
+
+    /// The stages whose tasks fold what they read: every one but the collector.
+    pub const FOLDING: [Self; 4] = [Self::Account, Self::Cluster, Self::Campaign, Self::Enforcer];
+
+    /// Number of tasks of the stage where the deployment's partition count is `shared`: one for each partition of
+    /// its last input.
+    pub const fn tasks(self, shared: u32) -> u32 {
+        match self.inputs() {
+            [.., primary] => primary.partitions(shared),
+            [] => shared,
+        }
+    }
+
     /// The name in topics, metrics and transactional ids.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Account => "account",
             Self::Cluster => "cluster",
+            Self::Campaign => "campaign",
             Self::Enforcer => "enforcer",
             Self::Collector => "collector",
         }
@@ -308,6 +353,7 @@ impl StageName {
         match self {
             Self::Account => Topic::StateAccount,
             Self::Cluster => Topic::StateCluster,
+            Self::Campaign => Topic::StateCampaign,
             Self::Enforcer => Topic::StateEnforcer,
             Self::Collector => Topic::StateCollector,
         }
@@ -318,7 +364,7 @@ impl StageName {
     pub const fn checkpoint_topic(self) -> Option<Topic> {
         match self {
             Self::Account => Some(Topic::Checkpoints),
-            Self::Cluster | Self::Enforcer | Self::Collector => None,
+            Self::Cluster | Self::Campaign | Self::Enforcer | Self::Collector => None,
         }
     }
 
@@ -333,6 +379,7 @@ impl StageName {
         match self {
             Self::Account => &[Topic::Control, Topic::Clusters, Topic::Events],
             Self::Cluster => &[Topic::Control, Topic::Links],
+            Self::Campaign => &[Topic::Control, Topic::Members],
             Self::Enforcer => &[Topic::Control, Topic::Outcomes, Topic::Verdicts],
             Self::Collector => &[],
         }
@@ -343,6 +390,7 @@ impl StageName {
     pub const fn said_topics(self) -> &'static [Topic] {
         match self {
             Self::Account => &[Topic::Verdicts],
+            Self::Campaign => &[Topic::Campaigns],
             Self::Enforcer => &[Topic::Audit, Topic::Actions],
             Self::Cluster | Self::Collector => &[],
         }
@@ -351,8 +399,9 @@ impl StageName {
     /// What a step of the stage writes. Its state, checkpoints and epochs are the runner's.
     pub const fn outputs(self) -> &'static [Topic] {
         match self {
-            Self::Account => &[Topic::Links, Topic::Verdicts, Topic::Dlq],
+            Self::Account => &[Topic::Links, Topic::Verdicts, Topic::Members, Topic::Dlq],
             Self::Cluster => &[Topic::Clusters, Topic::Dlq],
+            Self::Campaign => &[Topic::Campaigns, Topic::Dlq],
             Self::Enforcer => &[Topic::Actions, Topic::Standing, Topic::Audit, Topic::Dlq],
             Self::Collector => &[Topic::Events, Topic::Dlq],
         }
@@ -360,9 +409,7 @@ impl StageName {
 
     /// The stage with this name.
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Account, Self::Cluster, Self::Enforcer, Self::Collector]
-            .into_iter()
-            .find(|stage| stage.as_str() == name)
+        Self::ALL.into_iter().find(|stage| stage.as_str() == name)
     }
 }
 
@@ -391,7 +438,7 @@ impl TaskId {
     /// Partition of an input: its own, or the only one of a topic that has one.
     pub fn partition_of(self, topic: Topic) -> u32 {
         match topic.spec().partitions {
-            Partitions::One => 0,
+            Partitions::One | Partitions::Sole => 0,
             Partitions::Shared => self.partition,
         }
     }

@@ -319,7 +319,8 @@ impl Fire<'_> {
     fn writer(&self, pick: usize) -> String {
         let writer = match pick % 16 {
             0..6 => "account",
-            6..10 => "cluster",
+            6..9 => "cluster",
+            9 => "campaign",
             10..14 => "enforcer",
             _ => "collector/chaos/feed",
         };

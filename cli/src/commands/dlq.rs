@@ -14,8 +14,7 @@ use weir_topology::topic::StageName;
 takes!(Keys: Common, Embedded, Kafka);
 
 /// Stages that write dead letters.
-const STAGES: [StageName; 4] =
-    [StageName::Collector, StageName::Account, StageName::Cluster, StageName::Enforcer];
+const STAGES: [StageName; StageName::ALL.len()] = StageName::ALL;
 
 /// What could not be judged, why, and the way back
 #[derive(clap::Args)]

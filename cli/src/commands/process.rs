@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 takes!(Keys: Common, Kafka, Serving, Stages);
 
-/// Judge: run the account and cluster stages on the partitions that fall to this process
+/// Judge: run the account, cluster and campaign stages on the partitions that fall to this process
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

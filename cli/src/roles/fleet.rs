@@ -2,7 +2,7 @@
 
 use crate::lag::is_open;
 use anyhow::Result;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weir_topology::kafka::{Change, KafkaConfig, KafkaLog, Membership};
 use weir_topology::log::Log as _;
 use weir_topology::task::Surroundings;
@@ -15,7 +15,11 @@ pub struct Fleet {
     membership: Membership,
     worker: Worker,
     holds_standbys: bool,
+    joined: Instant,
 }
+
+/// How long a member waits for the only task of its stage before it takes it that another has it.
+const SPARE_WAIT: Duration = Duration::from_secs(10);
 
 impl Fleet {
     /// Joins the group of `stage`. Its primary topic is the last of its inputs. With `standby` the state
@@ -38,7 +42,7 @@ impl Fleet {
         if standby {
             worker.keep_warm((0..partitions).map(|partition| TaskId { stage, partition }));
         }
-        Ok(Self { stage, membership, worker, holds_standbys: standby })
+        Ok(Self { stage, membership, worker, holds_standbys: standby, joined: Instant::now() })
     }
 
     /// Takes up and lets go what the group says, and reports a task that failed.
@@ -66,11 +70,17 @@ impl Fleet {
         Ok(())
     }
 
+    /// Whether the stage has one task, and another process has it.
+    pub fn is_spare(&self) -> bool {
+        let is_sole = self.stage.tasks(u32::MAX) == 1;
+        is_sole && self.membership.owned().is_empty() && self.joined.elapsed() >= SPARE_WAIT
+    }
+
     /// Whether every partition that fell to this process has a task that has opened it. Where none has fallen to it
-    /// yet, only a standby has something to do.
+    /// yet, only a standby has something to do, and whoever does without the only task of a stage.
     pub fn is_open(&self) -> bool {
         match self.membership.owned().len() {
-            0 => self.holds_standbys,
+            0 => self.holds_standbys || self.is_spare(),
             owned => self.worker.statuses().count() == owned && is_open(&self.worker),
         }
     }

@@ -19,7 +19,7 @@ pub const TEND: Duration = Duration::from_millis(50);
 /// to write feedback that this one has to fold.
 pub const IDLE: Duration = Duration::from_secs(3);
 
-/// Runs the account and cluster stages until the process is told to stop.
+/// Runs the account, cluster and campaign stages until the process is told to stop.
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     // A processor sees pseudonyms only. Keys that it is given are keys for whoever takes it.
     if let Some(directory) = &context.settings.keys_dir {
@@ -30,7 +30,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let around = context.surroundings(Arc::new(log.clone()), wire.clone());
     let stages = context.judging_stages(wire);
     let mut fleets = Vec::new();
-    for stage in [StageName::Account, StageName::Cluster] {
+    for stage in StageName::JUDGING {
         fleets.push(Fleet::join(stage, &config, &log, &around, stages.clone(), context.settings.standby)?);
     }
     context.health.set_running(true);
@@ -63,7 +63,7 @@ pub fn tend(
         }
         let mut all_idle = is_idle;
         for (fleet, quiescence) in fleets.iter().zip(&mut quiescences) {
-            all_idle &= fleet.worker().statuses().next().is_some()
+            all_idle &= (fleet.is_spare() || fleet.worker().statuses().next().is_some())
                 && quiescence.look(log.as_ref(), fleet.worker())?;
         }
         if !all_idle {

@@ -41,6 +41,8 @@ fn schema_of(topic: Topic) -> (u64, &'static str) {
         Topic::Links => (Link::FINGERPRINT, Link::SCHEMA),
         Topic::Clusters => (Cluster::FINGERPRINT, Cluster::SCHEMA),
         Topic::Verdicts => (Verdict::FINGERPRINT, Verdict::SCHEMA),
+        Topic::Members => (Member::FINGERPRINT, Member::SCHEMA),
+        Topic::Campaigns => (Campaign::FINGERPRINT, Campaign::SCHEMA),
         Topic::Actions => (Action::FINGERPRINT, Action::SCHEMA),
         Topic::Outcomes => (ActionOutcome::FINGERPRINT, ActionOutcome::SCHEMA),
         Topic::Standing => (Standing::FINGERPRINT, Standing::SCHEMA),
@@ -50,6 +52,7 @@ fn schema_of(topic: Topic) -> (u64, &'static str) {
         Topic::Checkpoints
         | Topic::StateAccount
         | Topic::StateCluster
+        | Topic::StateCampaign
         | Topic::StateEnforcer
         | Topic::StateCollector => (State::FINGERPRINT, State::SCHEMA),
         Topic::Dlq => (DeadLetter::FINGERPRINT, DeadLetter::SCHEMA),

@@ -54,7 +54,7 @@ pub fn run(context: &Context, how: How, json: bool) -> Result<ExitCode> {
     };
     bar.finish_and_clear();
     print(&report, json)?;
-    let failed = report.bytes_equal == Some(false);
+    let failed = report.bytes_equal == Some(false) || report.campaigns_equal == Some(false);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -87,6 +87,10 @@ fn print(report: &Report, json: bool) -> Result<()> {
     }
     if let Some(equal) = report.bytes_equal {
         println!("bytes     {}", if equal { "equal to the log's" } else { "DIFFERENT from the log's" });
+    }
+    println!("campaigns {} records, digest {}", report.campaign_records, report.campaign_digest);
+    if let Some(equal) = report.campaigns_equal {
+        println!("          {}", if equal { "equal to the log's" } else { "DIFFERENT from the log's" });
     }
     if let Some(adopted @ 1..) = report.verdicts_adopted {
         println!("adopted   {adopted} (judged by another build or policy; compared with nothing)");

@@ -51,8 +51,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         }
     });
     let mut worker = Worker::new(context.surroundings(log.clone(), wire.clone()), make_stage);
-    for stage in [StageName::Account, StageName::Cluster, StageName::Enforcer] {
-        (0..partitions).for_each(|partition| worker.start(TaskId { stage, partition }));
+    for stage in StageName::FOLDING {
+        (0..stage.tasks(partitions)).for_each(|partition| worker.start(TaskId { stage, partition }));
     }
     let mut view = View::open(log.as_ref(), &wire)?;
     let mut export = enforce::export(context, &keys, log.clone(), wire.clone(), (0..partitions).collect())?;

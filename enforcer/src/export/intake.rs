@@ -1,4 +1,5 @@
-//! Reads what the enforcer committed, and joins each action with its audit record and its verdict.
+//! Reads what the enforcer committed, and joins each action with its audit record and its verdict; and beside them what
+//! was said of campaigns.
 //!
 //! Actions of a partition stand in the order of their audit records and of their verdicts, so the join
 //! reads each topic once and keeps one verdict. Nothing is handed on before its audit record was.
@@ -9,13 +10,13 @@ use crate::stage::{AUDIT_SEQUENCE_HEADER, VERDICT_OFFSET_HEADER, chain_writer};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_schemas::wire::{Wire, WireError};
-use weir_schemas::{Action, ActionState, Audit, AuditEntry, Record, Verdict};
+use weir_schemas::{Action, ActionState, Audit, AuditEntry, Campaign, Record, Verdict};
 use weir_topology::log::{Log, LogError, Position, Reader};
 use weir_topology::record::{RecordRef, Records};
 use weir_topology::task::SchemaSource;
 use weir_topology::topic::Topic;
 
-/// Topics that the export reads, the audit chains first.
+/// Topics of which the export reads every partition, the audit chains first.
 pub(crate) const TOPICS: [Topic; 3] = [Topic::Audit, Topic::Actions, Topic::Verdicts];
 
 /// What the lanes hand on.
@@ -27,6 +28,8 @@ pub(crate) trait Sink {
     fn action(&mut self, action: &Action, verdict: Option<&Verdict>);
     /// What has become of an action that was handed on before.
     fn transition(&mut self, action: &Action);
+    /// What was said of a campaign.
+    fn campaign(&mut self, campaign: &Campaign);
     /// A record that cannot be read.
     fn unreadable(&mut self, topic: Topic);
     /// Whether the round has enough.
@@ -96,11 +99,11 @@ impl Decoder {
     }
 }
 
-/// Reads the three topics of every partition.
+/// Reads the three topics of every partition, and the campaigns.
 pub(crate) struct Intake {
     decoder: Decoder,
     log: Arc<dyn Log>,
-    /// Audit and actions of lane `n` are inputs `2n` and `2n + 1`.
+    /// Audit and actions of lane `n` are inputs `2n` and `2n + 1`; campaigns are the last.
     decisions: Box<dyn Reader>,
     /// Verdicts of lane `n` are input `n`. A reader of its own: verdicts without actions stay unread
     /// and must not keep the waiting awake.
@@ -122,8 +125,9 @@ impl Intake {
         sidecar: &Sidecar,
     ) -> Result<Self, LogError> {
         let at = |topic, partition| Position { topic, partition, next: sidecar.position(topic, partition) };
-        let decisions: Vec<Position> =
+        let mut decisions: Vec<Position> =
             partitions.iter().flat_map(|p| [at(Topic::Audit, *p), at(Topic::Actions, *p)]).collect();
+        decisions.push(at(Topic::Campaigns, 0));
         let verdicts: Vec<Position> = partitions.iter().map(|p| at(Topic::Verdicts, *p)).collect();
         let lane = |partition: &u32| Lane {
             partition: *partition,
@@ -169,7 +173,22 @@ impl Intake {
             used += self.fill_audits(index, sink)?;
             used += self.fill_actions(index, sink)?;
         }
+        if !sink.is_full() {
+            used += self.fill_campaigns(sink)?;
+        }
         Ok(used)
+    }
+
+    fn fill_campaigns(&mut self, sink: &mut dyn Sink) -> Result<u64, LogError> {
+        let mut records = Records::default();
+        self.decisions.take(2 * self.lanes.len(), ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
+        for record in records.iter() {
+            match self.decoder.read::<Campaign>(record.payload)? {
+                Ok(campaign) => sink.campaign(&campaign),
+                Err(_) => sink.unreadable(Topic::Campaigns),
+            }
+        }
+        Ok(records.len() as u64)
     }
 
     fn fill_audits(&mut self, index: usize, sink: &mut dyn Sink) -> Result<u64, LogError> {
@@ -321,9 +340,10 @@ impl Intake {
             sidecar.set_position(Topic::Verdicts, lane.partition, self.verdict_position(index));
             sidecar.set_audited(lane.partition, lane.audited);
         }
+        sidecar.set_position(Topic::Campaigns, 0, self.decisions.next(2 * self.lanes.len()));
     }
 
-    /// Whether every committed audit record and action was taken, and no action waits for a verdict.
+    /// Whether every committed audit record, action and campaign record was taken, and no action waits for a verdict.
     pub fn is_caught_up(&self) -> Result<bool, LogError> {
         if self.waits_for_verdict {
             return Ok(false);
@@ -335,7 +355,7 @@ impl Intake {
                 }
             }
         }
-        Ok(true)
+        Ok(self.decisions.next(2 * self.lanes.len()) >= self.log.bounds(Topic::Campaigns, 0)?.1)
     }
 
     /// Actions that were taken and wait for their audit record.

@@ -10,6 +10,7 @@
 
 mod answers;
 pub mod audit_file;
+mod campaign_line;
 pub mod files;
 mod identities;
 mod indicators;
@@ -128,7 +129,7 @@ pub enum Note {
 pub struct Progress {
     /// Lines written, over all files.
     pub lines: u64,
-    /// Whether every committed audit record and action is in the files.
+    /// Whether every committed audit record, action and campaign record is in the files.
     pub caught_up: bool,
     /// Why nothing could be written; the same is tried again by the next call.
     pub stalled: Option<String>,
@@ -521,20 +522,20 @@ impl Export {
 
     /// Holds the positions against the log: it must reach them, and what it has forgotten is skipped.
     fn check_positions(&mut self, sidecar: &mut Sidecar) -> Result<(), ExportError> {
-        for partition in self.partitions.clone() {
-            for topic in TOPICS {
-                let next = sidecar.position(topic, partition);
-                let (first, end) = self.log.bounds(topic, partition)?;
-                if next > end {
-                    return Err(ExportError::OtherLog { topic: topic.name(), partition, next, end });
-                }
-                if next < first {
-                    sidecar.set_position(topic, partition, first);
-                    // Where the export never was, and among verdicts, which are read only as far as
-                    // actions name them, nothing is missed.
-                    if next > 0 && topic != Topic::Verdicts {
-                        self.note(Note::Missed { topic: topic.name(), partition, from: next, to: first });
-                    }
+        let partitions = self.partitions.clone().into_iter();
+        let places = partitions.flat_map(|partition| TOPICS.map(|topic| (topic, partition)));
+        for (topic, partition) in places.chain([(Topic::Campaigns, 0)]) {
+            let next = sidecar.position(topic, partition);
+            let (first, end) = self.log.bounds(topic, partition)?;
+            if next > end {
+                return Err(ExportError::OtherLog { topic: topic.name(), partition, next, end });
+            }
+            if next < first {
+                sidecar.set_position(topic, partition, first);
+                // Where the export never was, and among verdicts, which are read only as far as
+                // actions name them, nothing is missed.
+                if next > 0 && topic != Topic::Verdicts {
+                    self.note(Note::Missed { topic: topic.name(), partition, from: next, to: first });
                 }
             }
         }

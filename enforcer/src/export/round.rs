@@ -1,6 +1,7 @@
 //! One round's lines, gathered in memory before any is written.
 
 use super::Progress;
+use super::campaign_line::campaign_line;
 use super::identities::Identities;
 use super::indicators::Indicators;
 use super::intake::Sink;
@@ -9,7 +10,7 @@ use super::sidecar::OutputFile;
 use crate::limits::ROUND_BYTES_MAX;
 use crate::open::Opened;
 use std::collections::BTreeMap;
-use weir_schemas::{Action, ActionKind, ActionState, Audit, AuditEntry, Verdict};
+use weir_schemas::{Action, ActionKind, ActionState, Audit, AuditEntry, Campaign, Verdict};
 use weir_topology::log::LogError;
 use weir_topology::topic::Topic;
 
@@ -114,6 +115,10 @@ impl Sink for Round<'_> {
 
     fn transition(&mut self, action: &Action) {
         self.written.settled.push((action.kind, action.state));
+    }
+
+    fn campaign(&mut self, campaign: &Campaign) {
+        self.written.add(OutputFile::Campaigns, |out| campaign_line(out, campaign));
     }
 
     fn unreadable(&mut self, _topic: Topic) {

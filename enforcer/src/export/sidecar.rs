@@ -26,6 +26,8 @@ pub enum OutputFile {
     AnalystQueue,
     /// Shared values that several accounts under judgement rest on.
     IocBundles,
+    /// Campaigns, as they form, change and end.
+    Campaigns,
 }
 
 impl OutputFile {
@@ -36,6 +38,7 @@ impl OutputFile {
         Self::RateLimitCommands,
         Self::AnalystQueue,
         Self::IocBundles,
+        Self::Campaigns,
     ];
 
     /// Name of the file.
@@ -46,6 +49,7 @@ impl OutputFile {
             Self::RateLimitCommands => "rate_limit_commands.jsonl",
             Self::AnalystQueue => "analyst_queue.jsonl",
             Self::IocBundles => "ioc_bundles.jsonl",
+            Self::Campaigns => "campaigns.jsonl",
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What is remembered of an account.
 //!
-//! In memory: [`Account`] itself, at most 608 bytes (held by a test), and four small lists behind it: up
+//! In memory: [`Account`] itself, at most 616 bytes (held by a test), and four small lists behind it: up
 //! to 16 event ids (256 bytes), the latest pauses (48 bytes), the shared values (85 for the first five, 170 at most), the
-//! cluster stage's words (448 at most). A million accounts with every field of a rich source take about 1,000 bytes each,
+//! cluster stage's words (512 at most). A million accounts with every field of a rich source take about 1,000 bytes each,
 //! with the map and the allocator's share. In the state topic: 450 to 1,000 bytes, numbers as LEB128.
 
 use super::links::Links;
+use crate::asks::Asks;
 use crate::detector::{Counts, States};
 use crate::fusion::Voice;
 use crate::limits::EVENT_IDS_MAX;
@@ -22,6 +23,8 @@ pub struct Account {
     pub detectors: States,
     /// Values that it shares, or could.
     pub links: Links,
+    /// What its prompts ask for.
+    pub asks: Asks,
     /// What was last said of it.
     pub voice: Voice,
     /// Its most recent events, a ring.
@@ -55,6 +58,7 @@ impl Account {
             profile: Profile::new(time_ms),
             detectors: States::default(),
             links: Links::default(),
+            asks: Asks::default(),
             voice: Voice::default(),
             events: Vec::new(),
             next_event: 0,
@@ -68,6 +72,7 @@ impl Account {
         self.profile.save(out);
         self.detectors.save(out);
         self.links.save(out);
+        self.asks.save(out);
         self.voice.save(out);
         self.events.save(out);
         self.next_event.save(out);
@@ -81,6 +86,7 @@ impl Account {
             profile: Persist::load(input)?,
             detectors: States::load(input, forgotten)?,
             links: Persist::load(input)?,
+            asks: Persist::load(input)?,
             voice: Persist::load(input)?,
             events: Persist::load(input)?,
             next_event: Persist::load(input)?,
@@ -145,7 +151,7 @@ mod tests {
 
     #[test]
     fn an_account_takes_no_more_memory_than_documented() {
-        assert!(size_of::<Account>() <= 608, "{} bytes", size_of::<Account>());
+        assert!(size_of::<Account>() <= 616, "{} bytes", size_of::<Account>());
     }
 
     #[test]

@@ -513,7 +513,7 @@ fn entries_of_another_format_or_with_damage_are_refused() {
     let mut stage = stage();
     let key = AccountId([7; 16]).to_key();
     let refused = |result: Result<(), StateError>| result.unwrap_err().to_string();
-    expect!["state entry 07070707070707070707070707070707 has format 9, this build reads 3: run the release that wrote it, or delete the state topic and let the stage fold its inputs from the start"].assert_eq(&refused(stage.restore(&key, 9, b"")));
+    expect!["state entry 07070707070707070707070707070707 has format 9, this build reads 4: run the release that wrote it, or delete the state topic and let the stage fold its inputs from the start"].assert_eq(&refused(stage.restore(&key, 9, b"")));
     expect!["state entry 07070707070707070707070707070707 is damaged: it ends inside a number"]
         .assert_eq(&refused(stage.restore(&key, STATE_FORMAT, b"\x05")));
     expect!["state entry what is damaged: expected 32 lower-case hex digits"]
@@ -624,7 +624,9 @@ fn what_another_judge_did_not_say_is_said_once() {
     let told: Vec<_> =
         spoken.iter().map(|verdict| (verdict.tier.as_str(), verdict.sequence, verdict.epoch)).collect();
     assert_eq!((accounts, told), (1, vec![("MEDIUM", 1, 2)]));
-    assert_eq!((spoken[0].tenant.as_str(), effects.outputs.len()), ("acme", 1));
+    // The verdict, and what it says to the campaign stage.
+    assert_eq!((spoken[0].tenant.as_str(), effects.outputs.len()), ("acme", 2));
+    assert_eq!(of(&effects, Topic::Members).len(), 1);
     let next = step_events(&mut after, campaign("a", START_MS + 80_000, 40));
     assert_eq!(verdicts(&next), [], "it knows that it said so");
 }

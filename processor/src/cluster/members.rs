@@ -5,10 +5,11 @@
 use super::sketch::Sketch;
 use crate::card::{Likeness, nearness};
 use crate::limits::{CARD_HOURS_MAX, MEMBERS_KEPT_MAX, SAMPLE_MAX};
+use crate::measure::short;
 use crate::nats::{Millinats, ONE, exp_neg, ln};
 use weir_schemas::AccountId;
 
-/// A member whose card is remembered: 108 bytes.
+/// A member whose card is remembered: 124 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) account: AccountId,
@@ -19,11 +20,13 @@ pub(super) struct Member {
     hour: u32,
     /// What the others are to it, as of their latest cards.
     company: Company,
+    /// The least id among those most like it, its own among them: whoever has the same is of one group.
+    pub(super) least: AccountId,
     /// What it was told last, in short, and in which hour; 0 for nothing.
     pub(super) told: u32,
     pub(super) told_hour: u32,
 }
-persist_fields!(Member { account, tenant, card, hour, company, told, told_hour });
+persist_fields!(Member { account, tenant, card, hour, company, least, told, told_hour });
 
 impl Member {
     /// Who comes first is kept.
@@ -100,6 +103,11 @@ impl Company {
         self.moved = apply(self.moved, other.moved);
     }
 
+    /// Whether the two that this is of are of one group.
+    fn is_near(&self) -> bool {
+        self.milli >= NEAREST_PERMILLE
+    }
+
     fn add(&mut self, other: &Self) {
         self.each(other, u32::saturating_add);
     }
@@ -135,6 +143,9 @@ const TOGETHER_MIN: u32 = 15;
 /// Alike, in thousandths, from which two members are told of each other.
 const NEIGHBOUR_PERMILLE: u32 = 300;
 
+/// Alike, in thousandths, from which two members are of one group.
+const NEAREST_PERMILLE: u32 = 500;
+
 impl Members {
     /// Takes an account's card in the place of the one before. Cards that are too old by `hour` are forgotten.
     pub(super) fn take(
@@ -157,8 +168,8 @@ impl Members {
         while let Some(index) = self.known.iter().position(is_old) {
             self.remove(index, is_limit_given);
         }
-        let company = Company::default();
-        let mut member = Member { account, tenant, card, hour, company, told, told_hour };
+        let (company, least) = (Company::default(), account);
+        let mut member = Member { account, tenant, card, hour, company, least, told, told_hour };
         let place = self.known.partition_point(|other| other.rank() < member.rank());
         if place >= MEMBERS_KEPT_MAX {
             return;
@@ -170,6 +181,10 @@ impl Members {
             let company = Company::of(&card, &other.card, is_limit_given);
             other.company.add(&company);
             member.company.add(&company);
+            if company.is_near() {
+                other.least = other.least.min(account);
+                member.least = member.least.min(other.account);
+            }
         }
         self.known.insert(place, member);
     }
@@ -180,7 +195,19 @@ impl Members {
         for other in &mut self.known {
             other.company.take_away(&Company::of(&member.card, &other.card, is_limit_given));
         }
+        for index in 0..self.known.len() {
+            let Member { account, card, least, .. } = self.known[index];
+            if least == member.account {
+                self.known[index].least = self.least_to(account, &card, is_limit_given);
+            }
+        }
         member
+    }
+
+    /// The least id among those most like an account with this card, its own among them.
+    pub(super) fn least_to(&self, account: AccountId, card: &Likeness, is_limit_given: bool) -> AccountId {
+        let near = |other: &&Member| Company::of(card, &other.card, is_limit_given).is_near();
+        self.known.iter().filter(near).map(|other| other.account).chain([account]).min().unwrap_or(account)
     }
 
     fn count_in(&mut self, account: AccountId) {
@@ -274,8 +301,8 @@ impl Alike {
         self.milli > 0
     }
 
-    /// All of it in one number, to notice that it changed; 0 for no company.
-    pub(super) fn mark(&self) -> u32 {
+    /// All of it, and the least of the group, in one number, to notice that it changed; 0 for no company.
+    pub(super) fn mark(&self, least: AccountId) -> u32 {
         if !self.is_company() {
             return 0;
         }
@@ -288,6 +315,7 @@ impl Alike {
             self.other_org,
             self.other_payment,
             self.moved,
+            short(&least.0),
         ];
         let mix = |hash: u32, number: u32| (hash ^ number).wrapping_mul(0x9e37_79b1).rotate_left(15);
         numbers.into_iter().fold(1, mix) | 1

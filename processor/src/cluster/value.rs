@@ -1,6 +1,6 @@
 //! What is remembered of a shared value.
 //!
-//! In memory: about 120 bytes, 108 for each of at most 64 members whose cards are kept, and a sketch of 256
+//! In memory: about 120 bytes, 124 for each of at most 64 members whose cards are kept, and a sketch of 256
 //! bytes when there are more.
 
 use super::members::{Alike, Members};
@@ -70,7 +70,10 @@ impl Value {
     /// their tenant is not remembered.
     pub fn answer(&mut self, kind: LinkKind, value: ValueHash, linkers: &Linkers) -> (Vec<Cluster>, u64) {
         let (hour, is_limit_given) = (self.hour(), is_limit_given(kind));
-        let word = |account: AccountId, tenant: &str, card: &Likeness, alike: &Alike| Cluster {
+        let word = |(account, least): (AccountId, AccountId),
+                    tenant: &str,
+                    card: &Likeness,
+                    alike: &Alike| Cluster {
             time_ms: self.clock_ms,
             tenant: tenant.to_owned(),
             account,
@@ -87,13 +90,14 @@ impl Value {
             moved_permille: alike.moved as i32,
             first_ms: self.first_ms,
             sample: self.members.sample(account, card, is_limit_given),
+            least,
         };
         let (mut words, mut told, mut skipped) = (Vec::new(), Vec::new(), 0);
         for (index, member) in self.members.known.iter().enumerate() {
             let alike = self.members.alike(member);
             let linker = linkers.get(&member.account);
             let is_late = linker.is_some() && hour.saturating_sub(member.told_hour) >= TOLD_HOURS_MAX;
-            if alike.mark() == member.told && !(alike.is_company() && is_late) {
+            if alike.mark(member.least) == member.told && !(alike.is_company() && is_late) {
                 continue;
             }
             let listed = self.tenants.get(usize::from(member.tenant));
@@ -101,8 +105,8 @@ impl Value {
                 skipped += 1;
                 continue;
             };
-            words.push(word(member.account, tenant, &member.card, &alike));
-            told.push((index, alike.mark()));
+            words.push(word((member.account, member.least), tenant, &member.card, &alike));
+            told.push((index, alike.mark(member.least)));
         }
         for (account, linker) in linkers {
             if self.members.known.iter().any(|member| member.account == *account) {
@@ -110,7 +114,8 @@ impl Value {
             }
             let alike = self.members.alike_to(&linker.card, is_limit_given);
             if alike.is_company() {
-                words.push(word(*account, &linker.tenant, &linker.card, &alike));
+                let least = self.members.least_to(*account, &linker.card, is_limit_given);
+                words.push(word((*account, least), &linker.tenant, &linker.card, &alike));
             }
         }
         for (index, mark) in told {

@@ -1,14 +1,15 @@
-//! Both stages on any number of partitions, epochs cut by time, feedback in the next epoch.
+//! The three stages on any number of partitions, epochs cut by time, feedback in the next epoch.
 
 use super::scenario::{Arrival, START_MS};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_processor::account::AccountStage;
+use weir_processor::campaign::CampaignStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
-use weir_schemas::Verdict;
 use weir_schemas::wire::Wire;
+use weir_schemas::{AccountId, Campaign, CampaignId, CampaignStatus, Verdict};
 use weir_topology::key::partition_of;
 use weir_topology::record::{Output, Records};
 use weir_topology::stage::{Batch, InputBatch, Stage, Tally};
@@ -62,8 +63,12 @@ pub struct Run {
     pub dead_letters: usize,
     pub links: usize,
     pub clusters: usize,
+    /// Members of each campaign that is open in the end.
+    pub campaigns: BTreeMap<CampaignId, BTreeSet<AccountId>>,
+    /// What was said of campaigns, in order.
+    pub said: Vec<Campaign>,
     pub tallies: BTreeMap<Tally, u64>,
-    /// Over every record that either stage wrote, and over all of their state in the end.
+    /// Over every record that a stage wrote, and over all of their state in the end.
     pub sha: Sha256,
 }
 
@@ -78,12 +83,13 @@ pub fn run(arrivals: &[Arrival], shape: Shape) -> Run {
     };
     let mut accounts = tasks(|wire, policy| Box::new(AccountStage::new(wire, policy)));
     let mut values = tasks(|wire, policy| Box::new(ClusterStage::new(wire, policy)));
+    let mut assembly = tasks(|wire, policy| Box::new(CampaignStage::new(wire, policy))).remove(0);
     let (mut run, mut feedback, mut epoch, mut at) = (Run::default(), Vec::new(), 0, 0);
     while at < arrivals.len() || !feedback.is_empty() {
         let start_ms = START_MS + epoch * EPOCH_MS;
         epoch += 1;
         let upto = at + arrivals[at..].partition_point(|arrival| arrival.arrival_ms < start_ms + EPOCH_MS);
-        let mut links = Vec::new();
+        let (mut links, mut members) = (Vec::new(), Vec::new());
         let events = &arrivals[at..upto];
         let chunks: Vec<&[Arrival]> = match shape.restart_every {
             Some(every) if !events.is_empty() => events.chunks(every).collect(),
@@ -102,6 +108,7 @@ pub fn run(arrivals: &[Arrival], shape: Shape) -> Run {
                 for output in outputs {
                     match output.topic {
                         Topic::Links => links.push(output),
+                        Topic::Members => members.push(output),
                         Topic::Verdicts => run.verdicts.push(wire.read(payload(&output)).unwrap()),
                         _ => run.dead_letters += 1,
                     }
@@ -123,11 +130,24 @@ pub fn run(arrivals: &[Arrival], shape: Shape) -> Run {
         if shape.restart_every.is_some() {
             values.iter_mut().for_each(Task::restart);
         }
+        if !members.is_empty() {
+            // Those of one account stay in their order, whichever partition they came from.
+            members.sort_by(|one: &Output, other| one.key.cmp(&other.key));
+            let members = split(members.iter().map(|o| (o.key.clone(), payload(o))), 1).remove(0);
+            let inputs = vec![(Topic::Members, members)];
+            for output in step(&mut assembly, epoch, start_ms, 0, inputs, &mut run) {
+                run.said.push(wire.read(payload(&output)).unwrap());
+            }
+        }
+        if shape.restart_every.is_some() {
+            assembly.restart();
+        }
         run.clusters += answers.len();
         in_order(&mut answers);
         feedback = answers;
     }
-    for entry in accounts.iter_mut().chain(&mut values).flat_map(|task| task.stage.take_changes()) {
+    let tasks = accounts.iter_mut().chain(&mut values).chain([&mut assembly]);
+    for entry in tasks.flat_map(|task| task.stage.take_changes()) {
         run.sha.update(&entry.key);
         run.sha.update(entry.body.unwrap_or_default());
     }
@@ -136,7 +156,23 @@ pub fn run(arrivals: &[Arrival], shape: Shape) -> Run {
         (verdict.epoch, verdict.partition) = (0, 0);
     }
     run.verdicts.sort_by_key(|verdict| (verdict.account, verdict.sequence));
+    run.campaigns = open(&run.said);
     run
+}
+
+/// Who is a member of which campaign in the end.
+fn open(said: &[Campaign]) -> BTreeMap<CampaignId, BTreeSet<AccountId>> {
+    let mut open: BTreeMap<CampaignId, BTreeSet<AccountId>> = BTreeMap::new();
+    for campaign in said {
+        let members = open.entry(campaign.campaign_id).or_default();
+        members.extend(campaign.members.iter().map(|member| member.account));
+        members.retain(|account| !campaign.left.contains(account));
+        match campaign.status {
+            CampaignStatus::Open => assert_eq!(members.len() as i64, campaign.member_count),
+            CampaignStatus::Closed => drop(open.remove(&campaign.campaign_id)),
+        }
+    }
+    open
 }
 
 fn payload(output: &Output) -> &Vec<u8> {

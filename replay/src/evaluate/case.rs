@@ -4,7 +4,7 @@ use super::truth::{Account, Truth};
 use serde::Serialize;
 use serde::ser::{SerializeStruct as _, Serializer};
 use std::sync::Arc;
-use weir_schemas::{AccountId, Tier, Verdict};
+use weir_schemas::{AccountId, CampaignId, Tier, Verdict};
 
 /// Tiers from which an account counts as flagged, the lowest first.
 pub const TIERS: [Tier; 3] = [Tier::Medium, Tier::High, Tier::Critical];
@@ -61,13 +61,21 @@ pub struct Case {
     pub score: f64,
     /// The probability of extraction that was said last; 0 where nothing was.
     pub probability: f64,
+    /// The campaign that it was put into.
+    pub assembled: Option<CampaignId>,
     /// What contributed to it, the strongest first.
     pub signals: Vec<(String, f64)>,
 }
 
 impl Case {
     /// The case of an account.
-    pub fn of(id: AccountId, account: &Account, outcome: Option<&Outcome>, truth: &Truth) -> Self {
+    pub fn of(
+        id: AccountId,
+        account: &Account,
+        outcome: Option<&Outcome>,
+        assembled: Option<CampaignId>,
+        truth: &Truth,
+    ) -> Self {
         let before = |first_ms: Option<i64>| {
             let first_ms = first_ms?.saturating_sub(truth.first_ms());
             Some(account.times_ms.iter().filter(|time_ms| i64::from(**time_ms) < first_ms).count() as u32)
@@ -82,6 +90,7 @@ impl Case {
             before: outcome.map_or([None; TIERS.len()], |outcome| outcome.first_ms.map(before)),
             score: outcome.map_or(0.0, |outcome| outcome.score),
             probability: outcome.map_or(0.0, |outcome| outcome.probability),
+            assembled,
             signals: outcome.map_or_else(Vec::new, |outcome| outcome.signals.clone()),
         }
     }
@@ -100,7 +109,7 @@ impl Case {
 
 impl Serialize for Case {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Case", 10)?;
+        let mut out = serializer.serialize_struct("Case", 11)?;
         out.serialize_field("account", &self.account.to_string())?;
         out.serialize_field("campaign", &self.label.as_deref())?;
         out.serialize_field("population", &*self.population)?;
@@ -110,6 +119,7 @@ impl Serialize for Case {
         out.serialize_field("score", &self.score)?;
         out.serialize_field("probability", &self.probability)?;
         out.serialize_field("before", &self.before)?;
+        out.serialize_field("assembled", &self.assembled.map(|id| id.to_string()))?;
         out.serialize_field("signals", &self.signals)?;
         out.end()
     }

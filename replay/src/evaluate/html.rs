@@ -91,10 +91,12 @@ impl Report {
             let median = |before: Option<f64>| before.map_or_else(|| "–".to_owned(), number);
             let _ = write!(
                 rows,
-                "<tr><td>{}<td>{}<td>{}<td>{}<td>{}<td>{}<td>{:.3}<td>{}",
+                "<tr><td>{}<td>{}<td>{}<td>{}<td>{:.3}<td>{}<td>{}<td>{}<td>{:.3}<td>{}",
                 escaped(name),
                 campaign.accounts,
                 campaign.flagged,
+                campaign.assembled.together,
+                campaign.assembled.purity,
                 median(campaign.requests_before_first_action_median),
                 median(campaign.requests_before_high_median),
                 median(campaign.requests_before_critical_median),
@@ -102,7 +104,7 @@ impl Report {
                 campaign.dollars_per_thousand.map_or_else(String::new, |dollars| format!("{dollars:.2}")),
             );
         }
-        let head = "<tr><th>campaign<th>accounts<th>flagged<th>requests before MEDIUM<th>HIGH<th>CRITICAL<th>let through<th>$ a 1,000";
+        let head = "<tr><th>campaign<th>accounts<th>flagged<th>put together<th>purity<th>requests before MEDIUM<th>HIGH<th>CRITICAL<th>let through<th>$ a 1,000";
         section(out, "Requests before each tier, in the middle", &format!("<table>{head}{rows}</table>"));
     }
 

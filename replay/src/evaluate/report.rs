@@ -1,6 +1,7 @@
 //! Cases, counted: the report of `weir evaluate`. Its JSON is an interface: keys are added, never changed.
 
 use super::Judged;
+use super::assembly::{Assembly, Groups, Put};
 use super::case::{Case, TIERS};
 use super::counts::{Counts, Interval, share};
 use super::reliability::Reliability;
@@ -35,6 +36,8 @@ pub struct Report {
     pub by_event: Counts,
     /// Campaigns, by the part of their names before the first dot.
     pub schemes: BTreeMap<String, Scheme>,
+    /// How accounts were put together.
+    pub assembly: Assembly,
     /// 95 % intervals of the accounts' shares.
     pub intervals: Intervals,
     /// Counts by the score from which an account would be flagged. Scores that were never said count as 0.
@@ -75,6 +78,8 @@ pub struct Campaign {
     pub requests: u64,
     /// Those that came before their account was flagged.
     pub requests_let_through: u64,
+    /// How its accounts were put together; of several campaigns of one name, the least pure and the most scattered.
+    pub assembled: Put,
     /// What its accounts and its care cost for a thousand useful exchanges, in dollars, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dollars_per_thousand: Option<f64>,
@@ -179,7 +184,10 @@ impl Report {
             by_event.add(case.label.is_some(), false, before.into());
             by_event.add(case.label.is_some(), true, (case.events - before).into());
         }
-        let each = campaigns(cases, dollars);
+        let groups = Groups::of(cases);
+        let each = campaigns(cases, &groups, dollars);
+        let assembly =
+            groups.assembly(each.iter().map(|(_, campaign, _)| (campaign.flagged, campaign.assembled)));
         let honest = || cases.iter().filter(|case| case.label.is_none());
         Self {
             accounts,
@@ -187,6 +195,7 @@ impl Report {
             schemes: schemes(&each),
             campaigns: named(each),
             populations: grouped(honest().map(|case| (&*case.population, case))),
+            assembly,
             countries: grouped(honest().filter_map(|case| Some((case.country.as_deref()?, case)))),
             policy: policy.to_owned(),
             events: judged.events,
@@ -258,7 +267,7 @@ type Named = (String, Campaign, Vec<Before>);
 /// Requests of a flagged account before each of [`TIERS`].
 type Before = [Option<u32>; TIERS.len()];
 
-fn campaigns(cases: &[Case], dollars: &Dollars<'_>) -> Vec<Named> {
+fn campaigns(cases: &[Case], groups: &Groups<'_>, dollars: &Dollars<'_>) -> Vec<Named> {
     let mut members: BTreeMap<(u32, &str), Vec<&Case>> = BTreeMap::new();
     for case in cases {
         if let Some(label) = &case.label {
@@ -277,6 +286,7 @@ fn campaigns(cases: &[Case], dollars: &Dollars<'_>) -> Vec<Named> {
             requests_before_critical_median: None,
             requests,
             requests_let_through: through,
+            assembled: groups.put(&members),
             dollars_per_thousand: dollars(label, accounts),
         };
         (label.to_owned(), campaign, members.iter().map(|case| case.before).collect())
@@ -297,6 +307,10 @@ fn named(each: Vec<Named>) -> BTreeMap<String, Campaign> {
                 sum.flagged += campaign.flagged;
                 sum.requests += campaign.requests;
                 sum.requests_let_through += campaign.requests_let_through;
+                let (all, one) = (&mut sum.assembled, campaign.assembled);
+                all.together += one.together;
+                all.campaigns = all.campaigns.max(one.campaigns);
+                all.purity = all.purity.min(one.purity);
                 let least = |one: f64, other: f64| one.min(other);
                 sum.dollars_per_thousand = sum
                     .dollars_per_thousand

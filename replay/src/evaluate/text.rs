@@ -1,5 +1,6 @@
 //! The report for a terminal.
 
+use super::assembly::{Assembly, Put};
 use super::counts::{Counts, Interval, share};
 use super::report::Report;
 use std::fmt::{self, Display, Formatter};
@@ -35,6 +36,14 @@ impl Display for Report {
             writeln!(out, "f1         {:.4}", self.accounts.f1())?;
             writeln!(out, "campaigns  {found} of {all} found")?;
         }
+        let Assembly { campaigns, whole, split, merged, honest } = self.assembly;
+        if campaigns > 0 {
+            writeln!(
+                out,
+                "assembled  {campaigns}: {whole} whole and pure, {split} scattered, {merged} of several; {honest} honest \
+                 accounts in them"
+            )?;
+        }
         writeln!(out, "fpr        {}", interval(self.intervals.fpr, fp, fp + tn))?;
         writeln!(
             out,
@@ -45,7 +54,9 @@ impl Display for Report {
             let (precision, recall) = (counts.precision(), counts.recall());
             writeln!(out, "{tier:<10} precision {precision:.4}  recall {recall:.4}  honest {}", counts.fp)?;
         }
-        let head = ["accounts", "flagged", "share", "$ a 1,000"].map(|name| format!(" {name:>9}")).concat();
+        let head = ["accounts", "flagged", "share", "together", "purity", "$ a 1,000"]
+            .map(|name| format!(" {name:>9}"))
+            .concat();
         writeln!(out, "\n{:<28}{head}  requests before", "campaign")?;
         for (name, campaign) in &self.campaigns {
             let (flagged, all) = (campaign.flagged, campaign.accounts);
@@ -54,7 +65,11 @@ impl Display for Report {
             let before = campaign.requests_before_first_action_median;
             let before = before.map_or_else(|| "-".to_owned(), |before| format!("{before}"));
             let share = share(flagged, all);
-            writeln!(out, "{name:<28} {all:>9} {flagged:>9} {share:>9.3} {dollars:>9}  {before}")?;
+            let Put { together, purity, .. } = campaign.assembled;
+            writeln!(
+                out,
+                "{name:<28} {all:>9} {flagged:>9} {share:>9.3} {together:>9} {purity:>9.3} {dollars:>9}  {before}"
+            )?;
         }
         writeln!(
             out,

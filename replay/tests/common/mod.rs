@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_processor::account::AccountStage;
+use weir_processor::campaign::CampaignStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Body, Event, EventId, PromptFeatures, Request, ValueHash};
+use weir_schemas::{
+    AccountId, Body, Control, ControlKind, Event, EventId, PromptFeatures, Request, ValueHash,
+};
 use weir_topology::clock::MachineClock;
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
@@ -48,6 +51,7 @@ pub fn stages_with(policy: Policy) -> MakeStage {
     Arc::new(move |task| -> Box<dyn Stage> {
         match task.stage {
             StageName::Cluster => Box::new(ClusterStage::new(wire.clone(), policy.clone())),
+            StageName::Campaign => Box::new(CampaignStage::new(wire.clone(), policy.clone())),
             _ => Box::new(AccountStage::new(wire.clone(), policy.clone())),
         }
     })
@@ -92,6 +96,19 @@ pub fn poison(number: i64) -> Output {
     Output::keyed(Topic::Events, b"somebody".to_vec(), payload, START_MS + number).in_partition(1)
 }
 
+/// An operator's word that puts a policy in force.
+pub fn published(text: String) -> Output {
+    let control = Control {
+        name: "policy".into(),
+        kind: ControlKind::Policy,
+        version: "1".into(),
+        author: "operator".into(),
+        time_ms: START_MS,
+        body: text,
+    };
+    Output::keyed(Topic::Control, b"policy".to_vec(), wire().to_bytes(&control), START_MS)
+}
+
 pub fn put(log: &dyn Log, outputs: Vec<Output>) {
     log.writer("importer").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();
 }
@@ -129,9 +146,9 @@ pub fn judge_with_checkpoints(log: &Arc<MemoryLog>, checkpoint_interval: Duratio
         pace,
     };
     let make = stages();
-    let ids = [StageName::Account, StageName::Cluster]
+    let ids = StageName::JUDGING
         .into_iter()
-        .flat_map(|stage| (0..PARTITIONS).map(move |partition| TaskId { stage, partition }));
+        .flat_map(|stage| (0..stage.tasks(PARTITIONS)).map(move |partition| TaskId { stage, partition }));
     let open = |id| Task::open(id, make(id), around.clone(), Arc::default()).unwrap();
     let mut tasks: Vec<Task> = ids.map(open).collect();
     loop {

@@ -109,6 +109,7 @@ impl SimWriter {
                     | Topic::Checkpoints
                     | Topic::StateAccount
                     | Topic::StateCluster
+                    | Topic::StateCampaign
                     | Topic::StateEnforcer
                     | Topic::StateCollector
             )

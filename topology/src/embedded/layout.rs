@@ -51,6 +51,9 @@ pub(super) const fn code(topic: Topic) -> u8 {
         Topic::Identities => 17,
         Topic::Outcomes => 15,
         Topic::Standing => 16,
+        Topic::Members => 18,
+        Topic::Campaigns => 19,
+        Topic::StateCampaign => 20,
     }
 }
 

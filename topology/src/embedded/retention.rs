@@ -161,8 +161,7 @@ impl Sweep {
                 least = Some(least.map_or(next.value(), |least: i64| least.min(next.value())));
             }
         }
-        let stages = [StageName::Account, StageName::Cluster, StageName::Enforcer, StageName::Collector];
-        let is_folded = stages.iter().any(|stage| stage.inputs().contains(&self.topic));
+        let is_folded = StageName::ALL.iter().any(|stage| stage.inputs().contains(&self.topic));
         Ok(least.unwrap_or(if is_folded { 0 } else { i64::MAX }))
     }
 }

@@ -43,7 +43,7 @@ pub fn table() -> String {
             spec.name.into(),
             key(spec.key).into(),
             cleanup(spec.cleanup),
-            if spec.partitions == Partitions::One { "one" } else { "shared" }.into(),
+            if spec.partitions == Partitions::Shared { "shared" } else { "one" }.into(),
             spec.written_by.join(", "),
             spec.read_by.join(", "),
             spec.cleanup.latest_suffices().unwrap_or_default().into(),
@@ -68,6 +68,7 @@ fn key(kind: KeyKind) -> &'static str {
     match kind {
         KeyKind::Account => "account",
         KeyKind::LinkValue => "link value",
+        KeyKind::Campaign => "campaign",
         KeyKind::Tenant => "tenant",
         KeyKind::Name => "name",
         KeyKind::Task => "stage/partition",
@@ -93,24 +94,27 @@ mod tests {
     #[test]
     fn the_table_shows_every_topic() {
         expect![[r#"
-            topic                 key              cleanup                 partitions  written by                             read by                     the latest suffices, since
-            weir.events           account          delete, 7 d             shared      collector                              account, replay
-            weir.identities       account          compact + delete, 90 d  shared      collector                              enforcer                    it is the whole identity, and is announced again daily while the account is seen
-            weir.links            link value       delete, 3 d             shared      account                                cluster
-            weir.clusters         account          delete, 7 d             shared      cluster                                account
-            weir.verdicts         account          delete, 90 d            shared      account                                enforcer, siem, console
-            weir.actions          account          delete, 90 d            shared      enforcer                               executor, siem, console
-            weir.outcomes         account          delete, 90 d            shared      executor                               enforcer, siem, console
-            weir.standing         account          compact + delete, 90 d  shared      enforcer                               gateway, console            it says all of how the account stands, and is written again while an effect lasts
-            weir.audit            tenant           delete, 400 d           shared      enforcer                               auditor
-            weir.control          name             delete, 36500 d         one         operator                               account, cluster, enforcer
-            weir.epochs           stage/partition  delete, 90 d            shared      account, cluster, enforcer             replay
-            weir.checkpoints      account          delete, 8 d             shared      account                                replay
-            weir.state.account    account          compact                 shared      account                                account                     an entry is the whole state of its key, or its end
-            weir.state.cluster    link value       compact                 shared      cluster                                cluster                     an entry is the whole state of its key, or its end
-            weir.state.enforcer   account          compact                 shared      enforcer                               enforcer                    an entry is the whole state of its key, or its end
-            weir.state.collector  source           compact                 shared      collector                              collector                   a position takes the place of the one before
-            weir.dlq              as it came       delete, 14 d            shared      collector, account, cluster, enforcer  operator
+            topic                 key              cleanup                 partitions  written by                                       read by                               the latest suffices, since
+            weir.events           account          delete, 7 d             shared      collector                                        account, replay
+            weir.identities       account          compact + delete, 90 d  shared      collector                                        enforcer                              it is the whole identity, and is announced again daily while the account is seen
+            weir.links            link value       delete, 3 d             shared      account                                          cluster
+            weir.clusters         account          delete, 7 d             shared      cluster                                          account
+            weir.verdicts         account          delete, 90 d            shared      account                                          enforcer, siem, console
+            weir.members          account          delete, 7 d             one         account                                          campaign
+            weir.campaigns        campaign         delete, 90 d            one         campaign                                         enforcer, siem, console
+            weir.actions          account          delete, 90 d            shared      enforcer                                         executor, siem, console
+            weir.outcomes         account          delete, 90 d            shared      executor                                         enforcer, siem, console
+            weir.standing         account          compact + delete, 90 d  shared      enforcer                                         gateway, console                      it says all of how the account stands, and is written again while an effect lasts
+            weir.audit            tenant           delete, 400 d           shared      enforcer                                         auditor
+            weir.control          name             delete, 36500 d         one         operator                                         account, cluster, campaign, enforcer
+            weir.epochs           stage/partition  delete, 90 d            shared      account, cluster, campaign, enforcer             replay
+            weir.checkpoints      account          delete, 8 d             shared      account                                          replay
+            weir.state.account    account          compact                 shared      account                                          account                               an entry is the whole state of its key, or its end
+            weir.state.cluster    link value       compact                 shared      cluster                                          cluster                               an entry is the whole state of its key, or its end
+            weir.state.campaign   account          compact                 one         campaign                                         campaign                              an entry is the whole state of its key, or its end
+            weir.state.enforcer   account          compact                 shared      enforcer                                         enforcer                              an entry is the whole state of its key, or its end
+            weir.state.collector  source           compact                 shared      collector                                        collector                             a position takes the place of the one before
+            weir.dlq              as it came       delete, 14 d            shared      collector, account, cluster, campaign, enforcer  operator
         "#]].assert_eq(&table());
     }
 

@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use weir_processor::account::AccountStage;
+use weir_processor::campaign::CampaignStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
@@ -287,12 +288,13 @@ fn judge_all(log: Arc<dyn Log>) -> Result<Taken> {
     let make_stage: MakeStage = Arc::new(move |task: TaskId| -> Box<dyn Stage> {
         match task.stage {
             StageName::Cluster => Box::new(ClusterStage::new(wire.clone(), policy.clone())),
+            StageName::Campaign => Box::new(CampaignStage::new(wire.clone(), policy.clone())),
             _ => Box::new(AccountStage::new(wire.clone(), policy.clone())),
         }
     });
     let mut worker = Worker::new(around, make_stage);
-    for stage in [StageName::Account, StageName::Cluster] {
-        (0..PARTITIONS).for_each(|partition| worker.start(TaskId { stage, partition }));
+    for stage in StageName::JUDGING {
+        (0..stage.tasks(PARTITIONS)).for_each(|partition| worker.start(TaskId { stage, partition }));
     }
     let deadline = Instant::now() + PATIENCE;
     let mut opened: Option<(Meter, i64)> = None;

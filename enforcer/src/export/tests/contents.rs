@@ -5,7 +5,7 @@ use crate::stage::{AUDIT_SEQUENCE_HEADER, VERDICT_OFFSET_HEADER};
 use expect_test::{Expect, expect};
 use std::collections::BTreeSet;
 use weir_schemas::sealed::content;
-use weir_schemas::{Action, AuditEntry, Evidence, Identity, Record};
+use weir_schemas::{Action, AuditEntry, Campaign, CampaignStatus, Evidence, Identity, Record};
 use weir_topology::record::Output;
 
 /// A rig in a posture whose enforcer has answered the verdicts, and its files.
@@ -316,8 +316,10 @@ fn in_audit_posture_no_line_is_to_be_executed_and_no_raw_account_is_told() {
     outputs.export(&rig);
     let lines = outputs.lines();
     for (file, lines) in &lines {
-        assert!(lines.len() >= 2 || *file == "ioc_bundles.jsonl", "{file} is exercised");
-        for line in lines.iter().filter(|_| *file != "audit_log.jsonl") {
+        let is_of_few = ["ioc_bundles.jsonl", "campaigns.jsonl"].contains(file);
+        assert!(lines.len() >= 2 || is_of_few, "{file} is exercised");
+        let tells_no_action = ["audit_log.jsonl", "campaigns.jsonl"].contains(file);
+        for line in lines.iter().filter(|_| !tells_no_action) {
             assert_eq!((&line["execute"], &line["state"]), (&Value::Bool(false), &Value::from("WITHHELD")));
             assert_eq!(line.get("account_raw"), None);
         }
@@ -481,6 +483,103 @@ fn a_line_that_says_in_words_what_was_not_signed_is_noticed() {
         the line is no audit entry: expected ident at line 1 column 2
     "#]]
     .assert_eq(&(said.join("\n") + "\n"));
+}
+
+#[test]
+fn a_campaign_is_told_once_with_its_members_and_their_own_evidence() {
+    let rig = Rig::new(2);
+    rig.put_campaign(&campaign(1));
+    let outputs = Outputs::new();
+    outputs.export(&rig);
+    check(
+        &outputs,
+        OutputFile::Campaigns,
+        expect![[r#"
+        {
+          "absorbed_by": null,
+          "asks": [
+            {
+              "members": 3,
+              "what": "chain_of_thought"
+            }
+          ],
+          "beside": [
+            "21b6ca520b8e7c8ffcfcd3401108e7c4"
+          ],
+          "beside_count": 1,
+          "campaign_id": "0bc2a95b8b4f8c659ed762d58fb01057",
+          "evade_dollars": 12.5,
+          "evidence": [
+            {
+              "family": "kin",
+              "members": 3,
+              "nats": 6.5
+            }
+          ],
+          "first": "be4e29e5a9058eac2f85140a965b487e",
+          "left": [],
+          "links": [
+            {
+              "dollars": 12.0,
+              "kind": "PAYMENT",
+              "members": 3,
+              "value": "07070707070707070707070707070707"
+            }
+          ],
+          "member_count": 3,
+          "members": [
+            {
+              "account": "be4e29e5a9058eac2f85140a965b487e",
+              "nats": 4.0,
+              "probability": 0.982,
+              "requests": 40,
+              "since_ms": 1000,
+              "tenant": "acme",
+              "tier": "HIGH",
+              "verdict_id": "2e898922c4f1d6063041c11f6949b6cc"
+            },
+            {
+              "account": "019f1819faf801a5d56c4de0b93266f0",
+              "nats": 4.0,
+              "probability": 0.982,
+              "requests": 40,
+              "since_ms": 1000,
+              "tenant": "acme",
+              "tier": "HIGH",
+              "verdict_id": "1033f4043435baec19cd2f97b6a5a36d"
+            },
+            {
+              "account": "155f56dc903bbb9b5a5b644548b050a2",
+              "nats": 4.0,
+              "probability": 0.982,
+              "requests": 40,
+              "since_ms": 1000,
+              "tenant": "acme",
+              "tier": "HIGH",
+              "verdict_id": "72d78755b381459bfb6d9d77a605a411"
+            }
+          ],
+          "policy_version": "p1",
+          "requests": 120,
+          "sequence": 1,
+          "since_ms": 1000,
+          "status": "OPEN",
+          "tier": "HIGH",
+          "time_ms": 2000,
+          "until_ms": 2000
+        }
+    "#]],
+    );
+    rig.put_campaign(&Campaign {
+        sequence: 2,
+        members: Vec::new(),
+        status: CampaignStatus::Closed,
+        ..campaign(1)
+    });
+    outputs.export(&rig);
+    let lines = outputs.lines_of(OutputFile::Campaigns);
+    let said: Vec<_> = lines.iter().map(|line| (&line["sequence"], &line["status"])).collect();
+    assert_eq!(said, [(&Value::from(1), &Value::from("OPEN")), (&Value::from(2), &Value::from("CLOSED"))]);
 }
 
 #[test]

@@ -223,7 +223,8 @@ impl Outputs {
     fn assert_audited(&self) {
         let text = |file: OutputFile| std::fs::read_to_string(self.path(file.name())).unwrap_or_default();
         let audited = text(OutputFile::AuditLog);
-        for file in &OutputFile::ALL[1..] {
+        let of_actions = OutputFile::ALL[1..].iter().filter(|file| **file != OutputFile::Campaigns);
+        for file in of_actions {
             for line in text(*file).lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
                 let id = line["action_id"].as_str().unwrap();
                 assert!(audited.contains(id), "{} tells {id} before its audit record", file.name());

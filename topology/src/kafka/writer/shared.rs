@@ -298,7 +298,7 @@ impl SharedProducer {
             let lost = || Failed::abortable("a partition was taken from this member".into());
             self.member.metadata_for(positions).ok_or_else(lost)
         };
-        // A topic of one partition is read by every task: the stage's offset of it would be anyone's.
+        // A partition that every task reads has no owner: the stage's offset of it would be anyone's.
         let ours = positions.iter().copied().filter(|position| is_shared(position.topic));
         let added = transaction.drain().and_then(|()| transaction.send_offsets(ours, &id, &metadata));
         match added {
@@ -409,5 +409,5 @@ impl Writer for SharedWriter {
 }
 
 fn is_shared(topic: Topic) -> bool {
-    topic.spec().partitions == Partitions::Shared
+    topic.spec().partitions != Partitions::One
 }

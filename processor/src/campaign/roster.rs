@@ -1,0 +1,158 @@
+//! Every account that campaigns may be assembled from: by who they are, by the groups that they are in, by the campaign
+//! that they were told to be in, and by when they were heard of.
+//!
+//! Ordered maps only: what is done with them is the same on every machine.
+
+use super::member::{Group, Label, Member};
+use std::collections::{BTreeMap, BTreeSet};
+use weir_schemas::{AccountId, Tier};
+
+/// The accounts.
+#[derive(Debug, Default)]
+pub(super) struct Roster {
+    accounts: BTreeMap<AccountId, Member>,
+    groups: BTreeMap<Group, BTreeSet<AccountId>>,
+    /// By the campaign that was told, those that have gone since among them.
+    campaigns: BTreeMap<Label, BTreeSet<AccountId>>,
+    /// By the time they were last heard of: those without evidence, and those with.
+    by_clock: [BTreeSet<(i64, AccountId)>; 2],
+    changed: BTreeSet<AccountId>,
+}
+
+impl Roster {
+    pub(super) fn get(&self, account: AccountId) -> Option<&Member> {
+        self.accounts.get(&account)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Those of a group.
+    pub(super) fn group(&self, group: &Group) -> impl Iterator<Item = AccountId> {
+        self.groups.get(group).into_iter().flatten().copied()
+    }
+
+    /// Those that were told to be of a campaign.
+    pub(super) fn told(&self, campaign: Label) -> impl Iterator<Item = AccountId> {
+        self.campaigns.get(&campaign).into_iter().flatten().copied()
+    }
+
+    /// Puts an account in the place of what was known of it.
+    pub(super) fn put(&mut self, account: AccountId, member: Member) {
+        self.take_out(account);
+        for group in member.groups(account) {
+            self.groups.entry(group).or_default().insert(account);
+        }
+        self.by_clock[usize::from(member.has_evidence())].insert((member.clock_ms, account));
+        if member.campaign != Label::default() {
+            self.campaigns.entry(member.campaign).or_default().insert(account);
+        }
+        self.accounts.insert(account, member);
+        self.changed.insert(account);
+    }
+
+    /// Takes an account back as it was saved.
+    pub(super) fn restore(&mut self, account: AccountId, member: Member) {
+        self.forget(account);
+        self.put(account, member);
+        self.changed.remove(&account);
+    }
+
+    /// Removes an account. The campaign that it was told to be in still has it, until that is told.
+    pub(super) fn remove(&mut self, account: AccountId) -> Option<Member> {
+        let gone = self.take_out(account);
+        if gone.is_some() {
+            self.changed.insert(account);
+        }
+        gone
+    }
+
+    /// Forgets an account that a snapshot says is gone.
+    pub(super) fn forget(&mut self, account: AccountId) {
+        if let Some(gone) = self.take_out(account) {
+            self.strike(gone.campaign, account);
+        }
+        self.changed.remove(&account);
+    }
+
+    fn take_out(&mut self, account: AccountId) -> Option<Member> {
+        let member = self.accounts.remove(&account)?;
+        for group in member.groups(account) {
+            if let Some(of_group) = self.groups.get_mut(&group) {
+                of_group.remove(&account);
+                if of_group.is_empty() {
+                    self.groups.remove(&group);
+                }
+            }
+        }
+        self.by_clock[usize::from(member.has_evidence())].remove(&(member.clock_ms, account));
+        Some(member)
+    }
+
+    fn strike(&mut self, campaign: Label, account: AccountId) {
+        if let Some(told) = self.campaigns.get_mut(&campaign) {
+            told.remove(&account);
+            if told.is_empty() {
+                self.campaigns.remove(&campaign);
+            }
+        }
+    }
+
+    /// Notes that an account was told to be a member of a campaign.
+    pub(super) fn note_joined(&mut self, account: AccountId, campaign: Label) {
+        let Some(member) = self.accounts.get_mut(&account) else { return };
+        let before = member.campaign;
+        member.note_told(campaign);
+        self.changed.insert(account);
+        if before != campaign {
+            self.strike(before, account);
+            self.campaigns.entry(campaign).or_default().insert(account);
+        }
+    }
+
+    /// Notes that somebody else told that an account is a member of a campaign, with a tier. It may be gone by now.
+    pub(super) fn note_said(&mut self, account: AccountId, campaign: Label, tier: Tier) {
+        self.note_joined(account, campaign);
+        self.campaigns.entry(campaign).or_default().insert(account);
+        if let Some(member) = self.accounts.get_mut(&account) {
+            member.told_tier = tier as u8;
+        }
+    }
+
+    /// Notes that an account was told to have left a campaign.
+    pub(super) fn note_left(&mut self, account: AccountId, campaign: Label) {
+        self.strike(campaign, account);
+        if let Some(member) = self.accounts.get_mut(&account)
+            && member.campaign == campaign
+        {
+            member.note_told(Label::default());
+            self.changed.insert(account);
+        }
+    }
+
+    /// Those that were not heard of since `limit_ms`.
+    pub(super) fn idle(&self, limit_ms: i64) -> Vec<AccountId> {
+        let idle = self.by_clock.iter().flat_map(|of_kind| of_kind.range(..(limit_ms, AccountId::default())));
+        idle.map(|(_, account)| *account).collect()
+    }
+
+    /// The longest idle beyond a cap: of those without evidence (`has_evidence` false), or of those with.
+    pub(super) fn beyond(&self, has_evidence: bool, max: usize) -> Vec<AccountId> {
+        let of_kind = &self.by_clock[usize::from(has_evidence)];
+        let beyond = of_kind.len().saturating_sub(max);
+        of_kind.iter().take(beyond).map(|(_, account)| *account).collect()
+    }
+
+    /// How many changed since the last call of [`Self::take_changes`].
+    pub(super) fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// Those that changed since the last call, each as it is now; none where it is gone.
+    pub(super) fn take_changes(&mut self, mut each: impl FnMut(AccountId, Option<&Member>)) {
+        for account in std::mem::take(&mut self.changed) {
+            each(account, self.accounts.get(&account));
+        }
+    }
+}

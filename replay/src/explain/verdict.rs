@@ -1,0 +1,205 @@
+//! A verdict, explained.
+
+use super::nats;
+use crate::campaigns::Campaigns;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use weir_processor::detector::{CLAIMS, COUNT, NAMES};
+use weir_processor::fusion::{Fused, fuse};
+use weir_processor::nats::Millinats;
+use weir_processor::policy::Policy;
+use weir_schemas::{Signal, Tier, Verdict};
+
+/// What a verdict rests on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VerdictStory {
+    /// The verdict.
+    pub verdict_id: String,
+    /// Its account.
+    pub account: String,
+    /// Tenant of the account.
+    pub tenant: String,
+    /// Event time.
+    pub time_ms: i64,
+    /// How many verdicts the account had had, this one included.
+    pub sequence: i64,
+    /// How serious.
+    pub tier: &'static str,
+    /// Score, 0 to 1.
+    pub score: f64,
+    /// Probability of extraction, 0 to 1.
+    pub probability: f64,
+    /// Name of the policy that judged.
+    pub policy_version: String,
+    /// Log-odds before any evidence, in nats; none where the policy is not to be had.
+    pub prior_nats: Option<f64>,
+    /// Log-odds that prior and evidence come to, in nats; none where the policy is not to be had.
+    pub log_odds_nats: Option<f64>,
+    /// Evidence by family, the strongest first.
+    pub families: Vec<FamilyStory>,
+    /// Detectors that had nothing to judge by.
+    pub missing: Vec<String>,
+    /// Values that it shares with accounts that are like it.
+    pub shares: Vec<ValueStory>,
+    /// The campaign that the account is or last was a member of.
+    pub campaign_id: Option<String>,
+    /// What would have had to differ; empty where the policy is not to be had.
+    pub otherwise: Vec<Otherwise>,
+    /// Events of the account in the 24 hours before.
+    pub event_count_24h: i64,
+    /// The latest events that it rests on, oldest first.
+    pub events: Vec<String>,
+}
+
+/// What one family of evidence says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FamilyStory {
+    /// The family.
+    pub family: String,
+    /// What it says, in nats: against the account where positive, for it where negative.
+    pub nats: f64,
+    /// Its detectors.
+    pub signals: Vec<SignalStory>,
+}
+
+/// What one detector says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SignalStory {
+    /// The detector.
+    pub detector: String,
+    /// What it claims when it speaks against an account.
+    pub claim: &'static str,
+    /// What it says, in nats.
+    pub nats: f64,
+    /// The most that the policy lets it say, in nats.
+    pub nats_max: f64,
+    /// What it saw.
+    pub evidence: BTreeMap<String, String>,
+}
+
+/// A shared value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ValueStory {
+    /// What is shared.
+    pub kind: &'static str,
+    /// The value, as a keyed hash.
+    pub value: String,
+    /// Accounts that share it at all.
+    pub shared_by: i64,
+}
+
+/// What the verdict would be if something differed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Otherwise {
+    /// What differs.
+    pub differs: String,
+    /// The tier that the account would have.
+    pub tier: &'static str,
+    /// Its log-odds, in nats.
+    pub log_odds_nats: f64,
+}
+
+impl VerdictStory {
+    /// The story of a verdict that `policy` judged, where it is to be had.
+    pub(super) fn of(verdict: &Verdict, policy: Option<&Policy>, campaigns: &Campaigns) -> Self {
+        let fused = policy.map(|policy| fuse(&evidence(verdict), policy));
+        Self {
+            verdict_id: verdict.verdict_id.to_string(),
+            account: verdict.account.to_string(),
+            tenant: verdict.tenant.clone(),
+            time_ms: verdict.time_ms,
+            sequence: verdict.sequence,
+            tier: verdict.tier.as_str(),
+            score: verdict.score,
+            probability: verdict.probability,
+            policy_version: verdict.policy_version.clone(),
+            prior_nats: policy.map(|policy| nats(policy.prior())),
+            log_odds_nats: fused.map(|fused| nats(fused.log_odds)),
+            families: families(verdict),
+            missing: verdict.missing.clone(),
+            shares: verdict
+                .clusters
+                .iter()
+                .map(|cluster| ValueStory {
+                    kind: cluster.kind.as_str(),
+                    value: cluster.value.to_string(),
+                    shared_by: cluster.members,
+                })
+                .collect(),
+            campaign_id: campaigns.of(verdict.account).map(|id| id.to_string()),
+            otherwise: policy.map(|policy| otherwise(verdict, policy)).unwrap_or_default(),
+            event_count_24h: verdict.event_count,
+            events: verdict.events.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// What each detector contributed, in the order of this build's registry.
+fn evidence(verdict: &Verdict) -> [Option<Millinats>; COUNT] {
+    let said = |name: &str| {
+        let mut signals = verdict.signals.iter();
+        signals.find(|signal| signal.detector == name).map(|signal| signal.millinats)
+    };
+    NAMES.map(said)
+}
+
+fn families(verdict: &Verdict) -> Vec<FamilyStory> {
+    let mut families: BTreeMap<&str, Vec<&Signal>> = BTreeMap::new();
+    for signal in &verdict.signals {
+        families.entry(&signal.family).or_default().push(signal);
+    }
+    let story = |(family, signals): (&str, Vec<&Signal>)| FamilyStory {
+        family: family.to_owned(),
+        nats: nats(signals.iter().map(|signal| signal.millinats).sum()),
+        signals: signals.into_iter().map(signal_story).collect(),
+    };
+    let mut families: Vec<FamilyStory> = families.into_iter().map(story).collect();
+    families.sort_by(|one, other| other.nats.total_cmp(&one.nats));
+    families
+}
+
+fn signal_story(signal: &Signal) -> SignalStory {
+    let claim = NAMES.iter().position(|name| *name == signal.detector).map_or("", |index| CLAIMS[index]);
+    SignalStory {
+        detector: signal.detector.clone(),
+        claim,
+        nats: nats(signal.millinats),
+        nats_max: nats(signal.millinats_max),
+        evidence: signal.evidence.iter().map(|item| (item.name.clone(), item.value.clone())).collect(),
+    }
+}
+
+/// Without each family that speaks against the account; and how much less evidence there would have to be for the tier below.
+fn otherwise(verdict: &Verdict, policy: &Policy) -> Vec<Otherwise> {
+    let evidence = evidence(verdict);
+    let told = |differs: String, fused: &Fused| Otherwise {
+        differs,
+        tier: fused.tier.as_str(),
+        log_odds_nats: nats(fused.log_odds),
+    };
+    let mut all = Vec::new();
+    for family in families(verdict).iter().filter(|family| family.nats > 0.0) {
+        let mut without = evidence;
+        for (said, name) in without.iter_mut().zip(NAMES) {
+            if family.signals.iter().any(|signal| signal.detector == name) {
+                *said = None;
+            }
+        }
+        all.push(told(format!("nothing of {}", family.family), &fuse(&without, policy)));
+    }
+    if verdict.tier != Tier::Clear {
+        let fused = fuse(&evidence, policy);
+        let less = lesser(fused.log_odds, fused.tier, policy);
+        let tier = policy.tier_of(weir_processor::nats::score(fused.log_odds - less));
+        let differs = format!("{:.1} nats less evidence", nats(less));
+        all.push(Otherwise { differs, tier: tier.as_str(), log_odds_nats: nats(fused.log_odds - less) });
+    }
+    all
+}
+
+/// The least by which log-odds would have to be smaller for a lower tier, in tenths of a nat.
+fn lesser(log_odds: Millinats, tier: Tier, policy: &Policy) -> Millinats {
+    const STEP: Millinats = 100;
+    let is_lower = |less: &Millinats| policy.tier_of(weir_processor::nats::score(log_odds - less)) < tier;
+    (1..1_000).map(|steps| steps * STEP).find(is_lower).unwrap_or(1_000 * STEP)
+}
