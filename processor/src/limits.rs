@@ -31,8 +31,9 @@ pub const EVENT_IDS_MAX: usize = 16;
 /// Largest number of events that one sampled event may stand for.
 pub const SAMPLE_WEIGHT_MAX: i32 = 1_000;
 
-/// Shared values on which an account remembers the cluster stage's word.
-pub const CLUSTER_WORDS_MAX: usize = 8;
+/// Shared values on which an account remembers the cluster stage's word: all that it links to. A word that made room would not be
+/// said again until it changed, and what is remembered would depend on the order in which words came.
+pub const CLUSTER_WORDS_MAX: usize = 12;
 
 /// Members of a value whose cards are remembered; more are only counted.
 pub const MEMBERS_KEPT_MAX: usize = 64;

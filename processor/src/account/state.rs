@@ -2,7 +2,7 @@
 //!
 //! In memory: [`Account`] itself, at most 616 bytes (held by a test), and four small lists behind it: up
 //! to 16 event ids (256 bytes), the latest pauses (48 bytes), the shared values (85 for the first five, 170 at most), the
-//! cluster stage's words (512 at most). A million accounts with every field of a rich source take about 1,000 bytes each,
+//! cluster stage's words (768 at most). A million accounts with every field of a rich source take about 1,000 bytes each,
 //! with the map and the allocator's share. In the state topic: 450 to 1,000 bytes, numbers as LEB128.
 
 use super::links::Links;
