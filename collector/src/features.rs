@@ -2,6 +2,7 @@
 //!
 //! Everything here is integer arithmetic, so that the bytes are the same on every platform.
 
+pub mod embedding;
 mod entropy;
 mod headers;
 mod marks;
@@ -71,6 +72,7 @@ impl Features {
             template_hash: keys.rare_value(ValueKind::Template, template),
             head_hash: keys.rare_value(ValueKind::Head, self.normal.head(HEAD_CHARS)),
             simhash: words.simhash as i64,
+            embedding: embedding::signs(normal, keys.simhash_seed()),
             entropy_millibits: self.census.entropy_millibits(),
             phrases: found.classes,
             phrase_hits: found.hits,

@@ -10,6 +10,7 @@ mod member;
 pub mod state;
 mod verdict;
 
+use crate::behaviour::Behaviour;
 use crate::detector::{AccountView, Counts, FaultHook, Seen};
 use crate::detectors::rhythm;
 use crate::fusion::{Fused, Voice, fuse};
@@ -20,13 +21,14 @@ use crate::profile::Profile;
 use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
 use crate::version::{JudgeHook, judge_of, policy_text};
+use links::Shared;
 use member::is_news;
 use state::Account;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    AccountId, Body, Card, Cluster, DlqKind, Event, Judge, Link, Origin, Record, Verdict, VerdictId,
+    AccountId, Body, Card, Cluster, DlqKind, Event, Judge, Link, LinkKind, Origin, Record, Verdict, VerdictId,
 };
 use weir_topology::record::{Output, RecordRef, Records};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
@@ -349,7 +351,10 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
         return;
     }
     let card = card_of(&view, is_human, account.detectors.switch.moved_ms);
-    for shared in round {
+    let theme = &account.profile.theme;
+    let cells = if asks_anew(&account.profile.behaviour) { theme.cells() } else { Vec::new() };
+    for shared in round.into_iter().chain(cells.into_iter().map(Shared::theme)) {
+        let theme = if shared.kind() == LinkKind::Theme { theme.to_bytes() } else { Vec::new() };
         let link = Link {
             time_ms: cause.time_ms,
             tenant: cause.tenant.to_owned(),
@@ -358,11 +363,20 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
             account: cause.account,
             event_id: account.last_event().unwrap_or_default(),
             account_first_ms: account.profile.first_ms,
-            card: card.clone(),
+            card: Card { theme, ..card.clone() },
         };
         let key = format!("{}/{}", link.kind, link.value).into_bytes();
         work.outputs.push(Output::keyed(Topic::Links, key, wire.to_bytes(&link), cause.time_ms));
     }
+}
+
+/// Share of texts that are new, in thousandths, from which an account asks ever new things.
+const NEW_PERMILLE_MIN: i32 = 700;
+
+/// Whether an account asks ever new things on nobody's behalf: an application's prompts are of one kind by nature.
+fn asks_anew(behaviour: &Behaviour) -> bool {
+    let novelty = behaviour.texts.novelty_permille().unwrap_or(0);
+    behaviour.preamble.value() == 0 && novelty >= NEW_PERMILLE_MIN
 }
 
 /// What an account does, as values are told.
@@ -384,6 +398,7 @@ fn card_of(view: &AccountView<'_>, is_human: bool, moved_ms: i64) -> Card {
         org: behaviour.org.value().into(),
         payment: behaviour.payment.value().into(),
         moved_ms,
+        theme: Vec::new(),
     }
 }
 

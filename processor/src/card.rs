@@ -6,14 +6,15 @@
 //! evidence says which are not.
 
 use crate::nats::{Millinats, ONE, exp_neg, ln};
-use weir_schemas::Card;
+use crate::theme::Direction;
+use weir_schemas::{Card, LinkKind};
 
 /// Age from which an account has a history of its own, which a newcomer does not share however well it
 /// copies: a week, in hours.
 const SETTLED_H: u16 = 168;
 
-/// A card as a value remembers it: 36 bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// A card as a value remembers it: 48 bytes, and 80 more of a theme.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Likeness {
     requests: u32,
     age_h: u16,
@@ -32,6 +33,8 @@ pub struct Likeness {
     pub payment: u32,
     /// Minute in which its stream moved to another model; 0 for never.
     pub moved_min: u32,
+    /// What it asks for, where values of that kind are told.
+    theme: Option<Box<Direction>>,
 }
 persist_fields!(Likeness {
     requests,
@@ -46,8 +49,16 @@ persist_fields!(Likeness {
     is_human,
     org,
     payment,
-    moved_min
+    moved_min,
+    theme
 });
+
+impl Likeness {
+    /// Whether both asked for one text.
+    fn has_text_of(&self, other: &Self) -> bool {
+        self.theme.as_ref().zip(other.theme.as_ref()).is_some_and(|(one, other)| one.overlaps(other))
+    }
+}
 
 fn narrow(value: i32) -> u16 {
     value.clamp(0, i32::from(u16::MAX)) as u16
@@ -74,6 +85,7 @@ impl From<&Card> for Likeness {
             org: whole(card.org),
             payment: whole(card.payment),
             moved_min: whole(card.moved_ms / 60_000),
+            theme: Direction::from_bytes(&card.theme).map(Box::new),
         }
     }
 }
@@ -100,13 +112,47 @@ const LIMIT: Millinats = -1_000;
 const DEPENDENCE: Millinats = 1_900;
 /// People are more alike to each other than machines are.
 const PEOPLE: Millinats = 2_000;
+/// People who do one job are alike more often than strangers: one in eight.
+const OF_ONE_THEME: Millinats = -2_080;
 /// No chance is believed to be smaller: one in five hundred.
 const CHANCE_MIN: Millinats = -6_200;
 const CHANCE_MAX: Millinats = -300;
 
-/// How near two cards are. Of accounts that shall have the same limit anyway (`is_limit_given`), the limit says
+/// By what two cards are held against each other: what the accounts share anyway says nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// By a value of chance.
+    Value,
+    /// By a value with which goes the same limit.
+    Limit,
+    /// By the kind of thing that they ask for.
+    Theme,
+}
+
+impl By {
+    /// How accounts that share a value of a kind are held against each other.
+    pub fn of(kind: LinkKind) -> Self {
+        match kind {
+            LinkKind::Program | LinkKind::Habit => Self::Limit,
+            LinkKind::Theme => Self::Theme,
+            _ => Self::Value,
+        }
+    }
+
+    /// Whether they are held against each other at all: persons and machines are not, unless they ask for the same
+    /// kind of thing, and then only they are.
+    pub fn compares(self, one: &Likeness, other: &Likeness) -> bool {
+        match (self, &one.theme, &other.theme) {
+            (Self::Theme, Some(one), Some(other)) => one.is_near(other),
+            (Self::Theme, ..) => false,
+            _ => one.is_human == other.is_human,
+        }
+    }
+}
+
+/// How near two cards are that are [compared](By::compares). Of accounts that shall have the same limit anyway, the limit says
 /// nothing more.
-pub fn nearness(one: &Likeness, other: &Likeness, is_limit_given: bool) -> Nearness {
+pub fn nearness(one: &Likeness, other: &Likeness, by: By) -> Nearness {
     let (few, young, old) =
         (one.requests.min(other.requests), one.age_h.min(other.age_h), one.age_h.max(other.age_h));
     // Few requests measure less exactly: wider coordinates, and a greater chance.
@@ -133,7 +179,7 @@ pub fn nearness(one: &Likeness, other: &Likeness, is_limit_given: bool) -> Nearn
     if one.novelty >= 0 || other.novelty >= 0 {
         hold(one.novelty.into(), other.novelty.into(), NOVELTY);
     }
-    if !is_limit_given {
+    if by == By::Value {
         match one.limit == other.limit {
             true => chance += LIMIT,
             false => squares += 4_000,
@@ -142,9 +188,12 @@ pub fn nearness(one: &Likeness, other: &Likeness, is_limit_given: bool) -> Nearn
     if one.is_human {
         chance += PEOPLE;
     }
+    if by == By::Theme {
+        chance = OF_ONE_THEME;
+    }
     let is_newcomer = old >= SETTLED_H && u32::from(young) * 2 < u32::from(old);
     let alike = match squares {
-        _ if is_newcomer || one.is_human != other.is_human => 0,
+        _ if is_newcomer || !by.compares(one, other) || by == By::Theme && one.has_text_of(other) => 0,
         0..40_000 => exp_neg((squares / 2) as u32) * 1_000 / ONE,
         _ => 0,
     };
@@ -173,7 +222,7 @@ mod tests {
     fn alike(change: impl Fn(&mut Likeness)) -> u32 {
         let mut other = card();
         change(&mut other);
-        let (one, other) = (nearness(&card(), &other, false), nearness(&other, &card(), false));
+        let (one, other) = (nearness(&card(), &other, By::Value), nearness(&other, &card(), By::Value));
         assert_eq!(one.alike_permille, other.alike_permille);
         one.alike_permille
     }
@@ -199,7 +248,7 @@ mod tests {
         let chance = |change: fn(&mut Likeness)| {
             let mut one = card();
             change(&mut one);
-            nearness(&one, &one, true).chance
+            nearness(&one, &one, By::Limit).chance
         };
         let machine = chance(|_| ());
         assert_eq!(machine, -5_650);

@@ -77,11 +77,13 @@ pub enum Family {
     Switch,
     /// Who answers for the account.
     Owner,
+    /// Others that do the same ask for the same kind of thing.
+    Theme,
 }
 
 impl Family {
     /// Number of families.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
 
     /// Name in policies, verdicts and documents.
     pub const fn as_str(self) -> &'static str {
@@ -97,6 +99,7 @@ impl Family {
             Self::Script => "script",
             Self::Switch => "switch",
             Self::Owner => "owner",
+            Self::Theme => "theme",
         }
     }
 }
@@ -383,7 +386,8 @@ impl FaultHook {
 }
 
 use crate::detectors::{
-    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Owner, Probing, Rhythm, Script, Switch, Whale,
+    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Owner, Probing, Rhythm, Script, Switch, Theme,
+    Whale,
 };
 
 // 1 to 6 were detectors of scores.
@@ -400,6 +404,7 @@ registry! {
     16 script: Script,
     17 switch: Switch,
     18 owner: Owner,
+    19 theme: Theme,
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod probing;
 pub mod rhythm;
 pub mod script;
 pub mod switch;
+pub mod theme;
 pub mod whale;
 
 pub use bond::Bond;
@@ -26,4 +27,5 @@ pub use probing::Probing;
 pub use rhythm::Rhythm;
 pub use script::Script;
 pub use switch::Switch;
+pub use theme::Theme;
 pub use whale::Whale;

@@ -2,7 +2,7 @@
 //!
 //! Everything here is a pure function over records: no clock, no random number, no file, no thread.
 //! Time is the event's time. Read in this order: [`policy`] (what is configured), [`nats`] (how evidence
-//! is counted), [`windows`], [`pauses`], [`behaviour`] and [`profile`] (what every account is counted by), [`card`] and [`words`]
+//! is counted), [`windows`], [`pauses`], [`behaviour`] and [`profile`] (what every account is counted by), [`card`], [`theme`] and [`words`]
 //! (how accounts that share a value are held against each other), [`detector`] (the one trait, and the registry),
 //! [`detectors`] (one file each), [`fusion`] (evidence becomes a score, a tier and a word spoken),
 //! [`account`], [`cluster`] and [`campaign`] (the three stages), [`store`] (their bounded state).
@@ -28,6 +28,7 @@ pub mod pauses;
 pub mod profile;
 mod refuse;
 pub mod store;
+pub mod theme;
 mod version;
 pub mod windows;
 pub mod words;

@@ -5,6 +5,7 @@ use crate::behaviour::Behaviour;
 use crate::measure::Share;
 use crate::nats::Millinats;
 use crate::pauses::Pace;
+use crate::theme::Theme;
 use crate::windows::Day;
 use crate::words::Words;
 use weir_schemas::{Outcome, Request, Response};
@@ -34,10 +35,12 @@ pub struct Profile {
     pub behaviour: Behaviour,
     /// Share of answers that the model declined.
     pub refused: Share,
+    /// What it asks for.
+    pub theme: Theme,
     /// What the cluster stage said.
     pub words: Words,
 }
-persist_fields!(Profile { clock_ms, first_ms, day, behaviour, refused, words });
+persist_fields!(Profile { clock_ms, first_ms, day, behaviour, refused, theme, words });
 
 impl Profile {
     /// An account whose first event is at `time_ms`.
@@ -48,6 +51,7 @@ impl Profile {
             day: Day::default(),
             behaviour: Behaviour::default(),
             refused: Share::default(),
+            theme: Theme::default(),
             words: Words::default(),
         }
     }
@@ -62,6 +66,10 @@ impl Profile {
                     self.clock_ms = time_ms;
                 }
                 self.behaviour.observe(request, time_ms);
+                // Who passes by costs no memory.
+                if let Some(prompt) = request.prompt.as_ref().filter(|_| self.behaviour.requests >= 4) {
+                    self.theme.observe(prompt);
+                }
                 if let Some(outcome) = &request.outcome {
                     self.note_outcome(outcome);
                 }

@@ -4,7 +4,7 @@
 //! logarithm of the ratio is evidence that one hand moves them, and no more than that: it says nothing
 //! of what the hand is for. Detectors of the families *kin*, *payment*, *network* and *content* read it.
 
-use crate::limits::CLUSTER_WORDS_MAX;
+use crate::limits::{CLUSTER_WORDS_MAX, THEME_WORDS_MAX};
 use crate::measure::short;
 use crate::nats::{Millinats, ONE, exp_neg, ln};
 use weir_schemas::{Cluster, ClusterRef, LinkKind, MemberLink, ValueHash};
@@ -63,6 +63,11 @@ impl Word {
     /// What is shared.
     pub fn kind(&self) -> LinkKind {
         LinkKind::ALL.get(usize::from(self.kind)).copied().unwrap_or_default()
+    }
+
+    /// Accounts that were held against it.
+    pub fn compared(&self) -> u16 {
+        self.compared
     }
 
     /// One declared owner has the account and those that are like it: one customer with many keys.
@@ -125,10 +130,15 @@ impl Words {
         if word.alike_milli < ALIKE_MILLI_MIN {
             return;
         }
-        if self.words.len() >= CLUSTER_WORDS_MAX {
+        // Cells of themes in which it lay before are not to push out what else it shares.
+        let is_theme = |word: &Word| word.kind() == LinkKind::Theme;
+        let themes = self.words.iter().filter(|word| is_theme(word)).count();
+        let is_enough = is_theme(&word) && themes >= THEME_WORDS_MAX;
+        if is_enough || self.words.len() >= CLUSTER_WORDS_MAX {
             // Full: the word that tells least makes room, then the oldest.
             let rank = |word: &Word| (word.alike_millinats(), word.time_ms);
-            let least = (0..self.words.len()).min_by_key(|index| rank(&self.words[*index]));
+            let places = (0..self.words.len()).filter(|place| !is_enough || is_theme(&self.words[*place]));
+            let least = places.min_by_key(|place| rank(&self.words[*place]));
             match least {
                 Some(least) if rank(&self.words[least]) <= rank(&word) => drop(self.words.remove(least)),
                 _ => return,
@@ -205,6 +215,20 @@ mod tests {
             words.take(&Cluster { alike_milli, ..cluster(LinkKind::Subnet, &format!("net {index}"), 3) });
         }
         assert_eq!(words.words.len(), CLUSTER_WORDS_MAX);
-        assert!(words.words.iter().all(|word| word.alike_milli >= 2_400), "{words:?}");
+        assert!(words.words.iter().all(|word| word.alike_milli >= 2_100), "{words:?}");
+    }
+
+    #[test]
+    fn cells_of_themes_push_out_nothing_but_each_other() {
+        let mut words = Words::default();
+        words.take(&Cluster { alike_milli: 300, ..cluster(LinkKind::Subnet, "net", 3) });
+        for index in 0..40 {
+            let alike_milli = 1_000 + index % 20 * 100;
+            words.take(&Cluster { alike_milli, ..cluster(LinkKind::Theme, &format!("cell {index}"), 3) });
+        }
+        let kept: Vec<_> = words.words.iter().map(|word| (word.kind(), word.alike_milli)).collect();
+        let theme = |alike_milli| (LinkKind::Theme, alike_milli);
+        let best = [theme(2_700), theme(2_800), theme(2_900), theme(2_700), theme(2_800), theme(2_900)];
+        assert_eq!(kept, [&[(LinkKind::Subnet, 300)][..], &best].concat());
     }
 }

@@ -12,6 +12,7 @@ pub mod pseudonym;
 pub mod records;
 #[cfg(feature = "resolve")]
 pub mod resolve;
+pub mod rotation;
 pub mod sealed;
 pub mod wire;
 

@@ -28,6 +28,11 @@ impl Shared {
         Self { kind: kind as u8, value }
     }
 
+    /// A direction of what is asked for.
+    pub fn theme(cell: ValueHash) -> Self {
+        Self::of(LinkKind::Theme, cell)
+    }
+
     /// What is shared.
     pub fn kind(&self) -> LinkKind {
         LinkKind::ALL.get(usize::from(self.kind)).copied().unwrap_or_default()

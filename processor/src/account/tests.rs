@@ -116,7 +116,7 @@ fn a_truncated_event_goes_to_the_dead_letters() {
         payload,
         expect![[r#"
             UNDECODABLE: the record does not fit its schema: the record ends inside Event.time_ms
-            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=3bc4e436b31a2b4b"#]],
+            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e02213c329ba9be3"#]],
     );
 }
 
@@ -140,7 +140,7 @@ fn an_event_under_another_accounts_key_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the record's key is not its account
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=3bc4e436b31a2b4b"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e02213c329ba9be3"#]],
     );
 }
 
@@ -152,7 +152,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the time is before 1970 or after the year 9999
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=3bc4e436b31a2b4b"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e02213c329ba9be3"#]],
     );
     let (key, payload) = framed(&event("a", i64::MAX, Request::default()));
     check_refused(
@@ -160,7 +160,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the time is before 1970 or after the year 9999
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=3bc4e436b31a2b4b"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e02213c329ba9be3"#]],
     );
     let nobody = Event { account: AccountId::default(), ..event("a", START_MS, Request::default()) };
     let (key, payload) = framed(&nobody);
@@ -169,7 +169,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the account id is zero
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=3bc4e436b31a2b4b"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e02213c329ba9be3"#]],
     );
 }
 
@@ -215,7 +215,7 @@ fn a_verdict_says_what_it_rests_on() {
     assert_eq!(events, verdict.events, "in order, oldest first");
     assert_eq!(verdict.verdict_id, VerdictIdOf(verdict).id());
     let signal = &verdict.signals[0];
-    expect![[r#"acme CRITICAL 0.835 probability 0.999 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "switch", "owner"]; 16 events of 80"#]].assert_eq(&format!(
+    expect![[r#"acme CRITICAL 0.835 probability 0.999 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "switch", "owner", "theme"]; 16 events of 80"#]].assert_eq(&format!(
         "{} {} {:.3} probability {:.3} #{} by {} of {}: {} of {} millinats, {:?}; then {:?}; missing {:?}; {} events of {}",
         verdict.tenant,
         verdict.tier,

@@ -20,6 +20,8 @@ pub(super) enum Measure {
     Words,
     /// Settings of its own: a limit, a system prompt, other hours.
     Settings,
+    /// As many texts of another theme as of its own.
+    Texts,
 }
 
 impl Measure {
@@ -32,6 +34,7 @@ impl Measure {
             LinkKind::Program | LinkKind::Tls | LinkKind::H2 | LinkKind::Headers => Self::Client,
             LinkKind::Template => Self::Words,
             LinkKind::Preamble | LinkKind::Habit | LinkKind::Timing => Self::Settings,
+            LinkKind::Theme => Self::Texts,
             LinkKind::Other => return None,
         })
     }
@@ -45,6 +48,7 @@ impl Measure {
             Self::Client => 200,
             Self::Words => 60,
             Self::Settings => 10,
+            Self::Texts => 500,
         }
     }
 }

@@ -3,14 +3,14 @@
 //! a keyed hash that nobody can choose.
 
 use super::sketch::Sketch;
-use crate::card::{Likeness, nearness};
+use crate::card::{By, Likeness, nearness};
 use crate::limits::{CARD_HOURS_MAX, MEMBERS_KEPT_MAX, SAMPLE_MAX};
 use crate::measure::short;
 use crate::nats::{Millinats, ONE, exp_neg, ln};
 use weir_schemas::AccountId;
 
-/// A member whose card is remembered: 124 bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A member whose card is remembered: 136 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) account: AccountId,
     /// Place in the value's list of tenants.
@@ -67,11 +67,11 @@ const CHANCE_ONE: u64 = ONE >> 8;
 
 impl Company {
     /// What two accounts are to each other.
-    fn of(one: &Likeness, other: &Likeness, is_limit_given: bool) -> Self {
-        if one.is_human != other.is_human {
+    fn of(one: &Likeness, other: &Likeness, by: By) -> Self {
+        if !by.compares(one, other) {
             return Self::default();
         }
-        let near = nearness(one, other, is_limit_given);
+        let near = nearness(one, other, by);
         let milli = near.alike_permille;
         let both = |one: u32, other: u32| one != 0 && other != 0;
         let when = |holds: bool| if holds { milli } else { 0 };
@@ -148,17 +148,10 @@ const NEAREST_PERMILLE: u32 = 500;
 
 impl Members {
     /// Takes an account's card in the place of the one before. Cards that are too old by `hour` are forgotten.
-    pub(super) fn take(
-        &mut self,
-        account: AccountId,
-        tenant: u8,
-        card: Likeness,
-        hour: u32,
-        is_limit_given: bool,
-    ) {
+    pub(super) fn take(&mut self, account: AccountId, tenant: u8, card: Likeness, hour: u32, by: By) {
         let known = self.known.iter().position(|member| member.account == account);
         let (told, told_hour) = known.map_or((0, 0), |index| {
-            let before = self.remove(index, is_limit_given);
+            let before = self.remove(index, by);
             (before.told, before.told_hour)
         });
         if known.is_none() {
@@ -166,7 +159,7 @@ impl Members {
         }
         let is_old = |member: &Member| hour.saturating_sub(member.hour) > CARD_HOURS_MAX;
         while let Some(index) = self.known.iter().position(is_old) {
-            self.remove(index, is_limit_given);
+            self.remove(index, by);
         }
         let (company, least) = (Company::default(), account);
         let mut member = Member { account, tenant, card, hour, company, least, told, told_hour };
@@ -175,10 +168,10 @@ impl Members {
             return;
         }
         if self.known.len() >= MEMBERS_KEPT_MAX {
-            self.remove(MEMBERS_KEPT_MAX - 1, is_limit_given);
+            self.remove(MEMBERS_KEPT_MAX - 1, by);
         }
         for other in &mut self.known {
-            let company = Company::of(&card, &other.card, is_limit_given);
+            let company = Company::of(&member.card, &other.card, by);
             other.company.add(&company);
             member.company.add(&company);
             if company.is_near() {
@@ -190,23 +183,23 @@ impl Members {
     }
 
     /// Takes a member out, and what it was to the others.
-    fn remove(&mut self, index: usize, is_limit_given: bool) -> Member {
+    fn remove(&mut self, index: usize, by: By) -> Member {
         let member = self.known.remove(index);
         for other in &mut self.known {
-            other.company.take_away(&Company::of(&member.card, &other.card, is_limit_given));
+            other.company.take_away(&Company::of(&member.card, &other.card, by));
         }
         for index in 0..self.known.len() {
-            let Member { account, card, least, .. } = self.known[index];
-            if least == member.account {
-                self.known[index].least = self.least_to(account, &card, is_limit_given);
+            let other = &self.known[index];
+            if other.least == member.account {
+                self.known[index].least = self.least_to(other.account, &other.card, by);
             }
         }
         member
     }
 
     /// The least id among those most like an account with this card, its own among them.
-    pub(super) fn least_to(&self, account: AccountId, card: &Likeness, is_limit_given: bool) -> AccountId {
-        let near = |other: &&Member| Company::of(card, &other.card, is_limit_given).is_near();
+    pub(super) fn least_to(&self, account: AccountId, card: &Likeness, by: By) -> AccountId {
+        let near = |other: &&Member| Company::of(card, &other.card, by).is_near();
         self.known.iter().filter(near).map(|other| other.account).chain([account]).min().unwrap_or(account)
     }
 
@@ -237,19 +230,19 @@ impl Members {
     }
 
     /// How many members are like an account that is not remembered.
-    pub(super) fn alike_to(&self, card: &Likeness, is_limit_given: bool) -> Alike {
+    pub(super) fn alike_to(&self, card: &Likeness, by: By) -> Alike {
         let mut company = Company::default();
         for other in &self.known {
-            company.add(&Company::of(card, &other.card, is_limit_given));
+            company.add(&Company::of(card, &other.card, by));
         }
         Alike::of(&company, self.known.len() as u32)
     }
 
     /// Some of those who are like an account, the most alike first.
-    pub(super) fn sample(&self, account: AccountId, card: &Likeness, is_limit_given: bool) -> Vec<AccountId> {
+    pub(super) fn sample(&self, account: AccountId, card: &Likeness, by: By) -> Vec<AccountId> {
         let others = self.known.iter().filter(|other| other.account != account);
         let mut nearest: Vec<(u32, AccountId)> = others
-            .map(|other| (nearness(card, &other.card, is_limit_given).alike_permille, other.account))
+            .map(|other| (nearness(card, &other.card, by).alike_permille, other.account))
             .filter(|(permille, _)| *permille >= NEIGHBOUR_PERMILLE)
             .collect();
         nearest.sort_unstable_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
@@ -345,8 +338,8 @@ mod tests {
     fn who_is_remembered_does_not_depend_on_the_order() {
         let (mut one, mut other) = (Members::default(), Members::default());
         for index in 0..300 {
-            one.take(id(index), 0, likeness(), 1, true);
-            other.take(id(299 - index), 0, likeness(), 1, true);
+            one.take(id(index), 0, likeness(), 1, By::Limit);
+            other.take(id(299 - index), 0, likeness(), 1, By::Limit);
         }
         assert_eq!(one.known, other.known);
         assert_eq!(one.known.len(), MEMBERS_KEPT_MAX);
@@ -358,13 +351,13 @@ mod tests {
         let person = changed(likeness(), |card| card.is_human = true);
         let mut members = Members::default();
         for index in 0..64 {
-            members.take(id(index), 0, person, 1, true);
+            members.take(id(index), 0, person.clone(), 1, By::Limit);
         }
         for index in 64..80 {
-            members.take(id(index), 0, likeness(), 1, true);
+            members.take(id(index), 0, likeness(), 1, By::Limit);
         }
         assert_eq!(members.known.iter().filter(|member| member.card.is_human).count(), 48);
-        members.take(id(99), 0, likeness(), 2 + CARD_HOURS_MAX, true);
+        members.take(id(99), 0, likeness(), 2 + CARD_HOURS_MAX, By::Limit);
         assert_eq!(members.known.len(), 1);
     }
 
@@ -372,7 +365,7 @@ mod tests {
     fn an_account_counts_once_and_is_not_its_own_kin() {
         let mut members = Members::default();
         for _ in 0..9 {
-            members.take(id(1), 0, likeness(), 1, true);
+            members.take(id(1), 0, likeness(), 1, By::Limit);
         }
         assert_eq!((members.count(), members.alike(&members.known[0])), (1, Alike::default()));
     }
@@ -386,18 +379,18 @@ mod tests {
     fn those_alike_are_counted_and_what_they_have_in_common() {
         let mut members = Members::default();
         let mine = changed(likeness(), |card| (card.org, card.payment, card.moved_min) = (1, 7, 100));
-        members.take(id(0), 0, mine, 1, true);
+        members.take(id(0), 0, mine.clone(), 1, By::Limit);
         for (index, org) in [1, 1, 1, 2].into_iter().enumerate() {
             let moved_min = if index == 0 { 110 } else { 300 };
-            let card = changed(mine, |card| (card.org, card.moved_min) = (org, moved_min));
-            members.take(id(1 + index), 0, card, 1, true);
+            let card = changed(mine.clone(), |card| (card.org, card.moved_min) = (org, moved_min));
+            members.take(id(1 + index), 0, card, 1, By::Limit);
         }
-        members.take(id(9), 0, changed(mine, |card| card.is_human = true), 1, true);
+        members.take(id(9), 0, changed(mine.clone(), |card| card.is_human = true), 1, By::Limit);
         let (_, alike) = told(&members).into_iter().find(|(account, _)| *account == id(0)).unwrap();
         // Three are of its own organisation, and no company.
         assert_eq!((alike.compared, alike.milli, alike.share_permille), (1, 992, 200));
         assert_eq!((alike.same_org, alike.other_org, alike.other_payment, alike.moved), (700, 1_000, 0, 0));
-        assert_eq!(members.sample(id(0), &mine, true).len(), 4);
+        assert_eq!(members.sample(id(0), &mine, By::Limit).len(), 4);
     }
 
     #[test]
@@ -408,11 +401,11 @@ mod tests {
         };
         let (mut straight, mut detour) = (Members::default(), Members::default());
         for index in 0..40 {
-            straight.take(id(index), 0, likeness_of(index, 7), 1, true);
-            detour.take(id(39 - index), 0, likeness_of(index, 3), 1, true);
+            straight.take(id(index), 0, likeness_of(index, 7), 1, By::Limit);
+            detour.take(id(39 - index), 0, likeness_of(index, 3), 1, By::Limit);
         }
         for index in (0..40).rev() {
-            detour.take(id(index), 0, likeness_of(index, 7), 1, true);
+            detour.take(id(index), 0, likeness_of(index, 7), 1, By::Limit);
         }
         assert_eq!(told(&straight), told(&detour));
         assert!(told(&straight).iter().all(|(_, alike)| alike.is_company()));

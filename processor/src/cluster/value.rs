@@ -1,10 +1,10 @@
 //! What is remembered of a shared value.
 //!
-//! In memory: about 120 bytes, 124 for each of at most 64 members whose cards are kept, and a sketch of 256
+//! In memory: about 120 bytes, 136 for each of at most 64 members whose cards are kept, and a sketch of 256
 //! bytes when there are more.
 
 use super::members::{Alike, Members};
-use crate::card::Likeness;
+use crate::card::{By, Likeness};
 use crate::limits::{TOLD_HOURS_MAX, VALUE_TENANTS_MAX};
 use crate::store::Entry;
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ impl Value {
         self.clock_ms = self.clock_ms.max(link.time_ms);
         self.first_ms = self.first_ms.min(link.time_ms);
         let (tenant, card) = (self.tenant(&link.tenant), Likeness::from(&link.card));
-        self.members.take(link.account, tenant, card, self.hour(), is_limit_given(link.kind));
+        self.members.take(link.account, tenant, card.clone(), self.hour(), By::of(link.kind));
         linkers.insert(link.account, Linker { tenant: link.tenant, card });
     }
 
@@ -69,7 +69,7 @@ impl Value {
     /// company; so a value that a million share tells no more than 64 besides them. Says how many are not told because
     /// their tenant is not remembered.
     pub fn answer(&mut self, kind: LinkKind, value: ValueHash, linkers: &Linkers) -> (Vec<Cluster>, u64) {
-        let (hour, is_limit_given) = (self.hour(), is_limit_given(kind));
+        let (hour, by) = (self.hour(), By::of(kind));
         let word = |(account, least): (AccountId, AccountId),
                     tenant: &str,
                     card: &Likeness,
@@ -89,7 +89,7 @@ impl Value {
             other_payment_permille: alike.other_payment as i32,
             moved_permille: alike.moved as i32,
             first_ms: self.first_ms,
-            sample: self.members.sample(account, card, is_limit_given),
+            sample: self.members.sample(account, card, by),
             least,
         };
         let (mut words, mut told, mut skipped) = (Vec::new(), Vec::new(), 0);
@@ -112,9 +112,9 @@ impl Value {
             if self.members.known.iter().any(|member| member.account == *account) {
                 continue;
             }
-            let alike = self.members.alike_to(&linker.card, is_limit_given);
+            let alike = self.members.alike_to(&linker.card, by);
             if alike.is_company() {
-                let least = self.members.least_to(*account, &linker.card, is_limit_given);
+                let least = self.members.least_to(*account, &linker.card, by);
                 words.push(word((*account, least), &linker.tenant, &linker.card, &alike));
             }
         }
@@ -142,9 +142,4 @@ impl Value {
     pub fn members(&self) -> u32 {
         self.members.count()
     }
-}
-
-/// Whether accounts that share such a value have one limit anyway.
-fn is_limit_given(kind: LinkKind) -> bool {
-    matches!(kind, LinkKind::Program | LinkKind::Habit)
 }

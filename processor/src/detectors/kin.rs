@@ -4,7 +4,7 @@
 //! many would be by chance. The account is measured by its own card, so what its neighbours do is never held against
 //! it: who is unlike them is no kin. One declared owner explains it. People are alike by nature; so are the programs of strangers
 //! that run one benchmark or one template of a workflow tool: of those only a little counts. *Missing* while the cluster stage has said
-//! nothing. *Cost*: at most twelve words. *Evasion*: pace, length, novelty, hours and limits of each
+//! nothing. *Cost*: at most eighteen words. *Evasion*: pace, length, novelty, hours and limits of each
 //! account drawn apart. *Price*: accounts spread over a factor of ten in volume, most of them below what they could
 //! take. *Source*: CatchSync, BotSniffer, SynchroTrap; validated networks for counting against chance.
 
@@ -129,7 +129,9 @@ impl Detector for Kin {
         notes: &mut Notes,
     ) -> Option<Millinats> {
         let (mut most, mut said) = (None, 0);
-        for word in account.profile.words.at(account.now_ms) {
+        // Those of one theme are another family's, and less unlikely to be alike.
+        let words = account.profile.words.at(account.now_ms);
+        for word in words.filter(|word| word.kind() != LinkKind::Theme) {
             // Everybody has a client and a limit: of those many share one, and chance has been counted.
             let is_anybodys = matches!(word.kind(), LinkKind::Program | LinkKind::Habit);
             let dominance = if is_anybodys { 1_000 } else { line(&DOMINANCE, word.share_permille.into()) };

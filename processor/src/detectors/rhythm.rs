@@ -10,7 +10,10 @@
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
 
-detector_settings! {}
+detector_settings! {
+    /// The most that it may speak for an account: sleep costs little to fake.
+    person_nats_max: f64 = 0 ..= 20,
+}
 
 /// See [`crate::detectors::rhythm`].
 pub struct Rhythm;
@@ -88,8 +91,13 @@ impl Detector for Rhythm {
     type State = ();
     type Settings = Settings;
 
-    fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
-        let said = reading(account)?;
+    fn judge(
+        (): &(),
+        account: &AccountView<'_>,
+        settings: &Settings,
+        notes: &mut Notes,
+    ) -> Option<Millinats> {
+        let said = reading(account)?.max(-crate::policy::milli(settings.person_nats_max));
         notes.note("hours_with_a_request", account.busy_hours);
         notes.note("longest_silence_h", account.profile.day.longest_silence(account.now_ms, account.hours));
         notes.milli("pause_spread_nats", account.pace.spread.into());
@@ -143,7 +151,7 @@ mod tests {
         check::<Rhythm>(
             Traffic::uneven_ms(&paces, 50, |_, _| ()),
             expect![
-                "-2.5 nats; hours_with_a_request 3; longest_silence_h 9; pause_spread_nats 2.502; requests_alone_share 0.163"
+                "-1.5 nats; hours_with_a_request 3; longest_silence_h 9; pause_spread_nats 2.502; requests_alone_share 0.163"
             ],
         );
     }
