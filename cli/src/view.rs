@@ -337,6 +337,9 @@ mod tests {
         };
         let over = Campaign { status: CampaignStatus::Closed, ..open.clone() };
         let part = Campaign { absorbed_by: Some(CampaignId([0xef; 16])), ..over.clone() };
-        expect![""].assert_eq(&[open, over, part].map(|campaign| campaign_row(&campaign)).join("\n"));
+        expect![[r#"
+            campaign cdcdcdcdcdcd  CRITICAL  6 accounts, 2 beside, 432 requests, by PAYMENT SUBNET; $ 45.05 a month to evade
+            campaign cdcdcdcdcdcd  is over
+            campaign cdcdcdcdcdcd  is part of efefefefefef"#]].assert_eq(&[open, over, part].map(|campaign| campaign_row(&campaign)).join("\n"));
     }
 }
