@@ -13,7 +13,7 @@ use weir_schemas::{Card, LinkKind};
 /// copies: a week, in hours.
 const SETTLED_H: u16 = 168;
 
-/// A card as a value remembers it: 48 bytes, and 80 more of a theme.
+/// A card as a value remembers it: 48 bytes, and 96 more with a theme.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Likeness {
     requests: u32,

@@ -32,7 +32,7 @@ const CHOICES: usize = 2;
 /// Square of the cosine from which two directions are near, in thousandths: 28 degrees.
 const NEAR_PERMILLE: i64 = 780;
 
-/// The texts of an account, summed: 8 bytes, and 85 once it asks for something.
+/// The texts of an account, summed: 8 bytes, and 100 once it asks for something.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Theme {
     texts: Option<Box<Texts>>,

@@ -5,7 +5,7 @@
 //! machine's, against how many are not. Of people who do one job one in eight is; those who ask for
 //! the same *texts*, as a class with one homework does, count as unlike. One declared owner explains it. *Missing* while the
 //! cluster stage has said nothing of a direction: before ten texts, and for applications, which have a system prompt. *Cost*:
-//! 64 additions a text, four links a round. *Evasion*: as many honest texts as stolen ones, of another theme for each account; or pace,
+//! 64 additions a text, six links a round. *Evasion*: as many honest texts as stolen ones, of another theme for each account; or pace,
 //! length and volume of each account drawn apart. *Price*: half of the budget; or a factor of ten in volume. *Source*:
 //! MMD and SEAT over groups instead of clients; CatchSync; validated networks for lists that are divided.
 
@@ -22,7 +22,8 @@ const ALIKE: i64 = 1_430;
 const UNLIKE: i64 = -565;
 /// What it costs that the best of six cells is chosen.
 const CHOICE: i64 = 1_500;
-/// What that comes to: of honest accounts far fewer reach it than the count alone would have it.
+/// What that comes to, as counted on the worlds for development of docs/detection.md: far fewer honest accounts reach it than
+/// the count alone would have it.
 const CALIBRATED: [(i64, Millinats); 4] = [(300, 0), (1_000, 3_000), (2_000, 6_000), (3_500, 8_000)];
 
 /// See [`crate::detectors::theme`].
