@@ -35,7 +35,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     step("formatting", || cargo(&["fmt", "--all", "--check"], &[]))?;
     if args.quick {
-        return step("tests", || cargo(&["test", "--workspace", "--features", FEATURES], &[]));
+        return step("tests", || {
+            cargo(&["test", "--workspace", "--no-fail-fast", "--features", FEATURES], &[])
+        });
     }
     step("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"], &[])
@@ -64,7 +66,9 @@ fn with_broker(brokers: &str) -> Result<()> {
     let mut surroundings = kafka::secure_surroundings()?;
     surroundings.push((kafka::BROKERS_VAR, brokers.to_owned()));
     surroundings.push(("WEIR_TEST_EVENTS", events.display().to_string()));
-    step("tests", || cargo(&["test", "--workspace", "--features", FEATURES], &surroundings))?;
+    step("tests", || {
+        cargo(&["test", "--workspace", "--no-fail-fast", "--features", FEATURES], &surroundings)
+    })?;
     let weir = dirs::built("weir")?;
     step("a live nginx, real clients, and `weir run` on its growing log", || pipeline::live_gateway(&weir))?;
     step("the recording's own checks", example::check)?;
