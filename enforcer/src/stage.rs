@@ -45,7 +45,7 @@ pub const ALREADY_IN_FORCE: &str = "already in force";
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
 /// takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 3;
+pub const JUDGE_VERSION: i32 = 4;
 
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 2;
