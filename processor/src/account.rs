@@ -14,6 +14,7 @@ use crate::behaviour::Behaviour;
 use crate::detector::{AccountView, Counts, FaultHook, Seen};
 use crate::detectors::rhythm;
 use crate::fusion::{Fused, Voice, fuse};
+use crate::in_force::{InForce, POLICY_KEY};
 use crate::limits::{ACCOUNTS_MAX, AHEAD_MAX_MS, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_MAX};
 use crate::persist::Persist;
 use crate::policy::Policy;
@@ -28,7 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    AccountId, Body, Card, Cluster, DlqKind, Event, Judge, Link, LinkKind, Origin, Record, Verdict, VerdictId,
+    AccountId, Body, Card, Cluster, DlqKind, Event, Judge, Link, Origin, Record, Verdict, VerdictId,
 };
 use weir_topology::record::{Output, RecordRef, Records};
 use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
@@ -37,18 +38,13 @@ use weir_topology::topic::{StageName, Topic};
 /// Version of the encoding of account entries.
 pub const STATE_FORMAT: i32 = 4;
 
-/// Key of the state entry that holds the policy in force, so that a task that restarts after a policy
-/// was published judges by it from its first event. Sorts before every account.
-pub const POLICY_KEY: &[u8] = b"!policy";
-
 /// Records whose accounts are fetched at once: more than a processor fetches at a time.
 const LOOK_AHEAD: usize = 16;
 
 /// The account stage of one task.
 pub struct AccountStage {
     wire: Arc<Wire>,
-    policy: Arc<Policy>,
-    policy_changed: bool,
+    policy: InForce,
     accounts: Store<AccountId, Account>,
     accounts_max: usize,
     /// What detectors forgot of accounts that were taken back.
@@ -96,8 +92,7 @@ impl AccountStage {
     pub fn new(wire: Arc<Wire>, policy: Arc<Policy>) -> Self {
         Self {
             wire,
-            policy,
-            policy_changed: false,
+            policy: InForce::new(policy),
             accounts: Store::default(),
             accounts_max: ACCOUNTS_MAX,
             forgotten: Tallies::default(),
@@ -120,10 +115,6 @@ impl AccountStage {
         self
     }
 
-    fn policy_entry(&self) -> StateEntry {
-        StateEntry { key: POLICY_KEY.to_vec(), body: Some(self.policy.text.clone().into_bytes()) }
-    }
-
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -137,17 +128,10 @@ impl AccountStage {
 
     fn control(&mut self, record: RecordRef<'_>, work: &mut Work) -> Result<(), Refusal> {
         let Some(text) = policy_text(&self.wire, record)? else { return Ok(()) };
-        match Policy::parse(&text) {
-            Ok(policy) => {
-                self.policy = Arc::new(policy);
-                self.policy_changed = true;
-                Ok(())
-            }
-            Err(error) => {
-                work.tallies.add(Tally::PolicyRefused, 1);
-                Err(Refusal { kind: DlqKind::InvalidField, reason: error.to_string() })
-            }
-        }
+        self.policy.put(&text).map_err(|error| {
+            work.tallies.add(Tally::PolicyRefused, 1);
+            Refusal { kind: DlqKind::InvalidField, reason: error.to_string() }
+        })
     }
 
     fn cluster(
@@ -353,8 +337,9 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
     let card = card_of(&view, is_human, account.detectors.switch.moved_ms);
     let theme = &account.profile.theme;
     let cells = if asks_anew(&account.profile.behaviour) { theme.cells() } else { Vec::new() };
-    for shared in round.into_iter().chain(cells.into_iter().map(Shared::theme)) {
-        let theme = if shared.kind() == LinkKind::Theme { theme.to_bytes() } else { Vec::new() };
+    let of_theme = Card { theme: theme.to_bytes(), ..card.clone() };
+    let themes = cells.into_iter().map(|cell| (Shared::theme(cell), &of_theme));
+    for (shared, card) in round.into_iter().map(|shared| (shared, &card)).chain(themes) {
         let link = Link {
             time_ms: cause.time_ms,
             tenant: cause.tenant.to_owned(),
@@ -363,7 +348,7 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
             account: cause.account,
             event_id: account.last_event().unwrap_or_default(),
             account_first_ms: account.profile.first_ms,
-            card: Card { theme, ..card.clone() },
+            card: card.clone(),
         };
         let key = format!("{}/{}", link.kind, link.value).into_bytes();
         work.outputs.push(Output::keyed(Topic::Links, key, wire.to_bytes(&link), cause.time_ms));
@@ -506,14 +491,11 @@ impl Stage for AccountStage {
     }
 
     fn changed(&self) -> usize {
-        self.accounts.changed() + usize::from(self.policy_changed)
+        self.accounts.changed() + usize::from(self.policy.has_changed())
     }
 
     fn take_changes(&mut self) -> Vec<StateEntry> {
-        let mut entries = Vec::new();
-        if std::mem::take(&mut self.policy_changed) {
-            entries.push(self.policy_entry());
-        }
+        let mut entries = Vec::from_iter(self.policy.take_change());
         self.accounts.take_changes(|id, account| {
             entries.push(StateEntry { key: id.to_key(), body: account.map(saved) });
         });
@@ -524,7 +506,7 @@ impl Stage for AccountStage {
         let mut entries = Vec::new();
         // A built-in policy too: another build may have another one.
         if from == 0 {
-            entries.push(self.policy_entry());
+            entries.push(self.policy.entry());
         }
         let place = u32::try_from(from).unwrap_or(u32::MAX);
         let next = self.accounts.survey(place, entries_max, |id, account| {
@@ -536,8 +518,7 @@ impl Stage for AccountStage {
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
         restore_entry(key, format, STATE_FORMAT, || {
             if key == POLICY_KEY {
-                self.policy = Arc::new(parse_policy(body)?);
-                return Ok(());
+                return self.policy.restore(body);
             }
             let id = AccountId::from_key(key).map_err(|error| error.to_string())?;
             let (mut input, mut forgotten) = (body, Counts::default());
@@ -569,12 +550,6 @@ fn saved(account: &Account) -> Vec<u8> {
     let mut body = Vec::with_capacity(512);
     account.save(&mut body);
     body
-}
-
-/// The policy that a state entry holds.
-pub(crate) fn parse_policy(body: &[u8]) -> Result<Policy, String> {
-    let text = std::str::from_utf8(body).map_err(|_| "the policy is not UTF-8".to_owned())?;
-    Policy::parse(text).map_err(|error| error.to_string())
 }
 
 /// Reads an entry to its last byte.

@@ -14,12 +14,13 @@ mod price;
 mod roster;
 mod tell;
 
-use crate::account::{POLICY_KEY, check_time, load_whole, parse_policy, restore_entry};
+use crate::account::{check_time, load_whole, restore_entry};
+use crate::in_force::{InForce, POLICY_KEY};
 use crate::limits::{BYSTANDERS_MAX, SUSPECTS_MAX};
-use crate::persist::Persist;
+use crate::persist::saved;
 use crate::policy::Policy;
-use crate::refuse::{Refusal, Tallies, dead_letter};
-use crate::version::{JudgeHook, judge_of, policy_text};
+use crate::refuse::{Refusal, Tallies, dead_letter, note};
+use crate::version::{JudgeHook, judge_of};
 use member::{Label, Member};
 use roster::Roster;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,8 +38,7 @@ pub const STATE_FORMAT: i32 = 1;
 /// The campaign stage of its task.
 pub struct CampaignStage {
     wire: Arc<Wire>,
-    policy: Arc<Policy>,
-    policy_changed: bool,
+    policy: InForce,
     roster: Roster,
     suspects_max: usize,
     campaigns: BTreeMap<Label, Told>,
@@ -54,8 +54,7 @@ impl CampaignStage {
     pub fn new(wire: Arc<Wire>, policy: Arc<Policy>) -> Self {
         Self {
             wire,
-            policy,
-            policy_changed: false,
+            policy: InForce::new(policy),
             roster: Roster::default(),
             suspects_max: SUSPECTS_MAX,
             campaigns: BTreeMap::new(),
@@ -77,18 +76,6 @@ impl CampaignStage {
     pub fn with_suspects_max(mut self, suspects_max: usize) -> Self {
         self.suspects_max = suspects_max.max(1);
         self
-    }
-
-    fn control(&mut self, record: RecordRef<'_>, tallies: &mut Tallies) {
-        // What the account stage refuses with a dead letter is only counted here: one letter is enough.
-        let Ok(Some(text)) = policy_text(&self.wire, record) else { return };
-        match Policy::parse(&text) {
-            Ok(policy) => {
-                self.policy = Arc::new(policy);
-                self.policy_changed = true;
-            }
-            Err(_) => tallies.add(Tally::PolicyRefused, 1),
-        }
     }
 
     fn member(
@@ -158,20 +145,15 @@ impl CampaignStage {
             for record in input.records.iter() {
                 let folded = match input.topic {
                     Topic::Control => {
-                        self.control(record, &mut tallies);
+                        self.policy.follow(&self.wire, record, &mut tallies);
                         Ok(())
                     }
                     Topic::Members => self.member(record, &mut effects.clock_ms, &mut tallies),
                     _ => Err(Refusal::impossible("the campaign stage does not read this topic")),
                 };
-                match folded {
-                    Ok(()) => effects.judged += 1,
-                    Err(refusal) => {
-                        effects.dead_lettered += 1;
-                        let letter = dead_letter(&self.wire, StageName::Campaign, input, record, refusal);
-                        effects.outputs.push(letter);
-                    }
-                }
+                note(&mut effects, folded, |refusal| {
+                    dead_letter(&self.wire, StageName::Campaign, input, record, refusal)
+                });
             }
         }
         for (has_evidence, max) in [(true, self.suspects_max), (false, BYSTANDERS_MAX)] {
@@ -186,8 +168,8 @@ impl CampaignStage {
     fn assemble(&mut self, (time_ms, epoch): (i64, i64), outputs: &mut Vec<Output>, tallies: &mut Tallies) {
         let (touched, before) = (std::mem::take(&mut self.touched), std::mem::take(&mut self.before));
         let campaigns = assembly::assemble(&self.roster, &touched, &before);
-        let policy = self.policy.clone();
-        let now = Now { time_ms, epoch, policy: &policy.version };
+        let policy_version = self.policy.version.clone();
+        let now = Now { time_ms, epoch, policy: &policy_version };
         let mut say = |campaign: Campaign, wire: &Wire| {
             let key = campaign.campaign_id.to_key();
             outputs.push(Output::keyed(Topic::Campaigns, key, wire.to_bytes(&campaign), time_ms));
@@ -248,12 +230,6 @@ fn parse_key(key: &[u8]) -> Option<Label> {
     Some(Label { since_ms: since.parse().ok()?, first: AccountId::from_key(first.as_bytes()).ok()? })
 }
 
-fn saved(value: &impl Persist) -> Vec<u8> {
-    let mut body = Vec::with_capacity(256);
-    value.save(&mut body);
-    body
-}
-
 impl Stage for CampaignStage {
     fn name(&self) -> StageName {
         StageName::Campaign
@@ -297,15 +273,11 @@ impl Stage for CampaignStage {
     }
 
     fn changed(&self) -> usize {
-        self.roster.changed() + self.campaigns_changed.len() + usize::from(self.policy_changed)
+        self.roster.changed() + self.campaigns_changed.len() + usize::from(self.policy.has_changed())
     }
 
     fn take_changes(&mut self) -> Vec<StateEntry> {
-        let mut entries = Vec::new();
-        if std::mem::take(&mut self.policy_changed) {
-            let body = Some(self.policy.text.clone().into_bytes());
-            entries.push(StateEntry { key: POLICY_KEY.to_vec(), body });
-        }
+        let mut entries = Vec::from_iter(self.policy.take_change());
         self.roster.take_changes(|account, member| {
             entries.push(StateEntry { key: account.to_key(), body: member.map(saved) });
         });
@@ -323,7 +295,7 @@ impl Stage for CampaignStage {
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
         restore_entry(key, format, STATE_FORMAT, || {
             if key == POLICY_KEY {
-                self.policy = Arc::new(parse_policy(body)?);
+                self.policy.restore(body)?;
             } else if let Some(label) = parse_key(key) {
                 self.campaigns.insert(label, load_whole(body)?);
             } else {

@@ -11,13 +11,14 @@ mod members;
 mod sketch;
 pub mod value;
 
-use crate::account::{check_time, load_whole, parse_policy, restore_entry};
+use crate::account::{check_time, load_whole, restore_entry};
+use crate::in_force::{InForce, POLICY_KEY};
 use crate::limits::{EVICTION_GRACE_MS, VALUES_MAX};
-use crate::persist::Persist;
+use crate::persist::saved;
 use crate::policy::Policy;
-use crate::refuse::{Refusal, Tallies, dead_letter};
+use crate::refuse::{Refusal, Tallies, dead_letter, note};
 use crate::store::Store;
-use crate::version::{JudgeHook, judge_of, policy_text};
+use crate::version::{JudgeHook, judge_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use value::{Linkers, Value};
@@ -30,16 +31,13 @@ use weir_topology::topic::{StageName, Topic};
 /// Version of the encoding of value entries.
 pub const STATE_FORMAT: i32 = 4;
 
-const POLICY_KEY: &[u8] = crate::account::POLICY_KEY;
-
 /// A shared value: its kind's place in the schema, and its hash.
 type ValueKey = (u8, ValueHash);
 
 /// The cluster stage of one task.
 pub struct ClusterStage {
     wire: Arc<Wire>,
-    policy: Arc<Policy>,
-    policy_changed: bool,
+    policy: InForce,
     values: Store<ValueKey, Value>,
     values_max: usize,
     hook: JudgeHook,
@@ -49,7 +47,7 @@ impl ClusterStage {
     /// A stage without values, judging by `policy` until another is published.
     pub fn new(wire: Arc<Wire>, policy: Arc<Policy>) -> Self {
         let (values, values_max, hook) = (Store::default(), VALUES_MAX, JudgeHook::default());
-        Self { wire, policy, policy_changed: false, values, values_max, hook }
+        Self { wire, policy: InForce::new(policy), values, values_max, hook }
     }
 
     /// The same stage with another judge, in a test.
@@ -63,19 +61,6 @@ impl ClusterStage {
     pub fn with_values_max(mut self, values_max: usize) -> Self {
         self.values_max = values_max.max(1);
         self
-    }
-
-    fn control(&mut self, record: RecordRef<'_>, tallies: &mut Tallies) -> Result<(), Refusal> {
-        // What the account stage refuses with a dead letter is only counted here: one letter is enough.
-        let Ok(Some(text)) = policy_text(&self.wire, record) else { return Ok(()) };
-        match Policy::parse(&text) {
-            Ok(policy) => {
-                self.policy = Arc::new(policy);
-                self.policy_changed = true;
-            }
-            Err(_) => tallies.add(Tally::PolicyRefused, 1),
-        }
-        Ok(())
     }
 
     fn link(
@@ -156,18 +141,16 @@ impl Stage for ClusterStage {
         for input in &batch.inputs {
             for record in input.records.iter() {
                 let folded = match input.topic {
-                    Topic::Control => self.control(record, &mut tallies),
+                    Topic::Control => {
+                        self.policy.follow(&self.wire, record, &mut tallies);
+                        Ok(())
+                    }
                     Topic::Links => self.link(record, &mut effects.clock_ms, &mut linked, &mut tallies),
                     _ => Err(Refusal::impossible("the cluster stage does not read this topic")),
                 };
-                match folded {
-                    Ok(()) => effects.judged += 1,
-                    Err(refusal) => {
-                        effects.dead_lettered += 1;
-                        let letter = dead_letter(&self.wire, StageName::Cluster, input, record, refusal);
-                        effects.outputs.push(letter);
-                    }
-                }
+                note(&mut effects, folded, |refusal| {
+                    dead_letter(&self.wire, StageName::Cluster, input, record, refusal)
+                });
             }
         }
         self.answer(&linked, &mut effects.outputs, &mut tallies);
@@ -193,22 +176,13 @@ impl Stage for ClusterStage {
     }
 
     fn changed(&self) -> usize {
-        self.values.changed() + usize::from(self.policy_changed)
+        self.values.changed() + usize::from(self.policy.has_changed())
     }
 
     fn take_changes(&mut self) -> Vec<StateEntry> {
-        let mut entries = Vec::new();
-        if std::mem::take(&mut self.policy_changed) {
-            let body = Some(self.policy.text.clone().into_bytes());
-            entries.push(StateEntry { key: POLICY_KEY.to_vec(), body });
-        }
+        let mut entries = Vec::from_iter(self.policy.take_change());
         self.values.take_changes(|key, value| {
-            let body = value.map(|value| {
-                let mut body = Vec::with_capacity(256);
-                value.save(&mut body);
-                body
-            });
-            entries.push(StateEntry { key: to_key(key), body });
+            entries.push(StateEntry { key: to_key(key), body: value.map(saved) });
         });
         // By the text of the key, which is not the order of kinds in the schema.
         entries.sort_unstable_by(|one, other| one.key.cmp(&other.key));
@@ -222,8 +196,7 @@ impl Stage for ClusterStage {
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
         restore_entry(key, format, STATE_FORMAT, || {
             if key == POLICY_KEY {
-                self.policy = Arc::new(parse_policy(body)?);
-                return Ok(());
+                return self.policy.restore(body);
             }
             let value_key = parse_key(key).ok_or("the key is not a kind and a value")?;
             self.values.restore(value_key, load_whole(body)?);

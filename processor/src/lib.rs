@@ -21,6 +21,7 @@ pub mod cluster;
 pub mod detector;
 pub mod detectors;
 pub mod fusion;
+mod in_force;
 pub mod limits;
 pub mod measure;
 pub mod nats;

@@ -17,6 +17,13 @@ pub trait Persist: Sized {
     fn load(input: &mut &[u8]) -> Result<Self, Damage>;
 }
 
+/// The encoding of a state entry.
+pub fn saved(value: &impl Persist) -> Vec<u8> {
+    let mut body = Vec::with_capacity(256);
+    value.save(&mut body);
+    body
+}
+
 /// Splits `length` bytes off the front.
 pub fn take<'a>(input: &mut &'a [u8], length: usize) -> Result<&'a [u8], Damage> {
     let (taken, rest) = input.split_at_checked(length).ok_or(Damage("it ends too early"))?;

@@ -7,7 +7,7 @@ use weir_schemas::{DeadLetter, DlqKind};
 use weir_topology::letter::record_again;
 use weir_topology::limits::RECORD_BYTES_MAX;
 use weir_topology::record::{Output, RecordRef};
-use weir_topology::stage::{InputBatch, Tally};
+use weir_topology::stage::{Effects, InputBatch, Tally};
 use weir_topology::topic::StageName;
 
 /// Room for the dead letter's own fields, headers and frame, in bytes.
@@ -70,6 +70,21 @@ pub(crate) fn dead_letter(
         payload: if fits { raw.to_vec() } else { Vec::new() },
     };
     record_again(wire, record, &letter).in_partition(input.partition)
+}
+
+/// Counts a record that was folded, or refuses it with its dead letter.
+pub(crate) fn note(
+    effects: &mut Effects,
+    folded: Result<(), Refusal>,
+    letter: impl FnOnce(Refusal) -> Output,
+) {
+    match folded {
+        Ok(()) => effects.judged += 1,
+        Err(refusal) => {
+            effects.dead_lettered += 1;
+            effects.outputs.push(letter(refusal));
+        }
+    }
 }
 
 /// The counts of a step, in a closed set.
