@@ -8,8 +8,8 @@
 
 use crate::measure::{quick_hash, short};
 use crate::persist::{Damage, Persist, take};
+use weir_schemas::PromptFeatures;
 use weir_schemas::rotation::{DIMENSIONS, turn};
-use weir_schemas::{PromptFeatures, ValueHash};
 
 /// Texts from which a direction is told.
 const TEXTS_MIN: u8 = 10;
@@ -105,7 +105,7 @@ impl Theme {
     }
 
     /// The cells in which its direction lies; none while it has asked for too little.
-    pub fn cells(&self) -> Vec<ValueHash> {
+    pub fn cells(&self) -> Vec<u64> {
         let Some(texts) = self.known() else { return Vec::new() };
         let mut state = 0x77_65_69_72;
         let mut cell = |place: usize| {
@@ -119,10 +119,7 @@ impl Theme {
                 let axis = axis.unwrap_or_default();
                 chosen << 8 | (axis as u64) << 1 | u64::from(vector[axis] > 0)
             };
-            let chosen = (0..CHOICES).fold(place as u64, choose);
-            let mut value = ValueHash::default();
-            value.0[..8].copy_from_slice(&quick_hash("cell", chosen).to_le_bytes());
-            value
+            quick_hash("cell", (0..CHOICES).fold(place as u64, choose))
         };
         (0..CELLS).map(&mut cell).collect()
     }

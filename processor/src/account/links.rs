@@ -29,8 +29,8 @@ impl Shared {
     }
 
     /// A direction of what is asked for.
-    pub fn theme(cell: ValueHash) -> Self {
-        Self::of(LinkKind::Theme, cell)
+    pub fn theme(cell: u64) -> Self {
+        Self::of(LinkKind::Theme, number_value(cell))
     }
 
     /// What is shared.
