@@ -21,11 +21,21 @@ fn enforcing() -> Rig {
     rig
 }
 
+/// Which of the two builds judges under this version; their numbers grow with every change of the decisions.
+fn build_name(version: i32) -> &'static str {
+    match version - JUDGE_VERSION {
+        0 => "this build",
+        1_000 => "the planted build",
+        _ => "no build of this test",
+    }
+}
+
 fn marks(rig: &Rig) -> Vec<String> {
     let epochs: Vec<Epoch> = rig.all(Topic::Epochs);
     let marks = epochs.iter().filter_map(|epoch| epoch.adopted.as_ref().map(|mark| (epoch, mark)));
     let told = marks.map(|(epoch, mark)| {
-        format!("{} takes {} to {} over, {} accounts", epoch.judge.version, mark.from, mark.to, mark.accounts)
+        let name = build_name(epoch.judge.version);
+        format!("{name} takes {} to {} over, {} accounts", mark.from, mark.to, mark.accounts)
     });
     told.collect()
 }
@@ -56,8 +66,8 @@ fn what_another_build_decided_stands_and_its_course_goes_on() {
         GOOD since 6"#]],
     );
     expect![[r#"
-        1003 takes 1 to 1 over, 2 accounts
-        3 takes 3 to 3 over, 2 accounts"#]]
+        the planted build takes 1 to 1 over, 2 accounts
+        this build takes 3 to 3 over, 2 accounts"#]]
     .assert_eq(&marks(&rig).join("\n"));
     sound(&entries(&rig.log));
 }
@@ -93,10 +103,12 @@ fn posture_age_and_audit_key_are_what_was_recorded_and_the_chain_says_who_goes_o
     rig.put_verdicts(&[verdict(2, 0, Tier::Medium)]);
     live(&rig, true);
     let told: Vec<_> = audits(&rig.log).iter().map(|a| format!("{}: {}\n", a.outcome, a.reason)).collect();
-    expect![[r#"
-        taken_over: version 1003 of the decisions goes on from another: posture enforce, audit key k2, act.age_max_ms 3600000
-        pending: tier MEDIUM, score 0.400
-    "#]].assert_eq(&told[told.len() - 2..].concat());
+    let planted = JUDGE_VERSION + 1_000;
+    let expected = format!(
+        "taken_over: version {planted} of the decisions goes on from another: posture enforce, audit key k2, \
+         act.age_max_ms 3600000\npending: tier MEDIUM, score 0.400\n"
+    );
+    assert_eq!(told[told.len() - 2..].concat(), expected);
     let report = sound(&entries(&rig.log));
     assert_eq!(report.by_key.into_iter().collect::<Vec<_>>(), [("k1".into(), 4), ("k2".into(), 2)]);
 }
