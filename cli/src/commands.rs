@@ -26,8 +26,6 @@ mod simulate;
 mod topology;
 mod verify;
 
-pub use simulate::What;
-
 use crate::context::Context;
 use crate::settings::Settings;
 use crate::settings::flags::KeyFlags;

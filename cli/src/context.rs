@@ -22,9 +22,9 @@ use weir_topology::embedded::EmbeddedLog;
 use weir_topology::kafka::{GroupProtocol, KafkaConfig, KafkaLog};
 use weir_topology::log::Log;
 use weir_topology::stage::Stage;
+use weir_topology::stage::StageFactory;
 use weir_topology::task::{Pace, SchemaSource, Surroundings};
 use weir_topology::topic::StageName;
-use weir_topology::worker::MakeStage;
 
 /// What a command starts from.
 pub struct Context {
@@ -211,7 +211,7 @@ impl Context {
     }
 
     /// Makes the judging stages as they go live.
-    pub fn judging_stages(&self, wire: Arc<Wire>) -> MakeStage {
+    pub fn judging_stages(&self, wire: Arc<Wire>) -> StageFactory {
         let accounts_max = self.settings.state_accounts_max;
         let policy = Arc::new(Policy::builtin());
         judging_stages(wire, policy, accounts_max)
@@ -219,7 +219,7 @@ impl Context {
 }
 
 /// Makes the judging stages, starting with `policy`.
-pub fn judging_stages(wire: Arc<Wire>, policy: Arc<Policy>, accounts_max: usize) -> MakeStage {
+pub fn judging_stages(wire: Arc<Wire>, policy: Arc<Policy>, accounts_max: usize) -> StageFactory {
     Arc::new(move |task| -> Box<dyn Stage> {
         match task.stage {
             StageName::Cluster => Box::new(ClusterStage::new(wire.clone(), policy.clone())),

@@ -1,7 +1,7 @@
 //! The laboratory's bench: labelled events from a file, a log or the simulator, judged by policies.
 
-use crate::commands::What;
 use crate::context::{Context, judging_stages};
+use crate::simulated::SimulatedTraffic;
 use anyhow::{Context as _, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{BufWriter, Write as _};
@@ -94,9 +94,9 @@ impl Bench {
     }
 
     /// Simulates, and reads what was written like any other file.
-    pub fn simulated(&self, what: &What, seed: u64) -> Result<Labelled> {
-        let plan = What { seed, ..what.clone() }.plan()?;
-        let mut stream = weir_traffic::simulate(&plan, what.start_ms()?, what.texts()?);
+    pub fn simulated(&self, traffic: &SimulatedTraffic, seed: u64) -> Result<Labelled> {
+        let plan = SimulatedTraffic { seed, ..traffic.clone() }.plan()?;
+        let mut stream = weir_traffic::simulate(&plan, traffic.start_ms()?, traffic.texts()?);
         let file = tempfile::Builder::new().suffix(".jsonl").tempfile()?;
         let mut out = BufWriter::with_capacity(1 << 20, file.reopen()?);
         let mut line = String::new();

@@ -10,6 +10,7 @@ mod roles;
 mod security;
 mod serve;
 mod settings;
+mod simulated;
 mod telemetry;
 mod view;
 

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Body, Event, EventId, Outcome, Record as _, Response, Tier};
 use weir_topology::embedded::EmbeddedLog;
+use weir_topology::history::History;
 use weir_topology::log::Log as _;
-use weir_topology::restore::History;
 use weir_topology::topic::Topic;
 
 /// What the pipeline is fed.

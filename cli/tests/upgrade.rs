@@ -20,16 +20,17 @@ use weir_schemas::{
 };
 use weir_topology::clock::MachineClock;
 use weir_topology::embedded::EmbeddedLog;
+use weir_topology::error::TaskError;
+use weir_topology::history::History;
 use weir_topology::kafka::{KafkaConfig, KafkaLog};
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
-use weir_topology::restore::{History, TaskError};
 use weir_topology::stage::Stage;
+use weir_topology::stage::StageFactory;
 use weir_topology::task::{Pace, Surroundings, Task, TaskStatus};
 use weir_topology::telemetry::Silent;
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::MakeStage;
 
 const TASK: TaskId = TaskId { stage: StageName::Account, partition: 0 };
 const ACCOUNTS: u8 = 5;
@@ -50,7 +51,7 @@ fn policy() -> Policy {
     Policy::parse(&policy.to_string()).unwrap()
 }
 
-fn make_stage(hook: JudgeHook) -> MakeStage {
+fn make_stage(hook: JudgeHook) -> StageFactory {
     Arc::new(move |_| -> Box<dyn Stage> {
         let (wire, policy) = (Arc::new(Wire::new()), Arc::new(policy()));
         Box::new(AccountStage::new(wire, policy).judged_by(hook))

@@ -17,10 +17,10 @@ use weir_schemas::{
     Verdict, VerdictId,
 };
 use weir_topology::clock::Clock;
+use weir_topology::error::TaskError;
 use weir_topology::log::{Commit, Log};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
-use weir_topology::restore::TaskError;
 use weir_topology::stage::Stage;
 use weir_topology::task::{Pace, Surroundings, Task, TaskStatus};
 use weir_topology::telemetry::Silent;

@@ -9,8 +9,8 @@
 
 use crate::nats::Millinats;
 use crate::persist::{Damage, Persist, take};
-use crate::policy::{PolicyError, Section};
 pub use crate::profile::{AccountView, Seen};
+use crate::section::{PolicyError, Section};
 use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,8 +1,9 @@
 //! The policy in force in a stage: put in force by a record of control, and kept in the stage's state, so that a task that
 //! restarts after a policy was published judges by it from its first record.
 
-use crate::policy::{Policy, PolicyError};
+use crate::policy::Policy;
 use crate::refuse::Tallies;
+use crate::section::PolicyError;
 use crate::version::policy_text;
 use std::ops::Deref;
 use std::sync::Arc;

@@ -10,7 +10,7 @@
 #[macro_use]
 pub mod persist;
 #[macro_use]
-pub mod policy;
+pub mod section;
 
 pub mod account;
 pub mod asks;
@@ -26,6 +26,7 @@ pub mod limits;
 pub mod measure;
 pub mod nats;
 pub mod pauses;
+pub mod policy;
 pub mod profile;
 mod refuse;
 pub mod store;

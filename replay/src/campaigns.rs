@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Campaign, CampaignId, CampaignMember, CampaignStatus};
+use weir_topology::history::History;
 use weir_topology::log::Log;
-use weir_topology::restore::History;
 use weir_topology::topic::Topic;
 
 use crate::report::ReplayError;

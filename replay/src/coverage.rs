@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_schemas::wire::Wire;
 use weir_schemas::{DeadLetter, Event, Record};
+use weir_topology::history::History;
 use weir_topology::log::Log;
 use weir_topology::record::RecordRef;
-use weir_topology::restore::History;
 use weir_topology::topic::{StageName, TaskId, Topic};
 
 /// What a statement of coverage is, and the version of its form.

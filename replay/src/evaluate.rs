@@ -26,8 +26,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Verdict};
+use weir_topology::stage::StageFactory;
 use weir_topology::topic::Topic;
-use weir_topology::worker::MakeStage;
 
 /// What one run over labelled events came to.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +61,7 @@ impl Judged {
 pub fn judge(
     labelled: &Labelled,
     wire: &Wire,
-    make_stage: &MakeStage,
+    make_stage: &StageFactory,
     layout: Layout,
     progress: impl FnMut(u64),
 ) -> Result<Judged, ReplayError> {

@@ -14,8 +14,8 @@ use policies::Policies;
 use serde::Serialize;
 use weir_schemas::wire::Wire;
 use weir_schemas::{CampaignId, Verdict, VerdictId};
+use weir_topology::history::History;
 use weir_topology::log::Log;
-use weir_topology::restore::History;
 use weir_topology::topic::Topic;
 
 /// What was asked for.

@@ -13,11 +13,11 @@ use std::str::FromStr;
 use thiserror::Error;
 use weir_schemas::wire::{Wire, WireError};
 use weir_schemas::{DeadLetter, DlqKind};
+use weir_topology::history::History;
 use weir_topology::key::partition_of;
 use weir_topology::letter::REQUEUED_HEADER;
 use weir_topology::log::{Commit, Log, LogError, Writer};
 use weir_topology::record::{LABEL_HEADER, Output, RecordRef};
-use weir_topology::restore::History;
 use weir_topology::topic::{StageName, Topic};
 
 /// The writer that sends letters back: one at a time in a deployment.

@@ -18,13 +18,13 @@ use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Instant;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Campaign, Event, Record, Verdict};
+use weir_topology::history::History;
 use weir_topology::key::partition_of;
 use weir_topology::log::Log;
 use weir_topology::record::{Output, Records};
-use weir_topology::restore::History;
+use weir_topology::stage::StageFactory;
 use weir_topology::stage::{Batch, InputBatch, Stage};
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::MakeStage;
 
 /// Epochs without events in which feedback may still move.
 const QUIET_EPOCHS_MAX: u32 = 1_000;
@@ -44,7 +44,7 @@ pub struct Layout {
 pub fn replay(
     log: &dyn Log,
     wire: &Wire,
-    make_stage: &MakeStage,
+    make_stage: &StageFactory,
     layout: Layout,
     progress: impl FnMut(u64),
 ) -> Result<Report, ReplayError> {
@@ -75,7 +75,7 @@ pub fn replay(
 pub(crate) fn fold(
     sorted: Sorted,
     wire: &Wire,
-    make_stage: &MakeStage,
+    make_stage: &StageFactory,
     layout: Layout,
     progress: impl FnMut(u64),
     observe: impl FnMut(&Output),
@@ -187,7 +187,7 @@ impl<'scope, 'env, P: FnMut(u64), O: FnMut(&Output)> Fold<'scope, 'env, P, O> {
     fn new(
         scope: &'scope Scope<'scope, 'env>,
         wire: &'env Wire,
-        make_stage: &'env MakeStage,
+        make_stage: &'env StageFactory,
         layout: Layout,
         progress: P,
         observe: O,
@@ -397,7 +397,7 @@ fn canonical(a: &Output, b: &Output) -> std::cmp::Ordering {
 }
 
 /// A worker thread: its tasks' stages, folded as they are told.
-fn work(make_stage: &MakeStage, inbox: &Receiver<Beat>, outbox: &SyncSender<Vec<Output>>) {
+fn work(make_stage: &StageFactory, inbox: &Receiver<Beat>, outbox: &SyncSender<Vec<Output>>) {
     let mut stages: HashMap<TaskId, Box<dyn Stage>> = HashMap::new();
     let mut outputs = Vec::new();
     while let Ok(beat) = inbox.recv() {

@@ -8,12 +8,15 @@ use crate::start::Starts;
 use std::time::Instant;
 use weir_schemas::wire::Wire;
 use weir_schemas::{DeadLetter, Verdict};
+use weir_topology::cursor::Cursor;
+use weir_topology::error::TaskError;
+use weir_topology::history::History;
 use weir_topology::log::Log;
 use weir_topology::record::Output;
-use weir_topology::restore::{Cursor, History, Refolded, TaskError, fold_recorded};
+use weir_topology::restore::{Refolded, fold_recorded};
 use weir_topology::stage::Stage;
+use weir_topology::stage::StageFactory;
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::MakeStage;
 
 /// Folds every recorded epoch of the account stage again, from the beginning, or from the oldest checkpoint
 /// where the beginning is no longer kept, and holds the verdicts against those in the log; and what was said of campaigns. `progress` is
@@ -21,7 +24,7 @@ use weir_topology::worker::MakeStage;
 pub fn replay(
     log: &dyn Log,
     wire: &Wire,
-    make_stage: &MakeStage,
+    make_stage: &StageFactory,
     mut progress: impl FnMut(u64),
 ) -> Result<Report, ReplayError> {
     let started = Instant::now();
@@ -79,7 +82,7 @@ impl Totals {
 fn replay_partition(
     log: &dyn Log,
     wire: &Wire,
-    make_stage: &MakeStage,
+    make_stage: &StageFactory,
     partition: u32,
     total: &mut Totals,
     progress: &mut impl FnMut(u64),

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use thiserror::Error;
+use weir_topology::error::TaskError;
 use weir_topology::log::LogError;
-use weir_topology::restore::TaskError;
 
 /// What a replay did and found.
 #[derive(Debug, Clone, PartialEq, Serialize)]

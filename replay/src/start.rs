@@ -4,11 +4,13 @@
 use weir_schemas::Epoch;
 use weir_schemas::wire::Wire;
 use weir_topology::checkpoint::Checkpoint;
+use weir_topology::cursor::Cursor;
+use weir_topology::error::TaskError;
+use weir_topology::history::History;
 use weir_topology::log::{Log, Position};
-use weir_topology::restore::{Cursor, History, TaskError};
 use weir_topology::stage::Stage;
+use weir_topology::stage::StageFactory;
 use weir_topology::topic::{TaskId, Topic};
-use weir_topology::worker::MakeStage;
 
 /// Where a fold can begin.
 #[derive(Debug, Clone)]
@@ -29,7 +31,7 @@ impl Start {
         &self,
         log: &dyn Log,
         wire: &Wire,
-        make_stage: &MakeStage,
+        make_stage: &StageFactory,
     ) -> Result<(Box<dyn Stage>, Cursor), TaskError> {
         let mut stage = make_stage(self.task);
         let Some(checkpoint) = &self.checkpoint else { return Ok((stage, Cursor::start(self.task))) };
@@ -76,7 +78,7 @@ impl Starts {
         after: i64,
         log: &dyn Log,
         wire: &Wire,
-        make_stage: &MakeStage,
+        make_stage: &StageFactory,
     ) -> Result<(Box<dyn Stage>, Cursor), TaskError> {
         let mut starts = self.0.iter().filter(|start| start.epoch() >= after);
         let mut made = starts.next().unwrap_or(self.oldest()).make(log, wire, make_stage);

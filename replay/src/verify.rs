@@ -25,11 +25,11 @@ use std::time::Instant;
 use target::Target;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, VerdictId};
+use weir_topology::history::History;
 use weir_topology::key::partition_of;
 use weir_topology::log::Log;
-use weir_topology::restore::History;
+use weir_topology::stage::StageFactory;
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::MakeStage;
 
 /// Which verdicts are to be proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum Choice {
 pub fn verify(
     log: &dyn Log,
     wire: &Wire,
-    make_stage: &MakeStage,
+    make_stage: &StageFactory,
     choice: Choice,
     mut progress: impl FnMut(u64),
 ) -> Result<VerifyReport, ReplayError> {

@@ -5,7 +5,7 @@ use crate::log::{Kind, Shared, SimLog};
 use crate::observe::{Reign, Reigns};
 use crate::ways::Ways;
 use crate::workload::Workload;
-use crate::world::{BUILDS, EXECUTOR, STAGES, audit_keys};
+use crate::world::{BUILDS, EXECUTOR, audit_keys};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use weir_enforcer::chain::Verifier;
@@ -18,12 +18,14 @@ use weir_schemas::{
     CampaignStatus, DeadLetter, Epoch, Event, EventId, Member, Record, Tier, Verdict,
 };
 use weir_topology::checkpoint::Checkpoint;
+use weir_topology::cursor::Cursor;
+use weir_topology::error::TaskError;
 use weir_topology::key::partition_of;
 use weir_topology::record::Output;
-use weir_topology::restore::{Cursor, TaskError, fold_recorded};
+use weir_topology::restore::fold_recorded;
 use weir_topology::stage::Stage;
+use weir_topology::stage::StageFactory;
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::MakeStage;
 
 /// A record that is visible, with its place and who wrote it.
 struct Seen {
@@ -41,7 +43,7 @@ pub struct Checker<'a> {
     /// Framing.
     pub wire: &'a Wire,
     /// Stages without any planted bug, by the number of the build.
-    pub make_stage: &'a [MakeStage; BUILDS],
+    pub make_stage: &'a [StageFactory; BUILDS],
     /// Who judged when.
     pub reigns: &'a Reigns,
     /// The disk that the enforcer's files are on.
@@ -54,7 +56,9 @@ impl Checker<'_> {
         let mut totals = Totals::default();
         self.every_line_is_in_the_log_once(&mut totals)?;
         for partition in 0..self.workload.partitions {
-            for stage in STAGES.into_iter().filter(|stage| partition < stage.tasks(self.workload.partitions))
+            for stage in StageName::FOLDING
+                .into_iter()
+                .filter(|stage| partition < stage.tasks(self.workload.partitions))
             {
                 let task = TaskId { stage, partition };
                 self.every_record_was_folded_once(task)?;
@@ -313,7 +317,7 @@ impl Checker<'_> {
     /// Every judge's stage, folded again as recorded, writes the very records that are in the log.
     fn folding_again_gives_what_was_written(&self, task: TaskId, totals: &mut Totals) -> Result<(), String> {
         let adopted = self.epochs(task)?.iter().filter(|epoch| epoch.adopted.is_some()).count();
-        let stages = STAGES.iter().zip(&mut totals.adoptions);
+        let stages = StageName::FOLDING.iter().zip(&mut totals.adoptions);
         stages.filter(|(stage, _)| **stage == task.stage).for_each(|(_, total)| *total += adopted as u64);
         let mut again: BTreeMap<(Topic, u32), Vec<Output>> = BTreeMap::new();
         let reigns = self.reigns.get(&task).map_or(&[][..], Vec::as_slice);
@@ -541,6 +545,6 @@ pub struct Totals {
     pub dead_letters: u64,
     /// Checkpoints.
     pub checkpoints: u64,
-    /// Times that a task took over what another judge had recorded, by [stage](crate::world::STAGES).
-    pub adoptions: [u64; STAGES.len()],
+    /// Times that a task took over what another judge had recorded, by [stage](StageName::FOLDING).
+    pub adoptions: [u64; StageName::FOLDING.len()],
 }

@@ -11,6 +11,7 @@ pub mod bug;
 pub mod check;
 pub mod disk;
 pub mod faults;
+mod infected;
 pub mod log;
 pub mod observe;
 mod random;

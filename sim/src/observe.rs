@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Epoch, State, StateKind};
+use weir_topology::compare::digest_of;
+use weir_topology::cursor::Cursor;
 use weir_topology::invariants::{Chain, check_positions};
 use weir_topology::log::Position;
-use weir_topology::restore::{Cursor, digest_of};
 use weir_topology::stage::StateEntry;
 use weir_topology::topic::{StageName, TaskId, Topic};
 
@@ -48,7 +49,7 @@ pub type Reigns = BTreeMap<TaskId, Vec<Reign>>;
 impl Observer {
     /// An observer of an empty log.
     pub fn new(wire: Arc<Wire>, partitions: u32) -> Self {
-        let tasks = crate::world::STAGES.iter().flat_map(|stage| {
+        let tasks = StageName::FOLDING.iter().flat_map(|stage| {
             (0..stage.tasks(partitions)).map(|partition| TaskId { stage: *stage, partition })
         });
         let chain = |task| (task, Chain::after(&Cursor::start(task)));
@@ -63,7 +64,7 @@ impl Observer {
     /// Looks at a commit. The error says what does not hold.
     pub fn committed(&mut self, transaction: &Transaction) -> Result<(), String> {
         let name = &transaction.writer;
-        let mut stages = crate::world::STAGES.into_iter();
+        let mut stages = StageName::FOLDING.into_iter();
         if !stages.any(|stage| name.starts_with(&format!("{stage}/"))) {
             return Ok(());
         }

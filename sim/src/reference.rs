@@ -12,18 +12,18 @@ use weir_collector::{Collector, CollectorConfig};
 use weir_replay::lockstep::{self, Layout};
 use weir_replay::{ReplayError, recorded};
 use weir_schemas::wire::Wire;
+use weir_topology::error::TaskError;
 use weir_topology::log::Log;
 use weir_topology::memory::MemoryLog;
-use weir_topology::restore::TaskError;
+use weir_topology::stage::StageFactory;
 use weir_topology::telemetry::Silent;
-use weir_topology::worker::MakeStage;
 
 /// What makes the stages of each replay.
 pub struct Makes<'a> {
     /// As they went live.
-    pub as_recorded: &'a MakeStage,
+    pub as_recorded: &'a StageFactory,
     /// Without a cap on entries, which would depend on the layout.
-    pub in_lockstep: &'a MakeStage,
+    pub in_lockstep: &'a StageFactory,
     /// Whether other judges than theirs recorded some of it.
     pub is_mixed: bool,
 }

@@ -1,8 +1,9 @@
 //! A world: collectors, tasks, operators and intruders on one log, and who acts next.
 
-use crate::bug::{Bug, infect};
+use crate::bug::Bug;
 use crate::disk::{Disk, SimFiles};
 use crate::faults::Faults;
+use crate::infected::infect;
 use crate::log::{ProcessClock, Shared, SimLog, Store};
 use crate::observe::{Observer, Reigns};
 use crate::random::Random;
@@ -24,18 +25,16 @@ use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::wire::Wire;
+use weir_topology::error::TaskError;
 use weir_topology::follow::Follower;
 use weir_topology::log::{Commit, Log, LogError};
 use weir_topology::record::Output;
-use weir_topology::restore::TaskError;
 use weir_topology::stage::Stage;
+use weir_topology::stage::StageFactory;
 use weir_topology::task::{Pace, Surroundings};
 use weir_topology::telemetry::Silent;
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::{Life, MakeStage, Turn};
-
-/// The stages whose tasks live in a world.
-pub const STAGES: [StageName; 4] = StageName::FOLDING;
+use weir_topology::worker::{Life, Turn};
 
 /// Every topic that a broker may compact.
 fn compacted() -> Vec<Topic> {
@@ -81,7 +80,7 @@ pub fn make_stage(
     policy: Arc<Policy>,
     entries_max: Option<usize>,
     build: usize,
-) -> MakeStage {
+) -> StageFactory {
     let hook = if build == 0 { JudgeHook::default() } else { JudgeHook::planted() };
     let entries_max = entries_max.unwrap_or(usize::MAX);
     Arc::new(move |task| -> Box<dyn Stage> {
@@ -160,7 +159,7 @@ pub struct World<'l> {
     processes: usize,
     wire: Arc<Wire>,
     /// By the number of the build.
-    make_stage: [MakeStage; BUILDS],
+    make_stage: [StageFactory; BUILDS],
     /// Which build a process has, drawn from its number; none where there is one build, in this world.
     builds: Option<u64>,
     pace: Pace,
@@ -207,7 +206,7 @@ impl<'l> World<'l> {
             let policy = Arc::new(workload.policy.clone());
             let (honest, shared) =
                 (make_stage(wire.clone(), policy, workload.entries_max, build), store.clone());
-            Arc::new(move |task| infect(honest(task), bug, &shared)) as MakeStage
+            Arc::new(move |task| infect(honest(task), bug, &shared)) as StageFactory
         };
         let make_stage = std::array::from_fn(make_stage);
         let builds = has_upgrades(seed, bug).then_some(seed);
@@ -221,7 +220,7 @@ impl<'l> World<'l> {
             is_done: false,
         });
         let sources = sources.collect();
-        let owned = STAGES.iter().flat_map(|stage| {
+        let owned = StageName::FOLDING.iter().flat_map(|stage| {
             let id = |partition| TaskId { stage: *stage, partition };
             (0..stage.tasks(workload.partitions)).map(move |partition| Owned {
                 id: id(partition),

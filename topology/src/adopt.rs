@@ -6,10 +6,11 @@
 //! read from the log, and what was touched is judged once more in an epoch that is marked as adopting
 //! ([`crate::stage::Stage::rejudge`]). That epoch takes a snapshot in the same commit, so that nobody folds them again to go on.
 
+use crate::error::TaskError;
+use crate::history::History;
 use crate::log::{Log, LogError, Position};
 use crate::outputs::OutputDigest;
 use crate::record::{RecordRef, Records};
-use crate::restore::{History, TaskError};
 use crate::topic::{TaskId, Topic};
 use weir_schemas::wire::Wire;
 use weir_schemas::{Action, Adopted, Audit, AuditEntry, Campaign, Epoch, Verdict};

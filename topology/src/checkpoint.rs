@@ -7,11 +7,13 @@
 //! changed meanwhile, then `!cursor`. A later record of a key replaces an earlier one, so that all of
 //! it together is the state after the cursor's epoch. One that a task could not complete is not used.
 
+use crate::cursor::{CURSOR_KEY, Cursor};
+use crate::error::TaskError;
 use crate::follow::take_entry;
+use crate::history::History;
 use crate::limits::{CHECKPOINT_AT_END_MAX, CHECKPOINT_PAUSE, CHECKPOINT_RENEWAL};
 use crate::log::{Log, LogError};
 use crate::record::{Output, RecordRef};
-use crate::restore::{CURSOR_KEY, Cursor, History, TaskError};
 use crate::stage::{Stage, StateEntry};
 use crate::topic::{TaskId, Topic};
 use std::time::Duration;
@@ -173,5 +175,5 @@ impl Checkpoint {
 fn read_cursor(task: TaskId, topic: Topic, wire: &Wire, record: RecordRef<'_>) -> Result<Cursor, TaskError> {
     let payload = record.payload.unwrap_or_default();
     let state: State = wire.read(payload).map_err(|source| TaskError::Record { task, topic, source })?;
-    Cursor::from_record(task, &state)
+    Cursor::from_record(task, &state).map_err(|source| TaskError::State { task, source })
 }

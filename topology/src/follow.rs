@@ -4,10 +4,12 @@
 //! What is read in between may end in the middle of a snapshot; only [`Follower::finish`], which reads
 //! to the end of what the task's last owner committed, gives a state that epochs can be folded on.
 
+use crate::cursor::Cursor;
+use crate::error::TaskError;
+use crate::history::Stall;
 use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
 use crate::log::{Log, LogError, Position, Reader};
 use crate::record::{RecordRef, Records};
-use crate::restore::{Cursor, Stall, TaskError};
 use crate::stage::Stage;
 use crate::topic::{TaskId, Topic};
 use std::time::Duration;
@@ -173,7 +175,8 @@ pub(crate) fn take_entry(
     };
     let state: State = wire.read(payload).map_err(|source| TaskError::Record { task, topic, source })?;
     if state.kind == StateKind::Cursor {
-        return Cursor::from_record(task, &state).map(Some);
+        let cursor = Cursor::from_record(task, &state);
+        return cursor.map(Some).map_err(|source| TaskError::State { task, source });
     }
     let restored = stage.restore(record.key, state.format, &state.body);
     restored.map_err(|source| TaskError::State { task, source })?;

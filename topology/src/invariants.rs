@@ -1,9 +1,9 @@
 //! What must hold of every epoch, written once: a task checks it before each commit and counts what
 //! breaks, the simulator checks it on everything that becomes visible.
 
-use crate::log::Position;
 #[cfg(feature = "runner")]
-use crate::restore::Cursor;
+use crate::cursor::Cursor;
+use crate::log::Position;
 use crate::stage::{Batch, Effects};
 use crate::topic::Topic;
 use std::fmt;

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`topic`] (what lives where), [`stage`] (a stage is a pure fold), [`log`]
 //! (what a backend must promise), [`task`] (the epoch runner: one stage on one partition),
-//! [`restore`] (how a task comes back), [`adopt`] (from another judge), [`standby`] (how it comes back fast), [`checkpoint`] (how its
+//! [`cursor`] (where it stands), [`restore`] (how it comes back), [`adopt`] (from another judge), [`standby`] (how it comes back fast), [`checkpoint`] (how its
 //! history can be folded when the beginning of it is gone). The backends are behind features, so that
 //! crates that only judge do not link them: [`embedded`], [`kafka`]; [`memory`] is the log that tests use.
 
@@ -12,10 +12,18 @@ pub mod adopt;
 pub mod checkpoint;
 #[cfg(feature = "runner")]
 pub mod clock;
+#[cfg(feature = "runner")]
+pub mod compare;
+#[cfg(feature = "runner")]
+pub mod cursor;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 #[cfg(feature = "runner")]
+pub mod error;
+#[cfg(feature = "runner")]
 pub mod follow;
+#[cfg(feature = "runner")]
+pub mod history;
 pub mod invariants;
 #[cfg(feature = "kafka")]
 pub mod kafka;

@@ -4,7 +4,8 @@
 //! simulation call the same `step`.
 
 use crate::record::{Output, Records};
-use crate::topic::{StageName, Topic};
+use crate::topic::{StageName, TaskId, Topic};
+use std::sync::Arc;
 use thiserror::Error;
 use weir_schemas::{Judge, Tier};
 
@@ -246,3 +247,6 @@ pub trait Stage: Send {
         None
     }
 }
+
+/// Makes a new, empty stage for a task.
+pub type StageFactory = Arc<dyn Fn(TaskId) -> Box<dyn Stage> + Send + Sync>;

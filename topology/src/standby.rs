@@ -4,15 +4,15 @@
 //! One thread follows for all standbys of a worker, a read at a time and in turn, so that loading them
 //! takes one core at most. A standby owns nothing: who may commit is decided by the writer alone.
 
+use crate::error::TaskError;
 use crate::follow::Follower;
 use crate::limits::{
     HANDOVER_MAX, STANDBY_BACKOFF, STANDBY_LOAD_LOOK, STANDBY_LOOK, STANDBY_POLL, STANDBY_STALE_MAX,
 };
 use crate::log::LogError;
-use crate::restore::TaskError;
+use crate::stage::StageFactory;
 use crate::task::{Handover, Surroundings};
 use crate::topic::TaskId;
-use crate::worker::MakeStage;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -26,7 +26,7 @@ pub struct Standbys {
 
 struct Shared {
     around: Surroundings,
-    make_stage: MakeStage,
+    make_stage: StageFactory,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -56,7 +56,7 @@ struct Standby {
 
 impl Standbys {
     /// No standbys, and no thread yet.
-    pub fn new(around: Surroundings, make_stage: MakeStage) -> Self {
+    pub fn new(around: Surroundings, make_stage: StageFactory) -> Self {
         let (state, changed) = (Mutex::default(), Condvar::new());
         Self { shared: Arc::new(Shared { around, make_stage, state, changed }), thread: None }
     }
@@ -176,7 +176,7 @@ impl Standby {
     }
 
     /// Reads once, and tells now and then how far it is.
-    fn tend(&mut self, around: &Surroundings, make_stage: &MakeStage) -> bool {
+    fn tend(&mut self, around: &Surroundings, make_stage: &StageFactory) -> bool {
         let now = around.clock.now();
         if self.follower.is_none() {
             if now < self.begins_at {

@@ -9,6 +9,9 @@
 use crate::adopt::Adoption;
 use crate::checkpoint::{Sweep, Timetable, begin_record, entry_payload};
 use crate::clock::Clock;
+use crate::compare::digest_of;
+use crate::cursor::{CURSOR_KEY, Cursor};
+use crate::error::TaskError;
 use crate::follow::Follower;
 use crate::invariants::{Broken, Chain, check_fold};
 use crate::limits::{
@@ -17,7 +20,7 @@ use crate::limits::{
 use crate::log::{Commit, Log, LogError, Position, Reader, Writer};
 use crate::outputs::count_outputs;
 use crate::record::{Output, Records};
-use crate::restore::{CURSOR_KEY, Cursor, TaskError, digest_of, fold_since};
+use crate::restore::fold_since;
 use crate::stage::{Batch, Effects, InputBatch, Stage, StateEntry};
 use crate::telemetry::{Start, Telemetry};
 use crate::topic::{TaskId, Topic};

@@ -4,9 +4,9 @@
 //! the log by whoever opens it next. It may hold the state of tasks that run elsewhere ([`Standbys`]): then
 //! it takes them up with that.
 
+use crate::error::TaskError;
 use crate::log::LogError;
-use crate::restore::TaskError;
-use crate::stage::Stage;
+use crate::stage::StageFactory;
 use crate::standby::Standbys;
 use crate::task::{Handover, Surroundings, Task, TaskStatus};
 use crate::topic::TaskId;
@@ -23,9 +23,6 @@ const STOP_CHECK: Duration = Duration::from_millis(100);
 /// First and longest pause before a task starts over.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// Makes a new, empty stage for a task.
-pub type MakeStage = Arc<dyn Fn(TaskId) -> Box<dyn Stage> + Send + Sync>;
-
 /// Why a worker cannot go on.
 #[derive(Debug, Error)]
 pub enum WorkerError {
@@ -40,7 +37,7 @@ pub enum WorkerError {
 /// Runs tasks.
 pub struct Worker {
     around: Surroundings,
-    make_stage: MakeStage,
+    make_stage: StageFactory,
     tasks: BTreeMap<TaskId, Running>,
     /// Tasks whose state is held while they do not run here.
     kept_warm: BTreeSet<TaskId>,
@@ -55,7 +52,7 @@ struct Running {
 
 impl Worker {
     /// A worker without tasks.
-    pub fn new(around: Surroundings, make_stage: MakeStage) -> Self {
+    pub fn new(around: Surroundings, make_stage: StageFactory) -> Self {
         Self { around, make_stage, tasks: BTreeMap::new(), kept_warm: BTreeSet::new(), standbys: None }
     }
 
@@ -184,7 +181,7 @@ pub enum Turn {
 pub struct Life {
     id: TaskId,
     around: Surroundings,
-    make_stage: MakeStage,
+    make_stage: StageFactory,
     status: Arc<TaskStatus>,
     standby: Option<Handover>,
     task: Option<Task>,
@@ -194,7 +191,7 @@ pub struct Life {
 
 impl Life {
     /// A life whose first turn opens the task.
-    pub fn new(id: TaskId, around: Surroundings, make_stage: MakeStage, status: Arc<TaskStatus>) -> Self {
+    pub fn new(id: TaskId, around: Surroundings, make_stage: StageFactory, status: Arc<TaskStatus>) -> Self {
         let opened = around.clock.now();
         Self { id, around, make_stage, status, standby: None, task: None, opened, backoff: BACKOFF.0 }
     }

@@ -14,10 +14,11 @@ use weir_topology::follow::Follower;
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::{Output, Records};
+use weir_topology::stage::StageFactory;
 use weir_topology::task::{Handover, Surroundings, Task};
 use weir_topology::telemetry::{Start, Telemetry};
 use weir_topology::topic::{TaskId, Topic};
-use weir_topology::worker::{MakeStage, Worker};
+use weir_topology::worker::Worker;
 
 /// A log whose readers give two records at a time, so that a reader stands in the middle of a commit,
 /// and whose state topic may have lost its beginning.
@@ -189,7 +190,7 @@ fn a_standby_whose_place_in_the_log_is_gone_is_dropped_and_the_task_comes_back_f
 fn a_worker_holds_what_it_does_not_run_and_takes_it_over_warm() {
     let log = MemoryLog::new(2);
     append(&log, Topic::Events, numbers());
-    let make_stage: MakeStage = Arc::new(|_| Sums::new());
+    let make_stage: StageFactory = Arc::new(|_| Sums::new());
     let (around, told) = telling(log.clone(), Duration::ZERO);
     let tasks = [TASK, TaskId { partition: 1, ..TASK }];
     let mut first = Worker::new(around.clone(), make_stage.clone());

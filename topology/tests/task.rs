@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use sums::{NEVER, Sums, TASK, append, around, said};
 use weir_schemas::wire::Wire;
+use weir_topology::cursor::Cursor;
+use weir_topology::error::TaskError;
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
-use weir_topology::restore::{Cursor, TaskError, fold_recorded};
+use weir_topology::restore::fold_recorded;
 use weir_topology::task::Task;
 use weir_topology::topic::Topic;
 

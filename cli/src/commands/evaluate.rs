@@ -1,11 +1,11 @@
 //! `weir evaluate`: how good a policy is, on traffic whose truth is known.
 
-use super::simulate::What;
 use super::{ConfigFile, Run};
 use crate::context::Context;
 use crate::lab::Bench;
 use crate::roles::control;
 use crate::settings::flags::{KeyFlags, takes};
+use crate::simulated::SimulatedTraffic;
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::fs::File;
@@ -39,7 +39,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SEEDS")]
     seeds: Option<Seeds>,
     #[command(flatten)]
-    what: What,
+    traffic: SimulatedTraffic,
     /// With --seeds: one world for every level of care, and one for every single measure that all campaigns of it buy
     #[arg(long, requires = "seeds")]
     evasion: bool,
@@ -123,13 +123,17 @@ enum Other {
 
 impl Arguments {
     /// The worlds that are simulated with each seed.
-    fn worlds(&self) -> Vec<What> {
+    fn worlds(&self) -> Vec<SimulatedTraffic> {
         if !self.evasion {
-            return vec![self.what.clone()];
+            return vec![self.traffic.clone()];
         }
-        let levels = LEVELS.map(|care| What { care: Some(care), buy: Vec::new(), ..self.what.clone() });
-        let bought =
-            MEASURES.map(|measure| What { care: Some(Care::Naive), buy: vec![measure], ..self.what.clone() });
+        let levels =
+            LEVELS.map(|care| SimulatedTraffic { care: Some(care), buy: Vec::new(), ..self.traffic.clone() });
+        let bought = MEASURES.map(|measure| SimulatedTraffic {
+            care: Some(Care::Naive),
+            buy: vec![measure],
+            ..self.traffic.clone()
+        });
         levels.into_iter().chain(bought).collect()
     }
 
@@ -144,8 +148,10 @@ impl Arguments {
         if let Some(Seeds(seeds)) = &self.seeds {
             let worlds = self.worlds();
             runs = (seeds.len() * worlds.len()) as u32;
-            for (seed, what) in seeds.iter().flat_map(|seed| worlds.iter().map(move |what| (*seed, what))) {
-                judge_all(&bench, &bench.simulated(what, seed)?, policy, &others, &mut all)?;
+            for (seed, traffic) in
+                seeds.iter().flat_map(|seed| worlds.iter().map(move |traffic| (*seed, traffic)))
+            {
+                judge_all(&bench, &bench.simulated(traffic, seed)?, policy, &others, &mut all)?;
             }
         } else {
             let labelled = match &self.file {

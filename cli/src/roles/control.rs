@@ -10,9 +10,9 @@ use weir_enforcer::posture::Stance;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Control, ControlKind};
+use weir_topology::history::History;
 use weir_topology::log::{Commit, Log};
 use weir_topology::record::Output;
-use weir_topology::restore::History;
 use weir_topology::topic::Topic;
 
 /// Name of the control record that carries the policy.

@@ -17,9 +17,9 @@ use weir_schemas::wire::Wire;
 use weir_topology::clock::MachineClock;
 use weir_topology::log::{Log, LogError};
 use weir_topology::stage::Stage;
+use weir_topology::stage::StageFactory;
 use weir_topology::telemetry::Telemetry as _;
 use weir_topology::topic::{StageName, Topic};
-use weir_topology::worker::MakeStage;
 
 /// Runs the enforcer stage until the process is told to stop. The output directory holds every
 /// partition's lines, whoever decides on them.
@@ -85,7 +85,7 @@ fn outlast(context: &Context, exported: Result<Progress>, withheld: &mut Withhel
 }
 
 /// Makes enforcer stages.
-pub fn stages(keys: &EnforcerKeys, wire: Arc<Wire>) -> MakeStage {
+pub fn stages(keys: &EnforcerKeys, wire: Arc<Wire>) -> StageFactory {
     let keys = keys.audit.clone();
     Arc::new(move |_| -> Box<dyn Stage> { Box::new(EnforcerStage::new(keys.clone(), wire.clone())) })
 }

@@ -5,9 +5,10 @@ use anyhow::Result;
 use std::time::{Duration, Instant};
 use weir_topology::kafka::{Change, KafkaConfig, KafkaLog, Membership};
 use weir_topology::log::Log as _;
+use weir_topology::stage::StageFactory;
 use weir_topology::task::Surroundings;
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::{MakeStage, Worker};
+use weir_topology::worker::Worker;
 
 /// One stage's membership and its tasks here.
 pub struct Fleet {
@@ -29,7 +30,7 @@ impl Fleet {
         config: &KafkaConfig,
         log: &KafkaLog,
         around: &Surroundings,
-        make_stage: MakeStage,
+        make_stage: StageFactory,
         standby: bool,
     ) -> Result<Self> {
         let primary = stage.inputs().last().copied().unwrap_or(Topic::Events);

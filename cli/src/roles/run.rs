@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 use weir_collector::Mode;
 use weir_topology::log::Log;
 use weir_topology::stage::Stage;
+use weir_topology::stage::StageFactory;
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::{MakeStage, Worker};
+use weir_topology::worker::Worker;
 
 /// How often the main thread looks around.
 const LOOK: Duration = Duration::from_millis(50);
@@ -44,7 +45,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
 
     let judging = context.judging_stages(wire.clone());
     let enforcing = enforce::stages(&keys, wire.clone());
-    let make_stage: MakeStage = Arc::new(move |task: TaskId| -> Box<dyn Stage> {
+    let make_stage: StageFactory = Arc::new(move |task: TaskId| -> Box<dyn Stage> {
         match task.stage {
             StageName::Enforcer => enforcing(task),
             _ => judging(task),

@@ -71,7 +71,7 @@ pub(super) fn is_harvest(account: &AccountView<'_>) -> bool {
 
 /// The most that a word says: little where people are alike by nature, or strangers' programs are.
 fn most_of(word: &Word, account: &AccountView<'_>, settings: &Settings) -> Millinats {
-    let little = crate::policy::milli(settings.person_nats_max);
+    let little = crate::section::milli(settings.person_nats_max);
     let is_person = rhythm::reading(account).is_some_and(|said| said <= rhythm::PERSON);
     if is_person {
         let is_paid_together = word.kind() == LinkKind::Payment && !is_application(account);

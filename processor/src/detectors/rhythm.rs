@@ -97,7 +97,7 @@ impl Detector for Rhythm {
         settings: &Settings,
         notes: &mut Notes,
     ) -> Option<Millinats> {
-        let said = reading(account)?.max(-crate::policy::milli(settings.person_nats_max));
+        let said = reading(account)?.max(-crate::section::milli(settings.person_nats_max));
         notes.note("hours_with_a_request", account.busy_hours);
         notes.note("longest_silence_h", account.profile.day.longest_silence(account.now_ms, account.hours));
         notes.milli("pause_spread_nats", account.pace.spread.into());

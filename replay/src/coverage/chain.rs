@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 use std::collections::VecDeque;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Digest, Epoch, InputRange, State};
+use weir_topology::cursor::CURSOR_KEY;
+use weir_topology::history::History;
 use weir_topology::log::Log;
-use weir_topology::restore::{CURSOR_KEY, History};
 use weir_topology::topic::{StageName, TaskId, Topic};
 
 /// How many offsets from its end on a state topic is looked through for the cursor.

@@ -9,10 +9,10 @@ use std::io::{self, BufReader, BufWriter, Seek as _, SeekFrom};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_schemas::wire::Wire;
 use weir_schemas::{Body, Event, Record as _};
+use weir_topology::history::History;
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::{LABEL_HEADER, POPULATION_HEADER};
-use weir_topology::restore::History;
 use weir_topology::topic::Topic;
 
 /// Events that were taken in, and what is true of their accounts.

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_processor::measure::short;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, CampaignMember, CampaignStatus, LinkKind, Member, ValueHash};
+use weir_topology::history::History;
 use weir_topology::log::Log;
-use weir_topology::restore::History;
 use weir_topology::topic::Topic;
 
 /// What a campaign is.

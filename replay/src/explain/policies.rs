@@ -4,8 +4,8 @@ use crate::report::ReplayError;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Control, ControlKind, Digest};
+use weir_topology::history::History;
 use weir_topology::log::Log;
-use weir_topology::restore::History;
 use weir_topology::topic::Topic;
 
 pub(super) struct Policies<'l> {

@@ -5,10 +5,13 @@ use crate::report::ReplayError;
 use std::collections::VecDeque;
 use weir_schemas::Campaign;
 use weir_schemas::wire::Wire;
+use weir_topology::cursor::Cursor;
+use weir_topology::error::TaskError;
+use weir_topology::history::History;
 use weir_topology::log::Log;
-use weir_topology::restore::{Cursor, History, Refolded, TaskError, fold_recorded};
+use weir_topology::restore::{Refolded, fold_recorded};
+use weir_topology::stage::StageFactory;
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::MakeStage;
 
 /// What folding the campaign stage again came to.
 #[derive(Default)]
@@ -21,7 +24,11 @@ pub(super) struct Campaigns {
 }
 
 /// Folds every recorded epoch of the campaign stage again.
-pub(super) fn replay(log: &dyn Log, wire: &Wire, make_stage: &MakeStage) -> Result<Campaigns, ReplayError> {
+pub(super) fn replay(
+    log: &dyn Log,
+    wire: &Wire,
+    make_stage: &StageFactory,
+) -> Result<Campaigns, ReplayError> {
     let task = TaskId { stage: StageName::Campaign, partition: 0 };
     // The stage has no checkpoints: whoever assembles campaigns again begins with the first member.
     if log.bounds(Topic::Members, 0)?.0 > 0 {

@@ -11,11 +11,13 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Epoch, Verdict, VerdictId};
+use weir_topology::error::TaskError;
+use weir_topology::history::History;
 use weir_topology::log::{Log, LogError};
 use weir_topology::record::Output;
-use weir_topology::restore::{History, Refolded, TaskError, fold_recorded};
+use weir_topology::restore::{Refolded, fold_recorded};
+use weir_topology::stage::StageFactory;
 use weir_topology::topic::{TaskId, Topic};
-use weir_topology::worker::MakeStage;
 
 /// What folds have said of a target so far.
 enum Hearing {
@@ -127,7 +129,7 @@ impl Court {
         mut self,
         log: &dyn Log,
         wire: &Wire,
-        make_stage: &MakeStage,
+        make_stage: &StageFactory,
         progress: &mut impl FnMut(u64),
     ) -> Result<Self, ReplayError> {
         let mut tried = HashMap::new();
@@ -169,7 +171,7 @@ impl Court {
         to: i64,
         log: &dyn Log,
         wire: &Wire,
-        make_stage: &MakeStage,
+        make_stage: &StageFactory,
         progress: &mut impl FnMut(u64),
     ) -> Result<(), ReplayError> {
         let (task, after) = (self.task, start.epoch());

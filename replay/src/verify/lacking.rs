@@ -3,8 +3,8 @@
 use crate::report::ReplayError;
 use weir_schemas::Epoch;
 use weir_schemas::wire::Wire;
+use weir_topology::history::History;
 use weir_topology::log::Log;
-use weir_topology::restore::History;
 use weir_topology::topic::{TaskId, Topic};
 
 /// Says which records that an epoch folded the log no longer holds; none when it holds them all.

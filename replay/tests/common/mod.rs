@@ -20,10 +20,10 @@ use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
 use weir_topology::stage::Stage;
+use weir_topology::stage::StageFactory;
 use weir_topology::task::{Pace, Surroundings, Task};
 use weir_topology::telemetry::Silent;
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::MakeStage;
 
 pub const START_MS: i64 = 1_793_491_200_000;
 pub const PARTITIONS: u32 = 3;
@@ -32,7 +32,7 @@ pub fn wire() -> Arc<Wire> {
     Arc::new(Wire::new())
 }
 
-pub fn stages() -> MakeStage {
+pub fn stages() -> StageFactory {
     stages_with(eager())
 }
 
@@ -46,7 +46,7 @@ pub fn eager() -> Policy {
     Policy::parse(&eager).unwrap()
 }
 
-pub fn stages_with(policy: Policy) -> MakeStage {
+pub fn stages_with(policy: Policy) -> StageFactory {
     let (wire, policy) = (wire(), Arc::new(policy));
     Arc::new(move |task| -> Box<dyn Stage> {
         match task.stage {

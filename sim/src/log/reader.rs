@@ -1,7 +1,7 @@
 //! A reader: committed records in order, a few at a time, sometimes late.
 
-use super::store::Kind;
-use super::{Shared, Store};
+use super::shared::Shared;
+use super::store::{Kind, Store};
 use crate::bug::Bug;
 use std::time::Duration;
 use weir_topology::log::{LogError, Position, Reader};

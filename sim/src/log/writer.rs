@@ -1,19 +1,20 @@
 //! A writer: every way in which a commit can end.
 
-use super::store::Fate;
-use super::{SimLog, Store};
+use super::shared::Shared;
+use super::store::{Fate, Store};
 use crate::bug::Bug;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use weir_topology::cursor::CURSOR_KEY;
 use weir_topology::key::partition_of;
 use weir_topology::limits::RECORD_BYTES_MAX;
 use weir_topology::log::{Commit, LogError, Writer};
 use weir_topology::record::Output;
-use weir_topology::restore::CURSOR_KEY;
 use weir_topology::topic::Topic;
 
 pub(super) struct SimWriter {
-    log: SimLog,
+    store: Shared,
+    process: usize,
     name: String,
     generation: u64,
     /// A commit ended in a way after which the writer is of no more use.
@@ -21,13 +22,13 @@ pub(super) struct SimWriter {
 }
 
 impl SimWriter {
-    pub(super) fn new(log: SimLog, name: &str, generation: u64) -> Self {
-        Self { log, name: name.to_owned(), generation, is_spent: false }
+    pub(super) fn new(store: Shared, process: usize, name: &str, generation: u64) -> Self {
+        Self { store, process, name: name.to_owned(), generation, is_spent: false }
     }
 
     fn try_commit(&mut self, commit: &Commit) -> Result<(), LogError> {
-        let mut store = self.log.store.lock();
-        if store.is_dead(self.log.process) {
+        let mut store = self.store.lock();
+        if store.is_dead(self.process) {
             return Err(LogError::Unavailable { reason: "this process is dead".into() });
         }
         if self.is_spent {
@@ -56,7 +57,7 @@ impl SimWriter {
     ) -> Result<(), LogError> {
         let open = Fate::StaysOpen { is_asked: true };
         let left = Fate::StaysOpen { is_asked: false };
-        let process = self.log.process;
+        let process = self.process;
         if store.random.chance(store.faults.crash_in_commit) {
             let (fate, how) = match store.random.below(5) {
                 0 => (None, "KILLBEFORE"),
@@ -125,16 +126,16 @@ impl SimWriter {
 
     /// Opens the writer again and commits the same once more, without a look at the log.
     fn commit_again(&mut self, commit: &Commit) -> Result<(), LogError> {
-        let process = self.log.process;
-        self.log.store.lock().read_fault(process)?;
-        self.generation = self.log.store.lock().open_writer(&self.name, process)?;
+        let process = self.process;
+        self.store.lock().read_fault(process)?;
+        self.generation = self.store.lock().open_writer(&self.name, process)?;
         self.try_commit(commit)
     }
 }
 
 impl Writer for SimWriter {
     fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
-        let bug = self.log.store.lock().bug;
+        let bug = self.store.lock().bug;
         let outcome = match bug {
             Some(Bug::CommitBeforeOutput) => self.commit_in_two(commit),
             Some(Bug::DoubleEffect) => match self.try_commit(commit) {

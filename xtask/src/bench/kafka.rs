@@ -23,10 +23,11 @@ use weir_topology::clock::MachineClock;
 use weir_topology::kafka::{KafkaConfig, KafkaLog};
 use weir_topology::log::Log;
 use weir_topology::stage::Stage;
+use weir_topology::stage::StageFactory;
 use weir_topology::task::{Pace, Surroundings};
 use weir_topology::telemetry::Silent;
 use weir_topology::topic::{StageName, TaskId, Topic};
-use weir_topology::worker::{MakeStage, Worker};
+use weir_topology::worker::Worker;
 
 const PARTITIONS: u32 = 4;
 
@@ -285,7 +286,7 @@ fn judge_all(log: Arc<dyn Log>) -> Result<Taken> {
         pace: Pace { epoch_interval: Duration::from_millis(100), ..Pace::default() },
         clock: Arc::new(MachineClock::default()),
     };
-    let make_stage: MakeStage = Arc::new(move |task: TaskId| -> Box<dyn Stage> {
+    let make_stage: StageFactory = Arc::new(move |task: TaskId| -> Box<dyn Stage> {
         match task.stage {
             StageName::Cluster => Box::new(ClusterStage::new(wire.clone(), policy.clone())),
             StageName::Campaign => Box::new(CampaignStage::new(wire.clone(), policy.clone())),

@@ -11,10 +11,11 @@ use weir_processor::account::AccountStage;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
 use weir_schemas::{State, StateKind};
+use weir_topology::cursor::{CURSOR_FORMAT, CURSOR_KEY};
 use weir_topology::embedded::EmbeddedLog;
 use weir_topology::log::{Commit, Log};
 use weir_topology::record::Output;
-use weir_topology::restore::{CURSOR_FORMAT, CURSOR_KEY, restore};
+use weir_topology::restore::restore;
 use weir_topology::stage::Stage;
 use weir_topology::topic::{StageName, TaskId, Topic};
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use weir_schemas::{Epoch, StandingStatus};
-use weir_topology::restore::TaskError;
+use weir_topology::error::TaskError;
 
 fn build(is_planted: bool) -> EnforcerStage {
     let stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
