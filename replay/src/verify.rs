@@ -5,9 +5,9 @@
 //! one whose bytes were changed is shown beside what it was. All verdicts of a partition are held
 //! against one pass over it.
 
-mod court;
 mod difference;
 mod lacking;
+mod prover;
 mod report;
 mod target;
 
@@ -17,7 +17,7 @@ pub use report::{Difference, Evidence, Finding, InputEvidence, Outcome, VerifyRe
 use crate::limits::FINDINGS_MAX;
 use crate::report::ReplayError;
 use crate::start::Starts;
-use court::Court;
+use prover::Prover;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::BTreeMap;
@@ -65,8 +65,8 @@ pub fn verify(
     let partitions = log.partitions(Topic::Verdicts)?;
     let mut report = VerifyReport::default();
     let task = |partition| TaskId { stage: StageName::Account, partition };
-    let mut decide = |court: Court, report: &mut VerifyReport, proven_kept| {
-        let findings = court.hear(log, wire, make_stage, &mut progress)?.findings(log, wire)?;
+    let mut decide = |prover: Prover, report: &mut VerifyReport, proven_kept| {
+        let findings = prover.refold(log, wire, make_stage, &mut progress)?.findings(log, wire)?;
         report.take(findings, proven_kept);
         Ok::<_, ReplayError>(())
     };
@@ -83,8 +83,8 @@ pub fn verify(
                 })?;
                 if !targets.is_empty() {
                     let starts = Starts::of(task(partition), log, wire)?;
-                    let court = Court::new(task(partition), starts, targets, None);
-                    decide(court, &mut report, FINDINGS_MAX)?;
+                    let prover = Prover::new(task(partition), starts, targets, None);
+                    decide(prover, &mut report, FINDINGS_MAX)?;
                 }
             }
         }
@@ -99,7 +99,7 @@ pub fn verify(
             }
             for (partition, targets) in drawn.by_partition() {
                 let Some(starts) = starts.remove(&partition) else { continue };
-                decide(Court::new(task(partition), starts, targets, None), &mut report, 0)?;
+                decide(Prover::new(task(partition), starts, targets, None), &mut report, 0)?;
             }
         }
         Choice::All => {
@@ -108,7 +108,7 @@ pub fn verify(
                 let scan = Scan { log, wire, partition, oldest: starts.oldest().epoch() };
                 let mut targets = Vec::new();
                 let kept_from = scan.each(&mut report, |target| targets.push(target))?;
-                decide(Court::new(task(partition), starts, targets, Some(kept_from)), &mut report, 0)?;
+                decide(Prover::new(task(partition), starts, targets, Some(kept_from)), &mut report, 0)?;
             }
         }
     }

@@ -198,12 +198,12 @@ mod tests {
 
     #[test]
     fn a_connection_that_broke_does_not_hide_why_it_did() {
-        let ear = ConnectionWatch::default();
-        let error = |code, said| ear.error(KafkaError::Global(code), said);
+        let watch = ConnectionWatch::default();
+        let error = |code, said| watch.error(KafkaError::Global(code), said);
         error(Code::Authentication, "b: SASL authentication error: no (after 2ms in state AUTH_REQ)");
         error(Code::BrokerTransportFailure, "b: Disconnected");
         error(Code::AllBrokersDown, "1/1 brokers are down");
-        let failure = ear.last_failure().unwrap();
+        let failure = watch.last_failure().unwrap();
         assert!(failure.is_final());
         let shown = failure.to_string();
         assert!(shown.contains("(b: SASL authentication error: no); check kafka.sasl_username"), "{shown}");
@@ -211,11 +211,11 @@ mod tests {
 
     #[test]
     fn what_is_of_no_use_to_an_operator_is_left_out() {
-        let ear = ConnectionWatch::default();
+        let watch = ConnectionWatch::default();
         let line = "[thrd:ssl://b]: ssl://b: SSL handshake failed: certificate verify failed: broker certificate \
                     could not be verified, verify that ssl.ca.location is right (after 2ms in state SSL_HANDSHAKE)";
-        ear.log(RDKafkaLogLevel::Error, "FAIL", line);
-        let shown = ear.last_failure().unwrap().to_string();
+        watch.log(RDKafkaLogLevel::Error, "FAIL", line);
+        let shown = watch.last_failure().unwrap().to_string();
         assert!(
             shown.contains("(ssl://b: SSL handshake failed: certificate verify failed); kafka.ca_file"),
             "{shown}"

@@ -20,7 +20,7 @@ use weir_topology::stage::StageFactory;
 use weir_topology::topic::{TaskId, Topic};
 
 /// What folds have said of a target so far.
-enum Hearing {
+enum Status {
     /// Nothing yet.
     Open,
     /// Nothing by its id; this came out at its place in the account's order.
@@ -40,7 +40,7 @@ struct Emitted {
 /// What a verdict that came out says.
 enum Said {
     /// Something of the target with this number.
-    Of(usize, Hearing),
+    Of(usize, Status),
     /// It is not in the log.
     Missing(Emitted),
 }
@@ -54,7 +54,7 @@ enum Failure {
 }
 
 /// Epochs that were folded again and gave what was recorded of them.
-struct Heard {
+struct Folded {
     /// The first of them comes after this one.
     after: i64,
     last: i64,
@@ -65,7 +65,7 @@ struct Heard {
     is_at_end: bool,
 }
 
-impl Heard {
+impl Folded {
     fn has(&self, epoch: i64) -> bool {
         (self.after + 1..=self.last).contains(&epoch)
     }
@@ -75,22 +75,22 @@ impl Heard {
 ///
 /// A checkpoint is not believed: what comes out after it counts when an epoch with a snapshot has followed, whose
 /// digest covers every account that changed since. Where that fails, another start is tried.
-pub(super) struct Court {
+pub(super) struct Prover {
     task: TaskId,
     starts: Starts,
     targets: Vec<Target>,
-    hearings: Vec<Hearing>,
+    statuses: Vec<Status>,
     by_id: HashMap<VerdictId, usize>,
     by_place: HashMap<(AccountId, i64), usize>,
     /// Every verdict after this epoch is a target, so that what came out and is none is missing.
     complete_after: Option<i64>,
     missing: Vec<Emitted>,
     missing_ids: HashSet<VerdictId>,
-    heard: Vec<Heard>,
+    folded: Vec<Folded>,
 }
 
-impl Court {
-    /// A court over targets of one partition, in offset order. With `complete_after` they are every verdict after
+impl Prover {
+    /// A prover of targets of one partition, in offset order. With `complete_after` they are every verdict after
     /// that epoch, and none may be missing.
     pub(super) fn new(
         task: TaskId,
@@ -98,34 +98,34 @@ impl Court {
         targets: Vec<Target>,
         complete_after: Option<i64>,
     ) -> Self {
-        let mut court = Self {
+        let mut prover = Self {
             task,
             starts,
-            hearings: targets.iter().map(|_| Hearing::Open).collect(),
+            statuses: targets.iter().map(|_| Status::Open).collect(),
             by_id: HashMap::new(),
             by_place: HashMap::new(),
             targets,
             complete_after,
             missing: Vec::new(),
             missing_ids: HashSet::new(),
-            heard: Vec::new(),
+            folded: Vec::new(),
         };
-        for index in 0..court.targets.len() {
-            let target = &court.targets[index];
+        for index in 0..prover.targets.len() {
+            let target = &prover.targets[index];
             let Some(id) = target.id else { continue };
-            if let Some(first) = court.by_id.get(&id) {
-                let first_offset = court.targets[*first].offset;
-                court.settle(index, closed(Difference::Doubled { first_offset }));
+            if let Some(first) = prover.by_id.get(&id) {
+                let first_offset = prover.targets[*first].offset;
+                prover.settle(index, closed(Difference::Doubled { first_offset }));
                 continue;
             }
-            court.by_place.insert((target.account, target.sequence), index);
-            court.by_id.insert(id, index);
+            prover.by_place.insert((target.account, target.sequence), index);
+            prover.by_id.insert(id, index);
         }
-        court
+        prover
     }
 
     /// Folds as much of the partition's history as it takes to decide every target.
-    pub(super) fn hear(
+    pub(super) fn refold(
         mut self,
         log: &dyn Log,
         wire: &Wire,
@@ -146,7 +146,7 @@ impl Court {
         if self.complete_after.is_some() && tried.is_empty() {
             return Some((self.starts.oldest(), i64::MAX));
         }
-        let is_open = |index: &usize| matches!(self.hearings[*index], Hearing::Open | Hearing::Candidate(_));
+        let is_open = |index: &usize| matches!(self.statuses[*index], Status::Open | Status::Candidate(_));
         let mut open: Vec<&Target> =
             (0..self.targets.len()).filter(is_open).map(|index| &self.targets[index]).collect();
         open.sort_by_key(|target| target.epoch());
@@ -154,7 +154,7 @@ impl Court {
         let is_new = |start: &Start, to: i64| tried.get(&start.epoch()).is_none_or(|tried| *tried < to);
         open.iter().find_map(|target| {
             // Epochs are counted from 1.
-            if target.epoch() < 1 || self.heard.iter().any(|heard| heard.has(target.epoch())) {
+            if target.epoch() < 1 || self.folded.iter().any(|folded| folded.has(target.epoch())) {
                 // It is not what it says; perhaps it came out elsewhere.
                 let start = self.starts.before(target.earliest_epoch).next().unwrap_or(self.starts.oldest());
                 return is_new(start, i64::MAX).then_some((start, i64::MAX));
@@ -190,7 +190,7 @@ impl Court {
                 if after == 0 || epoch.state_digest.is_some() {
                     last = epoch.epoch;
                     said.drain(..).for_each(|said| self.take(said));
-                    let is_decided = last >= to || self.hearings.iter().all(is_settled);
+                    let is_decided = last >= to || self.statuses.iter().all(is_settled);
                     is_enough = self.complete_after.is_none() && is_decided;
                 }
                 match is_enough {
@@ -225,7 +225,7 @@ impl Court {
             Err(error) => return Err(error.into()),
         };
         let is_at_end = failure.is_none() && !is_enough;
-        self.heard.push(Heard { after, last, adopted, failure, is_at_end });
+        self.folded.push(Folded { after, last, adopted, failure, is_at_end });
         Ok(())
     }
 
@@ -245,12 +245,12 @@ impl Court {
         let emitted = Emitted { epoch: epoch.epoch, verdict, payload: payload.to_vec() };
         if let Some(index) = by_id {
             let target = &self.targets[index];
-            let hearing = if target.sha256 != <[u8; 32]>::from(Sha256::digest(payload)) {
-                Hearing::Differs(emitted)
+            let finding = if target.sha256 != <[u8; 32]>::from(Sha256::digest(payload)) {
+                Status::Differs(emitted)
             } else if target.key != output.key {
                 closed(Difference::Key { epoch: epoch.epoch })
             } else {
-                Hearing::Closed(Outcome::Proven(Evidence {
+                Status::Closed(Outcome::Proven(Evidence {
                     epoch: epoch.epoch,
                     folded_after,
                     policy_version: epoch.policy_version.clone(),
@@ -259,11 +259,11 @@ impl Court {
                     sha256_refolded: sha256_of(payload),
                 }))
             };
-            return Ok(Some(Said::Of(index, hearing)));
+            return Ok(Some(Said::Of(index, finding)));
         }
         Ok(match self.by_place.get(&place) {
-            Some(index) if matches!(self.hearings[*index], Hearing::Open) => {
-                Some(Said::Of(*index, Hearing::Candidate(emitted)))
+            Some(index) if matches!(self.statuses[*index], Status::Open) => {
+                Some(Said::Of(*index, Status::Candidate(emitted)))
             }
             _ => self.complete_after.filter(|after| emitted.epoch > *after).map(|_| Said::Missing(emitted)),
         })
@@ -271,7 +271,7 @@ impl Court {
 
     fn take(&mut self, said: Said) {
         match said {
-            Said::Of(index, hearing) => self.settle(index, hearing),
+            Said::Of(index, finding) => self.settle(index, finding),
             Said::Missing(emitted) => {
                 let is_new = self.missing_ids.insert(emitted.verdict.verdict_id);
                 if is_new && self.missing.len() < MISSING_MAX {
@@ -281,9 +281,9 @@ impl Court {
         }
     }
 
-    fn settle(&mut self, index: usize, hearing: Hearing) {
-        if !is_settled(&self.hearings[index]) {
-            self.hearings[index] = hearing;
+    fn settle(&mut self, index: usize, status: Status) {
+        if !is_settled(&self.statuses[index]) {
+            self.statuses[index] = status;
         }
     }
 
@@ -292,23 +292,23 @@ impl Court {
         let mut findings = Vec::with_capacity(self.targets.len());
         let missing_untold = self.missing_ids.len() - self.missing.len();
         let mut missing = std::mem::take(&mut self.missing).into_iter();
-        let hearings = std::mem::take(&mut self.hearings);
-        for (target, hearing) in self.targets.iter().zip(hearings) {
+        let statuses = std::mem::take(&mut self.statuses);
+        for (target, status) in self.targets.iter().zip(statuses) {
             // A record that cannot be read is shown beside the next verdict that came out and is
             // nowhere else.
-            let hearing = match (target.id, hearing) {
-                (None, Hearing::Open) => missing.next().map_or(Hearing::Open, Hearing::Differs),
-                (_, hearing) => hearing,
+            let status = match (target.id, status) {
+                (None, Status::Open) => missing.next().map_or(Status::Open, Status::Differs),
+                (_, status) => status,
             };
-            let outcome = match hearing {
-                Hearing::Closed(outcome) => outcome,
-                Hearing::Differs(emitted) | Hearing::Candidate(emitted) => {
+            let outcome = match status {
+                Status::Closed(outcome) => outcome,
+                Status::Differs(emitted) | Status::Candidate(emitted) => {
                     let written = payload_at(log, target.partition, target.offset)?;
                     let difference =
                         ContentDifference::between(wire, emitted.epoch, &written, &emitted.payload);
                     Outcome::Different(Difference::Content(difference))
                 }
-                Hearing::Open => self.undecided(target),
+                Status::Open => self.undecided(target),
             };
             findings.push(Finding {
                 verdict_id: target.id.map(|id| id.to_string()),
@@ -335,7 +335,7 @@ impl Court {
         // Without a target, a history that cannot be folded is no proof that nothing is missing.
         if self.complete_after.is_some()
             && findings.is_empty()
-            && let Some(outcome) = self.heard.iter().find_map(|heard| self.failed(heard))
+            && let Some(outcome) = self.folded.iter().find_map(|folded| self.failed(folded))
         {
             findings.push(nowhere(None, outcome));
         }
@@ -347,14 +347,14 @@ impl Court {
         let (epoch, partition) = (target.epoch(), target.partition);
         let unproven = |reason| Outcome::Unproven { reason };
         let oldest = self.starts.oldest().epoch();
-        if self.heard.iter().any(|heard| heard.adopted.contains(&epoch)) {
+        if self.folded.iter().any(|folded| folded.adopted.contains(&epoch)) {
             return unproven(format!(
                 "epoch {epoch} of account/{partition} was judged by another build or policy, and adopted by this one: use the \
                  build that judged it"
             ));
         }
-        if let Some(heard) = self.heard.iter().find(|heard| heard.has(epoch)) {
-            return Outcome::Different(Difference::NotEmitted { last_epoch: heard.last });
+        if let Some(folded) = self.folded.iter().find(|folded| folded.has(epoch)) {
+            return Outcome::Different(Difference::NotEmitted { last_epoch: folded.last });
         }
         if oldest > 0 && epoch <= oldest {
             return unproven(format!(
@@ -362,10 +362,10 @@ impl Court {
                  after which they are is of epoch {oldest}"
             ));
         }
-        if let Some(outcome) = self.heard.iter().rev().find_map(|heard| self.failed(heard)) {
+        if let Some(outcome) = self.folded.iter().rev().find_map(|folded| self.failed(folded)) {
             return outcome;
         }
-        match self.heard.iter().find(|heard| heard.is_at_end).map(|heard| heard.last) {
+        match self.folded.iter().find(|folded| folded.is_at_end).map(|folded| folded.last) {
             Some(last) if epoch > last => unproven(format!(
                 "it names epoch {epoch}, and the epoch records of account/{partition} end with {last}: records of \
                  weir.epochs are missing, or it was never emitted"
@@ -375,16 +375,16 @@ impl Court {
     }
 
     /// What the failure of a fold says of what it did not come to.
-    fn failed(&self, heard: &Heard) -> Option<Outcome> {
+    fn failed(&self, folded: &Folded) -> Option<Outcome> {
         let partition = self.task.partition;
-        Some(match heard.failure.as_ref()? {
+        Some(match folded.failure.as_ref()? {
             Failure::Unproven(reason) => Outcome::Unproven { reason: reason.clone() },
-            Failure::Diverged(difference) if heard.after == 0 => Outcome::Different(difference.clone()),
+            Failure::Diverged(difference) if folded.after == 0 => Outcome::Different(difference.clone()),
             // Either the checkpoint is wrong, or the build.
             Failure::Diverged(difference) => Outcome::Unproven {
                 reason: format!(
                     "folded from the checkpoint after epoch {} of account/{partition}, {}",
-                    heard.after,
+                    folded.after,
                     difference.of_an_epoch().unwrap_or_default()
                 ),
             },
@@ -392,12 +392,12 @@ impl Court {
     }
 }
 
-fn is_settled(hearing: &Hearing) -> bool {
-    matches!(hearing, Hearing::Closed(_) | Hearing::Differs(_))
+fn is_settled(status: &Status) -> bool {
+    matches!(status, Status::Closed(_) | Status::Differs(_))
 }
 
-fn closed(difference: Difference) -> Hearing {
-    Hearing::Closed(Outcome::Different(difference))
+fn closed(difference: Difference) -> Status {
+    Status::Closed(Outcome::Different(difference))
 }
 
 fn payload_at(log: &dyn Log, partition: u32, offset: i64) -> Result<Vec<u8>, ReplayError> {
