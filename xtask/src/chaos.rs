@@ -13,7 +13,7 @@ mod schedule;
 mod verify;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -25,7 +25,7 @@ use crew::Slot;
 use deployment::Deployment;
 use feed::Feed;
 use schedule::{Fault, Schedule};
-use verify::{Findings, verify};
+use verify::{Findings, covered, verify};
 
 /// How often the processes are looked after.
 const LOOK: Duration = Duration::from_millis(20);
@@ -67,6 +67,9 @@ pub struct Args {
     /// Partitions of the shared topics
     #[arg(long, default_value_t = 6)]
     partitions: u32,
+    /// A `weir` of another build, which every second process that starts is of: upgrades and downgrades under fire
+    #[arg(long, value_name = "FILE")]
+    older: Option<PathBuf>,
     /// No further fault after this many minutes
     #[arg(long, default_value_t = 90)]
     minutes_max: u64,
@@ -122,8 +125,14 @@ pub fn run(args: &Args) -> Result<()> {
 fn under_fire(args: &Args, home: &Path, broker: &Broker) -> Result<Report> {
     let protocol = if args.seed.is_multiple_of(2) { "consumer" } else { "classic" };
     let weir = dirs::built("weir")?;
-    let deployment =
-        std::rc::Rc::new(Deployment::make(home, &weir, &broker.brokers, protocol, args.partitions)?);
+    let deployment = std::rc::Rc::new(Deployment::make(
+        home,
+        &weir,
+        args.older.as_deref(),
+        &broker.brokers,
+        protocol,
+        args.partitions,
+    )?);
     let feed = Feed::start(&deployment.feed(), args.events, args.rate, args.seed)?;
     let mut fire = Fire {
         deployment: deployment.clone(),
@@ -369,7 +378,21 @@ impl Fire<'_> {
             .try_for_each(|(_, slot)| slot.restore())
     }
 
-    /// Waits until the fleet has judged and decided all there is by itself; the replay that shows it.
+    /// What was judged so far, and whether that is all there is: a replay as recorded, or, where two builds recorded, which
+    /// none of them gives alone, the statement of coverage.
+    fn judged(&self, lines: u64) -> Result<(serde_json::Value, bool)> {
+        if self.deployment.is_mixed() {
+            let coverage = self.deployment.coverage()?;
+            let is_all = covered(&coverage["statement"]) == lines;
+            return Ok((coverage["statement"].clone(), is_all));
+        }
+        let recorded = self.deployment.replay("--as-recorded")?;
+        let number = |name: &str| recorded[name].as_u64();
+        let is_all = number("events") == Some(lines) && number("in_flight") == Some(0);
+        Ok((recorded, is_all))
+    }
+
+    /// Waits until the fleet has judged and decided all there is by itself; what [`Self::judged`] says of it then.
     fn settle(&mut self, lines: u64) -> Result<serde_json::Value> {
         let deadline = Instant::now() + SETTLE;
         let (mut then, mut look_for_hanging) = (None, Instant::now() + HANGING_AFTER);
@@ -379,12 +402,11 @@ impl Fire<'_> {
                 look_for_hanging += HANGING_AFTER;
                 self.end_hanging()?;
             }
-            let recorded = match self.deployment.replay("--as-recorded") {
-                Ok(recorded) => recorded,
+            let (recorded, is_judged) = match self.judged(lines) {
+                Ok(judged) => judged,
                 Err(error) if Instant::now() > deadline => return Err(error),
                 Err(_) => continue,
             };
-            let number = |name: &str| recorded[name].as_u64();
             let mut audit_records = 0;
             let audit = self.deployment.topic("audit");
             outside::read(&self.deployment.brokers, &audit, |_| {
@@ -396,7 +418,6 @@ impl Fire<'_> {
                 fs::read_to_string(path).map_or(0, |text| text.lines().count())
             });
             let is_told = written.iter().all(|lines| *lines == audit_records);
-            let is_judged = number("events") == Some(lines) && number("in_flight") == Some(0);
             let now = Some((recorded["verdicts"].clone(), audit_records));
             if is_judged && is_told && now == then {
                 return Ok(recorded);

@@ -1,5 +1,6 @@
 //! One deployment of Weir on one broker: its commands.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,25 +27,34 @@ pub struct Deployment {
     /// `classic`, or `consumer` for KIP-848.
     pub protocol: &'static str,
     weir: PathBuf,
+    /// Another build, which every second process that starts is of.
+    older: Option<PathBuf>,
+    started: Cell<usize>,
 }
 
 impl Deployment {
-    /// Makes keys and topics. `weir` is copied, so that a build during the run changes nothing.
+    /// Makes keys and topics. `weir` and `older` are copied, so that a build during the run changes nothing.
     pub fn make(
         home: &Path,
         weir: &Path,
+        older: Option<&Path>,
         brokers: &str,
         protocol: &'static str,
         partitions: u32,
     ) -> Result<Self> {
-        let copy = home.join("weir");
-        fs::copy(weir, &copy).with_context(|| format!("cannot copy {}", weir.display()))?;
+        let copied = |from: &Path, name: &str| {
+            let copy = home.join(name);
+            fs::copy(from, &copy).with_context(|| format!("cannot copy {}", from.display()))?;
+            anyhow::Ok(copy)
+        };
         let deployment = Self {
             home: home.to_path_buf(),
             brokers: brokers.to_owned(),
             prefix: "chaos-".into(),
             protocol,
-            weir: copy,
+            weir: copied(weir, "weir")?,
+            older: older.map(|older| copied(older, "weir-older")).transpose()?,
+            started: Cell::new(0),
         };
         let mut keys = deployment.weir(&["keys", "make"]);
         keys.arg(deployment.keys());
@@ -77,6 +87,11 @@ impl Deployment {
         format!("{}weir-{name}", self.prefix)
     }
 
+    /// Whether its processes are of two builds.
+    pub fn is_mixed(&self) -> bool {
+        self.older.is_some()
+    }
+
     /// `weir process`; with `standby` it holds the state of what the others run.
     pub fn process(&self, standby: bool) -> Command {
         let mut command = self.member(&["process"]);
@@ -97,7 +112,7 @@ impl Deployment {
 
     /// `weir collect`, following the feed.
     pub fn collect(&self) -> Command {
-        let mut command = self.on_brokers(&["collect", "--node", "chaos", "--source", "feed"]);
+        let mut command = self.member_of(&["collect", "--node", "chaos", "--source", "feed"]);
         command.arg("--tail").arg(self.feed()).arg("--keys-dir").arg(self.keys().join("collector"));
         command
     }
@@ -141,20 +156,35 @@ impl Deployment {
     }
 
     fn member(&self, arguments: &[&str]) -> Command {
-        let mut command = self.on_brokers(arguments);
+        let mut command = self.member_of(arguments);
         command.args(["--kafka-group-protocol", self.protocol]);
         command.args(["--kafka-session-timeout-ms", SESSION_TIMEOUT_MS]);
         command
     }
 
+    /// A process that stays: of the one build or of the other, by turns.
+    fn member_of(&self, arguments: &[&str]) -> Command {
+        let number = self.started.replace(self.started.get() + 1);
+        let build = self.older.as_ref().filter(|_| number.is_multiple_of(2)).unwrap_or(&self.weir);
+        self.connected(build, arguments)
+    }
+
     fn on_brokers(&self, arguments: &[&str]) -> Command {
-        let mut command = self.weir(arguments);
+        self.connected(&self.weir, arguments)
+    }
+
+    fn connected(&self, build: &Path, arguments: &[&str]) -> Command {
+        let mut command = self.command(build, arguments);
         command.args(["--brokers", &self.brokers, "--kafka-prefix", &self.prefix]);
         command
     }
 
     fn weir(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.weir);
+        self.command(&self.weir, arguments)
+    }
+
+    fn command(&self, build: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(build);
         // What the surroundings configure is for other runs.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WEIR_")) {
             command.env_remove(name);

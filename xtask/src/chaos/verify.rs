@@ -14,6 +14,9 @@ use super::outside::{self, Id};
 /// Verdicts that are proved one by one.
 const PROVED_APART: usize = 20;
 
+/// What a process's log says when one of its tasks takes over what another build recorded.
+const ADOPTED: &str = "another judge recorded the last epochs";
+
 /// What was found.
 #[derive(Debug, Default, Serialize)]
 pub struct Findings {
@@ -51,6 +54,10 @@ pub struct Findings {
     pub covered: u64,
     /// Verdicts of which `weir verify` gave the very bytes again.
     pub proven: u64,
+    /// Verdicts of which it says that another build judged them: none, where there is one.
+    pub unproven: u64,
+    /// Times that a task took over what another build had recorded.
+    pub adoptions: u64,
     /// Of [`PROVED_APART`] verdicts that were proved one by one, those that came out of a fold from a checkpoint.
     pub from_checkpoints: u64,
     /// Digest of the lockstep replay of the disturbed log.
@@ -73,12 +80,19 @@ pub fn verify(deployment: &Deployment, lines: u64, recorded: &Value, outputs: &[
     found.verdicts_doubled = repeated(&verdicts);
     actions_and_audit(deployment, &verdicts, outputs, &mut found)?;
 
-    found.bytes_equal = recorded["bytes_equal"] == true;
     let (coverage, proofs) = (deployment.coverage()?, deployment.proofs()?);
     found.covered = covered(&coverage["statement"]);
-    // One that differs takes away: it must not be made up for by another.
     let count = |name: &str| proofs[name].as_u64().unwrap_or(0);
+    if deployment.is_mixed() {
+        found.proven = count("proven").saturating_sub(count("different"));
+        found.unproven = count("unproven");
+        found.adoptions = adoptions(&deployment.home)?;
+        found.violations = violations_of_two_builds(&found);
+        return Ok(found);
+    }
+    // One that differs takes away: it must not be made up for by another.
     found.proven = count("proven").saturating_sub(count("different") + count("unproven"));
+    found.bytes_equal = recorded["bytes_equal"] == true;
     found.from_checkpoints = from_checkpoints(deployment, &verdicts)?;
     let digest =
         |report: &Value| report["digest"].as_str().map(String::from).context("a replay without a digest");
@@ -88,35 +102,72 @@ pub fn verify(deployment: &Deployment, lines: u64, recorded: &Value, outputs: &[
     Ok(found)
 }
 
-fn violations(found: &Findings, recorded: &Value) -> Vec<String> {
-    let number = |name: &str| recorded[name].as_u64().unwrap_or(u64::MAX);
-    let checks = [
+/// What must hold whatever was done, and whoever judged.
+fn checks(found: &Findings) -> [(bool, &'static str); 11] {
+    [
         (found.events + found.lost == found.lines + found.doubled, "events and lines do not balance"),
         (found.lost == 0, "events were lost"),
         (found.doubled == 0, "events are visible twice"),
-        (number("events") == found.lines, "the replay counts other events than there are lines"),
-        (number("judged") == found.lines && number("dlq") == 0, "not every event was judged"),
-        (number("in_flight") == 0, "events are in the log and in no epoch"),
-        (found.bytes_equal, "the replay as recorded gives other bytes"),
-        (found.verdicts > 0 && number("verdicts") == found.verdicts, "the replay gives other verdicts"),
         (found.verdicts_doubled == 0, "verdicts are visible twice"),
         (found.covered == found.lines, "the statement of coverage does not balance"),
-        (found.proven == found.verdicts, "not every verdict can be proved"),
-        // The first verdicts of a partition may lie before its first checkpoint.
-        (found.from_checkpoints * 2 > PROVED_APART as u64, "verdicts are not proved from checkpoints"),
         (found.effects > 0, "no action was carried out: the run shows nothing of effects"),
         (found.effects_doubled == 0, "effects were doubled"),
         (found.unaudited == 0, "actions have no audit record"),
         (found.decisions_wrong == 0, "verdicts were not decided once each"),
         (found.chain_breaks == 0, "an audit chain has gaps or repetitions"),
         (found.audit_lines_wrong == 0, "the enforcers' audit files are not the audit topic"),
+    ]
+}
+
+fn told<const N: usize>(checks: [(bool, &'static str); N]) -> impl Iterator<Item = String> {
+    checks.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what.to_owned())
+}
+
+/// What one build recorded the other cannot give again, byte for byte: it says so, and differs in nothing else.
+fn violations_of_two_builds(found: &Findings) -> Vec<String> {
+    let of_two = [
+        (
+            found.adoptions > 0,
+            "no task took over what another build had recorded: the run shows nothing of upgrades",
+        ),
+        (found.proven > 0, "this build proves none of its verdicts"),
+        (found.proven + found.unproven == found.verdicts, "verdicts differ from what this build recorded"),
+    ];
+    told(checks(found)).chain(told(of_two)).collect()
+}
+
+/// How often the processes' logs say that a task took over from another build.
+fn adoptions(home: &Path) -> Result<u64> {
+    let mut count = 0;
+    for entry in fs::read_dir(home)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = String::from_utf8_lossy(&text);
+            count += text.lines().filter(|line| line.contains(ADOPTED)).count() as u64;
+        }
+    }
+    Ok(count)
+}
+
+fn violations(found: &Findings, recorded: &Value) -> Vec<String> {
+    let number = |name: &str| recorded[name].as_u64().unwrap_or(u64::MAX);
+    let of_one = [
+        (number("events") == found.lines, "the replay counts other events than there are lines"),
+        (number("judged") == found.lines && number("dlq") == 0, "not every event was judged"),
+        (number("in_flight") == 0, "events are in the log and in no epoch"),
+        (found.bytes_equal, "the replay as recorded gives other bytes"),
+        (found.verdicts > 0 && number("verdicts") == found.verdicts, "the replay gives other verdicts"),
+        (found.proven == found.verdicts, "not every verdict can be proved"),
+        // The first verdicts of a partition may lie before its first checkpoint.
+        (found.from_checkpoints * 2 > PROVED_APART as u64, "verdicts are not proved from checkpoints"),
         (found.digest == found.digest_undisturbed, "lockstep gives another digest than undisturbed"),
     ];
-    checks.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what.to_owned()).collect()
+    told(checks(found)).chain(told(of_one)).collect()
 }
 
 /// Events that a statement accounts for; none when it does not balance or leaves events in flight.
-fn covered(statement: &Value) -> u64 {
+pub fn covered(statement: &Value) -> u64 {
     let count = |name: &str| statement[name].as_u64().unwrap_or(0);
     let is_whole = statement["balance"] == "balanced" && statement["in_flight"] == 0;
     if is_whole { count("judged") + count("dead_lettered") } else { 0 }
