@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used)] // A test's helpers may panic as its tests may.
 
+#[path = "rotation/tools.rs"]
+mod tools;
+
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -79,7 +82,19 @@ struct Round {
 }
 
 impl Round {
+    /// A log that is one file for a start, or one a day.
     fn new(seed: u64) -> Self {
+        let mut round = Self::plain(seed);
+        if round.random.below(4) == 0 {
+            round.next_day();
+        } else {
+            round.make_log();
+        }
+        round
+    }
+
+    /// A log that is not there yet.
+    fn plain(seed: u64) -> Self {
         let place = TempDir::new().unwrap();
         let mut random = Random::new(seed);
         let directory = fs::canonicalize(place.path()).unwrap();
@@ -92,7 +107,7 @@ impl Round {
         } else {
             String::new()
         };
-        let mut round = Self {
+        Self {
             place,
             random,
             log: MemoryLog::new(2),
@@ -102,13 +117,11 @@ impl Round {
             head,
             rotations: 0,
             days: 0,
-        };
-        if round.random.below(4) == 0 {
-            round.next_day();
-        } else {
-            round.make_log();
         }
-        round
+    }
+
+    fn below(&mut self, end: u32) -> usize {
+        self.random.below(end) as usize
     }
 
     /// What is done and what is told, in one story for whoever has to find out what went wrong.
@@ -131,18 +144,38 @@ impl Round {
     }
 
     fn write(&mut self) {
+        self.make_log();
         let mut file = OpenOptions::new().append(true).open(self.path()).unwrap();
+        let count = 1 + self.random.below(13);
+        self.write_to(&mut file, &self.real(), count);
+    }
+
+    /// Adds lines to a file that was opened as `path`.
+    fn write_to(&mut self, file: &mut File, path: &Path, count: u32) {
         self.step(format!("write from line {}", self.lines.len()));
-        for _ in 0..=self.random.below(12) {
-            let number = self.lines.len();
-            let filler = "x".repeat(self.random.below(120) as usize);
-            let text = format!(
-                "{{\"account\":\"a\",\"time\":1795242606,\"model\":\"{number}\",\"prompt\":\"{filler}\"}}"
-            );
+        for _ in 0..count {
+            let text = self.next_line();
             let at = file.metadata().unwrap().len();
             writeln!(file, "{text}").unwrap();
-            self.lines.push(Written { text, file: self.real(), at });
+            self.lines.push(Written { text, file: path.to_owned(), at });
         }
+    }
+
+    fn next_line(&mut self) -> String {
+        let (number, filler) = (self.lines.len(), "x".repeat(self.below(120)));
+        format!("{{\"account\":\"a\",\"time\":1795242606,\"model\":\"{number}\",\"prompt\":\"{filler}\"}}")
+    }
+
+    /// Lines that somebody else writes, who knows where.
+    fn next_lines(&mut self, count: usize) -> Vec<String> {
+        self.step(format!("write from line {}", self.lines.len()));
+        let mut lines = Vec::new();
+        for _ in 0..count {
+            let text = self.next_line();
+            lines.push(text.clone());
+            self.lines.push(Written { text, file: PathBuf::new(), at: 0 });
+        }
+        lines
     }
 
     /// Lines that a writer adds to a file that was renamed already.
@@ -270,7 +303,7 @@ impl Round {
         let Some(collector) = collector else { return };
         let mut quiet = 0;
         for _ in 0..2_000 {
-            let progress = collector.run_once(Duration::ZERO).unwrap();
+            let progress = collector.run_once(self.config.rotation_grace / 10).unwrap();
             quiet = if progress.state == SourceState::AtEnd && progress.lines == 0 { quiet + 1 } else { 0 };
             if quiet == 3 {
                 self.step("read everything".to_owned());
@@ -278,6 +311,11 @@ impl Round {
             }
         }
         panic!("it does not come to its end");
+    }
+
+    fn kill(&self, collector: &mut Option<Collector<'_>>) {
+        *collector = None;
+        self.step("kill".to_owned());
     }
 
     fn run(mut self) {
@@ -290,10 +328,7 @@ impl Round {
             match self.random.below(12) {
                 0..=4 => self.write(),
                 5 | 6 => self.read(&mut collector),
-                7 => {
-                    collector = None;
-                    self.step("kill".to_owned());
-                }
+                7 => self.kill(&mut collector),
                 8 => {
                     collector = Some(self.open(&log));
                     self.step("start".to_owned());
@@ -344,15 +379,20 @@ impl Round {
     }
 }
 
-#[test]
-fn every_line_is_there_once_or_named_as_lost() {
+/// One round for every seed.
+fn rounds(round: impl Fn(u64)) {
     let number = |name: &str, default| std::env::var(name).ok().map_or(default, |text| text.parse().unwrap());
     let (rounds, first): (u64, u64) = (number("WEIR_TEST_ROUNDS", 40), number("WEIR_TEST_SEED", 1));
     for seed in first..first + rounds {
-        let outcome = std::panic::catch_unwind(|| Round::new(seed).run());
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| round(seed)));
         if let Err(panic) = outcome {
             println!("WEIR_TEST_SEED={seed} WEIR_TEST_ROUNDS=1 shows it again");
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+#[test]
+fn every_line_is_there_once_or_named_as_lost() {
+    rounds(|seed| Round::new(seed).run());
 }

@@ -1,7 +1,8 @@
 //! `weir-sim`: one seed, or many. `cargo xtask sim` calls it.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use weir_sim::soak::soak;
 use weir_sim::story::LEGEND;
@@ -22,21 +23,22 @@ struct Cli {
     /// Print the story of the seed even if it holds
     #[arg(long)]
     verbose: bool,
-    /// Plant a bug: skip-offset, commit-before-output, read-clock, double-effect, forget-fence,
-    /// tear-commit, forget-state, stale-standby or stale-checkpoint
-    #[arg(long)]
-    bug: Option<String>,
+    /// Plant a bug
+    #[arg(long, value_parser = bug_names())]
+    bug: Option<Bug>,
     /// Seeds that run at the same time
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
 
+fn bug_names() -> impl TypedValueParser<Value = Bug> {
+    let names = PossibleValuesParser::new(Bug::ALL.iter().map(|bug| bug.as_str()));
+    names.try_map(|name| Bug::named(&name).ok_or("there is no such bug"))
+}
+
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    let bug = match cli.bug.as_deref() {
-        None => None,
-        Some(name) => Some(Bug::named(name).with_context(|| format!("there is no bug {name}"))?),
-    };
+    let bug = cli.bug;
     match cli.seed {
         Some(seed) => one(seed, bug, cli.verbose),
         None => many(&cli, bug),

@@ -14,8 +14,18 @@ use crate::shell::succeed;
 use crate::{debian, dirs, example, fuzz, generate, kafka, pipeline};
 
 /// What the build links, and what the tests drive.
-const PACKAGES: &[&str] =
-    &["build-essential", "pkg-config", "libssl-dev", "zlib1g-dev", "python3", "curl", "kcat"];
+const PACKAGES: &[&str] = &[
+    "build-essential",
+    "pkg-config",
+    "libssl-dev",
+    "zlib1g-dev",
+    "python3",
+    "curl",
+    "kcat",
+    "logrotate",
+    "runit",
+    "daemontools",
+];
 
 /// Events of the generated log that goes through Kafka.
 const KAFKA_EVENTS: u64 = 500_000;

@@ -87,7 +87,8 @@ impl SourcePosition {
     pub fn leave(&mut self, file: FilePosition) {
         self.left.push(file);
         while self.left.len() > LEFT_FILES_MAX {
-            self.since_ns = self.since_ns.max(self.left.remove(0).modified_ns);
+            // It was read, and so was what was written to last before it.
+            self.since_ns = self.since_ns.max(self.left.remove(0).modified_ns + 1);
         }
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::LEFT_FILES_MAX;
 use crate::privacy::Pseudonymizer;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -61,7 +62,7 @@ impl Bench {
     fn read(&mut self) -> String {
         let mut all = Vec::new();
         let mut last = Look::Read;
-        for _ in 0..50 {
+        for _ in 0..200 {
             while let Some(line) = self.tail.next_line() {
                 all.push(match line {
                     Line::Text { bytes, .. } => String::from_utf8_lossy(bytes).into_owned(),
@@ -356,6 +357,27 @@ fn any_tools_names_are_found_however_often_the_log_was_rotated() {
         rotate_unseen(&bench, &["log.7", "log.8"]);
         assert_eq!(bench.read(), "three after-log.7 after-log.8 [rotated,rotated]");
     }
+}
+
+#[test]
+fn more_rotated_files_than_are_remembered_are_each_read_once() {
+    let mut bench = Bench::new();
+    bench.append("log", "first\n");
+    assert_eq!(bench.read(), "first [appeared]");
+    // More than are remembered come while the log is followed, and as many while nobody reads.
+    let number = LEFT_FILES_MAX + 8;
+    for file in 1..=number {
+        rotate_unseen(&bench, &[&format!("log.{file}")]);
+        assert_eq!(bench.read(), format!("after-log.{file} [rotated]"));
+    }
+    bench.restart();
+    assert_eq!(bench.read(), " []");
+    let unseen: Vec<String> = (number + 1..=2 * number).map(|file| format!("log.{file}")).collect();
+    rotate_unseen(&bench, &unseen.iter().map(String::as_str).collect::<Vec<_>>());
+    bench.restart();
+    let lines: Vec<String> = unseen.iter().map(|name| format!("after-{name}")).collect();
+    assert_eq!(bench.read(), format!("{} [{}]", lines.join(" "), vec!["rotated"; number].join(",")));
+    assert_eq!(bench.read(), " []");
 }
 
 #[test]
