@@ -10,6 +10,7 @@ mod catalog;
 mod columns;
 mod credential;
 mod error;
+mod foreign;
 mod found;
 mod parts;
 mod plan;

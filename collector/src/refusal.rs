@@ -22,6 +22,11 @@ impl Refusal {
         }
     }
 
+    /// The line is of a format that is no JSON, and what to do about it.
+    pub fn foreign(advice: &str) -> Self {
+        Self { kind: DlqKind::InvalidJson, reason: advice.to_owned() }
+    }
+
     /// The line is JSON, with none of the places that a known format has.
     pub fn no_format() -> Self {
         Self {

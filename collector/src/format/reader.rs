@@ -10,6 +10,7 @@ use super::assembly::{Assembly, Ready};
 use super::catalog::Catalog;
 use super::columns::Columns;
 use super::error::FormatError;
+use super::foreign;
 use super::found::Found;
 use super::parts::Parts;
 use super::pointer::Step;
@@ -328,7 +329,7 @@ impl Reader {
 
     fn no_json(&self, text: &[u8], fault_at: usize) -> Refusal {
         match std::str::from_utf8(text) {
-            Ok(_) => Refusal::not_json(fault_at + 1),
+            Ok(text) => foreign::advice(text).map_or(Refusal::not_json(fault_at + 1), Refusal::foreign),
             Err(error) => Refusal::not_utf8(error.valid_up_to()),
         }
     }

@@ -278,6 +278,20 @@ fn what_is_no_json_is_refused_with_its_place() {
     read("42", expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 1"]);
     read("[1,2]", expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 1"]);
     read("plain words", expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 1"]);
+    read(
+        r#"203.0.113.9 - bob [26/Nov/2026:06:25:25 +0000] "POST /v1/chat/completions HTTP/1.1" 200 2 "-" "curl/8""#,
+        expect![
+            "INVALID_JSON: it is of the `combined` or `common` format of web servers, which has neither keys nor prompts: log JSON, with nginx by the files in deploy/nginx"
+        ],
+    );
+    read(
+        "#Fields: date time cs-method",
+        expect!["INVALID_JSON: it is of the extended format of W3C, which is not read: log JSON"],
+    );
+    read(
+        "time=2026-11-26T06:25:25Z level=info msg=\"chat completion\" model=m",
+        expect!["INVALID_JSON: it is logfmt, which is not read: log JSON"],
+    );
     read("{oops}", expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 2"]);
     read(r#"{"account":"secret""#, expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 20"]);
     read("\u{feff}", expect![""]);

@@ -1,0 +1,36 @@
+//! Log formats that are no JSON, so that whoever has one is told what to do instead of at which byte it fails.
+
+/// What to say of a line that is no JSON; none where it looks like nothing that is known.
+pub(super) fn advice(line: &str) -> Option<&'static str> {
+    if is_web_server(line) {
+        return Some(
+            "it is of the `combined` or `common` format of web servers, which has neither keys nor prompts: log JSON, \
+             with nginx by the files in deploy/nginx",
+        );
+    }
+    if line.starts_with("#Fields:") || line.starts_with("#Version:") {
+        return Some("it is of the extended format of W3C, which is not read: log JSON");
+    }
+    if is_logfmt(line) {
+        return Some("it is logfmt, which is not read: log JSON");
+    }
+    None
+}
+
+/// `203.0.113.9 - bob [26/Nov/2026:06:25:25 +0000] "GET / HTTP/1.1" 200 2 "-" "curl/8"`.
+fn is_web_server(line: &str) -> bool {
+    let Some((_, rest)) = line.split_once('[') else { return false };
+    let Some((time, rest)) = rest.split_once("] \"") else { return false };
+    let separator = |place: usize| time.as_bytes().get(place) == Some(&b'/');
+    let is_time = time.len() >= 20 && separator(2) && separator(6);
+    is_time && rest.contains('"')
+}
+
+/// `time=2026-11-26T06:25:25Z level=info msg="chat completion" model=m`.
+fn is_logfmt(line: &str) -> bool {
+    let is_pair = |word: &str| {
+        let name = word.split_once('=').map_or("", |(name, _)| name);
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+    };
+    is_pair(line) && line.split(' ').filter(|word| is_pair(word)).count() >= 3
+}
