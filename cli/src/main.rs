@@ -6,6 +6,7 @@ mod health;
 mod keys;
 mod lab;
 mod lag;
+mod listen;
 mod roles;
 mod security;
 mod serve;

@@ -73,6 +73,10 @@ settings! {
     Collector "collector.batch_lines" collector_batch_lines: usize = "5000" in 1..=1_000_000, "Most lines that are published in one commit.";
     Collector "collector.linger_ms" collector_linger_ms: u64 = "200" in 0..=60_000, "How long lines of a followed file wait for others to be published with in one commit.";
     Collector "collector.rotated_dir" collector_rotated_dir: Option<PathBuf> = "", "Directory that rotated files are moved to (logrotate's `olddir`), where that is not the log's own.";
+    Listener "listen" listen: Option<String> = "", "Address on which records are taken by HTTP, for example 127.0.0.1:4318: OpenTelemetry's spans (/v1/traces) and log records (/v1/logs), JSON lines and LiteLLM's generic callback (/v1/lines). Other addresses than loopback need a token.";
+    Listener "listener.token_file" listener_token_file: Option<PathBuf> = "", "File with the tokens, one a line, that clients send as `Authorization: Bearer TOKEN`; readable by the owner only.";
+    Listener "listener.body_bytes_max" listener_body_bytes_max: usize = "67108864" in 65_536..=1_073_741_824, "Largest body of a request, unpacked. Twice as much is held at most; who comes then is told to come again.";
+    Listener "listener.linger_ms" listener_linger_ms: u64 = "20" in 0..=60_000, "How long a request waits for others to be committed with. It is answered when it is committed.";
     Stages "epoch.interval_ms" epoch_interval_ms: u64 = "100" in 1..=60_000, "Longest time that an epoch gathers records.";
     Stages "epoch.records_max" epoch_records_max: usize = "10000" in 1..=1_000_000, "Most records that an epoch folds.";
     Stages "snapshot.interval_ms" snapshot_interval_ms: u64 = "5000" in 0..=3_600_000, "Time between snapshots of what changed of the state.";

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
 use weir_collector::field::Field;
+use weir_collector::push::body::Content;
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
 use weir_topology::invariants::Invariant;
 use weir_topology::stage::Tally;
@@ -72,6 +73,36 @@ struct FieldLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    content: Closed,
+    status: Closed,
+}
+
+/// Every status that the listener answers with, and its name.
+const STATUSES: [(u16, &str); 10] = [
+    (200, "200"),
+    (400, "400"),
+    (401, "401"),
+    (403, "403"),
+    (404, "404"),
+    (405, "405"),
+    (408, "408"),
+    (413, "413"),
+    (415, "415"),
+    (503, "503"),
+];
+
+fn request_labels(content: Option<Content>, status: u16) -> RequestLabels {
+    let status = STATUSES.iter().find(|(number, _)| *number == status).map_or("other", |(_, name)| name);
+    let content = content.map_or("other", |content| match content {
+        Content::Lines => "lines",
+        Content::Logs => "logs",
+        Content::Traces => "traces",
+    });
+    RequestLabels { content: Closed(content), status: Closed(status) }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ActionLabels {
     kind: Closed,
     state: Closed,
@@ -130,6 +161,9 @@ metrics! {
     announced: Counter = Counter::default(), "collector_identities_announced", "Sealed identities that were announced";
     announced_forgotten: Counter = Counter::default(), "collector_identities_forgotten", "Announced accounts that were forgotten to stay within the limit, and are announced again";
     rejected: Family<Kind, Counter> = Family::default(), "collector_lines_rejected", "Lines that collectors refused, by cause";
+    requests: Family<RequestLabels, Counter> = Family::default(), "listener_requests", "Requests to the listener, by what they bring and the status of the answer";
+    pushed_known: Family<Kind, Counter> = Family::default(), "collector_pushed_known", "Requests and records that were pushed again, and are no events a second time";
+    pushed_other: Counter = Counter::default(), "collector_pushed_other", "Spans and log records that were pushed and tell of no request to a model";
     unknown: Family<FieldLabel, Counter> = Family::default(), "collector_fields_unknown", "Requests with a field that was of no use: malformed, out of range, or of another type";
     unowned: Counter = Counter::default(), "collector_requests_unowned", "Requests that are nobody's, because the key that was sent with them was refused";
     source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Files of sources that appeared, were rotated, truncated or replaced";
@@ -197,6 +231,14 @@ impl Metrics {
         for kind in DlqKind::ALL {
             let _ = self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) });
         }
+        for content in Content::ALL.iter().copied().map(Some).chain([None]) {
+            for (status, _) in STATUSES {
+                let _ = self.requests.get_or_create(&request_labels(content, status));
+            }
+        }
+        for kind in ["request", "record"] {
+            let _ = self.pushed_known.get_or_create(&Kind { kind: Closed(kind) });
+        }
         for field in Field::ALL {
             let _ = self.unknown.get_or_create(&FieldLabel { field: Closed(field.as_str()) });
         }
@@ -211,6 +253,29 @@ impl Metrics {
                 let labels = ActionLabels { kind: Closed(kind.as_str()), state: Closed(state.as_str()) };
                 let _ = self.actions.get_or_create(&labels);
             }
+        }
+    }
+
+    /// A log is followed and records are taken by HTTP, in one process.
+    pub fn sources_may_overlap(&self) {
+        warn!(
+            "a log is followed and records are taken by HTTP: a request that both tell of counts twice, so let each \
+             gateway have one source"
+        );
+    }
+
+    /// The listener answered a request.
+    pub fn request_answered(&self, content: Option<Content>, status: u16) {
+        self.requests.get_or_create(&request_labels(content, status)).inc();
+    }
+
+    /// The listener did not take a request. Told at the first of a kind, and again whenever there are ten times as many.
+    pub fn request_refused(&self, content: Option<Content>, status: u16, reason: &str) {
+        let labels = request_labels(content, status);
+        let count = self.requests.get_or_create(&labels).get() + 1;
+        if std::iter::successors(Some(1), |power: &u64| power.checked_mul(10)).any(|power| power == count) {
+            let (content, status) = (labels.content.0, labels.status.0);
+            warn!(content, status, count, reason, "requests to the listener are not taken");
         }
     }
 
@@ -361,6 +426,30 @@ impl Telemetry for Metrics {
             reason,
             "lines are refused and not judged; `weir dlq list` has all of them, `weir check-log FILE` says more"
         );
+    }
+
+    fn pushed_refused(&self, kind: DlqKind, count: u64, reason: &str) {
+        let kind = kind.as_str();
+        warn!(
+            kind,
+            count, reason, "pushed records are refused and not judged; `weir dlq list` has all of them"
+        );
+    }
+
+    fn pushed_known(&self, requests: u64, records: u64) {
+        self.pushed_known.get_or_create(&Kind { kind: Closed("request") }).inc_by(requests);
+        self.pushed_known.get_or_create(&Kind { kind: Closed("record") }).inc_by(records);
+        debug!(requests, records, "what was pushed came before, and is no event a second time");
+    }
+
+    fn pushed_other(&self, records: u64) {
+        // What was counted before.
+        if self.pushed_other.inc_by(records) == 0 {
+            info!(
+                records,
+                "spans or log records that tell of no request to a model are passed over and counted"
+            );
+        }
     }
 
     fn field_unknown(&self, field: &'static str, count: u64) {

@@ -86,9 +86,7 @@ impl CollectorConfig {
         if self.node.is_empty() {
             return fault("node", "must not be empty: name this node".into());
         }
-        if self.tenant.is_empty() || self.tenant.len() > limits::TENANT_BYTES_MAX {
-            return fault("tenant", format!("must have 1 to {} bytes", limits::TENANT_BYTES_MAX));
-        }
+        check_tenant(&self.tenant)?;
         if !(1..=limits::LINE_BYTES_MAX_CEILING).contains(&self.line_bytes_max) {
             return fault("line_bytes_max", format!("must be 1 to {}", limits::LINE_BYTES_MAX_CEILING));
         }
@@ -106,4 +104,13 @@ impl CollectorConfig {
         }
         Ok(())
     }
+}
+
+/// Refuses a tenant that is none.
+pub(crate) fn check_tenant(tenant: &str) -> Result<(), CollectorError> {
+    if tenant.is_empty() || tenant.len() > limits::TENANT_BYTES_MAX {
+        let reason = format!("must have 1 to {} bytes", limits::TENANT_BYTES_MAX);
+        return Err(CollectorError::Config { setting: "tenant", reason });
+    }
+    Ok(())
 }

@@ -29,13 +29,26 @@ pub struct EventWriter {
 impl EventWriter {
     /// A writer for the source of `config`.
     pub fn new(config: &CollectorConfig, pseudonyms: Pseudonymizer, sealer: Sealer, wire: Arc<Wire>) -> Self {
+        let kind = match config.mode {
+            Mode::Tail => SourceKind::Tail,
+            Mode::Import => SourceKind::Import,
+        };
+        Self::of(kind, config.tenant.clone(), config.keep_text, pseudonyms, sealer, wire)
+    }
+
+    /// A writer for a source of this kind.
+    pub(crate) fn of(
+        kind: SourceKind,
+        tenant: String,
+        keep_text: bool,
+        pseudonyms: Pseudonymizer,
+        sealer: Sealer,
+        wire: Arc<Wire>,
+    ) -> Self {
         Self {
-            kind: match config.mode {
-                Mode::Tail => SourceKind::Tail,
-                Mode::Import => SourceKind::Import,
-            },
-            tenant: config.tenant.clone(),
-            keep_text: config.keep_text,
+            kind,
+            tenant,
+            keep_text,
             pseudonyms,
             announcer: Announcer::new(sealer, wire.clone()),
             wire,

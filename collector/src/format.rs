@@ -24,6 +24,7 @@ mod time;
 mod tree;
 mod view;
 
+pub(crate) use any_value::to_plain;
 pub use error::{FieldError, FormatError};
 pub use pointer::PointerError;
 pub use reader::{Line, Reader, Record};
@@ -93,6 +94,13 @@ impl Format {
             Self::Auto => "auto",
             Self::Named(spec) => &spec.name,
         }
+    }
+
+    /// Whether it is one of OpenTelemetry's exports.
+    pub(crate) fn is_of_otlp(&self) -> bool {
+        let is_export =
+            |place: &String| place.starts_with("/resourceSpans") || place.starts_with("/resourceLogs");
+        matches!(self, Self::Named(spec) if spec.records.iter().any(is_export))
     }
 
     /// The columns of its lines, where it says them.

@@ -47,6 +47,40 @@ impl LineKey {
     }
 }
 
+/// Hashes what others push, under the pseudonym key.
+#[derive(Clone)]
+pub(crate) struct PushKey {
+    /// Whole records.
+    pub(crate) records: LineKey,
+    span: Hmac<Sha256>,
+    request: Hmac<Sha256>,
+}
+
+impl PushKey {
+    pub(crate) fn new(keys: &Pseudonymizer) -> Self {
+        let records =
+            LineKey { line: keys.domain("weir.event.push"), repeat: keys.domain("weir.event.push.repeat") };
+        Self { records, span: keys.domain("weir.event.span"), request: keys.domain("weir.push.request") }
+    }
+
+    /// The id of a span's event: whoever made the span chose its ids, and no client of theirs did.
+    pub(crate) fn span(&self, trace: &[u8; 16], span: &[u8; 8]) -> EventId {
+        let mut mac = self.span.clone();
+        mac.update(trace);
+        mac.update(span);
+        EventId(first_16(mac))
+    }
+
+    /// What a whole request is known by.
+    pub(crate) fn request(&self, path: &str, body: &[u8]) -> EventId {
+        let mut mac = self.request.clone();
+        mac.update(&(path.len() as u64).to_be_bytes());
+        mac.update(path.as_bytes());
+        mac.update(body);
+        EventId(first_16(mac))
+    }
+}
+
 pub(crate) fn first_16(mac: Hmac<Sha256>) -> [u8; 16] {
     let mut first = [0; 16];
     first.copy_from_slice(&mac.finalize().into_bytes()[..16]);

@@ -142,5 +142,17 @@ pub const REMEMBERED_BYTES_MAX: usize = 640;
 /// there is an event of its own.
 pub const REPEATS_WINDOW_LINES: usize = 4_096;
 
+/// Most records of a request that is pushed.
+pub const RECORDS_PER_REQUEST_MAX: usize = 100_000;
+
+/// Most ids of requests and spans that are known again, in segments of so many: half a million, some 16 MB.
+pub const SEEN_SEGMENT_IDS: usize = 512;
+
+/// Most segments of ids that are known again.
+pub const SEEN_SEGMENTS_MAX: usize = 1_024;
+
+/// Largest body of a request that the configuration may allow, in bytes, unpacked.
+pub const PUSH_BYTES_MAX_CEILING: usize = 1 << 30;
+
 const _: () = assert!(KEPT_TEXT_BYTES_MAX < weir_topology::limits::RECORD_BYTES_MAX / 2);
 const _: () = assert!(BATCH_BYTES_DEFAULT >= 2 * weir_topology::limits::RECORD_BYTES_MAX);

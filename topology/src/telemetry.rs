@@ -133,6 +133,12 @@ pub trait Telemetry: Send + Sync {
     fn line_rejected(&self, kind: DlqKind) {}
     /// So many lines of a source were refused for a cause so far, the first of them at `offset` and for `reason`.
     fn lines_refused(&self, kind: DlqKind, count: u64, offset: u64, reason: &str) {}
+    /// So many records that were pushed were refused for a cause so far, the first of them for `reason`.
+    fn pushed_refused(&self, kind: DlqKind, count: u64, reason: &str) {}
+    /// Requests came again, as a whole, and records in others: they are no events a second time.
+    fn pushed_known(&self, requests: u64, records: u64) {}
+    /// Spans or log records were pushed that tell of no request to a model.
+    fn pushed_other(&self, records: u64) {}
     /// Requests had a field that was of no use: malformed, out of range, or of another type.
     fn field_unknown(&self, field: &'static str, count: u64) {}
     /// Requests were nobody's, because the key that was sent with them was refused.

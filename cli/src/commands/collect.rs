@@ -6,9 +6,9 @@ use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use std::process::ExitCode;
 
-takes!(Keys: Common, Kafka, Serving, Collector);
+takes!(Keys: Common, Kafka, Serving, Collector, Listener);
 
-/// Follow a log file and publish its events to Kafka
+/// Follow a log file, or take records by HTTP, and publish their events to Kafka
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

@@ -1,42 +1,92 @@
-//! `weir collect`: follow a log file and publish its events.
+//! `weir collect`: follow a log file, or take records by HTTP, and publish their events.
 
 use crate::context::{Context, now_ms};
-use crate::keys::{self, CollectorKeys, Role};
-use anyhow::{Result, bail};
+use crate::keys::{CollectorKeys, Role};
+use crate::listen::{Listener, sensing_keys};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use weir_collector::{
-    Collector, CollectorConfig, Format, Mode, Progress, Pseudonymizer, Sealer, SourceState,
-};
+use weir_collector::{Collector, CollectorConfig, Format, Mode, Progress, SourceState};
 use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
 
 /// How long a step waits for more to read.
 const WAIT: Duration = Duration::from_millis(200);
 
-/// Follows the configured file until the process is told to stop, or has read all there is.
+/// Reads the configured sources until the process is told to stop, or has read all there is.
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
-    let Some(path) = context.settings.tail.clone() else {
-        bail!("tail is not set: give --tail FILE, the log to follow");
-    };
+    let listener = check_sources(context, until_idle)?;
     let keys = CollectorKeys::read(context.given_keys(Role::Collector)?)?;
     let (log, wire): (Arc<dyn Log>, _) = (Arc::new(context.kafka()?), context.wire()?);
-    let config = config(context, path, Mode::Tail)?;
-    let mut collector = open(context, &keys, log.as_ref(), wire, config)?;
-    context.health.watch(&log)?;
-    context.health.set_tasks_open(true);
-    context.health.set_running(true);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let listening = listener.map(|listener| {
+            let is_stopped = || context.is_stopped() || is_over.load(Ordering::Relaxed);
+            let (keys, log, wire) = (&keys, log.as_ref(), wire.clone());
+            scope.spawn(move || listener.run(context, keys, log, wire, &|_, _| {}, &is_stopped))
+        });
+        let has_ended = || listening.as_ref().is_some_and(|listening| listening.is_finished());
+        let outcome = (|| {
+            context.health.watch(&log)?;
+            context.health.set_tasks_open(true);
+            context.health.set_running(true);
+            let Some(file) = context.settings.tail.clone() else { return Ok(ExitCode::SUCCESS) };
+            let config = config(context, file.clone(), Mode::Tail)?;
+            let mut collector = open(context, &keys, log.as_ref(), wire, config)?;
+            follow(context, &mut collector, &file, until_idle, &has_ended)
+        })();
+        is_over.store(outcome.is_err() || context.settings.tail.is_some(), Ordering::Relaxed);
+        let listened = listening.map_or(Ok(()), |listening| joined(listening.join(), "the listener"));
+        listened.and(outcome)
+    })
+}
+
+/// What there is to read; what contradicts itself is told before anything is written.
+pub fn check_sources(context: &Context, until_idle: bool) -> Result<Option<Listener>> {
+    let listener = Listener::bind(context)?;
+    if context.settings.tail.is_none() && listener.is_none() {
+        bail!(
+            "there is nothing to read: give --tail FILE, the log to follow, or --listen ADDRESS, to take records"
+        );
+    }
+    if listener.is_some() {
+        ensure!(
+            !until_idle,
+            "--until-idle ends where a log ends, and --listen never does: leave one of them out"
+        );
+        if context.settings.tail.is_some() {
+            context.metrics.sources_may_overlap();
+        }
+    }
+    Ok(listener)
+}
+
+/// What a thread came to.
+pub fn joined(outcome: std::thread::Result<Result<()>>, what: &str) -> Result<()> {
+    outcome
+        .map_err(|_| anyhow::anyhow!("{what}'s thread panicked; please report it"))?
+        .with_context(|| format!("{what} ended"))
+}
+
+/// Follows a log until the process is told to stop, or has read all there is, or another source of it has ended.
+fn follow(
+    context: &Context,
+    collector: &mut Collector<'_>,
+    file: &Path,
+    until_idle: bool,
+    has_ended: &dyn Fn() -> bool,
+) -> Result<ExitCode> {
     let mut patience = Patience::default();
     let (mut events, mut rejected) = (0, 0);
-    while !context.is_stopped() {
+    while !context.is_stopped() && !has_ended() {
         let progress = collector.run_once(WAIT)?;
-        patience.check(&collector, &progress, until_idle)?;
+        patience.check(collector, &progress, until_idle)?;
         events += progress.events;
         rejected += progress.rejected;
         if until_idle && progress.at_end() {
-            let file = context.settings.tail.as_deref().unwrap_or(Path::new(""));
             return outcome(file, events, rejected);
         }
     }
@@ -109,12 +159,6 @@ pub fn open<'l>(
     wire: Arc<Wire>,
     config: CollectorConfig,
 ) -> Result<Collector<'l>> {
-    let ((epoch, pseudonym), (number, public)) = (&keys.pseudonym, &keys.seal);
-    let Some(sealer) = Sealer::new(*number, public, *keys::random()?) else {
-        bail!(
-            "seal-{number}.pub is no key that anything can be sealed to: take it from where `weir keys make` made it"
-        );
-    };
-    let keys = weir_collector::Keys { pseudonymizer: Pseudonymizer::new(**pseudonym, *epoch), sealer };
+    let keys = sensing_keys(keys)?;
     Ok(Collector::open(log, config, keys, wire, context.metrics.clone(), Arc::new(now_ms))?)
 }

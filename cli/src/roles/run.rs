@@ -5,7 +5,7 @@ use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{Quiescence, is_open, lag};
 use crate::roles::{collect, control, enforce};
 use crate::view::{Summary, View};
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,11 +28,9 @@ const TRIM: Duration = Duration::from_secs(600);
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let started = Instant::now();
     let settings = &context.settings;
-    let Some(path) = settings.tail.clone() else {
-        bail!("tail is not set: give --tail FILE, the log to follow");
-    };
     // What the operator may have got wrong, before anything is written.
-    let config = collect::config(context, path, Mode::Tail)?;
+    let listener = collect::check_sources(context, until_idle)?;
+    let config = settings.tail.clone().map(|path| collect::config(context, path, Mode::Tail)).transpose()?;
     control::check_configured_policy(context)?;
     let wire = context.wire()?;
     let keys = context.all_keys()?;
@@ -65,16 +63,28 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let mut withheld = enforce::Withheld::default();
     let stop_sensing = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| -> Result<()> {
-        let sensing = scope.spawn(|| -> Result<()> {
-            let mut collector = collect::open(context, &sensing_keys, log.as_ref(), wire.clone(), config)?;
-            let mut patience = collect::Patience::default();
-            while !stop_sensing.load(Ordering::Relaxed) {
-                let progress = collector.run_once(Duration::from_millis(200))?;
-                patience.check(&collector, &progress, until_idle)?;
-                sensed.add(&progress);
-            }
-            Ok(())
+        let is_over = || context.is_stopped() || stop_sensing.load(Ordering::Relaxed);
+        let listening = listener.map(|listener| {
+            let (keys, log, wire, sensed) = (&sensing_keys, log.as_ref(), wire.clone(), &sensed);
+            scope.spawn(move || listener.run(context, keys, log, wire, &|e, r| sensed.pushed(e, r), &is_over))
         });
+        let sensing = config.map(|config| {
+            scope.spawn(|| -> Result<()> {
+                let mut collector =
+                    collect::open(context, &sensing_keys, log.as_ref(), wire.clone(), config)?;
+                let mut patience = collect::Patience::default();
+                while !stop_sensing.load(Ordering::Relaxed) {
+                    let progress = collector.run_once(Duration::from_millis(200))?;
+                    patience.check(&collector, &progress, until_idle)?;
+                    sensed.add(&progress);
+                }
+                Ok(())
+            })
+        });
+        let has_ended = || {
+            sensing.as_ref().is_some_and(|sensing| sensing.is_finished())
+                || listening.as_ref().is_some_and(|listening| listening.is_finished())
+        };
         let mut quiescence = Quiescence::default();
         let outcome = (|| -> Result<()> {
             let mut trimmed: Option<Instant> = None;
@@ -85,7 +95,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                     log.trim(now_ms())?;
                     trimmed = Some(Instant::now());
                 }
-                if sensing.is_finished() {
+                if has_ended() {
                     return Ok(());
                 }
                 let exported = enforce::run_export(&mut export)?;
@@ -107,10 +117,10 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         })();
         context.health.set_running(false);
         stop_sensing.store(true, Ordering::Relaxed);
-        let sensing = sensing
-            .join()
-            .map_err(|_| anyhow::anyhow!("the collector's thread panicked; please report it"))?;
-        outcome.and(sensing.context("the collector ended"))
+        let sensed = sensing.map_or(Ok(()), |sensing| collect::joined(sensing.join(), "the collector"));
+        let listened =
+            listening.map_or(Ok(()), |listening| collect::joined(listening.join(), "the listener"));
+        outcome.and(sensed).and(listened)
     });
     worker.stop_all()?;
     outcome?;
@@ -148,6 +158,11 @@ struct Sensed {
 }
 
 impl Sensed {
+    fn pushed(&self, events: u64, rejected: u64) {
+        self.events.fetch_add(events, Ordering::Relaxed);
+        self.rejected.fetch_add(rejected, Ordering::Relaxed);
+    }
+
     fn add(&self, progress: &weir_collector::Progress) {
         self.events.fetch_add(progress.events, Ordering::Relaxed);
         self.rejected.fetch_add(progress.rejected, Ordering::Relaxed);

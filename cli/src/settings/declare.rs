@@ -58,6 +58,8 @@ pub enum Group {
     Kafka,
     /// What reads a source.
     Collector,
+    /// What takes records by HTTP.
+    Listener,
     /// What runs stages.
     Stages,
     /// What writes the enforcer's output.

@@ -8,57 +8,57 @@ use weir_topology::record::Output;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Gathered {
-    pub(super) outputs: Vec<Output>,
+pub(crate) struct Gathered {
+    pub(crate) outputs: Vec<Output>,
     output_bytes: usize,
     /// Lines that were read.
-    pub(super) lines: u64,
+    pub(crate) lines: u64,
     /// Bytes of these lines, with their line breaks.
-    pub(super) line_bytes: u64,
+    pub(crate) line_bytes: u64,
     /// Events among the outputs.
-    pub(super) events: u64,
+    pub(crate) events: u64,
     /// Events among them whose lines had bytes that are not UTF-8.
-    pub(super) mended: u64,
+    pub(crate) mended: u64,
     /// Requests that are nobody's, because the key that was sent with them was refused.
-    pub(super) unowned: u64,
+    pub(crate) unowned: u64,
     /// What was refused.
-    pub(super) refused: Vec<Refused>,
+    pub(crate) refused: Vec<Refused>,
     /// Fields that were there and of no use, with the number of requests.
-    pub(super) unknown: BTreeMap<Field, u64>,
+    pub(crate) unknown: BTreeMap<Field, u64>,
     /// Formats that records were read by, with what some other format reads of them and this one does not.
-    pub(super) formats: BTreeMap<String, BTreeMap<String, u64>>,
+    pub(crate) formats: BTreeMap<String, BTreeMap<String, u64>>,
     /// Time of the latest event, in milliseconds.
-    pub(super) clock_ms: i64,
+    pub(crate) clock_ms: i64,
     /// The format of the last record, so that the map is asked for a new one only.
     last_format: String,
 }
 
 /// A line, or a part of one, that was refused.
 #[derive(Debug, Clone)]
-pub(super) struct Refused {
-    pub(super) kind: DlqKind,
-    pub(super) offset: u64,
-    pub(super) reason: String,
+pub(crate) struct Refused {
+    pub(crate) kind: DlqKind,
+    pub(crate) offset: u64,
+    pub(crate) reason: String,
 }
 
 impl Gathered {
-    pub(super) fn has_lines(&self) -> bool {
+    pub(crate) fn has_lines(&self) -> bool {
         self.lines > 0
     }
 
     /// Whether it is as much as one commit takes.
-    pub(super) fn is_full(&self, lines_max: usize, bytes_max: usize) -> bool {
+    pub(crate) fn is_full(&self, lines_max: usize, bytes_max: usize) -> bool {
         self.outputs.len() >= lines_max || self.output_bytes >= bytes_max || self.lines >= lines_max as u64
     }
 
     /// Counts lines and their bytes.
-    pub(super) fn lines(&mut self, lines: u64, bytes: u64) {
+    pub(crate) fn lines(&mut self, lines: u64, bytes: u64) {
         self.lines += lines;
         self.line_bytes += bytes;
     }
 
     /// Counts what there is to tell of a record.
-    pub(super) fn note(&mut self, record: &Record<'_>) {
+    pub(crate) fn note(&mut self, record: &Record<'_>) {
         if let Ok(exchange) = &record.read
             && !exchange.unknown.is_empty()
         {
@@ -81,7 +81,7 @@ impl Gathered {
     }
 
     /// Takes an event.
-    pub(super) fn published(&mut self, output: Output, is_mended: bool) {
+    pub(crate) fn published(&mut self, output: Output, is_mended: bool) {
         self.events += 1;
         self.mended += u64::from(is_mended);
         self.clock_ms = self.clock_ms.max(output.timestamp_ms);
@@ -89,7 +89,7 @@ impl Gathered {
     }
 
     /// Takes a dead letter.
-    pub(super) fn refused(&mut self, refused: Refused, letter: Output) {
+    pub(crate) fn refused(&mut self, refused: Refused, letter: Output) {
         self.refused.push(refused);
         self.push(letter);
     }
@@ -100,7 +100,7 @@ impl Gathered {
     }
 
     /// Adds what was gathered later.
-    pub(super) fn append(&mut self, later: Self) {
+    pub(crate) fn append(&mut self, later: Self) {
         self.output_bytes += later.output_bytes;
         self.outputs.extend(later.outputs);
         self.lines(later.lines, later.line_bytes);

@@ -7,10 +7,12 @@ use weir_topology::telemetry::Telemetry;
 
 /// What was told of a source so far.
 #[derive(Default)]
-pub(super) struct Told {
+pub(crate) struct Told {
     refused: BTreeMap<&'static str, Refused>,
     /// Formats, each with what it leaves unread.
     formats: BTreeSet<(String, String)>,
+    /// They were pushed: their offsets are numbers of records in their requests.
+    are_pushed: bool,
 }
 
 /// Lines that were refused for one cause.
@@ -27,8 +29,13 @@ struct Refused {
 const FORMATS_TOLD_MAX: usize = 256;
 
 impl Told {
+    /// For records that were pushed.
+    pub(crate) fn of_pushed() -> Self {
+        Self { are_pushed: true, ..Self::default() }
+    }
+
     /// Tells of what was committed.
-    pub(super) fn tell(&mut self, gathered: &Gathered, telemetry: &dyn Telemetry) {
+    pub(crate) fn tell(&mut self, gathered: &Gathered, telemetry: &dyn Telemetry) {
         telemetry.bytes_read(gathered.line_bytes);
         telemetry.events_published(gathered.events);
         if gathered.mended > 0 {
@@ -77,7 +84,10 @@ impl Told {
         }
         for refused in self.refused.values_mut().filter(|refused| refused.count >= refused.next) {
             let Refused { kind, count, first_offset, first_reason, next } = refused;
-            telemetry.lines_refused(*kind, *count, *first_offset, first_reason);
+            match self.are_pushed {
+                true => telemetry.pushed_refused(*kind, *count, first_reason),
+                false => telemetry.lines_refused(*kind, *count, *first_offset, first_reason),
+            }
             while *next <= *count {
                 *next *= 10;
             }

@@ -30,7 +30,7 @@ fn is_simple(key: Text<'_>) -> bool {
 
 /// Writes the value at `json` as plain JSON: lists as lists, lists of keys and values as objects. A value that
 /// carries no type stays as it is.
-pub(super) fn to_plain(json: &mut Json<'_>, out: &mut Vec<u8>) {
+pub(crate) fn to_plain(json: &mut Json<'_>, out: &mut Vec<u8>) {
     write(json, out, 0);
 }
 

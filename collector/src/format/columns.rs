@@ -12,7 +12,7 @@ const SEPARATORS: [u8; 4] = *b",;\t|";
 const NAME_BYTES_MAX: usize = 128;
 
 /// The columns of a file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Columns {
     separator: u8,
     names: Vec<String>,

@@ -55,12 +55,22 @@ pub struct Record<'r> {
     pub read: Result<Exchange<'r>, Refusal>,
     /// It has bytes that are not UTF-8.
     pub is_mended: bool,
+    /// It is refused, and it has not the places of any format.
+    pub is_strange: bool,
     unread: Option<(&'r Catalog, usize, &'r Found)>,
 }
 
 impl<'r> Record<'r> {
     fn refused(text: &'r [u8], offset: u64, refusal: Refusal) -> Self {
-        Self { text, offset, format: None, read: Err(refusal), is_mended: false, unread: None }
+        Self {
+            text,
+            offset,
+            format: None,
+            read: Err(refusal),
+            is_mended: false,
+            is_strange: true,
+            unread: None,
+        }
     }
 
     /// Places that say something, that some format reads, and that this one does not.
@@ -84,6 +94,8 @@ pub struct Reader {
     cuts: Vec<Cut>,
     /// The columns of lines that are no JSON.
     columns: Option<Columns>,
+    /// Those that the format names.
+    columns_of_format: Option<Columns>,
     /// A line of columns as JSON.
     row: Vec<u8>,
 }
@@ -93,12 +105,14 @@ impl Reader {
     pub fn new(format: &Format, line_bytes_max: usize) -> Result<Self, FormatError> {
         let catalog = format.catalog()?;
         let slots = catalog.tree.slots();
+        let columns = format.columns().and_then(Columns::of_spec);
         Ok(Self {
             found: Found::new(slots),
             trial: Found::new(slots),
             parts: Parts::default(),
             cuts: Vec::new(),
-            columns: format.columns().and_then(Columns::of_spec),
+            columns: columns.clone(),
+            columns_of_format: columns,
             row: Vec::new(),
             assembly: Assembly::new(line_bytes_max),
             catalog,
@@ -180,6 +194,18 @@ impl Reader {
         }
         self.row = row;
         true
+    }
+
+    /// Begins with another text, of which nothing is known: neither what is held nor what the columns are.
+    pub fn begin_anew(&mut self) {
+        self.reset();
+        self.columns.clone_from(&self.columns_of_format);
+    }
+
+    /// Reads a text that is whole, whatever line breaks are in it: one record after another, or a list of them.
+    pub fn read_whole(&mut self, text: &[u8], each: Each<'_>) {
+        self.cuts.clear();
+        self.text(0, text, 0, each);
     }
 
     /// Forgets what is held.
@@ -292,6 +318,7 @@ impl Reader {
             text: own,
             offset,
             format: Some(&format.name),
+            is_strange: read.is_err() && !format.fits(&self.found),
             read,
             is_mended: std::str::from_utf8(own).is_err(),
             unread: Some((catalog, plan, &self.found)),

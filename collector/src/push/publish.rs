@@ -1,0 +1,284 @@
+//! From a request to the events and dead letters of its records.
+
+use super::body::{Content, Delivery, Fault, Notation};
+use super::otlp::Item;
+use super::seen::{NewIds, Seen, SeenId};
+use super::{PushConfig, Taken};
+use crate::collector::{Gathered, Refused, Told};
+use crate::error::CollectorError;
+use crate::event::EventWriter;
+use crate::format::{Format, Line, Reader, Record};
+use crate::identity::{LineHash, PushKey, Repeats};
+use crate::limits::RECORDS_PER_REQUEST_MAX;
+use crate::refusal::Refusal;
+use std::sync::Arc;
+use weir_schemas::wire::Wire;
+use weir_schemas::{DeadLetter, EventId};
+use weir_topology::letter::record_of;
+use weir_topology::record::Output;
+use weir_topology::telemetry::Telemetry;
+use weir_topology::topic::StageName;
+
+/// What a dead letter's origin begins with where the record was pushed; its path follows, and the letter's offset is
+/// the number of the record in its request, from 1.
+pub const ORIGIN_PREFIX: &str = "pushed to ";
+
+/// What the requests of a commit bring.
+#[derive(Default)]
+pub(super) struct Pushed {
+    /// Records to be written.
+    pub(super) outputs: Vec<Output>,
+    /// What the requests and their spans are known by.
+    pub(super) ids: NewIds,
+    gathered: Gathered,
+    /// Requests that came before, as a whole.
+    requests_known: u64,
+    /// Records that came before.
+    records_known: u64,
+    /// Spans and log records that tell of no request to a model.
+    other: u64,
+}
+
+/// Makes records of what requests bring.
+pub(super) struct Publisher {
+    lines: Reader,
+    otlp: Reader,
+    maker: Maker,
+    told: Told,
+}
+
+/// Makes one record at a time.
+struct Maker {
+    letters_key: String,
+    events: EventWriter,
+    key: PushKey,
+    repeats: Repeats,
+    wire: Arc<Wire>,
+}
+
+impl Publisher {
+    pub(super) fn new(
+        config: &PushConfig,
+        letters_key: String,
+        events: EventWriter,
+        key: PushKey,
+        wire: Arc<Wire>,
+    ) -> Result<Self, CollectorError> {
+        let lines = Reader::new(&config.format, config.body_bytes_max)?;
+        let otlp = match config.format.is_of_otlp() {
+            true => Reader::new(&config.format, config.body_bytes_max)?,
+            false => Reader::new(&Format::Auto, config.body_bytes_max)?,
+        };
+        let maker = Maker { letters_key, events, key, repeats: Repeats::default(), wire };
+        Ok(Self { lines, otlp, maker, told: Told::of_pushed() })
+    }
+
+    /// Takes all of a request, or nothing.
+    pub(super) fn publish(
+        &mut self,
+        delivery: &Delivery,
+        body_bytes_max: usize,
+        seen: &Seen,
+        pushed: &mut Pushed,
+        now_ms: i64,
+    ) -> Result<Taken, Fault> {
+        let body = delivery.unpacked(body_bytes_max)?;
+        let Self { lines, otlp, maker, .. } = self;
+        let id = SeenId::of(maker.key.request(delivery.content.path(), &body));
+        if seen.contains(id) || pushed.ids.contains(id) {
+            pushed.requests_known += 1;
+            return Ok(Taken { came_before: true, ..Taken::default() });
+        }
+        let mut request = Request {
+            maker,
+            content: delivery.content,
+            seen,
+            earlier: &pushed.ids,
+            gathered: Gathered::default(),
+            ids: NewIds::default(),
+            taken: Taken::default(),
+            records: 0,
+            now_ms,
+        };
+        match (delivery.content, delivery.notation) {
+            (Content::Lines, _) => request.lines(lines, &body),
+            (content, Notation::Json) => {
+                super::otlp::each_json(&body, content, &mut |item| request.item(otlp, item))?;
+            }
+        }
+        if request.records > RECORDS_PER_REQUEST_MAX {
+            return Err(Fault::TooLarge(format!(
+                "the request has over {RECORDS_PER_REQUEST_MAX} records: send smaller batches"
+            )));
+        }
+        let Request { mut gathered, ids, taken, records, .. } = request;
+        gathered.lines(records as u64, body.len() as u64);
+        pushed.outputs.append(&mut gathered.outputs);
+        pushed.gathered.append(gathered);
+        pushed.records_known += taken.known;
+        pushed.other += taken.other;
+        pushed.ids.add(id);
+        ids.list().iter().for_each(|id| pushed.ids.add(*id));
+        Ok(taken)
+    }
+
+    /// Who stands behind the accounts of what was published, and how many accounts were forgotten for want of room.
+    pub(super) fn take_identities(&mut self) -> (Vec<Output>, u64) {
+        self.maker.events.announcer().take()
+    }
+
+    /// Announces every account again: what was announced last is not in the log.
+    pub(super) fn begin_anew(&mut self) {
+        self.maker.events.announcer().begin_anew();
+    }
+
+    /// Tells of what was committed.
+    pub(super) fn tell(&mut self, pushed: &Pushed, telemetry: &dyn Telemetry) {
+        self.told.tell(&pushed.gathered, telemetry);
+        if pushed.requests_known + pushed.records_known > 0 {
+            telemetry.pushed_known(pushed.requests_known, pushed.records_known);
+        }
+        if pushed.other > 0 {
+            telemetry.pushed_other(pushed.other);
+        }
+    }
+}
+
+impl Maker {
+    fn dead_letter(
+        &self,
+        refusal: Refusal,
+        content: Content,
+        number: u64,
+        bytes: usize,
+        now_ms: i64,
+    ) -> Output {
+        // The record itself may hold what must not leave the node: whoever sent it has it.
+        let letter = DeadLetter {
+            kind: refusal.kind,
+            reason: refusal.reason,
+            stage: StageName::Collector.as_str().into(),
+            origin: format!("{ORIGIN_PREFIX}{}", content.path()),
+            partition: -1,
+            offset: i64::try_from(number).unwrap_or(i64::MAX),
+            length: i64::try_from(bytes).unwrap_or(i64::MAX),
+            time_ms: 0,
+            schema: String::new(),
+            payload: Vec::new(),
+        };
+        record_of(&self.wire, self.letters_key.clone().into_bytes(), &letter, now_ms)
+    }
+}
+
+/// One request while it is read.
+struct Request<'p> {
+    maker: &'p mut Maker,
+    content: Content,
+    seen: &'p Seen,
+    /// What the requests before it in the same commit are known by.
+    earlier: &'p NewIds,
+    gathered: Gathered,
+    ids: NewIds,
+    taken: Taken,
+    records: usize,
+    now_ms: i64,
+}
+
+/// What a record is known by.
+#[derive(Clone, Copy)]
+enum Name {
+    /// The span's own id.
+    Span(EventId),
+    /// All of it, and how often it stood before.
+    Whole,
+}
+
+impl Request<'_> {
+    /// Records as lines, as a list, or as one object.
+    fn lines(&mut self, reader: &mut Reader, body: &[u8]) {
+        reader.begin_anew();
+        let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
+        let mut each = |record: Record<'_>| self.record(record, Name::Whole);
+        if text.first() == Some(&b'[') {
+            return reader.read_whole(text, &mut each);
+        }
+        for line in text.split(|byte| *byte == b'\n') {
+            reader.read(Line::whole(0, line.trim_ascii_end()), &mut each);
+        }
+        reader.finish(&mut each);
+    }
+
+    /// A span or a log record.
+    fn item(&mut self, reader: &mut Reader, item: &Item<'_>) {
+        let name = match (self.content, item.own_id()) {
+            // Log records of one span carry its id, all of them.
+            (Content::Traces, Some((trace, span))) => Name::Span(self.maker.key.span(&trace, &span)),
+            _ => Name::Whole,
+        };
+        if let Name::Span(id) = name {
+            let id = SeenId::of(id);
+            if self.seen.contains(id) || self.earlier.contains(id) || self.ids.contains(id) {
+                self.taken.known += 1;
+                return;
+            }
+        }
+        let mut is_other = false;
+        reader.read_whole(item.text, &mut |record| match record.is_strange {
+            true => is_other = true,
+            false => self.record(record, name),
+        });
+        // Log shippers send the lines of a gateway's log as bodies of log records.
+        match item.inner().filter(|_| is_other && self.content == Content::Logs) {
+            Some(inner) => reader.read_whole(&inner, &mut |record| self.record(record, Name::Whole)),
+            None => self.taken.other += u64::from(is_other),
+        }
+    }
+
+    /// A record, read or refused.
+    fn record(&mut self, record: Record<'_>, name: Name) {
+        self.records += 1;
+        // What is over the limit is counted, and the request is refused as a whole.
+        if self.records > RECORDS_PER_REQUEST_MAX {
+            return;
+        }
+        self.gathered.note(&record);
+        let id = match name {
+            Name::Span(id) => {
+                self.ids.add(SeenId::of(id));
+                id
+            }
+            Name::Whole => {
+                let hash: LineHash = self.maker.key.records.hash(record.text);
+                let before = self.maker.repeats.count(hash);
+                self.maker.key.records.event_id(hash, before)
+            }
+        };
+        let bytes = record.text.len();
+        let written = match record.read {
+            // Nobody's request: a client that tries keys makes no accounts.
+            Ok(exchange) if exchange.is_unowned => {
+                self.gathered.unowned += 1;
+                self.taken.unowned += 1;
+                return;
+            }
+            Ok(exchange) => self.maker.events.write(&exchange, id, self.now_ms),
+            Err(refusal) => Err(refusal),
+        };
+        match written {
+            Ok(output) => {
+                self.taken.events += 1;
+                self.gathered.published(output, record.is_mended);
+            }
+            Err(refusal) => self.refuse(refusal, bytes),
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal, bytes: usize) {
+        let number = self.records as u64;
+        self.taken.refused += 1;
+        self.taken.reason.get_or_insert_with(|| format!("record {number}: {}", refusal.reason));
+        let refused = Refused { kind: refusal.kind, offset: number, reason: refusal.reason.clone() };
+        let letter = self.maker.dead_letter(refusal, self.content, number, bytes, self.now_ms);
+        self.gathered.refused(refused, letter);
+    }
+}
