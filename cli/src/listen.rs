@@ -11,6 +11,7 @@ mod intake;
 mod limits;
 mod request;
 mod server;
+mod tls;
 
 use crate::context::{Context, now_ms};
 use crate::keys::{self, CollectorKeys};
@@ -110,11 +111,20 @@ fn door(settings: &Settings, bound: SocketAddr) -> Result<Door> {
         Some(file) => Some(Tokens::read(file)?),
         None => None,
     };
+    let tls = tls::acceptor(settings)?;
+    let are_clients_known = settings.listener_client_ca_file.is_some();
     ensure!(
-        tokens.is_some() || bound.ip().is_loopback(),
+        tokens.is_some() || are_clients_known || bound.ip().is_loopback(),
         "anybody who reaches {bound} could send records, and so accuse or hide whom they like: give \
-         --listener-token-file FILE with a token that clients send as `Authorization: Bearer TOKEN`, or listen on a \
-         loopback address"
+         --listener-token-file FILE with a token that clients send as `Authorization: Bearer TOKEN`, or \
+         --listener-client-ca-file FILE with the authorities of clients' certificates, or listen on a loopback address"
     );
-    Ok(Door { tokens, body_bytes_max: settings.listener_body_bytes_max })
+    if tls.is_none() && !bound.ip().is_loopback() {
+        tracing::warn!(
+            "the token and what is sent go over the network for everybody to read: give --listener-cert-file and \
+             --listener-key-file, unless something else in front of this process does TLS"
+        );
+    }
+    let body_bytes_max = settings.listener_body_bytes_max;
+    Ok(Door { tokens, tls, are_clients_known, body_bytes_max })
 }

@@ -73,8 +73,11 @@ settings! {
     Collector "collector.batch_lines" collector_batch_lines: usize = "5000" in 1..=1_000_000, "Most lines that are published in one commit.";
     Collector "collector.linger_ms" collector_linger_ms: u64 = "200" in 0..=60_000, "How long lines of a followed file wait for others to be published with in one commit.";
     Collector "collector.rotated_dir" collector_rotated_dir: Option<PathBuf> = "", "Directory that rotated files are moved to (logrotate's `olddir`), where that is not the log's own.";
-    Listener "listen" listen: Option<String> = "", "Address on which records are taken by HTTP, for example 127.0.0.1:4318: OpenTelemetry's spans (/v1/traces) and log records (/v1/logs), JSON lines and LiteLLM's generic callback (/v1/lines). Other addresses than loopback need a token.";
+    Listener "listen" listen: Option<String> = "", "Address on which records are taken by HTTP, for example 127.0.0.1:4318: OpenTelemetry's spans (/v1/traces) and log records (/v1/logs), JSON lines and LiteLLM's generic callback (/v1/lines). Other addresses than loopback need a token or certificates of clients.";
     Listener "listener.token_file" listener_token_file: Option<PathBuf> = "", "File with the tokens, one a line, that clients send as `Authorization: Bearer TOKEN`; readable by the owner only.";
+    Listener "listener.cert_file" listener_cert_file: Option<PathBuf> = "", "Certificate of the listener and its chain, PEM: with it clients speak TLS.";
+    Listener "listener.key_file" listener_key_file: Option<PathBuf> = "", "Private key of that certificate, PEM, readable by the owner only.";
+    Listener "listener.client_ca_file" listener_client_ca_file: Option<PathBuf> = "", "Certificate authorities of clients, PEM (mutual TLS): whoever shows no certificate of theirs is not let in. It takes the place of a token; where both are given, both are asked for.";
     Listener "listener.body_bytes_max" listener_body_bytes_max: usize = "67108864" in 65_536..=1_073_741_824, "Largest body of a request, unpacked. Twice as much is held at most; who comes then is told to come again.";
     Listener "listener.linger_ms" listener_linger_ms: u64 = "20" in 0..=60_000, "How long a request waits for others to be committed with. It is answered when it is committed.";
     Stages "epoch.interval_ms" epoch_interval_ms: u64 = "100" in 1..=60_000, "Longest time that an epoch gathers records.";

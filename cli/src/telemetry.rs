@@ -162,6 +162,7 @@ metrics! {
     announced_forgotten: Counter = Counter::default(), "collector_identities_forgotten", "Announced accounts that were forgotten to stay within the limit, and are announced again";
     rejected: Family<Kind, Counter> = Family::default(), "collector_lines_rejected", "Lines that collectors refused, by cause";
     requests: Family<RequestLabels, Counter> = Family::default(), "listener_requests", "Requests to the listener, by what they bring and the status of the answer";
+    handshakes_failed: Counter = Counter::default(), "listener_handshakes_failed", "Connections to the listener that ended before TLS stood: no certificate of a client's, or one that nobody here knows";
     pushed_known: Family<Kind, Counter> = Family::default(), "collector_pushed_known", "Requests and records that were pushed again, and are no events a second time";
     pushed_other: Counter = Counter::default(), "collector_pushed_other", "Spans and log records that were pushed and tell of no request to a model";
     unknown: Family<FieldLabel, Counter> = Family::default(), "collector_fields_unknown", "Requests with a field that was of no use: malformed, out of range, or of another type";
@@ -269,11 +270,20 @@ impl Metrics {
         self.requests.get_or_create(&request_labels(content, status)).inc();
     }
 
+    /// A connection to the listener ended before TLS stood. Told of the first, and again whenever there are ten times as
+    /// many.
+    pub fn handshake_failed(&self, reason: &str) {
+        let count = self.handshakes_failed.inc() + 1;
+        if is_power_of_ten(count) {
+            warn!(count, reason, "connections to the listener end before TLS stands");
+        }
+    }
+
     /// The listener did not take a request. Told at the first of a kind, and again whenever there are ten times as many.
     pub fn request_refused(&self, content: Option<Content>, status: u16, reason: &str) {
         let labels = request_labels(content, status);
         let count = self.requests.get_or_create(&labels).get() + 1;
-        if std::iter::successors(Some(1), |power: &u64| power.checked_mul(10)).any(|power| power == count) {
+        if is_power_of_ten(count) {
             let (content, status) = (labels.content.0, labels.status.0);
             warn!(content, status, count, reason, "requests to the listener are not taken");
         }
@@ -289,6 +299,10 @@ impl Metrics {
         }
         text
     }
+}
+
+fn is_power_of_ten(count: u64) -> bool {
+    count > 0 && 10u64.pow(count.ilog10()) == count
 }
 
 fn labels_of(task: TaskId) -> TaskLabels {

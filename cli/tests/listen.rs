@@ -388,3 +388,118 @@ fn a_listener_that_anybody_could_send_to_is_refused_and_so_is_a_token_that_other
     assert!(said.contains("choose another address for --listen"), "{said}");
     success(weir(&["run", "--help"]));
 }
+
+/// An authority, and identities that it vouches for.
+struct Authority {
+    certificate: rcgen::Certificate,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = parameters.self_signed(&key).unwrap();
+        Self { certificate, issuer: rcgen::Issuer::new(parameters, key) }
+    }
+
+    /// A certificate and its key, as PEM.
+    fn identity(&self) -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let certificate =
+            rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+/// Sends over TLS, trusting `authority`, and with a certificate of one's own where there is one.
+fn post_over_tls(
+    address: &str,
+    authority: &Authority,
+    identity: Option<&(String, String)>,
+    body: &str,
+) -> Result<u16, String> {
+    use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+    let root = Certificate::from_pem(authority.certificate.pem().as_bytes()).unwrap();
+    let identity = identity.map(|(certificate, key)| {
+        let chain = [Certificate::from_pem(certificate.as_bytes()).unwrap()];
+        ClientCert::new_with_certs(&chain, PrivateKey::from_pem(key.as_bytes()).unwrap())
+    });
+    let tls =
+        TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).client_cert(identity).build();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().tls_config(tls).http_status_as_error(false).build().into();
+    let url = format!("https://localhost:{}/v1/lines", address.rsplit(':').next().unwrap());
+    let sent = agent.post(url).content_type("application/json").send(body);
+    sent.map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn with_certificates_of_clients_only_who_shows_one_of_theirs_is_let_in() {
+    let place = Place::new();
+    let file = |name: &str, text: &str| {
+        let path = place.directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (ours, others) = (Authority::new("ours"), Authority::new("others"));
+    let (certificate, key) = ours.identity();
+    let (certificate, key) = (file("cert.pem", &certificate), file("key.pem", &key));
+    let authorities = file("ca.pem", &ours.certificate.pem());
+    let listening = Listening::start(place.listen(&[
+        "--listener-cert-file",
+        &certificate,
+        "--listener-key-file",
+        &key,
+        "--listener-client-ca-file",
+        &authorities,
+    ]));
+    let body = line("1", START_MS, "acct-1", "Why?");
+    let (known, foreign) = (ours.identity(), others.identity());
+    let post = |identity| post_over_tls(&listening.address, &ours, identity, &body);
+    assert_eq!(post(Some(&known)), Ok(200));
+    assert!(post(None).is_err(), "nobody without a certificate");
+    assert!(post(Some(&foreign)).is_err(), "nobody with another's");
+    // Nor without TLS.
+    let mut plain = TcpStream::connect(&listening.address).unwrap();
+    write!(plain, "POST /v1/lines HTTP/1.1\r\nhost: weir\r\ncontent-length: 2\r\n\r\n{{}}").unwrap();
+    assert!(!read(plain).starts_with("HTTP/1.1 2"));
+    assert_eq!(listening.metric("weir_collector_events_published_total"), 1);
+    eventually("all three are counted", || listening.metric("weir_listener_handshakes_failed_total") == 3);
+
+    let refused = |arguments: &[&str]| {
+        let output = place.listen(arguments).output().unwrap();
+        assert!(!output.status.success());
+        text(&output.stderr)
+    };
+    let said = refused(&["--listener-cert-file", &certificate]);
+    assert!(said.contains("listener.cert_file and listener.key_file go together"), "{said}");
+    let said = refused(&["--listener-client-ca-file", &authorities]);
+    assert!(said.contains("clients prove who they are over TLS only: set listener.cert_file"), "{said}");
+    let said = refused(&["--listener-cert-file", &key, "--listener-key-file", &key]);
+    assert!(said.contains("holds no certificate as PEM"), "{said}");
+}
+
+#[test]
+fn a_protobuf_sender_is_answered_in_protobuf() {
+    let place = Place::new();
+    let listening = Listening::start(place.listen(&[]));
+    let protobuf = "content-type: application/x-protobuf\r\n";
+    let answer = listening.send("/v1/logs", protobuf, b"");
+    let kind = "content-type: application/x-protobuf\r\n";
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains(kind) && answer.ends_with("\r\n\r\n"),
+        "{answer}"
+    );
+    let answer = listening.send("/v1/logs", protobuf, b"{}");
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(kind), "{answer}");
+    // google.rpc.Status: the code as field 1, the message as field 2.
+    let body = answer.split_once("\r\n\r\n").unwrap().1;
+    assert!(body.starts_with("\u{8}\u{3}\u{12}"), "{body:?}");
+    assert!(body.contains("the body is no OTLP export as protobuf: "), "{body:?}");
+    assert_eq!(listening.post("/v1/lines", protobuf, b"").0, 415);
+}

@@ -8,6 +8,7 @@
 
 pub mod body;
 mod otlp;
+pub mod protobuf;
 mod publish;
 mod seen;
 mod stored;

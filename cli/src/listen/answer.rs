@@ -7,8 +7,8 @@ use http_body_util::Full;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::json;
-use weir_collector::push::body::Content;
-use weir_collector::push::{Answer, Taken};
+use weir_collector::push::body::{Content, Notation};
+use weir_collector::push::{Answer, Taken, protobuf};
 
 /// Why a request is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +27,10 @@ impl Refused {
 }
 
 /// The answer to a request that was looked at.
-pub fn of(content: Content, answer: Answer) -> Result<Response<Full<Bytes>>, Refused> {
+pub fn of(content: Content, notation: Notation, answer: Answer) -> Result<Response<Full<Bytes>>, Refused> {
     let refused = |status, reason| Err(Refused { status, reason });
     match answer {
-        Answer::Taken(taken) => taken_of(content, taken),
+        Answer::Taken(taken) => taken_of(content, notation, taken),
         Answer::Malformed(reason) => refused(StatusCode::BAD_REQUEST, reason),
         Answer::TooLarge(reason) => refused(StatusCode::PAYLOAD_TOO_LARGE, reason),
         Answer::Unavailable => {
@@ -40,7 +40,7 @@ pub fn of(content: Content, answer: Answer) -> Result<Response<Full<Bytes>>, Ref
     }
 }
 
-fn taken_of(content: Content, taken: Taken) -> Result<Response<Full<Bytes>>, Refused> {
+fn taken_of(content: Content, notation: Notation, taken: Taken) -> Result<Response<Full<Bytes>>, Refused> {
     let Taken { events, known, unowned, refused, .. } = taken;
     let reason = taken.reason.unwrap_or_default();
     let of_kind = match content {
@@ -61,18 +61,19 @@ fn taken_of(content: Content, taken: Taken) -> Result<Response<Full<Bytes>>, Ref
         Content::Logs => "rejectedLogRecords",
         Content::Traces => "rejectedSpans",
     };
-    Ok(json_of(
-        StatusCode::OK,
-        &match refused {
-            0 => json!({}),
+    Ok(match (notation, refused) {
+        (Notation::Protobuf, _) => protobuf_of(StatusCode::OK, protobuf::response(refused, &reason)),
+        (Notation::Json, 0) => json_of(StatusCode::OK, &json!({})),
+        (Notation::Json, _) => {
             // OTLP writes numbers of 64 bits as texts.
-            _ => json!({ "partialSuccess": { of_kind: refused.to_string(), "errorMessage": reason } }),
-        },
-    ))
+            let told = json!({ of_kind: refused.to_string(), "errorMessage": reason });
+            json_of(StatusCode::OK, &json!({ "partialSuccess": told }))
+        }
+    })
 }
 
 /// The answer to a request that is not taken.
-pub fn refusal(refused: &Refused) -> Response<Full<Bytes>> {
+pub fn refusal(refused: &Refused, notation: Notation) -> Response<Full<Bytes>> {
     // The numbers of google.rpc.Code.
     let code = match refused.status {
         StatusCode::UNAUTHORIZED => 16,
@@ -82,7 +83,10 @@ pub fn refusal(refused: &Refused) -> Response<Full<Bytes>> {
         StatusCode::SERVICE_UNAVAILABLE => 14,
         _ => 3,
     };
-    let mut response = json_of(refused.status, &json!({ "code": code, "message": refused.reason }));
+    let mut response = match notation {
+        Notation::Json => json_of(refused.status, &json!({ "code": code, "message": refused.reason })),
+        Notation::Protobuf => protobuf_of(refused.status, protobuf::status(code, &refused.reason)),
+    };
     let header = match refused.status {
         StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
         StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, HeaderValue::from_static("POST"))),
@@ -94,8 +98,16 @@ pub fn refusal(refused: &Refused) -> Response<Full<Bytes>> {
 }
 
 fn json_of(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    response_of(status, "application/json", body.to_string().into())
+}
+
+fn protobuf_of(status: StatusCode, body: Vec<u8>) -> Response<Full<Bytes>> {
+    response_of(status, "application/x-protobuf", body.into())
+}
+
+fn response_of(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

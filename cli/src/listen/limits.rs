@@ -38,6 +38,9 @@ pub const LOOK: Duration = Duration::from_millis(50);
 /// When a client should come again, in seconds.
 pub const RETRY_AFTER_S: u32 = 1;
 
+/// Most certificates of a chain, or of authorities that clients' certificates are checked against.
+pub const CLIENT_CERTIFICATES_MAX: usize = 64;
+
 /// Largest file of tokens, in bytes.
 pub const TOKEN_FILE_BYTES_MAX: u64 = 16 << 10;
 

@@ -5,6 +5,8 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use hyper::{Method, StatusCode};
 use weir_collector::push::body::{Content, Notation, Packing};
 
+const PROTOBUF: &str = "application/x-protobuf";
+
 /// What a request says of itself before its body is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -43,17 +45,26 @@ impl Head {
                 "the Content-Encoding is none of identity, gzip, deflate and zstd".into(),
             );
         };
-        let media = value(headers, &CONTENT_TYPE).unwrap_or_default();
-        let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let media = media_of(headers);
         let Some(notation) = notation_of(content, &media) else {
             let kinds = match content {
                 Content::Lines => "application/json, application/x-ndjson or text/plain",
-                Content::Logs | Content::Traces => "application/json",
+                Content::Logs | Content::Traces => "application/json or application/x-protobuf",
             };
             return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the Content-Type is not {kinds}"));
         };
         Ok(Self { content, notation, packing })
     }
+}
+
+/// How somebody reads answers who writes like this.
+pub fn notation_of_answer(headers: &HeaderMap) -> Notation {
+    if media_of(headers) == PROTOBUF { Notation::Protobuf } else { Notation::Json }
+}
+
+fn media_of(headers: &HeaderMap) -> String {
+    let media = value(headers, &CONTENT_TYPE).unwrap_or_default();
+    media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 fn notation_of(content: Content, media: &str) -> Option<Notation> {
@@ -70,7 +81,7 @@ fn notation_of(content: Content, media: &str) -> Option<Notation> {
     match content {
         _ if media == "application/json" => Some(Notation::Json),
         Content::Lines => lines.contains(&media).then_some(Notation::Json),
-        Content::Logs | Content::Traces => None,
+        Content::Logs | Content::Traces => (media == PROTOBUF).then_some(Notation::Protobuf),
     }
 }
 

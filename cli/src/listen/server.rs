@@ -7,7 +7,7 @@ use super::limits::{
     BODY_TIME_MAX, COMMIT_TIME_MAX, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX,
     HEADERS_MAX, HELD_BODIES_MAX, LOOK, REQUESTS_MAX,
 };
-use super::request::{Head, content_of};
+use super::request::{Head, content_of, notation_of_answer};
 use crate::telemetry::Metrics;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -25,9 +25,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
 use weir_collector::push::Answer;
 use weir_collector::push::body::Delivery;
 
@@ -35,6 +37,10 @@ use weir_collector::push::body::Delivery;
 pub struct Door {
     /// The tokens that let somebody in; none where anybody who can connect may send.
     pub tokens: Option<Tokens>,
+    /// How connections are made secret; none where they are not.
+    pub tls: Option<TlsAcceptor>,
+    /// Whoever can connect has shown a certificate.
+    pub are_clients_known: bool,
     /// Most bytes of a body.
     pub body_bytes_max: usize,
 }
@@ -127,7 +133,15 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, is_draining: &AtomicB
         };
         let (shared, watcher) = (shared.clone(), graceful.watcher());
         tokio::spawn(async move {
-            connection(stream, shared, watcher).await;
+            let _ = stream.set_nodelay(true);
+            match &shared.door.tls {
+                None => connection(stream, shared.clone(), watcher).await,
+                Some(tls) => match timeout(HEAD_TIME_MAX, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => connection(stream, shared.clone(), watcher).await,
+                    Ok(Err(error)) => shared.metrics.handshake_failed(&error.to_string()),
+                    Err(_) => shared.metrics.handshake_failed("the client took too long"),
+                },
+            }
             drop(permit);
         });
     }
@@ -136,8 +150,11 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, is_draining: &AtomicB
     let _ = timeout(DRAIN_TIME_MAX, graceful.shutdown()).await;
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>, watcher: hyper_util::server::graceful::Watcher) {
-    let _ = stream.set_nodelay(true);
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    shared: Arc<Shared>,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move { Ok::<_, Infallible>(shared.respond(request).await) }
@@ -156,10 +173,11 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, watcher: hyper_util:
 impl Shared {
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let content = content_of(request.uri().path());
+        let notation = notation_of_answer(request.headers());
         let outcome = self.take(request).await;
         let response = outcome.unwrap_or_else(|refused| {
             self.metrics.request_refused(content, refused.status.as_u16(), &refused.reason);
-            answer::refusal(&refused)
+            answer::refusal(&refused, notation)
         });
         self.metrics.request_answered(content, response.status().as_u16());
         response
@@ -190,7 +208,7 @@ impl Shared {
         // It is full only of those who went away.
         self.arrivals.try_send(Arrival { delivery, answer }).map_err(|_| away())?;
         match timeout(COMMIT_TIME_MAX, waiting).await {
-            Ok(Ok(answer)) => answer::of(head.content, answer),
+            Ok(Ok(answer)) => answer::of(head.content, head.notation, answer),
             _ => Err(away()),
         }
     }
@@ -204,7 +222,7 @@ impl Shared {
                 Err(Refused { status: StatusCode::UNAUTHORIZED, reason })
             }
             // A page in somebody's browser on this machine is nobody's gateway.
-            None if headers.contains_key(ORIGIN) => {
+            None if !self.door.are_clients_known && headers.contains_key(ORIGIN) => {
                 let reason = "requests of browsers are not taken without a token".into();
                 Err(Refused { status: StatusCode::FORBIDDEN, reason })
             }

@@ -34,6 +34,8 @@ impl Content {
 pub enum Notation {
     /// As JSON.
     Json,
+    /// As protobuf: OpenTelemetry's.
+    Protobuf,
 }
 
 /// How a body is packed.

@@ -105,6 +105,9 @@ impl Publisher {
             (content, Notation::Json) => {
                 super::otlp::each_json(&body, content, &mut |item| request.item(otlp, item))?;
             }
+            (content, Notation::Protobuf) => {
+                super::protobuf::each(&body, content, &mut |item| request.item(otlp, item))?;
+            }
         }
         if request.records > RECORDS_PER_REQUEST_MAX {
             return Err(Fault::TooLarge(format!(
