@@ -4,11 +4,13 @@
 //! make use of them ([`crate::settings::flags`]).
 
 mod audit;
+mod canary;
 mod check_log;
 mod collect;
 mod completions;
 mod config;
 mod coverage;
+mod decide;
 mod diff;
 mod dlq;
 mod enforce;
@@ -16,11 +18,15 @@ mod evaluate;
 mod explain;
 mod import;
 mod keys;
+mod limiter;
 mod man;
 mod policy;
 mod posture;
 mod process;
+mod protect;
+mod reinstate;
 mod replay;
+mod ring;
 mod run;
 mod simulate;
 mod topology;
@@ -64,6 +70,7 @@ commands! {
     Collect(collect::Arguments),
     Process(process::Arguments),
     Enforce(enforce::Arguments),
+    Decide(decide::Arguments),
     Import(import::Arguments),
     Replay(replay::Arguments),
     Verify(verify::Arguments),
@@ -77,6 +84,11 @@ commands! {
     Topology(topology::Arguments),
     Policy(policy::Arguments),
     Posture(posture::Arguments),
+    Canary(canary::Arguments),
+    Protect(protect::Arguments),
+    Limiter(limiter::Arguments),
+    Ring(ring::Arguments),
+    Reinstate(reinstate::Arguments),
     Keys(keys::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),

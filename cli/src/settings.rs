@@ -40,6 +40,11 @@ choices! {
     pub enum GroupProtocol { Auto = "auto", Consumer = "consumer", Classic = "classic" }
 }
 
+choices! {
+    /// What gateways are told where too little is known.
+    pub enum FailureMode { Open = "open", Closed = "closed" }
+}
+
 settings! {
     Common "log_level" log_level: String = "info", "What is logged: error, warn, info, debug, or a filter such as `weir=debug`.";
     Common "log_format" log_format: LogFormat = "text", "How it is logged; json is one object a line.";
@@ -87,6 +92,14 @@ settings! {
     Stages "state.accounts_max" state_accounts_max: usize = "1000000" in 1..=100_000_000, "Most accounts that one task keeps; the longest idle is forgotten first, and counted.";
     Stages "standby" standby: bool = "false", "On Kafka: hold the state of the partitions of one's stages that other processes own, so that they are taken over without loading it first. Costs the memory of the whole state. Who owns a partition is the group's business as ever.";
     Enforcer "act.age_max_ms" act_age_max_ms: u64 = "86400000" in 60_000..=31_622_400_000, "Age up to which an event may be acted on; what is older when it is answered is history: judged, and its actions withheld. When it differs from what is in force it is published on weir.control.";
+    Enforcer "act.limit_floor" act_limit_floor: u64 = "100" in 1..=1_000_000_000, "Accounts that may be acted on in an hour in any case, over all partitions, before the limiter pauses and a person is asked (`weir limiter`). Published on weir.control like act.age_max_ms.";
+    Enforcer "act.limit_share_permille" act_limit_share_permille: u64 = "20" in 0..=1_000, "The same as a share of all accounts, in thousandths; it counts where it comes to more than act.limit_floor.";
+    Deciding "decide.addr" decide_addr: Option<String> = "", "Address on which gateways ask how accounts stand, for example 127.0.0.1:50051. Whoever reaches it learns how accounts stand: keep it on loopback or in the gateways' own network. Nothing is answered when not given.";
+    Deciding "decide.failure_mode" decide_failure_mode: FailureMode = "open", "What gateways are told when nothing was ever read, or what was read is older than decide.stale_ms_max: open lets pass whoever is not known to be suspended or limited, closed lets nobody pass.";
+    Deciding "decide.stale_ms_max" decide_stale_ms_max: u64 = "60000" in 1_000..=86_400_000, "Age of what is known up to which it is relied on, with decide.failure_mode closed.";
+    Deciding "decide.limit_per_minute" decide_limit_per_minute: u32 = "6" in 1..=1_000_000, "Requests a minute that an account may make which is slowed down, at each server.";
+    Deciding "decide.limit_burst" decide_limit_burst: u32 = "3" in 1..=1_000_000, "Requests at once that such an account may make after a pause.";
+    Deciding "decide.tenant_header" decide_tenant_header: Option<String> = "", "Header in which the gateway names the tenant. Only where the gateway itself sets it and takes it away from clients: whoever may choose a tenant may choose an account that is known for nothing. Everybody is of the configured tenant when not given.";
     Enforcer "output_dir" output_dir: PathBuf = "weir-output", "Directory of the enforcer's JSON lines.";
 }
 

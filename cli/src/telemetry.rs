@@ -12,6 +12,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 use weir_collector::field::Field;
 use weir_collector::push::body::Content;
+use weir_enforcer::answer::decision::Passes;
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
 use weir_topology::invariants::Invariant;
 use weir_topology::stage::Tally;
@@ -179,6 +180,11 @@ metrics! {
     indicators_forgotten: Counter = Counter::default(), "enforcer_indicators_forgotten", "Shared values that were forgotten to stay within the limit";
     identities_refused: Counter = Counter::default(), "enforcer_identities_refused", "Sealed identities that did not open, or are not of the account that they were announced for";
     identities_forgotten: Counter = Counter::default(), "enforcer_identities_forgotten", "Sealed identities that were forgotten to stay within the limit";
+    gateway_answers: Family<Kind, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass: passed, limited, suspended, unknown";
+    standings: Gauge = Gauge::default(), "standings", "Accounts of which a server of gateways knows how they stand";
+    standings_stale: Gauge = Gauge::default(), "standings_stale_ms", "How long ago what a server of gateways knows was as the log was, in milliseconds; -1 where it never was";
+    standings_untold: Counter = Counter::default(), "standings_untold", "Accounts that a server of gateways has no room for";
+    standings_unreadable: Counter = Counter::default(), "standings_unreadable", "Records of how accounts stand that could not be read";
     output_waiting: Gauge = Gauge::default(), "enforcer_actions_waiting", "Actions that were read and wait to be told, as for their audit record or verdict";
 }
 
@@ -228,6 +234,9 @@ impl Metrics {
         }
         for tier in Tier::ALL {
             let _ = self.verdicts.get_or_create(&Kind { kind: Closed(tier.as_str()) });
+        }
+        for passes in Passes::NAMES {
+            let _ = self.gateway_answers.get_or_create(&Kind { kind: Closed(passes) });
         }
         for kind in DlqKind::ALL {
             let _ = self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) });
@@ -287,6 +296,20 @@ impl Metrics {
             let (content, status) = (labels.content.0, labels.status.0);
             warn!(content, status, count, reason, "requests to the listener are not taken");
         }
+    }
+
+    /// A gateway was told whether a request may pass.
+    pub fn gateway_answered(&self, passes: &'static str) {
+        self.gateway_answers.get_or_create(&Kind { kind: Closed(passes) }).inc();
+    }
+
+    /// A server of gateways read how accounts stand: how many it knows, how old that is, and how many it has no room for
+    /// and could not read.
+    pub fn standings_read(&self, known: u64, stale_ms: Option<i64>, (untold, unreadable): (u64, u64)) {
+        self.standings.set(known as i64);
+        self.standings_stale.set(stale_ms.unwrap_or(-1));
+        self.standings_untold.inc_by(untold);
+        self.standings_unreadable.inc_by(unreadable);
     }
 
     /// The metrics in the OpenMetrics text format.
@@ -403,6 +426,12 @@ impl Telemetry for Metrics {
         if let Some((family, name)) = of_detectors {
             family.get_or_create(&DetectorLabel { detector: Closed(name) }).inc_by(count);
             return;
+        }
+        if tally == Tally::LimiterPaused {
+            error!(
+                %task,
+                "the limiter pauses: too many accounts at once. `weir limiter show` says why, `weir limiter approve` lets it go on"
+            );
         }
         let labels = CauseLabels { stage: of(task).stage, cause: Closed(tally.as_str()) };
         self.tallies.get_or_create(&labels).inc_by(count);

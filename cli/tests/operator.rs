@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Place, START_MS, line, success, text, weir};
+use common::{Place, Running, START_MS, eventually, json_lines, line, success, text, weir};
 use std::path::Path;
 
 /// The commands that a help text lists.
@@ -113,4 +113,72 @@ fn the_posture_can_be_set_before_the_first_run() {
     assert_eq!(said, "The enforcer's posture is canary 5 from its next epoch.\n");
     let summary = place.run_until_idle();
     assert!(summary.contains("canary 5 (set by test)"), "{summary}");
+}
+
+fn said(arguments: &[&str], place: &Place) -> std::process::Output {
+    let mut command = weir(arguments);
+    command.arg("--data-dir").arg(&place.data);
+    command.output().unwrap()
+}
+
+#[test]
+fn whom_nobody_may_act_on_is_said_before_the_first_run_and_shown() {
+    let place = Place::new();
+    let account = "account/000102030405060708090a0b0c0d0e0f";
+    let told = said(&["protect", "add", account, "tenant/acme", "--node", "test"], &place);
+    assert_eq!(
+        text(&told.stdout),
+        "account/000102030405060708090a0b0c0d0e0f is on the list protected from each enforcer's next epoch.\n\
+         tenant/acme is on the list protected from each enforcer's next epoch.\n"
+    );
+    assert!(said(&["protect", "remove", "tenant/acme"], &place).status.success());
+    let listed = text(&said(&["protect", "list"], &place).stdout);
+    assert!(listed.starts_with(&format!("{account}  since ")) && listed.ends_with(" by test\n"), "{listed}");
+    assert_eq!(listed.lines().count(), 1);
+    let told = said(&["limiter", "show"], &place);
+    assert_eq!(
+        text(&told.stdout),
+        "Up to 25 accounts an hour on each of 4 partitions: floor 100 share 20 accounts 0 partitions 4.\n\
+         No enforcer pauses.\n"
+    );
+    for (arguments, expected) in [
+        (&["protect", "add", "me"][..], "\"me\" is nobody: give account/"),
+        (&["ring", "3", "90 auto"], "a ring must be on, off, or a number from 1000"),
+        (&["ring", "7", "off"], "7 is not in 1..=5"),
+    ] {
+        let told = said(arguments, &place);
+        assert!(!told.status.success() && text(&told.stderr).contains(expected), "{told:?}");
+    }
+}
+
+#[test]
+fn an_operator_is_heard_by_a_run_that_has_the_log_open() {
+    let place = Place::new();
+    std::fs::write(&place.feed, line("1", START_MS, "acct-1", "hi")).unwrap();
+    let run = Running::start(place.run());
+    eventually("the run holds the log", || {
+        text(&said(&["protect", "list"], &place).stderr).contains("is in use by process")
+    });
+    let mut protect = weir(&["protect", "add", "key/acct-1", "--node", "olga", "--keys-dir"]);
+    protect.arg(place.keys_of("collector")).arg("--data-dir").arg(&place.data);
+    success(protect);
+    assert!(said(&["ring", "3", "60000", "auto", "--node", "olga"], &place).status.success());
+    eventually("both words are in the audit log", || {
+        let lines = std::fs::read_to_string(place.output.join("audit_log.jsonl")).unwrap_or_default();
+        let by_olga: Vec<_> = lines.lines().filter(|line| line.contains("\"olga\"")).collect();
+        let said = |outcome: &str| by_olga.iter().any(|line| line.contains(outcome));
+        said("\"listed\"") && said("\"setting_changed\"")
+    });
+    run.stop();
+    let left = std::fs::read_dir(place.data.join("inbox")).unwrap().count();
+    assert_eq!(left, 0, "what was published is not left");
+    let account = {
+        let mut list = weir(&["protect", "list", "--data-dir"]);
+        list.arg(&place.data);
+        text(&success(list).stdout)
+    };
+    let lines = json_lines(&place.output.join("audit_log.jsonl"));
+    let listed = lines.iter().find(|line| line["outcome"] == "listed").unwrap();
+    let subject = account.split_whitespace().next().unwrap();
+    assert_eq!(listed["reason"], format!("{subject} is put on the list protected"));
 }

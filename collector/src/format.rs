@@ -36,6 +36,12 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+/// The account of an API key as a client writes it: without the name of its scheme, and by its hash where it is long. The
+/// same as a line that carries it has. None where a scheme is all there is.
+pub fn account_of(credential: &str) -> Option<String> {
+    self::credential::account(credential.into()).map(std::borrow::Cow::into_owned)
+}
+
 /// What the lines of a log look like; `docs/formats.md` has every format.
 #[derive(Debug, Clone, Default)]
 pub enum Format {

@@ -32,7 +32,7 @@ pub mod tail;
 pub use collector::{Collector, Keys, Progress, SourceState};
 pub use config::{CollectorConfig, Mode};
 pub use error::CollectorError;
-pub use format::Format;
+pub use format::{Format, account_of};
 pub use identity::LineKey;
 pub use privacy::Pseudonymizer;
 pub use push::{Intake, PushConfig};

@@ -5,6 +5,7 @@
 //! events that led to it.
 
 use crate::lifecycle::{due_of, follows, is_over};
+use crate::limiter::counted_until;
 use crate::limits::{ACCOUNTS_MAX, OPEN_MAX, STANDING_RENEWAL_MS};
 use std::collections::{BTreeMap, BTreeSet};
 use weir_schemas::{AccountId, Action, ActionKind, ActionState, Record, Standing, StandingStatus, Tier};
@@ -34,6 +35,8 @@ pub(crate) struct Kept {
     pub open: Vec<Action>,
     /// The standing that was last told; none where none ever was.
     pub standing: Option<Standing>,
+    /// When the limiter counted the account last, in processing time; none where it never did.
+    pub counted_ms: Option<i64>,
 }
 
 impl Kept {
@@ -103,7 +106,8 @@ impl Kept {
         if !self.open.is_empty() || self.stands_out() {
             return i64::MAX;
         }
-        self.holds.iter().map(|hold| hold.until_ms).max().unwrap_or(i64::MIN)
+        let holds = self.holds.iter().map(|hold| hold.until_ms);
+        holds.chain(self.counted_ms.map(counted_until)).max().unwrap_or(i64::MIN)
     }
 }
 
@@ -155,6 +159,12 @@ impl Accounts {
             }
             self.by_end.remove(&(kept.end_ms(), account));
         }
+    }
+
+    /// Accounts of which an action is under way that is meant, in order.
+    pub fn with_open(&self, is_meant: impl Fn(&Action) -> bool) -> Vec<AccountId> {
+        let meant = self.kept.iter().filter(|(_, kept)| kept.open.iter().any(&is_meant));
+        meant.map(|(account, _)| *account).collect()
     }
 
     /// The earliest processing time at which something is to be done.
@@ -217,8 +227,8 @@ impl Accounts {
 /// Kind, tier, ring, acted (a byte each), end, length and subject (8 bytes each, big-endian) of a hold.
 const HOLD_BYTES: usize = 28;
 
-/// Number of holds (a byte), the holds; number of open actions and of standings (a byte each), the actions, the
-/// standing. The numbers, each action and the standing stand behind their length (4 bytes, big-endian); actions and
+/// Number of holds (a byte), the holds; number of open actions, of standings and of times counted (a byte each), the
+/// time (8 bytes, big-endian), the actions, the standing. The numbers, each action and the standing stand behind their length (4 bytes, big-endian); actions and
 /// standing are Avro datums.
 fn encode(kept: &Kept) -> Vec<u8> {
     let mut out = vec![kept.holds.len() as u8];
@@ -234,8 +244,8 @@ fn encode(kept: &Kept) -> Vec<u8> {
     };
     let open: Vec<Vec<u8>> = kept.open.iter().map(Record::to_datum).collect();
     let standing = kept.standing.as_ref().map(Record::to_datum);
-    let counts = [open.len() as u8, u8::from(standing.is_some())];
-    datum(counts.to_vec());
+    let counts = [open.len() as u8, u8::from(standing.is_some()), u8::from(kept.counted_ms.is_some())];
+    datum([&counts[..], &kept.counted_ms.unwrap_or(0).to_be_bytes()].concat());
     open.into_iter().chain(standing).for_each(datum);
     out
 }
@@ -250,7 +260,10 @@ fn decode(body: &[u8]) -> Result<Kept, String> {
         rest = after;
     }
     let counts = datum(&mut rest).ok_or_else(short)?;
-    let [open, standings] = *counts.first_chunk::<2>().ok_or_else(short)?;
+    let (counts, time) = counts.split_first_chunk::<3>().ok_or_else(short)?;
+    let [open, standings, counted] = *counts;
+    let counted_ms = i64::from_be_bytes(*time.first_chunk::<8>().ok_or_else(short)?);
+    kept.counted_ms = (counted == 1).then_some(counted_ms);
     if kept.holds.len() > ActionKind::ALL.len() || usize::from(open) > OPEN_MAX || standings > 1 {
         return Err(format!("{count} holds, {open} actions and {standings} standings are too many"));
     }
@@ -345,13 +358,14 @@ mod tests {
             ends in prop::collection::vec(any::<(i64, i64, u64, bool)>(), 0..=5),
             expiries in prop::collection::vec(any::<i64>(), 0..=OPEN_MAX),
             until in any::<Option<Option<i64>>>(),
+            counted_ms in any::<Option<i64>>(),
         ) {
             let holds = ends.iter().zip(ActionKind::ALL).map(|((until_ms, holds_ms, subject, acted), kind)| Hold {
                 subject: *subject, holds_ms: *holds_ms, acted: *acted, ..hold(*kind, *until_ms)
             });
             let standing = until.map(|until_ms| Standing { until_ms, tenant: "t".into(), ..Standing::default() });
             let open = expiries.into_iter().map(done).collect();
-            let kept = Kept { holds: holds.collect(), open, standing };
+            let kept = Kept { holds: holds.collect(), open, standing, counted_ms };
             prop_assert_eq!(decode(&encode(&kept)), Ok(kept));
         }
 

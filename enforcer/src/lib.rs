@@ -2,21 +2,27 @@
 //! puts both where people and gateways find them.
 //!
 //! Read in this order: [`chain`] (the audit chain), [`posture`] (how far the enforcer is trusted),
-//! [`decide`] (which tier asks for which action), [`age`] (what is history and never acted on), [`stage`] (the pure
-//! fold from verdicts to audit records and actions), [`export`] (the output directory), [`open`] (the only place where a
+//! [`decide`] (which tier asks for which action), [`rings`] (how far each reaches), [`age`] (what is history and never
+//! acted on), [`subject`] (who is never acted on), [`limiter`] (how many may be before a person is asked), [`stage`] (the pure
+//! fold from verdicts to audit records and actions), [`export`] (the output directory), [`answer`] (what gateways are told), [`open`] (the only place where a
 //! pseudonym is reversed).
 
 mod accounts;
 pub mod age;
+pub mod answer;
 pub mod chain;
 pub mod decide;
 pub mod export;
 mod lifecycle;
+pub mod limiter;
 pub mod limits;
 pub mod open;
 pub mod posture;
 mod refuse;
+pub mod rings;
+pub mod safeguards;
 pub mod stage;
+pub mod subject;
 #[cfg(test)]
 mod testing;
 

@@ -54,6 +54,13 @@ pub(crate) fn given_up(action: &Action, taken_ms: i64) -> Action {
     Action { state: ActionState::Failed, reason, taken_ms, deadline_ms: None, ..action.clone() }
 }
 
+/// The action, now that an operator undid it for this reason. What was not carried out yet is not going to be.
+pub(crate) fn undone(action: &Action, why: &str, taken_ms: i64) -> Action {
+    let state =
+        if action.state == ActionState::Pending { ActionState::Failed } else { ActionState::Reverted };
+    Action { state, reason: why.into(), taken_ms, deadline_ms: None, ..action.clone() }
+}
+
 /// Whether `next` is what became of `before`. The same verdict may be answered twice, under one id.
 pub(crate) fn follows(before: &Action, next: &Action) -> bool {
     before.action_id == next.action_id

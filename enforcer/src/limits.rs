@@ -24,6 +24,30 @@ pub const AGE_DEFAULT_MS: i64 = 86_400_000;
 /// Least and greatest age at which an operator may call an event history, in milliseconds.
 pub const AGE_RANGE_MS: (i64, i64) = (60_000, 366 * 86_400_000);
 
+/// Subjects that one list of operators may have: accounts and tenants that are never acted on, or that canary acts on.
+pub const LISTED_MAX: usize = 10_000;
+
+/// Least and greatest time for which an operator may have the effects of a ring last, in milliseconds.
+pub const LASTS_RANGE_MS: (i64, i64) = (1_000, 30 * 86_400_000);
+
+/// How many accounts may be acted on in an hour where no operator says otherwise.
+pub const LIMIT_FLOOR_DEFAULT: u64 = 100;
+
+/// The same as a share of all accounts, in thousandths.
+pub const LIMIT_SHARE_DEFAULT_PERMILLE: u64 = 20;
+
+/// Among how many partitions the cap is divided where nobody has said so.
+pub const LIMIT_PARTITIONS_DEFAULT: u64 = 4;
+
+/// Most accounts that a limit may speak of.
+pub const ACCOUNTS_TOLD_MAX: u64 = 1_000_000_000;
+
+/// Most partitions that a limit may be divided among.
+pub const PARTITIONS_MAX: u64 = 1_024;
+
+/// Fewer accounts than this within a minute are no storm.
+pub const STORM_ACCOUNTS_MIN: u64 = 5;
+
 /// Longest tenant, policy version or detector name that the enforcer copies into its records, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 
@@ -63,6 +87,16 @@ pub const FOLLOW_WAIT: std::time::Duration = std::time::Duration::from_millis(10
 
 /// Reads of one partition's identities before the log counts as not to be had: what they hold is bounded, too.
 pub const FOLLOW_WAITS_MAX: usize = 10_000;
+
+/// Accounts of which a server of gateways knows how they stand. Those on whom nothing is in force are forgotten first;
+/// more than that are not told, and counted.
+pub const STANDINGS_MAX: usize = 2_000_000;
+
+/// How long a server of gateways says `watch` of an account on which something was in force, in milliseconds.
+pub const WATCH_MS: i64 = 86_400_000;
+
+/// Limited accounts whose requests one server counts. One more is let through: it is over the limit of the others.
+pub const BUCKETS_MAX: usize = 1_000_000;
 
 /// Accounts with a verdict of HIGH or more that must rest on a shared value before it is an indicator.
 pub const BUNDLE_MEMBERS_MIN: usize = 3;

@@ -5,13 +5,15 @@
 //! become visible in one commit: there is no action without its record.
 //!
 //! In the order in which a step goes: `course` (what is due), `settings` (operators' words), `course` again (executors'
-//! words, standings), `decision` (verdicts). `takeover` is how it goes on from another build.
+//! words, standings), `decision` (verdicts) and `guard` (what keeps one from being carried out). `takeover` is how it goes on from another build.
 
 use crate::accounts::Accounts;
 use crate::age::AgeMax;
 use crate::chain::{AuditKey, AuditKeys, ChainHead};
+use crate::limiter::Pause;
 use crate::posture::Stance;
 use crate::refuse::{Refusal, dead_letter};
+use crate::safeguards::Safeguards;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir_schemas::wire::{Wire, to_single_object};
@@ -22,6 +24,7 @@ use weir_topology::topic::{StageName, Topic};
 
 mod course;
 mod decision;
+mod guard;
 mod settings;
 mod takeover;
 #[cfg(test)]
@@ -42,13 +45,19 @@ pub const EVERY_TENANT: &str = "*";
 /// How the reason of an action begins that is withheld because the same is in force already.
 pub const ALREADY_IN_FORCE: &str = "already in force";
 
+/// Outcome in the audit record of a limiter that begins to pause.
+pub const PAUSED: &str = "paused";
+
+/// Outcome in the audit record of a limiter that goes on because an operator approved.
+pub const RESUMED: &str = "resumed";
+
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
 /// takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 4;
+pub const JUDGE_VERSION: i32 = 5;
 
 /// Version of the encoding of state entries.
-const STATE_FORMAT: i32 = 2;
+const STATE_FORMAT: i32 = 3;
 
 /// Key of the state entry that holds the end of the audit chain.
 pub const CHAIN_KEY: &[u8] = b"!chain";
@@ -80,6 +89,7 @@ pub struct EnforcerStage {
     stance_changed: bool,
     age_max: AgeMax,
     age_changed: bool,
+    safeguards: Safeguards,
     accounts: Accounts,
     /// Accounts with actions in epochs of another build that were taken over since the last look at them.
     taken_over: BTreeSet<AccountId>,
@@ -95,6 +105,9 @@ struct Step<'b> {
     writer: String,
     effects: Effects,
     withheld_as_history: u64,
+    withheld_as_protected: u64,
+    withheld_by_limiter: u64,
+    pauses: u64,
     outcomes_unmatched: u64,
 }
 
@@ -107,6 +120,9 @@ impl<'b> Step<'b> {
             writer: chain_writer(batch.partition),
             effects: Effects { clock_ms: batch.clock_ms, ..Effects::default() },
             withheld_as_history: 0,
+            withheld_as_protected: 0,
+            withheld_by_limiter: 0,
+            pauses: 0,
             outcomes_unmatched: 0,
         }
     }
@@ -129,6 +145,7 @@ impl EnforcerStage {
             stance_changed: false,
             age_max: AgeMax::default(),
             age_changed: false,
+            safeguards: Safeguards::default(),
             accounts: Accounts::default(),
             taken_over: BTreeSet::new(),
             is_planted: false,
@@ -149,6 +166,11 @@ impl EnforcerStage {
     /// The posture in force.
     pub fn stance(&self) -> Stance {
         self.stance
+    }
+
+    /// The pause of the limiter that waits for an operator.
+    pub fn pause(&self) -> Option<&Pause> {
+        self.safeguards.limiter.pause()
     }
 
     /// The end of the audit chain.
@@ -184,6 +206,9 @@ impl EnforcerStage {
             (Tally::Expired, forgotten.expired),
             (Tally::EvictedByCap, forgotten.by_cap),
             (Tally::WithheldAsHistory, step.withheld_as_history),
+            (Tally::WithheldAsProtected, step.withheld_as_protected),
+            (Tally::WithheldByLimiter, step.withheld_by_limiter),
+            (Tally::LimiterPaused, step.pauses),
             (Tally::OutcomesUnmatched, step.outcomes_unmatched),
         ];
         step.effects.tallies = counts.into_iter().filter(|(_, count)| *count > 0).collect();
@@ -232,11 +257,13 @@ impl Stage for EnforcerStage {
 
     fn changed(&self) -> usize {
         let settings = [self.chain_changed, self.stance_changed, self.age_changed];
-        self.accounts.changed() + settings.into_iter().filter(|changed| *changed).count()
+        let settings = settings.into_iter().filter(|changed| *changed).count();
+        self.accounts.changed() + self.safeguards.changed() + settings
     }
 
     fn take_changes(&mut self) -> Vec<StateEntry> {
-        let mut changes = self.changed_settings();
+        let mut changes = self.safeguards.take_changes();
+        changes.extend(self.changed_settings());
         // Hex digits come after `!`, so that all is in key order.
         let accounts = self.accounts.take_changes();
         changes.extend(accounts.map(|(account, body)| StateEntry { key: account.to_key(), body }));
@@ -252,7 +279,8 @@ impl Stage for EnforcerStage {
         if format != STATE_FORMAT {
             return Err(StateError::Format { key: name(), found: format, expected: STATE_FORMAT });
         }
-        let restored = match self.restore_setting(key, body) {
+        let setting = self.safeguards.restore(key, body).or_else(|| self.restore_setting(key, body));
+        let restored = match setting {
             Some(restored) => restored,
             None => AccountId::from_key(key)
                 .map_err(|error| error.to_string())
@@ -262,7 +290,8 @@ impl Stage for EnforcerStage {
     }
 
     fn forget(&mut self, key: &[u8]) {
-        if !self.forget_setting(key)
+        if !self.safeguards.forget(key)
+            && !self.forget_setting(key)
             && let Ok(account) = AccountId::from_key(key)
         {
             self.accounts.forget(account);
@@ -271,7 +300,8 @@ impl Stage for EnforcerStage {
 
     fn entries(&self) -> usize {
         let has_chain = self.head != ChainHead::default();
-        self.accounts.len() + usize::from(has_chain) + usize::from(self.stance.posture != Posture::Audit)
+        let has_stance = self.stance.posture != Posture::Audit;
+        self.accounts.len() + self.safeguards.entries() + usize::from(has_chain) + usize::from(has_stance)
     }
 
     fn due_ms(&self) -> Option<i64> {

@@ -74,6 +74,12 @@ pub enum Tally {
     PolicyRefused,
     /// Actions withheld because what they answer is history: imported, or older than an action may be.
     WithheldAsHistory,
+    /// Actions withheld because operators protect their accounts.
+    WithheldAsProtected,
+    /// Actions withheld because the limiter pauses: a person is to look.
+    WithheldByLimiter,
+    /// Times that the limiter began to pause.
+    LimiterPaused,
     /// Executors' words about actions that do not wait for one: told twice, or after another took the action's place.
     OutcomesUnmatched,
     /// Verdicts of tier CLEAR: an account that was spoken of is no longer.
@@ -96,6 +102,9 @@ impl Tally {
         Self::MembersUntold,
         Self::PolicyRefused,
         Self::WithheldAsHistory,
+        Self::WithheldAsProtected,
+        Self::WithheldByLimiter,
+        Self::LimiterPaused,
         Self::OutcomesUnmatched,
         Self::VerdictsClear,
         Self::VerdictsMedium,
@@ -125,6 +134,9 @@ impl Tally {
             Self::MembersUntold => "members_untold",
             Self::PolicyRefused => "policy_refused",
             Self::WithheldAsHistory => "withheld_as_history",
+            Self::WithheldAsProtected => "withheld_as_protected",
+            Self::WithheldByLimiter => "withheld_by_limiter",
+            Self::LimiterPaused => "limiter_paused",
             Self::OutcomesUnmatched => "outcomes_unmatched",
             Self::VerdictsClear => "verdicts_clear",
             Self::VerdictsMedium => "verdicts_medium",

@@ -1,15 +1,19 @@
 //! What operators say to all stages: the policy in force, and the enforcer's posture.
 
 use crate::context::{Context, now_ms};
+use crate::roles::inbox::Inbox;
 use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use weir_enforcer::age::{AGE_NAME, AgeMax};
+use weir_enforcer::limiter::{LIMIT_NAME, Limit};
 use weir_enforcer::posture::Stance;
 use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Control, ControlKind};
+use weir_topology::embedded::OpenError;
 use weir_topology::history::History;
 use weir_topology::log::{Commit, Log};
 use weir_topology::record::Output;
@@ -34,8 +38,15 @@ pub fn show_policy(context: &Context) -> Result<ExitCode> {
 /// `weir policy publish FILE`: checks the file and puts it in force from the next epoch on.
 pub fn publish_policy(context: &Context, path: &Path) -> Result<ExitCode> {
     let (policy, text) = read_policy(path)?;
-    let (log, wire) = (context.existing_log()?, context.wire()?);
-    publish(context, log.as_ref(), &wire, POLICY, ControlKind::Policy, &policy.version, &text)?;
+    say(
+        context,
+        &[Said {
+            name: POLICY.into(),
+            kind: ControlKind::Policy,
+            version: policy.version.clone(),
+            body: text,
+        }],
+    )?;
     println!("Policy {} is in force from each task's next epoch.", policy.version);
     Ok(ExitCode::SUCCESS)
 }
@@ -43,8 +54,7 @@ pub fn publish_policy(context: &Context, path: &Path) -> Result<ExitCode> {
 /// `weir posture …`: how far the enforcer may act.
 pub fn set_posture(context: &Context, body: &str) -> Result<ExitCode> {
     Stance::parse(body).map_err(anyhow::Error::msg)?;
-    let (log, wire) = (context.log_or_new()?, context.wire()?);
-    publish(context, log.as_ref(), &wire, POSTURE, ControlKind::Posture, "", body)?;
+    say(context, &[Said { kind: ControlKind::Posture, ..Said::setting(POSTURE, body) }])?;
     println!("The enforcer's posture is {body} from its next epoch.");
     Ok(ExitCode::SUCCESS)
 }
@@ -101,6 +111,128 @@ pub fn read_policy(path: &Path) -> Result<(Policy, String)> {
     Ok((policy, text))
 }
 
+/// What an operator has to say.
+pub struct Said {
+    /// Name of the control record.
+    pub name: String,
+    /// Which part of Weir reads it.
+    pub kind: ControlKind,
+    /// Version of the body.
+    pub version: String,
+    /// The body.
+    pub body: String,
+}
+
+impl Said {
+    /// One of the enforcer's settings.
+    pub fn setting(name: &str, body: &str) -> Self {
+        let (name, body) = (name.to_owned(), body.to_owned());
+        Self { name, kind: ControlKind::Setting, version: String::new(), body }
+    }
+}
+
+/// Says this to all stages: on Kafka, on the embedded log, or by way of the process that has the embedded log open.
+pub fn say(context: &Context, said: &[Said]) -> Result<()> {
+    let wire = context.wire()?;
+    let controls: Vec<Control> = said
+        .iter()
+        .map(|said| Control {
+            name: said.name.clone(),
+            kind: said.kind,
+            version: said.version.clone(),
+            author: context.node(),
+            time_ms: now_ms(),
+            body: said.body.clone(),
+        })
+        .collect();
+    match context.log_or_new() {
+        Ok(log) => commit(log.as_ref(), &wire, &controls),
+        Err(error) if is_held(&error) => Inbox::of(&context.settings.data_dir).put(&controls),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether another process has the embedded log open.
+fn is_held(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<OpenError>(), Some(OpenError::Held { .. }))
+}
+
+/// Publishes what operators left for the process that has the log open.
+pub fn take_inbox(context: &Context, log: &dyn Log, wire: &Wire) -> Result<()> {
+    let inbox = Inbox::of(&context.settings.data_dir);
+    for (path, control) in inbox.take() {
+        match control {
+            Ok(control) => {
+                tracing::info!(
+                    name = control.name,
+                    author = control.author,
+                    "an operator's word is published"
+                );
+                commit(log, wire, &[control])?;
+            }
+            Err(reason) => {
+                tracing::warn!(file = %path.display(), reason, "an operator's word cannot be read")
+            }
+        }
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn commit(log: &dyn Log, wire: &Wire, controls: &[Control]) -> Result<()> {
+    let Some(first) = controls.first() else { return Ok(()) };
+    let record = |control: &Control| {
+        Output::keyed(Topic::Control, control.name.clone().into(), wire.to_bytes(control), control.time_ms)
+    };
+    let commit = Commit { outputs: controls.iter().map(record).collect(), positions: Vec::new() };
+    log.writer(&format!("operator/{}", first.name))?.commit(&commit)?;
+    Ok(())
+}
+
+/// Publishes the configured limit, and how many accounts there are, where that is not what is in force. `accounts` is
+/// none where nobody has counted them yet: what was said last stands.
+pub fn adopt_configured_limit(
+    context: &Context,
+    log: &dyn Log,
+    wire: &Wire,
+    accounts: Option<u64>,
+) -> Result<()> {
+    let in_force = match latest(log, wire, LIMIT_NAME)? {
+        Some(control) => Limit::parse(&control.body).ok(),
+        None => Some(Limit::default()),
+    };
+    let told = in_force.map_or(0, |limit| limit.accounts);
+    // A change of less than a tenth changes no cap that anybody would notice.
+    let is_news = |accounts: &u64| accounts.abs_diff(told) * 10 > told;
+    let configured = Limit {
+        floor: context.settings.act_limit_floor,
+        share_permille: context.settings.act_limit_share_permille,
+        accounts: accounts.filter(is_news).unwrap_or(told),
+        partitions: log.partitions(Topic::Verdicts)?.into(),
+    };
+    if in_force == Some(configured) {
+        return Ok(());
+    }
+    publish(context, log, wire, LIMIT_NAME, ControlKind::Setting, "", &configured.to_string())
+}
+
+/// The latest control record of each name that begins with `prefix` and is not deleted, in the order of the names.
+pub fn in_force(log: &dyn Log, wire: &Wire, prefix: &str) -> Result<BTreeMap<String, Control>> {
+    let (first, end) = log.bounds(Topic::Control, 0)?;
+    let mut history = History::new(log, Topic::Control, 0, first, end)?;
+    let mut found = BTreeMap::new();
+    while let Some(records) = history.next()? {
+        for record in records.iter().filter(|record| record.key.starts_with(prefix.as_bytes())) {
+            let name = String::from_utf8_lossy(record.key).into_owned();
+            match record.payload {
+                Some(payload) => found.insert(name, wire.read(payload)?),
+                None => found.remove(&name),
+            };
+        }
+    }
+    Ok(found)
+}
+
 fn latest(log: &dyn Log, wire: &Wire, name: &str) -> Result<Option<Control>> {
     let (first, end) = log.bounds(Topic::Control, 0)?;
     let mut history = History::new(log, Topic::Control, 0, first, end)?;
@@ -130,8 +262,5 @@ fn publish(
         time_ms: now_ms(),
         body: body.into(),
     };
-    let record = Output::keyed(Topic::Control, name.into(), wire.to_bytes(&control), control.time_ms);
-    let commit = Commit { outputs: vec![record], positions: Vec::new() };
-    log.writer(&format!("operator/{name}"))?.commit(&commit)?;
-    Ok(())
+    commit(log, wire, &[control])
 }

@@ -8,7 +8,7 @@ use crate::roles::process::tend;
 use anyhow::Result;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weir_enforcer::export::{Executor, Export, ExportError, Progress};
 use weir_enforcer::open::Opener;
 use weir_enforcer::stage::EnforcerStage;
@@ -21,6 +21,9 @@ use weir_topology::stage::StageFactory;
 use weir_topology::telemetry::Telemetry as _;
 use weir_topology::topic::{StageName, Topic};
 
+/// How often it is told how many accounts there are.
+const POPULATION_EVERY: Duration = Duration::from_secs(600);
+
 /// Runs the enforcer stage until the process is told to stop. The output directory holds every
 /// partition's lines, whoever decides on them.
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
@@ -31,11 +34,16 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let fleet = Fleet::join(StageName::Enforcer, &config, &log, &around, stages, standby)?;
     let partitions = log.partitions(Topic::Actions)?;
     control::adopt_configured_age(context, &log, &wire)?;
-    let mut export = export(context, &keys, Arc::new(log), wire, (0..partitions).collect())?;
-    let mut withheld = Withheld::default();
+    control::adopt_configured_limit(context, &log, &wire, None)?;
+    let mut export = export(context, &keys, Arc::new(log.clone()), wire.clone(), (0..partitions).collect())?;
+    let (mut withheld, mut population) = (Withheld::default(), Population::default());
     context.health.set_running(true);
     let mut fleets = [fleet];
-    tend(context, &mut fleets, until_idle, || outlast(context, run_export(&mut export), &mut withheld))?;
+    tend(context, &mut fleets, until_idle, || {
+        let is_idle = outlast(context, run_export(&mut export), &mut withheld)?;
+        population.look(context, &log, &wire, &export)?;
+        Ok(is_idle)
+    })?;
     context.health.set_running(false);
     fleets.into_iter().try_for_each(Fleet::leave)?;
     withheld.note(&run_export(&mut export)?);
@@ -63,6 +71,33 @@ impl Withheld {
     /// How many there were so far.
     pub fn total(&self) -> u64 {
         self.total
+    }
+}
+
+/// How many accounts there are, told on `weir.control` from time to time: the limiter's share is of them.
+#[derive(Default)]
+pub struct Population {
+    told: Option<Instant>,
+}
+
+impl Population {
+    /// Tells how many accounts the export knows, where that was long ago.
+    pub fn look(&mut self, context: &Context, log: &dyn Log, wire: &Wire, export: &Export) -> Result<()> {
+        let told = self.told.get_or_insert_with(Instant::now);
+        if told.elapsed() < POPULATION_EVERY {
+            return Ok(());
+        }
+        *told = Instant::now();
+        let outcome = control::adopt_configured_limit(context, log, wire, Some(export.accounts_known()));
+        match outcome.map_err(|error| error.downcast::<LogError>()) {
+            // The brokers are away; the next look tells it.
+            Err(Ok(LogError::Unavailable { .. } | LogError::Aborted { .. } | LogError::Fenced { .. })) => {
+                Ok(())
+            }
+            Err(Ok(error)) => Err(error.into()),
+            Err(Err(error)) => Err(error),
+            Ok(()) => Ok(()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{Quiescence, is_open, lag};
-use crate::roles::{collect, control, enforce};
+use crate::roles::{collect, control, decide, enforce};
 use crate::view::{Summary, View};
 use anyhow::Result;
 use std::path::Path;
@@ -39,6 +39,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let log = context.embedded()?;
     control::adopt_configured_policy(context, log.as_ref(), &wire)?;
     control::adopt_configured_age(context, log.as_ref(), &wire)?;
+    control::adopt_configured_limit(context, log.as_ref(), &wire, None)?;
     let partitions = log.partitions(Topic::Events)?;
 
     let judging = context.judging_stages(wire.clone());
@@ -55,12 +56,14 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     }
     let mut view = View::open(log.as_ref(), &wire)?;
     let mut export = enforce::export(context, &keys, log.clone(), wire.clone(), (0..partitions).collect())?;
+    decide::serve(context, &sensing_keys, log.clone(), wire.clone())?;
     let watched: Arc<dyn Log> = log.clone();
     context.health.watch(&watched)?;
     context.health.set_running(true);
 
     let sensed = Sensed::default();
     let mut withheld = enforce::Withheld::default();
+    let mut population = enforce::Population::default();
     let stop_sensing = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| -> Result<()> {
         let is_over = || context.is_stopped() || stop_sensing.load(Ordering::Relaxed);
@@ -98,8 +101,10 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                 if has_ended() {
                     return Ok(());
                 }
+                control::take_inbox(context, log.as_ref(), &wire)?;
                 let exported = enforce::run_export(&mut export)?;
                 withheld.note(&exported);
+                population.look(context, log.as_ref(), &wire, &export)?;
                 view.refresh(&wire)?;
                 view.progress(format!(
                     "{} events read, {} refused, {} waiting to be judged",

@@ -64,6 +64,8 @@ pub enum Group {
     Stages,
     /// What writes the enforcer's output.
     Enforcer,
+    /// What answers gateways.
+    Deciding,
     /// What serves metrics.
     Serving,
 }

@@ -74,6 +74,11 @@ impl Identities {
         self.schemas = Some(schemas);
     }
 
+    /// How many accounts are known.
+    pub fn known(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.young.len() + lane.old.len()).sum::<usize>() as u64
+    }
+
     /// Opens the identity of an account.
     pub fn open(&mut self, account: AccountId) -> Result<Result<Opened, Unknown>, LogError> {
         let partition = partition_of(&account.to_key(), self.log.partitions(Topic::Identities)?);

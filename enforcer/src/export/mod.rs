@@ -299,6 +299,12 @@ impl Export {
         self
     }
 
+    /// Accounts of which somebody announced who stands behind them, over the partitions that are read here; 0 without
+    /// an opener.
+    pub fn accounts_known(&self) -> u64 {
+        self.identities.as_ref().map_or(0, Identities::known)
+    }
+
     /// What the operator should know and was not told yet.
     pub fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)

@@ -38,7 +38,7 @@ impl EnforcerStage {
     }
 
     /// Writes a transition down, after its audit record, and remembers it.
-    fn transition(&mut self, step: &mut Step<'_>, kept: &mut Kept, action: Action, actor: &str) {
+    pub(super) fn transition(&mut self, step: &mut Step<'_>, kept: &mut Kept, action: Action, actor: &str) {
         let action = Action { epoch: step.batch.epoch, ..action };
         let record_of = Audit {
             time_ms: action.taken_ms,
@@ -104,7 +104,7 @@ impl EnforcerStage {
     }
 
     /// Tells how the account stands, where that has changed or was told long ago.
-    fn restate(&mut self, step: &mut Step<'_>, account: AccountId, kept: &mut Kept) {
+    pub(super) fn restate(&mut self, step: &mut Step<'_>, account: AccountId, kept: &mut Kept) {
         let Some(now) = standing_of(kept, step.taken_ms) else { return };
         let is_news = kept.standing.as_ref().is_none_or(|told| {
             let same = Standing { told_ms: told.told_ms, ..now.clone() } == *told;

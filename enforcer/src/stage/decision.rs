@@ -47,7 +47,8 @@ impl EnforcerStage {
 
     /// What this build answers a verdict with.
     pub(super) fn proposals(&self, verdict: &Verdict) -> Vec<Proposal> {
-        let mut proposals = propose(verdict);
+        let mut proposals: Vec<Proposal> =
+            propose(verdict).into_iter().map(|proposal| self.safeguards.rings.apply(proposal)).collect();
         if self.is_planted {
             for proposal in &mut proposals {
                 proposal.lasts_ms = proposal.lasts_ms.map(|lasts_ms| 2 * lasts_ms);
@@ -58,11 +59,30 @@ impl EnforcerStage {
     }
 
     /// What becomes of a proposal: to be carried out, or withheld and why.
-    fn settle(&self, step: &mut Step<'_>, verdict: &Verdict, proposal: &Proposal, kept: &mut Kept) -> Action {
+    fn settle(
+        &mut self,
+        step: &mut Step<'_>,
+        verdict: &Verdict,
+        proposal: &Proposal,
+        kept: &mut Kept,
+    ) -> Action {
         let history = self.age_max.history(verdict, step.taken_ms);
-        let withheld_by = self.stance.withholds(verdict.account).map(str::to_owned).or(history.clone());
-        let (state, reason) = match (in_force(kept, verdict.tier, proposal, step.taken_ms), withheld_by) {
-            (Some(hold), _) if hold.acted => (ActionState::Withheld, ALREADY_IN_FORCE.to_owned()),
+        let in_force = in_force(kept, verdict.tier, proposal, step.taken_ms);
+        let is_done = in_force.is_some_and(|hold| hold.acted);
+        let protected = self.protects(step, verdict, proposal);
+        let withheld_by = match protected {
+            Some(by) => Some(by.to_owned()),
+            // Asks for room only where nothing else withholds it.
+            None if is_done => None,
+            None => (self.stance_withholds(verdict).map(str::to_owned))
+                .or(history.clone())
+                .or_else(|| self.ring_withholds(proposal))
+                .or_else(|| self.limiter_withholds(step, proposal, kept)),
+        };
+        let (state, reason) = match (in_force, withheld_by) {
+            (Some(hold), _) if hold.acted && protected.is_none() => {
+                (ActionState::Withheld, ALREADY_IN_FORCE.to_owned())
+            }
             (Some(_), Some(by)) => {
                 (ActionState::Withheld, format!("{ALREADY_IN_FORCE}; withheld all the same: {by}"))
             }

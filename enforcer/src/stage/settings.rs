@@ -1,11 +1,15 @@
-//! What operators set: posture, audit key, and from which age on an event is history. All of it is part of the state.
+//! What operators set: posture, audit key, from which age on an event is history, and the safeguards. All of it is part
+//! of the state.
 
-use super::{CHAIN_KEY, EVERY_TENANT, EnforcerStage, Step, head_in_state};
+use super::guard::PROTECTED;
+use super::{CHAIN_KEY, EVERY_TENANT, EnforcerStage, RESUMED, Step, head_in_state};
 use crate::age::{AGE_NAME, AgeMax};
 use crate::chain::{AuditKey, ChainHead};
 use crate::limits::NAME_BYTES_MAX;
 use crate::posture::{POSTURE_NAME, Stance};
 use crate::refuse::Refusal;
+use crate::safeguards::Word;
+use crate::subject::{ListName, Subject};
 use weir_schemas::wire::WireError;
 use weir_schemas::{Audit, AuditKind, Control, ControlKind, Digest, DlqKind};
 use weir_topology::record::RecordRef;
@@ -29,6 +33,7 @@ enum Setting {
     Stance(Stance),
     Key(Box<AuditKey>),
     AgeMax(AgeMax),
+    Safeguard(Word),
 }
 
 impl EnforcerStage {
@@ -46,7 +51,11 @@ impl EnforcerStage {
                 let Some(setting) = setting else { return };
                 let (outcome, reason) = (setting.outcome().into(), self.change(&setting));
                 self.audit(step, Audit { kind: AuditKind::Operator, outcome, reason, ..told });
+                let undone = setting.undone();
                 self.set(setting);
+                if let Some((subject, why)) = undone {
+                    self.undo(step, &subject, why);
+                }
             }
             Err(reason) => {
                 let refused = Audit {
@@ -66,7 +75,10 @@ impl EnforcerStage {
     pub(super) fn control_in_silence(&mut self, record: RecordRef<'_>) {
         let Ok(control) = self.read_control(record) else { return };
         match self.setting_in(control.as_ref(), record.key) {
-            Ok(Some(setting @ (Setting::Stance(_) | Setting::AgeMax(_)))) => self.set(setting),
+            // What was undone stands among the actions.
+            Ok(Some(setting @ (Setting::Stance(_) | Setting::AgeMax(_) | Setting::Safeguard(_)))) => {
+                self.set(setting);
+            }
             Ok(Some(Setting::Key(_)) | None) | Err(_) => {}
         }
     }
@@ -87,8 +99,12 @@ impl EnforcerStage {
     /// where the operator deleted the setting of this key: back to what a fresh install does.
     fn setting_in(&self, control: Option<&Control>, key: &[u8]) -> Result<Option<Setting>, String> {
         let Some(control) = control else {
-            let is_set = key == POSTURE_NAME.as_bytes() && self.stance != Stance::default();
-            return Ok(is_set.then(|| Setting::Stance(Stance::default())));
+            if key == POSTURE_NAME.as_bytes() {
+                let is_set = self.stance != Stance::default();
+                return Ok(is_set.then(|| Setting::Stance(Stance::default())));
+            }
+            let name = std::str::from_utf8(key).unwrap_or_default();
+            return Ok(self.safeguards.word_in(name, None)?.map(Setting::Safeguard));
         };
         Ok(Some(match control.kind {
             ControlKind::Posture if control.name == POSTURE_NAME => {
@@ -101,6 +117,10 @@ impl EnforcerStage {
             }
             ControlKind::Setting if control.name == AGE_NAME => {
                 Setting::AgeMax(AgeMax::parse(&control.body)?)
+            }
+            ControlKind::Setting => {
+                let word = self.safeguards.word_in(&control.name, Some(&control.body))?;
+                return Ok(word.map(Setting::Safeguard));
             }
             _ => return Ok(None),
         }))
@@ -117,6 +137,7 @@ impl EnforcerStage {
             Setting::AgeMax(age_max) => {
                 format!("{AGE_NAME} {} gives way to {}", self.age_max.0, age_max.0)
             }
+            Setting::Safeguard(word) => self.safeguards.change(word),
         }
     }
 
@@ -132,12 +153,14 @@ impl EnforcerStage {
                 self.age_changed |= age_max != self.age_max;
                 self.age_max = age_max;
             }
+            Setting::Safeguard(word) => self.safeguards.follow(&word),
         }
     }
 
     /// Every setting in words, for the record of a takeover.
     pub(super) fn settings(&self) -> String {
-        format!("posture {}, audit key {}, {AGE_NAME} {}", self.stance, self.key.id(), self.age_max.0)
+        let (stance, key, age_ms) = (self.stance, self.key.id(), self.age_max.0);
+        format!("posture {stance}, audit key {key}, {AGE_NAME} {age_ms}, {}", self.safeguards.shown())
     }
 
     /// Moves the chain to its recorded end, from which the key of this id goes on.
@@ -206,6 +229,22 @@ impl Setting {
             Self::Stance(_) => "posture_changed",
             Self::Key(_) => KEY_CHANGED,
             Self::AgeMax(_) => "setting_changed",
+            Self::Safeguard(Word::Listed(_, _, true)) => "listed",
+            Self::Safeguard(Word::Listed(_, _, false)) => "unlisted",
+            Self::Safeguard(Word::Ring(..) | Word::Limit(_)) => "setting_changed",
+            Self::Safeguard(Word::Resume(_)) => RESUMED,
+            Self::Safeguard(Word::Reinstate(_)) => "reinstated",
+        }
+    }
+
+    /// Of whom it undoes what is in force, and why.
+    fn undone(&self) -> Option<(Subject, &'static str)> {
+        match self {
+            Self::Safeguard(Word::Listed(ListName::Protected, subject, true)) => {
+                Some((subject.clone(), PROTECTED))
+            }
+            Self::Safeguard(Word::Reinstate(subject)) => Some((subject.clone(), "an operator undid it")),
+            _ => None,
         }
     }
 }

@@ -6,9 +6,10 @@
 
 use super::course::standing_of;
 use super::settings::KEY_CHANGED;
-use super::{ACTOR, CHAIN_KEY, EVERY_TENANT, EnforcerStage, Step, decision};
+use super::{ACTOR, CHAIN_KEY, EVERY_TENANT, EnforcerStage, PAUSED, Step, decision};
 use crate::chain::ChainHead;
 use crate::decide::like;
+use crate::limiter::Pause;
 use crate::refuse::read_verdict;
 use std::collections::BTreeMap;
 use weir_schemas::wire::WireError;
@@ -28,6 +29,9 @@ impl EnforcerStage {
             let taken = self.take_chain_over(batch, last);
             let key = || String::from_utf8_lossy(CHAIN_KEY).into_owned();
             taken.map_err(|reason| StateError::Damaged { key: key(), reason })?;
+        }
+        if let Some(audits) = said.first() {
+            self.take_pauses_over(audits);
         }
         let verdicts = self.verdicts_in(batch);
         for record in said.iter().skip(1).flat_map(Records::iter) {
@@ -49,6 +53,17 @@ impl EnforcerStage {
         Ok(())
     }
 
+    /// A pause waits for an operator, whoever began it. Operators' words of the same epoch came before it.
+    fn take_pauses_over(&mut self, audits: &Records) {
+        let entries =
+            audits.iter().filter_map(|record| self.wire.read(record.payload.unwrap_or_default()).ok());
+        let mut records = entries.filter_map(|entry: AuditEntry| self.wire.read::<Audit>(&entry.record).ok());
+        if let Some(audit) = records.rfind(|audit| audit.outcome == PAUSED) {
+            self.safeguards.limiter.pauses(Pause { since_ms: audit.time_ms, why: audit.reason });
+            self.safeguards.limiter_changed();
+        }
+    }
+
     fn last_key_named(&self, batch: &Batch) -> Option<String> {
         let inputs = batch.inputs.iter().filter(|input| input.topic == Topic::Control);
         let mut records = inputs.flat_map(|input| input.records.iter().rev());
@@ -65,6 +80,7 @@ impl EnforcerStage {
     /// Remembers a recorded transition of an action, with the verdict that it was decided on where this epoch holds it.
     fn take_action_over(&mut self, action: &Action, verdict: Option<&Verdict>) {
         let mut kept = self.accounts.get(action.account);
+        self.count_taken_over(&mut kept, action);
         let is_decision = matches!(action.state, ActionState::Pending | ActionState::Withheld);
         if let Some(verdict) = verdict.filter(|_| is_decision) {
             let own = self.proposals(verdict).into_iter().find(|proposal| proposal.kind == action.kind);

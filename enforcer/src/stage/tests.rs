@@ -10,6 +10,7 @@ use weir_topology::memory::MemoryLog;
 use weir_topology::record::Records;
 
 mod golden;
+mod guard;
 mod takeover;
 
 fn entries(log: &MemoryLog) -> Vec<AuditEntry> {
@@ -160,11 +161,16 @@ fn what_the_posture_withheld_is_done_as_soon_as_it_permits_it() {
     .assert_eq(&shown.concat());
 }
 
+/// A limit that no test of something else reaches.
+const WIDE: &str = "floor 100000 share 0 accounts 0 partitions 1";
+
 #[test]
 fn a_canary_acts_on_its_share_of_accounts_only() {
     let verdicts: Vec<Verdict> = (0..400).map(|number| verdict(number, 0, Tier::Medium)).collect();
     let rig = Rig::new(1);
     rig.put_control(&posture("canary 25"));
+    // More than the limiter would let act without a person's word.
+    rig.put_control(&control(ControlKind::Setting, crate::limiter::LIMIT_NAME, WIDE));
     rig.put_verdicts(&verdicts);
     rig.enforce();
     let pending = actions(&rig.log).iter().filter(|a| a.state == ActionState::Pending).count();
@@ -554,6 +560,13 @@ proptest! {
 fn history(rig: &Rig) {
     rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
     rig.put_control(&posture("canary 50"));
+    for (name, body) in [
+        ("act.protected/tenant/globex", "on"),
+        ("act.ring/2", "240000 auto"),
+        (crate::limiter::LIMIT_NAME, "floor 2 share 0 accounts 0 partitions 1"),
+    ] {
+        rig.put_control(&control(ControlKind::Setting, name, body));
+    }
     for minute in 0..40 {
         let tier = Tier::ALL[minute % 4];
         let account = (minute % 6) as u32;

@@ -75,6 +75,11 @@ fn decisions() -> String {
         control(ControlKind::Setting, crate::age::AGE_NAME, "3600000"),
         control(ControlKind::Key, AUDIT_KEY_NAME, "k2"),
         posture("enforce"),
+        control(ControlKind::Setting, crate::limiter::LIMIT_NAME, "floor 4 share 0 accounts 0 partitions 1"),
+        control(ControlKind::Setting, &format!("act.protected/account/{}", account(3)), "on"),
+        control(ControlKind::Setting, crate::limiter::RESUME_NAME, "999999999999"),
+        control(ControlKind::Setting, "act.ring/2", "900000 manual"),
+        control(ControlKind::Setting, crate::safeguards::REINSTATE_NAME, &format!("account/{}", account(2))),
     ];
     for (round, word) in words.iter().enumerate() {
         life.told(word);

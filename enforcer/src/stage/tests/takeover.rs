@@ -10,7 +10,7 @@ fn build(is_planted: bool) -> EnforcerStage {
 }
 
 /// A build folds all that there is, and is killed: nothing of its state is written down.
-fn live(rig: &Rig, is_planted: bool) {
+pub fn live(rig: &Rig, is_planted: bool) {
     let mut task = rig.task_of(build(is_planted), 0, false).unwrap();
     while task.run_epoch(Duration::ZERO).unwrap() {}
 }
@@ -106,7 +106,8 @@ fn posture_age_and_audit_key_are_what_was_recorded_and_the_chain_says_who_goes_o
     let planted = JUDGE_VERSION + 1_000;
     let expected = format!(
         "taken_over: version {planted} of the decisions goes on from another: posture enforce, audit key k2, \
-         act.age_max_ms 3600000\npending: tier MEDIUM, score 0.400\n"
+         act.age_max_ms 3600000, 0 protected, 0 in the canary, rings on, on, on, on, on, \
+         act.limit floor 100 share 20 accounts 0 partitions 4, not paused\npending: tier MEDIUM, score 0.400\n"
     );
     assert_eq!(told[told.len() - 2..].concat(), expected);
     let report = sound(&entries(&rig.log));

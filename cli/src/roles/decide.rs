@@ -1,0 +1,87 @@
+//! `weir decide`: tells gateways how accounts stand, from memory.
+//!
+//! `GET /auth` for a gateway that understands any status, `GET /auth/nginx` for nginx's `auth_request`, which understands
+//! 200 and 403 only, and `GET /v1/accounts/PSEUDONYM` for people and programs. Nothing can be changed here.
+
+mod answer;
+mod server;
+
+use crate::context::{Context, now_ms};
+use crate::keys::{CollectorKeys, Role};
+use anyhow::{Context as _, Result, bail};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use weir_enforcer::answer::standings::{Follower, Standings};
+use weir_schemas::wire::Wire;
+use weir_topology::log::Log;
+
+use answer::Desk;
+
+/// How often the log is asked for news.
+const FOLLOW_EVERY: Duration = Duration::from_millis(50);
+
+/// How long a follower waits after the log failed.
+const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
+
+/// Serves until the process is told to stop.
+pub fn run(context: &Context) -> Result<ExitCode> {
+    if context.settings.decide_addr.is_none() {
+        bail!("decide_addr is not set: give --decide-addr HOST:PORT, where gateways ask");
+    }
+    let keys = CollectorKeys::read(context.given_keys(Role::Collector)?)?;
+    let (log, wire) = (context.kafka()?, context.wire()?);
+    let log: Arc<dyn Log> = Arc::new(log);
+    context.health.watch(&log)?;
+    context.health.set_tasks_open(true);
+    serve(context, &keys, log, wire)?;
+    context.health.set_running(true);
+    while !context.is_stopped() {
+        std::thread::sleep(FOLLOW_EVERY);
+    }
+    context.health.set_running(false);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves where `decide.addr` says, in threads of its own, until the process ends; the address that was bound.
+pub fn serve(
+    context: &Context,
+    keys: &CollectorKeys,
+    log: Arc<dyn Log>,
+    wire: Arc<Wire>,
+) -> Result<Option<SocketAddr>> {
+    let Some(address) = context.settings.decide_addr.clone() else { return Ok(None) };
+    let standings = Arc::new(Standings::default());
+    let desk = Arc::new(Desk::new(context, keys, standings.clone())?);
+    let bound = server::serve(&address, desk)
+        .with_context(|| format!("cannot answer gateways on {address}; choose another decide_addr"))?;
+    tracing::info!(address = %bound, "answering gateways");
+    let mut follower = Follower::new(log, wire, context.schemas(), standings.clone());
+    let (metrics, stop) = (context.metrics.clone(), context.stop.clone());
+    std::thread::Builder::new().name("standings".into()).spawn(move || {
+        let mut is_away = false;
+        while !stop.load(Ordering::Relaxed) {
+            let outcome = follower.run_once(now_ms());
+            metrics.standings_read(
+                standings.len() as u64,
+                standings.stale_ms(now_ms()),
+                standings.take_losses(),
+            );
+            match outcome {
+                Ok(()) => {
+                    is_away = false;
+                    std::thread::sleep(FOLLOW_EVERY);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        tracing::warn!(%error, "the log does not answer; gateways are answered from memory");
+                    }
+                    std::thread::sleep(FOLLOW_AGAIN);
+                }
+            }
+        }
+    })?;
+    Ok(Some(bound))
+}

@@ -1,0 +1,151 @@
+//! Who is asking, how that account stands, and whether it may pass.
+
+use crate::context::{Context, now_ms};
+use crate::keys::CollectorKeys;
+use crate::settings::FailureMode;
+use crate::telemetry::Metrics;
+use anyhow::{Result, ensure};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use weir_enforcer::answer::bucket::{Buckets, Rate};
+use weir_enforcer::answer::decision::{Decision, Passes, Status};
+use weir_enforcer::answer::standings::Standings;
+use weir_schemas::AccountId;
+use weir_schemas::pseudonym::PseudonymKey;
+
+/// Headers in which clients send their keys, in the order in which nginx's log formats look at them.
+pub const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+
+/// Longest credential that is looked at, in bytes: a longer one is nobody's whom Weir has seen.
+const CREDENTIAL_BYTES_MAX: usize = 16 << 10;
+
+/// What a gateway is told of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether it may pass.
+    pub passes: Passes,
+    /// How its account stands.
+    pub decision: Decision,
+    /// How old what is known is, in milliseconds; none where nothing was ever read.
+    pub stale_ms: Option<i64>,
+}
+
+/// Answers gateways.
+pub struct Desk {
+    standings: Arc<Standings>,
+    buckets: Mutex<Buckets>,
+    rate: Rate,
+    pseudonyms: PseudonymKey,
+    tenant: String,
+    tenant_header: Option<String>,
+    mode: FailureMode,
+    stale_ms_max: i64,
+    began: Instant,
+    metrics: Arc<Metrics>,
+}
+
+impl Desk {
+    /// A desk for the gateways of the configured tenant.
+    pub fn new(context: &Context, keys: &CollectorKeys, standings: Arc<Standings>) -> Result<Self> {
+        let settings = &context.settings;
+        let (epoch, key) = &keys.pseudonym;
+        let tenant_header = settings.decide_tenant_header.as_ref().map(|name| name.to_ascii_lowercase());
+        ensure!(
+            tenant_header.as_deref().is_none_or(|name| !CREDENTIAL_HEADERS.contains(&name)),
+            "decide.tenant_header must be another header than those of keys"
+        );
+        Ok(Self {
+            standings,
+            buckets: Mutex::new(Buckets::default()),
+            rate: Rate { per_minute: settings.decide_limit_per_minute, burst: settings.decide_limit_burst },
+            pseudonyms: PseudonymKey::new(key, *epoch),
+            tenant: settings.tenant.clone(),
+            tenant_header,
+            mode: settings.decide_failure_mode,
+            stale_ms_max: i64::try_from(settings.decide_stale_ms_max)?,
+            began: Instant::now(),
+            metrics: context.metrics.clone(),
+        })
+    }
+
+    /// The header that names the tenant, where the operator trusts one.
+    pub fn tenant_header(&self) -> Option<&str> {
+        self.tenant_header.as_deref()
+    }
+
+    /// The accounts behind these credentials. A request with several keys is of each of them.
+    pub fn accounts<'c>(
+        &self,
+        tenant: Option<&str>,
+        credentials: impl Iterator<Item = &'c str>,
+    ) -> Vec<AccountId> {
+        let tenant = tenant.unwrap_or(&self.tenant);
+        let readable = credentials.filter(|credential| credential.len() <= CREDENTIAL_BYTES_MAX);
+        let accounts = readable.filter_map(weir_collector::account_of);
+        accounts.map(|account| self.pseudonyms.account(tenant, &account)).collect()
+    }
+
+    /// How an account stands. Uses nothing up.
+    pub fn look(&self, account: AccountId) -> Answer {
+        let now_ms = now_ms();
+        let decision = Decision::of(self.standings.get(account), now_ms);
+        let passes = match decision.status {
+            Status::Suspended => Passes::No(decision.until_ms.map(|until_ms| until_ms - now_ms)),
+            Status::RateLimited => {
+                let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+                in_ms(buckets.wait_us(account, self.now_us(), self.rate))
+            }
+            Status::Ok | Status::Watch => Passes::Yes,
+        };
+        Answer { passes, decision, stale_ms: self.standings.stale_ms(now_ms) }
+    }
+
+    /// Whether a request of these accounts may pass. Of several the gravest answer counts.
+    pub fn ask(&self, accounts: &[AccountId]) -> Answer {
+        let stale_ms = self.standings.stale_ms(now_ms());
+        let nothing = Answer { passes: Passes::Yes, decision: Decision::NOTHING_KNOWN, stale_ms };
+        let answers = accounts.iter().map(|account| self.ask_one(*account));
+        let mut answer = answers.max_by_key(|answer| answer.gravity()).unwrap_or(nothing);
+        let is_known = stale_ms.is_some_and(|stale_ms| stale_ms <= self.stale_ms_max);
+        if self.mode == FailureMode::Closed && !is_known && answer.passes == Passes::Yes {
+            answer.passes = Passes::Unknown;
+        }
+        self.metrics.gateway_answered(answer.passes.as_str());
+        answer
+    }
+
+    fn ask_one(&self, account: AccountId) -> Answer {
+        let answer = self.look(account);
+        if answer.decision.status == Status::RateLimited && answer.passes == Passes::Yes {
+            let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+            // Somebody else may have used it up since the look.
+            let now_us = self.now_us();
+            match buckets.wait_us(account, now_us, self.rate) {
+                None => buckets.charge(account, now_us, self.rate),
+                wait_us => return Answer { passes: in_ms(wait_us), ..answer },
+            }
+        }
+        answer
+    }
+
+    /// A clock that never goes back, for buckets.
+    fn now_us(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Answer {
+    fn gravity(&self) -> (u8, Status) {
+        let passes = match self.passes {
+            Passes::Yes => 0,
+            Passes::In(_) => 1,
+            Passes::Unknown => 2,
+            Passes::No(_) => 3,
+        };
+        (passes, self.decision.status)
+    }
+}
+
+fn in_ms(wait_us: Option<i64>) -> Passes {
+    wait_us.map_or(Passes::Yes, |wait_us| Passes::In(wait_us.div_euclid(1_000) + 1))
+}

@@ -1,0 +1,122 @@
+//! What operators say to the enforcer's safeguards, and what is in force of it.
+
+use crate::context::{Context, now_ms};
+use crate::keys::{CollectorKeys, Role};
+use crate::roles::control::{Said, in_force, say};
+use anyhow::{Result, bail};
+use std::process::ExitCode;
+use weir_enforcer::limiter::{LIMIT_NAME, Limit, RESUME_NAME};
+use weir_enforcer::rings::{Ring, Rings};
+use weir_enforcer::safeguards::REINSTATE_NAME;
+use weir_enforcer::stage::{PAUSED, RESUMED};
+use weir_enforcer::subject::{ListName, OFF, ON, Subject};
+use weir_schemas::pseudonym::PseudonymKey;
+use weir_schemas::wire::Wire;
+use weir_schemas::{Audit, AuditEntry};
+use weir_topology::log::{Log, read_range};
+use weir_topology::topic::Topic;
+
+/// Puts subjects on a list or takes them off.
+pub fn set_list(context: &Context, list: ListName, subjects: &[String], is_on: bool) -> Result<ExitCode> {
+    let subjects: Vec<Subject> = subjects.iter().map(|text| subject(context, text)).collect::<Result<_>>()?;
+    let body = if is_on { ON } else { OFF };
+    let said: Vec<Said> =
+        subjects.iter().map(|subject| Said::setting(&list.record_of(subject), body)).collect();
+    say(context, &said)?;
+    for subject in subjects {
+        let verb = if is_on { "on" } else { "off" };
+        println!("{subject} is {verb} the list {list} from each enforcer's next epoch.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a list, a subject a line.
+pub fn show_list(context: &Context, list: ListName) -> Result<ExitCode> {
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    for (name, control) in in_force(log.as_ref(), &wire, list.prefix())? {
+        if let Some((_, subject)) = ListName::of_record(&name).filter(|_| control.body.trim() == ON) {
+            println!("{subject}  since {} by {}", control.time_ms, control.author);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Undoes what is in force on a subject.
+pub fn reinstate(context: &Context, text: &str) -> Result<ExitCode> {
+    let subject = subject(context, text)?;
+    say(context, &[Said::setting(REINSTATE_NAME, &subject.to_string())])?;
+    println!("What is in force on {subject} is undone from each enforcer's next epoch.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says how far a ring reaches.
+pub fn set_ring(context: &Context, ring: u8, body: &str) -> Result<ExitCode> {
+    let said = Ring::parse(body).map_err(anyhow::Error::msg)?;
+    say(context, &[Said::setting(&Rings::record_of(ring), &said.to_string())])?;
+    println!("Ring {ring} is {said} from each enforcer's next epoch.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Approves of every pause that has begun by now.
+pub fn approve(context: &Context) -> Result<ExitCode> {
+    say(context, &[Said::setting(RESUME_NAME, &now_ms().to_string())])?;
+    println!("Every pause that has begun by now is over from each enforcer's next epoch.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the limit in force, and which enforcers pause and why. Exits with 1 where one does.
+pub fn show_limiter(context: &Context) -> Result<ExitCode> {
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let limit = match in_force(log.as_ref(), &wire, LIMIT_NAME)?.remove(LIMIT_NAME) {
+        Some(control) => Limit::parse(&control.body).map_err(anyhow::Error::msg)?,
+        None => Limit::default(),
+    };
+    println!("Up to {} accounts an hour on each of {} partitions: {limit}.", limit.cap(), limit.partitions);
+    let mut is_paused = false;
+    for partition in 0..log.partitions(Topic::Audit)? {
+        if let Some(audit) = pause_of(log.as_ref(), &wire, partition)? {
+            is_paused = true;
+            println!("enforcer/{partition} pauses since {}: {}", audit.time_ms, audit.reason);
+        }
+    }
+    if is_paused {
+        println!("`weir limiter approve` lets them go on.");
+        return Ok(ExitCode::FAILURE);
+    }
+    println!("No enforcer pauses.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The record of the pause that is in force on a partition.
+fn pause_of(log: &dyn Log, wire: &Wire, partition: u32) -> Result<Option<Audit>> {
+    let (first, end) = log.bounds(Topic::Audit, partition)?;
+    let mut pause = None;
+    read_range(log, Topic::Audit, partition, first, end, |records| {
+        let entries = records.iter().filter_map(|record| wire.read(record.payload.unwrap_or_default()).ok());
+        for audit in entries.filter_map(|entry: AuditEntry| wire.read::<Audit>(&entry.record).ok()) {
+            match audit.outcome.as_str() {
+                PAUSED => pause = Some(audit),
+                RESUMED => pause = None,
+                _ => {}
+            }
+        }
+        Ok(())
+    })?;
+    Ok(pause)
+}
+
+/// `account/HEX`, `tenant/NAME`, or `key/RAW`: the account that the collector makes of this raw id of the configured
+/// tenant, for which the collector's keys are needed.
+fn subject(context: &Context, text: &str) -> Result<Subject> {
+    let Some(raw) = text.strip_prefix("key/") else {
+        return Subject::parse(text).map_err(|_| {
+            anyhow::anyhow!(
+                "{text:?} is nobody: give account/ and 32 lower-case hex digits, tenant/ and a name, or key/ and a raw id"
+            )
+        });
+    };
+    let Some(account) = weir_collector::account_of(raw) else { bail!("key/ has no key behind it") };
+    let keys = CollectorKeys::read(&context.given_or_own_keys(Role::Collector)?)?;
+    let (epoch, key) = &keys.pseudonym;
+    Ok(Subject::Account(PseudonymKey::new(key, *epoch).account(&context.settings.tenant, &account)))
+}

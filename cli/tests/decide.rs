@@ -1,0 +1,240 @@
+//! What gateways are told of accounts, over HTTP and by a real nginx.
+
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
+mod common;
+
+use common::{Place, Running, eventually, success, weir};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+use weir_schemas::pseudonym::PseudonymKey;
+use weir_schemas::wire::Wire;
+use weir_schemas::{Digest, Standing, StandingStatus};
+use weir_topology::embedded::EmbeddedLog;
+use weir_topology::log::{Commit, Log as _};
+use weir_topology::record::Output;
+use weir_topology::topic::Topic;
+
+const SUSPENDED: &str = "sk-example-mirror-01";
+const HONEST: &str = "sk-example-pilot-devops";
+
+/// The recorded traffic as if its last request had been made now.
+fn retimed(place: &Place) {
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/access.jsonl");
+    let lines: Vec<serde_json::Value> = std::fs::read_to_string(recorded)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let last = lines.iter().map(|line| line["time"].as_f64().unwrap()).fold(0.0, f64::max);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let mut feed = String::new();
+    for mut line in lines {
+        line["time"] = (((line["time"].as_f64().unwrap() + now - last) * 1e3).round() / 1e3).into();
+        feed += &format!("{line}\n");
+    }
+    std::fs::write(&place.feed, feed).unwrap();
+}
+
+/// A run that acts, and answers gateways; and where.
+fn enforcing(place: &Place, arguments: &[&str]) -> (Running, String) {
+    retimed(place);
+    place.set_posture("enforce");
+    let mut ring = weir(&["ring", "3", "20000", "auto", "--data-dir"]);
+    ring.arg(&place.data);
+    success(ring);
+    answering(place.run(), arguments)
+}
+
+/// A run that answers gateways; and where.
+fn answering(mut run: Command, arguments: &[&str]) -> (Running, String) {
+    run.args(["--decide-addr", "127.0.0.1:0"]).args(arguments);
+    let mut run = Running::start(run);
+    let mut stderr = BufReader::new(run.0.stderr.take().unwrap());
+    let mut shown = String::new();
+    let address = loop {
+        let before = shown.len();
+        assert!(stderr.read_line(&mut shown).unwrap() > 0, "{shown}");
+        if let Some(address) = shown[before..].split("answering gateways address=").nth(1) {
+            break address.trim().to_owned();
+        }
+    };
+    let mut stdout = run.0.stdout.take().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    (run, address)
+}
+
+/// Status, and the whole answer.
+fn ask(address: &str, path: &str, headers: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: weir\r\n{headers}connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("{answer:?}")), answer)
+}
+
+fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
+    let lines = answer.lines().take_while(|line| !line.is_empty());
+    lines
+        .filter_map(|line| line.split_once(": "))
+        .find(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, v)| v)
+}
+
+#[test]
+fn a_campaigns_key_is_refused_while_it_is_suspended_and_an_honest_one_is_not() {
+    let place = Place::new();
+    let (run, address) = enforcing(&place, &[]);
+    let bearer = |key: &str| format!("authorization: Bearer {key}\r\n");
+    eventually("the campaign is suspended", || ask(&address, "/auth", &bearer(SUSPENDED)).0 == 403);
+
+    let (status, answer) = ask(&address, "/auth", &bearer(SUSPENDED));
+    assert_eq!((status, header(&answer, "x-weir-status")), (403, Some("suspended")));
+    let retry_after: u64 = header(&answer, "retry-after").unwrap().parse().unwrap();
+    assert!((1..=20).contains(&retry_after), "{answer}");
+    assert!(header(&answer, "x-weir-stale-ms").unwrap().parse::<u64>().unwrap() < 60_000, "{answer}");
+    let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    assert_eq!((&body["status"], &body["passes"]), (&"suspended".into(), &false.into()));
+
+    // However the client writes its key, and whichever other key it sends along.
+    for headers in [
+        format!("x-api-key: {SUSPENDED}\r\n"),
+        format!("Authorization: bearer   {SUSPENDED}\r\n"),
+        format!("Authorization: Bearer {HONEST}\r\nX-Api-Key: {SUSPENDED}\r\n"),
+        format!("Authorization: Bearer {HONEST}\r\nAuthorization: Bearer {SUSPENDED}\r\n"),
+    ] {
+        assert_eq!(ask(&address, "/auth", &headers).0, 403, "{headers}");
+    }
+    for headers in [bearer(HONEST), bearer("nobody"), String::new()] {
+        let (status, answer) = ask(&address, "/auth", &headers);
+        assert_eq!((status, header(&answer, "x-weir-status")), (200, Some("ok")), "{headers}");
+    }
+
+    // By its pseudonym, for people: the action that is told is the one in the enforcer's files.
+    let lines = place.lines_of("enforcement_actions.jsonl");
+    let action =
+        lines.iter().find(|line| line["account_raw"] == SUSPENDED && line["action"] == "SUSPEND").unwrap();
+    let path = format!("/v1/accounts/{}", action["account"].as_str().unwrap());
+    let (status, answer) = ask(&address, &path, "");
+    assert_eq!((status, header(&answer, "x-weir-action-id")), (200, action["action_id"].as_str()));
+    assert_eq!(header(&answer, "x-weir-verdict-id"), action["verdict_id"].as_str());
+    assert_eq!(ask(&address, &format!("/v1/accounts/{SUSPENDED}"), "").0, 400);
+
+    eventually("its time is over", || ask(&address, "/auth", &bearer(SUSPENDED)).0 == 200);
+    let (_, answer) = ask(&address, "/auth", &bearer(SUSPENDED));
+    assert_eq!((header(&answer, "x-weir-status"), header(&answer, "retry-after")), (Some("watch"), None));
+    run.stop();
+}
+
+/// Says on the log how the account of a key stands, as the enforcer would.
+fn stands(place: &Place, key: &str, status: StandingStatus) {
+    place.set_posture("audit");
+    let secret = std::fs::read_to_string(place.keys_of("collector").join("pseudonym-0.key")).unwrap();
+    let secret: Digest = secret.trim().parse().unwrap();
+    let account = PseudonymKey::new(&secret.0, 0).account("default", key);
+    let log = EmbeddedLog::open(&place.data.join("log"), 4).unwrap();
+    let standing = Standing { account, status, ..Standing::default() };
+    let payload = Wire::new().to_bytes(&standing);
+    let outputs = vec![Output::keyed(Topic::Standing, account.to_key(), payload, 0)];
+    log.writer("test").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();
+}
+
+#[test]
+fn a_limited_account_has_its_burst_and_then_is_told_when_to_come_back() {
+    let place = Place::new();
+    stands(&place, "sk-slow", StandingStatus::Limited);
+    std::fs::write(&place.feed, "").unwrap();
+    let (run, address) =
+        answering(place.run(), &["--decide-limit-per-minute", "2", "--decide-limit-burst", "2"]);
+    let key = "x-api-key: sk-slow\r\n";
+    let limited = |answer: &str| header(answer, "x-weir-status") == Some("rate_limited");
+    // Requests of others use nothing up.
+    eventually("all is read", || header(&ask(&address, "/auth", "").1, "x-weir-stale-ms").is_some());
+    let answers: Vec<(u16, String)> = (0..4).map(|_| ask(&address, "/auth", key)).collect();
+    let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, [200, 200, 429, 429]);
+    assert!(answers.iter().all(|(_, answer)| limited(answer)), "{answers:?}");
+    let retry_after: u64 = header(&answers[3].1, "retry-after").unwrap().parse().unwrap();
+    assert!((1..=30).contains(&retry_after), "{}", answers[3].1);
+    // nginx knows 403 only; the header says which it is.
+    let (status, answer) = ask(&address, "/auth/nginx", key);
+    assert_eq!((status, limited(&answer)), (403, true));
+    run.stop();
+}
+
+/// nginx with the shipped snippet before a model that answers everybody.
+struct Nginx(Running, String);
+
+fn nginx(place: &Path, decide: &str) -> Option<Nginx> {
+    let binary = Path::new("/usr/sbin/nginx");
+    if !binary.exists() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "nginx is not installed, and with CI set that is a failure"
+        );
+        eprintln!("skipped: nginx is not installed");
+        return None;
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+    let user = if is_root { "user root;" } else { "" };
+    let snippet = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nginx/weir-decide.conf");
+    let dir = place.display();
+    let conf = format!(
+        "{user} daemon off; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/error.log;\n\
+         events {{ worker_connections 64; }}\n\
+         http {{ access_log off;\n\
+         client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;\n\
+         uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;\n\
+         upstream weir_decide {{ server {decide}; keepalive 8; }}\n\
+         server {{ listen {address}; include {};\n\
+         location / {{ auth_request /weir-decide;\n\
+         auth_request_set $weir_status $upstream_http_x_weir_status;\n\
+         auth_request_set $weir_retry_after $upstream_http_retry_after;\n\
+         error_page 403 = @weir_refused; try_files /none @model; }}\n\
+         location @model {{ return 200 'the model\\n'; }} }} }}\n",
+        snippet.display()
+    );
+    let file = place.join("nginx.conf");
+    std::fs::write(&file, conf).unwrap();
+    let mut command = Command::new(binary);
+    command
+        .arg("-p")
+        .arg(place)
+        .arg("-c")
+        .arg(&file)
+        .arg("-e")
+        .arg(place.join("error.log"))
+        .stdin(Stdio::null());
+    let running = Running::start(command);
+    eventually("nginx listens", || TcpStream::connect(&address).is_ok());
+    Some(Nginx(running, address))
+}
+
+#[test]
+fn a_real_nginx_refuses_the_suspended_lets_the_others_pass_and_all_of_them_when_nobody_answers() {
+    let place = Place::new();
+    let (run, decide) = enforcing(&place, &[]);
+    let dir = place.directory.path().join("nginx");
+    std::fs::create_dir(&dir).unwrap();
+    let Some(Nginx(nginx, gateway)) = nginx(&dir, &decide) else { return };
+    let request = |key: &str| ask(&gateway, "/v1/chat", &format!("authorization: Bearer {key}\r\n"));
+    eventually("the campaign is refused at the gateway", || request(SUSPENDED).0 == 403);
+    let (_, answer) = request(SUSPENDED);
+    assert!(header(&answer, "retry-after").is_some(), "{answer}");
+    assert!(answer.contains("This key is suspended."), "{answer}");
+    let (status, answer) = request(HONEST);
+    assert!(status == 200 && answer.ends_with("the model\n"), "{answer}");
+    eventually("it passes again", || request(SUSPENDED).0 == 200);
+    // The shipped snippet fails open.
+    run.kill();
+    assert_eq!(request(HONEST).0, 200);
+    nginx.stop();
+}

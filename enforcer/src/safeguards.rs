@@ -1,0 +1,240 @@
+//! What keeps the enforcer from acting on the wrong account, too far, or on too many: the lists that operators fill, the
+//! rings, and the limiter. All of it is set by control records and is part of the state.
+
+use crate::limiter::{LIMIT_NAME, Limit, Limiter, RESUME_NAME};
+use crate::limits::{LISTED_MAX, TIME_MS_MAX};
+use crate::rings::{RINGS, Ring, Rings};
+use crate::subject::{List, ListName, OFF, ON, Subject};
+use std::collections::BTreeSet;
+use weir_topology::stage::StateEntry;
+
+/// Name of the control record by which an operator undoes what is in force on a subject, its body.
+pub const REINSTATE_NAME: &str = "act.reinstate";
+
+/// State key of the limiter.
+const LIMITER_KEY: &str = "!act.limiter";
+
+/// State key of the rings.
+const RINGS_KEY: &str = "!act.rings";
+
+/// What an operator says to the safeguards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// Put this subject on a list, or take it off.
+    Listed(ListName, Subject, bool),
+    /// This is how far a ring reaches.
+    Ring(u8, Ring),
+    /// So many accounts may be acted on in an hour.
+    Limit(Limit),
+    /// Pauses that began up to this time are over.
+    Resume(i64),
+    /// What is in force on this subject is undone.
+    Reinstate(Subject),
+}
+
+/// The safeguards of one partition.
+#[derive(Debug, Default)]
+pub(crate) struct Safeguards {
+    pub canary: List,
+    pub protected: List,
+    pub rings: Rings,
+    pub limiter: Limiter,
+    /// State keys of what changed since the last snapshot.
+    changed: BTreeSet<String>,
+}
+
+impl Safeguards {
+    /// What a control record says to the safeguards; none where it is not for them, or changes nothing. `body` is none
+    /// where the operator deleted the record: back to what a fresh install does.
+    pub fn word_in(&self, name: &str, body: Option<&str>) -> Result<Option<Word>, String> {
+        let word = if let Some((list, subject)) = ListName::of_record(name) {
+            let is_on = match body.map(str::trim) {
+                Some(ON) => true,
+                Some(OFF) | None => false,
+                Some(_) => return Err(format!("an entry of the list {list} must be {ON} or {OFF}")),
+            };
+            Word::Listed(list, Subject::parse(subject)?, is_on)
+        } else if let Some(ring) = Rings::of_record(name) {
+            Word::Ring(ring?, body.map_or(Ok(Ring::On), Ring::parse)?)
+        } else {
+            match (name, body) {
+                (LIMIT_NAME, body) => Word::Limit(body.map_or_else(|| Ok(Limit::default()), Limit::parse)?),
+                (RESUME_NAME, Some(body)) => Word::Resume(time_in(body)?),
+                (REINSTATE_NAME, Some(body)) => Word::Reinstate(Subject::parse(body.trim())?),
+                _ => return Ok(None),
+            }
+        };
+        if let Word::Listed(list, _, true) = &word
+            && self.list(*list).is_full()
+        {
+            return Err(format!("the list {list} has {LISTED_MAX} entries already: take some off first"));
+        }
+        Ok(Some(word).filter(|word| self.is_news(word)))
+    }
+
+    fn is_news(&self, word: &Word) -> bool {
+        match word {
+            Word::Listed(list, subject, is_on) => self.list(*list).has(subject) != *is_on,
+            Word::Ring(ring, said) => self.rings.get(i32::from(*ring)) != *said,
+            Word::Limit(limit) => self.limiter.limit() != *limit,
+            Word::Resume(until_ms) => self.limiter.pause().is_some_and(|pause| pause.since_ms <= *until_ms),
+            Word::Reinstate(_) => true,
+        }
+    }
+
+    /// In words: what gives way to what.
+    pub fn change(&self, word: &Word) -> String {
+        match word {
+            Word::Listed(list, subject, true) => format!("{subject} is put on the list {list}"),
+            Word::Listed(list, subject, false) => format!("{subject} is taken off the list {list}"),
+            Word::Ring(ring, said) => {
+                format!("ring {ring}: {} gives way to {said}", self.rings.get(i32::from(*ring)))
+            }
+            Word::Limit(limit) => format!("{LIMIT_NAME} {} gives way to {limit}", self.limiter.limit()),
+            Word::Resume(_) => match self.limiter.pause() {
+                Some(pause) => format!("the pause since {} is over: {}", pause.since_ms, pause.why),
+                None => "no pause is over".to_owned(),
+            },
+            Word::Reinstate(subject) => format!("what is in force on {subject} is undone"),
+        }
+    }
+
+    /// Follows an operator's word. What is in force on accounts is the stage's business.
+    pub fn follow(&mut self, word: &Word) {
+        match word {
+            Word::Listed(list, subject, is_on) => {
+                self.list_mut(*list).set(subject.clone(), *is_on);
+                self.changed.insert(format!("!{}", list.record_of(subject)));
+            }
+            Word::Ring(ring, said) => {
+                self.rings.set(*ring, *said);
+                self.changed.insert(RINGS_KEY.to_owned());
+            }
+            Word::Limit(limit) => {
+                self.limiter.set_limit(*limit);
+                self.limiter_changed();
+            }
+            Word::Resume(until_ms) => {
+                self.limiter.resume(*until_ms);
+                self.limiter_changed();
+            }
+            Word::Reinstate(_) => {}
+        }
+    }
+
+    /// The limiter is not what it was.
+    pub fn limiter_changed(&mut self) {
+        self.changed.insert(LIMITER_KEY.to_owned());
+    }
+
+    /// All of it in words, for the record of a takeover.
+    pub fn shown(&self) -> String {
+        let rings = RINGS.iter().map(|ring| self.rings.get(i32::from(*ring)).to_string());
+        let paused = match self.limiter.pause() {
+            Some(pause) => format!("paused since {}", pause.since_ms),
+            None => "not paused".to_owned(),
+        };
+        format!(
+            "{} protected, {} in the canary, rings {}, {LIMIT_NAME} {}, {paused}",
+            self.protected.len(),
+            self.canary.len(),
+            rings.collect::<Vec<_>>().join(", "),
+            self.limiter.limit(),
+        )
+    }
+
+    pub fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// Number of state entries.
+    pub fn entries(&self) -> usize {
+        let has_limiter = self.limiter != Limiter::default();
+        let has_rings = self.rings != Rings::default();
+        self.canary.len() + self.protected.len() + usize::from(has_limiter) + usize::from(has_rings)
+    }
+
+    /// State entries that changed since the last call, in key order; all of their keys begin with `!ac`.
+    pub fn take_changes(&mut self) -> Vec<StateEntry> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.into_iter().map(|key| StateEntry { body: self.body_of(&key), key: key.into() }).collect()
+    }
+
+    fn body_of(&self, key: &str) -> Option<Vec<u8>> {
+        match key {
+            LIMITER_KEY => Some(self.limiter.encode()),
+            RINGS_KEY => {
+                let lines = RINGS.iter().map(|ring| self.rings.get(i32::from(*ring)).to_string());
+                Some(lines.collect::<Vec<_>>().join("\n").into_bytes())
+            }
+            _ => {
+                let (list, subject) = listed(key)?;
+                self.list(list).has(&subject.ok()?).then(|| ON.into())
+            }
+        }
+    }
+
+    /// Takes back an entry that [`Self::take_changes`] gave; none where the key is not of the safeguards.
+    pub fn restore(&mut self, key: &[u8], body: &[u8]) -> Option<Result<(), String>> {
+        let key = std::str::from_utf8(key).ok()?;
+        Some(match key {
+            LIMITER_KEY => Limiter::decode(body).map(|limiter| self.limiter = limiter),
+            RINGS_KEY => self.restore_rings(body),
+            _ => {
+                let (list, subject) = listed(key)?;
+                subject.map(|subject| self.list_mut(list).set(subject, true))
+            }
+        })
+    }
+
+    fn restore_rings(&mut self, body: &[u8]) -> Result<(), String> {
+        let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+        let lines: Vec<&str> = text.lines().collect();
+        if lines.len() != RINGS.len() {
+            return Err(format!("{} rings, and there are {}", lines.len(), RINGS.len()));
+        }
+        for (ring, line) in RINGS.into_iter().zip(lines) {
+            self.rings.set(ring, Ring::parse(line)?);
+        }
+        Ok(())
+    }
+
+    /// Forgets an entry; false where the key is not of the safeguards.
+    pub fn forget(&mut self, key: &[u8]) -> bool {
+        let Ok(key) = std::str::from_utf8(key) else { return false };
+        match key {
+            LIMITER_KEY => self.limiter = Limiter::default(),
+            RINGS_KEY => self.rings = Rings::default(),
+            _ => match listed(key) {
+                Some((list, Ok(subject))) => self.list_mut(list).set(subject, false),
+                _ => return false,
+            },
+        }
+        true
+    }
+
+    fn list(&self, list: ListName) -> &List {
+        match list {
+            ListName::Canary => &self.canary,
+            ListName::Protected => &self.protected,
+        }
+    }
+
+    fn list_mut(&mut self, list: ListName) -> &mut List {
+        match list {
+            ListName::Canary => &mut self.canary,
+            ListName::Protected => &mut self.protected,
+        }
+    }
+}
+
+/// The list and the subject of a state key; none where it is no list's.
+fn listed(key: &str) -> Option<(ListName, Result<Subject, String>)> {
+    let (list, subject) = ListName::of_record(key.strip_prefix('!')?)?;
+    Some((list, Subject::parse(subject)))
+}
+
+fn time_in(body: &str) -> Result<i64, String> {
+    let time_ms = body.trim().parse().ok().filter(|time_ms| (0..=TIME_MS_MAX).contains(time_ms));
+    time_ms.ok_or_else(|| format!("{RESUME_NAME} must be a time in milliseconds since 1970"))
+}

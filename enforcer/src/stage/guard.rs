@@ -1,0 +1,128 @@
+//! What keeps an action from being carried out, beside what is in force already and what is history: the protected list,
+//! the posture, its ring, the limiter. And how what is in force is undone when an operator says so.
+
+use super::{ACTOR, EVERY_TENANT, EnforcerStage, PAUSED, Step};
+use crate::accounts::Kept;
+use crate::decide::Proposal;
+use crate::lifecycle::{is_in_effect, undone};
+use crate::limiter::{Admission, Limiter, Pause};
+use crate::rings::Ring;
+use crate::subject::Subject;
+use weir_schemas::{Action, ActionKind, ActionState, Audit, AuditKind, Posture, Verdict};
+
+/// Why an action on a protected account is withheld, and why one that was in force is undone.
+pub(super) const PROTECTED: &str = "the account is protected";
+
+/// How the reason of an action begins that the limiter withholds.
+pub const LIMITER: &str = "the limiter pauses";
+
+impl EnforcerStage {
+    /// Whether operators protect the account. It may still be shown to a person.
+    pub(super) fn protects(
+        &self,
+        step: &mut Step<'_>,
+        verdict: &Verdict,
+        proposal: &Proposal,
+    ) -> Option<&'static str> {
+        let is_protected = reaches_beyond_a_desk(proposal.kind)
+            && self.safeguards.protected.holds(&verdict.tenant, verdict.account);
+        step.withheld_as_protected += u64::from(is_protected);
+        is_protected.then_some(PROTECTED)
+    }
+
+    /// Why the posture withholds an action on the verdict's account. In canary posture those that operators named are
+    /// acted on, beside its share.
+    pub(super) fn stance_withholds(&self, verdict: &Verdict) -> Option<&'static str> {
+        let is_named = self.stance.posture == Posture::Canary
+            && self.safeguards.canary.holds(&verdict.tenant, verdict.account);
+        if is_named { None } else { self.stance.withholds(verdict.account) }
+    }
+
+    pub(super) fn ring_withholds(&self, proposal: &Proposal) -> Option<String> {
+        let is_off = self.safeguards.rings.get(proposal.ring) == Ring::Off;
+        is_off.then(|| format!("ring {} is off", proposal.ring))
+    }
+
+    /// Why the limiter withholds an action. Where it does not, the account counts.
+    pub(super) fn limiter_withholds(
+        &mut self,
+        step: &mut Step<'_>,
+        proposal: &Proposal,
+        kept: &mut Kept,
+    ) -> Option<String> {
+        if !reaches_beyond_a_desk(proposal.kind) {
+            return None;
+        }
+        if let Some(pause) = self.safeguards.limiter.pause() {
+            step.withheld_by_limiter += 1;
+            return Some(reason_of(pause));
+        }
+        if !is_on_the_account(proposal.kind) || Limiter::still_counts(kept.counted_ms, step.taken_ms) {
+            return None;
+        }
+        self.safeguards.limiter_changed();
+        match self.safeguards.limiter.admit(step.taken_ms) {
+            Admission::Admitted => {
+                kept.counted_ms = Some(step.taken_ms);
+                None
+            }
+            Admission::PausesNow(pause) => {
+                step.pauses += 1;
+                step.withheld_by_limiter += 1;
+                let record_of = Audit {
+                    time_ms: step.taken_ms,
+                    kind: AuditKind::Safeguard,
+                    tenant: EVERY_TENANT.into(),
+                    outcome: PAUSED.into(),
+                    reason: pause.why.clone(),
+                    actor: ACTOR.into(),
+                    ..Audit::default()
+                };
+                self.audit(step, record_of);
+                Some(reason_of(&pause))
+            }
+        }
+    }
+
+    /// Counts an action that another build decided, so that its accounts have no second room.
+    pub(super) fn count_taken_over(&mut self, kept: &mut Kept, action: &Action) {
+        let counts = is_on_the_account(action.kind) && action.state == ActionState::Pending;
+        if counts && !Limiter::still_counts(kept.counted_ms, action.taken_ms) {
+            self.safeguards.limiter.count(action.taken_ms);
+            self.safeguards.limiter_changed();
+            kept.counted_ms = Some(action.taken_ms);
+        }
+    }
+
+    /// Undoes what is in force on every account that is meant, and gives up what still waits for its executor.
+    pub(super) fn undo(&mut self, step: &mut Step<'_>, subject: &Subject, why: &str) {
+        let is_meant = |action: &Action| subject.means(&action.tenant, action.account);
+        for account in self.accounts.with_open(is_meant) {
+            let mut kept = self.accounts.get(account);
+            let ended = kept.under_way(|action| {
+                let is_in_force = is_in_effect(action) && action.lasts_ms.is_some();
+                reaches_beyond_a_desk(action.kind) && (is_in_force || action.state == ActionState::Pending)
+            });
+            for action in ended {
+                self.transition(step, &mut kept, undone(&action, why, step.taken_ms), ACTOR);
+                kept.release(action.kind);
+            }
+            self.restate(step, account, &mut kept);
+            self.accounts.put(account, kept);
+        }
+    }
+}
+
+fn reason_of(pause: &Pause) -> String {
+    format!("{LIMITER} until an operator approves: {}", pause.why)
+}
+
+/// Whether the action does more than show the account to people.
+fn reaches_beyond_a_desk(kind: ActionKind) -> bool {
+    kind != ActionKind::Review
+}
+
+/// Whether the action's effect is on the account itself.
+fn is_on_the_account(kind: ActionKind) -> bool {
+    reaches_beyond_a_desk(kind) && kind != ActionKind::ShareIndicators
+}

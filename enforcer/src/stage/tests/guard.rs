@@ -1,0 +1,370 @@
+//! What keeps the enforcer from acting on the wrong account, too far, or on too many.
+
+use super::*;
+use crate::limiter::{LIMIT_NAME, RESUME_NAME};
+use crate::safeguards::REINSTATE_NAME;
+use crate::subject::{ListName, Subject};
+use weir_schemas::AccountId;
+
+fn setting(name: &str, body: &str) -> Control {
+    control(ControlKind::Setting, name, body)
+}
+
+fn listed(list: ListName, subject: Subject, body: &str) -> Control {
+    setting(&list.record_of(&subject), body)
+}
+
+fn protect(number: u32) -> Control {
+    listed(ListName::Protected, Subject::Account(account(number)), "on")
+}
+
+fn enforcing() -> Rig {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    rig
+}
+
+/// What operators and safeguards did, as the chain has it.
+fn said(rig: &Rig) -> String {
+    let told = audits(&rig.log).into_iter();
+    let told = told.filter(|a| !matches!(a.kind, AuditKind::Decision | AuditKind::Outcome));
+    told.map(|a| format!("{} {} {}: {}\n", a.kind, a.actor, a.outcome, a.reason)).collect()
+}
+
+#[test]
+fn a_protected_account_is_shown_to_people_and_never_acted_on() {
+    let rig = enforcing();
+    rig.put_control(&protect(1));
+    rig.put_control(&listed(ListName::Protected, Subject::Tenant("globex".into()), "on"));
+    let of_globex = Verdict { tenant: "globex".into(), ..verdict(2, 1, Tier::Critical) };
+    rig.enforce_live(&[verdict(1, 0, Tier::High), of_globex, resting_on(1, verdict(1, 2, Tier::Critical))]);
+    rig.enforce_live(&[verdict(3, 3, Tier::Critical)]);
+    expect![[r#"
+        0 REVIEW PENDING: tier HIGH, score 0.600
+        0 RATE_LIMIT WITHHELD: the account is protected
+        0 REVIEW DONE: told by test
+        0 SUSPEND WITHHELD: the account is protected
+        0 SUSPEND WITHHELD: the account is protected
+        0 SHARE_INDICATORS WITHHELD: the account is protected
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND DONE until 10: told by test
+    "#]]
+    .assert_eq(&story(&rig));
+    let refusals = audits(&rig.log).into_iter().filter(|a| a.reason == "the account is protected").count();
+    assert_eq!(refusals, 4, "each is in the chain");
+    sound(&entries(&rig.log));
+}
+
+#[test]
+fn who_is_put_on_the_protected_list_is_let_go_at_once_and_who_is_taken_off_is_acted_on_again() {
+    let rig = enforcing();
+    rig.enforce_live(&[verdict(1, 0, Tier::Critical), verdict(2, 0, Tier::Medium)]);
+    rig.calendar.set(MINUTE_MS);
+    // Still waiting for its executor.
+    rig.put_verdicts(&[verdict(1, MINUTE_MS, Tier::Medium)]);
+    rig.enforce();
+    rig.calendar.set(2 * MINUTE_MS);
+    rig.put_control(&protect(1));
+    rig.enforce();
+    // Whoever carried it out all the same is not believed to have done it for us.
+    rig.answer(OutcomeKind::Told);
+    rig.enforce();
+    rig.calendar.set(3 * MINUTE_MS);
+    rig.put_verdicts(&[verdict(1, 3 * MINUTE_MS, Tier::Critical)]);
+    rig.put_control(&listed(ListName::Protected, Subject::Account(account(1)), "off"));
+    rig.enforce();
+    rig.put_verdicts(&[verdict(1, 3 * MINUTE_MS + 1, Tier::Critical)]);
+    rig.enforce();
+    expect![[r#"
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND DONE until 10: told by test
+        0 RATE_LIMIT PENDING: tier MEDIUM, score 0.400
+        0 RATE_LIMIT DONE until 5: told by test
+        1 RATE_LIMIT PENDING: tier MEDIUM, score 0.400
+        2 SUSPEND REVERTED until 10: the account is protected
+        2 RATE_LIMIT FAILED: the account is protected
+        3 SUSPEND PENDING: tier CRITICAL, score 0.900
+        3 SUSPEND WITHHELD: already in force
+    "#]]
+    .assert_eq(&story(&rig));
+    stands(
+        &rig,
+        expect![[r#"
+        LIMITED since 0 until 5
+        GOOD since 2"#]],
+    );
+    let account_1 = account(1).to_string();
+    expect![[r#"
+        OPERATOR olga posture_changed: posture audit gives way to enforce
+        OPERATOR olga listed: account/ONE is put on the list protected
+        OPERATOR olga unlisted: account/ONE is taken off the list protected
+    "#]]
+    .assert_eq(&said(&rig).replace(&account_1, "ONE"));
+}
+
+#[test]
+fn an_operator_undoes_what_only_a_person_may_undo() {
+    let rig = enforcing();
+    rig.enforce_live(&[verdict(1, 0, Tier::Critical), verdict(2, 0, Tier::Critical)]);
+    rig.calendar.set(60 * MINUTE_MS);
+    rig.enforce();
+    rig.put_control(&setting(REINSTATE_NAME, &Subject::Account(account(1)).to_string()));
+    rig.enforce();
+    expect![[r#"
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND DONE until 10: told by test
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND DONE until 10: told by test
+        60 SUSPEND EXPIRED until 10: its time is over, a person is to undo it
+        60 SUSPEND EXPIRED until 10: its time is over, a person is to undo it
+        60 SUSPEND REVERTED until 10: an operator undid it
+    "#]]
+    .assert_eq(&story(&rig));
+    stands(
+        &rig,
+        expect![[r#"
+        SUSPENDED since 0
+        GOOD since 60"#]],
+    );
+}
+
+#[test]
+fn a_ring_that_is_off_does_nothing_and_one_that_is_set_lasts_as_long_as_was_said() {
+    let rig = enforcing();
+    rig.put_control(&setting("act.ring/2", "off"));
+    rig.put_control(&setting("act.ring/3", "120000 auto"));
+    rig.enforce_live(&[verdict(1, 0, Tier::High), verdict(2, 0, Tier::Critical)]);
+    rig.calendar.set(2 * MINUTE_MS);
+    rig.enforce();
+    expect![[r#"
+        0 REVIEW PENDING: tier HIGH, score 0.600
+        0 RATE_LIMIT WITHHELD: ring 2 is off
+        0 REVIEW DONE: told by test
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND DONE until 2: told by test
+        2 SUSPEND REVERTED until 2: its time is over
+    "#]]
+    .assert_eq(&story(&rig));
+    stands(&rig, expect!["GOOD since 2"]);
+}
+
+#[test]
+fn a_canary_acts_on_those_whom_operators_named_beside_its_share() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("canary 0"));
+    rig.put_control(&listed(ListName::Canary, Subject::Account(account(1)), "on"));
+    rig.enforce_live(&[verdict(1, 0, Tier::Critical), verdict(2, 0, Tier::Critical)]);
+    rig.put_control(&posture("audit"));
+    rig.enforce_live(&[verdict(1, 20 * MINUTE_MS, Tier::Critical)]);
+    let decided: Vec<_> = rig.actions().iter().map(|a| format!("{}: {}\n", a.state, a.reason)).collect();
+    expect![[r#"
+        PENDING: tier CRITICAL, score 0.900
+        DONE: told by test
+        WITHHELD: the account is outside the canary
+        WITHHELD: the posture is audit
+    "#]]
+    .assert_eq(&decided.concat().replace("EXPIRED: its time is over, a person is to undo it\n", ""));
+}
+
+#[test]
+fn words_that_cannot_be_followed_change_nothing_and_say_so() {
+    for (name, body, expected) in [
+        (
+            "act.protected/account/me",
+            "on",
+            expect![
+                "INVALID_FIELD olga: it must be account/ and 32 lower-case hex digits, or tenant/ and a name"
+            ],
+        ),
+        (
+            "act.protected/tenant/acme",
+            "yes",
+            expect!["INVALID_FIELD olga: an entry of the list protected must be on or off"],
+        ),
+        ("act.ring/9", "off", expect!["INVALID_FIELD olga: rings are numbered 1 to 5"]),
+        (
+            "act.resume",
+            "now",
+            expect!["INVALID_FIELD olga: act.resume must be a time in milliseconds since 1970"],
+        ),
+    ] {
+        refused_control(&setting(name, body), expected);
+    }
+}
+
+/// An enforcer that is killed after every epoch and goes on from its state, under a storm.
+struct Storm {
+    state: BTreeMap<Vec<u8>, Vec<u8>>,
+    epoch: i64,
+    taken_ms: i64,
+    audits: Vec<Audit>,
+    actions: Vec<Action>,
+    tallies: BTreeMap<Tally, u64>,
+}
+
+impl Storm {
+    fn new() -> Self {
+        let (state, tallies) = (BTreeMap::new(), BTreeMap::new());
+        Self { state, epoch: 0, taken_ms: 0, audits: Vec::new(), actions: Vec::new(), tallies }
+    }
+
+    fn epoch(&mut self, topic: Topic, outputs: Vec<Output>) {
+        let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
+        for (key, body) in &self.state {
+            stage.restore(key, STATE_FORMAT, body).unwrap();
+        }
+        self.epoch += 1;
+        let mut records = Records::default();
+        for (offset, output) in outputs.into_iter().enumerate() {
+            records.push(offset as i64, output.timestamp_ms, &output.key, output.payload.as_deref(), []);
+        }
+        let inputs = vec![InputBatch { topic, partition: 0, records }];
+        let taken_ms = Some(self.taken_ms);
+        let batch = Batch { epoch: self.epoch, partition: 0, clock_ms: 0, taken_ms, inputs };
+        let effects = stage.step(&batch);
+        for output in &effects.outputs {
+            let payload = output.payload.as_ref().unwrap();
+            match output.topic {
+                Topic::Audit => self.audits.push(audit_in(payload)),
+                Topic::Actions => self.actions.push(Wire::new().read(payload).unwrap()),
+                _ => {}
+            }
+        }
+        for (tally, count) in effects.tallies {
+            *self.tallies.entry(tally).or_default() += count;
+        }
+        for entry in stage.take_changes() {
+            match entry.body {
+                Some(body) => self.state.insert(entry.key, body),
+                None => self.state.remove(&entry.key),
+            };
+        }
+    }
+
+    fn told(&mut self, word: &Control) {
+        let output = Output::keyed(Topic::Control, word.name.clone().into(), Wire::new().to_bytes(word), 0);
+        self.epoch(Topic::Control, vec![output]);
+    }
+
+    /// CRITICAL verdicts on these accounts, spread over a minute from now on, 500 an epoch.
+    fn blows(&mut self, accounts: std::ops::Range<u32>) {
+        let from_ms = self.taken_ms;
+        let accounts: Vec<u32> = accounts.collect();
+        for (number, some) in accounts.chunks(500).enumerate() {
+            self.taken_ms = from_ms + number as i64 * 500 * MINUTE_MS / accounts.len().max(1) as i64;
+            let verdicts = some.iter().map(|account| {
+                let verdict = verdict(*account, self.taken_ms, Tier::Critical);
+                let payload = Wire::new().to_bytes(&verdict);
+                Output::keyed(Topic::Verdicts, verdict.account.to_key(), payload, verdict.time_ms)
+            });
+            let verdicts = verdicts.collect();
+            self.epoch(Topic::Verdicts, verdicts);
+        }
+        self.taken_ms = from_ms + MINUTE_MS;
+    }
+
+    /// Accounts that are to be suspended so far.
+    fn suspended(&self) -> BTreeSet<AccountId> {
+        let pending = self.actions.iter().filter(|action| action.state == ActionState::Pending);
+        pending.map(|action| action.account).collect()
+    }
+
+    fn withheld(&self, reason: &str) -> usize {
+        let withheld = self.actions.iter().filter(|action| action.state == ActionState::Withheld);
+        withheld.filter(|action| action.reason.contains(reason)).count()
+    }
+
+    fn safeguards_said(&self) -> Vec<String> {
+        let said = self.audits.iter().filter(|a| [PAUSED, RESUMED].contains(&a.outcome.as_str()));
+        said.map(|a| format!("{} {} {}: {}", a.kind, a.actor, a.outcome, a.reason)).collect()
+    }
+}
+
+#[test]
+fn a_storm_on_honest_accounts_is_paused_at_the_cap_until_an_operator_approves_and_the_protected_are_left_alone()
+ {
+    let mut storm = Storm::new();
+    storm.told(&posture("enforce"));
+    storm.told(&setting(LIMIT_NAME, "floor 100 share 20 accounts 1000 partitions 1"));
+    let protected: BTreeSet<AccountId> = (0..10_000).step_by(7).map(account).collect();
+    for number in (0..10_000).step_by(7) {
+        storm.told(&protect(number));
+    }
+    storm.taken_ms = 10 * MINUTE_MS;
+    storm.blows(0..10_000);
+    // Half of the hour's 100 within a minute: that is a storm.
+    assert_eq!(storm.suspended().len(), 50);
+    assert_eq!(storm.withheld("the account is protected"), protected.len());
+    assert_eq!(
+        storm.withheld("the limiter pauses until an operator approves"),
+        10_000 - 50 - protected.len()
+    );
+    assert_eq!(storm.tallies[&Tally::LimiterPaused], 1);
+    assert_eq!(storm.tallies[&Tally::WithheldAsProtected], protected.len() as u64);
+    assert_eq!(storm.tallies[&Tally::WithheldByLimiter], (10_000 - 50 - protected.len()) as u64);
+
+    // An approval from before the pause is of another one, and time alone approves of nothing.
+    storm.told(&setting(RESUME_NAME, "599999"));
+    storm.taken_ms += 24 * 60 * MINUTE_MS;
+    storm.blows(10_000..10_100);
+    assert_eq!(storm.suspended().len(), 50);
+
+    let approved = storm.taken_ms.to_string();
+    storm.told(&setting(RESUME_NAME, &approved));
+    // More slowly: the hour's cap and no more.
+    for tenth in 0..10 {
+        storm.blows(20_000 + 20 * tenth..20_000 + 20 * (tenth + 1));
+    }
+    assert_eq!(storm.suspended().len(), 150);
+    assert!(storm.suspended().is_disjoint(&protected));
+    assert_eq!(
+        storm.safeguards_said(),
+        [
+            "SAFEGUARD enforcer paused: 50 accounts were acted on within a minute, which is a storm",
+            "OPERATOR olga resumed: the pause since 600000 is over: 50 accounts were acted on within a minute, which is a storm",
+            "SAFEGUARD enforcer paused: 100 accounts were acted on within an hour, which is the cap",
+        ]
+    );
+}
+
+#[test]
+fn an_account_that_is_acted_on_again_within_the_hour_takes_no_second_room() {
+    let mut storm = Storm::new();
+    storm.told(&posture("enforce"));
+    storm.told(&setting(LIMIT_NAME, "floor 10 share 0 accounts 0 partitions 1"));
+    storm.told(&setting("act.ring/3", "60000 auto"));
+    storm.taken_ms = MINUTE_MS;
+    for _ in 0..3 {
+        storm.blows(0..5);
+        storm.taken_ms += 2 * MINUTE_MS;
+    }
+    assert_eq!((storm.suspended().len(), storm.safeguards_said().len()), (5, 0));
+    storm.blows(5..10);
+    assert_eq!((storm.suspended().len(), storm.safeguards_said().len()), (10, 0));
+    storm.taken_ms += MINUTE_MS;
+    storm.blows(10..11);
+    assert_eq!((storm.suspended().len(), storm.safeguards_said().len()), (10, 1));
+}
+
+#[test]
+fn a_pause_outlives_the_build_that_began_it_and_so_do_the_lists() {
+    let rig = enforcing();
+    rig.put_control(&setting(LIMIT_NAME, "floor 2 share 0 accounts 0 partitions 1"));
+    rig.put_control(&protect(5));
+    rig.put_verdicts(&[1, 2, 3].map(|number| verdict(number, 0, Tier::Critical)));
+    takeover::live(&rig, false);
+    rig.put_verdicts(&[4, 5].map(|number| verdict(number, 1, Tier::Critical)));
+    takeover::live(&rig, true);
+    rig.put_control(&setting(RESUME_NAME, "0"));
+    rig.put_verdicts(&[6].map(|number| verdict(number, 2, Tier::Critical)));
+    takeover::live(&rig, true);
+    expect![[r#"
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND WITHHELD: the limiter pauses until an operator approves: 2 accounts were acted on within an hour, which is the cap
+        0 SUSPEND WITHHELD: the limiter pauses until an operator approves: 2 accounts were acted on within an hour, which is the cap
+        0 SUSPEND WITHHELD: the account is protected
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+    "#]]
+    .assert_eq(&story(&rig));
+}
