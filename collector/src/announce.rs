@@ -3,9 +3,11 @@
 //! By the collector's clock, because retention counts by it: an import of last year's log announces each
 //! account once. What is announced is remembered only here, so a restart announces anew.
 
+use crate::identity::AsItIs;
 use crate::limits::{ANNOUNCE_EVERY_MS, ANNOUNCED_MAX};
 use crate::seal::Sealer;
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 use weir_schemas::AccountId;
 use weir_schemas::wire::Wire;
@@ -52,8 +54,8 @@ impl Announcer {
 /// seen and the older is dropped when it is full, so that an account which is seen often is never forgotten.
 #[derive(Debug, Default)]
 pub struct Announced {
-    young: HashMap<AccountId, i64>,
-    old: HashMap<AccountId, i64>,
+    young: HashMap<AccountId, i64, BuildHasherDefault<AsItIs>>,
+    old: HashMap<AccountId, i64, BuildHasherDefault<AsItIs>>,
     forgotten: u64,
 }
 

@@ -12,6 +12,7 @@ mod words;
 
 use crate::limits::{KEPT_TEXT_BYTES_MAX, PREAMBLE_BYTES_MAX, PROMPT_BYTES_MAX};
 use crate::privacy::{Pseudonymizer, ValueKind};
+use embedding::Embedding;
 use entropy::Census;
 pub use headers::of_headers;
 use phrases::Phrases;
@@ -28,6 +29,7 @@ pub struct Features {
     census: Census,
     template: Vec<u8>,
     phrases: Phrases,
+    embedding: Embedding,
 }
 
 impl Features {
@@ -72,7 +74,7 @@ impl Features {
             template_hash: keys.rare_value(ValueKind::Template, template),
             head_hash: keys.rare_value(ValueKind::Head, self.normal.head(HEAD_CHARS)),
             simhash: words.simhash as i64,
-            embedding: embedding::signs(normal, keys.simhash_seed()),
+            embedding: self.embedding.signs(normal, keys.simhash_seed()),
             entropy_millibits: self.census.entropy_millibits(),
             phrases: found.classes,
             phrase_hits: found.hits,

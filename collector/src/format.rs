@@ -17,6 +17,7 @@ mod plan;
 mod pointer;
 mod prefix;
 pub mod reader;
+mod shapes;
 mod shipped;
 pub mod spec;
 mod template;

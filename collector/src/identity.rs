@@ -6,10 +6,10 @@
 
 use crate::limits::REPEATS_WINDOW_LINES;
 use crate::privacy::Pseudonymizer;
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use weir_schemas::EventId;
+use weir_schemas::keyed::KeyedHash;
 
 /// Keyed hash of a whole line, without its line break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -18,8 +18,8 @@ pub struct LineHash(pub [u8; 16]);
 /// Hashes what sources write, under the pseudonym key.
 #[derive(Clone)]
 pub struct LineKey {
-    line: Hmac<Sha256>,
-    repeat: Hmac<Sha256>,
+    line: KeyedHash,
+    repeat: KeyedHash,
 }
 
 impl LineKey {
@@ -30,9 +30,7 @@ impl LineKey {
 
     /// The hash of a line.
     pub fn hash(&self, line: &[u8]) -> LineHash {
-        let mut mac = self.line.clone();
-        mac.update(line);
-        LineHash(first_16(mac))
+        LineHash(self.line.first_16(&[line]))
     }
 
     /// The id of a line that stood `before` times in its source already.
@@ -40,10 +38,7 @@ impl LineKey {
         if before == 0 {
             return EventId(line.0);
         }
-        let mut mac = self.repeat.clone();
-        mac.update(&line.0);
-        mac.update(&before.to_be_bytes());
-        EventId(first_16(mac))
+        EventId(self.repeat.first_16(&[&line.0, &before.to_be_bytes()]))
     }
 }
 
@@ -52,8 +47,8 @@ impl LineKey {
 pub(crate) struct PushKey {
     /// Whole records.
     pub(crate) records: LineKey,
-    span: Hmac<Sha256>,
-    request: Hmac<Sha256>,
+    span: KeyedHash,
+    request: KeyedHash,
 }
 
 impl PushKey {
@@ -65,26 +60,14 @@ impl PushKey {
 
     /// The id of a span's event: whoever made the span chose its ids, and no client of theirs did.
     pub(crate) fn span(&self, trace: &[u8; 16], span: &[u8; 8]) -> EventId {
-        let mut mac = self.span.clone();
-        mac.update(trace);
-        mac.update(span);
-        EventId(first_16(mac))
+        EventId(self.span.first_16(&[trace, span]))
     }
 
     /// What a whole request is known by.
     pub(crate) fn request(&self, path: &str, body: &[u8]) -> EventId {
-        let mut mac = self.request.clone();
-        mac.update(&(path.len() as u64).to_be_bytes());
-        mac.update(path.as_bytes());
-        mac.update(body);
-        EventId(first_16(mac))
+        let length = (path.len() as u64).to_be_bytes();
+        EventId(self.request.first_16(&[&length, path.as_bytes(), body]))
     }
-}
-
-pub(crate) fn first_16(mac: Hmac<Sha256>) -> [u8; 16] {
-    let mut first = [0; 16];
-    first.copy_from_slice(&mac.finalize().into_bytes()[..16]);
-    first
 }
 
 /// Counts how often the same line stood before, among the last [`REPEATS_WINDOW_LINES`] lines of a source.
@@ -93,7 +76,7 @@ pub(crate) fn first_16(mac: Hmac<Sha256>) -> [u8; 16] {
 pub struct Repeats {
     /// The latest lines, oldest first.
     latest: VecDeque<u64>,
-    counts: HashMap<u64, Count>,
+    counts: HashMap<u64, Count, BuildHasherDefault<AsItIs>>,
 }
 
 #[derive(Debug, Default)]
@@ -126,6 +109,25 @@ impl Repeats {
         if count.latest == 0 {
             self.counts.remove(&oldest);
         }
+    }
+}
+
+/// What is a keyed hash already needs none.
+#[derive(Debug, Default)]
+pub(crate) struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn write(&mut self, bytes: &[u8]) {
+        let word = |word: &[u8]| word.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        bytes.chunks(8).for_each(|bytes| self.0 ^= word(bytes));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 ^= word;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

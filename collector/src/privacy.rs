@@ -10,11 +10,10 @@
 //! and so keys, of their own.
 
 use crate::limits::{PSEUDONYMS_REMEMBERED, REMEMBERED_BYTES_MAX};
-use hmac::Hmac;
-use sha2::Sha256;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
+use weir_schemas::keyed::KeyedHash;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::{AccountId, ValueHash};
 use zeroize::Zeroizing;
@@ -127,7 +126,7 @@ impl Pseudonymizer {
     }
 
     /// The keyed hash of a domain, for which its one part is still to come.
-    pub(crate) fn domain(&self, domain: &str) -> Hmac<Sha256> {
+    pub(crate) fn domain(&self, domain: &str) -> KeyedHash {
         self.key.domain(domain)
     }
 
@@ -161,21 +160,25 @@ impl Pseudonymizer {
 struct Remembered {
     places: Box<[(u128, [u8; 16])]>,
     /// Keyed anew in every process, so that nobody can choose inputs that meet.
-    hashers: [RandomState; 2],
+    hasher: RandomState,
 }
 
 impl Default for Remembered {
     fn default() -> Self {
         let places = vec![(0, [0; 16]); PSEUDONYMS_REMEMBERED].into();
-        Self { places, hashers: [RandomState::new(), RandomState::new()] }
+        Self { places, hasher: RandomState::new() }
     }
 }
 
 impl Remembered {
     /// 128 bits, so that no two inputs of a process share it; never 0, which is a free place.
     fn fingerprint(&self, message: &[u8]) -> u128 {
-        let [high, low] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(message)));
-        (high << 64 | low).max(1)
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(message);
+        let low = hasher.finish();
+        // The hasher's own state has 256 bits: one more byte makes of it 64 that are others.
+        hasher.write_u8(0);
+        (u128::from(hasher.finish()) << 64 | u128::from(low)).max(1)
     }
 
     fn get(&self, fingerprint: u128) -> Option<[u8; 16]> {

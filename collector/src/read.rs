@@ -59,6 +59,10 @@ pub(crate) fn text(value: Value<'_>) -> Got<Cow<'_, str>> {
 
 /// The text without blanks around it, unless it says that nothing is known.
 fn known(text: Cow<'_, str>) -> Got<Cow<'_, str>> {
+    // Most have nothing to trim, which two bytes tell.
+    if let [b'!'..=b'~', .., b'!'..=b'~'] = text.as_bytes() {
+        return Got::Known(text);
+    }
     let trimmed = text.trim();
     if trimmed.is_empty() || trimmed == "-" {
         return Got::Absent;

@@ -8,8 +8,9 @@
 
 use crate::measure::{quick_hash, short};
 use crate::persist::{Damage, Persist, take};
+use std::sync::LazyLock;
 use weir_schemas::PromptFeatures;
-use weir_schemas::rotation::{DIMENSIONS, turn};
+use weir_schemas::rotation::{DIMENSIONS, Turn};
 
 /// Texts from which a direction is told.
 const TEXTS_MIN: u8 = 10;
@@ -28,6 +29,29 @@ const CELLS: usize = 6;
 
 /// Directions of chance by which a cell is chosen.
 const CHOICES: usize = 2;
+
+/// The turns that lead to each direction of chance.
+static TURNS: LazyLock<[[[Turn; 2]; CHOICES]; CELLS]> = LazyLock::new(|| {
+    let mut state = 0x77_65_69_72;
+    let mut turn = || {
+        state = quick_hash("rotation", state);
+        Turn::new(state)
+    };
+    std::array::from_fn(|_| std::array::from_fn(|_| std::array::from_fn(|_| turn())))
+});
+
+/// What each byte of signs adds to sums: 1 for a bit that is set, and else -1.
+static SIGNS: [[i8; 8]; 256] = {
+    let mut signs = [[-1; 8]; 256];
+    let mut at = 0;
+    while at < 256 * 8 {
+        if (at / 8) >> (at % 8) & 1 == 1 {
+            signs[at / 8][at % 8] = 1;
+        }
+        at += 1;
+    }
+    signs
+};
 
 /// Square of the cosine from which two directions are near, in thousandths: 28 degrees.
 const NEAR_PERMILLE: i64 = 780;
@@ -95,8 +119,9 @@ impl Theme {
             texts.sums.iter_mut().for_each(|sum| *sum /= 2);
         }
         texts.count += 1;
-        for (index, sum) in texts.sums.iter_mut().enumerate() {
-            *sum += if prompt.embedding >> index & 1 == 1 { 1 } else { -1 };
+        let (sums, _) = texts.sums.as_chunks_mut::<8>();
+        for (sums, byte) in sums.iter_mut().zip(prompt.embedding.to_le_bytes()) {
+            sums.iter_mut().zip(SIGNS[usize::from(byte)]).for_each(|(sum, sign)| *sum += sign);
         }
     }
 
@@ -107,21 +132,17 @@ impl Theme {
     /// The cells in which its direction lies; none while it has asked for too little.
     pub fn cells(&self) -> Vec<u64> {
         let Some(texts) = self.known() else { return Vec::new() };
-        let mut state = 0x77_65_69_72;
-        let mut cell = |place: usize| {
-            let choose = |chosen: u64, _| {
-                let mut vector = texts.sums.map(i64::from);
-                for _ in 0..2 {
-                    state = quick_hash("rotation", state);
-                    turn(&mut vector, state);
-                }
+        let cell = |(place, choices): (usize, &[[Turn; 2]; CHOICES])| {
+            let choose = |chosen: u64, turns: &[Turn; 2]| {
+                let mut vector = texts.sums.map(i32::from);
+                turns.iter().for_each(|turn| turn.apply(&mut vector));
                 let axis = (0..DIMENSIONS).max_by_key(|axis| (vector[*axis].abs(), std::cmp::Reverse(*axis)));
                 let axis = axis.unwrap_or_default();
                 chosen << 8 | (axis as u64) << 1 | u64::from(vector[axis] > 0)
             };
-            quick_hash("cell", (0..CHOICES).fold(place as u64, choose))
+            quick_hash("cell", choices.iter().fold(place as u64, choose))
         };
-        (0..CELLS).map(&mut cell).collect()
+        TURNS.iter().enumerate().map(cell).collect()
     }
 
     /// What goes along with a link: the means in hundredths, and the hashes.

@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod fingerprint;
 pub mod ids;
+pub mod keyed;
 pub mod log2;
 pub mod pseudonym;
 pub mod records;

@@ -2,15 +2,13 @@
 //! identity, checks that it makes the pseudonym that it was announced for.
 
 use crate::AccountId;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use crate::keyed::KeyedHash;
 use std::fmt;
-use zeroize::Zeroizing;
 
 /// The key of all pseudonyms. It is wiped when this is dropped, and cannot be printed.
 #[derive(Clone)]
 pub struct PseudonymKey {
-    mac: Hmac<Sha256>,
+    mac: KeyedHash,
     epoch: i32,
 }
 
@@ -23,11 +21,7 @@ impl fmt::Debug for PseudonymKey {
 impl PseudonymKey {
     /// The key, which is the `epoch`-th rotation.
     pub fn new(key: &[u8; 32], epoch: i32) -> Self {
-        // HMAC fills a key up with zeros to a block.
-        let mut block = Zeroizing::new([0; 64]);
-        block[..32].copy_from_slice(key);
-        let block: &[u8; 64] = &block;
-        Self { mac: Hmac::new(block.into()), epoch }
+        Self { mac: KeyedHash::new(key), epoch }
     }
 
     /// Which rotation it is.
@@ -42,7 +36,7 @@ impl PseudonymKey {
 
     /// The keyed hash of a domain, for which its parts are still to come, each after its length in 8 bytes,
     /// big-endian.
-    pub fn domain(&self, domain: &str) -> Hmac<Sha256> {
+    pub fn domain(&self, domain: &str) -> KeyedHash {
         let mut mac = self.mac.clone();
         mac.update(&(domain.len() as u64).to_be_bytes());
         mac.update(domain.as_bytes());
@@ -51,14 +45,17 @@ impl PseudonymKey {
 
     /// The first 16 bytes of the keyed hash of a domain and its parts.
     pub fn hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 16] {
-        let mut mac = self.domain(domain);
-        for part in parts {
-            mac.update(&(part.len() as u64).to_be_bytes());
-            mac.update(part);
+        let length = |part: &[u8]| (part.len() as u64).to_be_bytes();
+        match parts {
+            [one] => self.mac.first_16(&[&length(domain.as_bytes()), domain.as_bytes(), &length(one), one]),
+            _ => {
+                let mut mac = self.domain(domain);
+                for part in parts {
+                    mac.update(&length(part));
+                    mac.update(part);
+                }
+                mac.first_16(&[])
+            }
         }
-        let full = mac.finalize().into_bytes();
-        let mut kept = [0; 16];
-        kept.copy_from_slice(&full[..16]);
-        kept
     }
 }

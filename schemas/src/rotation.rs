@@ -5,23 +5,41 @@
 /// Number of coordinates.
 pub const DIMENSIONS: usize = 64;
 
-/// Turns a vector: coordinates whose bit of `mask` is set change their sign, then come sums and differences of all. It
-/// grows by a factor of eight.
-pub fn turn(vector: &mut [i64; DIMENSIONS], mask: u64) {
-    for (index, part) in vector.iter_mut().enumerate() {
-        if mask >> index & 1 == 1 {
-            *part = -*part;
-        }
+/// One turn: which coordinates change their sign, before sums and differences are taken of all.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    /// All ones where the sign changes: without a branch that nobody can predict.
+    changes: [i32; DIMENSIONS],
+}
+
+impl Turn {
+    /// Changes the signs of the coordinates whose bit of `mask` is set.
+    pub fn new(mask: u64) -> Self {
+        Self { changes: std::array::from_fn(|index| -((mask >> index & 1) as i32)) }
     }
-    let mut width = 1;
-    while width < DIMENSIONS {
-        for block in vector.chunks_exact_mut(2 * width) {
-            let (low, high) = block.split_at_mut(width);
-            for (one, other) in low.iter_mut().zip(high) {
-                (*one, *other) = (*one + *other, *one - *other);
-            }
+
+    /// Turns a vector. It grows by a factor of eight, so one that is shorter than 2^22 may be turned three times.
+    pub fn apply(&self, vector: &mut [i32; DIMENSIONS]) {
+        for (part, changes) in vector.iter_mut().zip(&self.changes) {
+            *part = (*part ^ changes) - changes;
         }
-        width *= 2;
+        mix::<1>(vector);
+        mix::<2>(vector);
+        mix::<4>(vector);
+        mix::<8>(vector);
+        mix::<16>(vector);
+        mix::<32>(vector);
+    }
+}
+
+/// Sums and differences of coordinates that are so far apart.
+#[inline]
+fn mix<const WIDTH: usize>(vector: &mut [i32; DIMENSIONS]) {
+    for block in vector.chunks_exact_mut(2 * WIDTH) {
+        let (low, high) = block.split_at_mut(WIDTH);
+        for (one, other) in low.iter_mut().zip(high) {
+            (*one, *other) = (*one + *other, *one - *other);
+        }
     }
 }
 
@@ -31,12 +49,13 @@ mod tests {
 
     #[test]
     fn a_rotation_keeps_angles_and_grows_lengths_eightfold() {
-        let mut one: [i64; DIMENSIONS] = std::array::from_fn(|index| (index as i64 * 37) % 101 - 50);
-        let mut other: [i64; DIMENSIONS] = std::array::from_fn(|index| (index as i64 * 53) % 97 - 48);
-        let product = |one: &[i64], other: &[i64]| -> i64 { one.iter().zip(other).map(|(a, b)| a * b).sum() };
+        let mut one: [i32; DIMENSIONS] = std::array::from_fn(|index| (index as i32 * 37) % 101 - 50);
+        let mut other: [i32; DIMENSIONS] = std::array::from_fn(|index| (index as i32 * 53) % 97 - 48);
+        let product = |one: &[i32], other: &[i32]| -> i32 { one.iter().zip(other).map(|(a, b)| a * b).sum() };
         let before = (product(&one, &one), product(&one, &other));
-        turn(&mut one, 0x0123_4567_89ab_cdef);
-        turn(&mut other, 0x0123_4567_89ab_cdef);
+        let turn = Turn::new(0x0123_4567_89ab_cdef);
+        turn.apply(&mut one);
+        turn.apply(&mut other);
         assert_eq!((product(&one, &one), product(&one, &other)), (64 * before.0, 64 * before.1));
     }
 }

@@ -6,7 +6,11 @@
 //! that the pseudonym key gives, so that without the key nobody can tell from the bits which texts they may be of; and
 //! 64 bits keep little of one text. Judgement looks at their mean over many.
 
-use weir_schemas::rotation;
+mod sums;
+
+use super::text::is_alphanumeric;
+use sums::Sums;
+use weir_schemas::rotation::{self, Turn};
 
 /// Coordinates of the embedding, and bits of its signs.
 pub const DIMENSIONS: usize = rotation::DIMENSIONS;
@@ -45,7 +49,7 @@ pub fn rows(text: &[u8], mut each: impl FnMut(usize)) {
                 each(row(&[before, char as u32]));
             }
             words += 1;
-        } else if char.is_alphanumeric() {
+        } else if is_alphanumeric(char) {
             word.ideograph = 0;
             word.push(char);
             continue;
@@ -61,44 +65,46 @@ pub fn rows(text: &[u8], mut each: impl FnMut(usize)) {
 }
 
 /// A word that is being read.
-#[derive(Default)]
 struct Word {
-    chars: [u32; WORD_CHARS_MAX],
+    /// Its characters, between room for the marks.
+    chars: [u32; WORD_CHARS_MAX + 2],
     length: usize,
     /// The ideograph before, where words have no blanks between them.
     ideograph: u32,
 }
 
+impl Default for Word {
+    fn default() -> Self {
+        Self { chars: [0; WORD_CHARS_MAX + 2], length: 0, ideograph: 0 }
+    }
+}
+
 impl Word {
     fn push(&mut self, char: char) {
-        if let Some(next) = self.chars.get_mut(self.length) {
-            *next = char as u32;
+        if self.length < WORD_CHARS_MAX {
             self.length += 1;
+            self.chars[self.length] = char as u32;
         }
     }
 
     /// The rows of the word that ends here; false where there is none.
     fn end(&mut self, each: &mut impl FnMut(usize)) -> bool {
         let length = std::mem::take(&mut self.length);
-        let chars = &self.chars[..length];
-        if chars.is_empty() {
+        if length == 0 {
             return false;
         }
-        each(row(chars));
         // With a mark at either end.
-        let at = |index: usize| match index.checked_sub(1) {
-            None => u32::from(b'<'),
-            Some(index) => chars.get(index).copied().unwrap_or(u32::from(b'>')),
-        };
-        for start in 0..(length + 2).saturating_sub(3) {
-            each(row(&[0, at(start), at(start + 1), at(start + 2), at(start + 3)]));
-        }
+        let chars = &mut self.chars[..length + 2];
+        (chars[0], chars[length + 1]) = (u32::from(b'<'), u32::from(b'>'));
+        each(row(&chars[1..length + 1]));
+        chars.windows(4).for_each(|gram| each(row(&[0, gram[0], gram[1], gram[2], gram[3]])));
         true
     }
 }
 
 fn is_ideograph(char: char) -> bool {
-    matches!(char, '\u{3040}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}')
+    char >= '\u{3040}'
+        && matches!(char, '\u{3040}'..='\u{30FF}' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}')
 }
 
 fn row(chars: &[u32]) -> usize {
@@ -108,51 +114,80 @@ fn row(chars: &[u32]) -> usize {
     (hash.wrapping_mul(0xff51_afd7_ed55_8ccd) >> (64 - BUCKETS.ilog2())) as usize
 }
 
-/// The signs of a normalised text's embedding under the rotation of a key's `seed`; 0 where it says too little.
-pub(super) fn signs(text: &[u8], seed: u64) -> i64 {
-    let (head, table) = TABLE.split_at(HEAD_BYTES);
-    let (mut sum, mut block, mut in_block) = ([0i32; DIMENSIONS], [0i16; DIMENSIONS], 0);
-    let flush = |sum: &mut [i32; DIMENSIONS], block: &mut [i16; DIMENSIONS]| {
-        sum.iter_mut()
-            .zip(std::mem::replace(block, [0; DIMENSIONS]))
-            .for_each(|(sum, part)| *sum += i32::from(part));
-    };
-    rows(text, |row| {
-        // In 16 bits, which hold 256 rows: twice as fast.
-        for (part, weight) in block.iter_mut().zip(&table[row * DIMENSIONS..][..DIMENSIONS]) {
-            *part += i16::from(*weight as i8);
-        }
-        in_block += 1;
-        if in_block == 256 {
-            in_block = 0;
-            flush(&mut sum, &mut block);
-        }
-    });
-    flush(&mut sum, &mut block);
-    let squares: u64 = sum.iter().map(|part| u64::from(part.unsigned_abs()).pow(2)).sum();
-    if squares < SQUARES_MIN {
-        return 0;
+/// Takes the signs of texts, and remembers what common words come to.
+pub struct Embedding {
+    sums: Sums,
+    /// The seed that was asked for last, and its rotation.
+    rotation: (u64, [Turn; 3]),
+}
+
+impl Default for Embedding {
+    fn default() -> Self {
+        Self { sums: Sums::default(), rotation: (0, turns_of(0)) }
     }
-    let length = squares.isqrt() as i64;
-    let number = |index: usize| i64::from(i16::from_le_bytes([head[2 * index], head[2 * index + 1]]));
-    let mut vector: [i64; DIMENSIONS] = std::array::from_fn(|index| {
-        let centred = i64::from(sum[index]) * LENGTH / length - number(2 * index);
-        centred * number(2 * index + 1) / 256
-    });
+}
+
+impl Embedding {
+    /// The signs of a normalised text's embedding under the rotation of a key's `seed`; 0 where it says too little.
+    pub fn signs(&mut self, text: &[u8], seed: u64) -> i64 {
+        let sum = self.sums.of(text);
+        let squares: u64 = sum.iter().map(|part| u64::from(part.unsigned_abs()).pow(2)).sum();
+        if squares < SQUARES_MIN {
+            return 0;
+        }
+        let head = &TABLE[..HEAD_BYTES];
+        let number = |index: usize| i32::from(i16::from_le_bytes([head[2 * index], head[2 * index + 1]]));
+        let length = Divisor::new(squares.isqrt());
+        let mut vector: [i32; DIMENSIONS] = std::array::from_fn(|index| {
+            let centred = length.divide(i64::from(sum[index]) * LENGTH) as i32 - number(2 * index);
+            centred * number(2 * index + 1) / 256
+        });
+        self.turns(seed).iter().for_each(|turn| turn.apply(&mut vector));
+        let bits = vector.iter().rev().fold(0u64, |bits, part| bits << 1 | u64::from(*part > 0));
+        // All zeros stands for nothing known.
+        bits.max(1) as i64
+    }
+
+    fn turns(&mut self, seed: u64) -> &[Turn; 3] {
+        if self.rotation.0 != seed {
+            self.rotation = (seed, turns_of(seed));
+        }
+        &self.rotation.1
+    }
+}
+
+fn turns_of(seed: u64) -> [Turn; 3] {
     let mut state = seed;
-    for _ in 0..3 {
+    std::array::from_fn(|_| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (state ^ state >> 31).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        rotation::turn(&mut vector, mixed ^ mixed >> 29);
+        Turn::new(mixed ^ mixed >> 29)
+    })
+}
+
+/// A number to divide by, many times: by a multiplication with 2^64 over it, which is exact as long as the product of
+/// both numbers is below 2^64.
+#[derive(Clone, Copy)]
+struct Divisor(u64);
+
+impl Divisor {
+    /// For a number above 1.
+    fn new(number: u64) -> Self {
+        Self(u64::MAX / number.max(2) + 1)
     }
-    let bits = vector.iter().rev().fold(0u64, |bits, part| bits << 1 | u64::from(*part > 0));
-    // All zeros stands for nothing known.
-    bits.max(1) as i64
+
+    /// The quotient, rounded towards zero.
+    #[inline]
+    fn divide(self, number: i64) -> i64 {
+        let quotient = ((u128::from(number.unsigned_abs()) * u128::from(self.0)) >> 64) as i64;
+        if number < 0 { -quotient } else { quotient }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     /// Questions in English, German, Spanish and Chinese, made for this test.
     const QUESTIONS: [[&str; 4]; 4] = [
@@ -182,6 +217,10 @@ mod tests {
         ],
     ];
 
+    fn signs(text: &[u8], seed: u64) -> i64 {
+        Embedding::default().signs(text, seed)
+    }
+
     #[test]
     fn one_question_in_another_language_lies_nearer_than_another_question() {
         // How many of the signs differ, over sixteen rotations.
@@ -203,6 +242,22 @@ mod tests {
         }
         let (same, different) = (same.0 / same.1, different.0 / different.1);
         assert!(same + 5 <= different, "{same} and {different} of 64");
+    }
+
+    proptest! {
+        #[test]
+        fn divisions_are_exact(number in -(1i64 << 36)..1 << 36, divisor in 128u64..1 << 27) {
+            prop_assert_eq!(Divisor::new(divisor).divide(number), number / divisor as i64);
+        }
+    }
+
+    #[test]
+    fn no_vector_is_too_long_to_be_turned() {
+        let number = |at: usize| f64::from(i16::from_le_bytes([TABLE[2 * at], TABLE[2 * at + 1]]));
+        let means: f64 = (0..DIMENSIONS).map(|index| number(2 * index).powi(2)).sum();
+        let scale = (0..DIMENSIONS).map(|index| number(2 * index + 1).abs()).fold(0.0, f64::max);
+        let length = (LENGTH as f64 + means.sqrt()) * scale / 256.0;
+        assert!(length < f64::from(1 << 22), "{length}");
     }
 
     #[test]

@@ -24,19 +24,28 @@ fn log2(number: u32) -> u64 {
 /// How often each character occurs.
 pub(super) struct Census {
     ascii: [u32; 128],
-    others: Vec<char>,
+    /// Of those that are not ASCII and have two bytes in UTF-16; empty before the first.
+    plane: Vec<u32>,
+    /// Those of them that occur.
+    seen: Vec<u16>,
+    /// Each of all others as often as it occurs.
+    rare: Vec<char>,
+    /// How many characters are not ASCII.
+    others: usize,
 }
 
 impl Default for Census {
     fn default() -> Self {
-        Self { ascii: [0; 128], others: Vec::new() }
+        Self { ascii: [0; 128], plane: Vec::new(), seen: Vec::new(), rare: Vec::new(), others: 0 }
     }
 }
 
 impl Census {
     pub(super) fn clear(&mut self) {
         self.ascii = [0; 128];
-        self.others.clear();
+        self.seen.drain(..).for_each(|char| self.plane[usize::from(char)] = 0);
+        self.rare.clear();
+        self.others = 0;
     }
 
     #[inline]
@@ -45,15 +54,24 @@ impl Census {
     }
 
     pub(super) fn add_other(&mut self, char: char) {
-        self.others.push(char);
+        self.others += 1;
+        let Ok(char) = u16::try_from(u32::from(char)) else { return self.rare.push(char) };
+        if self.plane.is_empty() {
+            self.plane.resize(1 << 16, 0);
+        }
+        let count = &mut self.plane[usize::from(char)];
+        if *count == 0 {
+            self.seen.push(char);
+        }
+        *count += 1;
     }
 
     pub(super) fn chars(&self) -> usize {
-        self.ascii.iter().sum::<u32>() as usize + self.others.len()
+        self.ascii.iter().sum::<u32>() as usize + self.others
     }
 
     pub(super) fn is_mostly_not_ascii(&self) -> bool {
-        2 * self.others.len() > self.chars()
+        2 * self.others > self.chars()
     }
 
     /// Entropy per character, in thousandths of a bit: the logarithm of the number of characters less
@@ -63,10 +81,17 @@ impl Census {
         if chars == 0 {
             return 0;
         }
-        self.others.sort_unstable();
-        let ascii = self.ascii.iter().copied();
-        let others = self.others.chunk_by(|a, b| a == b).map(|equal| equal.len() as u32);
-        let sum: u64 = ascii.chain(others).map(|count| u64::from(count) * log2(count)).sum();
+        self.rare.sort_unstable();
+        let of_count = |count: u32| u64::from(count) * log2(count);
+        // Most texts have few capitals and signs.
+        let of_eight = |counts: &[u32; 8]| match counts.iter().fold(0, |any, count| any | count) {
+            0 => 0,
+            _ => counts.iter().map(|count| of_count(*count)).sum::<u64>(),
+        };
+        let ascii: u64 = self.ascii.as_chunks::<8>().0.iter().map(of_eight).sum();
+        let seen: u64 = self.seen.iter().map(|char| of_count(self.plane[usize::from(*char)])).sum();
+        let rare = self.rare.chunk_by(|a, b| a == b).map(|equal| of_count(equal.len() as u32));
+        let sum = ascii + seen + rare.sum::<u64>();
         let bits = (chars * log2(chars as u32)).saturating_sub(sum);
         ((bits * 1000 / chars) >> FRACTION) as i32
     }
@@ -93,6 +118,17 @@ mod tests {
         assert_eq!(entropy("äöäö"), 1000);
         assert_eq!(entropy("abcdefgh"), 3000);
         assert_eq!(entropy(&"ab".repeat(40_000)), 1000);
+    }
+
+    #[test]
+    fn nothing_of_a_text_is_left_for_the_next() {
+        let mut census = Census::default();
+        "äöä𝔘𝔘x漢".chars().for_each(|char| census.add_other(char));
+        census.add_ascii(b'x');
+        census.clear();
+        assert_eq!((census.chars(), census.entropy_millibits()), (0, 0));
+        "äö𝔘漢".chars().for_each(|char| census.add_other(char));
+        assert_eq!((census.chars(), census.entropy_millibits()), (4, 2000));
     }
 
     proptest! {

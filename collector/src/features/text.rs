@@ -4,6 +4,7 @@
 
 use super::entropy::Census;
 use super::marks;
+use std::sync::LazyLock;
 
 /// A normalised text, in a buffer that is used again.
 #[derive(Default)]
@@ -56,28 +57,55 @@ impl Normal {
 
     /// Appends `text`, counting its characters.
     pub(super) fn push(&mut self, text: &str, census: &mut Census) {
-        self.bytes.reserve(text.len());
+        let letters = &*LETTERS;
         let bytes = text.as_bytes();
         let mut index = 0;
-        while let Some(byte) = bytes.get(index) {
-            if byte.is_ascii() {
-                census.add_ascii(*byte);
-                match FOLDED[usize::from(*byte)] {
-                    0 => self.blank(),
-                    1 => self.marks |= marks::CONTROL,
-                    folded => self.bytes.push(folded),
-                }
-                index += 1;
-                continue;
+        while index < bytes.len() {
+            let run = ascii_run(&bytes[index..]);
+            if run > 0 {
+                self.ascii(&bytes[index..index + run], census);
+                index += run;
             }
-            // The byte starts a character: ASCII bytes and whole characters are all that is passed.
+            // What is not ASCII starts a character: ASCII bytes and whole characters are all that is passed.
             let mut rest = text[index..].chars();
-            let Some(char) = rest.next() else { break };
-            census.add_other(char);
-            let before = text[..index].chars().next_back();
-            self.other(char, before, rest.next());
-            index += char.len_utf8();
+            while let Some(char) = rest.next().filter(|char| !char.is_ascii()) {
+                census.add_other(char);
+                match letters.lower(char) {
+                    Some(lower) => self.char(lower),
+                    None => {
+                        let before = text[..index].chars().next_back();
+                        self.other(char, before, rest.clone().next());
+                    }
+                }
+                index += char.len_utf8();
+            }
         }
+    }
+
+    /// Appends ASCII, without looking back at what was written.
+    fn ascii(&mut self, run: &[u8], census: &mut Census) {
+        let from = self.bytes.len();
+        let mut after_blank = matches!(self.bytes.last(), None | Some(b' '));
+        self.bytes.resize(from + run.len(), 0);
+        let (out, mut written, mut has_control) = (&mut self.bytes[from..], 0, false);
+        for byte in run {
+            census.add_ascii(*byte);
+            let folded = FOLDED[usize::from(byte & 0x7f)];
+            let (is_blank, is_shown) = (folded == 0, folded > 1);
+            out[written] = if is_blank { b' ' } else { folded };
+            written += usize::from(is_shown | (is_blank & !after_blank));
+            has_control |= folded == 1;
+            // A control character leaves nothing behind.
+            after_blank = is_blank | (after_blank & !is_shown);
+        }
+        self.bytes.truncate(from + written);
+        if has_control {
+            self.marks |= marks::CONTROL;
+        }
+    }
+
+    fn char(&mut self, char: char) {
+        self.bytes.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
     fn blank(&mut self) {
@@ -106,12 +134,74 @@ impl Normal {
                 }
             }
             _ => {
-                for lower in char.to_lowercase() {
-                    self.bytes.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
-                }
+                char.to_lowercase().for_each(|lower| self.char(lower));
             }
         }
     }
+}
+
+/// How many bytes of ASCII come first.
+fn ascii_run(bytes: &[u8]) -> usize {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let of_words = words.iter().take_while(|word| u64::from_le_bytes(**word) & 0x8080_8080_8080_8080 == 0);
+    let whole = 8 * of_words.count();
+    let rest = if whole == bytes.len() - rest.len() { rest } else { &bytes[whole..] };
+    whole + rest.iter().take_while(|byte| byte.is_ascii()).count()
+}
+
+/// What the standard library's tables say of the characters of most alphabets, to be looked up at once.
+struct Letters {
+    /// The one character that an ordinary one becomes; 0 for all others.
+    lower: [u16; ALPHABETS],
+    /// Whether it is a letter or a digit.
+    alphanumeric: [bool; ALPHABETS],
+}
+
+/// Where the symbols and ideographs of East Asia begin.
+const ALPHABETS: usize = 0x3000;
+
+static LETTERS: LazyLock<Box<Letters>> = LazyLock::new(|| {
+    let mut letters = Box::new(Letters { lower: [0; ALPHABETS], alphanumeric: [false; ALPHABETS] });
+    for char in (0..ALPHABETS as u32).filter_map(char::from_u32) {
+        let at = char as usize;
+        letters.alphanumeric[at] = char.is_alphanumeric();
+        let mut lower = char.to_lowercase();
+        let is_plain = char.is_alphanumeric() && !marks::is_invisible(char) && !char.is_whitespace();
+        if let (true, Some(one), None) = (is_plain, lower.next(), lower.next()) {
+            letters.lower[at] = u16::try_from(u32::from(one)).unwrap_or_default();
+        }
+    }
+    letters
+});
+
+impl Letters {
+    /// What a letter or digit that is not ASCII becomes; none for what has to be looked at more closely.
+    #[inline]
+    fn lower(&self, char: char) -> Option<char> {
+        if is_ideograph(char) {
+            return Some(char);
+        }
+        let lower = *self.lower.get(char as usize)?;
+        char::from_u32(lower.into()).filter(|_| lower != 0)
+    }
+}
+
+/// Signs of Chinese, Japanese and Korean that have no upper case and no marks.
+fn is_ideograph(char: char) -> bool {
+    matches!(char, '\u{3041}'..='\u{3096}' | '\u{30A1}'..='\u{30FA}' | '\u{4E00}'..='\u{9FFF}' | '\u{AC00}'..='\u{D7A3}')
+}
+
+/// Whether it is a letter or a digit.
+#[inline]
+pub(super) fn is_alphanumeric(char: char) -> bool {
+    if char.is_ascii() {
+        return char.is_ascii_alphanumeric();
+    }
+    is_ideograph(char)
+        || match LETTERS.alphanumeric.get(char as usize) {
+            Some(is_one) => *is_one,
+            None => char.is_alphanumeric(),
+        }
 }
 
 /// The last character boundary at or before `index`.
@@ -128,6 +218,7 @@ pub(super) fn at_char_start(text: &str, index: usize) -> usize {
 mod tests {
     use super::*;
     use expect_test::{Expect, expect};
+    use proptest::prelude::*;
 
     fn check(text: &str, expected: Expect) {
         let mut normal = Normal::default();
@@ -144,6 +235,43 @@ mod tests {
         check("st\u{200b}ep", expect![[r#""step" 1"#]]);
         check("a\u{7}b\u{202e}c", expect![[r#""abc" 6"#]]);
         check("", expect![[r#""" 0"#]]);
+    }
+
+    #[test]
+    fn tables_say_of_every_character_what_the_standard_library_says() {
+        for char in ('\u{80}'..=char::MAX).filter(|char| !char.is_ascii()) {
+            assert_eq!(is_alphanumeric(char), char.is_alphanumeric(), "{char:?}");
+            let mut looked_at = Normal::default();
+            looked_at.other(char, Some('a'), Some('b'));
+            let Some(lower) = LETTERS.lower(char) else { continue };
+            assert_eq!((looked_at.marks, looked_at.bytes), (0, lower.to_string().into_bytes()), "{char:?}");
+        }
+    }
+
+    /// A text normalised character by character, as it is defined.
+    fn defined(text: &str) -> (Vec<u8>, i32) {
+        let mut normal = Normal::default();
+        for (index, char) in text.char_indices() {
+            let rest = &text[index + char.len_utf8()..];
+            match FOLDED.get(char as usize) {
+                Some(0) => normal.blank(),
+                Some(1) => normal.marks |= marks::CONTROL,
+                Some(folded) => normal.bytes.push(*folded),
+                None => normal.other(char, text[..index].chars().next_back(), rest.chars().next()),
+            }
+        }
+        (normal.text().to_vec(), normal.marks)
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_normalised_as_if_character_by_character(
+            text in "([A-Za-z]{0,12}|[ \t\n]{1,3}|[\x00-\x08]|[А-я]{1,5}|\u{200b}|\u{200d}|\u{a0}|[漢字カナ]|.){0,30}",
+        ) {
+            let mut normal = Normal::default();
+            normal.push(&text, &mut Census::default());
+            prop_assert_eq!((normal.text().to_vec(), normal.marks()), defined(&text));
+        }
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Lines that are columns, as CSV files have them. The first line names the columns, by the keys of any format; every
 //! other one becomes a record of texts with these keys.
 
+use super::found::Found;
 use super::spec;
+use super::tree::{Target, Tree};
 use crate::limits::COLUMNS_MAX;
+use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 
 /// What may stand between columns.
@@ -16,13 +19,15 @@ const NAME_BYTES_MAX: usize = 128;
 pub(super) struct Columns {
     separator: u8,
     names: Vec<String>,
+    /// What each is read for; none where only the whole record tells.
+    targets: Option<Vec<Option<Target>>>,
 }
 
 impl Columns {
     /// The columns that a format file names.
     pub(super) fn of_spec(columns: &spec::Columns) -> Option<Self> {
         let separator = u8::try_from(columns.separator).ok()?;
-        (!columns.names.is_empty()).then(|| Self { separator, names: columns.names.clone() })
+        (!columns.names.is_empty()).then(|| Self { separator, names: columns.names.clone(), targets: None })
     }
 
     /// The columns that a line names; none where it names none.
@@ -34,7 +39,48 @@ impl Columns {
             let name = std::str::from_utf8(&cell).ok().map(str::trim).filter(|name| is_name(name))?;
             names.push(name.to_owned());
         }
-        (2..=COLUMNS_MAX).contains(&names.len()).then_some(Self { separator, names })
+        (2..=COLUMNS_MAX).contains(&names.len()).then_some(Self { separator, names, targets: None })
+    }
+
+    /// The same columns, to be read by a tree of places.
+    pub(super) fn read_by(self, tree: &Tree) -> Self {
+        Self { targets: tree.targets(&self.names), ..self }
+    }
+
+    /// Finds the places of a line's record in the line itself; false where that cannot be, because the cells have
+    /// quotes or backslashes inside, or are not as many as the names.
+    pub(super) fn find(&self, line: &[u8], tree: &Tree, found: &mut Found) -> bool {
+        let Some(targets) = &self.targets else { return false };
+        let end = line.strip_suffix(b"\r").unwrap_or(line).len();
+        if memchr(b'\\', line).is_some() {
+            return false;
+        }
+        found.clear();
+        let mut at = 0;
+        for (index, target) in targets.iter().enumerate() {
+            let (from, to, next) = match line.get(at) {
+                Some(b'"') => {
+                    let Some(quote) = memchr(b'"', &line[at + 1..end]) else { return false };
+                    (at + 1, at + 1 + quote, at + 2 + quote)
+                }
+                _ => {
+                    let rest = &line[at..end];
+                    let to = at + memchr2(self.separator, b'"', rest).unwrap_or(rest.len());
+                    (at, to, to)
+                }
+            };
+            // A quote anywhere else is one of two, or somebody's mistake.
+            let is_last = index + 1 == targets.len();
+            let is_ended = if is_last { next == end } else { next < end && line[next] == self.separator };
+            if !is_ended {
+                return false;
+            }
+            if let Some(target) = target {
+                tree.keep_text(*target, line, from, to, found);
+            }
+            at = next + 1;
+        }
+        true
     }
 
     /// How many there are.
@@ -114,18 +160,18 @@ impl<'l> Iterator for Cells<'l> {
     fn next(&mut self) -> Option<Self::Item> {
         let line = self.rest.take()?;
         let Some(quoted) = line.strip_prefix(b"\"") else {
-            let end = memchr::memchr(self.separator, line);
+            let end = memchr(self.separator, line);
             self.rest = end.map(|end| &line[end + 1..]);
             return Some(Cow::Borrowed(&line[..end.unwrap_or(line.len())]));
         };
         let mut cell = Vec::new();
         let mut rest = quoted;
-        while let Some(end) = memchr::memchr(b'"', rest) {
+        while let Some(end) = memchr(b'"', rest) {
             cell.extend_from_slice(&rest[..end]);
             rest = &rest[end + 1..];
             let Some(behind) = rest.strip_prefix(b"\"") else {
                 // What stands between the quote and the separator belongs to nobody.
-                let end = memchr::memchr(self.separator, rest);
+                let end = memchr(self.separator, rest);
                 self.rest = end.map(|end| &rest[end + 1..]);
                 return Some(Cow::Owned(cell));
             };

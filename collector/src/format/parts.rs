@@ -66,6 +66,11 @@ impl Parts {
         }
     }
 
+    /// Whether there is none that can be read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// The parts that can be read.
     pub(crate) fn iter<'r>(
         &'r self,

@@ -186,6 +186,16 @@ impl Plan {
         })
     }
 
+    /// Which of its reads have a place that is there: all others read nothing.
+    pub(crate) fn reads_there(&self, found: &Found) -> Vec<usize> {
+        let is_there = |origin: &Origin| match origin.place {
+            Place::Slot(slot) => found.present().has(slot),
+            Place::Value(_) => true,
+        };
+        let reads = self.reads.iter().enumerate();
+        reads.filter(|(_, (_, origins))| origins.iter().any(is_there)).map(|(index, _)| index).collect()
+    }
+
     /// Whether a record has what all records of this format have.
     pub(crate) fn fits(&self, found: &Found) -> bool {
         // Lines that are no JSON have patterns in the place of a shape.

@@ -15,6 +15,7 @@ use super::found::Found;
 use super::parts::Parts;
 use super::pointer::Step;
 use super::prefix;
+use super::shapes::Shapes;
 use super::view::View;
 use crate::exchange::Exchange;
 use crate::field::Field;
@@ -88,6 +89,7 @@ pub struct Reader {
     found: Found,
     /// For trying whether a record begins somewhere.
     trial: Found,
+    shapes: Shapes,
     parts: Parts,
     assembly: Assembly,
     /// What was dropped from the line.
@@ -106,9 +108,11 @@ impl Reader {
         let catalog = format.catalog()?;
         let slots = catalog.tree.slots();
         let columns = format.columns().and_then(Columns::of_spec);
+        let columns = columns.map(|columns| columns.read_by(&catalog.tree));
         Ok(Self {
             found: Found::new(slots),
             trial: Found::new(slots),
+            shapes: Shapes::default(),
             parts: Parts::default(),
             cuts: Vec::new(),
             columns: columns.clone(),
@@ -158,7 +162,7 @@ impl Reader {
         let plan = catalog.choose(&self.found).filter(|_| is_read);
         let names_both = plan.is_some_and(|plan| catalog.is_readable(plan, &self.found));
         if names_both {
-            self.columns = Some(columns);
+            self.columns = Some(columns.read_by(&catalog.tree));
         }
         names_both
     }
@@ -176,6 +180,9 @@ impl Reader {
             return false;
         }
         if self.take_names(&text) {
+            return true;
+        }
+        if line.cuts.is_empty() && self.row_in_place(offset, &text, each) {
             return true;
         }
         let Some(columns) = &self.columns else { return false };
@@ -206,6 +213,25 @@ impl Reader {
     pub fn read_whole(&mut self, text: &[u8], each: Each<'_>) {
         self.cuts.clear();
         self.text(0, text, 0, each);
+    }
+
+    /// Nearly all lines of columns: cells as they stand are a record that is read. False where it is anything else.
+    fn row_in_place(&mut self, offset: u64, line: &[u8], each: Each<'_>) -> bool {
+        let catalog = self.catalog.clone();
+        let Some(columns) = &self.columns else { return false };
+        if !columns.find(line, &catalog.tree, &mut self.found) {
+            return false;
+        }
+        let shape = self.shapes.of(&catalog, &self.found);
+        let Some(plan) = shape.plan.filter(|_| shape.is_readable) else { return false };
+        let mut is_read = false;
+        self.record(offset, line, 0..line.len(), plan, false, &mut |record| {
+            is_read = record.read.is_ok();
+            if is_read {
+                each(record);
+            }
+        });
+        is_read
     }
 
     /// Forgets what is held.
@@ -279,8 +305,8 @@ impl Reader {
         each: Each<'_>,
     ) {
         let catalog = self.catalog.clone();
-        let plan = catalog.choose(&self.found);
-        let is_readable = plan.is_some_and(|plan| catalog.is_readable(plan, &self.found));
+        let shape = self.shapes.of(&catalog, &self.found);
+        let (plan, is_readable) = (shape.plan, shape.is_readable);
         if !is_readable && depth < WRAPPED_DEPTH_MAX && self.inner(offset, text, depth, each) {
             return;
         }
@@ -306,21 +332,40 @@ impl Reader {
     ) {
         let catalog = &*self.catalog;
         let format = &catalog.plans[plan];
+        let shape = self.shapes.of(catalog, &self.found);
+        // Of a line that is no JSON, its pattern told the format.
+        let known;
+        let reads = match shape.plan == Some(plan) {
+            true => &shape.reads,
+            false => {
+                known = format.reads_there(&self.found);
+                &known
+            }
+        };
         self.parts.unpack(format, text, &self.found);
-        let view =
-            View { record: text, found: &self.found, parts: &self.parts, plan: format, cuts: &self.cuts };
+        let own = &text[range.clone()];
+        let chars = std::str::from_utf8(own).ok();
+        let view = View {
+            record: text,
+            // Places are told from the beginning of the text.
+            chars: chars.filter(|_| range.start == 0),
+            found: &self.found,
+            parts: &self.parts,
+            plan: format,
+            reads,
+            cuts: &self.cuts,
+        };
         let mut read = view.read();
         if let (Ok(exchange), true) = (&mut read, has_rest || !self.cuts.is_empty()) {
             exchange.unknown.insert(Field::Rest);
         }
-        let own = &text[range];
         each(Record {
             text: own,
             offset,
             format: Some(&format.name),
             is_strange: read.is_err() && !format.fits(&self.found),
             read,
-            is_mended: std::str::from_utf8(own).is_err(),
+            is_mended: chars.is_none(),
             unread: Some((catalog, plan, &self.found)),
         });
     }

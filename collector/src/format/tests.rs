@@ -822,6 +822,26 @@ proptest! {
     }
 
     #[test]
+    fn a_line_of_columns_is_the_record_that_has_its_cells_as_texts(
+        rows in prop::collection::vec(prop::collection::vec(cell(), 6), 1..6),
+    ) {
+        let names = ["account", "ip", "user_agent", "prompt", "tokens", "metadata"];
+        let (mut columns, mut records) = (format!("time,{}\n", names.join(",")), String::new());
+        for row in &rows {
+            let cell = |cell: &String| match cell.contains([',', '"']) {
+                true => format!("\"{}\"", cell.replace('"', "\"\"")),
+                false => cell.clone(),
+            };
+            columns += &format!("1795242607,{}\n", row.iter().map(cell).collect::<Vec<_>>().join(","));
+            let mut record: serde_json::Map<_, _> =
+                names.iter().zip(row).map(|(name, cell)| ((*name).to_owned(), cell.as_str().into())).collect();
+            record.insert("time".into(), "1795242607".into());
+            records += &format!("{}\n", serde_json::Value::from(record));
+        }
+        prop_assert_eq!(shown(&Format::Auto, &columns), shown(&Format::Auto, &records));
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(line in prop::collection::vec(any::<u8>(), 0..200)) {
         shown(&Format::Auto, &line);
     }
@@ -846,6 +866,17 @@ fn places() -> Vec<String> {
     let catalog = Format::Auto.catalog().unwrap();
     let all = (0..catalog.tree.slots() as u16).map(|slot| catalog.tree.path(slot).to_owned());
     all.filter(|path| !path.starts_with('/') && path != "account" && path != "time").collect()
+}
+
+/// A cell, with and without what needs quotes.
+fn cell() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z0-9.]{0,12}",
+        "[a-zäß日 ,\"\\\\{}:-]{0,12}",
+        Just(r#"{"user_api_key_alias":"lantern","x":[1]}"#.to_owned()),
+        Just("192.0.2.7".to_owned()),
+        Just("-".to_owned()),
+    ]
 }
 
 fn value() -> impl Strategy<Value = String> {

@@ -30,13 +30,15 @@ struct Node {
 #[derive(Debug)]
 struct Entry {
     name: Box<[u8]>,
+    /// Of its name, when every path is in.
+    mark: Mark,
     slot: Option<u16>,
     child: Option<u16>,
 }
 
 /// What a value is read for.
-#[derive(Clone, Copy)]
-struct Target {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target {
     slot: Option<u16>,
     child: Option<u16>,
 }
@@ -118,6 +120,27 @@ impl Tree {
                 found.doubt_last(record, fault.at);
                 Err(fault)
             }
+        }
+    }
+
+    /// What the values of an object with these keys are read for; none where one of them is among keys that differ by
+    /// a number.
+    pub(crate) fn targets(&self, keys: &[String]) -> Option<Vec<Option<Target>>> {
+        let root = self.nodes.first()?;
+        let target = |key: &String| match root.target(key.as_bytes()) {
+            None if root.numbered_target(key.as_bytes()).is_some() => None,
+            target => Some(target),
+        };
+        keys.iter().map(target).collect()
+    }
+
+    /// Keeps a text that stands in the record at `from..to`.
+    pub(crate) fn keep_text(&self, target: Target, record: &[u8], from: usize, to: usize, found: &mut Found) {
+        if let Some(slot) = target.slot {
+            found.keep(slot, record, Span { kind: Kind::Text, from, to }, 0);
+        }
+        if let Some(child) = target.child {
+            self.text(Text::new(&record[from..to], false), &self.nodes[usize::from(child)], found);
         }
     }
 
@@ -285,7 +308,7 @@ impl Node {
                 self.any = Some(index as u16);
             }
             self.has_index |= matches!(step, Step::Key(_)) && name.iter().all(u8::is_ascii_digit);
-            self.entries.push(Entry { name: name.into(), slot: None, child: None });
+            self.entries.push(Entry { name: name.into(), mark: Mark::default(), slot: None, child: None });
             index
         })
     }
@@ -294,11 +317,12 @@ impl Node {
         if self.any_case {
             self.entries.iter_mut().for_each(|entry| entry.name.make_ascii_lowercase());
         }
+        self.entries.iter_mut().for_each(|entry| entry.mark = Mark::of(&entry.name));
         self.table = vec![0; (self.entries.len() * 4).next_power_of_two().max(4)];
         for (index, entry) in
             self.entries.iter().enumerate().filter(|(index, _)| self.any != Some(*index as u16))
         {
-            let mut slot = hash(&entry.name) & (self.table.len() - 1);
+            let mut slot = entry.mark.hash() & (self.table.len() - 1);
             while self.table[slot] != 0 {
                 slot = (slot + 1) & (self.table.len() - 1);
             }
@@ -308,7 +332,16 @@ impl Node {
 
     #[inline]
     fn target(&self, key: &[u8]) -> Option<Target> {
-        let entry = if self.any_case { self.find(&key.to_ascii_lowercase()) } else { self.find(key) };
+        let mut lower = [0; LOWER_BYTES];
+        let entry = match (self.any_case, lower.get_mut(..key.len())) {
+            (false, _) => self.find(key),
+            (true, Some(lower)) => {
+                lower.copy_from_slice(key);
+                lower.make_ascii_lowercase();
+                self.find(lower)
+            }
+            (true, None) => self.find(&key.to_ascii_lowercase()),
+        };
         let entry = match entry {
             Some(entry) => entry,
             None => &self.entries[usize::from(self.any?)],
@@ -319,13 +352,14 @@ impl Node {
     #[inline]
     fn find(&self, key: &[u8]) -> Option<&Entry> {
         let mask = self.table.len() - 1;
-        let mut slot = hash(key) & mask;
+        let mark = Mark::of(key);
+        let mut slot = mark.hash() & mask;
         loop {
             match self.table[slot] {
                 0 => return None,
                 index => {
                     let entry = &self.entries[usize::from(index) - 1];
-                    if *entry.name == *key {
+                    if entry.mark == mark && (mark.is_all() || *entry.name == *key) {
                         return Some(entry);
                     }
                 }
@@ -342,15 +376,43 @@ impl Node {
     }
 }
 
-/// Of a name's length, beginning and end: enough to tell the few hundred keys of logs apart.
-#[inline]
-fn hash(name: &[u8]) -> usize {
-    let (head, tail) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
-        _ => (name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
-    };
-    let mixed = (head ^ tail.rotate_left(23) ^ name.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    (mixed >> 40) as usize
+/// Longest name of which no copy is made to look for it in any case, in bytes.
+const LOWER_BYTES: usize = 64;
+
+/// Of a name its length, beginning and end: enough to tell the few hundred keys of logs apart, and all of a short one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Mark {
+    head: u64,
+    tail: u64,
+    length: usize,
+}
+
+impl Mark {
+    #[inline]
+    fn of(name: &[u8]) -> Self {
+        let (head, tail) = match (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+            _ => match (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+                (Some(head), Some(tail)) => {
+                    (u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into())
+                }
+                _ => (name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+            },
+        };
+        Self { head, tail, length: name.len() }
+    }
+
+    /// Whether there is no more to the name.
+    #[inline]
+    fn is_all(self) -> bool {
+        self.length <= 16
+    }
+
+    #[inline]
+    fn hash(self) -> usize {
+        let mixed = self.head ^ self.tail.rotate_left(23) ^ self.length as u64;
+        (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize
+    }
 }
 
 #[cfg(test)]

@@ -24,9 +24,13 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Clone, Copy)]
 pub(crate) struct View<'r> {
     pub(crate) record: &'r [u8],
+    /// The same as characters, where it is nothing else.
+    pub(crate) chars: Option<&'r str>,
     pub(crate) found: &'r Found,
     pub(crate) parts: &'r Parts,
     pub(crate) plan: &'r Plan,
+    /// Which of the plan's reads have a place that is there.
+    pub(crate) reads: &'r [usize],
     /// What was dropped from the line because it is too long.
     pub(crate) cuts: &'r [Cut],
 }
@@ -40,7 +44,7 @@ impl<'r> View<'r> {
         let mut exchange = Exchange::new(account, time_ms);
         let mut end_ms = None;
         let mut response_model = None;
-        for (field, origins) in &self.plan.reads {
+        for (field, origins) in self.reads.iter().map(|index| &self.plan.reads[*index]) {
             let mut of = Of { view: self, field: *field, origins, unknown: &mut unknown };
             match field {
                 Field::EndTime => end_ms = of.first(time),
@@ -122,9 +126,14 @@ impl<'r> View<'r> {
     /// What the bodies say of what no field of its own does.
     fn add_bodies(self, exchange: &mut Exchange<'r>, unknown: &mut FieldSet) {
         let path = exchange.endpoint.as_deref().unwrap_or_default();
-        let api = Api::of_path(path);
         let (path_model, path_stream) = model_of(path);
         let path_model = path_model.map(|model| Cow::Owned(model.into_owned()));
+        if self.parts.is_empty() {
+            exchange.model = exchange.model.take().or(path_model);
+            exchange.stream = exchange.stream.or(path_stream);
+            return;
+        }
+        let api = Api::of_path(path);
         let mut ask = Ask::default();
         let mut answer = Answer::default();
         let mut is_asked = false;
@@ -234,7 +243,10 @@ impl<'r> View<'r> {
     /// What stands at a place, after what the format says it means.
     fn value(self, origin: &'r Origin) -> Value<'r> {
         let value = match &origin.place {
-            Place::Slot(slot) => self.found.value(self.record, *slot),
+            Place::Slot(slot) => match self.found.value(self.record, *slot) {
+                Value::Text(text) => Value::Text(text.known_as(self.chars_of(*slot))),
+                other => other,
+            },
             Place::Value(text) => Value::Text(Text::new(text.as_bytes(), false)),
         };
         if origin.is_plain() {
@@ -255,6 +267,14 @@ impl<'r> View<'r> {
             return Value::Null;
         }
         origin.means.get(&*name).map_or(value, |text| Value::Text(Text::new(text.as_bytes(), false)))
+    }
+}
+
+impl<'r> View<'r> {
+    /// What stands in the record at a slot, where the record was found to be characters already.
+    #[inline]
+    fn chars_of(self, slot: u16) -> Option<&'r str> {
+        self.chars?.get(self.found.range(slot)?)
     }
 }
 

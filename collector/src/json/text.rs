@@ -8,13 +8,21 @@ use std::borrow::Cow;
 pub(crate) struct Text<'a> {
     raw: &'a [u8],
     is_escaped: bool,
+    /// The same without escapes, where it is known to be characters.
+    chars: Option<&'a str>,
 }
 
 impl<'a> Text<'a> {
     /// What stands between the quotes, and whether it has escapes.
     #[inline]
     pub(crate) fn new(raw: &'a [u8], is_escaped: bool) -> Self {
-        Self { raw, is_escaped }
+        Self { raw, is_escaped, chars: None }
+    }
+
+    /// The same text, of which it is known already that it is these characters.
+    #[inline]
+    pub(crate) fn known_as(self, chars: Option<&'a str>) -> Self {
+        Self { chars: chars.filter(|_| !self.is_escaped), ..self }
     }
 
     /// The bytes with their escapes resolved; they need not be UTF-8.
@@ -35,6 +43,9 @@ impl<'a> Text<'a> {
 
     /// The text; what is no character in it is U+FFFD.
     pub(crate) fn decode(self) -> Cow<'a, str> {
+        if let Some(chars) = self.chars {
+            return Cow::Borrowed(chars);
+        }
         match self.bytes() {
             // The check of the standard library that is fast on ASCII comes first.
             Cow::Borrowed(bytes) => match std::str::from_utf8(bytes) {
@@ -49,7 +60,7 @@ impl<'a> Text<'a> {
     pub(crate) fn after(self, mark: &str) -> Self {
         let raw = memmem::rfind(self.raw, mark.as_bytes())
             .map_or(self.raw, |found| &self.raw[found + mark.len()..]);
-        Self { raw, ..self }
+        Self { raw, chars: None, ..self }
     }
 
     /// What stands between the quotes, escapes and all.

@@ -6,9 +6,8 @@
 //! shorter than what was read is known for at least half of its length.
 
 use crate::privacy::Pseudonymizer;
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
 use std::io;
+use weir_schemas::keyed::KeyedHash;
 
 /// Length of a window, in bytes; less where the file begins within it.
 pub const WINDOW_BYTES: usize = 256;
@@ -21,7 +20,7 @@ const POWERS_MAX: usize = 45;
 
 /// Takes prints, under the pseudonym key: windows are raw text.
 #[derive(Clone)]
-pub struct PrintKey(Hmac<Sha256>);
+pub struct PrintKey(KeyedHash);
 
 impl PrintKey {
     /// The key of a deployment.
@@ -31,9 +30,7 @@ impl PrintKey {
 
     /// The print of a window.
     pub(super) fn print(&self, window: &[u8]) -> u64 {
-        let mut mac = self.0.clone();
-        mac.update(window);
-        mac.finalize().into_bytes().iter().take(8).fold(0, |print, byte| print << 8 | u64::from(*byte))
+        self.0.first_16(&[window]).iter().take(8).fold(0, |print, byte| print << 8 | u64::from(*byte))
     }
 }
 
