@@ -18,6 +18,8 @@ mod meter;
 #[cfg(feature = "bench")]
 mod plain;
 #[cfg(feature = "bench")]
+mod reading;
+#[cfg(feature = "bench")]
 mod restore;
 #[cfg(feature = "bench")]
 mod spine;
@@ -51,6 +53,8 @@ enum Measure {
     Codec,
     /// The account stage's step at growing numbers of accounts
     Account,
+    /// What a line costs, part by part, by format and by length of its prompt
+    Reading,
     /// A collector that reads a file into a log which keeps nothing
     Tail,
     /// `weir run` over a generated log, start to end, and its replay
@@ -122,6 +126,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if is_asked(Measure::Account) {
         account::run(args.accounts)?;
+    }
+    if is_asked(Measure::Reading) {
+        reading::run()?;
     }
     if is_asked(Measure::Tail) {
         tail::run()?;

@@ -81,9 +81,10 @@ fn cpu_s_of(pid: &str, at: usize) -> Result<f64> {
 }
 
 /// CPU time of this thread, in nanoseconds.
-pub fn thread_ns() -> Result<u64> {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    stat.split(' ').next().and_then(|ns| ns.parse().ok()).context("/proc/thread-self/schedstat says nothing")
+pub fn thread_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default()).as_nanos()
+        as u64
 }
 
 /// A field of `/proc/PID/status` in bytes: `VmHWM` is the peak of the resident size, `VmRSS` the size
