@@ -336,10 +336,17 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
     }
     let card = card_of(&view, is_human, account.detectors.switch.moved_ms);
     let theme = &account.profile.theme;
-    let cells = if asks_anew(&account.profile.behaviour) { theme.cells() } else { Vec::new() };
+    let openings = &account.profile.openings;
+    let (cells, told) = match asks_anew(&account.profile.behaviour) {
+        true => (theme.cells(), openings.told().collect()),
+        false => (Vec::new(), Vec::new()),
+    };
     let of_theme = Card { theme: theme.to_bytes(), ..card.clone() };
+    let of_stock = Card { openings: openings.stock().to_bytes(), ..card.clone() };
     let themes = cells.into_iter().map(|cell| (Shared::theme(cell), &of_theme));
-    for (shared, card) in round.into_iter().map(|shared| (shared, &card)).chain(themes) {
+    let openings = told.into_iter().map(|opening: u32| (Shared::opening(opening), &of_stock));
+    let values = round.into_iter().map(|shared| (shared, &card));
+    for (shared, card) in values.chain(themes).chain(openings) {
         let link = Link {
             time_ms: cause.time_ms,
             tenant: cause.tenant.to_owned(),
@@ -384,6 +391,7 @@ fn card_of(view: &AccountView<'_>, is_human: bool, moved_ms: i64) -> Card {
         payment: behaviour.payment.value().into(),
         moved_ms,
         theme: Vec::new(),
+        openings: Vec::new(),
     }
 }
 

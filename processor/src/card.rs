@@ -5,7 +5,10 @@
 //! accounts fall within it. Nothing here says that being alike is bad: most that are alike are innocent, and other
 //! evidence says which are not.
 
+mod peers;
+
 use crate::nats::{Millinats, ONE, exp_neg, ln};
+use crate::openings::Stock;
 use crate::theme::Direction;
 use weir_schemas::{Card, LinkKind};
 
@@ -13,7 +16,7 @@ use weir_schemas::{Card, LinkKind};
 /// copies: a week, in hours.
 const SETTLED_H: u16 = 168;
 
-/// A card as a value remembers it: 48 bytes, and 96 more with a theme.
+/// A card as a value remembers it: 56 bytes, and 96 more with a theme or with openings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Likeness {
     requests: u32,
@@ -35,6 +38,8 @@ pub struct Likeness {
     pub moved_min: u32,
     /// What it asks for, where values of that kind are told.
     theme: Option<Box<Direction>>,
+    /// How its prompts begin, where values of that kind are told.
+    stock: Option<Box<Stock>>,
 }
 persist_fields!(Likeness {
     requests,
@@ -50,13 +55,17 @@ persist_fields!(Likeness {
     org,
     payment,
     moved_min,
-    theme
+    theme,
+    stock
 });
 
 impl Likeness {
     /// Whether both asked for one text.
     fn has_text_of(&self, other: &Self) -> bool {
-        self.theme.as_ref().zip(other.theme.as_ref()).is_some_and(|(one, other)| one.overlaps(other))
+        let themes = self.theme.as_ref().zip(other.theme.as_ref());
+        let stocks = self.stock.as_ref().zip(other.stock.as_ref());
+        themes.is_some_and(|(one, other)| one.overlaps(other))
+            || stocks.is_some_and(|(one, other)| one.has_text_of(other))
     }
 }
 
@@ -86,6 +95,7 @@ impl From<&Card> for Likeness {
             payment: whole(card.payment),
             moved_min: whole(card.moved_ms / 60_000),
             theme: Direction::from_bytes(&card.theme).map(Box::new),
+            stock: Stock::from_bytes(&card.openings).map(Box::new),
         }
     }
 }
@@ -127,6 +137,8 @@ pub enum By {
     Limit,
     /// By the kind of thing that they ask for.
     Theme,
+    /// By the first words of what they ask.
+    Opening,
 }
 
 impl By {
@@ -135,6 +147,7 @@ impl By {
         match kind {
             LinkKind::Program | LinkKind::Habit => Self::Limit,
             LinkKind::Theme => Self::Theme,
+            LinkKind::Opening => Self::Opening,
             _ => Self::Value,
         }
     }
@@ -142,26 +155,41 @@ impl By {
     /// Whether they are held against each other at all: persons and machines are not, unless they ask for the same
     /// kind of thing, and then only they are.
     pub fn compares(self, one: &Likeness, other: &Likeness) -> bool {
-        match (self, &one.theme, &other.theme) {
-            (Self::Theme, Some(one), Some(other)) => one.is_near(other),
-            (Self::Theme, ..) => false,
-            _ => one.is_human == other.is_human,
+        match self {
+            Self::Theme => {
+                one.theme.as_ref().zip(other.theme.as_ref()).is_some_and(|(one, other)| one.is_near(other))
+            }
+            Self::Opening => one.stock.is_some() && other.stock.is_some(),
+            Self::Value | Self::Limit => one.is_human == other.is_human,
         }
     }
+}
+
+/// Few requests measure less exactly: wider coordinates, and a greater chance.
+fn width_permille(one: &Likeness, other: &Likeness) -> i64 {
+    match one.requests.min(other.requests) {
+        ..16 => 2_000,
+        16..32 => 1_500,
+        32..64 => 1_250,
+        _ => 1_000,
+    }
+}
+
+/// Whether one has a history that the other has not.
+fn is_newcomer(one: &Likeness, other: &Likeness) -> bool {
+    let (young, old) = (one.age_h.min(other.age_h), one.age_h.max(other.age_h));
+    old >= SETTLED_H && u32::from(young) * 2 < u32::from(old)
 }
 
 /// How near two cards are that are [compared](By::compares). Of accounts that shall have the same limit anyway, the limit says
 /// nothing more.
 pub fn nearness(one: &Likeness, other: &Likeness, by: By) -> Nearness {
-    let (few, young, old) =
-        (one.requests.min(other.requests), one.age_h.min(other.age_h), one.age_h.max(other.age_h));
-    // Few requests measure less exactly: wider coordinates, and a greater chance.
-    let width_permille: i64 = match few {
-        ..16 => 2_000,
-        16..32 => 1_500,
-        32..64 => 1_250,
-        _ => 1_000,
-    };
+    if matches!(by, By::Theme | By::Opening) {
+        let is_apart = is_newcomer(one, other) || !by.compares(one, other) || one.has_text_of(other);
+        let alike_permille = if is_apart { 0 } else { peers::alike_permille(one, other) };
+        return Nearness { alike_permille, chance: OF_ONE_THEME };
+    }
+    let width_permille = width_permille(one, other);
     let widening = ln(width_permille as u64) - ln(1_000);
     let (mut squares, mut chance) = (0i64, DEPENDENCE);
     let mut hold = |a: i64, b: i64, (width, stranger): (i64, Millinats)| {
@@ -188,12 +216,8 @@ pub fn nearness(one: &Likeness, other: &Likeness, by: By) -> Nearness {
     if one.is_human {
         chance += PEOPLE;
     }
-    if by == By::Theme {
-        chance = OF_ONE_THEME;
-    }
-    let is_newcomer = old >= SETTLED_H && u32::from(young) * 2 < u32::from(old);
     let alike = match squares {
-        _ if is_newcomer || !by.compares(one, other) || by == By::Theme && one.has_text_of(other) => 0,
+        _ if is_newcomer(one, other) || !by.compares(one, other) => 0,
         0..40_000 => exp_neg((squares / 2) as u32) * 1_000 / ONE,
         _ => 0,
     };

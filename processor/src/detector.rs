@@ -386,8 +386,8 @@ impl FaultHook {
 }
 
 use crate::detectors::{
-    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Owner, Probing, Rhythm, Script, Switch, Theme,
-    Whale,
+    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Opening, Owner, Probing, Rhythm, Script, Switch,
+    Theme, Whale,
 };
 
 // 1 to 6 were detectors of scores.
@@ -405,6 +405,7 @@ registry! {
     17 switch: Switch,
     18 owner: Owner,
     19 theme: Theme,
+    20 opening: Opening,
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod in_force;
 pub mod limits;
 pub mod measure;
 pub mod nats;
+pub mod openings;
 pub mod pauses;
 pub mod policy;
 pub mod profile;

@@ -33,10 +33,13 @@ pub const SAMPLE_WEIGHT_MAX: i32 = 1_000;
 
 /// Shared values on which an account remembers the cluster stage's word: all that it links to. A word that made room would not be
 /// said again until it changed, and what is remembered would depend on the order in which words came.
-pub const CLUSTER_WORDS_MAX: usize = 18;
+pub const CLUSTER_WORDS_MAX: usize = 22;
 
 /// Of these, most on themes: an account lies in six cells at a time, and comes to others as it goes on.
 pub const THEME_WORDS_MAX: usize = 6;
+
+/// Of these, most on openings of prompts: an account comes to others as it goes on.
+pub const OPENING_WORDS_MAX: usize = 4;
 
 /// Members of a value whose cards are remembered; more are only counted.
 pub const MEMBERS_KEPT_MAX: usize = 64;

@@ -4,6 +4,7 @@
 use crate::behaviour::Behaviour;
 use crate::measure::Share;
 use crate::nats::Millinats;
+use crate::openings::Openings;
 use crate::pauses::Pace;
 use crate::theme::Theme;
 use crate::windows::Day;
@@ -37,10 +38,12 @@ pub struct Profile {
     pub refused: Share,
     /// What it asks for.
     pub theme: Theme,
+    /// How its prompts begin.
+    pub openings: Openings,
     /// What the cluster stage said.
     pub words: Words,
 }
-persist_fields!(Profile { clock_ms, first_ms, day, behaviour, refused, theme, words });
+persist_fields!(Profile { clock_ms, first_ms, day, behaviour, refused, theme, openings, words });
 
 impl Profile {
     /// An account whose first event is at `time_ms`.
@@ -52,6 +55,7 @@ impl Profile {
             behaviour: Behaviour::default(),
             refused: Share::default(),
             theme: Theme::default(),
+            openings: Openings::default(),
             words: Words::default(),
         }
     }
@@ -69,6 +73,7 @@ impl Profile {
                 // Who passes by costs no memory.
                 if let Some(prompt) = request.prompt.as_ref().filter(|_| self.behaviour.requests >= 4) {
                     self.theme.observe(prompt);
+                    self.openings.observe(prompt);
                 }
                 if let Some(outcome) = &request.outcome {
                     self.note_outcome(outcome);

@@ -19,7 +19,7 @@ const TEXTS_MIN: u8 = 10;
 const TEXTS_MAX: u8 = 120;
 
 /// Bytes of a text below which it is a word in between, which tells no theme.
-const BYTES_MIN: i32 = 32;
+const BYTES_MIN: i32 = 48;
 
 /// Hashes that are kept of an account's texts: the least, which are the same wherever the texts are.
 const HASHES: usize = 8;
@@ -255,7 +255,7 @@ mod tests {
     fn few_texts_words_in_between_and_texts_without_an_embedding_tell_nothing() {
         assert_eq!((asks(7, "a", 9).cells(), asks(7, "a", 9).to_bytes()), (Vec::new(), Vec::new()));
         let mut theme = Theme::default();
-        theme.observe(&PromptFeatures { bytes: 31, ..text(5, "why?") });
+        theme.observe(&PromptFeatures { bytes: 47, ..text(5, "why?") });
         theme.observe(&text(0, "🙂"));
         assert_eq!(theme, Theme::default());
     }

@@ -4,7 +4,7 @@
 //! logarithm of the ratio is evidence that one hand moves them, and no more than that: it says nothing
 //! of what the hand is for. Detectors of the families *kin*, *payment*, *network* and *content* read it.
 
-use crate::limits::{CLUSTER_WORDS_MAX, THEME_WORDS_MAX};
+use crate::limits::{CLUSTER_WORDS_MAX, OPENING_WORDS_MAX, THEME_WORDS_MAX};
 use crate::measure::short;
 use crate::nats::{Millinats, ONE, exp_neg, ln};
 use weir_schemas::{Cluster, ClusterRef, LinkKind, MemberLink, ValueHash};
@@ -65,6 +65,11 @@ impl Word {
         LinkKind::ALL.get(usize::from(self.kind)).copied().unwrap_or_default()
     }
 
+    /// Whether it is of those who ask for the same kind of thing, or in the same words.
+    pub fn is_of_content(&self) -> bool {
+        matches!(self.kind(), LinkKind::Theme | LinkKind::Opening)
+    }
+
     /// Accounts that were held against it.
     pub fn compared(&self) -> u16 {
         self.compared
@@ -83,6 +88,12 @@ impl Word {
     /// The alike declare different organisations and yet pay by one method.
     pub fn contradicts_itself(&self) -> bool {
         self.kind() == LinkKind::Payment && self.other_org_permille >= OWNED_PERMILLE
+    }
+
+    /// Whether it links the account with others: so many are like it as would not be by chance, and no declared owner
+    /// explains it.
+    fn links(&self) -> bool {
+        !self.is_owned() && self.alike_millinats() >= LINKS_FROM
     }
 
     /// Log-likelihood ratio that so many are alike by one hand against by chance, without a cap: with `k`
@@ -130,14 +141,18 @@ impl Words {
         if word.alike_milli < ALIKE_MILLI_MIN {
             return;
         }
-        // Cells of themes in which it lay before are not to push out what else it shares.
-        let is_theme = |word: &Word| word.kind() == LinkKind::Theme;
-        let themes = self.words.iter().filter(|word| is_theme(word)).count();
-        let is_enough = is_theme(&word) && themes >= THEME_WORDS_MAX;
+        // Cells of themes in which it lay before, and openings, are not to push out what else it shares.
+        let is_same = |other: &Word| other.kind == word.kind;
+        let enough = match word.kind() {
+            LinkKind::Theme => THEME_WORDS_MAX,
+            LinkKind::Opening => OPENING_WORDS_MAX,
+            _ => usize::MAX,
+        };
+        let is_enough = self.words.iter().filter(|word| is_same(word)).count() >= enough;
         if is_enough || self.words.len() >= CLUSTER_WORDS_MAX {
             // Full: the word that tells least makes room, then the oldest.
             let rank = |word: &Word| (word.alike_millinats(), word.time_ms);
-            let places = (0..self.words.len()).filter(|place| !is_enough || is_theme(&self.words[*place]));
+            let places = (0..self.words.len()).filter(|place| !is_enough || is_same(&self.words[*place]));
             let least = places.min_by_key(|place| rank(&self.words[*place]));
             match least {
                 Some(least) if rank(&self.words[least]) <= rank(&word) => drop(self.words.remove(least)),
@@ -165,10 +180,14 @@ impl Words {
     pub fn links(&self, now_ms: i64) -> Vec<MemberLink> {
         let link =
             |word: &Word| MemberLink { kind: word.kind(), value: word.value, least: word.least.into() };
-        let linking = |word: &&Word| !word.is_owned() && word.alike_millinats() >= LINKS_FROM;
-        let mut links: Vec<MemberLink> = self.at(now_ms).filter(linking).map(link).collect();
+        let mut links: Vec<MemberLink> = self.at(now_ms).filter(|word| word.links()).map(link).collect();
         links.sort_unstable_by_key(|link| (link.kind, link.value));
         links
+    }
+
+    /// Whether the account is linked with others that are no customers of their own.
+    pub fn is_linked(&self, now_ms: i64) -> bool {
+        self.at(now_ms).any(|word| word.links() && !word.are_customers())
     }
 
     /// See [`crate::store::Entry::touch`].
@@ -215,7 +234,7 @@ mod tests {
             words.take(&Cluster { alike_milli, ..cluster(LinkKind::Subnet, &format!("net {index}"), 3) });
         }
         assert_eq!(words.words.len(), CLUSTER_WORDS_MAX);
-        assert!(words.words.iter().all(|word| word.alike_milli >= 2_100), "{words:?}");
+        assert!(words.words.iter().all(|word| word.alike_milli >= 1_900), "{words:?}");
     }
 
     #[test]

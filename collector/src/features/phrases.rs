@@ -127,7 +127,7 @@ pub const CLASSES: &[PhraseClass] = &[
     PhraseClass {
         bit: 8,
         name: "translation_pairs",
-        phrases: &["translate the following", "parallel corpus", "translation pairs", "source sentence"],
+        phrases: &["translate", "parallel corpus", "translation pairs", "source sentence"],
     },
     PhraseClass {
         bit: 9,

@@ -33,6 +33,11 @@ impl Shared {
         Self::of(LinkKind::Theme, number_value(cell))
     }
 
+    /// The first words of prompts, by a part of their hash.
+    pub fn opening(part: u32) -> Self {
+        Self::of(LinkKind::Opening, number_value(quick_hash("opening", part.into())))
+    }
+
     /// What is shared.
     pub fn kind(&self) -> LinkKind {
         LinkKind::ALL.get(usize::from(self.kind)).copied().unwrap_or_default()

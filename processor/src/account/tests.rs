@@ -215,7 +215,7 @@ fn a_verdict_says_what_it_rests_on() {
     assert_eq!(events, verdict.events, "in order, oldest first");
     assert_eq!(verdict.verdict_id, VerdictIdOf(verdict).id());
     let signal = &verdict.signals[0];
-    expect![[r#"acme CRITICAL 0.835 probability 0.999 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "switch", "owner", "theme"]; 16 events of 80"#]].assert_eq(&format!(
+    expect![[r#"acme CRITICAL 0.835 probability 0.999 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "switch", "owner", "theme", "opening"]; 16 events of 80"#]].assert_eq(&format!(
         "{} {} {:.3} probability {:.3} #{} by {} of {}: {} of {} millinats, {:?}; then {:?}; missing {:?}; {} events of {}",
         verdict.tenant,
         verdict.tier,
@@ -348,9 +348,9 @@ fn policy_record(body: &str) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn a_published_policy_judges_from_then_on_and_survives_a_restart() {
     let mut stage = stage();
-    let text = Policy::builtin().text.replace("builtin-2", "mine-2");
+    let text = Policy::builtin().text.replace("builtin-3", "mine-3");
     let effects = stage.step(&batch(Topic::Control, START_MS, vec![policy_record(&text)]));
-    assert_eq!((effects.policy_version.as_str(), effects.judged), ("mine-2", 1));
+    assert_eq!((effects.policy_version.as_str(), effects.judged), ("mine-3", 1));
     let changes = stage.take_changes();
     assert_eq!(changes[0].key, POLICY_KEY);
     let mut again = self::stage();
@@ -400,7 +400,7 @@ fn a_policy_that_cannot_be_read_is_refused_and_the_old_one_stays() {
         let mut batch = batch(Topic::Control, START_MS, vec![policy_record("version = 7")]);
         batch.partition = partition;
         let effects = stage.step(&batch);
-        assert_eq!(effects.policy_version, "builtin-2");
+        assert_eq!(effects.policy_version, "builtin-3");
         assert_eq!(effects.tallies, [(Tally::PolicyRefused, 1)]);
         assert_eq!(of(&effects, Topic::Dlq).len(), letters);
         assert_eq!(effects.judged + effects.dead_lettered, 1);

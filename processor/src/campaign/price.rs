@@ -32,7 +32,7 @@ impl Measure {
             LinkKind::Org => Self::Organisation,
             LinkKind::Subnet | LinkKind::Address => Self::Proxy,
             LinkKind::Program | LinkKind::Tls | LinkKind::H2 | LinkKind::Headers => Self::Client,
-            LinkKind::Template => Self::Words,
+            LinkKind::Template | LinkKind::Opening => Self::Words,
             LinkKind::Preamble | LinkKind::Habit | LinkKind::Timing => Self::Settings,
             LinkKind::Theme => Self::Texts,
             LinkKind::Other => return None,

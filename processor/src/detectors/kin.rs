@@ -131,7 +131,7 @@ impl Detector for Kin {
         let (mut most, mut said) = (None, 0);
         // Those of one theme are another family's, and less unlikely to be alike.
         let words = account.profile.words.at(account.now_ms);
-        for word in words.filter(|word| word.kind() != LinkKind::Theme) {
+        for word in words.filter(|word| !word.is_of_content()) {
             // Everybody has a client and a limit: of those many share one, and chance has been counted.
             let is_anybodys = matches!(word.kind(), LinkKind::Program | LinkKind::Habit);
             let dominance = if is_anybodys { 1_000 } else { line(&DOMINANCE, word.share_permille.into()) };

@@ -14,8 +14,10 @@ detector_settings! {}
 /// See [`crate::detectors::owner`].
 pub struct Owner;
 
-/// What a declared owner says.
+/// What a declared owner says, and of an account that is like no other: a single customer can be asked, however much it
+/// takes.
 const DECLARED: Millinats = -2_000;
+const DECLARED_ALONE: Millinats = -4_000;
 
 impl Detector for Owner {
     const NAME: &'static str = "owner";
@@ -31,9 +33,11 @@ impl Detector for Owner {
         if org.value() == 0 || org.share() < 0.8 {
             return None;
         }
-        let is_false = account.profile.words.at(account.now_ms).any(|word| word.contradicts_itself());
+        let words = &account.profile.words;
+        let is_false = words.at(account.now_ms).any(|word| word.contradicts_itself());
+        let declared = if words.is_linked(account.now_ms) { DECLARED } else { DECLARED_ALONE };
         notes.note("organisation", if is_false { "one of several that pay together" } else { "declared" });
-        Some(if is_false { 0 } else { DECLARED })
+        Some(if is_false { 0 } else { declared })
     }
 }
 
@@ -50,7 +54,7 @@ mod tests {
 
     #[test]
     fn a_declared_owner_speaks_for_an_account() {
-        check::<Owner>(declared(), expect!["-2.0 nats; organisation declared"]);
+        check::<Owner>(declared(), expect!["-4.0 nats; organisation declared"]);
     }
 
     #[test]

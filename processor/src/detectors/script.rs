@@ -1,12 +1,13 @@
 //! `script`: accounts that do the same say the same.
 //!
-//! *Evidence*: accounts alike (see `kin`) share a system prompt or a template. Popular ones are shared by many
+//! *Evidence*: accounts alike (see `kin`) share a system prompt, a template or the words with which prompts begin. Popular ones are shared by many
 //! that are not alike, and say nothing; one benchmark is run by many strangers, so little of it counts unless a machine
 //! harvests. *Missing* while the cluster stage has said nothing of a
 //! text. *Cost*: at most eighteen words. *Evasion*: other words for each account. *Price*: a paraphraser's tokens.
 //! *Source*: MinHash and SimHash grouping of near texts.
 
 use super::kin::{is_harvest, strongest};
+use super::opening;
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
 use weir_schemas::LinkKind;
@@ -19,6 +20,16 @@ pub struct Script;
 /// Alike accounts in thousandths, and what their common text says.
 const ALIKE: [(i64, Millinats); 3] = [(400, 0), (1_000, 1_500), (5_000, 2_500)];
 
+/// The count of those alike who begin in the same words, and what it says that they do.
+const OPENINGS: [(i64, Millinats); 2] = [(1_000, 0), (3_000, 2_000)];
+
+/// What openings in common say; none where the cluster stage said nothing of one.
+fn by_openings(account: &AccountView<'_>, notes: &mut Notes) -> Option<Millinats> {
+    let (counted, word) = opening::most_alike(account)?;
+    notes.milli("alike_accounts_of_the_opening", word.alike_milli.into());
+    Some(line(&OPENINGS, counted))
+}
+
 impl Detector for Script {
     const NAME: &'static str = "script";
     const CLAIM: &'static str = "Accounts that do the same say the same.";
@@ -30,14 +41,15 @@ impl Detector for Script {
 
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
         let public = if is_harvest(account) { 1_000 } else { 250 };
-        strongest(
+        let by_texts = strongest(
             account,
             &[LinkKind::Preamble, LinkKind::Template],
             (notes, "alike_accounts_of_the_text"),
             |word, permille| {
                 i64::from(line(&ALIKE, word.alike_milli.into())) * permille / 1_000 * public / 1_000
             },
-        )
+        );
+        by_texts.max(by_openings(account, notes))
     }
 }
 

@@ -18,13 +18,14 @@ detector_settings! {}
 
 /// What one account that is alike says, and one of the theme that is not: half of the accounts of one hand are alike where
 /// they are held against each other (some have few requests, some were told long ago), and one in eight of those who do one job.
-const ALIKE: i64 = 1_430;
-const UNLIKE: i64 = -565;
+const ALIKE: i64 = 1_300;
+const UNLIKE: i64 = -800;
 /// What it costs that the best of six cells is chosen.
 const CHOICE: i64 = 1_500;
 /// What that comes to, as counted on the worlds for development of docs/detection.md: far fewer honest accounts reach it than
 /// the count alone would have it.
-const CALIBRATED: [(i64, Millinats); 4] = [(300, 0), (1_000, 3_000), (2_000, 6_000), (3_500, 8_000)];
+const CALIBRATED: [(i64, Millinats); 5] =
+    [(300, 0), (1_000, 2_000), (2_000, 4_500), (3_000, 7_000), (4_000, 8_000)];
 
 /// See [`crate::detectors::theme`].
 pub struct Theme;
@@ -43,7 +44,7 @@ impl Detector for Theme {
         let words = account.profile.words.at(account.now_ms).filter(|word| word.kind() == LinkKind::Theme);
         let (nats, word) = words
             .filter(|word| !word.is_owned())
-            .map(|word| (alike_millinats(word, account), word))
+            .map(|word| (line(&CALIBRATED, counted(word, account, &ENOUGH)), word))
             .max_by_key(|(nats, word)| (*nats, word.alike_milli))?;
         notes.milli("alike_accounts_of_the_theme", word.alike_milli.into());
         notes.note("accounts_of_the_theme", word.compared());
@@ -51,19 +52,29 @@ impl Detector for Theme {
     }
 }
 
-/// Requests from which a direction is known well enough to count in full.
-const REQUESTS_ENOUGH: i64 = 64;
+/// From when on a likeness counts in full.
+pub(super) struct Enough {
+    pub(super) requests: i64,
+    /// A class, or a benchmark that strangers run, is over before.
+    pub(super) age_ms: i64,
+    /// Those alike: a few strangers of one job are so now and then.
+    pub(super) alike_milli: i64,
+}
 
-/// Age from which it does: a class, or a benchmark that strangers run, is over before.
-const AGE_ENOUGH_MS: i64 = 12 * 3_600_000;
+/// A direction needs many texts to be known well.
+const ENOUGH: Enough = Enough { requests: 64, age_ms: 12 * 3_600_000, alike_milli: 0 };
 
-fn alike_millinats(word: &Word, account: &AccountView<'_>) -> Millinats {
-    let asked = i64::from(account.profile.behaviour.requests).min(REQUESTS_ENOUGH);
-    let age_ms = account.age_ms.clamp(0, AGE_ENOUGH_MS);
+/// What a word of those who ask for one kind of thing comes to, by the count of those alike.
+pub(super) fn counted(word: &Word, account: &AccountView<'_>, enough: &Enough) -> i64 {
+    let asked = i64::from(account.profile.behaviour.requests).min(enough.requests);
+    let ripe_permille = (account.age_ms.max(0) / (enough.age_ms / 1_000)).min(1_000);
     let alike = i64::from(word.alike_milli);
     let unlike = (i64::from(word.compared()) * 1_000 - alike).max(0);
-    let said = (alike * ALIKE + unlike * UNLIKE) / 1_000 - CHOICE;
-    line(&CALIBRATED, said * asked / REQUESTS_ENOUGH * (age_ms / 1_000) / (AGE_ENOUGH_MS / 1_000))
+    let lacking = (enough.alike_milli - alike).max(0);
+    let said = (alike * ALIKE + (unlike + lacking) * UNLIKE) / 1_000 - CHOICE;
+    let said = said * asked / enough.requests * ripe_permille / 1_000;
+    // Each of the alike is a customer of its own who is answered for.
+    if word.are_customers() { said * 3 / 10 } else { said }
 }
 
 #[cfg(test)]
@@ -87,7 +98,7 @@ mod tests {
     fn accounts_that_do_the_same_for_one_theme_speak_against_each_other() {
         check::<Theme>(
             program().told(vec![word(24, 11_000)]),
-            expect!["8.0 nats; alike_accounts_of_the_theme 11.000; accounts_of_the_theme 24"],
+            expect!["5.5 nats; alike_accounts_of_the_theme 11.000; accounts_of_the_theme 24"],
         );
         check::<Theme>(
             program().told(vec![word(13, 8_500)]),
