@@ -18,6 +18,7 @@ use anyhow::{Context, bail};
 
 pub use gateway::LiveGateway;
 pub use plan::Profile;
+pub use stub::LlmStub;
 
 /// What `cargo xtask example` is asked to do.
 #[derive(clap::Args)]

@@ -2,6 +2,7 @@
 
 mod bench;
 mod chaos;
+mod clients;
 mod daemon;
 mod debian;
 mod dirs;
@@ -17,6 +18,7 @@ mod shell;
 mod sim;
 mod test;
 mod tidy;
+mod venv;
 
 use clap::{Parser, Subcommand};
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::example::{LiveGateway, Profile};
 use crate::shell::succeed;
-use crate::{dirs, kafka, registry};
+use crate::{clients, dirs, kafka, registry};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,6 +20,8 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Which {
+    /// OpenTelemetry's SDK and LiteLLM's proxy over the listener
+    Clients,
     /// A live nginx, real clients, and `weir run` on the growing log
     Gateway,
     /// Verdicts through somebody else's registry and reader
@@ -33,6 +35,7 @@ enum Which {
 pub fn run(args: &Args) -> Result<()> {
     let weir = dirs::built("weir")?;
     match args.command {
+        Which::Clients => clients::run(&weir),
         Which::Gateway => live_gateway(&weir),
         Which::Registry => through_registry(&weir, &kafka::up()?.brokers),
     }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 
 use crate::debian::ensure_debian_packages;
-use crate::dirs;
+use crate::venv;
 
 const REQUIREMENTS: &str = include_str!("../../example/requirements.txt");
 const LUA_MODULES: [&str; 2] =
@@ -51,7 +51,7 @@ impl Tools {
         if !answers("node", &["-e", "process.exit(typeof fetch === 'function' ? 0 : 1)"]) {
             bail!("this Node has no fetch of its own: install Node 18 or later");
         }
-        Ok(Self { nginx, python: openai_python()?, lua_modules: LUA_MODULES })
+        Ok(Self { nginx, python: venv::python("example-venv", REQUIREMENTS)?, lua_modules: LUA_MODULES })
     }
 }
 
@@ -59,27 +59,6 @@ fn answers(program: &str, args: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
-}
-
-/// The interpreter of a venv with the pinned packages, made once under the cache directory.
-fn openai_python() -> anyhow::Result<PathBuf> {
-    let venv = dirs::cache()?.join("example-venv");
-    let python = venv.join("bin/python");
-    // The stamp is written last: a venv that was interrupted is made again.
-    let stamp = venv.join("requirements.txt");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == REQUIREMENTS) {
-        return Ok(python);
-    }
-    eprintln!("installing the openai SDK into {} ...", venv.display());
-    let mut make = Command::new("python3");
-    succeed(make.args(["-m", "venv", "--clear"]).arg(&venv))?;
-    let wanted = venv.join("wanted.txt");
-    std::fs::write(&wanted, REQUIREMENTS).with_context(|| format!("{}", wanted.display()))?;
-    let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
-    succeed(install.arg(&wanted))?;
-    std::fs::rename(&wanted, &stamp).with_context(|| format!("{}", stamp.display()))?;
-    Ok(python)
 }
 
 /// Runs a command to its end.
