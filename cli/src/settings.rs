@@ -78,6 +78,7 @@ settings! {
     Collector "collector.batch_lines" collector_batch_lines: usize = "5000" in 1..=1_000_000, "Most lines that are published in one commit.";
     Collector "collector.linger_ms" collector_linger_ms: u64 = "200" in 0..=60_000, "How long lines of a followed file wait for others to be published with in one commit.";
     Collector "collector.rotated_dir" collector_rotated_dir: Option<PathBuf> = "", "Directory that rotated files are moved to (logrotate's `olddir`), where that is not the log's own.";
+    Feed "from_topic" from_topic: Option<String> = "", "Topic on the same brokers that logs or records of gateways are read from, a record or lines of them each; its name is taken as it is, without kafka.prefix. One process a topic reads all of its partitions.";
     Listener "listen" listen: Option<String> = "", "Address on which records are taken by HTTP, for example 127.0.0.1:4318: OpenTelemetry's spans (/v1/traces) and log records (/v1/logs), JSON lines and LiteLLM's generic callback (/v1/lines). Other addresses than loopback need a token or certificates of clients.";
     Listener "listener.token_file" listener_token_file: Option<PathBuf> = "", "File with the tokens, one a line, that clients send as `Authorization: Bearer TOKEN`; readable by the owner only.";
     Listener "listener.cert_file" listener_cert_file: Option<PathBuf> = "", "Certificate of the listener and its chain, PEM: with it clients speak TLS.";

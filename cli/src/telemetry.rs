@@ -266,11 +266,10 @@ impl Metrics {
         }
     }
 
-    /// A log is followed and records are taken by HTTP, in one process.
+    /// One process has several sources.
     pub fn sources_may_overlap(&self) {
         warn!(
-            "a log is followed and records are taken by HTTP: a request that both tell of counts twice, so let each \
-             gateway have one source"
+            "there are several sources: a request that two of them tell of counts twice, so let each gateway have one"
         );
     }
 
@@ -542,6 +541,17 @@ impl Telemetry for Metrics {
                 file, from, "lines of a source may have been lost: bytes `from` and after of the file"
             ),
         }
+    }
+
+    fn topic_lost(&self, topic: &str, partition: i32, from: i64, to: i64) {
+        self.losses.get_or_create(&Kind { kind: Closed(LossCause::Gone.as_str()) }).inc();
+        warn!(
+            topic,
+            partition,
+            from,
+            to,
+            "records of a topic were lost: offsets `from` up to `to` had passed their retention"
+        );
     }
 
     fn source_unavailable(&self, reason: &str) {

@@ -1,4 +1,4 @@
-//! `weir collect --listen` in front of real Kafka, killed while records are sent: whoever gets no answer sends again, and
+//! `weir collect --listen` in front of real Kafka, and `--from-topic` behind it, killed while records are sent: whoever gets no answer sends again, and
 //! every record is an event once.
 //!
 //! Runs where `WEIR_BROKERS` names a broker, as `cargo xtask test` does.
@@ -8,7 +8,11 @@
 mod common;
 
 use common::fleet::{Fleet, all_succeed};
-use common::{Dice, Running, START_MS, eventually, line};
+use common::{Dice, Running, START_MS, eventually, line, metric, serving};
+use futures_executor::block_on;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -86,4 +90,56 @@ fn a_collector_that_another_took_over_from_ends_and_says_so() {
     assert!(!ended.status.success());
     assert!(send(&second_address, &body(2)));
     assert!(second.stop().status.success());
+}
+
+/// Makes a topic that is none of Weir's and writes these lines to it, a record each.
+fn write_topic(fleet: &Fleet, topic: &str, lines: &[String]) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &fleet.brokers);
+    let admin: AdminClient<_> = config.create().unwrap();
+    let new = NewTopic::new(topic, 4, TopicReplication::Fixed(1));
+    // It is there already when more is written.
+    let _ = block_on(admin.create_topics([&new], &AdminOptions::new())).unwrap();
+    let producer: BaseProducer = config.create().unwrap();
+    for (number, line) in lines.iter().enumerate() {
+        let record = BaseRecord::<(), str>::to(topic).partition(number as i32 % 4).payload(line.trim_end());
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+}
+
+#[test]
+fn a_topic_of_lines_is_read_once_however_often_its_reader_is_killed() {
+    let Some(fleet) = Fleet::new("from-topic", 3) else { return };
+    let topic = format!("{}gateway-logs", fleet.prefix);
+    let lines: Vec<String> = (0..4_000)
+        .map(|number| line(&number.to_string(), START_MS + number, &format!("acct-{}", number % 9), "Why?"))
+        .collect();
+    let reader = || {
+        let batch = ["--collector-batch-lines", "50", "--collector-linger-ms", "20"];
+        let mut command = fleet.with_keys(&["collect", "--from-topic", &topic, "--node", "test"]);
+        command.args(batch);
+        command
+    };
+    write_topic(&fleet, &topic, &lines[..3_000]);
+    let mut dice = Dice(7);
+    for _ in 0..4 {
+        let running = Running::start(reader());
+        std::thread::sleep(Duration::from_millis(300 + dice.roll(700)));
+        running.kill();
+    }
+    write_topic(&fleet, &topic, &lines[3_000..]);
+    let (last, metrics) = serving(reader());
+    eventually("the topic is read to its end", || {
+        let before = metric(&metrics, "weir_collector_events_published_total");
+        std::thread::sleep(Duration::from_secs(2));
+        before > 0 && before == metric(&metrics, "weir_collector_events_published_total")
+    });
+    assert!(last.stop().status.success());
+    let mut process = fleet.processor();
+    process.arg("--until-idle");
+    all_succeed(vec![Running::start(process)]);
+    let recorded = fleet.replay(&["--as-recorded"]);
+    recorded.balances();
+    assert_eq!((recorded.number("events"), recorded.number("dlq")), (lines.len() as u64, 0));
 }

@@ -58,6 +58,11 @@ impl PushKey {
         Self { records, span: keys.domain("weir.event.span"), request: keys.domain("weir.push.request") }
     }
 
+    /// For a topic's records, which are lines of logs: the same line has the same id wherever it is read.
+    pub(crate) fn of_log(keys: &Pseudonymizer) -> Self {
+        Self { records: LineKey::new(keys), ..Self::new(keys) }
+    }
+
     /// The id of a span's event: whoever made the span chose its ids, and no client of theirs did.
     pub(crate) fn span(&self, trace: &[u8; 16], span: &[u8; 8]) -> EventId {
         EventId(self.span.first_16(&[trace, span]))

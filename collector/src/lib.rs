@@ -28,6 +28,7 @@ mod read;
 pub mod refusal;
 pub mod seal;
 pub mod tail;
+pub mod topic;
 
 pub use collector::{Collector, Keys, Progress, SourceState};
 pub use config::{CollectorConfig, Mode};
@@ -37,3 +38,4 @@ pub use identity::LineKey;
 pub use privacy::Pseudonymizer;
 pub use push::{Intake, PushConfig};
 pub use seal::Sealer;
+pub use topic::{TopicProgress, TopicSource};

@@ -7,6 +7,7 @@
 //! that all is there. There is no file to seek back in: while the log is away nothing is taken and nothing is held.
 
 pub mod body;
+pub(crate) mod offsets;
 mod otlp;
 pub mod protobuf;
 mod publish;
@@ -21,7 +22,7 @@ use crate::format::Format;
 use crate::identity::PushKey;
 use crate::limits::{RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
 use body::{Delivery, Fault};
-use publish::{Publisher, Pushed};
+pub(crate) use publish::{Publisher, Pushed};
 use seen::Seen;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +33,7 @@ use weir_topology::log::{Commit, Log, LogError, Writer};
 use weir_topology::telemetry::Telemetry;
 use weir_topology::topic::{StageName, TaskId};
 
-pub use publish::ORIGIN_PREFIX;
+pub use publish::{ORIGIN_PREFIX, ORIGIN_TOPIC};
 
 /// What an intake is told.
 #[derive(Debug, Clone)]
@@ -63,7 +64,7 @@ impl PushConfig {
         check_tenant(&self.tenant)
     }
 
-    fn source_key(&self) -> String {
+    pub(crate) fn source_key(&self) -> String {
         format!("{}/{}", self.node, self.source)
     }
 }

@@ -52,12 +52,14 @@ pub mod admin;
 pub mod config;
 mod connection;
 mod errors;
+mod feed;
 mod member;
 pub mod membership;
 mod reader;
 mod writer;
 
 pub use config::{GroupProtocol, KafkaConfig, Secret, Security};
+pub use feed::KafkaFeed;
 pub use member::Change;
 pub use membership::Membership;
 

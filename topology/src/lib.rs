@@ -20,6 +20,7 @@ pub mod cursor;
 pub mod embedded;
 #[cfg(feature = "runner")]
 pub mod error;
+pub mod feed;
 #[cfg(feature = "runner")]
 pub mod follow;
 #[cfg(feature = "runner")]

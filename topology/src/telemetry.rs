@@ -152,6 +152,9 @@ pub trait Telemetry: Send + Sync {
     /// Bytes of a file of a collector's source may have been lost: those from `from` up to `to`, or to wherever
     /// it ended.
     fn source_lost(&self, cause: LossCause, file: &str, from: u64, to: Option<u64>) {}
+    /// Records of a topic that is a source had passed their retention before they were read: those of this partition from
+    /// `from` up to `to`.
+    fn topic_lost(&self, topic: &str, partition: i32, from: i64, to: i64) {}
     /// A source cannot be read for now.
     fn source_unavailable(&self, reason: &str) {}
     /// The enforcer settled an action.

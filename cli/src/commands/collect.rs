@@ -6,9 +6,9 @@ use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use std::process::ExitCode;
 
-takes!(Keys: Common, Kafka, Serving, Collector, Listener);
+takes!(Keys: Common, Kafka, Serving, Collector, Listener, Feed);
 
-/// Follow a log file, or take records by HTTP, and publish their events to Kafka
+/// Follow a log file, take records by HTTP or read a topic, and publish their events to Kafka
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

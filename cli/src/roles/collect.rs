@@ -1,4 +1,4 @@
-//! `weir collect`: follow a log file, or take records by HTTP, and publish their events.
+//! `weir collect`: follow a log file, take records by HTTP or read a topic, and publish their events.
 
 use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, Role};
@@ -9,8 +9,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use weir_collector::{Collector, CollectorConfig, Format, Mode, Progress, SourceState};
+use weir_collector::limits::LINE_BYTES_MAX_CEILING as RECORD_BYTES_MAX;
+use weir_collector::{
+    Collector, CollectorConfig, Format, Mode, Progress, PushConfig, SourceState, TopicSource,
+};
 use weir_schemas::wire::Wire;
+use weir_topology::kafka::KafkaFeed;
 use weir_topology::log::Log;
 
 /// How long a step waits for more to read.
@@ -28,38 +32,88 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
             let (keys, log, wire) = (&keys, log.as_ref(), wire.clone());
             scope.spawn(move || listener.run(context, keys, log, wire, &|_, _| {}, &is_stopped))
         });
-        let has_ended = || listening.as_ref().is_some_and(|listening| listening.is_finished());
+        let reading = context.settings.from_topic.clone().map(|topic| {
+            let is_stopped = || context.is_stopped() || is_over.load(Ordering::Relaxed);
+            let (keys, log, wire) = (&keys, log.as_ref(), wire.clone());
+            scope.spawn(move || read_topic(context, keys, log, wire, &topic, &is_stopped))
+        });
+        let has_ended = || {
+            listening.as_ref().is_some_and(|listening| listening.is_finished())
+                || reading.as_ref().is_some_and(|reading| reading.is_finished())
+        };
         let outcome = (|| {
             context.health.watch(&log)?;
             context.health.set_tasks_open(true);
             context.health.set_running(true);
-            let Some(file) = context.settings.tail.clone() else { return Ok(ExitCode::SUCCESS) };
+            let Some(file) = context.settings.tail.clone() else {
+                while !context.is_stopped() && !has_ended() {
+                    std::thread::sleep(WAIT);
+                }
+                return Ok(ExitCode::SUCCESS);
+            };
             let config = config(context, file.clone(), Mode::Tail)?;
             let mut collector = open(context, &keys, log.as_ref(), wire, config)?;
             follow(context, &mut collector, &file, until_idle, &has_ended)
         })();
-        is_over.store(outcome.is_err() || context.settings.tail.is_some(), Ordering::Relaxed);
+        is_over.store(true, Ordering::Relaxed);
         let listened = listening.map_or(Ok(()), |listening| joined(listening.join(), "the listener"));
-        listened.and(outcome)
+        let read = reading.map_or(Ok(()), |reading| joined(reading.join(), "the topic's reader"));
+        listened.and(read).and(outcome)
     })
+}
+
+/// Reads a topic until the process is told to stop.
+fn read_topic(
+    context: &Context,
+    keys: &CollectorKeys,
+    log: &dyn Log,
+    wire: Arc<Wire>,
+    topic: &str,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<()> {
+    let settings = &context.settings;
+    let feed = KafkaFeed::open(&context.kafka_config()?, topic)?;
+    let config = PushConfig {
+        source: topic.to_owned(),
+        node: context.node(),
+        tenant: settings.tenant.clone(),
+        format: Format::load(&settings.collector_format)?,
+        keep_text: settings.collector_keep_text,
+        body_bytes_max: RECORD_BYTES_MAX,
+    };
+    let linger = Duration::from_millis(settings.collector_linger_ms);
+    let (keys, telemetry) = (sensing_keys(keys)?, context.metrics.clone());
+    let (records, clock) = (settings.collector_batch_lines, Arc::new(now_ms));
+    let feed = Box::new(feed);
+    let mut source = TopicSource::new(log, feed, config, records, linger, keys, wire, telemetry, clock)?;
+    while !is_stopped() {
+        source.run_once(WAIT)?;
+    }
+    Ok(())
 }
 
 /// What there is to read; what contradicts itself is told before anything is written.
 pub fn check_sources(context: &Context, until_idle: bool) -> Result<Option<Listener>> {
     let listener = Listener::bind(context)?;
-    if context.settings.tail.is_none() && listener.is_none() {
-        bail!(
-            "there is nothing to read: give --tail FILE, the log to follow, or --listen ADDRESS, to take records"
-        );
+    let sources =
+        [context.settings.tail.is_some(), listener.is_some(), context.settings.from_topic.is_some()];
+    let sources = sources.into_iter().filter(|is_given| *is_given).count();
+    ensure!(
+        sources > 0,
+        "there is nothing to read: give --tail FILE, the log to follow, or --listen ADDRESS, to take records"
+    );
+    ensure!(
+        !until_idle || context.settings.from_topic.is_none(),
+        "--until-idle ends where a log ends, and --from-topic never does: leave one of them out"
+    );
+    if sources > 1 {
+        context.metrics.sources_may_overlap();
     }
     if listener.is_some() {
         ensure!(
             !until_idle,
             "--until-idle ends where a log ends, and --listen never does: leave one of them out"
         );
-        if context.settings.tail.is_some() {
-            context.metrics.sources_may_overlap();
-        }
     }
     Ok(listener)
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use std::process::ExitCode;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use weir_collector::push::ORIGIN_PREFIX;
+use weir_collector::push::{ORIGIN_PREFIX, ORIGIN_TOPIC};
 use weir_replay::letters::{Filter, LetterError, LetterId, Requeue, find, list, requeue_all, requeue_one};
 use weir_schemas::DeadLetter;
 
@@ -106,6 +106,7 @@ fn origin(letter: &DeadLetter) -> String {
     let DeadLetter { origin, partition, offset, .. } = letter;
     match partition {
         0.. => format!("{}/{partition} at offset {offset}", plain(origin)),
+        _ if origin.starts_with(ORIGIN_TOPIC) => format!("{} at offset {offset}", plain(origin)),
         _ if origin.starts_with(ORIGIN_PREFIX) => format!("record {offset} of a request {}", plain(origin)),
         _ => format!("{} at byte {offset}", plain(origin)),
     }

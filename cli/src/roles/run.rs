@@ -5,7 +5,7 @@ use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{Quiescence, is_open, lag};
 use crate::roles::{collect, control, decide, enforce};
 use crate::view::{Summary, View};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,6 +29,10 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let started = Instant::now();
     let settings = &context.settings;
     // What the operator may have got wrong, before anything is written.
+    ensure!(
+        settings.from_topic.is_none(),
+        "from_topic is set: topics are read by `weir collect`, from the brokers that it writes to"
+    );
     let listener = collect::check_sources(context, until_idle)?;
     let config = settings.tail.clone().map(|path| collect::config(context, path, Mode::Tail)).transpose()?;
     control::check_configured_policy(context)?;

@@ -60,6 +60,8 @@ pub enum Group {
     Collector,
     /// What takes records by HTTP.
     Listener,
+    /// What reads a topic of somebody else's.
+    Feed,
     /// What runs stages.
     Stages,
     /// What writes the enforcer's output.

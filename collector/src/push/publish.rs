@@ -23,11 +23,15 @@ use weir_topology::topic::StageName;
 /// the number of the record in its request, from 1.
 pub const ORIGIN_PREFIX: &str = "pushed to ";
 
+/// What a dead letter's origin begins with where the record is one of a topic; the topic and its partition follow, and
+/// the letter's offset is the record's.
+pub const ORIGIN_TOPIC: &str = "topic ";
+
 /// What the requests of a commit bring.
 #[derive(Default)]
-pub(super) struct Pushed {
+pub(crate) struct Pushed {
     /// Records to be written.
-    pub(super) outputs: Vec<Output>,
+    pub(crate) outputs: Vec<Output>,
     /// What the requests and their spans are known by.
     pub(super) ids: NewIds,
     gathered: Gathered,
@@ -39,8 +43,15 @@ pub(super) struct Pushed {
     other: u64,
 }
 
+impl Pushed {
+    /// Events, and records that were refused.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.gathered.events, self.gathered.refused.len() as u64)
+    }
+}
+
 /// Makes records of what requests bring.
-pub(super) struct Publisher {
+pub(crate) struct Publisher {
     lines: Reader,
     otlp: Reader,
     maker: Maker,
@@ -57,7 +68,7 @@ struct Maker {
 }
 
 impl Publisher {
-    pub(super) fn new(
+    pub(crate) fn new(
         config: &PushConfig,
         letters_key: String,
         events: EventWriter,
@@ -91,7 +102,7 @@ impl Publisher {
         }
         let mut request = Request {
             maker,
-            content: delivery.content,
+            whence: Whence::Request(delivery.content),
             seen,
             earlier: &pushed.ids,
             gathered: Gathered::default(),
@@ -125,18 +136,47 @@ impl Publisher {
         Ok(taken)
     }
 
+    /// Takes a record of a topic, by its topic, partition and offset.
+    pub(crate) fn publish_record(
+        &mut self,
+        bytes: &[u8],
+        place: (&str, i32, i64),
+        pushed: &mut Pushed,
+        now_ms: i64,
+    ) {
+        let (seen, earlier) = (Seen::default(), NewIds::default());
+        let mut request = Request {
+            maker: &mut self.maker,
+            whence: Whence::Topic(place),
+            seen: &seen,
+            earlier: &earlier,
+            gathered: Gathered::default(),
+            ids: NewIds::default(),
+            taken: Taken::default(),
+            records: 0,
+            now_ms,
+        };
+        request.lines(&mut self.lines, bytes);
+        let mut gathered = request.gathered;
+        gathered.lines(1, bytes.len() as u64);
+        pushed.outputs.append(&mut gathered.outputs);
+        pushed.gathered.append(gathered);
+    }
+
     /// Who stands behind the accounts of what was published, and how many accounts were forgotten for want of room.
-    pub(super) fn take_identities(&mut self) -> (Vec<Output>, u64) {
+    pub(crate) fn take_identities(&mut self) -> (Vec<Output>, u64) {
         self.maker.events.announcer().take()
     }
 
     /// Announces every account again: what was announced last is not in the log.
-    pub(super) fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         self.maker.events.announcer().begin_anew();
+        // Nor is what was counted last: what comes again has the ids that it would have had.
+        self.maker.repeats = Repeats::default();
     }
 
     /// Tells of what was committed.
-    pub(super) fn tell(&mut self, pushed: &Pushed, telemetry: &dyn Telemetry) {
+    pub(crate) fn tell(&mut self, pushed: &Pushed, telemetry: &dyn Telemetry) {
         self.told.tell(&pushed.gathered, telemetry);
         if pushed.requests_known + pushed.records_known > 0 {
             telemetry.pushed_known(pushed.requests_known, pushed.records_known);
@@ -151,8 +191,7 @@ impl Maker {
     fn dead_letter(
         &self,
         refusal: Refusal,
-        content: Content,
-        number: u64,
+        (origin, offset): (String, i64),
         bytes: usize,
         now_ms: i64,
     ) -> Output {
@@ -161,9 +200,9 @@ impl Maker {
             kind: refusal.kind,
             reason: refusal.reason,
             stage: StageName::Collector.as_str().into(),
-            origin: format!("{ORIGIN_PREFIX}{}", content.path()),
+            origin,
             partition: -1,
-            offset: i64::try_from(number).unwrap_or(i64::MAX),
+            offset,
             length: i64::try_from(bytes).unwrap_or(i64::MAX),
             time_ms: 0,
             schema: String::new(),
@@ -173,10 +212,35 @@ impl Maker {
     }
 }
 
+/// Where records are from.
+#[derive(Clone, Copy)]
+enum Whence<'p> {
+    /// A request that brings this.
+    Request(Content),
+    /// A record of this topic and partition, at this offset.
+    Topic((&'p str, i32, i64)),
+}
+
+impl Whence<'_> {
+    fn is(self, content: Content) -> bool {
+        matches!(self, Self::Request(other) if other == content)
+    }
+
+    /// Where a dead letter says that the record of this number is from, and at which offset.
+    fn of_letter(self, number: u64) -> (String, i64) {
+        match self {
+            Self::Request(content) => {
+                (format!("{ORIGIN_PREFIX}{}", content.path()), i64::try_from(number).unwrap_or(i64::MAX))
+            }
+            Self::Topic((topic, partition, offset)) => (format!("{ORIGIN_TOPIC}{topic}/{partition}"), offset),
+        }
+    }
+}
+
 /// One request while it is read.
 struct Request<'p> {
     maker: &'p mut Maker,
-    content: Content,
+    whence: Whence<'p>,
     seen: &'p Seen,
     /// What the requests before it in the same commit are known by.
     earlier: &'p NewIds,
@@ -213,9 +277,9 @@ impl Request<'_> {
 
     /// A span or a log record.
     fn item(&mut self, reader: &mut Reader, item: &Item<'_>) {
-        let name = match (self.content, item.own_id()) {
+        let name = match item.own_id().filter(|_| self.whence.is(Content::Traces)) {
             // Log records of one span carry its id, all of them.
-            (Content::Traces, Some((trace, span))) => Name::Span(self.maker.key.span(&trace, &span)),
+            Some((trace, span)) => Name::Span(self.maker.key.span(&trace, &span)),
             _ => Name::Whole,
         };
         if let Name::Span(id) = name {
@@ -231,7 +295,7 @@ impl Request<'_> {
             false => self.record(record, name),
         });
         // Log shippers send the lines of a gateway's log as bodies of log records.
-        match item.inner().filter(|_| is_other && self.content == Content::Logs) {
+        match item.inner().filter(|_| is_other && self.whence.is(Content::Logs)) {
             Some(inner) => reader.read_whole(&inner, &mut |record| self.record(record, Name::Whole)),
             None => self.taken.other += u64::from(is_other),
         }
@@ -281,7 +345,7 @@ impl Request<'_> {
         self.taken.refused += 1;
         self.taken.reason.get_or_insert_with(|| format!("record {number}: {}", refusal.reason));
         let refused = Refused { kind: refusal.kind, offset: number, reason: refusal.reason.clone() };
-        let letter = self.maker.dead_letter(refusal, self.content, number, bytes, self.now_ms);
+        let letter = self.maker.dead_letter(refusal, self.whence.of_letter(number), bytes, self.now_ms);
         self.gathered.refused(refused, letter);
     }
 }
