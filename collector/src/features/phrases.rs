@@ -127,7 +127,13 @@ pub const CLASSES: &[PhraseClass] = &[
     PhraseClass {
         bit: 8,
         name: "translation_pairs",
-        phrases: &["translate", "parallel corpus", "translation pairs", "source sentence"],
+        phrases: &[
+            "translate",
+            "how would you say this",
+            "parallel corpus",
+            "translation pairs",
+            "source sentence",
+        ],
     },
     PhraseClass {
         bit: 9,
