@@ -17,6 +17,7 @@ mod enforce;
 mod evaluate;
 mod explain;
 mod import;
+mod key_server;
 mod keys;
 mod limiter;
 mod man;
@@ -90,6 +91,7 @@ commands! {
     Ring(ring::Arguments),
     Reinstate(reinstate::Arguments),
     Keys(keys::Arguments),
+    KeyServer(key_server::Arguments),
     Config(config::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),

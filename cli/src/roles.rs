@@ -1,5 +1,6 @@
 //! One file a role or operator's task.
 
+pub mod act;
 pub mod audit;
 pub mod collect;
 pub mod control;
@@ -11,6 +12,7 @@ pub mod explain;
 pub mod fleet;
 pub mod import;
 pub mod inbox;
+pub mod key_server;
 pub mod keys;
 pub mod process;
 pub mod registry;

@@ -101,6 +101,10 @@ settings! {
     Deciding "decide.limit_per_minute" decide_limit_per_minute: u32 = "6" in 1..=1_000_000, "Requests a minute that an account may make which is slowed down, at each server.";
     Deciding "decide.limit_burst" decide_limit_burst: u32 = "3" in 1..=1_000_000, "Requests at once that such an account may make after a pause.";
     Deciding "decide.tenant_header" decide_tenant_header: Option<String> = "", "Header in which the gateway names the tenant. Only where the gateway itself sets it and takes it away from clients: whoever may choose a tenant may choose an account that is known for nothing. Everybody is of the configured tenant when not given.";
+    Deciding "decide.redis" decide_redis: Option<String> = "", "Redis server, host:port, in which all servers count the requests of accounts that are slowed down. Each counts for itself when not given, and while it does not answer.";
+    Enforcer "act.redis" act_redis: Option<String> = "", "Redis server, host:port, in which the enforcer says how accounts stand. Give all enforcers the same.";
+    Enforcer "act.webhook_url" act_webhook_url: Option<String> = "", "Where the key-management server takes the enforcer's webhooks. Give all enforcers the same.";
+    Enforcer "act.webhook_secret_file" act_webhook_secret_file: Option<PathBuf> = "", "File with the secret that webhooks are signed with and nothing else, readable by the owner only.";
     Enforcer "output_dir" output_dir: PathBuf = "weir-output", "Directory of the enforcer's JSON lines.";
 }
 

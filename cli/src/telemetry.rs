@@ -109,6 +109,9 @@ struct ActionLabels {
     state: Closed,
 }
 
+/// What executors do, in the order in which it is counted.
+const EFFECTS: [&str; 4] = ["applied", "released", "failed", "stuck"];
+
 fn seconds() -> Histogram {
     Histogram::new([0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0])
 }
@@ -180,6 +183,9 @@ metrics! {
     indicators_forgotten: Counter = Counter::default(), "enforcer_indicators_forgotten", "Shared values that were forgotten to stay within the limit";
     identities_refused: Counter = Counter::default(), "enforcer_identities_refused", "Sealed identities that did not open, or are not of the account that they were announced for";
     identities_forgotten: Counter = Counter::default(), "enforcer_identities_forgotten", "Sealed identities that were forgotten to stay within the limit";
+    effects: Family<Kind, Counter> = Family::default(), "effects", "What executors did: applied, released, failed (answered for as not carried out), stuck (an actuator refuses to let a hold go: a person must)";
+    effect_stalls: Counter = Counter::default(), "effect_stalls", "Times that an executor had to wait for what it drives, or for the log";
+    shared_bucket_failures: Counter = Counter::default(), "shared_bucket_failures", "Times that Redis did not answer a server of gateways, which then counts for itself";
     gateway_answers: Family<Kind, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass: passed, limited, suspended, unknown";
     standings: Gauge = Gauge::default(), "standings", "Accounts of which a server of gateways knows how they stand";
     standings_stale: Gauge = Gauge::default(), "standings_stale_ms", "How long ago what a server of gateways knows was as the log was, in milliseconds; -1 where it never was";
@@ -234,6 +240,9 @@ impl Metrics {
         }
         for tier in Tier::ALL {
             let _ = self.verdicts.get_or_create(&Kind { kind: Closed(tier.as_str()) });
+        }
+        for kind in EFFECTS {
+            let _ = self.effects.get_or_create(&Kind { kind: Closed(kind) });
         }
         for passes in Passes::NAMES {
             let _ = self.gateway_answers.get_or_create(&Kind { kind: Closed(passes) });
@@ -295,6 +304,30 @@ impl Metrics {
             let (content, status) = (labels.content.0, labels.status.0);
             warn!(content, status, count, reason, "requests to the listener are not taken");
         }
+    }
+
+    /// An executor did something.
+    pub fn effects_done(&self, progress: &weir_enforcer::act::executor::Progress) {
+        let counts = [progress.applied, progress.released, progress.failed, progress.stuck];
+        for (kind, count) in EFFECTS.into_iter().zip(counts) {
+            self.effects.get_or_create(&Kind { kind: Closed(kind) }).inc_by(count);
+        }
+        if progress.stuck > 0 {
+            error!(holds = progress.stuck, "holds cannot be let go where they were put on: a person must");
+        }
+    }
+
+    /// An executor waits; `reason` is given where it is news.
+    pub fn effects_stalled(&self, reason: Option<&str>) {
+        self.effect_stalls.inc();
+        if let Some(reason) = reason {
+            error!(reason, "effects wait, and are tried again until they can be done");
+        }
+    }
+
+    /// Redis did not answer a server of gateways.
+    pub fn shared_bucket_failed(&self) {
+        self.shared_bucket_failures.inc();
     }
 
     /// A gateway was told whether a request may pass.

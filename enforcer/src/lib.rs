@@ -4,10 +4,12 @@
 //! Read in this order: [`chain`] (the audit chain), [`posture`] (how far the enforcer is trusted),
 //! [`decide`] (which tier asks for which action), [`rings`] (how far each reaches), [`age`] (what is history and never
 //! acted on), [`subject`] (who is never acted on), [`limiter`] (how many may be before a person is asked), [`stage`] (the pure
-//! fold from verdicts to audit records and actions), [`export`] (the output directory), [`answer`] (what gateways are told), [`open`] (the only place where a
+//! fold from verdicts to audit records and actions), [`export`] (the output directory), [`act`] (effects in the world),
+//! [`answer`] (what gateways are told), [`open`] (the only place where a
 //! pseudonym is reversed).
 
 mod accounts;
+pub mod act;
 pub mod age;
 pub mod answer;
 pub mod chain;

@@ -88,6 +88,33 @@ pub const FOLLOW_WAIT: std::time::Duration = std::time::Duration::from_millis(10
 /// Reads of one partition's identities before the log counts as not to be had: what they hold is bounded, too.
 pub const FOLLOW_WAITS_MAX: usize = 10_000;
 
+/// Tries of an effect, after which it counts as failed.
+pub const APPLY_ATTEMPTS_MAX: u32 = 5;
+
+/// Records of outcomes among which an executor looks for its last answer first.
+pub const OUTCOMES_SEEN_FIRST: i64 = 1_000;
+
+/// How long it is remembered that a hold was let go, in milliseconds: longer than an executor may be held up.
+pub const TOMBSTONE_MS: i64 = 7 * 86_400_000;
+
+/// How long Redis may take to connect, to take a command or to answer it.
+pub const REDIS_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Longest text that Redis may answer with, in bytes.
+pub const REDIS_REPLY_BYTES_MAX: u64 = 1 << 20;
+
+/// Most items of a list that Redis may answer with.
+pub const REDIS_REPLY_ITEMS_MAX: i64 = 1_024;
+
+/// How long a key-management server may take to answer.
+pub const WEBHOOK_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Failures in a row after which a key-management server is left alone.
+pub const BREAKER_FAILURES: u32 = 5;
+
+/// For how long.
+pub const BREAKER_REST: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Accounts of which a server of gateways knows how they stand. Those on whom nothing is in force are forgotten first;
 /// more than that are not told, and counted.
 pub const STANDINGS_MAX: usize = 2_000_000;

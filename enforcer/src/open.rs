@@ -82,7 +82,7 @@ pub fn public_of(secret: &[u8; 32]) -> [u8; 32] {
 }
 
 /// Opens sealed identities with the keys that it was given.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Opener {
     secrets: BTreeMap<i32, SecretKey>,
     pseudonyms: BTreeMap<i32, PseudonymKey>,

@@ -5,6 +5,7 @@ mod chaos;
 mod clients;
 mod daemon;
 mod debian;
+mod demo;
 mod dirs;
 mod docs;
 mod example;
@@ -48,6 +49,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Write docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
     Docs,
+    /// See Weir act: a campaign is refused by a real nginx, and let through again when its time is over
+    Demo,
     /// Start, stop or describe the Kafka broker that the tests use
     Kafka(kafka::Args),
     /// Kill, freeze and fence Weir's processes on a real broker, and prove that nothing came of it
@@ -69,6 +72,7 @@ fn main() -> anyhow::Result<()> {
         Command::Pipeline(args) => pipeline::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Docs => docs::run(),
+        Command::Demo => demo::run(),
         Command::Kafka(args) => kafka::run(args),
         Command::Chaos(args) => chaos::run(&args),
         Command::Sim(args) => sim::run(&args),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::generate::Labels;
 use crate::shell::succeed;
-use crate::{clients, debian, dirs, example, fuzz, generate, kafka, pipeline};
+use crate::{clients, debian, demo, dirs, example, fuzz, generate, kafka, pipeline};
 
 /// What the build links, and what the tests drive.
 const PACKAGES: &[&str] = &[
@@ -22,6 +22,9 @@ const PACKAGES: &[&str] = &[
     "python3",
     "curl",
     "kcat",
+    // A real Redis and a real nginx, for what acts.
+    "redis-server",
+    "nginx",
     "logrotate",
     "runit",
     "daemontools",
@@ -82,6 +85,9 @@ fn with_broker(brokers: &str) -> Result<()> {
     let weir = dirs::built("weir")?;
     step("a live nginx, real clients, and `weir run` on its growing log", || pipeline::live_gateway(&weir))?;
     step("OpenTelemetry's SDK and LiteLLM's proxy over the listener", || clients::run(&weir))?;
+    step("the demonstration: a campaign is refused at a gateway, and let through again", || {
+        demo::with(&weir)
+    })?;
     step("the recording's own checks", example::check)?;
     step("verdicts through somebody else's registry and reader", || {
         pipeline::through_registry(&weir, brokers)

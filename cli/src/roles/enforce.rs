@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::keys::{EnforcerKeys, Role};
+use crate::roles::act::Hands;
 use crate::roles::control;
 use crate::roles::fleet::Fleet;
 use crate::roles::process::tend;
@@ -36,14 +37,21 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     control::adopt_configured_age(context, &log, &wire)?;
     control::adopt_configured_limit(context, &log, &wire, None)?;
     let mut export = export(context, &keys, Arc::new(log.clone()), wire.clone(), (0..partitions).collect())?;
+    let hands = Hands::start(context, &keys, Arc::new(log.clone()), wire.clone())?;
+    if hands.is_some() {
+        export = export.leaving_effects();
+    }
     let (mut withheld, mut population) = (Withheld::default(), Population::default());
     context.health.set_running(true);
     let mut fleets = [fleet];
-    tend(context, &mut fleets, until_idle, || {
+    tend(context, &mut fleets, until_idle, |fleets| {
+        // Who decides on a partition carries out what it decided there.
+        hands.iter().for_each(|hands| hands.own(fleets.iter().flat_map(Fleet::owned)));
         let is_idle = outlast(context, run_export(&mut export), &mut withheld)?;
         population.look(context, &log, &wire, &export)?;
-        Ok(is_idle)
+        Ok(is_idle && hands.as_ref().is_none_or(Hands::is_idle))
     })?;
+    drop(hands);
     context.health.set_running(false);
     fleets.into_iter().try_for_each(Fleet::leave)?;
     withheld.note(&run_export(&mut export)?);
@@ -125,6 +133,18 @@ pub fn stages(keys: &EnforcerKeys, wire: Arc<Wire>) -> StageFactory {
     Arc::new(move |_| -> Box<dyn Stage> { Box::new(EnforcerStage::new(keys.clone(), wire.clone())) })
 }
 
+/// What opens identities with an enforcer's keys.
+pub fn opener(keys: &EnforcerKeys) -> Opener {
+    let mut opener = Opener::new();
+    for (number, secret) in &keys.seals {
+        opener = opener.with_key(*number, secret);
+    }
+    for (epoch, key) in &keys.pseudonyms {
+        opener = opener.with_pseudonyms(PseudonymKey::new(key, *epoch));
+    }
+    opener
+}
+
 /// Opens the output directory.
 pub fn export(
     context: &Context,
@@ -133,13 +153,7 @@ pub fn export(
     wire: Arc<Wire>,
     partitions: Vec<u32>,
 ) -> Result<Export> {
-    let mut opener = Opener::new();
-    for (number, secret) in &keys.seals {
-        opener = opener.with_key(*number, secret);
-    }
-    for (epoch, key) in &keys.pseudonyms {
-        opener = opener.with_pseudonyms(PseudonymKey::new(key, *epoch));
-    }
+    let opener = opener(keys);
     let directory = &context.settings.output_dir;
     let executor = Executor::of(&context.node(), directory, Arc::new(MachineClock::default()));
     let telemetry = context.metrics.clone();

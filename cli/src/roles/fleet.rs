@@ -86,6 +86,11 @@ impl Fleet {
         }
     }
 
+    /// The partitions that are this process's now.
+    pub fn owned(&self) -> Vec<u32> {
+        self.membership.owned()
+    }
+
     /// The tasks here.
     pub fn worker(&self) -> &Worker {
         &self.worker

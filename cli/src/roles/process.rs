@@ -34,7 +34,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         fleets.push(Fleet::join(stage, &config, &log, &around, stages.clone(), context.settings.standby)?);
     }
     context.health.set_running(true);
-    tend(context, &mut fleets, until_idle, || Ok(true))?;
+    tend(context, &mut fleets, until_idle, |_| Ok(true))?;
     context.health.set_running(false);
     fleets.into_iter().try_for_each(Fleet::leave)?;
     Ok(ExitCode::SUCCESS)
@@ -46,7 +46,7 @@ pub fn tend(
     context: &Context,
     fleets: &mut [Fleet],
     until_idle: bool,
-    mut also: impl FnMut() -> Result<bool>,
+    mut also: impl FnMut(&[Fleet]) -> Result<bool>,
 ) -> Result<()> {
     let log: Arc<dyn Log> = Arc::new(context.kafka()?);
     context.health.watch(&log)?;
@@ -57,7 +57,7 @@ pub fn tend(
             fleet.tend(TEND)?;
         }
         context.health.set_tasks_open(fleets.iter().all(Fleet::is_open));
-        let is_idle = also()?;
+        let is_idle = also(fleets)?;
         if !until_idle {
             continue;
         }

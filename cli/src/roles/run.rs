@@ -3,6 +3,7 @@
 use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{Quiescence, is_open, lag};
+use crate::roles::act::Hands;
 use crate::roles::{collect, control, decide, enforce};
 use crate::view::{Summary, View};
 use anyhow::{Result, ensure};
@@ -60,6 +61,11 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     }
     let mut view = View::open(log.as_ref(), &wire)?;
     let mut export = enforce::export(context, &keys, log.clone(), wire.clone(), (0..partitions).collect())?;
+    let hands = Hands::start(context, &keys, log.clone(), wire.clone())?;
+    if let Some(hands) = &hands {
+        export = export.leaving_effects();
+        hands.own(0..partitions);
+    }
     decide::serve(context, &sensing_keys, log.clone(), wire.clone())?;
     let watched: Arc<dyn Log> = log.clone();
     context.health.watch(&watched)?;
@@ -116,8 +122,9 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                     sensed.rejected.load(Ordering::Relaxed),
                     lag(log.as_ref(), &worker)?.unwrap_or(0),
                 ));
+                let is_acted_on = hands.as_ref().is_none_or(Hands::is_idle) && exported.caught_up;
                 let is_at_end = sensed.is_at_end.load(Ordering::Relaxed);
-                if until_idle && is_at_end && quiescence.look(log.as_ref(), &worker)? && exported.caught_up {
+                if until_idle && is_at_end && quiescence.look(log.as_ref(), &worker)? && is_acted_on {
                     return Ok(());
                 }
                 std::thread::sleep(LOOK);

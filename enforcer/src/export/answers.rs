@@ -7,6 +7,7 @@
 
 use super::lines::Effect;
 use super::sidecar::Unanswered;
+use crate::lifecycle::has_effect;
 use crate::limits::ANSWER_ATTEMPTS_MAX;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,11 +26,18 @@ pub(crate) struct Answers {
     wire: Arc<Wire>,
     /// None until it is needed, and after a failure: then the log is looked at before anything is answered.
     writer: Option<Box<dyn Writer>>,
+    /// Whether somebody else answers for what has an effect on an account.
+    leaves_effects: bool,
 }
 
 impl Answers {
     pub fn new(log: Arc<dyn Log>, wire: Arc<Wire>) -> Self {
-        Self { log, wire, writer: None }
+        Self { log, wire, writer: None, leaves_effects: false }
+    }
+
+    /// Somebody else answers for what has an effect on an account.
+    pub fn leave_effects(&mut self) {
+        self.leaves_effects = true;
     }
 
     /// The files are gone on with from what is on disk of them, which may not say what was answered.
@@ -56,7 +64,8 @@ impl Answers {
                     let Ok(action) = self.wire.read::<Action>(record.payload.unwrap_or_default()) else {
                         continue;
                     };
-                    if action.state == ActionState::Pending {
+                    let is_anothers = self.leaves_effects && has_effect(action.kind);
+                    if action.state == ActionState::Pending && !is_anothers {
                         let outcome = self.outcome(executor, &action, round.told_ms, record.offset);
                         outputs.push(outcome.in_partition(*partition));
                     }

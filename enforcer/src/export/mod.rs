@@ -12,7 +12,7 @@ mod answers;
 pub mod audit_file;
 mod campaign_line;
 pub mod files;
-mod identities;
+pub(crate) mod identities;
 mod indicators;
 mod intake;
 mod json;
@@ -296,6 +296,13 @@ impl Export {
             live.intake.set_schemas(schemas.clone());
         }
         self.schemas = Some(schemas);
+        self
+    }
+
+    /// Leaves what has an effect on an account to an executor that carries it out: its lines are written as ever, and the
+    /// log is answered by who did it.
+    pub fn leaving_effects(mut self) -> Self {
+        self.answers.leave_effects();
         self
     }
 

@@ -6,7 +6,8 @@ use crate::settings::FailureMode;
 use crate::telemetry::Metrics;
 use anyhow::{Result, ensure};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use weir_enforcer::act::redis::Client;
 use weir_enforcer::answer::bucket::{Buckets, Rate};
 use weir_enforcer::answer::decision::{Decision, Passes, Status};
 use weir_enforcer::answer::standings::Standings;
@@ -15,6 +16,9 @@ use weir_schemas::pseudonym::PseudonymKey;
 
 /// Headers in which clients send their keys, in the order in which nginx's log formats look at them.
 pub const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+
+/// For how long Redis is left alone after it did not answer.
+const REDIS_REST: Duration = Duration::from_secs(1);
 
 /// Longest credential that is looked at, in bytes: a longer one is nobody's whom Weir has seen.
 const CREDENTIAL_BYTES_MAX: usize = 16 << 10;
@@ -41,7 +45,15 @@ pub struct Desk {
     mode: FailureMode,
     stale_ms_max: i64,
     began: Instant,
+    shared: Option<Mutex<Shared>>,
     metrics: Arc<Metrics>,
+}
+
+/// The buckets that all servers share.
+struct Shared {
+    redis: Client,
+    /// After a failure it is left alone for a moment.
+    rests_until: Option<Instant>,
 }
 
 impl Desk {
@@ -64,6 +76,10 @@ impl Desk {
             mode: settings.decide_failure_mode,
             stale_ms_max: i64::try_from(settings.decide_stale_ms_max)?,
             began: Instant::now(),
+            shared: settings
+                .decide_redis
+                .as_deref()
+                .map(|address| Mutex::new(Shared { redis: Client::new(address), rests_until: None })),
             metrics: context.metrics.clone(),
         })
     }
@@ -114,9 +130,17 @@ impl Desk {
         answer
     }
 
+    /// Whether an answer may wait for Redis.
+    pub fn may_wait(&self) -> bool {
+        self.shared.is_some()
+    }
+
     fn ask_one(&self, account: AccountId) -> Answer {
         let answer = self.look(account);
         if answer.decision.status == Status::RateLimited && answer.passes == Passes::Yes {
+            if let Some(wait_us) = self.ask_shared(account) {
+                return Answer { passes: in_ms(Some(wait_us)), ..answer };
+            }
             let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
             // Somebody else may have used it up since the look.
             let now_us = self.now_us();
@@ -126,6 +150,29 @@ impl Desk {
             }
         }
         answer
+    }
+
+    /// In how many microseconds the account may ask by what all servers let through; none where it may now, and where Redis
+    /// does not answer: then each server counts for itself.
+    fn ask_shared(&self, account: AccountId) -> Option<i64> {
+        let mut shared = self.shared.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.rests_until.is_some_and(|until| until > Instant::now()) {
+            return None;
+        }
+        match shared.redis.take_token(account, self.rate) {
+            Ok(wait_us) => {
+                shared.rests_until = None;
+                wait_us
+            }
+            Err(error) => {
+                if shared.rests_until.is_none() {
+                    tracing::warn!(%error, "requests are counted by this server alone");
+                }
+                shared.rests_until = Some(Instant::now() + REDIS_REST);
+                self.metrics.shared_bucket_failed();
+                None
+            }
+        }
     }
 
     /// A clock that never goes back, for buckets.

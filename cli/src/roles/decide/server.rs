@@ -44,14 +44,29 @@ pub fn serve(address: &str, desk: Arc<Desk>) -> Result<SocketAddr> {
 }
 
 async fn auth(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Reply {
-    reply(&ask(&desk, &headers))
+    reply(&asked(desk, headers).await)
 }
 
 /// nginx takes every status but 2xx, 401 and 403 for a failure of ours: the header says what it is.
 async fn auth_nginx(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Reply {
-    let (status, headers, body) = reply(&ask(&desk, &headers));
+    let (status, headers, body) = reply(&asked(desk, headers).await);
     let status = if status == StatusCode::OK { status } else { StatusCode::FORBIDDEN };
     (status, headers, body)
+}
+
+/// Asks the desk, in a thread that may wait where Redis is asked too.
+async fn asked(desk: Arc<Desk>, headers: HeaderMap) -> Answer {
+    if !desk.may_wait() {
+        return ask(&desk, &headers);
+    }
+    let waiting = desk.clone();
+    match tokio::task::spawn_blocking(move || ask(&waiting, &headers)).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            tracing::error!(%error, "a request could not be answered; please report it");
+            desk.ask(&[])
+        }
+    }
 }
 
 fn ask(desk: &Desk, headers: &HeaderMap) -> Answer {

@@ -1,0 +1,226 @@
+//! Effects in the world: a real Redis and the key server, under an enforcer that is killed again and again.
+
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
+mod common;
+
+use common::{Place, Running, eventually, success, text, weir};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How long a suspension lasts in these tests, in milliseconds.
+const LASTS_MS: &str = "6000";
+
+/// A Redis on a port of its own, and the key server.
+struct Outside {
+    redis: Running,
+    redis_address: String,
+    key_server: Running,
+    key_server_address: String,
+    journal: PathBuf,
+    secret: PathBuf,
+}
+
+fn redis(place: &Place, address: &str) -> Running {
+    let (_, port) = address.split_once(':').unwrap();
+    let mut command = Command::new("/usr/bin/redis-server");
+    command.args(["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]);
+    command.arg(place.directory.path());
+    let redis = Running::start(command);
+    eventually("Redis listens", || TcpStream::connect(address).is_ok());
+    redis
+}
+
+/// None where there is no Redis: with CI set that is a failure.
+fn outside(place: &Place) -> Option<Outside> {
+    if !Path::new("/usr/bin/redis-server").exists() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "redis-server is not installed, and with CI set that is a failure"
+        );
+        eprintln!("skipped: redis-server is not installed");
+        return None;
+    }
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let redis_address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let redis = redis(place, &redis_address);
+    let at = |name: &str| place.directory.path().join(name);
+    let (journal, secret) = (at("journal.jsonl"), at("webhook.secret"));
+    std::fs::write(&secret, "a secret of some length\n").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (key_server, key_server_address) = key_server("127.0.0.1:0", &secret, &journal);
+    Some(Outside { redis, redis_address, key_server, key_server_address, journal, secret })
+}
+
+fn key_server(address: &str, secret: &Path, journal: &Path) -> (Running, String) {
+    let mut command = weir(&["key-server", "--addr", address, "--secret-file"]);
+    command.arg(secret).arg("--journal").arg(journal);
+    let mut running = Running::start(command);
+    let mut line = String::new();
+    BufReader::new(running.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().rsplit_once("http://").unwrap().1.strip_suffix("/holds").unwrap().to_owned();
+    (running, address)
+}
+
+impl Outside {
+    /// An enforcing run that drives both.
+    fn run(&self, place: &Place) -> Running {
+        let mut run = place.run();
+        run.args(["--act-redis", &self.redis_address, "--act-webhook-url"]);
+        run.arg(format!("http://{}/holds", self.key_server_address));
+        run.arg("--act-webhook-secret-file").arg(&self.secret);
+        Running(run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// What the key server did, in order: operation, action, account.
+    fn done(&self) -> Vec<(String, String, String)> {
+        let lines = std::fs::read_to_string(&self.journal).unwrap_or_default();
+        let lines = lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let text = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().to_owned();
+        lines
+            .map(|line| (text(&line, "operation"), text(&line, "action_id"), text(&line, "account")))
+            .collect()
+    }
+
+    /// How an account stands in Redis.
+    fn status(&self, account: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(&self.redis_address).unwrap();
+        write!(stream, "GET weir:{{{account}}}:status\r\nQUIT\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let mut lines = answer.lines();
+        (lines.next() != Some("$-1")).then(|| lines.next().unwrap().to_owned())
+    }
+
+    /// How the accounts stand at the key server.
+    fn standing(&self) -> BTreeMap<String, String> {
+        let answer = common::get(&self.key_server_address, "/holds");
+        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+        let lines = body.lines().filter_map(|line| line.split_once(' '));
+        lines.map(|(account, status)| (account.to_owned(), status.to_owned())).collect()
+    }
+}
+
+/// The recorded traffic as if its last request had been made now, and an enforcer that may act on it.
+fn prepare(place: &Place) {
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/access.jsonl");
+    let recorded = std::fs::read_to_string(recorded).unwrap();
+    let mut lines: Vec<serde_json::Value> =
+        recorded.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = lines.iter().map(|line| line["time"].as_f64().unwrap()).fold(0.0, f64::max);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let feed = lines.iter_mut().map(|line| {
+        line["time"] = (((line["time"].as_f64().unwrap() + now - last) * 1e3).round() / 1e3).into();
+        format!("{line}\n")
+    });
+    std::fs::write(&place.feed, feed.collect::<String>()).unwrap();
+    place.set_posture("enforce");
+    for ring in ["2", "3"] {
+        let mut command = weir(&["ring", ring, LASTS_MS, "auto", "--data-dir"]);
+        command.arg(&place.data);
+        success(command);
+    }
+}
+
+/// Every hold was put on once and let go once, every one after its decision in the chain, and nobody is held any more.
+fn assert_all_is_over(place: &Place, outside: &Outside) {
+    let done = outside.done();
+    let holds = |operation: &str| -> Vec<&String> {
+        done.iter().filter(|(found, _, _)| found == operation).map(|(_, action, _)| action).collect()
+    };
+    let (on, off) = (holds("apply"), holds("release"));
+    let unique = |holds: &[&String]| holds.iter().copied().cloned().collect::<BTreeSet<_>>();
+    assert_eq!((unique(&on).len(), unique(&off).len()), (on.len(), off.len()), "each is done once: {done:?}");
+    assert!(unique(&on).is_subset(&unique(&off)), "each is let go: {done:?}");
+    let accounts: BTreeSet<&String> = done.iter().map(|(_, _, account)| account).collect();
+    assert!(accounts.len() >= 6, "the campaign has six members: {accounts:?}");
+    for account in accounts {
+        assert_eq!(outside.status(account), None, "{account} in Redis");
+    }
+    assert!(outside.standing().values().all(|status| status == "active"), "{:?}", outside.standing());
+    let decided: BTreeSet<String> = place
+        .lines_of("audit_log.jsonl")
+        .iter()
+        .filter(|line| line["kind"] == "DECISION" && line["outcome"] == "pending")
+        .map(|line| line["action_id"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(unique(&on).is_subset(&decided), "nothing is done that the chain does not have");
+    let mut verify = weir(&["audit", "verify", "--data-dir"]);
+    verify.arg(&place.data).arg("--keys-dir").arg(place.keys_of("auditor"));
+    success(verify);
+}
+
+/// Whether whatever was put on is let go, and somebody was.
+fn is_over(outside: &Outside) -> bool {
+    let done = outside.done();
+    let standing = outside.standing();
+    !done.is_empty() && standing.len() >= 6 && standing.values().all(|status| status == "active")
+}
+
+#[test]
+fn a_campaign_is_suspended_in_redis_and_at_the_key_server_and_let_go_when_its_time_is_over() {
+    let place = Place::new();
+    let Some(outside) = outside(&place) else { return };
+    prepare(&place);
+    let run = outside.run(&place);
+    eventually("a member is suspended in both", || {
+        let standing = outside.standing();
+        let suspended = standing.iter().find(|(_, status)| *status == "suspend");
+        suspended.is_some_and(|(account, _)| outside.status(account).as_deref() == Some("suspended"))
+    });
+    eventually("all are let go", || is_over(&outside));
+    let stopped = run.stop();
+    assert!(stopped.status.success(), "{}", text(&stopped.stderr));
+    assert_all_is_over(&place, &outside);
+    let raw: BTreeSet<String> = std::fs::read_to_string(&outside.journal)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter_map(|line| line["account_raw"].as_str().map(str::to_owned))
+        .collect();
+    assert!((1..=6).all(|n| raw.contains(&format!("sk-example-mirror-0{n}"))), "{raw:?}");
+}
+
+#[test]
+fn every_effect_is_done_once_and_ends_however_often_all_of_them_are_killed() {
+    let place = Place::new();
+    let Some(mut outside) = outside(&place) else { return };
+    prepare(&place);
+    let mut run = outside.run(&place);
+    // Killed as soon as one more thing was done: before, in the middle of, or after its answer.
+    for killed in 1..=10 {
+        eventually("one more effect", || outside.done().len() >= killed || is_over(&outside));
+        run.kill();
+        match killed {
+            // The key server too, in the middle; it goes on from its journal.
+            3 => {
+                let Outside { key_server: old, .. } = &mut outside;
+                old.0.kill().unwrap();
+                old.0.wait().unwrap();
+                let address = outside.key_server_address.clone();
+                (outside.key_server, outside.key_server_address) =
+                    key_server(&address, &outside.secret, &outside.journal);
+            }
+            // Redis forgets everything; what is in force is put on again only by what comes.
+            5 => {
+                outside.redis.0.kill().unwrap();
+                outside.redis.0.wait().unwrap();
+                outside.redis = redis(&place, &outside.redis_address);
+            }
+            _ => {}
+        }
+        run = outside.run(&place);
+    }
+    eventually("all are let go", || is_over(&outside));
+    // What was decided late comes to its end too.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    eventually("all are let go", || is_over(&outside));
+    run.stop();
+    assert_all_is_over(&place, &outside);
+}
