@@ -12,6 +12,7 @@ mod credential;
 mod error;
 mod foreign;
 mod found;
+mod line;
 mod parts;
 mod plan;
 mod pointer;
@@ -27,8 +28,9 @@ mod view;
 
 pub(crate) use any_value::to_plain;
 pub use error::{FieldError, FormatError};
+pub use line::Line;
 pub use pointer::PointerError;
-pub use reader::{Line, Reader, Record};
+pub use reader::{Reader, Record};
 pub use shipped::shipped;
 
 use catalog::Catalog;

@@ -1,8 +1,8 @@
 //! Records that stand on several lines: parts of a container runtime's log, and JSON that was printed for people.
 
 use super::columns::is_open;
+use super::line::Line;
 use super::prefix::cri;
-use super::reader::Line;
 use crate::limits::{ASSEMBLED_LINES_MAX, ASSEMBLIES_MAX};
 use std::borrow::Cow;
 

@@ -12,6 +12,7 @@ use super::columns::Columns;
 use super::error::FormatError;
 use super::foreign;
 use super::found::Found;
+use super::line::Line;
 use super::parts::Parts;
 use super::pointer::Step;
 use super::prefix;
@@ -25,24 +26,6 @@ use crate::refusal::Refusal;
 use crate::tail::Cut;
 use memchr::{memchr, memchr_iter};
 use std::sync::Arc;
-
-/// A line, with the offset of its first byte in the file.
-#[derive(Clone, Copy)]
-pub struct Line<'l> {
-    /// Offset of its first byte.
-    pub offset: u64,
-    /// Its bytes, without the line break.
-    pub bytes: &'l [u8],
-    /// What was dropped from it because it is too long.
-    pub cuts: &'l [Cut],
-}
-
-impl<'l> Line<'l> {
-    /// A line of which nothing was dropped.
-    pub fn whole(offset: u64, bytes: &'l [u8]) -> Self {
-        Self { offset, bytes, cuts: &[] }
-    }
-}
 
 /// One record of a line, read or refused.
 pub struct Record<'r> {
