@@ -181,6 +181,7 @@ fn a_campaign_is_suspended_in_redis_and_at_the_key_server_and_let_go_when_its_ti
     let raw: BTreeSet<String> = std::fs::read_to_string(&outside.journal)
         .unwrap()
         .lines()
+        .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
         .filter_map(|line| line["account_raw"].as_str().map(str::to_owned))
         .collect();

@@ -82,7 +82,7 @@ fn a_mistake_is_told_in_one_line_without_a_backtrace_and_before_anything_is_writ
     std::fs::write(directory.path().join("policy.toml"), "version = 1").unwrap();
     std::fs::write(directory.path().join("weir.toml"), "colector = 1").unwrap();
     let cases: [(&[&str], &str); 14] = [
-        (&["run"], "tail is not set"),
+        (&["run"], "there is nothing to read: give --tail FILE"),
         (&["run", "--tail", "access.jsonl", "--policy", "policy.toml"], "the policy policy.toml is refused"),
         (&["run", "--tail", "access.jsonl", "--policy", "none.toml"], "cannot read the policy none.toml"),
         (&["run", "--tail", "access.jsonl", "--collector-format", "xml"], "no such format"),

@@ -268,7 +268,7 @@ fn flags_that_do_not_belong_are_refused_and_so_is_a_distributed_role_without_key
         assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
     };
     refused(&["run", "--no-such-flag"], "unexpected argument");
-    refused(&["run"], "tail is not set");
+    refused(&["run"], "there is nothing to read: give --tail FILE");
     refused(&["collect", "--brokers", "127.0.0.1:1", "--tail", "x"], "keys_dir is not set");
     refused(&["enforce", "--brokers", "127.0.0.1:1"], "keys_dir is not set");
     refused(&["process"], "brokers is not set");

@@ -161,7 +161,9 @@ impl Limiter {
 
     /// Counts an account that is acted on, whoever admitted it.
     pub fn count(&mut self, taken_ms: i64) {
-        *self.minutes.entry(taken_ms.div_euclid(MINUTE_MS)).or_default() += 1;
+        let minute = taken_ms.div_euclid(MINUTE_MS);
+        self.minutes.retain(|counted, _| *counted > minute - MINUTES);
+        *self.minutes.entry(minute).or_default() += 1;
     }
 
     /// Takes over a pause that another build recorded.
@@ -255,6 +257,13 @@ mod tests {
         assert_eq!(limiter.resume(pause.since_ms - 1), None, "an approval of an earlier pause");
         assert_eq!(limiter.resume(pause.since_ms), Some(pause));
         assert_eq!(admitted(&mut limiter, 6_000_000, 30_000, 1_000), 100, "the hour begins anew");
+    }
+
+    #[test]
+    fn what_another_build_acted_on_for_hours_is_remembered_for_one() {
+        let mut limiter = limited(100);
+        (0..1_000).for_each(|minute| limiter.count(minute * MINUTE_MS));
+        assert_eq!(Limiter::decode(&limiter.encode()).unwrap(), limiter);
     }
 
     #[test]

@@ -76,6 +76,9 @@ pub const ANSWER_ATTEMPTS_MAX: u32 = 5;
 /// A round of the export ends when its lines reach this many bytes.
 pub const ROUND_BYTES_MAX: usize = 4 << 20;
 
+/// How long an executor carries out before it looks at what operators said meanwhile; what is left is done next.
+pub const ROUND_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(250);
+
 /// Most records that a round of the export takes from one topic's partition.
 pub const ROUND_RECORDS_MAX: usize = 2_000;
 

@@ -36,7 +36,7 @@ use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateE
 use weir_topology::topic::{StageName, Topic};
 
 /// Version of the encoding of account entries.
-pub const STATE_FORMAT: i32 = 4;
+pub const STATE_FORMAT: i32 = 5;
 
 /// Records whose accounts are fetched at once: more than a processor fetches at a time.
 const LOOK_AHEAD: usize = 16;

@@ -29,7 +29,7 @@ use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError, Tally}
 use weir_topology::topic::{StageName, Topic};
 
 /// Version of the encoding of value entries.
-pub const STATE_FORMAT: i32 = 4;
+pub const STATE_FORMAT: i32 = 5;
 
 /// A shared value: its kind's place in the schema, and its hash.
 type ValueKey = (u8, ValueHash);

@@ -47,7 +47,8 @@ impl Openings {
         }
         let least = self.least.get_or_insert_default();
         keep(&mut least.openings, opening);
-        keep(&mut least.texts, short(&prompt.text_hash.0));
+        // 0 is a place that is free.
+        keep(&mut least.texts, short(&prompt.text_hash.0).max(1));
     }
 
     /// Parts of the hashes of the openings whose values are told.

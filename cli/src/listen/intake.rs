@@ -33,13 +33,15 @@ pub fn run(
             // The server ends when nothing is under way any more.
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
-        let (mut deliveries, mut waiting) = (Vec::new(), Vec::new());
-        for Arrival { delivery, answer } in gather(first, arrivals, linger) {
+        let (mut deliveries, mut waiting, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
+        for Arrival { delivery, answer, room } in gather(first, arrivals, linger) {
             deliveries.push(delivery);
             waiting.push(answer);
+            rooms.push(room);
         }
         // Whoever still waits when this fails is told to come again.
         let answers = intake.take(&deliveries)?;
+        drop((deliveries, rooms));
         for (answer, waiting) in answers.into_iter().zip(waiting) {
             if let Answer::Taken(taken) = &answer {
                 sensed(taken.events, taken.refused);

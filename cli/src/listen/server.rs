@@ -51,6 +51,8 @@ pub struct Arrival {
     pub delivery: Delivery,
     /// Where its answer goes; dropped where there is none.
     pub answer: oneshot::Sender<Answer>,
+    /// The room that it takes until it is committed, whether or not anybody still waits.
+    pub room: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
 }
 
 /// A server that runs.
@@ -189,14 +191,15 @@ impl Shared {
         let (head, body) = request.into_parts();
         let head = Head::of(&head.method, head.uri.path(), &head.headers)?;
         // Not 429, which some exporters take for a fault of theirs and drop what they have.
-        let Ok(_request) = self.requests.try_acquire() else {
+        let Ok(place) = self.requests.clone().try_acquire_owned() else {
             let reason = format!("{REQUESTS_MAX} requests are under way: send it again later");
             return Err(Refused::for_now(StatusCode::SERVICE_UNAVAILABLE, &reason));
         };
         let read = timeout_at((came + BODY_TIME_MAX).into(), self.read(body)).await;
-        let (body, _held) = read.map_err(|_| {
-            let reason = format!("the body did not come within {} s", BODY_TIME_MAX.as_secs());
-            Refused { status: StatusCode::REQUEST_TIMEOUT, reason }
+        let (body, held) = read.map_err(|_| {
+            // Not 408, which exporters take for a fault of theirs.
+            let reason = format!("the body did not come within {} s: send it again", BODY_TIME_MAX.as_secs());
+            Refused::for_now(StatusCode::SERVICE_UNAVAILABLE, &reason)
         })??;
         let delivery =
             Delivery { content: head.content, notation: head.notation, packing: head.packing, body };
@@ -205,8 +208,8 @@ impl Shared {
             let reason = "it was not committed in time, or this process ends: send it again";
             Refused::for_now(StatusCode::SERVICE_UNAVAILABLE, reason)
         };
-        // It is full only of those who went away.
-        self.arrivals.try_send(Arrival { delivery, answer }).map_err(|_| away())?;
+        let room = (place, held);
+        self.arrivals.try_send(Arrival { delivery, answer, room }).map_err(|_| away())?;
         match timeout(COMMIT_TIME_MAX, waiting).await {
             Ok(Ok(answer)) => answer::of(head.content, head.notation, answer),
             _ => Err(away()),

@@ -46,7 +46,14 @@ impl Inbox {
 
     /// The words that wait, in their order, or why one cannot be read. Whoever has published one removes its file.
     pub fn take(&self) -> Vec<(PathBuf, Result<Control, String>)> {
-        let Ok(listing) = fs::read_dir(&self.0) else { return Vec::new() };
+        let listing = match fs::read_dir(&self.0) {
+            Ok(listing) => listing,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+            Err(error) => {
+                tracing::error!(directory = %self.0.display(), %error, "operators' words cannot be read: it must belong to this user");
+                return Vec::new();
+            }
+        };
         let mut paths: Vec<PathBuf> = listing.flatten().map(|entry| entry.path()).collect();
         paths.retain(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")));
         paths.sort();

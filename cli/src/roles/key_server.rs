@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,12 +58,17 @@ struct Holds {
 impl Holds {
     fn open(journal: &PathBuf) -> Result<Self> {
         let cannot = || format!("cannot use the journal {}", journal.display());
-        let file =
-            OpenOptions::new().read(true).append(true).create(true).open(journal).with_context(cannot)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(journal)
+            .with_context(cannot)?;
         let mut holds = Self { journal: file.try_clone()?, by_account: BTreeMap::new() };
-        for line in BufReader::new(file).lines() {
-            // The last one may have been cut short: then nobody was told that it is done.
-            if let Ok(line) = serde_json::from_str::<Line>(&line.with_context(cannot)?) {
+        for line in BufReader::new(file).split(b'\n') {
+            // One may have been cut short: then nobody was told that it is done.
+            if let Ok(line) = serde_json::from_slice::<Line>(&line.with_context(cannot)?) {
                 holds.follow(&line.word);
             }
         }
@@ -89,7 +95,8 @@ impl Holds {
             return Ok(false);
         }
         let line = serde_json::to_string(&Line { time_ms: now_ms(), word: word.clone() })?;
-        self.journal.write_all(format!("{line}\n").as_bytes())?;
+        // A line of its own, whatever became of the last one.
+        self.journal.write_all(format!("\n{line}\n").as_bytes())?;
         self.journal.sync_data()?;
         self.follow(&word);
         Ok(true)

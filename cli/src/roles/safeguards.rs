@@ -59,7 +59,16 @@ pub fn set_ring(context: &Context, ring: u8, body: &str) -> Result<ExitCode> {
 
 /// Approves of every pause that has begun by now.
 pub fn approve(context: &Context) -> Result<ExitCode> {
-    say(context, &[Said::setting(RESUME_NAME, &now_ms().to_string())])?;
+    // Pauses are told in the enforcers' time, which may be ahead of this machine's.
+    let mut until_ms = now_ms();
+    if let Ok(log) = context.existing_log() {
+        let wire = context.wire()?;
+        for partition in 0..log.partitions(Topic::Audit)? {
+            let pause = pause_of(log.as_ref(), &wire, partition)?;
+            until_ms = until_ms.max(pause.map_or(0, |audit| audit.time_ms));
+        }
+    }
+    say(context, &[Said::setting(RESUME_NAME, &until_ms.to_string())])?;
     println!("Every pause that has begun by now is over from each enforcer's next epoch.");
     Ok(ExitCode::SUCCESS)
 }

@@ -304,8 +304,8 @@ impl Request<'_> {
     /// A record, read or refused.
     fn record(&mut self, record: Record<'_>, name: Name) {
         self.records += 1;
-        // What is over the limit is counted, and the request is refused as a whole.
-        if self.records > RECORDS_PER_REQUEST_MAX {
+        // What is over the limit is counted, and a request is refused as a whole. A topic's record cannot be: its size bounds it.
+        if self.records > RECORDS_PER_REQUEST_MAX && matches!(self.whence, Whence::Request(_)) {
             return;
         }
         self.gathered.note(&record);

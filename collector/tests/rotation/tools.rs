@@ -119,7 +119,8 @@ struct Piped {
 impl Piped {
     fn svlogd(binary: &Path, round: &mut Round, directory: &Path) -> Self {
         let packs = round.below(3) == 0;
-        let bytes = 1_000 + round.below(3_000);
+        // It leaves room for a line of 1,000 bytes.
+        let bytes = 2_000 + round.below(3_000);
         // All are kept.
         let processor = if packs { "!gzip -1\n" } else { "" };
         fs::write(directory.join("config"), format!("s{bytes}\nn0\n{processor}")).unwrap();

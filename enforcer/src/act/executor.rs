@@ -9,7 +9,8 @@ use crate::export::ACTION_OFFSET_HEADER;
 use crate::export::identities::Identities;
 use crate::lifecycle::has_effect;
 use crate::limits::{
-    APPLY_ATTEMPTS_MAX, NAME_BYTES_MAX, OUTCOMES_SEEN_FIRST, ROUND_RECORDS_MAX, TAKE_BYTES_MAX,
+    APPLY_ATTEMPTS_MAX, NAME_BYTES_MAX, OUTCOMES_SEEN_FIRST, ROUND_RECORDS_MAX, ROUND_TIME_MAX,
+    TAKE_BYTES_MAX,
 };
 use crate::open::Opener;
 use crate::subject::{List, ListName, ON, Subject};
@@ -115,9 +116,10 @@ impl Executor {
     pub fn run_once(&mut self, wait: Duration) -> Result<Progress, LogError> {
         let mut progress = Progress::default();
         self.hear_operators()?;
-        if self.round.left.is_empty() && self.round.outcomes.is_empty() {
+        if self.round.left.is_empty() {
             self.round = self.gather(wait)?;
         }
+        let until = self.clock.now() + ROUND_TIME_MAX;
         while let Some((offset, action)) = self.round.left.front().cloned() {
             match self.carry_out(offset, &action, &mut progress)? {
                 None => self.round.next(),
@@ -126,13 +128,18 @@ impl Executor {
                     break;
                 }
             }
+            // In between, operators and whoever stops this one are heard.
+            if self.clock.now() >= until {
+                break;
+            }
         }
-        if self.round.left.is_empty() && !self.round.outcomes.is_empty() {
-            let next = self.actions.next(0);
+        // Also while the next one waits: what is not known to be in force, nobody ends.
+        if !self.round.outcomes.is_empty() {
+            let next = self.round.left.front().map_or_else(|| self.actions.next(0), |(offset, _)| *offset);
             let positions = vec![Position { topic: Topic::Actions, partition: self.partition, next }];
             let outputs = self.round.outcomes.clone();
             self.writer.commit(&Commit { outputs, positions })?;
-            self.round = Round::default();
+            self.round.outcomes.clear();
         }
         let end = self.log.bounds(Topic::Actions, self.partition)?.1;
         progress.caught_up = self.round.left.is_empty() && self.actions.next(0) >= end;

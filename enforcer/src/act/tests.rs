@@ -36,6 +36,8 @@ struct World {
     is_killed: bool,
     /// Answers of the actuator instead of doing it, the next one last.
     refusals: Vec<ActuatorError>,
+    /// Letting go gets no answer.
+    holds_on: bool,
 }
 
 impl World {
@@ -44,7 +46,16 @@ impl World {
         rig.put_control(&posture("enforce"));
         rig.put_control(&control(ControlKind::Setting, "act.ring/3", "60000 auto"));
         let (holds, effects, refusals) = Default::default();
-        Arc::new(Mutex::new(Self { rig, holds, effects, calls: 0, kill, is_killed: false, refusals }))
+        Arc::new(Mutex::new(Self {
+            rig,
+            holds,
+            effects,
+            calls: 0,
+            kill,
+            is_killed: false,
+            refusals,
+            holds_on: false,
+        }))
     }
 
     fn call(&mut self, hold: &Hold<'_>, is_on: bool) -> Result<(), ActuatorError> {
@@ -59,6 +70,9 @@ impl World {
         assert_eq!(hold.account_raw, Some(&*expected));
         if let Some(refusal) = self.refusals.pop() {
             return Err(refusal);
+        }
+        if !is_on && self.holds_on {
+            return Err(ActuatorError::Away("no answer".into()));
         }
         let number = self.calls;
         self.calls += 1;
@@ -272,4 +286,36 @@ fn letting_go_is_tried_until_it_succeeds_and_holds_everything_behind_it_up() {
     let kinds: Vec<ActionKind> =
         world.lock().unwrap().rig.actions().iter().map(|action| action.kind).collect();
     assert!(kinds.iter().all(|kind| *kind == ActionKind::Suspend));
+}
+
+#[test]
+fn what_is_in_force_is_answered_for_while_what_comes_after_it_waits() {
+    let world = World::new(Kill::Never);
+    world.lock().unwrap().rig.put_verdicts(&[verdict(1, 0, Tier::Critical)]);
+    at(&world, 0);
+    let mut executor_now = executor(&world);
+    act(&world, &mut executor_now);
+    at(&world, 0);
+    // Another is suspended before the first is to be let go, which does not succeed.
+    world.lock().unwrap().rig.put_verdicts(&[verdict(2, 0, Tier::Critical)]);
+    at(&world, 0);
+    at(&world, 2);
+    world.lock().unwrap().holds_on = true;
+    for _ in 0..3 {
+        assert_eq!(
+            executor_now.run_once(Duration::ZERO).unwrap().stalled.as_deref(),
+            Some("hand: no answer")
+        );
+    }
+    let told = |world: &Arc<Mutex<World>>| -> Vec<_> {
+        let outcomes: Vec<ActionOutcome> = world.lock().unwrap().rig.all(Topic::Outcomes);
+        outcomes.into_iter().map(|outcome| outcome.account).collect()
+    };
+    assert_eq!(told(&world), [account(1), account(2)]);
+    // Who goes on from there does nothing twice.
+    executor_now = executor(&world);
+    world.lock().unwrap().holds_on = false;
+    act(&world, &mut executor_now);
+    assert_eq!(told(&world), [account(1), account(2)]);
+    assert!(world.lock().unwrap().effects.values().all(|times| *times == 1));
 }

@@ -70,7 +70,11 @@ pub struct WebhookActuator {
 impl WebhookActuator {
     /// Holds at the server of this URL, signed with `secret`.
     pub fn new(url: &str, secret: Zeroizing<Vec<u8>>, clock: Arc<dyn Clock>) -> Self {
-        let config = Agent::config_builder().timeout_global(Some(WEBHOOK_WAIT)).http_status_as_error(false);
+        // A redirect would be followed with GET, and its answer believed.
+        let config = Agent::config_builder()
+            .timeout_global(Some(WEBHOOK_WAIT))
+            .max_redirects(0)
+            .http_status_as_error(false);
         Self { url: url.to_owned(), secret, agent: config.build().into(), clock, breaker: Breaker::default() }
     }
 
@@ -113,7 +117,8 @@ impl WebhookActuator {
         match request.send(&body) {
             Ok(answer) => match answer.status().as_u16() {
                 200..=299 => Ok(()),
-                status @ (408 | 425 | 429 | 500..=599) => {
+                // What is wrong on the way there, or with who asks, says nothing of this hold: it is tried again.
+                status @ (300..=399 | 401 | 403..=405 | 407 | 408 | 421 | 425 | 429 | 500..=599) => {
                     Err(ActuatorError::Away(format!("the key server answers with {status}")))
                 }
                 status => Err(ActuatorError::Refused(format!("the key server refuses with {status}"))),

@@ -1,6 +1,6 @@
 //! What is remembered of a shared value.
 //!
-//! In memory: about 120 bytes, 136 for each of at most 64 members whose cards are kept, and a sketch of 256
+//! In memory: about 120 bytes, 136 for each of at most 64 members whose cards are kept and 96 more where themes or openings are told, and a sketch of 256
 //! bytes when there are more.
 
 use super::members::{Alike, Members};

@@ -4,7 +4,7 @@
 //! many would be by chance. The account is measured by its own card, so what its neighbours do is never held against
 //! it: who is unlike them is no kin. One declared owner explains it. People are alike by nature; so are the programs of strangers
 //! that run one benchmark or one template of a workflow tool: of those only a little counts. *Missing* while the cluster stage has said
-//! nothing. *Cost*: at most eighteen words. *Evasion*: pace, length, novelty, hours and limits of each
+//! nothing. *Cost*: at most twenty-two words. *Evasion*: pace, length, novelty, hours and limits of each
 //! account drawn apart. *Price*: accounts spread over a factor of ten in volume, most of them below what they could
 //! take. *Source*: CatchSync, BotSniffer, SynchroTrap; validated networks for counting against chance.
 

@@ -3,7 +3,7 @@
 //! *Evidence*: accounts alike (see `kin`) share a system prompt, a template or the words with which prompts begin. Popular ones are shared by many
 //! that are not alike, and say nothing; one benchmark is run by many strangers, so little of it counts unless a machine
 //! harvests. *Missing* while the cluster stage has said nothing of a
-//! text. *Cost*: at most eighteen words. *Evasion*: other words for each account. *Price*: a paraphraser's tokens.
+//! text. *Cost*: at most twenty-two words. *Evasion*: other words for each account. *Price*: a paraphraser's tokens.
 //! *Source*: MinHash and SimHash grouping of near texts.
 
 use super::kin::{is_harvest, strongest};

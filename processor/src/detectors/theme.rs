@@ -20,7 +20,7 @@ detector_settings! {}
 /// they are held against each other (some have few requests, some were told long ago), and one in eight of those who do one job.
 const ALIKE: i64 = 1_300;
 const UNLIKE: i64 = -800;
-/// What it costs that the best of six cells is chosen.
+/// What it costs that the best of six cells, or of four openings, is chosen.
 const CHOICE: i64 = 1_500;
 /// What that comes to, as counted on the worlds for development of docs/detection.md: far fewer honest accounts reach it than
 /// the count alone would have it.
