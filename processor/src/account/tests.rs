@@ -116,7 +116,7 @@ fn a_truncated_event_goes_to_the_dead_letters() {
         payload,
         expect![[r#"
             UNDECODABLE: the record does not fit its schema: the record ends inside Event.time_ms
-            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e02213c329ba9be3"#]],
+            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=2452622f32e9ca56"#]],
     );
 }
 
@@ -140,7 +140,7 @@ fn an_event_under_another_accounts_key_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the record's key is not its account
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e02213c329ba9be3"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=2452622f32e9ca56"#]],
     );
 }
 
@@ -152,7 +152,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the time is before 1970 or after the year 9999
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e02213c329ba9be3"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=2452622f32e9ca56"#]],
     );
     let (key, payload) = framed(&event("a", i64::MAX, Request::default()));
     check_refused(
@@ -160,7 +160,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the time is before 1970 or after the year 9999
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e02213c329ba9be3"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=2452622f32e9ca56"#]],
     );
     let nobody = Event { account: AccountId::default(), ..event("a", START_MS, Request::default()) };
     let (key, payload) = framed(&nobody);
@@ -169,7 +169,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the account id is zero
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e02213c329ba9be3"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=2452622f32e9ca56"#]],
     );
 }
 
@@ -513,7 +513,7 @@ fn entries_of_another_format_or_with_damage_are_refused() {
     let mut stage = stage();
     let key = AccountId([7; 16]).to_key();
     let refused = |result: Result<(), StateError>| result.unwrap_err().to_string();
-    expect!["state entry 07070707070707070707070707070707 has format 9, this build reads 4: run the release that wrote it, or delete the state topic and let the stage fold its inputs from the start"].assert_eq(&refused(stage.restore(&key, 9, b"")));
+    expect!["state entry 07070707070707070707070707070707 has format 9, this build reads 5: run the release that wrote it, or delete the state topic and let the stage fold its inputs from the start"].assert_eq(&refused(stage.restore(&key, 9, b"")));
     expect!["state entry 07070707070707070707070707070707 is damaged: it ends inside a number"]
         .assert_eq(&refused(stage.restore(&key, STATE_FORMAT, b"\x05")));
     expect!["state entry what is damaged: expected 32 lower-case hex digits"]
