@@ -34,8 +34,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let (stages, standby) = (stages(&keys, wire.clone()), context.settings.standby);
     let fleet = Fleet::join(StageName::Enforcer, &config, &log, &around, stages, standby)?;
     let partitions = log.partitions(Topic::Actions)?;
-    control::adopt_configured_age(context, &log, &wire)?;
-    control::adopt_configured_limit(context, &log, &wire, None)?;
+    left_to_another(control::adopt_configured_age(context, &log, &wire))?;
+    left_to_another(control::adopt_configured_limit(context, &log, &wire, None))?;
     let mut export = export(context, &keys, Arc::new(log.clone()), wire.clone(), (0..partitions).collect())?;
     let hands = Hands::start(context, &keys, Arc::new(log.clone()), wire.clone())?;
     if hands.is_some() {
@@ -56,6 +56,15 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     fleets.into_iter().try_for_each(Fleet::leave)?;
     withheld.note(&run_export(&mut export)?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Of enforcers that start at the same moment and are configured alike, one tells: who is fenced leaves it to that one.
+fn left_to_another(told: Result<()>) -> Result<()> {
+    match told.map_err(|error| error.downcast::<LogError>()) {
+        Ok(()) | Err(Ok(LogError::Fenced { .. })) => Ok(()),
+        Err(Ok(error)) => Err(error.into()),
+        Err(Err(error)) => Err(error),
+    }
 }
 
 /// Actions that were withheld because what they answer is history: told in one line when no more come.
