@@ -12,6 +12,7 @@ use std::sync::Arc;
 use weir_schemas::AccountId;
 use weir_schemas::wire::Wire;
 use weir_topology::record::Output;
+use weir_topology::telemetry::Telemetry;
 use weir_topology::topic::Topic;
 
 /// Writes the identities that the events of a commit need.
@@ -35,6 +36,16 @@ impl Announcer {
         if let Some(identity) = self.sealer.seal(pseudonym, epoch, tenant, account, now_ms) {
             let payload = self.wire.to_bytes(&identity);
             self.identities.push(Output::keyed(Topic::Identities, pseudonym.to_key(), payload, now_ms));
+        }
+    }
+
+    /// Tells of a commit's identities, and of accounts that were forgotten before it.
+    pub fn tell(announced: u64, forgotten: u64, telemetry: &dyn Telemetry) {
+        if announced > 0 {
+            telemetry.identities_announced(announced);
+        }
+        if forgotten > 0 {
+            telemetry.identities_forgotten(forgotten);
         }
     }
 

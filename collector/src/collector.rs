@@ -8,11 +8,13 @@ mod stored;
 mod tally;
 mod told;
 
+use crate::announce::Announcer;
+use crate::backoff::Backoff;
 use crate::config::{CollectorConfig, Mode};
 use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::identity::LineKey;
-use crate::limits::{POLL_INTERVAL, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
+use crate::limits::POLL_INTERVAL;
 use crate::privacy::Pseudonymizer;
 use crate::seal::Sealer;
 use crate::tail::{Look, PrintKey, SourceEvent, SourcePosition};
@@ -26,7 +28,6 @@ use weir_schemas::wire::Wire;
 use weir_topology::clock::{Clock as PaceClock, MachineClock};
 use weir_topology::log::{Log, LogError, Writer};
 use weir_topology::telemetry::Telemetry;
-use weir_topology::topic::{StageName, TaskId};
 
 /// What a collector hides ids with.
 #[derive(Debug)]
@@ -107,16 +108,11 @@ pub struct Collector<'l> {
     failed: Option<CollectorError>,
     /// Read and not yet known to be committed.
     pending: Option<Batch>,
-    retry: Option<Retry>,
+    backoff: Backoff,
     /// The reason that was last told for the source being unavailable.
     unavailable: Option<String>,
     /// What was told of the lines.
     told: Told,
-}
-
-struct Retry {
-    at: Duration,
-    pause: Duration,
 }
 
 impl<'l> Collector<'l> {
@@ -160,7 +156,7 @@ impl<'l> Collector<'l> {
             known_lines: 0,
             failed: None,
             pending: None,
-            retry: None,
+            backoff: Backoff::default(),
             unavailable: None,
             told: Told::default(),
         })
@@ -191,14 +187,12 @@ impl<'l> Collector<'l> {
     pub fn run_once(&mut self, wait: Duration) -> Result<Progress, CollectorError> {
         let deadline = self.pace.now() + wait;
         loop {
-            if let Some(retry) = &self.retry {
-                let now = self.pace.now();
-                if retry.at > now {
-                    let until = retry.at.min(deadline);
-                    self.pace.sleep(until.saturating_sub(now));
-                    if until < retry.at || self.pace.now() < retry.at {
-                        return Ok(self.progress(SourceState::Held));
-                    }
+            let now = self.pace.now();
+            if let Some(due) = self.backoff.due().filter(|due| *due > now) {
+                let until = due.min(deadline);
+                self.pace.sleep(until.saturating_sub(now));
+                if until < due || self.pace.now() < due {
+                    return Ok(self.progress(SourceState::Held));
                 }
             }
             let state = match self.pending {
@@ -312,7 +306,7 @@ impl<'l> Collector<'l> {
                     self.feed = Feed::open(&self.config, position.clone(), self.prints.clone(), &[])?;
                     self.committed = position;
                     self.builder.begin_anew();
-                    self.retry = None;
+                    self.backoff.end();
                     return Ok(self.progress(SourceState::Reading));
                 }
                 Err(error) => return self.hold(batch, error),
@@ -332,14 +326,9 @@ impl<'l> Collector<'l> {
     }
 
     fn committed_progress(&mut self, batch: Batch, state: SourceState) -> Progress {
-        self.retry = None;
+        self.backoff.end();
         self.committed = Some(batch.after.clone());
-        if batch.announced > 0 {
-            self.telemetry.identities_announced(batch.announced);
-        }
-        if batch.forgotten > 0 {
-            self.telemetry.identities_forgotten(batch.forgotten);
-        }
+        Announcer::tell(batch.announced, batch.forgotten, &*self.telemetry);
         let gathered = batch.gathered;
         self.told.tell(&gathered, &*self.telemetry);
         Progress {
@@ -367,22 +356,9 @@ impl<'l> Collector<'l> {
 
     /// Keeps the batch and tries again later, unless trying again cannot help.
     fn hold(&mut self, batch: Batch, error: LogError) -> Result<Progress, CollectorError> {
-        match error {
-            LogError::Fenced { writer } => Err(CollectorError::Fenced { writer }),
-            LogError::Aborted { .. }
-            | LogError::Indefinite { .. }
-            | LogError::Storage { .. }
-            | LogError::Unavailable { .. } => {
-                let task = TaskId { stage: StageName::Collector, partition: 0 };
-                self.telemetry.commit_aborted(task, &error.to_string());
-                let doubled = self.retry.as_ref().map_or(RETRY_PAUSE_MIN, |retry| retry.pause * 2);
-                let pause = doubled.min(RETRY_PAUSE_MAX);
-                self.retry = Some(Retry { at: self.pace.now() + pause, pause });
-                self.pending = Some(batch);
-                Ok(self.progress(SourceState::Held))
-            }
-            other => Err(other.into()),
-        }
+        self.backoff.pause(error, &*self.pace, &*self.telemetry)?;
+        self.pending = Some(batch);
+        Ok(self.progress(SourceState::Held))
     }
 
     /// Opens a new writer, which ends whatever the old one had open, and looks whether the batch is in

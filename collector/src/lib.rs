@@ -9,6 +9,7 @@
 //! printed, and no reason for refusing a line quotes it.
 
 pub mod announce;
+mod backoff;
 mod body;
 pub mod check;
 pub mod collector;

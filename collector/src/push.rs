@@ -14,24 +14,22 @@ mod publish;
 mod seen;
 mod stored;
 
+use crate::backoff::Backoff;
 use crate::collector::{Clock, Keys};
 use crate::config::check_tenant;
 use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::Format;
 use crate::identity::PushKey;
-use crate::limits::{RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
 use body::{Delivery, Fault};
 pub(crate) use publish::{Publisher, Pushed};
 use seen::Seen;
 use std::sync::Arc;
-use std::time::Duration;
 use weir_schemas::SourceKind;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::{Clock as PaceClock, MachineClock};
 use weir_topology::log::{Commit, Log, LogError, Writer};
 use weir_topology::telemetry::Telemetry;
-use weir_topology::topic::{StageName, TaskId};
 
 pub use publish::{ORIGIN_PREFIX, ORIGIN_TOPIC};
 
@@ -113,8 +111,8 @@ pub struct Intake<'l> {
     place: stored::Place,
     /// None when the last commit failed: what is committed is looked up before the next.
     open: Option<Open>,
-    /// When the log is asked again, and the pause before that.
-    retry: Option<(Duration, Duration)>,
+    /// When the log is asked again.
+    backoff: Backoff,
 }
 
 struct Open {
@@ -155,7 +153,7 @@ impl<'l> Intake<'l> {
             publisher,
             place,
             open: None,
-            retry: None,
+            backoff: Backoff::default(),
         };
         intake.open = Some(intake.look_up()?);
         Ok(intake)
@@ -198,22 +196,13 @@ impl<'l> Intake<'l> {
             self.publisher.tell(&pushed, &*self.telemetry);
             return Ok(answers);
         }
-        let mut outputs = std::mem::take(&mut pushed.outputs);
-        let (identities, forgotten) = self.publisher.take_identities();
-        let announced = identities.len() as u64;
-        outputs.extend(identities);
+        let mut outputs = self.publisher.take_outputs(&mut pushed);
         let changed = open.seen.add(pushed.ids.list());
         outputs.extend(stored::records(&self.wire, &self.place, &open.seen, changed, now_ms));
         match open.writer.commit(&Commit { outputs, positions: Vec::new() }) {
             Ok(()) => {
-                self.retry = None;
+                self.backoff.end();
                 self.open = Some(open);
-                if announced > 0 {
-                    self.telemetry.identities_announced(announced);
-                }
-                if forgotten > 0 {
-                    self.telemetry.identities_forgotten(forgotten);
-                }
                 self.publisher.tell(&pushed, &*self.telemetry);
                 Ok(answers)
             }
@@ -222,7 +211,7 @@ impl<'l> Intake<'l> {
     }
 
     fn is_pausing(&self) -> bool {
-        self.retry.is_some_and(|(at, _)| at > self.pace.now())
+        self.backoff.due().is_some_and(|due| due > self.pace.now())
     }
 
     /// Opens a writer, which ends whatever an earlier one had open, and reads what is committed.
@@ -235,19 +224,7 @@ impl<'l> Intake<'l> {
     fn away(&mut self, error: LogError, deliveries: usize) -> Result<Vec<Answer>, CollectorError> {
         self.open = None;
         self.publisher.begin_anew();
-        match error {
-            LogError::Fenced { writer } => Err(CollectorError::Fenced { writer }),
-            LogError::Aborted { .. }
-            | LogError::Indefinite { .. }
-            | LogError::Storage { .. }
-            | LogError::Unavailable { .. } => {
-                let task = TaskId { stage: StageName::Collector, partition: 0 };
-                self.telemetry.commit_aborted(task, &error.to_string());
-                let pause = self.retry.map_or(RETRY_PAUSE_MIN, |(_, pause)| pause * 2).min(RETRY_PAUSE_MAX);
-                self.retry = Some((self.pace.now() + pause, pause));
-                Ok(vec![Answer::Unavailable; deliveries])
-            }
-            other => Err(other.into()),
-        }
+        self.backoff.pause(error, &*self.pace, &*self.telemetry)?;
+        Ok(vec![Answer::Unavailable; deliveries])
     }
 }

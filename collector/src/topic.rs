@@ -3,11 +3,12 @@
 //! How far each partition was read is committed together with the events, as with files: a crash goes on at the exact
 //! record, and nothing is lost or doubled. While the log is away nothing more is read.
 
+use crate::backoff::Backoff;
 use crate::collector::{Clock, Keys};
 use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::identity::PushKey;
-use crate::limits::{BATCH_BYTES_DEFAULT, RETRY_PAUSE_MAX, RETRY_PAUSE_MIN};
+use crate::limits::BATCH_BYTES_DEFAULT;
 use crate::push::{Publisher, PushConfig, Pushed, offsets};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,6 @@ use weir_topology::clock::{Clock as PaceClock, MachineClock};
 use weir_topology::feed::Feed;
 use weir_topology::log::{Commit, Log, LogError, Writer};
 use weir_topology::telemetry::Telemetry;
-use weir_topology::topic::{StageName, TaskId};
 
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,8 +46,8 @@ pub struct TopicSource<'l> {
     place: offsets::Place,
     /// None before the first step and after a failure: what is committed is looked up before the next.
     open: Option<Open>,
-    /// When it is tried again, and the pause before that.
-    retry: Option<(Duration, Duration)>,
+    /// When it is tried again.
+    backoff: Backoff,
 }
 
 struct Open {
@@ -95,7 +95,7 @@ impl<'l> TopicSource<'l> {
             publisher,
             place,
             open: None,
-            retry: None,
+            backoff: Backoff::default(),
         })
     }
 
@@ -112,15 +112,15 @@ impl<'l> TopicSource<'l> {
     /// When the log cannot be used any more, or another process took the source over.
     pub fn run_once(&mut self, wait: Duration) -> Result<TopicProgress, CollectorError> {
         let now = self.pace.now();
-        if let Some((at, _)) = self.retry.filter(|(at, _)| *at > now) {
-            self.pace.sleep((at - now).min(wait));
-            if at > self.pace.now() {
+        if let Some(due) = self.backoff.due().filter(|due| *due > now) {
+            self.pace.sleep((due - now).min(wait));
+            if due > self.pace.now() {
                 return Ok(TopicProgress::default());
             }
         }
         match self.step(wait) {
             Ok(progress) => {
-                self.retry = None;
+                self.backoff.end();
                 Ok(progress)
             }
             Err(CollectorError::Log(error)) => self.away(error),
@@ -154,20 +154,11 @@ impl<'l> TopicSource<'l> {
             self.open = Some(open);
             return Ok(TopicProgress::default());
         }
-        let mut outputs = std::mem::take(&mut pushed.outputs);
-        let (identities, forgotten) = self.publisher.take_identities();
-        let announced = identities.len() as u64;
-        outputs.extend(identities);
+        let mut outputs = self.publisher.take_outputs(&mut pushed);
         outputs.extend(offsets::records(&self.wire, &self.place, &next, now_ms));
         open.writer.commit(&Commit { outputs, positions: Vec::new() })?;
         open.next.extend(next);
         self.open = Some(open);
-        if announced > 0 {
-            self.telemetry.identities_announced(announced);
-        }
-        if forgotten > 0 {
-            self.telemetry.identities_forgotten(forgotten);
-        }
         self.publisher.tell(&pushed, &*self.telemetry);
         let (events, refused) = pushed.counts();
         Ok(TopicProgress { records: records as u64, events, refused })
@@ -187,19 +178,7 @@ impl<'l> TopicSource<'l> {
     fn away(&mut self, error: LogError) -> Result<TopicProgress, CollectorError> {
         self.open = None;
         self.publisher.begin_anew();
-        match error {
-            LogError::Fenced { writer } => Err(CollectorError::Fenced { writer }),
-            LogError::Aborted { .. }
-            | LogError::Indefinite { .. }
-            | LogError::Storage { .. }
-            | LogError::Unavailable { .. } => {
-                let task = TaskId { stage: StageName::Collector, partition: 0 };
-                self.telemetry.commit_aborted(task, &error.to_string());
-                let pause = self.retry.map_or(RETRY_PAUSE_MIN, |(_, pause)| pause * 2).min(RETRY_PAUSE_MAX);
-                self.retry = Some((self.pace.now() + pause, pause));
-                Ok(TopicProgress::default())
-            }
-            other => Err(other.into()),
-        }
+        self.backoff.pause(error, &*self.pace, &*self.telemetry)?;
+        Ok(TopicProgress::default())
     }
 }

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)] // A test's helpers may panic as its tests may.
 
+mod common;
+
+use common::{Fault, FaultyLog, NOW_MS};
 use expect_test::{Expect, expect};
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -18,7 +21,7 @@ use weir_collector::{
 };
 use weir_schemas::wire::{Wire, split};
 use weir_schemas::{Body, DeadLetter, DlqKind, Event, EventId, Record};
-use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
+use weir_topology::log::{Commit, Log};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
 use weir_topology::telemetry::{LossCause, SourceChange, Telemetry};
@@ -75,70 +78,12 @@ impl Telemetry for Heard {
     }
 }
 
-/// What the next commits of a [`FaultyLog`] do instead.
-#[derive(Clone, Copy)]
-enum Fault {
-    /// The disk is full.
-    Full,
-    /// The broker aborts.
-    Abort,
-    /// The broker commits, and the answer is lost.
-    CommitAndForget,
-    /// The answer is lost, and it did not commit.
-    Forget,
-}
-
-/// A log whose commits fail as they are told to.
-struct FaultyLog {
-    inner: Arc<MemoryLog>,
-    faults: Arc<Mutex<Vec<Fault>>>,
-}
-
-struct FaultyWriter {
-    inner: Box<dyn Writer>,
-    faults: Arc<Mutex<Vec<Fault>>>,
-}
-
-impl Log for FaultyLog {
-    fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
-        self.inner.partitions(topic)
-    }
-    fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
-        self.inner.bounds(topic, partition)
-    }
-    fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
-        self.inner.reader(from)
-    }
-    fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
-        Ok(Box::new(FaultyWriter { inner: self.inner.writer(name)?, faults: self.faults.clone() }))
-    }
-}
-
-impl Writer for FaultyWriter {
-    fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
-        let fault = self.faults.lock().unwrap().pop();
-        let reason = "a fault of the test".to_owned();
-        match fault {
-            None => self.inner.commit(commit),
-            Some(Fault::Full) => Err(LogError::Storage { reason: "no space left on device".into() }),
-            Some(Fault::Abort) => Err(LogError::Aborted { reason }),
-            Some(Fault::Forget) => Err(LogError::Indefinite { reason }),
-            Some(Fault::CommitAndForget) => {
-                self.inner.commit(commit)?;
-                Err(LogError::Indefinite { reason })
-            }
-        }
-    }
-}
-
 struct Bench {
     directory: TempDir,
     log: FaultyLog,
     heard: Arc<Heard>,
     config: CollectorConfig,
 }
-
-const NOW_MS: i64 = 1_795_300_000_000;
 
 impl Bench {
     fn new() -> Self {

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // A test's helpers may panic as its tests may.
 
+mod common;
+
+use common::{Fault, FaultyLog, Hand, NOW_MS};
 use expect_test::{Expect, expect};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -14,13 +17,10 @@ use weir_collector::{CollectorError, Format, Intake, Keys, Pseudonymizer, PushCo
 use weir_schemas::wire::{Wire, split};
 use weir_schemas::{Body, DeadLetter, DlqKind, Event, Record, SourceKind};
 use weir_topology::clock::Clock;
-use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
 use weir_topology::telemetry::Telemetry;
 use weir_topology::topic::{TaskId, Topic};
-
-const NOW_MS: i64 = 1_795_300_000_000;
 
 /// Remembers what it was told.
 #[derive(Default)]
@@ -51,78 +51,6 @@ impl Telemetry for Heard {
     }
     fn commit_aborted(&self, _: TaskId, reason: &str) {
         self.push(format!("away: {reason}"));
-    }
-}
-
-/// What the next commits of a [`FaultyLog`] do instead.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    /// The disk is full.
-    Full,
-    /// The broker aborts.
-    Abort,
-    /// The broker commits, and the answer is lost.
-    CommitAndForget,
-    /// The answer is lost, and it did not commit.
-    Forget,
-}
-
-/// A log whose commits fail as they are told to.
-struct FaultyLog {
-    inner: Arc<MemoryLog>,
-    faults: Arc<Mutex<Vec<Fault>>>,
-}
-
-struct FaultyWriter {
-    inner: Box<dyn Writer>,
-    faults: Arc<Mutex<Vec<Fault>>>,
-}
-
-impl Log for FaultyLog {
-    fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
-        self.inner.partitions(topic)
-    }
-    fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
-        self.inner.bounds(topic, partition)
-    }
-    fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
-        self.inner.reader(from)
-    }
-    fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
-        Ok(Box::new(FaultyWriter { inner: self.inner.writer(name)?, faults: self.faults.clone() }))
-    }
-}
-
-impl Writer for FaultyWriter {
-    fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
-        let fault = self.faults.lock().unwrap().pop();
-        let reason = "a fault of the test".to_owned();
-        match fault {
-            None => self.inner.commit(commit),
-            Some(Fault::Full) => Err(LogError::Storage { reason: "no space left on device".into() }),
-            Some(Fault::Abort) => Err(LogError::Aborted { reason }),
-            Some(Fault::Forget) => Err(LogError::Indefinite { reason }),
-            Some(Fault::CommitAndForget) => {
-                self.inner.commit(commit)?;
-                Err(LogError::Indefinite { reason })
-            }
-        }
-    }
-}
-
-/// A clock that the test sets.
-#[derive(Default)]
-struct Hand(Mutex<Duration>);
-
-impl Clock for Hand {
-    fn now(&self) -> Duration {
-        *self.0.lock().unwrap()
-    }
-    fn unix_ms(&self) -> i64 {
-        NOW_MS
-    }
-    fn sleep(&self, pause: Duration) {
-        *self.0.lock().unwrap() += pause;
     }
 }
 

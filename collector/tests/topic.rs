@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // A test's helpers may panic as its tests may.
 
+mod common;
+
+use common::{Fault, FaultyLog, Hand, NOW_MS};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,14 +13,11 @@ use weir_collector::{
 };
 use weir_schemas::wire::{Wire, split};
 use weir_schemas::{DeadLetter, DlqKind, Event, EventId, Record, SourceKind};
-use weir_topology::clock::Clock;
 use weir_topology::feed::{Feed, FeedRecord, Gap};
-use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
+use weir_topology::log::LogError;
 use weir_topology::memory::MemoryLog;
 use weir_topology::telemetry::Telemetry;
 use weir_topology::topic::Topic;
-
-const NOW_MS: i64 = 1_795_300_000_000;
 
 #[derive(Default)]
 struct Heard(Mutex<Vec<String>>);
@@ -88,67 +88,6 @@ impl Feed for FakeFeed {
             }
         }
         Ok(None)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    Abort,
-    CommitAndForget,
-    Forget,
-}
-
-/// A log whose commits fail as they are told to.
-struct FaultyLog {
-    inner: Arc<MemoryLog>,
-    faults: Arc<Mutex<Vec<Fault>>>,
-}
-
-struct FaultyWriter(Box<dyn Writer>, Arc<Mutex<Vec<Fault>>>);
-
-impl Log for FaultyLog {
-    fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
-        self.inner.partitions(topic)
-    }
-    fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
-        self.inner.bounds(topic, partition)
-    }
-    fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
-        self.inner.reader(from)
-    }
-    fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
-        Ok(Box::new(FaultyWriter(self.inner.writer(name)?, self.faults.clone())))
-    }
-}
-
-impl Writer for FaultyWriter {
-    fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
-        let reason = "a fault of the test".to_owned();
-        let fault = self.1.lock().unwrap().pop();
-        match fault {
-            None => self.0.commit(commit),
-            Some(Fault::Abort) => Err(LogError::Aborted { reason }),
-            Some(Fault::Forget) => Err(LogError::Indefinite { reason }),
-            Some(Fault::CommitAndForget) => {
-                self.0.commit(commit)?;
-                Err(LogError::Indefinite { reason })
-            }
-        }
-    }
-}
-
-#[derive(Default)]
-struct Hand(Mutex<Duration>);
-
-impl Clock for Hand {
-    fn now(&self) -> Duration {
-        *self.0.lock().unwrap()
-    }
-    fn unix_ms(&self) -> i64 {
-        NOW_MS
-    }
-    fn sleep(&self, pause: Duration) {
-        *self.0.lock().unwrap() += pause;
     }
 }
 

@@ -4,6 +4,7 @@ use super::body::{Content, Delivery, Fault, Notation};
 use super::otlp::Item;
 use super::seen::{NewIds, Seen, SeenId};
 use super::{PushConfig, Taken};
+use crate::announce::Announcer;
 use crate::collector::{Gathered, Refused, Told};
 use crate::error::CollectorError;
 use crate::event::EventWriter;
@@ -31,7 +32,7 @@ pub const ORIGIN_TOPIC: &str = "topic ";
 #[derive(Default)]
 pub(crate) struct Pushed {
     /// Records to be written.
-    pub(crate) outputs: Vec<Output>,
+    outputs: Vec<Output>,
     /// What the requests and their spans are known by.
     pub(super) ids: NewIds,
     gathered: Gathered,
@@ -41,6 +42,10 @@ pub(crate) struct Pushed {
     records_known: u64,
     /// Spans and log records that tell of no request to a model.
     other: u64,
+    /// Identities among the records.
+    announced: u64,
+    /// Accounts that were forgotten for want of room: they will be announced again.
+    forgotten: u64,
 }
 
 impl Pushed {
@@ -163,9 +168,13 @@ impl Publisher {
         pushed.gathered.append(gathered);
     }
 
-    /// Who stands behind the accounts of what was published, and how many accounts were forgotten for want of room.
-    pub(crate) fn take_identities(&mut self) -> (Vec<Output>, u64) {
-        self.maker.events.announcer().take()
+    /// The records of what was published, and of who stands behind its accounts.
+    pub(crate) fn take_outputs(&mut self, pushed: &mut Pushed) -> Vec<Output> {
+        let mut outputs = std::mem::take(&mut pushed.outputs);
+        let (identities, forgotten) = self.maker.events.announcer().take();
+        (pushed.announced, pushed.forgotten) = (identities.len() as u64, forgotten);
+        outputs.extend(identities);
+        outputs
     }
 
     /// Announces every account again: what was announced last is not in the log.
@@ -177,6 +186,7 @@ impl Publisher {
 
     /// Tells of what was committed.
     pub(crate) fn tell(&mut self, pushed: &Pushed, telemetry: &dyn Telemetry) {
+        Announcer::tell(pushed.announced, pushed.forgotten, telemetry);
         self.told.tell(&pushed.gathered, telemetry);
         if pushed.requests_known + pushed.records_known > 0 {
             telemetry.pushed_known(pushed.requests_known, pushed.records_known);
