@@ -20,6 +20,7 @@ mod import;
 mod key_server;
 mod keys;
 mod limiter;
+mod list;
 mod man;
 mod policy;
 mod posture;

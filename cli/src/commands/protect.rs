@@ -1,56 +1,22 @@
 //! `weir protect`.
 
+use super::list::OfList;
 use super::{ConfigFile, Run};
-use crate::roles;
-use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
-use clap::Subcommand;
 use std::process::ExitCode;
 use weir_enforcer::subject::ListName;
-
-takes!(Keys: Common, Embedded, Layout, Kafka);
 
 /// Accounts and tenants that are never acted on, whatever is found
 ///
 /// They are judged and shown to people as ever. What is in force on one that is added is undone.
 #[derive(clap::Args)]
 pub struct Arguments {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Subcommand)]
-enum Verb {
-    /// Put them on the list
-    Add(Subjects),
-    /// Take them off the list
-    Remove(Subjects),
-    /// Print the list
-    List {
-        #[command(flatten)]
-        keys: KeyFlags<Keys>,
-    },
-}
-
-#[derive(clap::Args)]
-struct Subjects {
-    /// account/PSEUDONYM, tenant/NAME, or key/RAW-ID (which needs the collector's keys)
-    #[arg(required = true, value_name = "WHO")]
-    who: Vec<String>,
     #[command(flatten)]
-    keys: KeyFlags<Keys>,
+    list: OfList,
 }
 
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
-        let set = |subjects: Subjects, is_on| {
-            let context = config.context(&subjects.keys)?;
-            roles::safeguards::set_list(&context, ListName::Protected, &subjects.who, is_on)
-        };
-        match self.verb {
-            Verb::Add(subjects) => set(subjects, true),
-            Verb::Remove(subjects) => set(subjects, false),
-            Verb::List { keys } => roles::safeguards::show_list(&config.context(&keys)?, ListName::Protected),
-        }
+        self.list.run(config, ListName::Protected)
     }
 }
