@@ -81,14 +81,16 @@ fn a_collector_that_is_killed_while_it_takes_records_loses_and_doubles_none() {
 #[test]
 fn a_collector_that_another_took_over_from_ends_and_says_so() {
     let Some(fleet) = Fleet::new("listen-two", 2) else { return };
-    let (first, first_address) = listening(&fleet);
-    let (second, second_address) = listening(&fleet);
     let body = |number: u64| line(&number.to_string(), START_MS + number, "acct-1", "Why?");
-    eventually("the second takes records", || send(&second_address, &body(1)));
-    assert!(!send(&first_address, &body(2)), "the first takes none any more");
+    let (first, first_address) = listening(&fleet);
+    // Its address is told before it owns the source: only an answer says that it does.
+    eventually("the first takes records", || send(&first_address, &body(1)));
+    let (second, second_address) = listening(&fleet);
+    eventually("the second takes records", || send(&second_address, &body(2)));
+    assert!(!send(&first_address, &body(3)), "the first takes none any more");
     let ended = first.ended("the first");
     assert!(!ended.status.success());
-    assert!(send(&second_address, &body(2)));
+    assert!(send(&second_address, &body(3)));
     assert!(second.stop().status.success());
 }
 
