@@ -34,8 +34,9 @@ fn main() {
         let name = directory.file_name().expect("named").to_string_lossy().into_owned();
         for path in files(&directory) {
             let version = path.file_stem().expect("named").to_string_lossy().into_owned();
-            let absolute = fs::canonicalize(&path).expect("exists");
-            writeln!(history, "    ({name:?}, {version}, include_str!({absolute:?})),").expect("write");
+            // The text itself, not its path: a build directory may be shared by clones that come and go.
+            let text = fs::read_to_string(&path).expect("a schema's text");
+            writeln!(history, "    ({name:?}, {version}, {text:?}),").expect("write");
         }
     }
     history.push_str("];\n");
