@@ -474,6 +474,10 @@ impl Stage for AccountStage {
         let mut judged = 0;
         for (id, tenant) in std::mem::take(&mut self.adopted) {
             let Some(account) = self.accounts.change(id) else { continue };
+            // It was forgotten in between: only what was said of it is known, and that stands until it does something.
+            if account.last_event().is_none() {
+                continue;
+            }
             judged += 1;
             let view = account.profile.view();
             let (evidence, faults) = account.detectors.judge(&view, &self.policy.detectors);

@@ -641,3 +641,22 @@ fn a_judge_that_sees_less_waits_for_the_cooldown_of_what_was_said() {
     assert_eq!(told.len(), 1);
     assert!(told[0] == (weir_schemas::Tier::Clear, 2), "{told:?}");
 }
+
+#[test]
+fn what_was_said_of_a_forgotten_account_stands_until_it_does_something() {
+    let epoch = batch(Topic::Events, START_MS, campaign("a", START_MS, 40));
+    let recorded = eager().step(&epoch);
+    let mut said = Records::default();
+    for (offset, output) in of(&recorded, Topic::Verdicts).into_iter().enumerate() {
+        said.push(offset as i64, output.timestamp_ms, &output.key, output.payload.as_deref(), []);
+    }
+    // The accounts' events are in epochs before: this task forgot the account since.
+    let mut after = stage();
+    let nothing = |epoch| Batch { epoch, ..batch(Topic::Events, recorded.clock_ms, Vec::new()) };
+    after.adopt(&nothing(1), &[said]).unwrap();
+    let (effects, accounts) = after.rejudge(&nothing(2));
+    assert_eq!((accounts, effects.outputs), (0, Vec::new()));
+    let next = step_events(&mut after, campaign("a", START_MS + 4_000_000, 40));
+    let told: Vec<_> = verdicts(&next).iter().map(|verdict| (verdict.tier, verdict.sequence)).collect();
+    assert_eq!(told, [(weir_schemas::Tier::Clear, 2)]);
+}
