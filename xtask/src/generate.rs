@@ -58,7 +58,7 @@ pub fn to_file(path: &Path, events: u64, labels: Labels) -> Result<()> {
 fn to_new_file(path: &Path, events: u64, accounts: u64, seed: u64, labels: Labels) -> Result<()> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut out = BufWriter::with_capacity(1 << 20, file);
-    write(&mut out, events, accounts, seed, labels)?;
+    write(&mut out, START_MS, events, accounts, seed, labels)?;
     Ok(out.flush()?)
 }
 
@@ -69,24 +69,33 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Event time of the first line: 2026-11-01T00:00:00Z.
-const START_MS: u64 = 1_793_491_200_000;
+/// Event time from which a log begins unless told otherwise: 2026-11-01T00:00:00Z.
+pub const START_MS: u64 = 1_793_491_200_000;
 
 /// Accounts of one campaign.
 const CAMPAIGN_ACCOUNTS: u64 = 40;
 
-/// Writes `events` lines.
-pub fn write(out: &mut impl Write, events: u64, accounts: u64, seed: u64, labels: Labels) -> Result<()> {
+/// Writes `events` lines from `start_ms` of event time on; the event time of the last of them.
+pub fn write(
+    out: &mut impl Write,
+    start_ms: u64,
+    events: u64,
+    accounts: u64,
+    seed: u64,
+    labels: Labels,
+) -> Result<u64> {
+    let mut last_ms = start_ms;
     let mut random = SplitMix(seed);
     let mut due: BinaryHeap<Reverse<(u64, u64)>> =
-        (0..accounts.max(1)).map(|account| Reverse((START_MS + random.below(600_000), account))).collect();
+        (0..accounts.max(1)).map(|account| Reverse((start_ms + random.below(600_000), account))).collect();
     for number in 0..events {
         let Some(Reverse((time_ms, account))) = due.pop() else { break };
         let who = Account::of(account);
         writeln!(out, "{}", who.line(number, time_ms, seed, labels, &mut random))?;
         due.push(Reverse((time_ms + who.pause_ms(&mut random), account)));
+        last_ms = time_ms;
     }
-    Ok(())
+    Ok(last_ms)
 }
 
 struct Account {
@@ -197,7 +206,7 @@ mod tests {
 
     fn lines(seed: u64) -> Vec<String> {
         let mut out = Vec::new();
-        write(&mut out, 2_000, 100, seed, Labels::With).unwrap();
+        write(&mut out, START_MS, 2_000, 100, seed, Labels::With).unwrap();
         String::from_utf8(out).unwrap().lines().map(String::from).collect()
     }
 

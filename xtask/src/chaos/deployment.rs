@@ -139,17 +139,19 @@ impl Deployment {
         report(self.on_brokers(&["verify", verdict, "--format", "json"]))
     }
 
-    /// The lockstep replay of the same feed on an embedded log, which nobody disturbed.
+    /// The lockstep replay of the same feed, followed too, on an embedded log, which nobody disturbed.
     pub fn undisturbed(&self) -> Result<Value> {
         let data = self.home.join("undisturbed");
-        let mut import = self.weir(&["import", "--node", "chaos", "--source", "feed"]);
-        import
+        let mut run = self.weir(&["run", "--until-idle", "--node", "chaos", "--source", "feed"]);
+        run.arg("--tail")
             .arg(self.feed())
             .arg("--data-dir")
             .arg(&data)
+            .arg("--output-dir")
+            .arg(self.home.join("output-undisturbed"))
             .arg("--keys-dir")
-            .arg(self.keys().join("collector"));
-        quiet(import)?;
+            .arg(self.keys());
+        quiet(run)?;
         let mut replay = self.weir(&["replay", "--format", "json", "--lockstep"]);
         replay.arg("--data-dir").arg(&data);
         report(replay)

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::generate::{self, Labels};
 
 /// Accounts of the log: few enough that some are judged over and over.
 const ACCOUNTS: u64 = 1_000;
+/// Event time of the whole log: with the run itself still less than `act.age_max_ms`.
+const SPAN_MAX: Duration = Duration::from_secs(20 * 3600);
 /// How often the file grows.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -31,7 +33,7 @@ impl Feed {
     pub fn start(path: &Path, events: u64, rate: u64, seed: u64) -> Result<Self> {
         let whole = path.with_extension("whole");
         let mut out = BufWriter::new(File::create(&whole).context("cannot write the generated log")?);
-        generate::write(&mut out, events, ACCOUNTS, seed, Labels::With)?;
+        generate::write(&mut out, start_ms(events, seed)?, events, ACCOUNTS, seed, Labels::With)?;
         out.flush()?;
         let from = BufReader::new(File::open(&whole)?);
         let to = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -58,6 +60,20 @@ impl Feed {
         ended.with_context(|| format!("cannot write {}", self.path.display()))?;
         Ok(self.lines.load(Ordering::Relaxed))
     }
+}
+
+/// Where the log must begin for its last line to be of now: what is older than a day is history and is not acted on, and
+/// what is ahead of the clock is refused.
+fn start_ms(events: u64, seed: u64) -> Result<u64> {
+    let last_ms =
+        generate::write(&mut std::io::sink(), generate::START_MS, events, ACCOUNTS, seed, Labels::With)?;
+    let span = Duration::from_millis(last_ms - generate::START_MS);
+    ensure!(
+        span < SPAN_MAX,
+        "{events} events are more than a day's, and the first would be history: give fewer --events"
+    );
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok((now - span).as_millis() as u64)
 }
 
 fn grow(
