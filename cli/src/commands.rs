@@ -22,6 +22,7 @@ mod keys;
 mod limiter;
 mod list;
 mod man;
+mod metrics;
 mod policy;
 mod posture;
 mod process;
@@ -94,6 +95,7 @@ commands! {
     Keys(keys::Arguments),
     KeyServer(key_server::Arguments),
     Config(config::Arguments),
+    Metrics(metrics::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }

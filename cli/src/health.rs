@@ -38,6 +38,21 @@ pub enum Readiness {
     LogSilent,
 }
 
+impl Readiness {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Ready, Self::NotRunning, Self::NoPartitions, Self::LogSilent];
+
+    /// Name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::NotRunning => "not_running",
+            Self::NoPartitions => "no_partitions",
+            Self::LogSilent => "log_silent",
+        }
+    }
+}
+
 impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -26,18 +26,20 @@ pub fn serve(address: &str, metrics: Arc<Metrics>, health: Arc<Health>) -> Resul
 
 fn router(metrics: Arc<Metrics>, health: Arc<Health>) -> Router {
     let text = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-    Router::new()
-        .route("/metrics", get(move || async move { (text, metrics.render()) }))
-        .route("/health/live", get(|| async { "live\n" }))
-        .route(
-            "/health/ready",
-            get(move || async move {
-                let readiness = health.readiness();
-                let status = match readiness {
-                    Readiness::Ready => StatusCode::OK,
-                    _ => StatusCode::SERVICE_UNAVAILABLE,
-                };
-                (status, format!("{readiness}\n"))
-            }),
-        )
+    let asked = health.clone();
+    let scraped = move || async move {
+        metrics.set_readiness(asked.readiness());
+        (text, metrics.render())
+    };
+    Router::new().route("/metrics", get(scraped)).route("/health/live", get(|| async { "live\n" })).route(
+        "/health/ready",
+        get(move || async move {
+            let readiness = health.readiness();
+            let status = match readiness {
+                Readiness::Ready => StatusCode::OK,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            (status, format!("{readiness}\n"))
+        }),
+    )
 }

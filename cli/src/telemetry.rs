@@ -1,12 +1,19 @@
 //! What Weir tells about itself, as metrics and log lines: one function an event.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+mod labels;
+pub mod list;
+
+use crate::health::Readiness;
+use labels::{
+    ActionLabels, BuildLabels, CauseLabels, Closed, DetectorLabel, FieldLabel, InvariantLabels, Kind,
+    RequestLabels, StageLabel, StartLabels, TaskLabels,
+};
+use list::{Declared, Series};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
@@ -18,66 +25,6 @@ use weir_topology::invariants::Invariant;
 use weir_topology::stage::Tally;
 use weir_topology::telemetry::{LossCause, SourceChange, Start, Telemetry};
 use weir_topology::topic::{StageName, TaskId};
-
-/// A label from a closed set: what its type's `as_str` gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Closed(&'static str);
-
-impl EncodeLabelValue for Closed {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        encoder.write_str(self.0)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StageLabel {
-    stage: Closed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TaskLabels {
-    stage: Closed,
-    partition: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StartLabels {
-    stage: Closed,
-    start: Closed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CauseLabels {
-    stage: Closed,
-    cause: Closed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct InvariantLabels {
-    stage: Closed,
-    invariant: Closed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
-    kind: Closed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DetectorLabel {
-    detector: Closed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FieldLabel {
-    field: Closed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    content: Closed,
-    status: Closed,
-}
 
 /// Every status that the listener answers with, and its name.
 const STATUSES: [(u16, &str); 10] = [
@@ -103,18 +50,18 @@ fn request_labels(content: Option<Content>, status: u16) -> RequestLabels {
     RequestLabels { content: Closed(content), status: Closed(status) }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ActionLabels {
-    kind: Closed,
-    state: Closed,
-}
-
 /// What executors do, in the order in which it is counted.
 const EFFECTS: [&str; 4] = ["applied", "released", "failed", "stuck"];
 
 fn seconds() -> Histogram {
     Histogram::new([0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0])
 }
+
+/// Bounds of the time to a verdict, in seconds.
+const VERDICT_SECONDS: [f64; 12] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0];
+
+/// Age from which an event is history, in milliseconds.
+const HISTORY_MS: i64 = 24 * 3_600_000;
 
 macro_rules! metrics {
     ($($field:ident: $type:ty = $new:expr, $name:literal, $help:literal;)+) => {
@@ -123,6 +70,14 @@ macro_rules! metrics {
             registry: Mutex<Registry>,
             $($field: $type,)+
         }
+
+        /// Every metric there is.
+        pub const DECLARED: &[Declared] = &[$(Declared {
+            name: $name,
+            kind: <$type as Series>::TYPE,
+            labels: <$type as Series>::LABELS,
+            help: $help,
+        }),+];
 
         impl Metrics {
             /// Metrics that all exist from the start.
@@ -139,6 +94,10 @@ macro_rules! metrics {
 }
 
 metrics! {
+    build: Family<BuildLabels, Gauge> = Family::default(), "build_info", "1, labelled with the version of this build and of its judge";
+    readiness: Family<Kind, Gauge> = Family::default(), "readiness", "1 for the one that holds, as /health/ready says it: ready, not_running, no_partitions, log_silent";
+    lag: Family<StageLabel, Gauge> = Family::default(), "lag_records", "Records that the tasks of this process have not folded yet";
+    verdict_seconds: Histogram = Histogram::new(VERDICT_SECONDS), "event_to_verdict_seconds", "From the time of an event to its verdict's commit; events older than a day are history and are not counted";
     epochs: Family<StageLabel, Counter> = Family::default(), "epochs", "Epochs committed";
     judged: Family<StageLabel, Counter> = Family::default(), "records_judged", "Input records folded into state";
     dead_lettered: Family<StageLabel, Counter> = Family::default(), "records_dead_lettered", "Input records sent to the dead-letter topic";
@@ -203,6 +162,10 @@ impl Default for Metrics {
 impl Metrics {
     /// Makes every series of the closed sets exist at 0, so that no alert waits for a first event.
     fn touch(&self) {
+        let judge = weir_processor::JUDGE_VERSION.into();
+        let build = BuildLabels { version: Closed(env!("CARGO_PKG_VERSION")), judge };
+        self.build.get_or_create(&build).set(1);
+        self.set_readiness(Readiness::NotRunning);
         for stage in StageName::FOLDING {
             let label = StageLabel { stage: Closed(stage.as_str()) };
             for family in [
@@ -220,6 +183,7 @@ impl Metrics {
                 let _ = family.get_or_create(&label);
             }
             let _ = self.epoch_seconds.get_or_create(&label);
+            let _ = self.lag.get_or_create(&label);
             for start in Start::ALL {
                 let start = Closed(start.as_str());
                 let _ = self.restore_seconds.get_or_create(&StartLabels { stage: label.stage, start });
@@ -273,6 +237,19 @@ impl Metrics {
                 let _ = self.actions.get_or_create(&labels);
             }
         }
+    }
+
+    /// Whether the process can do its work, as it is asked.
+    pub fn set_readiness(&self, readiness: Readiness) {
+        for one in Readiness::ALL {
+            let kind = Kind { kind: Closed(one.as_str()) };
+            self.readiness.get_or_create(&kind).set(i64::from(one == readiness));
+        }
+    }
+
+    /// How far the tasks of a stage are behind the log.
+    pub fn lag_looked_at(&self, stage: StageName, records: i64) {
+        self.lag.get_or_create(&StageLabel { stage: Closed(stage.as_str()) }).set(records);
     }
 
     /// One process has several sources.
@@ -377,6 +354,12 @@ impl Telemetry for Metrics {
         self.outputs.get_or_create(&label).inc_by(outputs);
         self.epoch_seconds.get_or_create(&label).observe(took.as_secs_f64());
         debug!(%task, judged, dead_lettered, outputs, took_ms = took.as_millis() as u64, "epoch committed");
+    }
+
+    fn verdict_told(&self, age_ms: i64) {
+        if age_ms < HISTORY_MS {
+            self.verdict_seconds.observe(age_ms.max(0) as f64 / 1e3);
+        }
     }
 
     fn commit_aborted(&self, task: TaskId, reason: &str) {
@@ -638,6 +621,50 @@ impl Telemetry for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_page_of_metrics_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(page == list::page(DECLARED), "docs/metrics.md is stale: run `cargo xtask docs`");
+    }
+
+    #[test]
+    fn what_is_served_is_what_is_declared() {
+        let metrics = Metrics::new();
+        let task = TaskId { stage: StageName::Account, partition: 3 };
+        metrics.standby_looked_at(task, 1, 1);
+        metrics.state_entries(task, 1);
+        let text = metrics.render();
+        let served: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let declared: Vec<_> =
+            DECLARED.iter().map(|metric| format!("weir_{} {}", metric.name, metric.kind)).collect();
+        assert_eq!(served, declared);
+        for metric in DECLARED {
+            let prefix = format!("weir_{}", metric.name);
+            let of_metric = |line: &&str| {
+                line.strip_prefix(&prefix).is_some_and(|rest| rest.starts_with(['{', ' ', '_']))
+                    && !line.starts_with('#')
+            };
+            let line = text.lines().find(of_metric).unwrap_or_else(|| panic!("no series of {prefix}"));
+            for label in metric.labels {
+                assert!(line.contains(&format!("{label}=\"")), "{line} has no {label}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_verdict_on_history_says_nothing_of_how_long_verdicts_take() {
+        let metrics = Metrics::new();
+        [0, 700, -50, 25 * 3_600_000].into_iter().for_each(|age_ms| metrics.verdict_told(age_ms));
+        let text = metrics.render();
+        let of_verdicts =
+            |line: &&str| line.starts_with("weir_event_to_verdict_seconds_") && !line.contains("_bucket");
+        assert_eq!(
+            text.lines().filter(of_verdicts).collect::<Vec<_>>(),
+            ["weir_event_to_verdict_seconds_sum 0.7", "weir_event_to_verdict_seconds_count 3"]
+        );
+    }
 
     #[test]
     fn what_the_enforcers_files_pass_over_is_in_the_metrics() {

@@ -434,6 +434,9 @@ impl Task {
         let key = self.id.to_string().into_bytes();
         let record = Output::keyed(Topic::Epochs, key, payload, effects.clock_ms);
         outputs.push(record.in_partition(self.id.partition));
+        let is_verdict = |output: &&Output| output.topic == Topic::Verdicts;
+        let verdicts_ms: Vec<i64> =
+            outputs.iter().filter(is_verdict).map(|output| output.timestamp_ms).collect();
         self.commit(&Commit { outputs, positions: cursor.positions.clone() })?;
         self.spent = batch.inputs;
 
@@ -449,6 +452,8 @@ impl Task {
             telemetry.epochs_adopted(self.id, adopted.to - adopted.from + 1, accounts, emitted);
         }
         telemetry.epoch_committed(self.id, effects.judged, effects.dead_lettered, emitted, took);
+        let now_ms = self.around.clock.unix_ms();
+        verdicts_ms.iter().for_each(|event_ms| telemetry.verdict_told(now_ms.saturating_sub(*event_ms)));
         for (tally, count) in &effects.tallies {
             telemetry.tallied(self.id, *tally, *count);
         }

@@ -2,16 +2,17 @@
 //! server carry out what it decides, and the recorded traffic is written to a log that it follows, as if it were made now.
 
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::sandbox::{Sandboxed, free, wait_for};
 use crate::shell::succeed;
 use crate::{debian, dirs};
 
@@ -21,9 +22,6 @@ const CUSTOMER: &str = "sk-example-harbor-chat";
 
 /// How long a suspension lasts here, in milliseconds.
 const LASTS_MS: &str = "15000";
-
-/// Longest wait for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs the demonstration with the binary that the last build left, building one where there is none.
 ///
@@ -124,12 +122,6 @@ fn say(step: &str) {
     println!("\n{step}");
 }
 
-/// A loopback address that is free now.
-fn free() -> Result<String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no loopback port")?;
-    Ok(listener.local_addr()?.to_string())
-}
-
 /// nginx in `dir` with the shipped snippet, before a model that answers everybody.
 fn nginx(dir: &Path, address: &str, decide: &str) -> Result<Command> {
     fs::create_dir(dir)?;
@@ -158,7 +150,7 @@ fn nginx(dir: &Path, address: &str, decide: &str) -> Result<Command> {
 }
 
 /// Appends the recorded traffic to a log as if its last request were made now; how many lines.
-fn replay_into(log: &PathBuf) -> Result<usize> {
+pub fn replay_into(log: &Path) -> Result<usize> {
     let recorded = fs::read_to_string(dirs::workspace().join("examples/access.jsonl"))?;
     let mut lines = recorded.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
     let time = |line: &Value| line["time"].as_f64().context("a line has a time");
@@ -194,87 +186,4 @@ fn expect(gateway: &str, key: &str, status: u16) -> Result<(u16, String)> {
     println!("   {key}: {found}");
     ensure!(found == status, "{key} was answered with {found}, not {status}: {answer}");
     Ok((found, answer))
-}
-
-fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !done()? {
-        if Instant::now() > deadline {
-            bail!("waited {} s for {what}", PATIENCE.as_secs());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
-}
-
-/// A process that ends with the demonstration.
-struct Sandboxed {
-    child: Child,
-    name: &'static str,
-    lines: Option<Box<dyn std::io::BufRead + Send>>,
-}
-
-impl Sandboxed {
-    fn start(mut command: Command, name: &'static str) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().with_context(|| format!("cannot run {name}"))?;
-        Ok(Self { child, name, lines: None })
-    }
-
-    /// Its standard output is read.
-    fn piped(mut command: Command, name: &'static str) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().with_context(|| format!("cannot run {name}"))?;
-        let lines = child.stdout.take().map(|out| Box::new(BufReader::new(out)) as Box<_>);
-        Ok(Self { child, name, lines })
-    }
-
-    /// Its log is read.
-    fn piped_errors(mut command: Command, name: &'static str) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("cannot run {name}"))?;
-        let lines = child.stderr.take().map(|out| Box::new(BufReader::new(out)) as Box<_>);
-        Ok(Self { child, name, lines })
-    }
-
-    /// The first line that is meant; what follows is read on, so that no pipe fills.
-    fn first_line(&mut self, is_meant: impl Fn(&str) -> bool) -> Result<String> {
-        let mut lines = self.lines.take().context("its output is not read")?;
-        let mut shown = String::new();
-        loop {
-            let before = shown.len();
-            if lines.read_line(&mut shown)? == 0 {
-                bail!("{} ended: {shown}", self.name);
-            }
-            if is_meant(&shown[before..]) {
-                let line = shown[before..].trim().to_owned();
-                std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-                return Ok(line);
-            }
-        }
-    }
-
-    fn terminate(mut self) -> Result<()> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        let status = self.child.wait()?;
-        ensure!(status.success(), "{} ended with {status} on SIGTERM", self.name);
-        Ok(())
-    }
-}
-
-impl Drop for Sandboxed {
-    fn drop(&mut self) {
-        // nginx's master ends its worker on SIGTERM, and leaves it behind when it is killed.
-        let pid = rustix::process::Pid::from_child(&self.child);
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            let deadline = Instant::now() + Duration::from_secs(5);
-            while Instant::now() < deadline && !matches!(self.child.try_wait(), Ok(Some(_))) {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
 }

@@ -10,10 +10,11 @@ use crate::dirs;
 /// What stands around the part of docs/formats.md that is made.
 const MARKS: [&str; 2] = ["<!-- cargo xtask docs -->\n", "<!-- end -->\n"];
 
-/// Writes docs/configuration.md, and the fields in docs/formats.md, as the binary prints them.
+/// Writes docs/configuration.md, docs/metrics.md, and the fields in docs/formats.md, as the binary prints them.
 pub fn run() -> Result<()> {
     let docs = dirs::workspace().join("docs");
     write(&docs.join("configuration.md"), printed(&["config"])?)?;
+    write(&docs.join("metrics.md"), printed(&["metrics", "--list"])?)?;
     let page = docs.join("formats.md");
     let text = std::fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
     let (before, rest) = text.split_once(MARKS[0]).context("docs/formats.md has no mark to write behind")?;

@@ -1,5 +1,6 @@
 //! Weir's automation. `cargo xtask --help` lists the commands.
 
+mod alerts;
 mod bench;
 mod chaos;
 mod clients;
@@ -15,6 +16,7 @@ mod kafka;
 mod maven;
 mod pipeline;
 mod registry;
+mod sandbox;
 mod shell;
 mod sim;
 mod test;
@@ -47,7 +49,9 @@ enum Command {
     Pipeline(pipeline::Args),
     /// Run the fuzz targets of every parser
     Fuzz(fuzz::Args),
-    /// Write docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
+    /// Check alerts, dashboards and runbooks with Prometheus's own tools, and against one that scrapes a live Weir
+    Alerts,
+    /// Write docs/metrics.md from the list of metrics, docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
     Docs,
     /// See Weir act: a campaign is refused by a real nginx, and let through again when its time is over
     Demo,
@@ -71,6 +75,7 @@ fn main() -> anyhow::Result<()> {
         Command::Test(args) => test::run(&args),
         Command::Pipeline(args) => pipeline::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
+        Command::Alerts => alerts::run(),
         Command::Docs => docs::run(),
         Command::Demo => demo::run(),
         Command::Kafka(args) => kafka::run(args),

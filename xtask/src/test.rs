@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::generate::Labels;
 use crate::shell::succeed;
-use crate::{clients, debian, demo, dirs, example, fuzz, generate, kafka, pipeline};
+use crate::{alerts, clients, debian, demo, dirs, example, fuzz, generate, kafka, pipeline};
 
 /// What the build links, and what the tests drive.
 const PACKAGES: &[&str] = &[
@@ -88,6 +88,7 @@ fn with_broker(brokers: &str) -> Result<()> {
     step("the demonstration: a campaign is refused at a gateway, and let through again", || {
         demo::with(&weir)
     })?;
+    step("alerts, runbooks and dashboards, with Prometheus", || alerts::with(&weir))?;
     step("the recording's own checks", example::check)?;
     step("verdicts through somebody else's registry and reader", || {
         pipeline::through_registry(&weir, brokers)

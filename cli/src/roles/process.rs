@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::keys;
-use crate::lag::Quiescence;
+use crate::lag::{LagTeller, Quiescence};
 use crate::roles::control;
 use crate::roles::fleet::Fleet;
 use anyhow::Result;
@@ -50,6 +50,7 @@ pub fn tend(
 ) -> Result<()> {
     let log: Arc<dyn Log> = Arc::new(context.kafka()?);
     context.health.watch(&log)?;
+    let lag = LagTeller::start(&log, context.metrics.clone())?;
     let mut quiescences: Vec<Quiescence> = fleets.iter().map(|_| Quiescence::default()).collect();
     let mut active = Instant::now();
     while !context.is_stopped() {
@@ -57,6 +58,7 @@ pub fn tend(
             fleet.tend(TEND)?;
         }
         context.health.set_tasks_open(fleets.iter().all(Fleet::is_open));
+        lag.look_at(fleets.iter().map(Fleet::worker));
         let is_idle = also(fleets)?;
         if !until_idle {
             continue;

@@ -2,7 +2,7 @@
 
 use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, EnforcerKeys, Role};
-use crate::lag::{Quiescence, is_open, lag};
+use crate::lag::{LagTeller, Quiescence, is_open, lag};
 use crate::roles::act::Hands;
 use crate::roles::{collect, control, decide, enforce};
 use crate::view::{Summary, View};
@@ -69,6 +69,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     decide::serve(context, &sensing_keys, log.clone(), wire.clone())?;
     let watched: Arc<dyn Log> = log.clone();
     context.health.watch(&watched)?;
+    let teller = LagTeller::start(&watched, context.metrics.clone())?;
     context.health.set_running(true);
 
     let sensed = Sensed::default();
@@ -104,6 +105,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
             while !context.is_stopped() {
                 worker.check()?;
                 context.health.set_tasks_open(is_open(&worker));
+                teller.look_at(std::iter::once(&worker));
                 if trimmed.is_none_or(|at| at.elapsed() >= TRIM) {
                     log.trim(now_ms())?;
                     trimmed = Some(Instant::now());
