@@ -4,13 +4,14 @@
 
 mod common;
 
+use common::gateway::{redis, redis_at};
 use common::{Place, Running, eventually, success, text, weir};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// How long a suspension lasts in these tests, in milliseconds.
@@ -26,30 +27,9 @@ struct Outside {
     secret: PathBuf,
 }
 
-fn redis(place: &Place, address: &str) -> Running {
-    let (_, port) = address.split_once(':').unwrap();
-    let mut command = Command::new("/usr/bin/redis-server");
-    command.args(["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]);
-    command.arg(place.directory.path());
-    let redis = Running::start(command);
-    eventually("Redis listens", || TcpStream::connect(address).is_ok());
-    redis
-}
-
 /// None where there is no Redis: with CI set that is a failure.
 fn outside(place: &Place) -> Option<Outside> {
-    if !Path::new("/usr/bin/redis-server").exists() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "redis-server is not installed, and with CI set that is a failure"
-        );
-        eprintln!("skipped: redis-server is not installed");
-        return None;
-    }
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let redis_address = free.local_addr().unwrap().to_string();
-    drop(free);
-    let redis = redis(place, &redis_address);
+    let (redis, redis_address) = redis(place)?;
     let at = |name: &str| place.directory.path().join(name);
     let (journal, secret) = (at("journal.jsonl"), at("webhook.secret"));
     std::fs::write(&secret, "a secret of some length\n").unwrap();
@@ -212,7 +192,7 @@ fn every_effect_is_done_once_and_ends_however_often_all_of_them_are_killed() {
             5 => {
                 outside.redis.0.kill().unwrap();
                 outside.redis.0.wait().unwrap();
-                outside.redis = redis(&place, &outside.redis_address);
+                outside.redis = redis_at(&place, &outside.redis_address);
             }
             _ => {}
         }

@@ -4,19 +4,13 @@
 
 mod common;
 
-use common::{Place, Running, eventually, success, weir};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use common::gateway::{answering, answering_with_metrics, ask, header, redis, stands};
+use common::{Place, Running, eventually, metric, success, weir};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
-use weir_schemas::pseudonym::PseudonymKey;
-use weir_schemas::wire::Wire;
-use weir_schemas::{Digest, Standing, StandingStatus};
-use weir_topology::embedded::EmbeddedLog;
-use weir_topology::log::{Commit, Log as _};
-use weir_topology::record::Output;
-use weir_topology::topic::Topic;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use weir_schemas::StandingStatus;
 
 const SUSPENDED: &str = "sk-example-mirror-01";
 const HONEST: &str = "sk-example-pilot-devops";
@@ -47,43 +41,6 @@ fn enforcing(place: &Place, arguments: &[&str]) -> (Running, String) {
     ring.arg(&place.data);
     success(ring);
     answering(place.run(), arguments)
-}
-
-/// A run that answers gateways; and where.
-fn answering(mut run: Command, arguments: &[&str]) -> (Running, String) {
-    run.args(["--decide-addr", "127.0.0.1:0"]).args(arguments);
-    let mut run = Running::start(run);
-    let mut stderr = BufReader::new(run.0.stderr.take().unwrap());
-    let mut shown = String::new();
-    let address = loop {
-        let before = shown.len();
-        assert!(stderr.read_line(&mut shown).unwrap() > 0, "{shown}");
-        if let Some(address) = shown[before..].split("answering gateways address=").nth(1) {
-            break address.trim().to_owned();
-        }
-    };
-    let mut stdout = run.0.stdout.take().unwrap();
-    std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-    (run, address)
-}
-
-/// Status, and the whole answer.
-fn ask(address: &str, path: &str, headers: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: weir\r\n{headers}connection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.unwrap_or_else(|| panic!("{answer:?}")), answer)
-}
-
-fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
-    let lines = answer.lines().take_while(|line| !line.is_empty());
-    lines
-        .filter_map(|line| line.split_once(": "))
-        .find(|(found, _)| found.eq_ignore_ascii_case(name))
-        .map(|(_, v)| v)
 }
 
 #[test]
@@ -131,23 +88,10 @@ fn a_campaigns_key_is_refused_while_it_is_suspended_and_an_honest_one_is_not() {
     run.stop();
 }
 
-/// Says on the log how the account of a key stands, as the enforcer would.
-fn stands(place: &Place, key: &str, status: StandingStatus) {
-    place.set_posture("audit");
-    let secret = std::fs::read_to_string(place.keys_of("collector").join("pseudonym-0.key")).unwrap();
-    let secret: Digest = secret.trim().parse().unwrap();
-    let account = PseudonymKey::new(&secret.0, 0).account("default", key);
-    let log = EmbeddedLog::open(&place.data.join("log"), 4).unwrap();
-    let standing = Standing { account, status, ..Standing::default() };
-    let payload = Wire::new().to_bytes(&standing);
-    let outputs = vec![Output::keyed(Topic::Standing, account.to_key(), payload, 0)];
-    log.writer("test").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();
-}
-
 #[test]
 fn a_limited_account_has_its_burst_and_then_is_told_when_to_come_back() {
     let place = Place::new();
-    stands(&place, "sk-slow", StandingStatus::Limited);
+    stands(&place, &place.keys_of("collector"), "sk-slow", StandingStatus::Limited);
     std::fs::write(&place.feed, "").unwrap();
     let (run, address) =
         answering(place.run(), &["--decide-limit-per-minute", "2", "--decide-limit-burst", "2"]);
@@ -237,4 +181,95 @@ fn a_real_nginx_refuses_the_suspended_lets_the_others_pass_and_all_of_them_when_
     run.kill();
     assert_eq!(request(HONEST).0, 200);
     nginx.stop();
+}
+
+/// Requests a minute that a limited account may make, and at once after a pause.
+const SHARED_LIMIT: (u32, u32) = (3_000, 50);
+
+#[test]
+fn three_servers_that_share_a_bucket_let_pass_what_one_would() {
+    let places = [Place::new(), Place::new(), Place::new()];
+    let Some((redis, redis_address)) = redis(&places[0]) else { return };
+    let (limit, burst) = (SHARED_LIMIT.0.to_string(), SHARED_LIMIT.1.to_string());
+    let servers: Vec<(Running, String, String)> = places
+        .iter()
+        .map(|place| {
+            // One account is one pseudonym at all of them.
+            stands(place, &places[0].keys_of("collector"), "sk-slow", StandingStatus::Limited);
+            std::fs::write(&place.feed, "").unwrap();
+            let mut run = weir(&["run", "--node", "test", "--metrics-addr", "127.0.0.1:0", "--tail"]);
+            run.arg(&place.feed).arg("--data-dir").arg(&place.data).arg("--output-dir").arg(&place.output);
+            run.arg("--keys-dir").arg(&places[0].keys);
+            let flags = ["--decide-redis", &redis_address, "--decide-limit-per-minute", &limit];
+            run.args(flags).args(["--decide-limit-burst", &burst]);
+            let (run, address, metrics) = answering_with_metrics(run);
+            eventually("all is read", || header(&ask(&address, "/auth", "").1, "x-weir-stale-ms").is_some());
+            (run, address, metrics)
+        })
+        .collect();
+
+    let began = Instant::now();
+    let threads: Vec<_> = servers
+        .iter()
+        .map(|(_, address, _)| {
+            let address = address.clone();
+            std::thread::spawn(move || {
+                let (mut passed, mut refused, mut gap_max, mut last) = (0, 0, Duration::ZERO, began);
+                while began.elapsed() < Duration::from_secs(6) {
+                    match ask(&address, "/auth", "x-api-key: sk-slow\r\n").0 {
+                        200 => passed += 1,
+                        429 => refused += 1,
+                        status => panic!("{status}"),
+                    }
+                    gap_max = gap_max.max(last.elapsed());
+                    last = Instant::now();
+                }
+                (passed, refused, gap_max)
+            })
+        })
+        .collect();
+    let of_each: Vec<(u32, u32, Duration)> =
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    let took = began.elapsed().as_secs_f64();
+    let allowed = f64::from(SHARED_LIMIT.1) + f64::from(SHARED_LIMIT.0) / 60.0 * took;
+    let passed: u32 = of_each.iter().map(|(passed, ..)| passed).sum();
+    assert!(f64::from(passed) <= allowed * 1.01 + 1.0, "{passed} passed, {allowed} may: {of_each:?}");
+    // A machine that stood still for long let the bucket overflow, and says nothing of what is missing.
+    let has_asked_always =
+        of_each.iter().any(|(_, refused, gap_max)| *refused > 0 && gap_max.as_millis() < 500);
+    assert!(
+        !has_asked_always || f64::from(passed) >= allowed * 0.99 - 1.0,
+        "{passed} passed, {allowed} may: {of_each:?}"
+    );
+
+    // Without Redis each counts for itself, and says so.
+    redis.kill();
+    for (_, address, metrics) in &servers {
+        eventually("it counts for itself", || {
+            let status = ask(address, "/auth", "x-api-key: sk-slow\r\n").0;
+            assert!(matches!(status, 200 | 429), "{status}");
+            metric(metrics, "weir_shared_bucket_failures_total") > 0
+        });
+    }
+    for (run, ..) in servers {
+        run.stop();
+    }
+}
+
+/// What gateways are told by a server that never reached the log.
+fn told_without_a_log(failure_mode: &str) -> (u16, Option<String>) {
+    let place = Place::new();
+    // Nobody listens there, and nobody will.
+    let mut decide = weir(&["decide", "--brokers", "127.0.0.1:1", "--decide-failure-mode", failure_mode]);
+    decide.arg("--keys-dir").arg(place.keys_of("collector"));
+    let (decide, address) = answering(decide, &[]);
+    let (status, answer) = ask(&address, "/auth", "x-api-key: anybody\r\n");
+    decide.kill();
+    (status, header(&answer, "x-weir-status").map(String::from))
+}
+
+#[test]
+fn a_server_that_knows_nothing_lets_pass_everybody_or_nobody_as_it_was_told() {
+    assert_eq!(told_without_a_log("open"), (200, Some("ok".into())));
+    assert_eq!(told_without_a_log("closed"), (503, Some("unknown".into())));
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)] // Each test binary uses its part of it.
 
 pub mod fleet;
+pub mod gateway;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
