@@ -5,6 +5,7 @@ use crate::keys::{self, Role};
 use crate::roles::registry::Registry;
 use crate::security::security;
 use crate::settings::{GroupProtocol as Protocol, LogFormat, Settings};
+use crate::supervise::Supervisor;
 use crate::telemetry::Metrics;
 use anyhow::{Context as _, Result, bail};
 use std::io::IsTerminal as _;
@@ -34,6 +35,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Whether the process can do its work.
     pub health: Arc<Health>,
+    /// Who started the process, and watches it.
+    pub supervisor: Arc<Supervisor>,
     /// Set when the process is told to stop.
     pub stop: Arc<AtomicBool>,
     /// The command line names a data directory, which outweighs brokers from elsewhere.
@@ -55,12 +58,18 @@ impl Context {
             let bound = crate::serve::serve(address, metrics.clone(), health.clone())?;
             tracing::info!(address = %bound, "serving /metrics and /health");
         }
-        Ok(Self { settings, metrics, health, stop, chose_directory })
+        let supervisor = Arc::new(Supervisor::from_env());
+        Ok(Self { settings, metrics, health, supervisor, stop, chose_directory })
     }
 
     /// Whether the process was told to stop.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The loop that does the work went round: the service manager is told, where there is one.
+    pub fn went_round(&self) {
+        self.supervisor.went_round(self.health.readiness());
     }
 
     /// Name of this machine.

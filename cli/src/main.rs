@@ -12,6 +12,7 @@ mod security;
 mod serve;
 mod settings;
 mod simulated;
+mod supervise;
 mod telemetry;
 mod view;
 

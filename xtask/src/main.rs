@@ -21,6 +21,7 @@ mod shell;
 mod sim;
 mod test;
 mod tidy;
+mod units;
 mod venv;
 
 use clap::{Parser, Subcommand};
@@ -51,6 +52,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Check alerts, dashboards and runbooks with Prometheus's own tools, and against one that scrapes a live Weir
     Alerts,
+    /// Check the units for systemd with systemd's own tools
+    Units,
     /// Write docs/metrics.md from the list of metrics, docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
     Docs,
     /// See Weir act: a campaign is refused by a real nginx, and let through again when its time is over
@@ -76,6 +79,7 @@ fn main() -> anyhow::Result<()> {
         Command::Pipeline(args) => pipeline::run(&args),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Alerts => alerts::run(),
+        Command::Units => units::check(&dirs::built("weir")?),
         Command::Docs => docs::run(),
         Command::Demo => demo::run(),
         Command::Kafka(args) => kafka::run(args),

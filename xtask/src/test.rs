@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::generate::Labels;
 use crate::shell::succeed;
-use crate::{alerts, clients, debian, demo, dirs, example, fuzz, generate, kafka, pipeline};
+use crate::{alerts, clients, debian, demo, dirs, example, fuzz, generate, kafka, pipeline, units};
 
 /// What the build links, and what the tests drive.
 const PACKAGES: &[&str] = &[
@@ -89,6 +89,7 @@ fn with_broker(brokers: &str) -> Result<()> {
         demo::with(&weir)
     })?;
     step("alerts, runbooks and dashboards, with Prometheus", || alerts::with(&weir))?;
+    step("units, with systemd's own tools", || units::check(&weir))?;
     step("the recording's own checks", example::check)?;
     step("verdicts through somebody else's registry and reader", || {
         pipeline::through_registry(&weir, brokers)

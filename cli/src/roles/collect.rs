@@ -47,8 +47,10 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
             context.health.set_running(true);
             let Some(file) = context.settings.tail.clone() else {
                 while !context.is_stopped() && !has_ended() {
+                    context.went_round();
                     std::thread::sleep(WAIT);
                 }
+                context.supervisor.stops();
                 return Ok(ExitCode::SUCCESS);
             };
             let config = config(context, file.clone(), Mode::Tail)?;
@@ -137,6 +139,7 @@ fn follow(
     let (mut events, mut rejected) = (0, 0);
     while !context.is_stopped() && !has_ended() {
         let progress = collector.run_once(WAIT)?;
+        context.went_round();
         patience.check(collector, &progress, until_idle)?;
         events += progress.events;
         rejected += progress.rejected;
@@ -144,6 +147,7 @@ fn follow(
             return outcome(file, events, rejected);
         }
     }
+    context.supervisor.stops();
     Ok(ExitCode::SUCCESS)
 }
 

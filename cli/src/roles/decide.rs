@@ -36,21 +36,25 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     let log: Arc<dyn Log> = Arc::new(log);
     context.health.watch(&log)?;
     context.health.set_tasks_open(true);
-    serve(context, &keys, log, wire)?;
+    let (supervisor, health) = (context.supervisor.clone(), context.health.clone());
+    serve(context, &keys, log, wire, move || supervisor.went_round(health.readiness()))?;
     context.health.set_running(true);
     while !context.is_stopped() {
         std::thread::sleep(FOLLOW_EVERY);
     }
+    context.supervisor.stops();
     context.health.set_running(false);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves where `decide.addr` says, in threads of its own, until the process ends; the address that was bound.
+/// Serves where `decide.addr` says, in threads of its own, until the process ends; the address that was bound. `went_round` is
+/// called whenever the log was looked at.
 pub fn serve(
     context: &Context,
     keys: &CollectorKeys,
     log: Arc<dyn Log>,
     wire: Arc<Wire>,
+    went_round: impl Fn() + Send + 'static,
 ) -> Result<Option<SocketAddr>> {
     let Some(address) = context.settings.decide_addr.clone() else { return Ok(None) };
     let standings = Arc::new(Standings::default());
@@ -69,6 +73,7 @@ pub fn serve(
                 standings.stale_ms(now_ms()),
                 standings.take_losses(),
             );
+            went_round();
             match outcome {
                 Ok(()) => {
                     is_away = false;

@@ -60,6 +60,7 @@ pub fn tend(
         context.health.set_tasks_open(fleets.iter().all(Fleet::is_open));
         lag.look_at(fleets.iter().map(Fleet::worker));
         let is_idle = also(fleets)?;
+        context.went_round();
         if !until_idle {
             continue;
         }
@@ -75,5 +76,6 @@ pub fn tend(
             return Ok(());
         }
     }
+    context.supervisor.stops();
     Ok(())
 }

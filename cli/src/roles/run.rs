@@ -66,7 +66,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         export = export.leaving_effects();
         hands.own(0..partitions);
     }
-    decide::serve(context, &sensing_keys, log.clone(), wire.clone())?;
+    decide::serve(context, &sensing_keys, log.clone(), wire.clone(), || {})?;
     let watched: Arc<dyn Log> = log.clone();
     context.health.watch(&watched)?;
     let teller = LagTeller::start(&watched, context.metrics.clone())?;
@@ -129,8 +129,10 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                 if until_idle && is_at_end && quiescence.look(log.as_ref(), &worker)? && is_acted_on {
                     return Ok(());
                 }
+                context.went_round();
                 std::thread::sleep(LOOK);
             }
+            context.supervisor.stops();
             Ok(())
         })();
         context.health.set_running(false);

@@ -4,6 +4,8 @@
 use std::io::{BufReader, Read};
 use std::process::{Command, Stdio};
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail, ensure};
 
 /// Marker and schema fingerprint of an Avro single-object frame.
@@ -88,15 +90,29 @@ fn next(framed: &mut impl Read, value: &mut Vec<u8>) -> Result<bool> {
 /// Opens and closes the writer `transactional_id`: the broker fences whoever had it.
 pub fn fence(brokers: &str, transactional_id: &str, topic: &str) -> Result<()> {
     let id = format!("transactional.id={transactional_id}");
-    // Without input it commits a transaction of nothing.
-    let output = Command::new("kcat")
-        .args(["-P", "-q", "-b", brokers, "-X", &id, "-t", topic])
-        .stdin(Stdio::null())
-        .output()
-        .context("cannot run kcat")?;
-    ensure!(output.status.success(), "kcat: {}", String::from_utf8_lossy(&output.stderr).trim());
-    Ok(())
+    let mut attempts = 0;
+    loop {
+        // Without input it commits a transaction of nothing.
+        let output = Command::new("kcat")
+            .args(["-P", "-q", "-b", brokers, "-X", &id, "-t", topic])
+            .stdin(Stdio::null())
+            .output()
+            .context("cannot run kcat")?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let reason = String::from_utf8_lossy(&output.stderr).into_owned();
+        attempts += 1;
+        // The broker is still ending what the writer had open.
+        let comes_again = reason.contains("concurrent operation") && attempts < FENCE_ATTEMPTS_MAX;
+        ensure!(comes_again, "kcat: {}", reason.trim());
+        std::thread::sleep(FENCE_AGAIN);
+    }
 }
+
+/// How often a broker is asked to fence that is busy with the same writer, and how long it is left alone in between.
+const FENCE_ATTEMPTS_MAX: u32 = 100;
+const FENCE_AGAIN: Duration = Duration::from_millis(200);
 
 /// The id that an event, a verdict or an action begins with.
 pub fn id(value: &[u8]) -> Result<Id> {
