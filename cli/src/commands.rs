@@ -13,6 +13,7 @@ mod coverage;
 mod decide;
 mod diff;
 mod dlq;
+mod doctor;
 mod enforce;
 mod evaluate;
 mod explain;
@@ -69,6 +70,7 @@ macro_rules! commands {
 
 commands! {
     CheckLog(check_log::Arguments),
+    Doctor(doctor::Arguments),
     Run(run::Arguments),
     Collect(collect::Arguments),
     Process(process::Arguments),

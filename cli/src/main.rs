@@ -14,6 +14,7 @@ mod settings;
 mod simulated;
 mod supervise;
 mod telemetry;
+mod trace;
 mod view;
 
 use clap::Parser as _;

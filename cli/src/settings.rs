@@ -79,6 +79,9 @@ settings! {
     Collector "collector.linger_ms" collector_linger_ms: u64 = "200" in 0..=60_000, "How long lines of a followed file wait for others to be published with in one commit.";
     Collector "collector.rotated_dir" collector_rotated_dir: Option<PathBuf> = "", "Directory that rotated files are moved to (logrotate's `olddir`), where that is not the log's own.";
     Feed "from_topic" from_topic: Option<String> = "", "Topic on the same brokers that logs or records of gateways are read from, a record or lines of them each; its name is taken as it is, without kafka.prefix. One process a topic reads all of its partitions.";
+    Tracing "trace" trace: Option<String> = "", "Process to trace by eBPF: its number, which means its descendants too, or a name, which means every process of that name, also those that start later. What its TLS library reads and writes becomes events (docs/sensing.md).";
+    Tracing "tap.copy_bytes_max" tap_copy_bytes_max: u64 = "16384" in 64..=16_384, "Most bytes that are copied of each message that a traced process reads or writes.";
+    Tracing "tap.ring_bytes" tap_ring_bytes: u32 = "16777216" in 4_096..=1_073_741_824, "Size of the buffer between kernel and collector, a power of two. What finds no room in it is not heard, and counted.";
     Listener "listen" listen: Option<String> = "", "Address on which records are taken by HTTP, for example 127.0.0.1:4318: OpenTelemetry's spans (/v1/traces) and log records (/v1/logs), JSON lines and LiteLLM's generic callback (/v1/lines). Other addresses than loopback need a token or certificates of clients.";
     Listener "listener.token_file" listener_token_file: Option<PathBuf> = "", "File with the tokens, one a line, that clients send as `Authorization: Bearer TOKEN`; readable by the owner only.";
     Listener "listener.cert_file" listener_cert_file: Option<PathBuf> = "", "Certificate of the listener and its chain, PEM: with it clients speak TLS.";

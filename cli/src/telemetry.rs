@@ -19,6 +19,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 use weir_collector::field::Field;
 use weir_collector::push::body::Content;
+use weir_collector::trace::Loss;
 use weir_enforcer::answer::decision::Passes;
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
 use weir_topology::invariants::Invariant;
@@ -131,6 +132,8 @@ metrics! {
     unknown: Family<FieldLabel, Counter> = Family::default(), "collector_fields_unknown", "Requests with a field that was of no use: malformed, out of range, or of another type";
     unowned: Counter = Counter::default(), "collector_requests_unowned", "Requests that are nobody's, because the key that was sent with them was refused";
     source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Files of sources that appeared, were rotated, truncated or replaced";
+    trace_losses: Family<Kind, Counter> = Family::default(), "collector_trace_losses", "What traced processes said and Weir did not hear, or could not use, by cause: bytes, messages, requests or connections";
+    trace_messages: Family<Kind, Counter> = Family::default(), "collector_trace_messages", "Messages that traced processes read or wrote through TLS: heard by the kernel side, and handed on by it";
     losses: Family<Kind, Counter> = Family::default(), "collector_losses", "Times that lines of a source may have been lost, by cause; the log names file and bytes";
     known: Counter = Counter::default(), "collector_lines_known", "Lines that were read under another name before, and were not read again";
     bytes_lost: Counter = Counter::default(), "collector_bytes_lost", "Bytes of sources that were lost, where their number is known";
@@ -228,6 +231,12 @@ impl Metrics {
         for change in SourceChange::ALL {
             let _ = self.source_changes.get_or_create(&Kind { kind: Closed(change.as_str()) });
         }
+        for loss in Loss::ALL {
+            let _ = self.trace_losses.get_or_create(&Kind { kind: Closed(loss.as_str()) });
+        }
+        for kind in ["heard", "handed_on"] {
+            let _ = self.trace_messages.get_or_create(&Kind { kind: Closed(kind) });
+        }
         for cause in LossCause::ALL {
             let _ = self.losses.get_or_create(&Kind { kind: Closed(cause.as_str()) });
         }
@@ -257,6 +266,12 @@ impl Metrics {
         warn!(
             "there are several sources: a request that two of them tell of counts twice, so let each gateway have one"
         );
+    }
+
+    /// Traced processes read or wrote so many messages, of which so many were handed on.
+    pub fn trace_heard(&self, heard: u64, handed_on: u64) {
+        self.trace_messages.get_or_create(&Kind { kind: Closed("heard") }).inc_by(heard);
+        self.trace_messages.get_or_create(&Kind { kind: Closed("handed_on") }).inc_by(handed_on);
     }
 
     /// The listener answered a request.
@@ -568,6 +583,10 @@ impl Telemetry for Metrics {
             to,
             "records of a topic were lost: offsets `from` up to `to` had passed their retention"
         );
+    }
+
+    fn trace_lost(&self, cause: &'static str, count: u64) {
+        self.trace_losses.get_or_create(&Kind { kind: Closed(cause) }).inc_by(count);
     }
 
     fn source_unavailable(&self, reason: &str) {

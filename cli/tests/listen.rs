@@ -380,7 +380,7 @@ fn a_listener_that_anybody_could_send_to_is_refused_and_so_is_a_token_that_other
     );
     let said = refused(&[]);
     assert!(
-        said.contains("there is nothing to read: give --tail FILE, the log to follow, or --listen ADDRESS"),
+        said.contains("there is nothing to read: give --tail FILE, the log to follow, --listen ADDRESS"),
         "{said}"
     );
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

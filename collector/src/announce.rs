@@ -33,10 +33,45 @@ impl Announcer {
         if !self.announced.is_due(pseudonym, now_ms) {
             return;
         }
-        if let Some(identity) = self.sealer.seal(pseudonym, epoch, tenant, account, now_ms) {
-            let payload = self.wire.to_bytes(&identity);
-            self.identities.push(Output::keyed(Topic::Identities, pseudonym.to_key(), payload, now_ms));
+        let sealed = self.sealed(pseudonym, epoch, tenant, account, now_ms);
+        self.identities.extend(sealed);
+    }
+
+    /// Seals who stands behind a pseudonym, where that was not told of late; it is told when an event of theirs is.
+    pub fn seal(
+        &mut self,
+        pseudonym: AccountId,
+        epoch: i32,
+        tenant: &str,
+        account: &str,
+        now_ms: i64,
+    ) -> Option<Output> {
+        if self.announced.is_known(pseudonym, now_ms) {
+            return None;
         }
+        self.sealed(pseudonym, epoch, tenant, account, now_ms)
+    }
+
+    /// Announces what was [sealed](Self::seal), where it is due.
+    pub fn announce_sealed(&mut self, pseudonym: AccountId, sealed: Option<Output>, now_ms: i64) {
+        if let Some(sealed) = sealed
+            && self.announced.is_due(pseudonym, now_ms)
+        {
+            self.identities.push(sealed);
+        }
+    }
+
+    fn sealed(
+        &mut self,
+        pseudonym: AccountId,
+        epoch: i32,
+        tenant: &str,
+        account: &str,
+        now_ms: i64,
+    ) -> Option<Output> {
+        let identity = self.sealer.seal(pseudonym, epoch, tenant, account, now_ms)?;
+        let payload = self.wire.to_bytes(&identity);
+        Some(Output::keyed(Topic::Identities, pseudonym.to_key(), payload, now_ms))
     }
 
     /// Tells of a commit's identities, and of accounts that were forgotten before it.
@@ -81,6 +116,12 @@ impl Announced {
             self.put(account, at);
         }
         is_due
+    }
+
+    /// Whether the account need not be announced now.
+    fn is_known(&self, account: AccountId, now_ms: i64) -> bool {
+        let at = self.young.get(&account).or_else(|| self.old.get(&account));
+        at.is_some_and(|at| (0..ANNOUNCE_EVERY_MS).contains(&now_ms.saturating_sub(*at)))
     }
 
     fn put(&mut self, account: AccountId, at_ms: i64) {

@@ -11,7 +11,7 @@ use crate::seal::Sealer;
 use std::borrow::Cow;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Body, Event, EventId, Origin, Outcome, Request, SourceKind};
+use weir_schemas::{AccountId, Body, Event, EventId, Origin, Outcome, Request, SourceKind};
 use weir_topology::record::{LABEL_HEADER, Output, POPULATION_HEADER};
 use weir_topology::topic::Topic;
 
@@ -71,6 +71,40 @@ impl EventWriter {
         let tenant = exchange.tenant.as_deref().unwrap_or(&self.tenant);
         let account = self.pseudonyms.account(tenant, &exchange.account);
         self.announcer.announce(account, self.pseudonyms.key_epoch(), tenant, &exchange.account, now_ms);
+        Ok(self.write_of(account, exchange, event_id, now_ms))
+    }
+
+    /// Hides the account of a request whose end is still to come, at once.
+    pub(crate) fn hide(&mut self, account: &str, now_ms: i64) -> Hidden {
+        let id = self.pseudonyms.account(&self.tenant, account);
+        let sealed = self.announcer.seal(id, self.pseudonyms.key_epoch(), &self.tenant, account, now_ms);
+        Hidden { account: id, sealed }
+    }
+
+    /// The event of an exchange whose account was hidden when it began, as [`write`](Self::write) gives it.
+    pub(crate) fn write_hidden<'e>(
+        &mut self,
+        exchange: &'e Exchange<'e>,
+        hidden: Hidden,
+        event_id: EventId,
+        now_ms: i64,
+    ) -> Result<Output, Refusal> {
+        let ahead_ms = exchange.time_ms.saturating_sub(now_ms);
+        if ahead_ms > AHEAD_MAX_MS {
+            return Err(Refusal::future(ahead_ms));
+        }
+        self.announcer.announce_sealed(hidden.account, hidden.sealed, now_ms);
+        Ok(self.write_of(hidden.account, exchange, event_id, now_ms))
+    }
+
+    fn write_of<'e>(
+        &mut self,
+        account: AccountId,
+        exchange: &'e Exchange<'e>,
+        event_id: EventId,
+        now_ms: i64,
+    ) -> Output {
+        let tenant = exchange.tenant.as_deref().unwrap_or(&self.tenant);
         let keys = &mut self.pseudonyms;
         let (address, subnet) = exchange.address.map(|address| keys.address(address)).unzip();
         let payment = exchange.payment.as_ref().map(|value| keys.value(ValueKind::Payment, value.as_bytes()));
@@ -136,15 +170,30 @@ impl EventWriter {
         let output =
             Output::keyed(Topic::Events, account.to_key(), self.wire.to_bytes(&event), exchange.time_ms);
         let truth = [(LABEL_HEADER, &exchange.label), (POPULATION_HEADER, &exchange.population)];
-        Ok(truth.into_iter().fold(output, |output, (header, value)| match value {
+        truth.into_iter().fold(output, |output, (header, value)| match value {
             Some(value) => output.with_header(header, cut(value, VALUE_BYTES_MAX)),
             None => output,
-        }))
+        })
     }
 
     /// What has to go into the same commit as the events: who stands behind their accounts.
     pub(crate) fn announcer(&mut self) -> &mut Announcer {
         &mut self.announcer
+    }
+}
+
+/// An account that was hidden before its event is written: its pseudonym, and who stands behind it, sealed, where that
+/// was not announced of late.
+pub(crate) struct Hidden {
+    pub(crate) account: AccountId,
+    sealed: Option<Output>,
+}
+
+#[cfg(test)]
+impl Hidden {
+    /// One that announces nobody.
+    pub(crate) fn of_test(account: AccountId) -> Self {
+        Self { account, sealed: None }
     }
 }
 

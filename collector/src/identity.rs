@@ -75,6 +75,24 @@ impl PushKey {
     }
 }
 
+/// Numbers what a tap hears, under the pseudonym key: nobody could hear the same twice.
+#[derive(Clone)]
+pub(crate) struct TraceKey {
+    exchange: KeyedHash,
+    run: [u8; 16],
+}
+
+impl TraceKey {
+    pub(crate) fn new(keys: &Pseudonymizer, run: [u8; 16]) -> Self {
+        Self { exchange: keys.domain("weir.event.trace"), run }
+    }
+
+    /// The id of the event of the run's exchange of this number.
+    pub(crate) fn event_id(&self, number: u64) -> EventId {
+        EventId(self.exchange.first_16(&[&self.run, &number.to_be_bytes()]))
+    }
+}
+
 /// Counts how often the same line stood before, among the last [`REPEATS_WINDOW_LINES`] lines of a source.
 /// A line that goes on being repeated within that is counted without end.
 #[derive(Debug, Default)]

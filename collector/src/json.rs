@@ -12,7 +12,7 @@ mod number;
 mod text;
 
 pub(crate) use number::Number;
-pub(crate) use text::Text;
+pub(crate) use text::{Text, write_text};
 
 use memchr::memchr2;
 

@@ -30,6 +30,7 @@ pub mod refusal;
 pub mod seal;
 pub mod tail;
 pub mod topic;
+pub mod trace;
 
 pub use collector::{Collector, Keys, Progress, SourceState};
 pub use config::{CollectorConfig, Mode};
@@ -40,3 +41,4 @@ pub use privacy::Pseudonymizer;
 pub use push::{Intake, PushConfig};
 pub use seal::Sealer;
 pub use topic::{TopicProgress, TopicSource};
+pub use trace::{TraceConfig, TraceSource};

@@ -154,5 +154,35 @@ pub const SEEN_SEGMENTS_MAX: usize = 1_024;
 /// Largest body of a request that the configuration may allow, in bytes, unpacked.
 pub const PUSH_BYTES_MAX_CEILING: usize = 1 << 30;
 
+/// Longest head of an HTTP message that is listened to, and longest line of its framing, in bytes.
+pub const TRACE_HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Most headers of an HTTP message that is listened to.
+pub const TRACE_HEADERS_MAX: usize = 128;
+
+/// How much of a request's body is kept until its response has ended, in bytes.
+pub const TRACE_REQUEST_BYTES_MAX: usize = 1 << 20;
+
+/// How much of a response's body is kept, in bytes; of a stream those events that say how it went.
+pub const TRACE_RESPONSE_BYTES_MAX: usize = 256 << 10;
+
+/// Longest path of a request that is listened to, in bytes; the rest is cut.
+pub const TRACE_TARGET_BYTES_MAX: usize = 2 << 10;
+
+/// Longest name of a header that is listened to, in bytes; the rest is cut.
+pub const TRACE_HEADER_NAME_BYTES_MAX: usize = 128;
+
+/// Most requests of a connection that wait for their responses.
+pub const TRACE_PIPELINE_MAX: usize = 64;
+
+/// Most connections that are listened to; the one that was silent for longest is forgotten first.
+pub const TRACE_CONNECTIONS_MAX: usize = 16_384;
+
+/// Most bytes of messages that are held for what follows them, over all connections.
+pub const TRACE_HELD_BYTES_MAX: usize = 64 << 20;
+
+/// Most bytes of events that wait for a log that takes nothing.
+pub const TRACE_WAITING_BYTES_MAX: usize = 64 << 20;
+
 const _: () = assert!(KEPT_TEXT_BYTES_MAX < weir_topology::limits::RECORD_BYTES_MAX / 2);
 const _: () = assert!(BATCH_BYTES_DEFAULT >= 2 * weir_topology::limits::RECORD_BYTES_MAX);

@@ -157,6 +157,8 @@ pub trait Telemetry: Send + Sync {
     /// Records of a topic that is a source had passed their retention before they were read: those of this partition from
     /// `from` up to `to`.
     fn topic_lost(&self, topic: &str, partition: i32, from: i64, to: i64) {}
+    /// So much of what traced processes said was not heard, or could not be used, for this cause: a closed set.
+    fn trace_lost(&self, cause: &'static str, count: u64) {}
     /// A source cannot be read for now.
     fn source_unavailable(&self, reason: &str) {}
     /// The enforcer settled an action.

@@ -1,5 +1,6 @@
 //! Programs from Debian that a test drives: installed when they are missing.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
@@ -33,12 +34,13 @@ pub fn ensure_debian_packages(packages: &[&str]) -> anyhow::Result<()> {
 /// # Errors
 /// As [`ensure_debian_packages`].
 pub fn ensure_command(command: &str, package: &str) -> anyhow::Result<()> {
-    if on_path(command) { Ok(()) } else { ensure_debian_packages(&[package]) }
+    if on_path(command).is_some() { Ok(()) } else { ensure_debian_packages(&[package]) }
 }
 
-fn on_path(command: &str) -> bool {
+/// Where on the path a command is.
+pub fn on_path(command: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(command).is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(command)).find(|file| file.is_file())
 }
 
 fn installed(package: &str) -> bool {
@@ -90,6 +92,6 @@ mod tests {
 
     #[test]
     fn no_directory_is_taken_for_a_command() {
-        assert!(!on_path("."));
+        assert_eq!(on_path("."), None);
     }
 }

@@ -9,6 +9,7 @@ mod debian;
 mod demo;
 mod dirs;
 mod docs;
+mod ebpf;
 mod example;
 mod fuzz;
 mod generate;
@@ -48,6 +49,8 @@ enum Command {
     Test(test::Args),
     /// Run the binary against software that others wrote
     Pipeline(pipeline::Args),
+    /// Build the kernel side of tracing, with rustup's nightly or Debian's compiler; `--features ebpf` builds it in
+    BuildEbpf,
     /// Run the fuzz targets of every parser
     Fuzz(fuzz::Args),
     /// Check alerts, dashboards and runbooks with Prometheus's own tools, and against one that scrapes a live Weir
@@ -77,6 +80,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Pipeline(args) => pipeline::run(&args),
+        Command::BuildEbpf => ebpf::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Alerts => alerts::run(),
         Command::Units => units::check(&dirs::built("weir")?),

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::generate::Labels;
 use crate::shell::succeed;
-use crate::{alerts, clients, debian, demo, dirs, example, fuzz, generate, kafka, pipeline, units};
+use crate::{alerts, clients, debian, demo, dirs, ebpf, example, fuzz, generate, kafka, pipeline, units};
 
 /// What the build links, and what the tests drive.
 const PACKAGES: &[&str] = &[
@@ -52,6 +52,8 @@ pub fn run(args: &Args) -> Result<()> {
             cargo(&["test", "--workspace", "--no-fail-fast", "--features", FEATURES], &[])
         });
     }
+    // Before anything is compiled that it is built into.
+    step("the kernel side of tracing", ebpf::run)?;
     step("clippy", || {
         cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"], &[])
     })?;
@@ -72,7 +74,8 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Features of the workspace's libraries that are off by default.
-const FEATURES: &str = "weir-topology/embedded,weir-topology/kafka,weir-topology/runner,weir-schemas/resolve";
+const FEATURES: &str =
+    "weir-topology/embedded,weir-topology/kafka,weir-topology/runner,weir-schemas/resolve,weir/ebpf";
 
 fn with_broker(brokers: &str) -> Result<()> {
     let events = step("generate a log", generated_log)?;

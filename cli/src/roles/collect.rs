@@ -3,6 +3,7 @@
 use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, Role};
 use crate::listen::{Listener, sensing_keys};
+use crate::trace::Tracer;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +23,7 @@ const WAIT: Duration = Duration::from_millis(200);
 
 /// Reads the configured sources until the process is told to stop, or has read all there is.
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
-    let listener = check_sources(context, until_idle)?;
+    let Sources { listener, tracer } = check_sources(context, until_idle)?;
     let keys = CollectorKeys::read(context.given_keys(Role::Collector)?)?;
     let (log, wire): (Arc<dyn Log>, _) = (Arc::new(context.kafka()?), context.wire()?);
     let is_over = AtomicBool::new(false);
@@ -32,6 +33,11 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
             let (keys, log, wire) = (&keys, log.as_ref(), wire.clone());
             scope.spawn(move || listener.run(context, keys, log, wire, &|_, _| {}, &is_stopped))
         });
+        let tracing = tracer.map(|tracer| {
+            let is_stopped = || context.is_stopped() || is_over.load(Ordering::Relaxed);
+            let (keys, log, wire) = (&keys, log.as_ref(), wire.clone());
+            scope.spawn(move || tracer.run(context, keys, log, wire, &|_, _| {}, &is_stopped))
+        });
         let reading = context.settings.from_topic.clone().map(|topic| {
             let is_stopped = || context.is_stopped() || is_over.load(Ordering::Relaxed);
             let (keys, log, wire) = (&keys, log.as_ref(), wire.clone());
@@ -39,6 +45,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         });
         let has_ended = || {
             listening.as_ref().is_some_and(|listening| listening.is_finished())
+                || tracing.as_ref().is_some_and(|tracing| tracing.is_finished())
                 || reading.as_ref().is_some_and(|reading| reading.is_finished())
         };
         let outcome = (|| {
@@ -59,8 +66,9 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         })();
         is_over.store(true, Ordering::Relaxed);
         let listened = listening.map_or(Ok(()), |listening| joined(listening.join(), "the listener"));
+        let traced = tracing.map_or(Ok(()), |tracing| joined(tracing.join(), "the tracer"));
         let read = reading.map_or(Ok(()), |reading| joined(reading.join(), "the topic's reader"));
-        listened.and(read).and(outcome)
+        listened.and(traced).and(read).and(outcome)
     })
 }
 
@@ -94,15 +102,27 @@ fn read_topic(
     Ok(())
 }
 
+/// Sources that are no files.
+pub struct Sources {
+    pub listener: Option<Listener>,
+    pub tracer: Option<Tracer>,
+}
+
 /// What there is to read; what contradicts itself is told before anything is written.
-pub fn check_sources(context: &Context, until_idle: bool) -> Result<Option<Listener>> {
+pub fn check_sources(context: &Context, until_idle: bool) -> Result<Sources> {
     let listener = Listener::bind(context)?;
-    let sources =
-        [context.settings.tail.is_some(), listener.is_some(), context.settings.from_topic.is_some()];
+    let tracer = Tracer::open(context)?;
+    let sources = [
+        context.settings.tail.is_some(),
+        listener.is_some(),
+        tracer.is_some(),
+        context.settings.from_topic.is_some(),
+    ];
     let sources = sources.into_iter().filter(|is_given| *is_given).count();
     ensure!(
         sources > 0,
-        "there is nothing to read: give --tail FILE, the log to follow, or --listen ADDRESS, to take records"
+        "there is nothing to read: give --tail FILE, the log to follow, --listen ADDRESS, to take records, or --trace \
+         PROCESS, to listen to one"
     );
     ensure!(
         !until_idle || context.settings.from_topic.is_none(),
@@ -111,13 +131,13 @@ pub fn check_sources(context: &Context, until_idle: bool) -> Result<Option<Liste
     if sources > 1 {
         context.metrics.sources_may_overlap();
     }
-    if listener.is_some() {
+    for (flag, is_given) in [("--listen", listener.is_some()), ("--trace", tracer.is_some())] {
         ensure!(
-            !until_idle,
-            "--until-idle ends where a log ends, and --listen never does: leave one of them out"
+            !until_idle || !is_given,
+            "--until-idle ends where a log ends, and {flag} never does: leave one of them out"
         );
     }
-    Ok(listener)
+    Ok(Sources { listener, tracer })
 }
 
 /// What a thread came to.

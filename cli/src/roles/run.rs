@@ -34,7 +34,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         settings.from_topic.is_none(),
         "from_topic is set: topics are read by `weir collect`, from the brokers that it writes to"
     );
-    let listener = collect::check_sources(context, until_idle)?;
+    let collect::Sources { listener, tracer } = collect::check_sources(context, until_idle)?;
     let config = settings.tail.clone().map(|path| collect::config(context, path, Mode::Tail)).transpose()?;
     control::check_configured_policy(context)?;
     let wire = context.wire()?;
@@ -82,6 +82,10 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
             let (keys, log, wire, sensed) = (&sensing_keys, log.as_ref(), wire.clone(), &sensed);
             scope.spawn(move || listener.run(context, keys, log, wire, &|e, r| sensed.pushed(e, r), &is_over))
         });
+        let tracing = tracer.map(|tracer| {
+            let (keys, log, wire, sensed) = (&sensing_keys, log.as_ref(), wire.clone(), &sensed);
+            scope.spawn(move || tracer.run(context, keys, log, wire, &|e, r| sensed.pushed(e, r), &is_over))
+        });
         let sensing = config.map(|config| {
             scope.spawn(|| -> Result<()> {
                 let mut collector =
@@ -98,6 +102,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         let has_ended = || {
             sensing.as_ref().is_some_and(|sensing| sensing.is_finished())
                 || listening.as_ref().is_some_and(|listening| listening.is_finished())
+                || tracing.as_ref().is_some_and(|tracing| tracing.is_finished())
         };
         let mut quiescence = Quiescence::default();
         let outcome = (|| -> Result<()> {
@@ -140,7 +145,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         let sensed = sensing.map_or(Ok(()), |sensing| collect::joined(sensing.join(), "the collector"));
         let listened =
             listening.map_or(Ok(()), |listening| collect::joined(listening.join(), "the listener"));
-        outcome.and(sensed).and(listened)
+        let traced = tracing.map_or(Ok(()), |tracing| collect::joined(tracing.join(), "the tracer"));
+        outcome.and(sensed).and(listened).and(traced)
     });
     worker.stop_all()?;
     outcome?;

@@ -62,6 +62,8 @@ pub enum Group {
     Listener,
     /// What reads a topic of somebody else's.
     Feed,
+    /// What listens to processes.
+    Tracing,
     /// What runs stages.
     Stages,
     /// What writes the enforcer's output.

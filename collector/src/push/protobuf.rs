@@ -7,6 +7,7 @@
 
 use super::body::{Content, Fault};
 use super::otlp::Item;
+use crate::json::write_text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -361,21 +362,4 @@ impl<'o> Object<'o> {
     fn close(self) {
         self.out.push(b'}');
     }
-}
-
-/// A text of JSON. Bytes that are not UTF-8 stay: whoever reads the text counts them.
-fn write_text(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(b'"');
-    for byte in text {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', *byte]),
-            0..0x20 => {
-                let digits = b"0123456789abcdef";
-                let (high, low) = (digits[usize::from(byte >> 4)], digits[usize::from(byte & 15)]);
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-            }
-            other => out.push(*other),
-        }
-    }
-    out.push(b'"');
 }

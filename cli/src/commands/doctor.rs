@@ -1,0 +1,125 @@
+//! `weir doctor`: what can be traced on this machine, and what to do where it cannot.
+
+use super::{ConfigFile, Run};
+use crate::settings::flags::{KeyFlags, takes};
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use weir_tap::process::{Obstacle, Process, Target};
+use weir_tap::surroundings::{Finding, findings};
+
+takes!(Keys: Common, Tracing);
+
+/// Say whether processes can be traced on this machine, and why not
+///
+/// It looks at the kernel, at what this process may do, and at each process that --trace or --pid means; without either at
+/// every process that could be traced. It changes nothing.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Process to look at, by its number, with its descendants
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pid: Option<u32>,
+    /// Print one JSON object, whose fields stay
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    keys: KeyFlags<Keys>,
+}
+
+impl Run for Arguments {
+    fn run(self, config: &ConfigFile) -> Result<ExitCode> {
+        let settings = config.context(&self.keys)?.settings;
+        let target = self.pid.map(Target::Tree).or_else(|| settings.trace.as_deref().map(Target::of));
+        let findings = findings();
+        let processes: Vec<Patient> = match &target {
+            Some(target) => target.processes().into_iter().map(Patient::of).collect(),
+            // The kernel's own threads and everything else without TLS would be most of a long list.
+            None => {
+                Target::Tree(1).processes().into_iter().map(Patient::of).filter(Patient::is_good).collect()
+            }
+        };
+        let is_good = findings.iter().all(|finding| finding.is_good || !finding.is_needed)
+            && (target.is_none() || processes.iter().any(Patient::is_good));
+        match self.json {
+            true => println!("{}", as_json(&findings, &processes)),
+            false => print!("{}", as_text(&findings, &processes, target.is_some())),
+        }
+        Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// A process, and what it can be traced by.
+struct Patient {
+    process: Process,
+    outcome: Result<weir_tap::process::Library, Obstacle>,
+}
+
+impl Patient {
+    fn of(process: Process) -> Self {
+        let outcome = process.library();
+        Self { process, outcome }
+    }
+
+    fn is_good(&self) -> bool {
+        self.outcome.is_ok()
+    }
+}
+
+fn as_json(findings: &[Finding], processes: &[Patient]) -> Value {
+    let machine: Vec<Value> = findings
+        .iter()
+        .map(|finding| {
+            json!({
+                "what": finding.what, "good": finding.is_good, "needed": finding.is_needed,
+                "found": finding.found, "remedy": finding.remedy,
+            })
+        })
+        .collect();
+    let processes: Vec<Value> = processes
+        .iter()
+        .map(|Patient { process, outcome }| match outcome {
+            Ok(library) => json!({
+                "process": process.id, "name": process.name, "can_be_traced": true, "library": library.name,
+                "is_replaced": library.is_deleted, "reason": "", "remedy": "",
+            }),
+            Err(obstacle) => json!({
+                "process": process.id, "name": process.name, "can_be_traced": false, "library": null,
+                "is_replaced": false, "reason": obstacle.reason, "remedy": obstacle.remedy,
+            }),
+        })
+        .collect();
+    json!({ "machine": machine, "processes": processes })
+}
+
+fn as_text(findings: &[Finding], processes: &[Patient], are_meant: bool) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        let mark = match (finding.is_good, finding.is_needed) {
+            (true, _) => "ok  ",
+            (false, true) => "FAIL",
+            (false, false) => "warn",
+        };
+        text += &format!("{mark}  {:<12}  {}\n", finding.what, finding.found);
+        if !finding.is_good {
+            text += &format!("      {:<12}  → {}\n", "", finding.remedy);
+        }
+    }
+    text += "\n";
+    if processes.is_empty() {
+        text +=
+            if are_meant { "no such process runs\n" } else { "no process was found that can be traced\n" };
+    }
+    for Patient { process, outcome } in processes {
+        let name = format!("{} {}", process.id, process.name);
+        match outcome {
+            Ok(library) => {
+                let replaced = if library.is_deleted { " (replaced on disk since it started)" } else { "" };
+                text += &format!("ok    {name:<24}  {}{replaced}\n", library.name);
+            }
+            Err(Obstacle { reason, remedy }) => {
+                text += &format!("FAIL  {name:<24}  {reason}\n      {:<24}  → {remedy}\n", "");
+            }
+        }
+    }
+    text
+}

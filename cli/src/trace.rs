@@ -1,0 +1,219 @@
+//! Traces processes: what their TLS library reads and writes becomes events.
+//!
+//! One thread attaches to the processes that are meant, also to those that start later, takes what the kernel side
+//! hands on, and commits. The kernel side wakes nobody: it is looked at.
+
+use crate::context::{Context, now_ms};
+use crate::keys::{self, CollectorKeys};
+use crate::listen::{Sensed, sensing_keys};
+use anyhow::{Result, ensure};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::{info, warn};
+use weir_collector::trace::Loss;
+use weir_collector::{TraceConfig, TraceSource};
+use weir_schemas::wire::Wire;
+use weir_tap::process::{Process, Target};
+use weir_tap::{Counts, Tap, TapConfig, TapError};
+use weir_topology::log::Log;
+
+/// Name of the source where the settings give none.
+const SOURCE: &str = "trace";
+
+/// How long is waited when nothing was heard: as long as what is heard waits at most before it is looked at.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How often processes are looked for that started or ended.
+const SEARCH: Duration = Duration::from_millis(500);
+
+/// Most records that are taken before anything else is looked at.
+const RECORDS_MAX: usize = 4_096;
+
+/// How long a log that takes nothing is waited for at the end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is to be traced, checked and not begun.
+pub struct Tracer {
+    target: Target,
+    tap: Tap,
+    config: TraceConfig,
+    linger: Duration,
+    addresses_are_known: bool,
+}
+
+impl Tracer {
+    /// Loads the kernel side where the settings say what to trace. What the operator may have got wrong is told before
+    /// anything is written.
+    ///
+    /// # Errors
+    /// When this build or this machine cannot trace, or there is no process of that number.
+    pub fn open(context: &Context) -> Result<Option<Self>> {
+        let settings = &context.settings;
+        let Some(text) = &settings.trace else { return Ok(None) };
+        ensure!(weir_tap::is_built_in(), TapError::NotBuilt);
+        let target = Target::of(text);
+        if let Target::Tree(process) = target {
+            ensure!(
+                Process::of(process).is_some(),
+                "there is no process {process}: --trace takes a number or a name"
+            );
+        }
+        let tap = Tap::open(TapConfig {
+            copy_bytes_max: settings.tap_copy_bytes_max,
+            ring_bytes: settings.tap_ring_bytes,
+        })?;
+        let mut run = [0; 16];
+        run.copy_from_slice(&keys::random()?[..16]);
+        let config = TraceConfig {
+            source: settings.source.clone().unwrap_or_else(|| SOURCE.into()),
+            node: context.node(),
+            tenant: settings.tenant.clone(),
+            keep_text: settings.collector_keep_text,
+            batch_events: settings.collector_batch_lines,
+            run,
+        };
+        let linger = Duration::from_millis(settings.collector_linger_ms);
+        let addresses_are_known = tap.knows_addresses();
+        Ok(Some(Self { target, tap, config, linger, addresses_are_known }))
+    }
+
+    /// Traces until it is told to stop; then what was heard to its end is committed.
+    ///
+    /// # Errors
+    /// When the log cannot be used any more, or another process took the source over.
+    pub fn run(
+        mut self,
+        context: &Context,
+        keys: &CollectorKeys,
+        log: &dyn Log,
+        wire: Arc<Wire>,
+        sensed: Sensed<'_>,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        if !self.addresses_are_known {
+            warn!(
+                "tracefs is not mounted, so the addresses of clients are not known: mount -t tracefs tracefs /sys/kernel/tracing"
+            );
+        }
+        let (keys, telemetry) = (sensing_keys(keys)?, context.metrics.clone());
+        let mut source = TraceSource::open(log, &self.config, keys, wire, telemetry, Arc::new(now_ms))?;
+        let mut traced = Traced::default();
+        let mut counts = Counts::default();
+        let mut searched: Option<Instant> = None;
+        let mut committed = Instant::now();
+        while !is_stopped() {
+            if searched.is_none_or(|at| at.elapsed() >= SEARCH) {
+                traced.search(&self.target, &mut self.tap);
+                searched = Some(Instant::now());
+            }
+            let heard = self.tap.drain(RECORDS_MAX, &mut |heard| source.hear(heard));
+            if committed.elapsed() >= self.linger {
+                count(&self.tap, &mut counts, &mut source, context)?;
+                sensed(source.commit()?.events, 0);
+                committed = Instant::now();
+            }
+            if heard == 0 {
+                std::thread::sleep(LOOK);
+            }
+        }
+        while self.tap.drain(RECORDS_MAX, &mut |heard| source.hear(heard)) > 0 {}
+        count(&self.tap, &mut counts, &mut source, context)?;
+        source.end();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            sensed(source.commit()?.events, 0);
+            let waiting = source.waiting();
+            if waiting == 0 {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                warn!(events = waiting, "the log takes nothing: events of traced processes are lost");
+                return Ok(());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// Tells of what the kernel side counted since the last time.
+fn count(tap: &Tap, before: &mut Counts, source: &mut TraceSource<'_>, context: &Context) -> Result<()> {
+    let now = tap.counts()?;
+    let since = |of: fn(&Counts) -> u64| of(&now).saturating_sub(of(before));
+    context.metrics.trace_heard(since(|counts| counts.messages), since(|counts| counts.handed_on));
+    for (loss, lost) in [
+        (Loss::TapFull, since(|counts| counts.full)),
+        (Loss::TapUnreadable, since(|counts| counts.unreadable)),
+        (Loss::TapConnections, since(|counts| counts.no_connection)),
+        (Loss::TapNotices, since(|counts| counts.notices_lost)),
+    ] {
+        source.lose(loss, lost);
+    }
+    *before = now;
+    Ok(())
+}
+
+/// The processes that are traced, and those that cannot be.
+#[derive(Default)]
+struct Traced {
+    processes: BTreeMap<u32, Process>,
+    refused: BTreeMap<u32, Process>,
+    has_told_of_none: bool,
+}
+
+impl Traced {
+    /// Attaches to what started, and lets go of what ended.
+    fn search(&mut self, target: &Target, tap: &mut Tap) {
+        let now: BTreeMap<u32, Process> =
+            target.processes().into_iter().map(|process| (process.id, process)).collect();
+        let is_same =
+            |process: &Process| now.get(&process.id).is_some_and(|other| other.started == process.started);
+        self.refused.retain(|_, process| is_same(process));
+        self.processes.retain(|id, process| {
+            if !is_same(process) {
+                info!(process = id, name = process.name, "a traced process has ended");
+                tap.detach(process);
+                return false;
+            }
+            true
+        });
+        for (id, process) in now {
+            if self.processes.contains_key(&id) || self.refused.contains_key(&id) {
+                continue;
+            }
+            let outcome = match process.library() {
+                Ok(library) => {
+                    tap.attach(&process, &library).map(|()| library).map_err(|error| error.to_string())
+                }
+                Err(obstacle) => Err(format!("{}; {}", obstacle.reason, obstacle.remedy)),
+            };
+            match outcome {
+                Ok(library) => {
+                    info!(process = id, name = process.name, library = library.name, "tracing");
+                    self.processes.insert(id, process);
+                }
+                // It may load its library later, or be another program by then.
+                Err(reason) if process.started + YOUNG_TICKS > now_ticks() => {
+                    tracing::debug!(process = id, reason, "not traced yet");
+                }
+                Err(reason) => {
+                    warn!(process = id, name = process.name, reason, "cannot be traced");
+                    self.refused.insert(id, process);
+                }
+            }
+        }
+        if self.processes.is_empty() && !std::mem::replace(&mut self.has_told_of_none, true) {
+            warn!("no process that is meant can be traced yet: waiting for one; `weir doctor` says why");
+        }
+    }
+}
+
+/// How long a process that cannot be traced may still become one that can, in clock ticks of a hundredth of a second.
+const YOUNG_TICKS: u64 = 500;
+
+/// The time since boot in those ticks.
+fn now_ticks() -> u64 {
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let seconds: f64 = uptime.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    (seconds * 100.0) as u64
+}

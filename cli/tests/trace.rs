@@ -1,0 +1,408 @@
+//! `--trace`: what a real TLS server reads and writes is what is judged, every loss is counted, and the server never
+//! notices. As root, with the kernel side built in; traced is only what the tests start.
+
+#![cfg(feature = "ebpf")]
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Place, Running, eventually, metric, success, text, weir};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use weir_schemas::wire::split;
+use weir_schemas::{Body, Event, EventId, Record, Request, SourceKind};
+use weir_topology::embedded::EmbeddedLog;
+use weir_topology::log::{Log, read_range};
+use weir_topology::topic::Topic;
+
+const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/server.py");
+const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/client.py");
+
+/// Debian's own, which links the shared OpenSSL.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// Whether it can be tried here. In CI it must be.
+fn can_trace() -> bool {
+    let is_root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    let can = is_root && weir_tap::is_built_in();
+    assert!(
+        can || std::env::var_os("CI").is_none(),
+        "tracing must be tried as root, behind `cargo xtask build-ebpf`"
+    );
+    if !can {
+        eprintln!("not tried: it takes root, and `cargo xtask build-ebpf` before the build");
+    }
+    let tracefs = Path::new("/sys/kernel/tracing/events");
+    if can && !tracefs.is_dir() {
+        // It may have been mounted meanwhile.
+        let _ = Command::new("mount").args(["-t", "tracefs", "tracefs", "/sys/kernel/tracing"]).status();
+        assert!(tracefs.is_dir(), "tracefs cannot be mounted");
+    }
+    can
+}
+
+/// A program that ends with its test.
+struct Program(Child);
+
+impl Program {
+    fn start(command: &mut Command) -> Self {
+        Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// The first line that it prints.
+    fn said(&mut self) -> String {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    fn id(&self) -> String {
+        self.0.id().to_string()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // A master of workers takes them along when it is told to end.
+        let _ = Command::new("kill").args(["-TERM", &self.id()]).status();
+        let _ = self.0.wait();
+    }
+}
+
+struct Bench {
+    place: Place,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let place = Place::new();
+        let [certificate, key] = ["server.pem", "server.key"].map(|name| place.directory.path().join(name));
+        let mut command = Command::new("openssl");
+        command.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+        ]);
+        command.arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+        success(command);
+        Self { place, certificate, key }
+    }
+
+    fn server(&self, has_tls: bool) -> (Program, String) {
+        let mut command = Command::new(PYTHON);
+        command.arg(SERVER).arg(&self.place.feed);
+        if has_tls {
+            command.arg(&self.certificate).arg(&self.key);
+        }
+        let mut server = Program::start(&mut command);
+        let port = server.said();
+        (server, port)
+    }
+
+    fn tracing(&self, process: &str, how: &[&str]) -> Tracing {
+        let mut command = weir(&["run", "--node", "test", "--trace", process]);
+        command.arg("--data-dir").arg(&self.place.data).arg("--output-dir").arg(&self.place.output);
+        command.arg("--keys-dir").arg(&self.place.keys).args(how);
+        Tracing::start(command)
+    }
+
+    /// The events of what was traced, and those of what the server logged, by the path that each request has for itself.
+    fn events(&self) -> [BTreeMap<String, Seen>; 2] {
+        let (data, output) = self.place.beside();
+        let mut logged = self.place.run_in(&data, &output);
+        logged.arg("--until-idle");
+        success(logged);
+        [seen(&self.place.data, SourceKind::Uprobe), seen(&data, SourceKind::Tail)]
+    }
+}
+
+/// A `weir run` that traces.
+struct Tracing {
+    running: Running,
+    metrics: String,
+    log: Arc<Mutex<String>>,
+}
+
+impl Tracing {
+    fn start(mut command: Command) -> Self {
+        command.args(["--metrics-addr", "127.0.0.1:0"]);
+        let mut running = Running::start(command);
+        let stderr = BufReader::new(running.0.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = log.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                kept.push_str(&line);
+                kept.push('\n');
+            }
+        });
+        let mut tracing = Self { running, metrics: String::new(), log };
+        eventually("its address is told", || {
+            let log = tracing.log.lock().unwrap();
+            let address = log.split_once("address=").and_then(|(_, rest)| rest.split_whitespace().next());
+            tracing.metrics = address.unwrap_or_default().to_owned();
+            !tracing.metrics.is_empty()
+        });
+        tracing
+    }
+
+    fn waits_for(&self, processes: usize) {
+        eventually("it traces", || {
+            self.log.lock().unwrap().matches(" tracing process=").count() >= processes
+        });
+    }
+
+    fn metric(&self, series: &str) -> u64 {
+        metric(&self.metrics, series)
+    }
+
+    fn lost(&self, cause: &str) -> u64 {
+        self.metric(&format!("weir_collector_trace_losses_total{{kind=\"{cause}\"}}"))
+    }
+
+    fn messages(&self, kind: &str) -> u64 {
+        self.metric(&format!("weir_collector_trace_messages_total{{kind=\"{kind}\"}}"))
+    }
+
+    fn events(&self) -> u64 {
+        self.metric("weir_collector_events_published_total")
+    }
+}
+
+/// What is compared of an event.
+#[derive(Debug, Clone, PartialEq)]
+struct Seen {
+    account: String,
+    request: String,
+}
+
+/// Every event of a log. The path of each is its own; that two have one is a failure.
+fn seen(data: &Path, source: SourceKind) -> BTreeMap<String, Seen> {
+    let log = EmbeddedLog::open_existing(&data.join("log")).unwrap();
+    let (mut all, mut ids) = (BTreeMap::new(), Vec::<EventId>::new());
+    for partition in 0..log.partitions(Topic::Events).unwrap() {
+        let (from, to) = log.bounds(Topic::Events, partition).unwrap();
+        read_range(&*log, Topic::Events, partition, from, to, |records| {
+            for record in records.iter() {
+                let event = Event::decode(split(record.payload.unwrap()).unwrap().1).unwrap();
+                assert_eq!(event.source, source);
+                ids.push(event.event_id);
+                let Body::Request(mut request) = event.body else { panic!("it is a request") };
+                // By two clocks: how long it took differs, and no more.
+                if let Some(outcome) = &mut request.outcome {
+                    assert!(outcome.latency_ms.is_none_or(|ms| ms < 60_000), "{outcome:?}");
+                    outcome.latency_ms = None;
+                }
+                let path = request.endpoint.unwrap_or_default().to_owned();
+                let seen = Seen { account: event.account.to_string(), request: shown(&request) };
+                assert_eq!(all.insert(path.clone(), seen), None, "{path} is there twice");
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), all.len());
+    all
+}
+
+/// All of a request, a field a line.
+fn shown(request: &Request<'_>) -> String {
+    format!("{request:#?}")
+}
+
+fn ask(port: &str, first: u32, count: u32) {
+    let mut command = Command::new(PYTHON);
+    command.args([CLIENT, port, &first.to_string(), &count.to_string()]);
+    success(command);
+}
+
+/// One request by curl, which tells more of the head than a library does.
+fn curl(port: &str, number: u32) {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--insecure", "--http1.1", "--output", "/dev/null"]);
+    command.args(["--header", &format!("authorization: Bearer sk-curl-{number}")]);
+    command.args([
+        "--data",
+        r#"{"model":"atlas-c","max_tokens":9,"messages":[{"role":"user","content":"by curl"}]}"#,
+    ]);
+    command.arg(format!("https://127.0.0.1:{port}/plain/curl-{number}/v1/chat/completions"));
+    success(command);
+}
+
+#[test]
+fn every_request_of_a_python_server_is_the_event_that_its_own_log_makes_field_for_field() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let (server, port) = bench.server(true);
+    let tracing = bench.tracing(&server.id(), &[]);
+    tracing.waits_for(1);
+    std::thread::scope(|scope| {
+        for client in 0..4 {
+            let port = &port;
+            scope.spawn(move || ask(port, client * 100, 75));
+        }
+    });
+    (0..10).for_each(|number| curl(&port, number));
+    eventually("310 requests are 310 events", || tracing.events() == 310);
+    for cause in ["request", "response", "orphan", "unanswered", "gap_bytes", "unsynced_bytes", "tap_full"] {
+        assert_eq!(tracing.lost(cause), 0, "{cause}");
+    }
+    assert_eq!(tracing.messages("heard"), tracing.messages("handed_on"));
+    tracing.running.stop();
+    let [traced, logged] = bench.events();
+    assert_eq!(traced.len(), 310);
+    for (path, seen) in &logged {
+        assert_eq!(traced.get(path), Some(seen), "{path}");
+    }
+    assert_eq!(traced.len(), logged.len());
+}
+
+/// What a proxy in front changes of a request, or a log behind it does not know.
+fn without_heads(seen: &Seen) -> Seen {
+    let mut is_in_headers = false;
+    let lines = seen.request.lines().filter(|line| {
+        if line.starts_with("    headers:") {
+            is_in_headers = true;
+        }
+        let is_shown = !is_in_headers;
+        if is_in_headers && (line.starts_with("    ),") || line.ends_with("None,")) {
+            is_in_headers = false;
+        }
+        is_shown
+    });
+    Seen { account: seen.account.clone(), request: lines.collect::<Vec<_>>().join("\n") }
+}
+
+#[test]
+fn every_request_of_nginx_is_an_event_also_of_workers_that_start_later_and_a_killed_collector_harms_nobody() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let (_upstream, upstream_port) = bench.server(false);
+    let directory = bench.place.directory.path();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    drop(listener);
+    let config = format!(
+        "daemon off; pid {0}/nginx.pid; error_log {0}/nginx.err; worker_processes 2; user root;\n\
+         events {{ worker_connections 64; }}\n\
+         http {{ access_log off; client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f;\n\
+         uwsgi_temp_path {0}/u; scgi_temp_path {0}/s; client_body_buffer_size 256k;\n\
+         server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {1}; ssl_certificate_key {2};\n\
+         location / {{ proxy_pass http://127.0.0.1:{upstream_port}; proxy_http_version 1.1; proxy_buffering off;\n\
+         proxy_set_header X-Forwarded-For $remote_addr; }} }} }}\n",
+        directory.display(),
+        bench.certificate.display(),
+        bench.key.display(),
+    );
+    fs::write(directory.join("nginx.conf"), config).unwrap();
+    let mut command = Command::new("nginx");
+    command
+        .arg("-p")
+        .arg(directory)
+        .arg("-e")
+        .arg(directory.join("nginx.err"))
+        .arg("-c")
+        .arg(directory.join("nginx.conf"));
+    let nginx = Program::start(&mut command);
+    eventually("nginx listens", || std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
+    let tracing = bench.tracing(&nginx.id(), &[]);
+    tracing.waits_for(3);
+    ask(&port, 0, 60);
+    eventually("60 requests are 60 events", || tracing.events() == 60);
+
+    // The collector is gone at once: the server goes on, and the next collector hears it.
+    tracing.running.kill();
+    ask(&port, 1_000, 10);
+    let tracing = bench.tracing(&nginx.id(), &[]);
+    tracing.waits_for(3);
+    assert!(Command::new("kill").args(["-HUP", &nginx.id()]).status().unwrap().success());
+    tracing.waits_for(5);
+    ask(&port, 2_000, 60);
+    eventually("60 more are events", || tracing.events() == 60);
+    assert_eq!((tracing.lost("request"), tracing.lost("response"), tracing.lost("gap_bytes")), (0, 0, 0));
+    tracing.running.stop();
+    let [traced, logged] = bench.events();
+    assert_eq!((traced.len(), logged.len()), (120, 130), "those that nobody heard are in the log alone");
+    for (path, seen) in &traced {
+        assert_eq!(without_heads(seen), without_heads(&logged[path]), "{path}");
+    }
+}
+
+#[test]
+fn what_finds_no_room_is_counted_and_nothing_is_made_up_for_it() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let (server, port) = bench.server(true);
+    let tracing = bench.tracing(&server.id(), &["--tap-ring-bytes", "65536"]);
+    tracing.waits_for(1);
+    // While it is frozen the ring fills: nobody waits for it.
+    let id = tracing.running.0.id().to_string();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    signal("-STOP");
+    ask(&port, 0, 150);
+    signal("-CONT");
+    eventually("what was lost is counted", || {
+        tracing.lost("tap_full") > 0 && tracing.messages("heard") > tracing.messages("handed_on")
+    });
+    ask(&port, 500, 5);
+    eventually("it hears again", || tracing.events() >= 5);
+    eventually("every message was handed on or counted", || {
+        tracing.messages("heard") == tracing.messages("handed_on") + tracing.lost("tap_full")
+    });
+    let output = tracing.running.stop();
+    assert!(!text(&output.stderr).contains("panicked"));
+    let [traced, logged] = bench.events();
+    assert_eq!(logged.len(), 155, "the server served everybody");
+    assert!(traced.len() < logged.len());
+    for number in 500..505 {
+        assert!(traced.keys().any(|path| path.contains(&format!("/{number}/"))), "{number} was heard");
+    }
+    for (path, seen) in &traced {
+        assert_eq!(seen.account, logged[path].account, "{path}");
+    }
+}
+
+#[test]
+fn a_process_that_cannot_be_traced_is_told_of_with_the_remedy() {
+    if !can_trace() {
+        return;
+    }
+    let mut command = Command::new("sleep");
+    let sleeper = Program::start(command.arg("600"));
+    let output = weir(&["doctor", "--json", "--pid", &sleeper.id()]).output().unwrap();
+    assert!(!output.status.success());
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["processes"][0]["can_be_traced"], false);
+    assert_eq!(
+        told["processes"][0]["reason"],
+        "it has loaded no libssl, and its executable has no symbol of one"
+    );
+    let needed = told["machine"].as_array().unwrap().iter().filter(|finding| finding["needed"] == true);
+    assert!(
+        needed.clone().count() > 4 && needed.into_iter().all(|finding| finding["good"] == true),
+        "{told:#}"
+    );
+    let refused = weir(&["run", "--trace", "4194303"]).output().unwrap();
+    assert!(text(&refused.stderr).contains("there is no process 4194303"), "{}", text(&refused.stderr));
+}

@@ -1,0 +1,71 @@
+//! What kernel and user space agree on: the records of the ring buffer, and the counters. Compiled into both.
+//!
+//! A record is a header of [`HEADER_BYTES`] in the machine's byte order, and behind it the bytes that were copied. A
+//! record may be longer than that: room in the ring buffer is taken in [`CLASSES`].
+
+/// Bytes of a record's header.
+pub const HEADER_BYTES: usize = 64;
+
+/// Room for bytes that are copied, by class; the last is the most that is copied of one message.
+pub const CLASSES: [usize; 4] = [192, 960, 4_032, 16_384];
+
+/// Most connections that are known at a time.
+pub const CONNECTIONS_MAX: u32 = 16_384;
+
+/// Most threads that are in a read at a time.
+pub const READS_MAX: u32 = 16_384;
+
+/// Most processes that are traced.
+pub const PROCESSES_MAX: u32 = 1_024;
+
+/// Where in a header a field stands.
+pub mod at {
+    /// What the record is: one byte.
+    pub const KIND: usize = 0;
+    /// Process: four bytes.
+    pub const PROCESS: usize = 4;
+    /// Connection: eight bytes.
+    pub const CONNECTION: usize = 8;
+    /// Where the message stands in its stream: eight bytes.
+    pub const OFFSET: usize = 16;
+    /// How long the message is: eight bytes.
+    pub const LENGTH: usize = 24;
+    /// Nanoseconds since boot, without the time in suspension: eight bytes.
+    pub const TIME: usize = 32;
+    /// How many bytes were copied: four bytes.
+    pub const COPIED: usize = 40;
+}
+
+/// What a record is.
+pub mod kind {
+    /// Bytes that the process received.
+    pub const RECEIVED: u8 = 1;
+    /// Bytes that the process sent.
+    pub const SENT: u8 = 2;
+    /// The end of a connection.
+    pub const CLOSED: u8 = 3;
+    /// The address of the other end, as a `sockaddr`.
+    pub const PEER: u8 = 4;
+}
+
+/// Places of the counters, each summed over all processors.
+pub mod count {
+    /// Messages that were heard: reads and writes of at least a byte.
+    pub const MESSAGES: u32 = 0;
+    /// Messages that were handed on.
+    pub const HANDED_ON: u32 = 1;
+    /// Messages for which the ring buffer had no room.
+    pub const FULL: u32 = 2;
+    /// Messages whose bytes could not be read; they are handed on without any.
+    pub const UNREADABLE: u32 = 3;
+    /// Messages of connections for which there was no room.
+    pub const NO_CONNECTION: u32 = 4;
+    /// Ends and addresses of connections for which the ring buffer had no room.
+    pub const NOTICES_LOST: u32 = 5;
+    /// Reads that were not followed, because too many threads were in one.
+    pub const NO_READ: u32 = 6;
+    /// Connections that were given a number.
+    pub const CONNECTIONS: u32 = 7;
+    /// Number of counters.
+    pub const ALL: u32 = 8;
+}

@@ -1,0 +1,416 @@
+//! The kernel side of Weir's collector: what the TLS library of a traced process reads and writes, in plain text.
+//!
+//! Probes of OpenSSL's functions hand messages on through a ring buffer: a header, and the first bytes of the message. Where
+//! in its stream a message stands is counted here, for every message, so that user space knows to the byte what was not
+//! handed on, whatever the reason. Nobody is ever waited for, and nobody is woken: user space looks by itself.
+//!
+//! A connection is a process and the address of its `SSL`, from its first message to `SSL_free` or `SSL_clear`.
+//! A write is taken at its entry. Where it was not accepted, OpenSSL's users ask `SSL_get_error` and must send the same bytes
+//! again: then the stream is set back, and user space drops what it has already. A read is taken at its return, because
+//! only then the buffer is filled.
+//!
+//! Every `unsafe` here is a helper of the kernel's, or a value of a map: the verifier has proved each access before the
+//! program runs.
+#![no_std]
+#![no_main]
+
+mod layout;
+
+use aya_ebpf::helpers::{
+    bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_probe_read_user, generated,
+};
+use aya_ebpf::macros::{map, tracepoint, uprobe, uretprobe};
+use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::programs::{ProbeContext, RetProbeContext, TracePointContext};
+use layout::{CLASSES, CONNECTIONS_MAX, HEADER_BYTES, PROCESSES_MAX, READS_MAX, at, count, kind};
+
+/// `BPF_RB_NO_WAKEUP`: user space looks by itself.
+const NO_WAKEUP: u64 = 1;
+
+/// `BPF_NOEXIST`.
+const NO_EXIST: u64 = 1;
+
+/// Bytes of the longest `sockaddr` that is handed on: `sockaddr_in6`.
+const SOCKADDR_BYTES: usize = 28;
+
+/// Whose an `SSL` is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Key {
+    process: u64,
+    ssl: u64,
+}
+
+/// A connection.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Connection {
+    id: u64,
+    /// Bytes of each direction so far.
+    received: u64,
+    sent: u64,
+    /// Length of the write that was begun last, if nothing was asked of the connection since.
+    written: u64,
+}
+
+/// A read that has not returned.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Read {
+    ssl: u64,
+    buffer: u64,
+    /// Where `SSL_read_ex` will say how much it read; 0 for `SSL_read`.
+    length_at: u64,
+}
+
+/// An address with a port, as the kernel writes it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct SockAddr {
+    bytes: [u8; SOCKADDR_BYTES],
+}
+
+/// Records for user space, which says how large it is.
+#[map]
+static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+#[map]
+static CONNECTIONS: HashMap<Key, Connection> = HashMap::with_max_entries(CONNECTIONS_MAX, 0);
+
+/// By thread.
+#[map]
+static READS: HashMap<u64, Read> = HashMap::with_max_entries(READS_MAX, 0);
+
+/// Where a thread that accepts a connection will find the other end's address.
+#[map]
+static ACCEPTS: HashMap<u64, u64> = HashMap::with_max_entries(READS_MAX, 0);
+
+/// Addresses of accepted connections, by process and file descriptor.
+#[map]
+static PEERS: LruHashMap<u64, SockAddr> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
+
+/// Processes that are traced: system calls are everybody's.
+#[map]
+static PROCESSES: HashMap<u32, u8> = HashMap::with_max_entries(PROCESSES_MAX, 0);
+
+#[map]
+static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(count::ALL, 0);
+
+/// Most bytes that are copied of a message; set by the loader.
+#[unsafe(no_mangle)]
+static COPY_BYTES_MAX: u64 = 16_384;
+
+#[inline(always)]
+fn counted(which: u32) -> u64 {
+    let Some(counter) = COUNTS.get_ptr_mut(which) else { return 0 };
+    // The value is this processor's own.
+    unsafe {
+        *counter += 1;
+        *counter
+    }
+}
+
+#[inline(always)]
+fn thread() -> u64 {
+    bpf_get_current_pid_tgid()
+}
+
+#[inline(always)]
+fn key(ssl: u64) -> Key {
+    Key { process: thread() >> 32, ssl }
+}
+
+/// The connection of an `SSL`, which begins here where it is new.
+#[inline(always)]
+fn connection(key: &Key) -> Option<*mut Connection> {
+    if let Some(known) = CONNECTIONS.get_ptr_mut(key) {
+        return Some(known);
+    }
+    // Processors count for themselves.
+    let processor = u64::from(unsafe { bpf_get_smp_processor_id() });
+    let id = processor << 40 | counted(count::CONNECTIONS);
+    let new = Connection { id, received: 0, sent: 0, written: 0 };
+    CONNECTIONS.insert(key, &new, NO_EXIST).ok()?;
+    CONNECTIONS.get_ptr_mut(key)
+}
+
+/// What a header says.
+struct Header {
+    kind: u8,
+    connection: u64,
+    offset: u64,
+    length: u64,
+}
+
+/// Writes a record of the class, with at most so many bytes from `source`; false where there is no room.
+#[inline(always)]
+fn put<const ROOM: usize>(header: &Header, source: u64, copy: u64) -> bool {
+    let Some(mut record) = RECORDS.reserve_bytes(HEADER_BYTES + ROOM, 0) else { return false };
+    let bytes = record.as_mut_ptr();
+    let mut copied = copy;
+    if copied > ROOM as u64 {
+        copied = ROOM as u64;
+    }
+    unsafe {
+        if copied > 0
+            && generated::bpf_probe_read_user(bytes.add(HEADER_BYTES).cast(), copied as u32, source as *const _) != 0
+        {
+            counted(count::UNREADABLE);
+            copied = 0;
+        }
+        bytes.add(at::KIND).cast::<u32>().write(u32::from(header.kind));
+        bytes.add(at::PROCESS).cast::<u32>().write((thread() >> 32) as u32);
+        bytes.add(at::CONNECTION).cast::<u64>().write(header.connection);
+        bytes.add(at::OFFSET).cast::<u64>().write(header.offset);
+        bytes.add(at::LENGTH).cast::<u64>().write(header.length);
+        bytes.add(at::TIME).cast::<u64>().write(bpf_ktime_get_ns());
+        bytes.add(at::COPIED).cast::<u32>().write(copied as u32);
+    }
+    record.submit(NO_WAKEUP);
+    true
+}
+
+/// Hands a message on.
+#[inline(always)]
+fn message(header: &Header, source: u64) {
+    counted(count::MESSAGES);
+    // The loader writes it before the program runs.
+    let most = unsafe { core::ptr::read_volatile(&raw const COPY_BYTES_MAX) };
+    let copy = if header.length < most { header.length } else { most };
+    let is_handed_on = if copy <= CLASSES[0] as u64 {
+        put::<{ CLASSES[0] }>(header, source, copy)
+    } else if copy <= CLASSES[1] as u64 {
+        put::<{ CLASSES[1] }>(header, source, copy)
+    } else if copy <= CLASSES[2] as u64 {
+        put::<{ CLASSES[2] }>(header, source, copy)
+    } else {
+        put::<{ CLASSES[3] }>(header, source, copy)
+    };
+    counted(if is_handed_on { count::HANDED_ON } else { count::FULL });
+}
+
+/// `SSL_write(ssl, buffer, int length)` and `SSL_write_ex(ssl, buffer, size_t length, size_t *written)`.
+#[inline(always)]
+fn written(ssl: u64, buffer: u64, length: u64) {
+    if length == 0 {
+        return;
+    }
+    let Some(connection) = connection(&key(ssl)) else {
+        counted(count::MESSAGES);
+        counted(count::NO_CONNECTION);
+        return;
+    };
+    // One thread at a time uses an SSL: OpenSSL asks that of its users.
+    let header = unsafe {
+        let connection = &mut *connection;
+        let offset = connection.sent;
+        connection.sent = offset + length;
+        connection.written = length;
+        Header { kind: kind::SENT, connection: connection.id, offset, length }
+    };
+    message(&header, buffer);
+}
+
+/// See [`written`].
+#[uprobe]
+pub fn ssl_write(context: ProbeContext) -> u32 {
+    let (ssl, buffer) = (context.arg::<u64>(0).unwrap_or(0), context.arg::<u64>(1).unwrap_or(0));
+    let length = context.arg::<i32>(2).unwrap_or(0);
+    if length > 0 {
+        written(ssl, buffer, length as u64);
+    }
+    0
+}
+
+/// See [`written`].
+#[uprobe]
+pub fn ssl_write_ex(context: ProbeContext) -> u32 {
+    let (ssl, buffer) = (context.arg::<u64>(0).unwrap_or(0), context.arg::<u64>(1).unwrap_or(0));
+    written(ssl, buffer, context.arg::<u64>(2).unwrap_or(0));
+    0
+}
+
+/// `SSL_get_error(ssl, int result)`: the write before it was not accepted, and comes again.
+#[uprobe]
+pub fn ssl_get_error(context: ProbeContext) -> u32 {
+    if context.arg::<i32>(1).unwrap_or(1) > 0 {
+        return 0;
+    }
+    if let Some(connection) = CONNECTIONS.get_ptr_mut(key(context.arg::<u64>(0).unwrap_or(0))) {
+        unsafe {
+            let connection = &mut *connection;
+            connection.sent -= connection.written;
+            connection.written = 0;
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn read_begins(context: &ProbeContext, length_at: u64) {
+    let (ssl, buffer) = (context.arg::<u64>(0).unwrap_or(0), context.arg::<u64>(1).unwrap_or(0));
+    if let Some(connection) = CONNECTIONS.get_ptr_mut(key(ssl)) {
+        // What is asked from now on is asked of the read.
+        unsafe { (*connection).written = 0 };
+    }
+    if READS.insert(thread(), Read { ssl, buffer, length_at }, 0).is_err() {
+        counted(count::NO_READ);
+    }
+}
+
+#[inline(always)]
+fn read_ends(result: i32) {
+    let thread = thread();
+    let Some(read) = (unsafe { READS.get(thread) }) else { return };
+    let read = *read;
+    let _ = READS.remove(thread);
+    if result <= 0 {
+        return;
+    }
+    let length = if read.length_at == 0 {
+        result as u64
+    } else {
+        match unsafe { bpf_probe_read_user(read.length_at as *const u64) } {
+            Ok(length) => length,
+            Err(_) => {
+                counted(count::UNREADABLE);
+                return;
+            }
+        }
+    };
+    if length == 0 {
+        return;
+    }
+    let Some(connection) = connection(&key(read.ssl)) else {
+        counted(count::MESSAGES);
+        counted(count::NO_CONNECTION);
+        return;
+    };
+    let header = unsafe {
+        let connection = &mut *connection;
+        let offset = connection.received;
+        connection.received = offset + length;
+        Header { kind: kind::RECEIVED, connection: connection.id, offset, length }
+    };
+    message(&header, read.buffer);
+}
+
+/// `SSL_read(ssl, buffer, int length)`.
+#[uprobe]
+pub fn ssl_read(context: ProbeContext) -> u32 {
+    read_begins(&context, 0);
+    0
+}
+
+/// `SSL_read_ex(ssl, buffer, size_t length, size_t *read)`.
+#[uprobe]
+pub fn ssl_read_ex(context: ProbeContext) -> u32 {
+    read_begins(&context, context.arg::<u64>(3).unwrap_or(0));
+    0
+}
+
+/// The end of either.
+#[uretprobe]
+pub fn ssl_read_return(context: RetProbeContext) -> u32 {
+    read_ends(context.ret::<i32>());
+    0
+}
+
+#[inline(always)]
+fn ends(ssl: u64, is_free: bool) {
+    let key = key(ssl);
+    let Some(connection) = (unsafe { CONNECTIONS.get(key) }) else { return };
+    // OpenSSL itself clears what is to begin.
+    if !is_free && connection.received == 0 && connection.sent == 0 {
+        return;
+    }
+    let header = Header { kind: kind::CLOSED, connection: connection.id, offset: 0, length: 0 };
+    if !put::<0>(&header, 0, 0) {
+        counted(count::NOTICES_LOST);
+    }
+    let _ = CONNECTIONS.remove(key);
+}
+
+/// `SSL_free(ssl)`: the connection is over.
+#[uprobe]
+pub fn ssl_free(context: ProbeContext) -> u32 {
+    ends(context.arg::<u64>(0).unwrap_or(0), true);
+    0
+}
+
+/// `SSL_clear(ssl)`: the connection is over, and its `SSL` is for another one.
+#[uprobe]
+pub fn ssl_clear(context: ProbeContext) -> u32 {
+    ends(context.arg::<u64>(0).unwrap_or(0), false);
+    0
+}
+
+/// `SSL_set_fd(ssl, int fd)`: the connection's file descriptor, of which it is known who is at the other end.
+#[uprobe]
+pub fn ssl_set_fd(context: ProbeContext) -> u32 {
+    let descriptor = context.arg::<i32>(1).unwrap_or(-1);
+    let place = thread() >> 32 << 32 | u64::from(descriptor as u32);
+    let Some(peer) = (unsafe { PEERS.get(place) }) else { return 0 };
+    let peer = *peer;
+    let _ = PEERS.remove(place);
+    let Some(connection) = connection(&key(context.arg::<u64>(0).unwrap_or(0))) else { return 0 };
+    let Some(mut record) = RECORDS.reserve_bytes(HEADER_BYTES + SOCKADDR_BYTES + 4, 0) else {
+        counted(count::NOTICES_LOST);
+        return 0;
+    };
+    let bytes = record.as_mut_ptr();
+    unsafe {
+        bytes.add(at::KIND).cast::<u32>().write(u32::from(kind::PEER));
+        bytes.add(at::PROCESS).cast::<u32>().write((thread() >> 32) as u32);
+        bytes.add(at::CONNECTION).cast::<u64>().write((*connection).id);
+        bytes.add(at::OFFSET).cast::<u64>().write(0);
+        bytes.add(at::LENGTH).cast::<u64>().write(SOCKADDR_BYTES as u64);
+        bytes.add(at::TIME).cast::<u64>().write(bpf_ktime_get_ns());
+        bytes.add(at::COPIED).cast::<u32>().write(SOCKADDR_BYTES as u32);
+        bytes.add(HEADER_BYTES).cast::<SockAddr>().write_unaligned(peer);
+    }
+    record.submit(NO_WAKEUP);
+    0
+}
+
+/// `accept` and `accept4` begin: their second argument is where the address will stand.
+#[tracepoint]
+pub fn accept_begins(context: TracePointContext) -> u32 {
+    let thread = thread();
+    if unsafe { PROCESSES.get((thread >> 32) as u32) }.is_none() {
+        return 0;
+    }
+    let address = unsafe { context.read_at::<u64>(24) }.unwrap_or(0);
+    if address != 0 {
+        let _ = ACCEPTS.insert(thread, address, 0);
+    }
+    0
+}
+
+/// `accept` and `accept4` end with a file descriptor.
+#[tracepoint]
+pub fn accept_ends(context: TracePointContext) -> u32 {
+    let thread = thread();
+    let Some(address) = (unsafe { ACCEPTS.get(thread) }) else { return 0 };
+    let address = *address;
+    let _ = ACCEPTS.remove(thread);
+    let descriptor = unsafe { context.read_at::<i64>(16) }.unwrap_or(-1);
+    if descriptor >= 0
+        && let Ok(peer) = unsafe { bpf_probe_read_user(address as *const SockAddr) }
+    {
+        let _ = PEERS.insert(thread >> 32 << 32 | descriptor as u64, peer, 0);
+    }
+    0
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // No panic is left when this is compiled: the verifier refuses a loop without end.
+    loop {}
+}
+
+/// What the kernel asks of programs that use some of its helpers.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";

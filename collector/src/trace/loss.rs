@@ -1,0 +1,123 @@
+//! What was not heard, or could not be used, by cause: every loss is counted, none is guessed.
+
+/// Why something is not in the events: a closed set, the label of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Loss {
+    /// Bytes that the tap did not hand on: the difference between where a chunk stands and where it should.
+    GapBytes,
+    /// Bytes behind the part of a message that the tap copies.
+    CutBytes,
+    /// Bytes of bodies behind what is kept of one.
+    BodyBytes,
+    /// Bytes before the first message that was heard from its beginning.
+    UnsyncedBytes,
+    /// Requests whose end was not heard, or that cannot be read.
+    Request,
+    /// Responses whose end was not heard, or that cannot be read: their requests are events without an outcome, or with
+    /// what was heard of it.
+    Response,
+    /// Responses whose requests were not heard.
+    Orphan,
+    /// Requests that nothing answered while their connection was heard.
+    Unanswered,
+    /// Connections that speak something else than HTTP/1.
+    OtherProtocol,
+    /// Connections that were forgotten for want of room.
+    Forgotten,
+    /// Requests without a credential: they are nobody's.
+    Anonymous,
+    /// Events that were not kept because the log took nothing for too long.
+    LogAway,
+    /// Messages that the tap had no room to hand on.
+    TapFull,
+    /// Messages that the tap could not read from the process's memory.
+    TapUnreadable,
+    /// Messages of connections for which the tap had no room.
+    TapConnections,
+    /// Ends and addresses of connections that the tap had no room to hand on.
+    TapNotices,
+}
+
+impl Loss {
+    /// Every cause.
+    pub const ALL: &'static [Self] = &[
+        Self::GapBytes,
+        Self::CutBytes,
+        Self::BodyBytes,
+        Self::UnsyncedBytes,
+        Self::Request,
+        Self::Response,
+        Self::Orphan,
+        Self::Unanswered,
+        Self::OtherProtocol,
+        Self::Forgotten,
+        Self::Anonymous,
+        Self::LogAway,
+        Self::TapFull,
+        Self::TapUnreadable,
+        Self::TapConnections,
+        Self::TapNotices,
+    ];
+
+    /// Name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GapBytes => "gap_bytes",
+            Self::CutBytes => "cut_bytes",
+            Self::BodyBytes => "body_bytes",
+            Self::UnsyncedBytes => "unsynced_bytes",
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Orphan => "orphan",
+            Self::Unanswered => "unanswered",
+            Self::OtherProtocol => "other_protocol",
+            Self::Forgotten => "forgotten",
+            Self::Anonymous => "anonymous",
+            Self::LogAway => "log_away",
+            Self::TapFull => "tap_full",
+            Self::TapUnreadable => "tap_unreadable",
+            Self::TapConnections => "tap_connections",
+            Self::TapNotices => "tap_notices",
+        }
+    }
+}
+
+/// How much was lost, by cause.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Losses([u64; Loss::ALL.len()]);
+
+impl Losses {
+    /// Counts.
+    pub fn add(&mut self, loss: Loss, count: u64) {
+        let counted = &mut self.0[loss as usize];
+        *counted = counted.saturating_add(count);
+    }
+
+    /// How much was lost for this cause.
+    pub fn of(&self, loss: Loss) -> u64 {
+        self.0[loss as usize]
+    }
+
+    /// The causes for which something was lost.
+    pub fn iter(&self) -> impl Iterator<Item = (Loss, u64)> + '_ {
+        Loss::ALL.iter().map(|loss| (*loss, self.of(*loss))).filter(|(_, count)| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_is_counted_by_itself() {
+        let mut losses = Losses::default();
+        for (index, loss) in Loss::ALL.iter().enumerate() {
+            losses.add(*loss, index as u64 + 1);
+        }
+        let counted: Vec<u64> = losses.iter().map(|(_, count)| count).collect();
+        assert_eq!(counted, (1..=Loss::ALL.len() as u64).collect::<Vec<_>>());
+        let mut names: Vec<_> = Loss::ALL.iter().map(|loss| loss.as_str()).collect();
+        names.dedup();
+        assert_eq!(names.len(), Loss::ALL.len());
+    }
+}

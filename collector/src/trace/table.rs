@@ -1,0 +1,132 @@
+//! The connections that are listened to: bounded in number and in what they hold; the one that was silent for longest is
+//! forgotten first.
+
+use super::connection::{Connection, Taker};
+use super::heard::{Chunk, ConnectionId, Heard};
+use super::joint::Exchange;
+use super::loss::{Loss, Losses};
+use super::record::Surroundings;
+use crate::event::Hidden;
+use crate::limits::{TRACE_CONNECTIONS_MAX, TRACE_HELD_BYTES_MAX};
+use std::collections::{BTreeMap, HashMap};
+
+struct Entry {
+    connection: Connection,
+    /// Its place among those that were heard of late.
+    turn: u64,
+    held: usize,
+}
+
+/// See the module.
+pub(crate) struct Table {
+    entries: HashMap<ConnectionId, Entry>,
+    /// Connections by when they were heard last.
+    turns: BTreeMap<u64, ConnectionId>,
+    turn: u64,
+    held: usize,
+    now_ms: i64,
+    connections_max: usize,
+    held_max: usize,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            turns: BTreeMap::new(),
+            turn: 0,
+            held: 0,
+            now_ms: 0,
+            connections_max: TRACE_CONNECTIONS_MAX,
+            held_max: TRACE_HELD_BYTES_MAX,
+        }
+    }
+}
+
+/// Takes exchanges that are over, with what is known of their connections.
+pub(crate) type Done<'d> = &'d mut dyn FnMut(Exchange, &Surroundings, &mut Losses);
+
+impl Table {
+    pub(crate) fn hear(
+        &mut self,
+        heard: Heard<'_>,
+        losses: &mut Losses,
+        hide: &mut dyn FnMut(&str) -> Hidden,
+        done: Done<'_>,
+    ) {
+        match heard {
+            Heard::Peer(id, address) => self.touch(id).connection.surroundings.peer = Some(address),
+            Heard::Chunk(chunk) => self.take(&chunk, losses, hide, done),
+            Heard::Closed(id) => self.close(id, losses, hide, done),
+        }
+        while self.entries.len() > self.connections_max || self.held > self.held_max {
+            let Some(id) = self.turns.first_key_value().map(|(_, id)| *id) else { return };
+            losses.add(Loss::Forgotten, 1);
+            self.close(id, losses, hide, done);
+        }
+    }
+
+    /// Ends every connection: nothing more will be heard.
+    pub(crate) fn close_all(
+        &mut self,
+        losses: &mut Losses,
+        hide: &mut dyn FnMut(&str) -> Hidden,
+        done: Done<'_>,
+    ) {
+        while let Some((_, id)) = self.turns.first_key_value() {
+            self.close(*id, losses, hide, done);
+        }
+    }
+
+    fn touch(&mut self, id: ConnectionId) -> &mut Entry {
+        self.turn += 1;
+        let turn = self.turn;
+        let entry = self.entries.entry(id).or_insert_with(|| Entry {
+            connection: Connection::default(),
+            turn,
+            held: 0,
+        });
+        self.turns.remove(&entry.turn);
+        entry.turn = turn;
+        self.turns.insert(turn, id);
+        entry
+    }
+
+    fn take(
+        &mut self,
+        chunk: &Chunk<'_>,
+        losses: &mut Losses,
+        hide: &mut dyn FnMut(&str) -> Hidden,
+        done: Done<'_>,
+    ) {
+        self.now_ms = self.now_ms.max(chunk.time_ms);
+        let entry = self.touch(chunk.connection);
+        let before = entry.held;
+        let mut over = Vec::new();
+        let mut taker = Taker { losses, hide, done: &mut |exchange| over.push(exchange) };
+        entry.connection.take(chunk, &mut taker);
+        let after = entry.connection.held();
+        entry.held = after;
+        over.into_iter().for_each(|exchange| done(exchange, &entry.connection.surroundings, losses));
+        self.held = self.held + after - before;
+    }
+
+    fn close(
+        &mut self,
+        id: ConnectionId,
+        losses: &mut Losses,
+        hide: &mut dyn FnMut(&str) -> Hidden,
+        done: Done<'_>,
+    ) {
+        let Some(mut entry) = self.entries.remove(&id) else { return };
+        self.turns.remove(&entry.turn);
+        self.held -= entry.held;
+        let mut over = Vec::new();
+        let mut taker = Taker { losses, hide, done: &mut |exchange| over.push(exchange) };
+        entry.connection.close(self.now_ms, &mut taker);
+        over.into_iter().for_each(|exchange| done(exchange, &entry.connection.surroundings, losses));
+    }
+}
+
+#[cfg(test)]
+mod tests;

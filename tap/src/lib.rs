@@ -1,0 +1,22 @@
+//! The tap: listens to processes by eBPF, for the collector.
+//!
+//! [`process`] finds the processes that are meant and says why each can or cannot be traced; [`surroundings`] says what
+//! the machine lacks; the kernel side (`collector-ebpf`) runs in the traced processes' TLS library, and [`Tap`] hands on what
+//! it hears, as [`Heard`](weir_collector::trace::Heard). Without the feature `ebpf`, or without the object that
+//! `cargo xtask build-ebpf` makes, everything but tracing works, and says what to do.
+
+mod error;
+#[cfg(feature = "ebpf")]
+mod kernel;
+#[cfg(feature = "ebpf")]
+#[path = "../../collector-ebpf/src/layout.rs"]
+#[allow(dead_code)] // The kernel side makes use of the rest.
+mod layout;
+pub mod process;
+#[cfg(feature = "ebpf")]
+mod record;
+pub mod surroundings;
+mod tap;
+
+pub use error::TapError;
+pub use tap::{Counts, Tap, TapConfig, is_built_in};

@@ -1,0 +1,123 @@
+//! The tap as its users see it, whether or not this build can trace.
+
+use crate::error::TapError;
+use crate::process::{Library, Process};
+use weir_collector::trace::Heard;
+
+/// What a tap is told.
+#[derive(Debug, Clone, Copy)]
+pub struct TapConfig {
+    /// Most bytes that are copied of a message.
+    pub copy_bytes_max: u64,
+    /// Size of the buffer between kernel and user space; rounded up to what the kernel takes.
+    pub ring_bytes: u32,
+}
+
+/// What the kernel side counted since the tap was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Messages that were heard.
+    pub messages: u64,
+    /// Messages that were handed on.
+    pub handed_on: u64,
+    /// Messages for which the buffer had no room.
+    pub full: u64,
+    /// Messages whose bytes could not be read.
+    pub unreadable: u64,
+    /// Messages of connections, or reads of threads, for which there was no room.
+    pub no_connection: u64,
+    /// Ends and addresses of connections for which the buffer had no room.
+    pub notices_lost: u64,
+}
+
+/// Whether this build can trace.
+pub fn is_built_in() -> bool {
+    imp::is_built_in()
+}
+
+/// Listens to processes. What it attached is detached when it is dropped, or the process ends however that comes about:
+/// the kernel holds it by file descriptors.
+pub struct Tap(imp::Inner);
+
+impl Tap {
+    /// Loads the kernel side.
+    ///
+    /// # Errors
+    /// When this build has none, or the kernel refuses it.
+    pub fn open(config: TapConfig) -> Result<Self, TapError> {
+        Ok(Self(imp::Inner::open(config)?))
+    }
+
+    /// Listens to a process from now on.
+    ///
+    /// # Errors
+    /// When the process ended, or the kernel refuses.
+    pub fn attach(&mut self, process: &Process, library: &Library) -> Result<(), TapError> {
+        self.0.attach(process, library)
+    }
+
+    /// Listens no more to a process that ended.
+    pub fn detach(&mut self, process: &Process) {
+        self.0.detach(process);
+    }
+
+    /// Whether addresses of clients are known.
+    pub fn knows_addresses(&self) -> bool {
+        self.0.knows_addresses()
+    }
+
+    /// Hands on at most `records_max` of what was heard, and says how many there were.
+    pub fn drain(&mut self, records_max: usize, each: &mut dyn FnMut(Heard<'_>)) -> usize {
+        self.0.drain(records_max, each)
+    }
+
+    /// What was counted.
+    ///
+    /// # Errors
+    /// When the kernel refuses to say.
+    pub fn counts(&self) -> Result<Counts, TapError> {
+        self.0.counts()
+    }
+}
+
+#[cfg(feature = "ebpf")]
+use crate::kernel as imp;
+
+#[cfg(not(feature = "ebpf"))]
+mod imp {
+    use super::{Counts, Heard, Library, Process, TapConfig, TapError};
+    use std::convert::Infallible;
+
+    pub(super) fn is_built_in() -> bool {
+        false
+    }
+
+    /// There is none.
+    pub(super) struct Inner(Infallible);
+
+    impl Inner {
+        pub(super) fn open(_: TapConfig) -> Result<Self, TapError> {
+            Err(TapError::NotBuilt)
+        }
+
+        pub(super) fn attach(&mut self, _: &Process, _: &Library) -> Result<(), TapError> {
+            match self.0 {}
+        }
+
+        pub(super) fn detach(&mut self, _: &Process) {
+            match self.0 {}
+        }
+
+        pub(super) fn knows_addresses(&self) -> bool {
+            match self.0 {}
+        }
+
+        pub(super) fn drain(&mut self, _: usize, _: &mut dyn FnMut(Heard<'_>)) -> usize {
+            match self.0 {}
+        }
+
+        pub(super) fn counts(&self) -> Result<Counts, TapError> {
+            match self.0 {}
+        }
+    }
+}
