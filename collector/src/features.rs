@@ -19,8 +19,12 @@ use phrases::Phrases;
 use text::{Normal, at_char_end, at_char_start};
 use weir_schemas::{PromptFeatures, ValueHash};
 
-/// Bytes of the normalised text whose hash is the head hash: 32 characters of ASCII.
+/// Characters of the normalised text whose hash is the head hash.
 const HEAD_CHARS: usize = 32;
+
+/// Where a translation is asked for within so many characters, all who ask for one begin alike, and there is no head hash. Further on
+/// in a text the word hides nothing.
+const ASKS_WITHIN_CHARS: usize = 64;
 
 /// Takes features, with buffers that are used again for every prompt.
 #[derive(Default)]
@@ -58,6 +62,9 @@ impl Features {
         let normal = self.normal.text();
         let words = words::survey(normal, keys.simhash_seed(), &mut self.template);
         let found = self.phrases.find(normal);
+        let asked = self.phrases.find(self.normal.head(ASKS_WITHIN_CHARS));
+        let is_translation = asked.classes & phrases::TRANSLATION != 0;
+        let head = (!is_translation).then(|| self.normal.head(HEAD_CHARS));
         let mut marks = self.normal.marks();
         if self.census.is_mostly_not_ascii() {
             marks |= marks::NOT_ASCII;
@@ -72,7 +79,7 @@ impl Features {
             words: saturating(if is_cut { prompt.split_whitespace().count() } else { words.count }),
             text_hash: keys.rare_value(ValueKind::Text, normal),
             template_hash: keys.rare_value(ValueKind::Template, template),
-            head_hash: keys.rare_value(ValueKind::Head, self.normal.head(HEAD_CHARS)),
+            head_hash: head.map(|head| keys.rare_value(ValueKind::Head, head)).unwrap_or_default(),
             simhash: words.simhash as i64,
             embedding: self.embedding.signs(normal, keys.simhash_seed()),
             entropy_millibits: self.census.entropy_millibits(),

@@ -16,6 +16,10 @@ use weir_schemas::{Card, LinkKind};
 /// copies: a week, in hours.
 const SETTLED_H: u16 = 168;
 
+/// So many of the least texts in common show that two ask for the same: who only wants to be taken for one of those who do has to ask a third of
+/// its texts again with every other account.
+const TEXTS_COMMON_MIN: usize = 3;
+
 /// A card as a value remembers it: 56 bytes, and 96 more with a theme or with openings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Likeness {
@@ -60,12 +64,12 @@ persist_fields!(Likeness {
 });
 
 impl Likeness {
-    /// Whether both asked for one text.
-    fn has_text_of(&self, other: &Self) -> bool {
+    /// How many of their least texts both asked for.
+    fn common_texts(&self, other: &Self) -> usize {
         let themes = self.theme.as_ref().zip(other.theme.as_ref());
         let stocks = self.stock.as_ref().zip(other.stock.as_ref());
-        themes.is_some_and(|(one, other)| one.overlaps(other))
-            || stocks.is_some_and(|(one, other)| one.has_text_of(other))
+        let by_theme = themes.map_or(0, |(one, other)| one.common_texts(other));
+        by_theme.max(stocks.map_or(0, |(one, other)| one.common_texts(other)))
     }
 }
 
@@ -185,7 +189,9 @@ fn is_newcomer(one: &Likeness, other: &Likeness) -> bool {
 /// nothing more.
 pub fn nearness(one: &Likeness, other: &Likeness, by: By) -> Nearness {
     if matches!(by, By::Theme | By::Opening) {
-        let is_apart = is_newcomer(one, other) || !by.compares(one, other) || one.has_text_of(other);
+        let is_apart = is_newcomer(one, other)
+            || !by.compares(one, other)
+            || one.common_texts(other) >= TEXTS_COMMON_MIN;
         let alike_permille = if is_apart { 0 } else { peers::alike_permille(one, other) };
         return Nearness { alike_permille, chance: OF_ONE_THEME };
     }

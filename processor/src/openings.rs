@@ -7,11 +7,8 @@
 use crate::measure::short;
 use weir_schemas::PromptFeatures;
 
-/// Bytes of a text below which its opening is most of it.
-const BYTES_MIN: i32 = 48;
-
-/// The collector's class of phrases with which a translation is asked for: all translators have the same.
-const TRANSLATION: i64 = 1 << 8;
+/// Characters of a text below which its opening, which has 32, is most of it.
+const CHARS_MIN: i32 = 48;
 
 /// Openings of a stock.
 pub const STOCK: usize = 16;
@@ -42,7 +39,7 @@ impl Openings {
     #[inline]
     pub fn observe(&mut self, prompt: &PromptFeatures<'_>) {
         let opening = short(&prompt.head_hash.0);
-        if prompt.bytes < BYTES_MIN || opening == 0 || prompt.phrases & TRANSLATION != 0 {
+        if prompt.chars < CHARS_MIN || opening == 0 {
             return;
         }
         let least = self.least.get_or_insert_default();
@@ -103,9 +100,9 @@ impl Stock {
         self.openings.iter().filter(|opening| **opening != 0 && other.openings.contains(opening)).count()
     }
 
-    /// Whether both asked for one text.
-    pub fn has_text_of(&self, other: &Self) -> bool {
-        self.texts.iter().any(|text| *text != 0 && other.texts.contains(text))
+    /// How many of the least texts both asked for.
+    pub fn common_texts(&self, other: &Self) -> usize {
+        self.texts.iter().filter(|text| **text != 0 && other.texts.contains(text)).count()
     }
 }
 
@@ -114,9 +111,10 @@ mod tests {
     use super::*;
     use crate::fixture::hash;
     use crate::persist::Persist as _;
+    use weir_schemas::ValueHash;
 
     fn text(opening: &str, text: &str) -> PromptFeatures<'static> {
-        PromptFeatures { head_hash: hash(opening), text_hash: hash(text), bytes: 100, ..Default::default() }
+        PromptFeatures { head_hash: hash(opening), text_hash: hash(text), chars: 100, ..Default::default() }
     }
 
     fn openings(texts: impl IntoIterator<Item = (String, String)>) -> Openings {
@@ -150,15 +148,15 @@ mod tests {
     #[test]
     fn accounts_with_one_stock_of_openings_have_it_in_common() {
         let (one, other) = (campaign(1).stock(), campaign(2).stock());
-        assert_eq!((one.common(&other), one.has_text_of(&other)), (STOCK, false));
-        assert_eq!((one.common(&Stock::default()), one.has_text_of(&one)), (0, true));
+        assert_eq!((one.common(&other), one.common_texts(&other)), (STOCK, 0));
+        assert_eq!((one.common(&Stock::default()), one.common_texts(&one)), (0, TEXTS));
     }
 
     #[test]
-    fn short_texts_and_those_to_translate_are_no_openings() {
+    fn texts_that_are_short_in_any_script_and_those_of_which_no_opening_is_told_have_none() {
         let mut openings = Openings::default();
-        openings.observe(&PromptFeatures { phrases: 1 << 8, ..text("translate", "a text") });
-        openings.observe(&PromptFeatures { bytes: 47, ..text("hello", "hello") });
+        openings.observe(&PromptFeatures { head_hash: ValueHash::default(), ..text("translate", "a text") });
+        openings.observe(&PromptFeatures { chars: 47, bytes: 141, ..text("hello", "hello") });
         assert_eq!(openings, Openings::default());
     }
 

@@ -190,6 +190,11 @@ impl Words {
         self.at(now_ms).any(|word| word.links() && !word.are_customers())
     }
 
+    /// Whether something besides what it asks for links the account with others that are no customers of their own.
+    pub fn is_linked_beyond_content(&self, now_ms: i64) -> bool {
+        self.at(now_ms).any(|word| !word.is_of_content() && word.links() && !word.are_customers())
+    }
+
     /// See [`crate::store::Entry::touch`].
     pub fn touch(&self) -> u64 {
         self.words.first().map_or(0, |word| word.time_ms as u64)

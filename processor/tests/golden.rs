@@ -142,6 +142,7 @@ golden! {
     innocents_beside_a_campaign_are_not_taken_down_with_it: "bystanders.txt",
     late_events_change_nothing_but_windows: "late.txt",
     a_customer_with_a_history_is_not_framed_by_those_who_clone_it: "framing.txt",
+    a_newcomer_is_not_framed_by_those_who_copy_how_its_prompts_begin_and_its_pace: "framing_newcomer.txt",
     a_campaign_that_is_two_fifths_of_its_peers_is_found_and_no_peer_is: "poisoning.txt",
     a_hydra_of_six_is_one_campaign: "hydra_6.txt",
     a_hydra_of_forty_is_one_campaign: "hydra_40.txt",

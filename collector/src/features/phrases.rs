@@ -19,6 +19,9 @@ pub struct PhraseClass {
     pub phrases: &'static [&'static str],
 }
 
+/// The class of phrases with which a translation is asked for.
+pub const TRANSLATION: i64 = 1 << 8;
+
 /// Every class. At most 64 phrases in all: beyond that the vectorised search gives way to one that is
 /// twenty times slower.
 pub const CLASSES: &[PhraseClass] = &[

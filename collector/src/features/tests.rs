@@ -48,6 +48,22 @@ fn hashes_need_the_key() {
 }
 
 #[test]
+fn only_where_a_prompt_begins_by_asking_for_a_translation_has_it_no_head_hash() {
+    let has_head = |prompt: &str| features(prompt).head_hash != ValueHash::default();
+    assert!(!has_head("Translate into Danish: the harbour is closed today."));
+    assert!(!has_head("Could you please be so kind, and how would you say this in Welsh?"));
+    let far = "Explain in full and step by step why the harbour is closed today, then translate your answer.";
+    assert!(has_head(far) && features(far).phrases & phrases::TRANSLATION != 0);
+}
+
+#[test]
+fn the_head_is_as_many_characters_in_any_script() {
+    let head = |end: &str| features(&format!("{}{end}", "\u{44f}".repeat(31))).head_hash;
+    assert_ne!(head("а, дальше"), head("б, дальше"));
+    assert_eq!(head("а, дальше"), head("а, потом"));
+}
+
+#[test]
 fn a_long_prompt_is_cut_and_says_so() {
     let prompt = format!("step by step {} show your work", "word ".repeat(40_000));
     let f = features(&prompt);

@@ -27,6 +27,9 @@ const OF_ONE_THEME: Millinats = -700;
 /// What it says that so many openings of two stocks are the same, beyond the one by which they meet.
 const COMMON: [(i64, Millinats); 4] = [(1, -2_000), (2, 0), (3, 1_500), (4, 2_500)];
 
+/// What it says that two have so many texts in common: who divides a list asks hardly any twice, who has one homework, many.
+const SAME_TEXTS: [(i64, Millinats); 3] = [(0, 0), (1, -1_500), (2, -3_000)];
+
 /// What is said from which two are rather alike than not: one in eight of strangers reach it.
 const ALIKE_FROM: Millinats = 3_000;
 
@@ -53,7 +56,8 @@ pub(super) fn alike_permille(one: &Likeness, other: &Likeness) -> u32 {
         + BUSY.says(away(|card| card.busy.into()), width_permille);
     let stocks = one.stock.as_ref().zip(other.stock.as_ref());
     let common = stocks.map_or(OF_ONE_THEME, |(one, other)| line(&COMMON, one.common(other) as i64));
-    let above = (said + i64::from(common) - i64::from(ALIKE_FROM)).clamp(-30_000, 30_000);
+    let same_texts = line(&SAME_TEXTS, one.common_texts(other) as i64);
+    let above = (said + i64::from(common + same_texts) - i64::from(ALIKE_FROM)).clamp(-30_000, 30_000);
     // The logistic function.
     let tail = exp_neg(above.unsigned_abs() as u32);
     let smaller = tail * 1_000 / (ONE + tail);
@@ -63,7 +67,9 @@ pub(super) fn alike_permille(one: &Likeness, other: &Likeness) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::card::{By, nearness};
     use crate::fixture::card;
+    use crate::measure::quick_hash;
     use weir_schemas::Card;
 
     fn alike(change: impl Fn(&mut Card)) -> u32 {
@@ -85,6 +91,27 @@ mod tests {
         assert!(alike(|other| other.pause_millinats = 12_400) < 100);
         assert!(alike(|other| other.requests = 60) < 300);
         assert!(alike(|other| other.length_millinats = 4_700) < 50);
+    }
+
+    #[test]
+    fn a_text_or_two_in_common_make_two_less_alike_and_three_no_company() {
+        let stock = |name: &str, common: u32| {
+            let other = |place: u32| quick_hash(name, place.into()) as u32;
+            let text = |place: u32| if place < common { place + 1 } else { other(place) };
+            (1..=16).chain((0..8).map(text)).flat_map(u32::to_le_bytes).collect::<Vec<u8>>()
+        };
+        let alike = |common: u32| {
+            let card = |name| {
+                Likeness::from(&Card {
+                    openings: stock(name, common),
+                    length_spread: 550,
+                    pause_millinats: 11_600,
+                    ..card()
+                })
+            };
+            nearness(&card("one"), &Likeness { pause: 11_200, ..card("other") }, By::Opening).alike_permille
+        };
+        assert_eq!([0, 1, 2, 3, 8].map(alike), [992, 963, 851, 0, 0]);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! *Evidence*: of the accounts whose prompts begin in the same words, how many are like the
 //! account, card against card, against how many are not. Of strangers who say the same one in eight is. Who asks for the same *texts*
-//! counts as unlike, and one declared owner explains it. *Missing* while the cluster stage has said nothing of an opening.
+//! counts as unlike, and one declared owner explains it. It says less while nothing besides content links the accounts, because who wants a
+//! customer suspected can copy both. *Missing* while the cluster stage has said nothing of an opening.
 //! *Cost*: a list of sixteen hashes, four links a round. *Evasion*: a stock of words of its own for each account. *Price*: a
 //! paraphraser's tokens. *Source*: MinHash grouping of near texts; CatchSync.
 
@@ -17,6 +18,10 @@ detector_settings! {}
 /// What the count of those alike comes to, as counted on the worlds for development of docs/detection.md.
 const CALIBRATED: [(i64, Millinats); 5] =
     [(300, 0), (1_000, 2_500), (2_000, 5_000), (3_000, 7_000), (4_000, 8_000)];
+
+/// The most that it says while nothing besides what they ask links the accounts: how prompts begin and their pace can be copied by anybody, and a
+/// person whose are copied is not to be spoken of for that.
+const ALONE: Millinats = 6_000;
 
 /// Who begins in the same words is known by few of them.
 const ENOUGH: Enough = Enough { requests: 16, age_ms: 4 * 3_600_000, alike_milli: 6_000 };
@@ -48,7 +53,8 @@ impl Detector for Opening {
         let (counted, word) = most_alike(account)?;
         notes.milli("alike_accounts_of_the_opening", word.alike_milli.into());
         notes.note("accounts_of_the_opening", word.compared());
-        Some(line(&CALIBRATED, counted))
+        let is_linked = account.profile.words.is_linked_beyond_content(account.now_ms);
+        Some(line(&CALIBRATED, counted).min(if is_linked { Millinats::MAX } else { ALONE }))
     }
 }
 
@@ -72,12 +78,20 @@ mod tests {
     #[test]
     fn accounts_that_begin_in_the_same_words_and_do_the_same_speak_against_each_other() {
         check::<Opening>(
-            few().told(vec![word(14, 8_000)]),
+            few().told(vec![word(14, 8_000), cluster(LinkKind::Payment, "card", 4)]),
             expect!["8.0 nats; alike_accounts_of_the_opening 8.000; accounts_of_the_opening 14"],
         );
         check::<Opening>(
             few().told(vec![word(4, 3_200)]),
             expect!["0.0 nats; alike_accounts_of_the_opening 3.200; accounts_of_the_opening 4"],
+        );
+    }
+
+    #[test]
+    fn what_anybody_can_copy_says_less_alone() {
+        check::<Opening>(
+            few().told(vec![word(14, 8_000)]),
+            expect!["6.0 nats; alike_accounts_of_the_opening 8.000; accounts_of_the_opening 14"],
         );
     }
 

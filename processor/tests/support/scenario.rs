@@ -6,6 +6,7 @@
 //!
 //! `$` is the account's number, `#` the request's, and `@` the request's among twelve that come again.
 //! `every=person` pauses as people do, `every=agent` as one does whose agent works for him, `every=drip` about once an hour.
+//! `opening=` is how the prompt begins, where that is not its template's.
 //! `from=5m` starts later, `late=90s` makes every tenth event arrive that much after its time, `model=a|b` takes turns,
 //! `then=m@5m` changes the model for good, `refused=3` means that every third answer is a refusal and
 //! arrives as an event of its own. What a line does not say, the events do not have.
@@ -115,17 +116,24 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
             model = Some(new.to_owned());
         }
         let (agent, organisation, ja4, h2) = (value("ua"), value("asn"), value("ja4"), value("h2"));
-        let prompt = value("template").map(|template| PromptFeatures {
-            text_hash: ValueHash(digest(&value("text").unwrap_or_else(|| template.clone()))),
-            template_hash: ValueHash(digest(&format!("template {template}"))),
-            head_hash: ValueHash(digest(&format!("head {template}"))),
+        let prompt = value("template").map(|template| {
             // As long as it says, or as the text's name.
-            bytes: value("bytes").map_or_else(
+            let length = value("bytes").map_or_else(
                 || value("text").unwrap_or_else(|| template.clone()).len() as i32,
                 |bytes| bytes.parse().unwrap(),
-            ),
-            phrases: value("phrases").map_or(0, |bits| i64::from_str_radix(&bits[2..], 16).unwrap()),
-            ..Default::default()
+            );
+            PromptFeatures {
+                text_hash: ValueHash(digest(&value("text").unwrap_or_else(|| template.clone()))),
+                template_hash: ValueHash(digest(&format!("template {template}"))),
+                head_hash: ValueHash(digest(&format!(
+                    "head {}",
+                    value("opening").as_ref().unwrap_or(&template)
+                ))),
+                bytes: length,
+                chars: length,
+                phrases: value("phrases").map_or(0, |bits| i64::from_str_radix(&bits[2..], 16).unwrap()),
+                ..Default::default()
+            }
         });
         let request = Request {
             model: model.as_deref(),
