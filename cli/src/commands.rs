@@ -17,6 +17,7 @@ mod doctor;
 mod enforce;
 mod evaluate;
 mod explain;
+mod export;
 mod import;
 mod key_server;
 mod keys;
@@ -76,6 +77,7 @@ commands! {
     Process(process::Arguments),
     Enforce(enforce::Arguments),
     Decide(decide::Arguments),
+    Export(export::Arguments),
     Import(import::Arguments),
     Replay(replay::Arguments),
     Verify(verify::Arguments),

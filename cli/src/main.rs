@@ -2,6 +2,7 @@
 
 mod commands;
 mod context;
+mod export;
 mod health;
 mod keys;
 mod lab;

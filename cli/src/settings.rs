@@ -45,6 +45,16 @@ choices! {
     pub enum FailureMode { Open = "open", Closed = "closed" }
 }
 
+choices! {
+    /// How lines for a SIEM are written.
+    pub enum SiemFormat { Json = "json", Csv = "csv", Cef = "cef", Leef = "leef", Ocsf = "ocsf", Ecs = "ecs" }
+}
+
+choices! {
+    /// Where a destination begins that was never told anything.
+    pub enum ExportFrom { Beginning = "beginning", Now = "now" }
+}
+
 settings! {
     Common "log_level" log_level: String = "info", "What is logged: error, warn, info, debug, or a filter such as `weir=debug`.";
     Common "log_format" log_format: LogFormat = "text", "How it is logged; json is one object a line.";
@@ -108,6 +118,13 @@ settings! {
     Enforcer "act.redis" act_redis: Option<String> = "", "Redis server, host:port, in which the enforcer says how accounts stand. Give all enforcers the same.";
     Enforcer "act.webhook_url" act_webhook_url: Option<String> = "", "Where the key-management server takes the enforcer's webhooks. Give all enforcers the same.";
     Enforcer "act.webhook_secret_file" act_webhook_secret_file: Option<PathBuf> = "", "File with the secret that webhooks are signed with and nothing else, readable by the owner only.";
+    Export "export.group" export_group: String = "siem", "Name under which it is kept how far destinations have come. Exporters with different destinations of one kind need different names; the later of two with the same name takes over from the earlier.";
+    Export "export.topics" export_topics: String = "verdicts,campaigns,actions", "What is told, separated by commas.";
+    Export "export.from" export_from: ExportFrom = "beginning", "Where a destination begins that was never told anything: with all that the log has, or with what comes from now on.";
+    Export "export.files_dir" export_files_dir: Option<PathBuf> = "", "Directory of files for an agent of the SIEM to follow (docs/exports.md).";
+    Export "export.files_format" export_files_format: SiemFormat = "json", "Format of their lines.";
+    Export "export.files_bytes_max" export_files_bytes_max: u64 = "67108864" in 4_096..=1_099_511_627_776, "Size at which a file is followed by a new one, in bytes.";
+    Export "export.files_kept" export_files_kept: u32 = "8" in 1..=1_000, "Files that are kept beside the one that grows.";
     Enforcer "output_dir" output_dir: PathBuf = "weir-output", "Directory of the enforcer's JSON lines.";
 }
 

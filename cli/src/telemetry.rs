@@ -5,8 +5,8 @@ pub mod list;
 
 use crate::health::Readiness;
 use labels::{
-    ActionLabels, BuildLabels, CauseLabels, Closed, DetectorLabel, FieldLabel, InvariantLabels, Kind,
-    RequestLabels, StageLabel, StartLabels, TaskLabels,
+    ActionLabels, BuildLabels, CauseLabels, Closed, DestinationCause, DestinationLabel, DetectorLabel,
+    FieldLabel, InvariantLabels, Kind, RequestLabels, StageLabel, StartLabels, TaskLabels,
 };
 use list::{Declared, Series};
 use prometheus_client::metrics::counter::Counter;
@@ -21,6 +21,8 @@ use weir_collector::field::Field;
 use weir_collector::push::body::Content;
 use weir_collector::trace::Loss;
 use weir_enforcer::answer::decision::Passes;
+use weir_enforcer::siem::destination::{DestinationKind, RetryCause};
+use weir_enforcer::siem::exporter::{DropCause, Progress as Exported};
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
 use weir_topology::invariants::Invariant;
 use weir_topology::stage::Tally;
@@ -153,6 +155,10 @@ metrics! {
     standings_stale: Gauge = Gauge::default(), "standings_stale_ms", "How long ago what a server of gateways knows was as the log was, in milliseconds; -1 where it never was";
     standings_untold: Counter = Counter::default(), "standings_untold", "Accounts that a server of gateways has no room for";
     standings_unreadable: Counter = Counter::default(), "standings_unreadable", "Records of how accounts stand that could not be read";
+    exported: Family<DestinationLabel, Counter> = Family::default(), "export_notices_delivered", "Notices that destinations of the export took";
+    export_drops: Family<DestinationCause, Counter> = Family::default(), "export_dropped", "What a destination of the export will never be told, by cause: notices that it refused, records that cannot be read, offsets that had passed their retention";
+    export_retries: Family<DestinationCause, Counter> = Family::default(), "export_retries", "Times that a destination of the export did not take all that it was handed, by cause";
+    export_waiting: Family<DestinationLabel, Gauge> = Family::default(), "export_notices_waiting", "Notices that were read for a destination of the export and that it does not have yet";
     output_waiting: Gauge = Gauge::default(), "enforcer_actions_waiting", "Actions that were read and wait to be told, as for their audit record or verdict";
 }
 
@@ -210,6 +216,16 @@ impl Metrics {
         }
         for kind in EFFECTS {
             let _ = self.effects.get_or_create(&Kind { kind: Closed(kind) });
+        }
+        for destination in DestinationKind::ALL.map(|kind| Closed(kind.as_str())) {
+            let _ = self.exported.get_or_create(&DestinationLabel { destination });
+            let _ = self.export_waiting.get_or_create(&DestinationLabel { destination });
+            for cause in DropCause::ALL.map(|cause| Closed(cause.as_str())) {
+                let _ = self.export_drops.get_or_create(&DestinationCause { destination, cause });
+            }
+            for cause in RetryCause::ALL.map(|cause| Closed(cause.as_str())) {
+                let _ = self.export_retries.get_or_create(&DestinationCause { destination, cause });
+            }
         }
         for passes in Passes::NAMES {
             let _ = self.gateway_answers.get_or_create(&Kind { kind: Closed(passes) });
@@ -314,6 +330,34 @@ impl Metrics {
         self.effect_stalls.inc();
         if let Some(reason) = reason {
             error!(reason, "effects wait, and are tried again until they can be done");
+        }
+    }
+
+    /// An exporter handed notices over; `news` says why it comes again, where that was not told before.
+    pub fn exported(&self, kind: DestinationKind, progress: &Exported, news: Option<&str>) {
+        let destination = Closed(kind.as_str());
+        self.exported.get_or_create(&DestinationLabel { destination }).inc_by(progress.delivered);
+        self.export_waiting.get_or_create(&DestinationLabel { destination }).set(progress.waiting as i64);
+        for (cause, count, example) in &progress.dropped {
+            let cause = Closed(cause.as_str());
+            self.export_drops.get_or_create(&DestinationCause { destination, cause }).inc_by(*count);
+            warn!(
+                destination = destination.0,
+                cause = cause.0,
+                count,
+                example,
+                "not told to a SIEM, and never will be"
+            );
+        }
+        if let Some(failure) = &progress.failure {
+            let cause = Closed(failure.cause.as_str());
+            self.export_retries.get_or_create(&DestinationCause { destination, cause }).inc();
+        }
+        if let Some(reason) = news {
+            warn!(
+                destination = destination.0,
+                reason, "a SIEM does not take notices; they wait, and are handed over again"
+            );
         }
     }
 

@@ -150,3 +150,28 @@ pub const BREAKS_MAX: usize = 100;
 /// How far back verification of an audit chain tells a repeated entry from another one of the same place,
 /// and a reordered one from a deleted one, in entries.
 pub const HASHES_REMEMBERED: usize = 65_536;
+
+/// Longest text in what a SIEM is told, in bytes; the beginning of a longer one is told.
+pub const SIEM_TEXT_BYTES_MAX: usize = 1_024;
+
+/// Most items of a list in what a SIEM is told, such as detectors or shared values.
+pub const SIEM_LIST_MAX: usize = 64;
+
+/// Members of a campaign in one notice; a record that names more is told in several.
+pub const SIEM_MEMBERS_MAX: usize = 50;
+
+/// Most records that are read for one destination at once. A campaign record may come to several notices.
+pub const SIEM_BATCH_RECORDS_MAX: usize = 500;
+
+/// Most bytes of records that are read for one destination at once.
+pub const SIEM_BATCH_BYTES_MAX: usize = 1 << 20;
+
+/// How long a destination may take to be reached, and how long it may say or take nothing.
+pub const SIEM_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Largest answer of a destination that is read, in bytes.
+pub const SIEM_ANSWER_BYTES_MAX: u64 = 8 << 20;
+
+/// Shortest and longest pause before a destination is tried again.
+pub const SIEM_PAUSE: (std::time::Duration, std::time::Duration) =
+    (std::time::Duration::from_millis(200), std::time::Duration::from_secs(30));

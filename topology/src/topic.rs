@@ -44,6 +44,8 @@ pub enum Topic {
     StateEnforcer,
     /// How far each collector has read its sources.
     StateCollector,
+    /// How far each destination outside has taken what it is told.
+    StateExport,
     /// Records that could not be used.
     Dlq,
 }
@@ -170,6 +172,7 @@ impl Topic {
         Self::StateCampaign,
         Self::StateEnforcer,
         Self::StateCollector,
+        Self::StateExport,
         Self::Dlq,
     ];
 
@@ -204,19 +207,19 @@ impl Topic {
                 spec!("weir.clusters", Account, Delete(days(7)), Shared, ["cluster"] => ["account"])
             }
             Self::Verdicts => {
-                spec!("weir.verdicts", Account, Delete(days(90)), Shared, ["account"] => ["enforcer", "siem", "console"])
+                spec!("weir.verdicts", Account, Delete(days(90)), Shared, ["account"] => ["enforcer", "exporter", "console"])
             }
             Self::Members => {
                 spec!("weir.members", Account, Delete(days(7)), Sole, ["account"] => ["campaign"])
             }
             Self::Campaigns => {
-                spec!("weir.campaigns", Campaign, Delete(days(90)), Sole, ["campaign"] => ["enforcer", "siem", "console"])
+                spec!("weir.campaigns", Campaign, Delete(days(90)), Sole, ["campaign"] => ["enforcer", "exporter", "console"])
             }
             Self::Actions => {
-                spec!("weir.actions", Account, Delete(days(90)), Shared, ["enforcer"] => ["executor", "siem", "console"])
+                spec!("weir.actions", Account, Delete(days(90)), Shared, ["enforcer"] => ["executor", "exporter", "console"])
             }
             Self::Outcomes => {
-                spec!("weir.outcomes", Account, Delete(days(90)), Shared, ["executor"] => ["enforcer", "siem", "console"])
+                spec!("weir.outcomes", Account, Delete(days(90)), Shared, ["executor"] => ["enforcer", "console"])
             }
             Self::Standing => {
                 spec!("weir.standing", Account, CompactAndDelete(days(90), STANDING), Shared, ["enforcer"] => ["gateway", "console"])
@@ -247,6 +250,9 @@ impl Topic {
             }
             Self::StateCollector => {
                 spec!("weir.state.collector", Source, Compact(CURSORS), Shared, ["collector"] => ["collector"])
+            }
+            Self::StateExport => {
+                spec!("weir.state.export", Name, Compact(CURSORS), Sole, ["exporter"] => ["exporter"])
             }
             Self::Dlq => {
                 spec!("weir.dlq", AsItCame, Delete(days(14)), Shared, ["collector", "account", "cluster", "campaign", "enforcer"] => ["operator"])

@@ -54,7 +54,8 @@ fn schema_of(topic: Topic) -> (u64, &'static str) {
         | Topic::StateCluster
         | Topic::StateCampaign
         | Topic::StateEnforcer
-        | Topic::StateCollector => (State::FINGERPRINT, State::SCHEMA),
+        | Topic::StateCollector
+        | Topic::StateExport => (State::FINGERPRINT, State::SCHEMA),
         Topic::Dlq => (DeadLetter::FINGERPRINT, DeadLetter::SCHEMA),
     }
 }

@@ -1,6 +1,7 @@
 //! `weir run`: every role in one process on the embedded log.
 
 use crate::context::{Context, now_ms};
+use crate::export::Exports;
 use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{LagTeller, Quiescence, is_open, lag};
 use crate::roles::act::Hands;
@@ -67,6 +68,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         hands.own(0..partitions);
     }
     decide::serve(context, &sensing_keys, log.clone(), wire.clone(), || {})?;
+    let exports = Exports::of(context, log.clone(), wire.clone())?;
     let watched: Arc<dyn Log> = log.clone();
     context.health.watch(&watched)?;
     let teller = LagTeller::start(&watched, context.metrics.clone())?;
@@ -109,6 +111,9 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
             let mut trimmed: Option<Instant> = None;
             while !context.is_stopped() {
                 worker.check()?;
+                if exports.as_ref().is_some_and(Exports::have_ended) {
+                    return Ok(());
+                }
                 context.health.set_tasks_open(is_open(&worker));
                 teller.look_at(std::iter::once(&worker));
                 if trimmed.is_none_or(|at| at.elapsed() >= TRIM) {
@@ -156,6 +161,14 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         if exported.caught_up {
             break;
         }
+    }
+    if let Some(exports) = exports {
+        // Nothing is written any more: what the destinations do not have yet is there.
+        exports.finish();
+        while until_idle && !context.is_stopped() && !exports.have_ended() {
+            std::thread::sleep(LOOK);
+        }
+        exports.stop()?;
     }
     view.refresh(&wire)?;
     view.summary(&Summary {

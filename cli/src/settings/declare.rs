@@ -68,6 +68,8 @@ pub enum Group {
     Stages,
     /// What writes the enforcer's output.
     Enforcer,
+    /// What tells SIEMs.
+    Export,
     /// What answers gateways.
     Deciding,
     /// What serves metrics.

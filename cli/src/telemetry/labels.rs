@@ -50,6 +50,10 @@ label_sets! {
     RequestLabels { content: Closed, status: Closed }
     /// A kind of action, and what became of it.
     ActionLabels { kind: Closed, state: Closed }
+    /// Who is told by the export.
+    DestinationLabel { destination: Closed }
+    /// Why who is told was not.
+    DestinationCause { destination: Closed, cause: Closed }
     /// What runs here.
     BuildLabels { version: Closed, judge: i64 }
 }

@@ -3,6 +3,7 @@
 use super::json::write_line;
 use super::lines::LineError;
 use serde::Serialize;
+use serde_json::Value;
 use weir_schemas::Campaign;
 
 #[derive(Serialize)]
@@ -72,6 +73,16 @@ fn dollars(cents: i64) -> f64 {
 
 /// Appends the line of a campaign's record.
 pub(crate) fn campaign_line(out: &mut Vec<u8>, campaign: &Campaign) -> Result<(), LineError> {
+    write_line(out, &line(campaign))
+}
+
+/// The same as a value, for those who tell it in another form.
+pub(crate) fn campaign_details(campaign: &Campaign) -> Value {
+    // Plain data; null where that is not so, which does not happen in practice.
+    serde_json::to_value(line(campaign)).unwrap_or_default()
+}
+
+fn line(campaign: &Campaign) -> CampaignLine<'_> {
     let members = campaign.members.iter().map(|member| MemberEntry {
         account: member.account.to_string(),
         tenant: &member.tenant,
@@ -93,7 +104,7 @@ pub(crate) fn campaign_line(out: &mut Vec<u8>, campaign: &Campaign) -> Result<()
         members: link.members,
         dollars: dollars(link.cents),
     });
-    let line = CampaignLine {
+    CampaignLine {
         campaign_id: campaign.campaign_id.to_string(),
         sequence: campaign.sequence,
         time_ms: campaign.time_ms,
@@ -114,6 +125,5 @@ pub(crate) fn campaign_line(out: &mut Vec<u8>, campaign: &Campaign) -> Result<()
         asks: campaign.asks.iter().map(|ask| AskEntry { what: &ask.what, members: ask.members }).collect(),
         evade_dollars: dollars(campaign.evade_cents),
         policy_version: &campaign.policy_version,
-    };
-    write_line(out, &line)
+    }
 }

@@ -9,6 +9,7 @@ use super::json::write_line;
 use crate::age::HISTORY;
 use crate::stage::ALREADY_IN_FORCE;
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use weir_schemas::{
     Action, ActionKind, ActionState, Audit, AuditEntry, ClusterRef, Evidence, Revert, Signal, Verdict,
@@ -173,6 +174,12 @@ impl<'a> From<&'a Verdict> for Grounds<'a> {
             events: verdict.events.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+/// What stands in a line of a verdict, as a value, for those who tell it in another form.
+pub(crate) fn verdict_details(verdict: &Verdict) -> Value {
+    // Plain data; null where that is not so, which does not happen in practice.
+    serde_json::to_value(Grounds::from(verdict)).unwrap_or_default()
 }
 
 #[derive(Serialize)]

@@ -23,6 +23,9 @@ mod sidecar;
 mod tests;
 
 pub use answers::ACTION_OFFSET_HEADER;
+pub(crate) use campaign_line::campaign_details;
+pub(crate) use json::{is_hostile, write_line};
+pub(crate) use lines::verdict_details;
 pub use sidecar::{OutputFile, POSITIONS_NAME};
 
 use crate::limits::{NAME_BYTES_MAX, NOTES_MAX};

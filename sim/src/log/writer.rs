@@ -113,6 +113,7 @@ impl SimWriter {
                     | Topic::StateCampaign
                     | Topic::StateEnforcer
                     | Topic::StateCollector
+                    | Topic::StateExport
             )
         };
         let first = Commit {

@@ -54,6 +54,7 @@ pub(super) const fn code(topic: Topic) -> u8 {
         Topic::Members => 18,
         Topic::Campaigns => 19,
         Topic::StateCampaign => 20,
+        Topic::StateExport => 21,
     }
 }
 

@@ -99,11 +99,11 @@ mod tests {
             weir.identities       account          compact + delete, 90 d  shared      collector                                        enforcer                              it is the whole identity, and is announced again daily while the account is seen
             weir.links            link value       delete, 3 d             shared      account                                          cluster
             weir.clusters         account          delete, 7 d             shared      cluster                                          account
-            weir.verdicts         account          delete, 90 d            shared      account                                          enforcer, siem, console
+            weir.verdicts         account          delete, 90 d            shared      account                                          enforcer, exporter, console
             weir.members          account          delete, 7 d             one         account                                          campaign
-            weir.campaigns        campaign         delete, 90 d            one         campaign                                         enforcer, siem, console
-            weir.actions          account          delete, 90 d            shared      enforcer                                         executor, siem, console
-            weir.outcomes         account          delete, 90 d            shared      executor                                         enforcer, siem, console
+            weir.campaigns        campaign         delete, 90 d            one         campaign                                         enforcer, exporter, console
+            weir.actions          account          delete, 90 d            shared      enforcer                                         executor, exporter, console
+            weir.outcomes         account          delete, 90 d            shared      executor                                         enforcer, console
             weir.standing         account          compact + delete, 90 d  shared      enforcer                                         gateway, console                      it says all of how the account stands, and is written again while an effect lasts
             weir.audit            tenant           delete, 400 d           shared      enforcer                                         auditor
             weir.control          name             delete, 36500 d         one         operator                                         account, cluster, campaign, enforcer
@@ -114,6 +114,7 @@ mod tests {
             weir.state.campaign   account          compact                 one         campaign                                         campaign                              an entry is the whole state of its key, or its end
             weir.state.enforcer   account          compact                 shared      enforcer                                         enforcer                              an entry is the whole state of its key, or its end
             weir.state.collector  source           compact                 shared      collector                                        collector                             a position takes the place of the one before
+            weir.state.export     name             compact                 one         exporter                                         exporter                              a position takes the place of the one before
             weir.dlq              as it came       delete, 14 d            shared      collector, account, cluster, campaign, enforcer  operator
         "#]].assert_eq(&table());
     }
