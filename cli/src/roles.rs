@@ -14,6 +14,7 @@ pub mod import;
 pub mod inbox;
 pub mod key_server;
 pub mod keys;
+pub mod policy;
 pub mod process;
 pub mod registry;
 pub mod replay;

@@ -4,9 +4,7 @@
 
 mod common;
 
-use common::{
-    Place, Running, START_MS, eventually, get, line, replay_in, serving, success, text, traffic, weir,
-};
+use common::{Place, Running, eventually, get, replay_in, serving, success, text, traffic, weir};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -218,46 +216,6 @@ fn metrics_and_health_are_served_and_every_series_exists_from_the_start() {
         assert!(metrics.contains(series), "{series} is not in\n{metrics}");
     }
     running.stop();
-}
-
-#[test]
-fn a_published_policy_is_in_force_and_named_by_its_verdicts() {
-    let place = Place::new();
-    std::fs::write(&place.feed, traffic(3, 60)).unwrap();
-    place.run_until_idle();
-    let data = place.data.to_str().unwrap().to_owned();
-    let shown = text(&success(weir(&["policy", "show", "--data-dir", &data])).stdout);
-    let stricter = shown.replacen("version = \"", "version = \"strict-", 1);
-    let path = place.directory.path().join("policy.toml");
-    std::fs::write(&path, &stricter).unwrap();
-    success(weir(&["policy", "publish", path.to_str().unwrap(), "--data-dir", &data]));
-    assert_eq!(text(&success(weir(&["policy", "show", "--data-dir", &data])).stdout), stricter);
-
-    let mut feed = OpenOptions::new().append(true).open(&place.feed).unwrap();
-    let later = traffic(3, 80).replace("\"id\":\"", "\"id\":\"later-").replace("1793491", "1793591");
-    feed.write_all(later.as_bytes()).unwrap();
-    place.run_until_idle();
-    let verdicts = place.lines_of("audit_log.jsonl");
-    assert!(verdicts.iter().any(|v| v["policy_version"].as_str().unwrap().starts_with("strict-")));
-
-    // What the first two policies judged can be folded again after a third is in force.
-    std::fs::write(&path, shown.replacen("version = \"", "version = \"third-", 1)).unwrap();
-    success(weir(&["policy", "publish", path.to_str().unwrap(), "--data-dir", &data]));
-    place.run_until_idle();
-    assert_eq!(place.replay(&["--as-recorded"]).0["bytes_equal"], true);
-}
-
-#[test]
-fn a_refused_policy_changes_nothing_and_says_why() {
-    let place = Place::new();
-    std::fs::write(&place.feed, line("a", START_MS, "one", "hello")).unwrap();
-    place.run_until_idle();
-    let path = place.directory.path().join("policy.toml");
-    std::fs::write(&path, "verzion = 1\n").unwrap();
-    let arguments = ["policy", "publish", path.to_str().unwrap(), "--data-dir", place.data.to_str().unwrap()];
-    let output = weir(&arguments).output().unwrap();
-    assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("is refused"), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `weir policy`.
 
-use super::{ConfigFile, Run};
+use super::{ConfigFile, Format, Run};
 use crate::roles;
 use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
@@ -21,12 +21,41 @@ pub struct Arguments {
 enum Verb {
     /// Print the policy in force
     Show(Show),
+    /// Check a policy file, and say what it is; nothing is written
+    Check(Check),
     /// Check a policy file and put it in force
     Publish(Publish),
+    /// Print every policy that was ever put in force, the latest first
+    History(History),
+    /// Put a policy of the history in force again: the one before, or the one of this version
+    Rollback(Rollback),
 }
 
 #[derive(clap::Args)]
 struct Show {
+    #[command(flatten)]
+    keys: KeyFlags<Keys>,
+}
+
+#[derive(clap::Args)]
+struct Check {
+    /// Policy (TOML)
+    file: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct History {
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    #[command(flatten)]
+    keys: KeyFlags<Keys>,
+}
+
+#[derive(clap::Args)]
+struct Rollback {
+    /// Version of the policy to go back to; the one before the one in force when not given
+    version: Option<String>,
     #[command(flatten)]
     keys: KeyFlags<Keys>,
 }
@@ -42,10 +71,16 @@ struct Publish {
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         match self.verb {
-            Verb::Show(show) => roles::control::show_policy(&config.context(&show.keys)?),
-            Verb::Publish(publish) => {
-                roles::control::publish_policy(&config.context(&publish.keys)?, &publish.file)
+            Verb::Show(show) => roles::policy::show(&config.context(&show.keys)?),
+            Verb::Check(check) => roles::policy::check(&check.file),
+            Verb::History(history) => {
+                let is_json = history.format == Format::Json;
+                roles::policy::history(&config.context(&history.keys)?, is_json)
             }
+            Verb::Rollback(rollback) => {
+                roles::policy::roll_back(&config.context(&rollback.keys)?, rollback.version.as_deref())
+            }
+            Verb::Publish(publish) => roles::policy::publish(&config.context(&publish.keys)?, &publish.file),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What operators say to all stages: the policy in force, and the enforcer's posture.
+//! What operators say to all stages, and what of it is in force.
 
 use crate::context::{Context, now_ms};
 use crate::roles::inbox::Inbox;
@@ -20,36 +20,10 @@ use weir_topology::record::Output;
 use weir_topology::topic::Topic;
 
 /// Name of the control record that carries the policy.
-const POLICY: &str = "policy";
+pub const POLICY: &str = "policy";
 
 /// Name of the control record that carries the posture.
 const POSTURE: &str = "posture";
-
-/// `weir policy show`: the text of the policy in force.
-pub fn show_policy(context: &Context) -> Result<ExitCode> {
-    let (log, wire) = (context.existing_log()?, context.wire()?);
-    match latest(log.as_ref(), &wire, POLICY)? {
-        Some(control) => print!("{}", control.body),
-        None => print!("{}", Policy::builtin_text()),
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// `weir policy publish FILE`: checks the file and puts it in force from the next epoch on.
-pub fn publish_policy(context: &Context, path: &Path) -> Result<ExitCode> {
-    let (policy, text) = read_policy(path)?;
-    say(
-        context,
-        &[Said {
-            name: POLICY.into(),
-            kind: ControlKind::Policy,
-            version: policy.version.clone(),
-            body: text,
-        }],
-    )?;
-    println!("Policy {} is in force from each task's next epoch.", policy.version);
-    Ok(ExitCode::SUCCESS)
-}
 
 /// `weir posture …`: how far the enforcer may act.
 pub fn set_posture(context: &Context, body: &str) -> Result<ExitCode> {
@@ -234,15 +208,20 @@ pub fn in_force(log: &dyn Log, wire: &Wire, prefix: &str) -> Result<BTreeMap<Str
 }
 
 fn latest(log: &dyn Log, wire: &Wire, name: &str) -> Result<Option<Control>> {
+    Ok(history(log, wire, name)?.pop().flatten())
+}
+
+/// Every control record of this name, the oldest first; none where it was deleted.
+pub fn history(log: &dyn Log, wire: &Wire, name: &str) -> Result<Vec<Option<Control>>> {
     let (first, end) = log.bounds(Topic::Control, 0)?;
     let mut history = History::new(log, Topic::Control, 0, first, end)?;
-    let mut latest = None;
+    let mut said = Vec::new();
     while let Some(records) = history.next()? {
         for record in records.iter().filter(|record| record.key == name.as_bytes()) {
-            latest = record.payload.map(|payload| wire.read::<Control>(payload)).transpose()?;
+            said.push(record.payload.map(|payload| wire.read::<Control>(payload)).transpose()?);
         }
     }
-    Ok(latest)
+    Ok(said)
 }
 
 fn publish(
