@@ -153,11 +153,19 @@ fn count(tap: &Tap, before: &mut Counts, source: &mut TraceSource<'_>, context: 
     Ok(())
 }
 
+/// A process that could not be traced when it was looked at last.
+struct Refused {
+    process: Process,
+    /// When it is looked at again: it may have loaded its library by then, or be another program.
+    next: Instant,
+    is_told: bool,
+}
+
 /// The processes that are traced, and those that cannot be.
 #[derive(Default)]
 struct Traced {
     processes: BTreeMap<u32, Process>,
-    refused: BTreeMap<u32, Process>,
+    refused: BTreeMap<u32, Refused>,
     has_told_of_none: bool,
 }
 
@@ -168,7 +176,7 @@ impl Traced {
             target.processes().into_iter().map(|process| (process.id, process)).collect();
         let is_same =
             |process: &Process| now.get(&process.id).is_some_and(|other| other.started == process.started);
-        self.refused.retain(|_, process| is_same(process));
+        self.refused.retain(|_, refused| is_same(&refused.process));
         self.processes.retain(|id, process| {
             if !is_same(process) {
                 info!(process = id, name = process.name, "a traced process has ended");
@@ -178,7 +186,8 @@ impl Traced {
             true
         });
         for (id, process) in now {
-            if self.processes.contains_key(&id) || self.refused.contains_key(&id) {
+            let is_waiting = self.refused.get(&id).is_some_and(|refused| refused.next > Instant::now());
+            if self.processes.contains_key(&id) || is_waiting {
                 continue;
             }
             let outcome = match process.library() {
@@ -190,25 +199,33 @@ impl Traced {
             match outcome {
                 Ok(library) => {
                     info!(process = id, name = process.name, library = library.name, "tracing");
+                    self.refused.remove(&id);
                     self.processes.insert(id, process);
                 }
-                // It may load its library later, or be another program by then.
-                Err(reason) if process.started + YOUNG_TICKS > now_ticks() => {
-                    tracing::debug!(process = id, reason, "not traced yet");
-                }
-                Err(reason) => {
-                    warn!(process = id, name = process.name, reason, "cannot be traced");
-                    self.refused.insert(id, process);
-                }
+                Err(reason) => self.refuse(process, &reason),
             }
         }
         if self.processes.is_empty() && !std::mem::replace(&mut self.has_told_of_none, true) {
             warn!("no process that is meant can be traced yet: waiting for one; `weir doctor` says why");
         }
     }
+
+    /// Tells once of a process that cannot be traced, unless it has just begun.
+    fn refuse(&mut self, process: Process, reason: &str) {
+        let is_young = process.started + YOUNG_TICKS > now_ticks();
+        let was_told = self.refused.get(&process.id).is_some_and(|refused| refused.is_told);
+        if !is_young && !was_told {
+            warn!(process = process.id, name = process.name, reason, "cannot be traced");
+        }
+        let next = Instant::now() + if is_young { SEARCH } else { AGAIN };
+        self.refused.insert(process.id, Refused { process, next, is_told: !is_young || was_told });
+    }
 }
 
-/// How long a process that cannot be traced may still become one that can, in clock ticks of a hundredth of a second.
+/// How often a process is looked at that cannot be traced.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// How long a process has just begun, in clock ticks of a hundredth of a second.
 const YOUNG_TICKS: u64 = 500;
 
 /// The time since boot in those ticks.

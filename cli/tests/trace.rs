@@ -19,8 +19,10 @@ use weir_topology::embedded::EmbeddedLog;
 use weir_topology::log::{Log, read_range};
 use weir_topology::topic::Topic;
 
-const SERVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/server.py");
-const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/client.py");
+const SERVER: &str = include_str!("trace/server.py");
+const CLIENT: &str = include_str!("trace/client.py");
+
+const WRITER: &str = include_str!("trace/writer.py");
 
 /// Debian's own, which links the shared OpenSSL.
 const PYTHON: &str = "/usr/bin/python3";
@@ -101,8 +103,14 @@ impl Bench {
     }
 
     fn server(&self, has_tls: bool) -> (Program, String) {
-        let mut command = Command::new(PYTHON);
-        command.arg(SERVER).arg(&self.place.feed);
+        self.server_by(Path::new(PYTHON), has_tls)
+    }
+
+    fn server_by(&self, python: &Path, has_tls: bool) -> (Program, String) {
+        let mut command = Command::new(python);
+        // Wherever its executable is.
+        command.env("PYTHONHOME", "/usr");
+        command.args(["-c", SERVER]).arg(&self.place.feed);
         if has_tls {
             command.arg(&self.certificate).arg(&self.key);
         }
@@ -227,7 +235,7 @@ fn shown(request: &Request<'_>) -> String {
 
 fn ask(port: &str, first: u32, count: u32) {
     let mut command = Command::new(PYTHON);
-    command.args([CLIENT, port, &first.to_string(), &count.to_string()]);
+    command.args(["-c", CLIENT, port, &first.to_string(), &count.to_string()]);
     success(command);
 }
 
@@ -344,6 +352,101 @@ fn every_request_of_nginx_is_an_event_also_of_workers_that_start_later_and_a_kil
     assert_eq!((traced.len(), logged.len()), (120, 130), "those that nobody heard are in the log alone");
     for (path, seen) in &traced {
         assert_eq!(without_heads(seen), without_heads(&logged[path]), "{path}");
+    }
+}
+
+#[test]
+fn a_process_is_traced_by_its_name_also_the_one_that_starts_when_the_one_before_was_killed() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    // A name that no other process has.
+    let name = format!("weir-{}", std::process::id());
+    let python = bench.place.directory.path().join(&name);
+    fs::copy(fs::canonicalize(PYTHON).unwrap(), &python).unwrap();
+    let tracing = bench.tracing(&name, &[]);
+    eventually("it says that there is none", || tracing.log.lock().unwrap().contains("waiting for one"));
+    for round in 0..3u32 {
+        let (mut server, port) = bench.server_by(&python, true);
+        tracing.waits_for(round as usize + 1);
+        ask(&port, round * 100, 12);
+        server.0.kill().unwrap();
+        server.0.wait().unwrap();
+        eventually("12 more are events", || tracing.events() == u64::from(round + 1) * 12);
+        let ended = || tracing.log.lock().unwrap().matches("a traced process has ended").count();
+        eventually("it is let go", || ended() == round as usize + 1);
+    }
+    tracing.running.stop();
+    let [traced, logged] = bench.events();
+    assert_eq!(traced, logged);
+}
+
+#[test]
+fn of_a_body_larger_than_is_kept_the_beginning_is_known_and_the_rest_counted() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let (server, port) = bench.server(true);
+    let tracing = bench.tracing(&server.id(), &["--tap-ring-bytes", "67108864"]);
+    tracing.waits_for(1);
+    let body = bench.place.directory.path().join("body");
+    let head =
+        r#"{"model":"atlas-l","max_tokens":9,"messages":[{"role":"user","content":"long"}],"padding":""#;
+    fs::write(&body, format!("{head}{}\"}}", "x".repeat(16 << 20))).unwrap();
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--insecure", "--http1.1", "--output", "/dev/null"]);
+    command.args(["--header", "authorization: Bearer sk-long", "--header", "expect:", "--data-binary"]);
+    command
+        .arg(format!("@{}", body.display()))
+        .arg(format!("https://127.0.0.1:{port}/plain/long/v1/chat/completions"));
+    success(command);
+    eventually("it is an event", || tracing.events() == 1);
+    // It is all heard, and of it so much is kept: the machine may be too slow to hear all.
+    let kept = 1 << 20;
+    let whole = head.len() as u64 + (16 << 20) + 2;
+    let (gaps, cuts) = (tracing.lost("gap_bytes"), tracing.lost("cut_bytes"));
+    assert!(tracing.lost("body_bytes") + gaps + cuts >= whole - kept);
+    tracing.running.stop();
+    let traced = seen(&bench.place.data, SourceKind::Uprobe);
+    let request = &traced["/plain/long/v1/chat/completions"].request;
+    let words = request.split_whitespace().collect::<Vec<_>>().join(" ");
+    for known in ["model: Some( \"atlas-l\", )", "max_tokens: Some( 9, )", "status: Some( 200, )"] {
+        assert!(words.contains(known), "{known} is not in {words}");
+    }
+}
+
+/// Prints what tracing costs a process for each write of 1 KiB: `cargo test -p weir --features ebpf --test trace --
+/// --ignored --nocapture`.
+#[test]
+#[ignore = "it measures, and asserts nothing of it"]
+fn what_a_write_costs() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    for how in [None, Some("64"), Some("16384")] {
+        let mut command = Command::new(PYTHON);
+        command
+            .args(["-c", WRITER])
+            .arg(&bench.certificate)
+            .arg(&bench.key)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut writer = Program(command.spawn().unwrap());
+        let tracing = how.map(|bytes| {
+            let tracing = bench
+                .tracing(&writer.id(), &["--tap-copy-bytes-max", bytes, "--tap-ring-bytes", "268435456"]);
+            tracing.waits_for(1);
+            tracing
+        });
+        std::io::Write::write_all(writer.0.stdin.as_mut().unwrap(), b"go\n").unwrap();
+        let figure = writer.said();
+        let heard = tracing.as_ref().map_or(0, |tracing| tracing.messages("heard"));
+        println!(
+            "copied at most {how:?}: {figure} ns a write, the least of 20 rounds; {heard} messages heard"
+        );
     }
 }
 

@@ -233,8 +233,9 @@ fn symbols(path: &Path) -> Result<BTreeSet<String>, String> {
     if size > FILE_BYTES_MAX {
         return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
     }
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
-    let file = object::File::parse(&*bytes).map_err(|error| error.to_string())?;
+    // An executable may be large: no more of it is read than its tables.
+    let cache = object::ReadCache::new(fs::File::open(path).map_err(|error| error.to_string())?);
+    let file = object::File::parse(&cache).map_err(|error| error.to_string())?;
     let names = file.dynamic_symbols().chain(file.symbols()).filter(|symbol| symbol.is_definition());
     let names = names.filter_map(|symbol| symbol.name().ok().map(str::to_owned));
     Ok(names.filter(|name| name.starts_with("SSL_")).collect())
