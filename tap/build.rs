@@ -14,12 +14,14 @@ fn main() -> io::Result<()> {
     }
     let var = |name: &str| env::var_os(name).map(PathBuf::from).ok_or(io::ErrorKind::NotFound);
     let (here, out) = (var("CARGO_MANIFEST_DIR")?, var("OUT_DIR")?);
+    // Relative to the package: a build directory may be shared by clones, and each has an object of its own.
     let object = env::var_os("WEIR_EBPF_OBJECT")
-        .map_or_else(|| here.join("../target/ebpf/collector.bpf.o"), PathBuf::from);
-    let sources = here.join("../collector-ebpf/src");
+        .map_or_else(|| "../target/ebpf/collector.bpf.o".into(), PathBuf::from);
+    let sources = Path::new("../collector-ebpf/src");
     println!("cargo::rerun-if-env-changed=WEIR_EBPF_OBJECT");
     println!("cargo::rerun-if-changed={}", object.display());
     println!("cargo::rerun-if-changed={}", sources.display());
+    let (object, sources) = (here.join(object), here.join(sources));
     let hash = object.with_extension("o.sha256");
     let text = match (fs::read(&object), fs::read_to_string(&hash)) {
         (Ok(bytes), Ok(hash)) if modified(&object)? >= newest(&sources)? => {
