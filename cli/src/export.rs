@@ -30,7 +30,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let choices = chosen(context)?;
     ensure!(
         !choices.is_empty(),
-        "nobody is to be told: give --export-files-dir, or another destination (docs/exports.md)"
+        "nobody is to be told: give --export-files-dir, --export-syslog, --export-hec-url or --export-elasticsearch-url (docs/exports.md)"
     );
     let (log, wire) = (context.existing_log()?, context.wire()?);
     context.health.watch(&log)?;

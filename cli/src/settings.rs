@@ -125,6 +125,16 @@ settings! {
     Export "export.files_format" export_files_format: SiemFormat = "json", "Format of their lines.";
     Export "export.files_bytes_max" export_files_bytes_max: u64 = "67108864" in 4_096..=1_099_511_627_776, "Size at which a file is followed by a new one, in bytes.";
     Export "export.files_kept" export_files_kept: u32 = "8" in 1..=1_000, "Files that are kept beside the one that grows.";
+    Export "export.syslog" export_syslog: Option<String> = "", "Receiver of syslog, `tcp://host:port` or `tls://host:port`. It is told in batches with a connection each, and has what it closed after.";
+    Export "export.syslog_format" export_syslog_format: SiemFormat = "cef", "Format of the messages' text.";
+    Export "export.hec_url" export_hec_url: Option<String> = "", "Splunk's HTTP Event Collector, such as https://splunk:8088.";
+    Export "export.hec_token_file" export_hec_token_file: Option<PathBuf> = "", "File with the collector's token and nothing else, readable by the owner only.";
+    Export "export.hec_format" export_hec_format: SiemFormat = "json", "Format of the events.";
+    Export "export.hec_index" export_hec_index: Option<String> = "", "Index that events go to; the token's own when not given.";
+    Export "export.elasticsearch_url" export_elasticsearch_url: Option<String> = "", "Elasticsearch or OpenSearch, such as https://elastic:9200. Documents are in ECS.";
+    Export "export.elasticsearch_index" export_elasticsearch_index: String = "weir", "Index or data stream that documents go to.";
+    Export "export.elasticsearch_auth_file" export_elasticsearch_auth_file: Option<PathBuf> = "", "File with the value of the Authorization header, such as `ApiKey …` or `Basic …`, and nothing else, readable by the owner only.";
+    Export "export.ca_file" export_ca_file: Option<PathBuf> = "", "Certificate authorities that destinations' certificates are checked against, PEM. Over HTTP those of the Web when not given; syslog over TLS needs it.";
     Enforcer "output_dir" output_dir: PathBuf = "weir-output", "Directory of the enforcer's JSON lines.";
 }
 

@@ -1,6 +1,13 @@
 //! Who takes notices. A destination is handed some, and says of each how it fared.
 
+pub mod elasticsearch;
 pub mod files;
+pub mod hec;
+pub mod http;
+pub mod syslog;
+#[cfg(test)]
+mod tests;
+pub mod tls;
 
 use super::notice::Notice;
 use std::fmt;
@@ -23,6 +30,8 @@ pub enum RetryCause {
     Unreachable,
     /// It did not answer in time.
     Silent,
+    /// It took a part, or none because of another part.
+    Partial,
     /// It says that it has too much to do.
     Busy,
     /// It says that it failed.
@@ -39,9 +48,10 @@ pub enum RetryCause {
 
 impl RetryCause {
     /// Every cause.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unreachable,
         Self::Silent,
+        Self::Partial,
         Self::Busy,
         Self::Failing,
         Self::Denied,
@@ -55,6 +65,7 @@ impl RetryCause {
         match self {
             Self::Unreachable => "unreachable",
             Self::Silent => "silent",
+            Self::Partial => "partial",
             Self::Busy => "busy",
             Self::Failing => "failing",
             Self::Denied => "denied",
@@ -122,16 +133,25 @@ pub trait Destination: Send {
 pub enum DestinationKind {
     /// Files of this machine.
     Files,
+    /// A receiver of syslog.
+    Syslog,
+    /// Splunk's HTTP Event Collector.
+    Hec,
+    /// Elasticsearch or OpenSearch.
+    Elasticsearch,
 }
 
 impl DestinationKind {
     /// Every kind.
-    pub const ALL: [Self; 1] = [Self::Files];
+    pub const ALL: [Self; 4] = [Self::Files, Self::Syslog, Self::Hec, Self::Elasticsearch];
 
     /// Its name in metrics, positions and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Files => "files",
+            Self::Syslog => "syslog",
+            Self::Hec => "hec",
+            Self::Elasticsearch => "elasticsearch",
         }
     }
 }

@@ -3,7 +3,7 @@
 //! In the header `\` and `|` are escaped, in values `\` and `=`, and line ends are spelled `\n` and `\r`; a tab is a blank.
 //! Other control characters are left out. A key without a value is left out too.
 
-use super::fields::{findings, members, number};
+use super::fields::{findings, is_blank, members, number};
 use crate::siem::notice::{Kind, Notice, PRODUCT, VENDOR, VERSION};
 use crate::siem::text::{cleaned, one_line};
 
@@ -46,7 +46,7 @@ pub(super) fn write(notice: &Notice, out: &mut Vec<u8>) {
         ("cn2", "cn2Label", "ring", number(notice, "ring").map(|n| n.to_string())),
     ];
     for (key, label_key, label, value) in texts {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
+        if let Some(value) = value.filter(|value| !is_blank(value)) {
             pairs.push((key, value));
             pairs.push((label_key, label.to_owned()));
         }
@@ -55,7 +55,7 @@ pub(super) fn write(notice: &Notice, out: &mut Vec<u8>) {
     pairs.push(("msg", notice.message.clone()));
     let pairs: Vec<String> = pairs
         .into_iter()
-        .filter(|(_, value)| !value.is_empty())
+        .filter(|(_, value)| !is_blank(value))
         .map(|(key, value)| format!("{key}={}", escaped(&value)))
         .collect();
     out.extend_from_slice(head.as_bytes());

@@ -1,6 +1,7 @@
 //! What the formats of keys and values (CEF, LEEF) have in common: a notice as short texts under names.
 
 use crate::siem::notice::Notice;
+use crate::siem::text::one_line;
 
 /// Accounts that a campaign's notice names, separated by blanks; empty for others.
 pub(super) fn members(notice: &Notice) -> String {
@@ -12,6 +13,11 @@ pub(super) fn members(notice: &Notice) -> String {
 /// What was found, separated by blanks.
 pub(super) fn findings(notice: &Notice) -> String {
     notice.findings.join(" ")
+}
+
+/// Whether nothing is left of a value: then it has no key either.
+pub(super) fn is_blank(value: &str) -> bool {
+    one_line(value).trim().is_empty()
 }
 
 /// The number of this name in the details.

@@ -2,7 +2,7 @@
 //!
 //! The format has no escapes: a line end or a tab in a value becomes a blank, and a bar in the header too.
 
-use super::fields::{findings, members, number};
+use super::fields::{findings, is_blank, members, number};
 use crate::siem::notice::{Notice, PRODUCT, VENDOR, VERSION};
 use crate::siem::text::{one_line, rfc3339};
 
@@ -38,7 +38,7 @@ pub(super) fn write(notice: &Notice, out: &mut Vec<u8>) {
     ];
     let pairs: Vec<String> = pairs
         .into_iter()
-        .filter(|(_, value)| !value.is_empty())
+        .filter(|(_, value)| !is_blank(value))
         .map(|(key, value)| format!("{key}={}", one_line(&value)))
         .collect();
     out.extend_from_slice(head.as_bytes());
