@@ -328,7 +328,7 @@ fn slow_and_silent_clients_keep_nobody_from_sending() {
 #[test]
 fn a_run_that_is_told_to_stop_answers_what_is_under_way() {
     let place = Place::new();
-    let listening = Listening::start(place.listen(&["--listener-linger-ms", "1500"]));
+    let listening = Listening::start(place.listen(&["--listener-linger-ms", "30000"]));
     let address = listening.address.clone();
     let sending = std::thread::spawn(move || {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -341,7 +341,9 @@ fn a_run_that_is_told_to_stop_answers_what_is_under_way() {
         .unwrap();
         read(stream)
     });
-    std::thread::sleep(Duration::from_millis(500));
+    // Nothing tells that it is under way but that it is not answered: long enough for a slow machine.
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(!sending.is_finished(), "it waits for others to be committed with");
     let output = listening.running.stop();
     let answer = sending.join().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains(r#""events":1"#), "{answer}");

@@ -20,7 +20,7 @@ use weir_schemas::{Verdict, VerdictId};
 use zeroize::Zeroizing;
 
 /// Long enough for a machine that is busy, short enough to wait for where a server stalls.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+const PATIENCE: Duration = Duration::from_millis(3_000);
 
 const TOKEN: &str = "Splunk 5ecre7-70ken";
 
