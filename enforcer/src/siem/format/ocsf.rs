@@ -36,7 +36,7 @@ pub(super) fn write(notice: &Notice, out: &mut Vec<u8>) {
         (
             "analytic".into(),
             json!({
-                "name": "policy", "version": notice.policy_version, "type_id": 1, "type": "Rule",
+                "uid": notice.policy_version, "name": "policy", "version": notice.policy_version, "type_id": 1, "type": "Rule",
             }),
         ),
     ]);
