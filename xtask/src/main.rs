@@ -19,6 +19,7 @@ mod pipeline;
 mod registry;
 mod sandbox;
 mod shell;
+mod siem;
 mod sim;
 mod test;
 mod tidy;
@@ -55,6 +56,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Check alerts, dashboards and runbooks with Prometheus's own tools, and against one that scrapes a live Weir
     Alerts,
+    /// Read what SIEMs are told with parsers of others, after `cargo build -p weir-enforcer --example siem-lines`
+    Siem,
     /// Check the units for systemd with systemd's own tools
     Units,
     /// Write docs/metrics.md from the list of metrics, docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
@@ -83,6 +86,7 @@ fn main() -> anyhow::Result<()> {
         Command::BuildEbpf => ebpf::run(),
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Alerts => alerts::run(),
+        Command::Siem => siem::run(&dirs::built("weir")?),
         Command::Units => units::check(&dirs::built("weir")?),
         Command::Docs => docs::run(),
         Command::Demo => demo::run(),

@@ -11,7 +11,9 @@ use anyhow::{Context, Result};
 
 use crate::generate::Labels;
 use crate::shell::succeed;
-use crate::{alerts, clients, debian, demo, dirs, ebpf, example, fuzz, generate, kafka, pipeline, units};
+use crate::{
+    alerts, clients, debian, demo, dirs, ebpf, example, fuzz, generate, kafka, pipeline, siem, units,
+};
 
 /// What the build links, and what the tests drive.
 const PACKAGES: &[&str] = &[
@@ -92,6 +94,7 @@ fn with_broker(brokers: &str) -> Result<()> {
         demo::with(&weir)
     })?;
     step("alerts, runbooks and dashboards, with Prometheus", || alerts::with(&weir))?;
+    step("what SIEMs are told, read by parsers of others", || siem::run(&weir))?;
     step("units, with systemd's own tools", || units::check(&weir))?;
     step("the recording's own checks", example::check)?;
     step("verdicts through somebody else's registry and reader", || {
