@@ -2,7 +2,6 @@
 
 mod commands;
 mod context;
-mod export;
 mod health;
 mod keys;
 mod lab;

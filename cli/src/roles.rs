@@ -9,6 +9,7 @@ pub mod decide;
 pub mod dlq;
 pub mod enforce;
 pub mod explain;
+pub mod export;
 pub mod fleet;
 pub mod import;
 pub mod inbox;

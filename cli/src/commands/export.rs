@@ -1,7 +1,7 @@
 //! `weir export`.
 
 use super::{ConfigFile, Run};
-use crate::export;
+use crate::roles::export;
 use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use std::process::ExitCode;

@@ -1,10 +1,10 @@
 //! `weir run`: every role in one process on the embedded log.
 
 use crate::context::{Context, now_ms};
-use crate::export::Exports;
 use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{LagTeller, Quiescence, is_open, lag};
 use crate::roles::act::Hands;
+use crate::roles::export::Exports;
 use crate::roles::{collect, control, decide, enforce};
 use crate::view::{Summary, View};
 use anyhow::{Result, ensure};
