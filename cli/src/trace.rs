@@ -117,7 +117,14 @@ impl Tracer {
                 std::thread::sleep(LOOK);
             }
         }
-        while self.tap.drain(RECORDS_MAX, &mut |heard| source.hear(heard)) > 0 {}
+        // Processes go on talking: those that say more than is taken must not be waited for.
+        let until = Instant::now() + PATIENCE;
+        while self.tap.drain(RECORDS_MAX, &mut |heard| source.hear(heard)) > 0 && Instant::now() < until {
+            if committed.elapsed() >= self.linger {
+                sensed(source.commit()?.events, 0);
+                committed = Instant::now();
+            }
+        }
         count(&self.tap, &mut counts, &mut source, context)?;
         source.end();
         let until = Instant::now() + PATIENCE;

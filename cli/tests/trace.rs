@@ -371,6 +371,9 @@ fn a_process_is_traced_by_its_name_also_the_one_that_starts_when_the_one_before_
         let (mut server, port) = bench.server_by(&python, true);
         tracing.waits_for(round as usize + 1);
         ask(&port, round * 100, 12);
+        // It writes down what it answered behind the answer.
+        let written = || fs::read_to_string(&bench.place.feed).unwrap_or_default().lines().count();
+        eventually("it wrote down what it answered", || written() == (round as usize + 1) * 12);
         server.0.kill().unwrap();
         server.0.wait().unwrap();
         eventually("12 more are events", || tracing.events() == u64::from(round + 1) * 12);
@@ -468,8 +471,13 @@ fn what_finds_no_room_is_counted_and_nothing_is_made_up_for_it() {
     eventually("what was lost is counted", || {
         tracing.lost("tap_full") > 0 && tracing.messages("heard") > tracing.messages("handed_on")
     });
-    ask(&port, 500, 5);
-    eventually("it hears again", || tracing.events() >= 5);
+    // Each of these finds room in an empty ring, however late the collector looks.
+    let later = [500, 501, 503, 504, 506];
+    for number in later {
+        let before = tracing.events();
+        ask(&port, number, 1);
+        eventually("it hears again", || tracing.events() > before);
+    }
     eventually("every message was handed on or counted", || {
         tracing.messages("heard") == tracing.messages("handed_on") + tracing.lost("tap_full")
     });
@@ -478,7 +486,7 @@ fn what_finds_no_room_is_counted_and_nothing_is_made_up_for_it() {
     let [traced, logged] = bench.events();
     assert_eq!(logged.len(), 155, "the server served everybody");
     assert!(traced.len() < logged.len());
-    for number in 500..505 {
+    for number in later {
         assert!(traced.keys().any(|path| path.contains(&format!("/{number}/"))), "{number} was heard");
     }
     for (path, seen) in &traced {

@@ -126,9 +126,10 @@ fn connection(key: &Key) -> Option<*mut Connection> {
     if let Some(known) = CONNECTIONS.get_ptr_mut(key) {
         return Some(known);
     }
-    // Processors count for themselves.
+    counted(count::CONNECTIONS);
     let processor = u64::from(unsafe { bpf_get_smp_processor_id() });
-    let id = processor << 40 | counted(count::CONNECTIONS);
+    // A count could be read twice where a program is interrupted by another; a processor's time is not.
+    let id = unsafe { bpf_ktime_get_ns() } << 12 | processor & 0xfff;
     let new = Connection { id, received: 0, sent: 0, written: 0 };
     CONNECTIONS.insert(key, &new, NO_EXIST).ok()?;
     CONNECTIONS.get_ptr_mut(key)
@@ -381,9 +382,7 @@ pub fn accept_begins(context: TracePointContext) -> u32 {
         return 0;
     }
     let address = unsafe { context.read_at::<u64>(24) }.unwrap_or(0);
-    if address != 0 {
-        let _ = ACCEPTS.insert(thread, address, 0);
-    }
+    let _ = ACCEPTS.insert(thread, address, 0);
     0
 }
 
@@ -395,11 +394,27 @@ pub fn accept_ends(context: TracePointContext) -> u32 {
     let address = *address;
     let _ = ACCEPTS.remove(thread);
     let descriptor = unsafe { context.read_at::<i64>(16) }.unwrap_or(-1);
-    if descriptor >= 0
-        && let Ok(peer) = unsafe { bpf_probe_read_user(address as *const SockAddr) }
-    {
-        let _ = PEERS.insert(thread >> 32 << 32 | descriptor as u64, peer, 0);
+    if descriptor < 0 {
+        return 0;
     }
+    let place = thread >> 32 << 32 | descriptor as u64;
+    // Without an address, what is known is of an earlier connection.
+    match unsafe { bpf_probe_read_user(address as *const SockAddr) } {
+        Ok(peer) => drop(PEERS.insert(place, peer, 0)),
+        Err(_) => drop(PEERS.remove(place)),
+    }
+    0
+}
+
+/// `connect(fd, ...)`: the file descriptor of an accepted connection that is over is used again by this side.
+#[tracepoint]
+pub fn connect_begins(context: TracePointContext) -> u32 {
+    let thread = thread();
+    if unsafe { PROCESSES.get((thread >> 32) as u32) }.is_none() {
+        return 0;
+    }
+    let descriptor = unsafe { context.read_at::<u64>(16) }.unwrap_or(u64::MAX) as u32;
+    let _ = PEERS.remove(thread >> 32 << 32 | u64::from(descriptor));
     0
 }
 

@@ -19,21 +19,23 @@ use weir_collector::trace::Heard;
 
 include!(concat!(env!("OUT_DIR"), "/object.rs"));
 
-/// Programs and the functions that they are attached to.
+/// Programs and the functions that they are attached to, in this order: an end that is not heard would make one connection
+/// of two, because an `SSL`'s address is used again; and an answer is heard before what it answers.
 const PROBES: [(&str, &str); 10] = [
-    ("ssl_write", "SSL_write"),
-    ("ssl_write_ex", "SSL_write_ex"),
-    ("ssl_get_error", "SSL_get_error"),
-    ("ssl_read", "SSL_read"),
-    ("ssl_read_ex", "SSL_read_ex"),
-    ("ssl_read_return", "SSL_read"),
-    ("ssl_read_return", "SSL_read_ex"),
     ("ssl_free", "SSL_free"),
     ("ssl_clear", "SSL_clear"),
     ("ssl_set_fd", "SSL_set_fd"),
+    ("ssl_get_error", "SSL_get_error"),
+    ("ssl_write", "SSL_write"),
+    ("ssl_write_ex", "SSL_write_ex"),
+    ("ssl_read_return", "SSL_read"),
+    ("ssl_read_return", "SSL_read_ex"),
+    ("ssl_read", "SSL_read"),
+    ("ssl_read_ex", "SSL_read_ex"),
 ];
 
-const TRACE_POINTS: [(&str, &str); 4] = [
+const TRACE_POINTS: [(&str, &str); 5] = [
+    ("connect_begins", "sys_enter_connect"),
     ("accept_begins", "sys_enter_accept"),
     ("accept_begins", "sys_enter_accept4"),
     ("accept_ends", "sys_exit_accept"),
@@ -49,6 +51,10 @@ pub(crate) struct Inner {
     records: RingBuf<MapData>,
     processes: HashMap<MapData, u32, u8>,
     counts: PerCpuArray<MapData, u64>,
+    /// By process and `SSL`, by thread, and by thread, as the kernel side lays them out.
+    connections: HashMap<MapData, [u64; 2], [u64; 4]>,
+    reads: HashMap<MapData, u64, [u64; 3]>,
+    accepts: HashMap<MapData, u64, u64>,
     /// What is attached to each process.
     attached: BTreeMap<u32, Vec<(&'static str, UProbeLinkId)>>,
     knows_addresses: bool,
@@ -90,6 +96,9 @@ impl Inner {
         let records = RingBuf::try_from(map(&mut ebpf, "RECORDS")?).map_err(of_map)?;
         let processes = HashMap::try_from(map(&mut ebpf, "PROCESSES")?).map_err(of_map)?;
         let counts = PerCpuArray::try_from(map(&mut ebpf, "COUNTS")?).map_err(of_map)?;
+        let connections = HashMap::try_from(map(&mut ebpf, "CONNECTIONS")?).map_err(of_map)?;
+        let reads = HashMap::try_from(map(&mut ebpf, "READS")?).map_err(of_map)?;
+        let accepts = HashMap::try_from(map(&mut ebpf, "ACCEPTS")?).map_err(of_map)?;
         for (name, program) in ebpf.programs_mut() {
             let outcome = match program {
                 aya::programs::Program::UProbe(program) => program.load(),
@@ -98,8 +107,17 @@ impl Inner {
             };
             outcome.map_err(|error| refused(format!("the program {name}"))(&error))?;
         }
-        let mut inner =
-            Self { ebpf, records, processes, counts, attached: BTreeMap::new(), knows_addresses: false };
+        let mut inner = Self {
+            ebpf,
+            records,
+            processes,
+            counts,
+            connections,
+            reads,
+            accepts,
+            attached: BTreeMap::new(),
+            knows_addresses: false,
+        };
         if has_tracefs() {
             for (program, point) in TRACE_POINTS {
                 inner.trace_point(program, point)?;
@@ -167,6 +185,14 @@ impl Inner {
                 let _ = program.detach(link);
             }
         }
+        // Nobody hears their ends any more, and they must not be taken for another's who has the same number.
+        let own = u64::from(process.id);
+        let keys: Vec<[u64; 2]> = self.connections.keys().flatten().filter(|key| key[0] == own).collect();
+        keys.iter().for_each(|key| drop(self.connections.remove(key)));
+        let keys: Vec<u64> = self.reads.keys().flatten().filter(|key| key >> 32 == own).collect();
+        keys.iter().for_each(|key| drop(self.reads.remove(key)));
+        let keys: Vec<u64> = self.accepts.keys().flatten().filter(|key| key >> 32 == own).collect();
+        keys.iter().for_each(|key| drop(self.accepts.remove(key)));
     }
 
     pub(crate) fn drain(&mut self, records_max: usize, each: &mut dyn FnMut(Heard<'_>)) -> usize {

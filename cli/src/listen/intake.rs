@@ -34,7 +34,7 @@ pub fn run(
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
         let (mut deliveries, mut waiting, mut rooms) = (Vec::new(), Vec::new(), Vec::new());
-        for Arrival { delivery, answer, room } in gather(first, arrivals, linger) {
+        for Arrival { delivery, answer, room } in gather(first, arrivals, linger, is_stopped) {
             deliveries.push(delivery);
             waiting.push(answer);
             rooms.push(room);
@@ -52,15 +52,26 @@ pub fn run(
     }
 }
 
-fn gather(first: Arrival, arrivals: &Receiver<Arrival>, linger: Duration) -> Vec<Arrival> {
+/// Who comes within the linger; once told to stop nobody is waited for.
+fn gather(
+    first: Arrival,
+    arrivals: &Receiver<Arrival>,
+    linger: Duration,
+    is_stopped: &dyn Fn() -> bool,
+) -> Vec<Arrival> {
     let until = Instant::now() + linger;
     let mut bytes = first.delivery.body.len();
     let mut gathered = vec![first];
     while bytes < COMMIT_BYTES_MAX && gathered.len() < REQUESTS_MAX {
         let left = until.saturating_duration_since(Instant::now());
-        let Ok(next) = arrivals.recv_timeout(left) else { break };
-        bytes += next.delivery.body.len();
-        gathered.push(next);
+        match arrivals.recv_timeout(left.min(LOOK)) {
+            Ok(next) => {
+                bytes += next.delivery.body.len();
+                gathered.push(next);
+            }
+            Err(RecvTimeoutError::Timeout) if !left.is_zero() && !is_stopped() => {}
+            Err(_) => break,
+        }
     }
     gathered
 }

@@ -119,7 +119,7 @@ impl Reader {
 
     /// What follows is another protocol.
     pub(crate) fn tunnel(&mut self) {
-        self.held.clear();
+        self.held = zeroize::Zeroizing::default();
         self.state = State::Tunnel;
     }
 
@@ -130,7 +130,7 @@ impl Reader {
             _ if !self.is_between() => listener.lost(self.side, true),
             _ => {}
         }
-        self.held.clear();
+        self.held = zeroize::Zeroizing::default();
         self.state = State::Unsynced;
     }
 
@@ -158,7 +158,7 @@ impl Reader {
     /// The message under way cannot be read on.
     fn lose(&mut self, listener: &mut dyn Listener) {
         let is_under_way = !self.is_between();
-        self.held.clear();
+        self.held = zeroize::Zeroizing::default();
         self.state = State::Unsynced;
         listener.lost(self.side, is_under_way);
     }
@@ -241,7 +241,7 @@ impl Reader {
     ) -> &'b [u8] {
         let end = memchr::memchr(b'\n', bytes);
         let (own, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
-        self.held.extend_from_slice(own);
+        hold(&mut self.held, own);
         if self.held.len() > TRACE_HEAD_BYTES_MAX {
             self.lose(listener);
         } else if end.is_some() {
@@ -259,7 +259,7 @@ impl Reader {
         }
         let before = self.held.len();
         let room = TRACE_HEAD_BYTES_MAX - before;
-        self.held.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        hold(&mut self.held, &bytes[..bytes.len().min(room)]);
         let Some(end) = end_of_head(&self.held, before.saturating_sub(3)) else {
             if self.held.len() >= TRACE_HEAD_BYTES_MAX {
                 self.lose(listener);
@@ -418,4 +418,15 @@ fn sized(head: &Head<'_>) -> Sizes {
         known = Some(size);
     }
     known.map_or(Sizes::None, Sizes::Sized)
+}
+
+/// Adds to what is held. What it was in is wiped, which a vector that grows does not do: a head has the client's key in it.
+fn hold(held: &mut zeroize::Zeroizing<Vec<u8>>, bytes: &[u8]) {
+    if held.capacity() - held.len() < bytes.len() {
+        let room = (held.len() + bytes.len()).next_power_of_two();
+        let mut larger = zeroize::Zeroizing::new(Vec::with_capacity(room));
+        larger.extend_from_slice(held);
+        *held = larger;
+    }
+    held.extend_from_slice(bytes);
 }

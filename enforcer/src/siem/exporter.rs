@@ -128,7 +128,8 @@ impl Exporter {
         // What an earlier one has under way is committed now, or never.
         let writer = log.writer(name)?;
         let stored = load(log.as_ref(), &outside.wire, name)?;
-        let (mut inputs, mut expired) = (Vec::new(), 0);
+        // From now on means from this moment, also for whoever opens it after a crash: what it begins with is committed first.
+        let (mut inputs, mut expired, mut is_open) = (Vec::new(), 0, stored.is_none());
         for kind in kinds {
             let topic = topic_of(*kind);
             for partition in 0..log.partitions(topic)? {
@@ -137,19 +138,20 @@ impl Exporter {
                 let next = match stored.iter().flatten().find(is_it) {
                     Some(position) => {
                         expired += (first - position.next).max(0) as u64;
+                        is_open |= position.next < first;
                         position.next.clamp(first, end.max(first))
                     }
                     // A topic that was chosen later begins where a new destination does.
-                    None if from == From::Now => end,
-                    None => first,
+                    None => {
+                        is_open = true;
+                        if from == From::Now { end } else { first }
+                    }
                 };
                 inputs.push((*kind, Position { topic, partition, next }));
             }
         }
         let reader = log.reader(&inputs.iter().map(|(_, position)| *position).collect::<Vec<_>>())?;
         let (name, batch) = (name.to_owned(), Vec::new());
-        // From now on means from this moment, also for whoever opens it after a crash.
-        let is_open = stored.is_none();
         Ok(Self {
             name,
             outside,

@@ -20,6 +20,9 @@ const TOMBSTONE_RETENTION: Duration = Duration::from_secs(86_400);
 /// Most chunks that go in one transaction: commits wait meanwhile.
 const CHUNKS_PER_TRANSACTION: usize = 512;
 
+/// What writers of exports to others begin with.
+const EXPORTERS: &str = "export/";
+
 /// Deletes what is older than its topic's retention and gives the number of records deleted.
 pub(super) fn trim(shared: &Shared, now_ms: i64) -> Result<u64, LogError> {
     let mut deleted = 0;
@@ -156,7 +159,11 @@ impl Sweep {
         let mut least = None;
         for entry in positions.iter().map_err(fault)? {
             let (key, next) = entry.map_err(fault)?;
-            let (_, topic, partition) = key.value();
+            let (writer, topic, partition) = key.value();
+            // An export tells within the retention or not at all: one that was given up must not stop it.
+            if writer.starts_with(EXPORTERS) {
+                continue;
+            }
             if topic_of(topic) == Some(self.topic) && partition == self.partition {
                 least = Some(least.map_or(next.value(), |least: i64| least.min(next.value())));
             }

@@ -57,7 +57,9 @@ fn fate(created: &Created, failure: &mut Option<Failure>) -> Fate {
     let cause = match created.status {
         // 409: it is there already.
         200..=299 | 409 => return Fate::Taken,
-        400 | 413 => return Fate::Refused(excerpt(said.as_bytes())),
+        413 => return Fate::Refused(excerpt(said.as_bytes())),
+        // Any other 400 is of the index or the cluster, a limit of shards for one, and comes right when that does.
+        400 if is_of_document(created) => return Fate::Refused(excerpt(said.as_bytes())),
         401 | 403 => RetryCause::Denied,
         429 | 503 => RetryCause::Busy,
         500..=599 => RetryCause::Failing,
@@ -66,6 +68,15 @@ fn fate(created: &Created, failure: &mut Option<Failure>) -> Fate {
     let reason = format!("it answers of a document with {}: {}", created.status, excerpt(said.as_bytes()));
     failure.get_or_insert(Failure::new(cause, reason));
     Fate::Left
+}
+
+/// Whether a document does not fit the mapping, and never will.
+fn is_of_document(created: &Created) -> bool {
+    let kind = created.error.as_ref().and_then(|error| error["type"].as_str());
+    matches!(
+        kind,
+        Some("document_parsing_exception" | "mapper_parsing_exception" | "strict_dynamic_mapping_exception")
+    )
 }
 
 fn send(endpoint: &Endpoint, body: &[u8], count: usize) -> Outcome {

@@ -37,6 +37,8 @@ impl Endpoint {
         // A redirect would take the credential to somebody else.
         let config = Agent::config_builder()
             .timeout_global(Some(wait))
+            // What the surroundings name as a proxy would see the credential.
+            .proxy(None)
             .max_redirects(0)
             .http_status_as_error(false)
             .tls_config(tls);

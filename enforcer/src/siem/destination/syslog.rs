@@ -2,7 +2,7 @@
 //!
 //! Syslog has no answers: what was written to a socket may still be lost with the receiver. So a batch has a connection of its
 //! own, and counts as taken when the receiver has closed it after us: it closes when it has read to the end, and a
-//! connection that it gives up with something unread breaks instead. Over TLS its `close_notify` is waited for.
+//! connection that it gives up with something unread breaks instead, a round trip later. Over TLS its `close_notify` is waited for.
 
 use super::tls::Authorities;
 use super::{Delivery, Destination, DestinationKind, Failure, RetryCause};
@@ -14,7 +14,10 @@ use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long what breaks a connection may at least be under way from a receiver that closed before it read.
+const RESET_WAIT: Duration = Duration::from_millis(200);
 
 /// A receiver.
 pub struct SyslogDestination {
@@ -44,15 +47,12 @@ impl SyslogDestination {
         Ok(Self { address: address.to_owned(), tls, format, host: host.to_owned(), wait })
     }
 
-    fn connect(&self) -> io::Result<TcpStream> {
+    fn connect(&self) -> io::Result<Bounded> {
+        let until = Instant::now() + self.wait;
         let mut failed = io::Error::new(ErrorKind::NotFound, "its name stands for no address");
         for address in self.address.to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, self.wait) {
-                Ok(stream) => {
-                    stream.set_read_timeout(Some(self.wait))?;
-                    stream.set_write_timeout(Some(self.wait))?;
-                    return Ok(stream);
-                }
+                Ok(stream) => return Ok(Bounded { stream, until }),
                 Err(error) => failed = error,
             }
         }
@@ -60,12 +60,15 @@ impl SyslogDestination {
     }
 
     fn send(&self, messages: &[u8]) -> io::Result<()> {
+        let began = Instant::now();
         let mut stream = self.connect()?;
-        match &self.tls {
+        let trip = began.elapsed();
+        let closed = match &self.tls {
             None => {
                 stream.write_all(messages)?;
-                stream.shutdown(Shutdown::Write)?;
-                until_closed(&mut stream)
+                stream.stream.shutdown(Shutdown::Write)?;
+                until_closed(&mut stream)?;
+                stream
             }
             Some((config, name)) => {
                 let client = ClientConnection::new(config.clone(), name.clone());
@@ -73,9 +76,43 @@ impl SyslogDestination {
                 secured.write_all(messages)?;
                 secured.conn.send_close_notify();
                 secured.flush()?;
-                until_closed(&mut secured)
+                until_closed(&mut secured)?;
+                secured.into_parts().1
             }
-        }
+        };
+        std::thread::sleep((trip * 4).max(RESET_WAIT).min(self.wait));
+        closed.stream.take_error()?.map_or(Ok(()), Err)
+    }
+}
+
+/// A connection that ends at a moment, however slowly it takes or however much it says.
+struct Bounded {
+    stream: TcpStream,
+    until: Instant,
+}
+
+impl Bounded {
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for Bounded {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(into)
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 

@@ -195,10 +195,26 @@ fn a_batch_that_is_too_large_is_told_in_parts_and_a_notice_that_is_alone_not_at_
 fn items(statuses: &[u16]) -> Option<(u16, String)> {
     let item = |status: &u16| match status {
         200..=299 => serde_json::json!({ "create": { "status": status } }),
+        400 => {
+            let error = serde_json::json!({ "type": "document_parsing_exception", "reason": "r" });
+            serde_json::json!({ "create": { "status": status, "error": error } })
+        }
         _ => serde_json::json!({ "create": { "status": status, "error": { "type": "t", "reason": "r" } } }),
     };
     let items: Vec<_> = statuses.iter().map(item).collect();
     Some((200, serde_json::json!({ "errors": true, "items": items }).to_string()))
+}
+
+#[test]
+fn a_bulk_that_the_cluster_cannot_take_now_is_no_documents_fault() {
+    let stub = Stub::start(vec![|_| {
+        let error =
+            serde_json::json!({ "type": "validation_exception", "reason": "it would add [2] total shards" });
+        let items = serde_json::json!([{ "create": { "status": 400, "error": error } }, { "create": { "status": 201 } }]);
+        Some((200, serde_json::json!({ "errors": true, "items": items }).to_string()))
+    }]);
+    let told = ElasticsearchDestination::new(stub.endpoint(), "weir").deliver(&notices(2));
+    assert_eq!((fates(&told), cause(&told)), ("LT".into(), Some(RetryCause::Misconfigured)));
 }
 
 #[test]
@@ -313,6 +329,18 @@ fn syslog_is_left_where_the_receiver_breaks_off_or_never_closes() {
     });
     let told = syslog_to(&address, None).deliver(&notices(2));
     assert_eq!((fates(&told), cause(&told)), ("LL".into(), Some(RetryCause::Silent)));
+}
+
+#[test]
+fn syslog_ends_with_a_receiver_that_never_stops_talking() {
+    let (address, _received) = receiver(|mut stream| {
+        while stream.write_all(b"and another thing\n").is_ok() {
+            std::thread::sleep(PATIENCE / 10);
+        }
+        Vec::new()
+    });
+    let told = syslog_to(&address, None).deliver(&notices(1));
+    assert_eq!((fates(&told), cause(&told)), ("L".into(), Some(RetryCause::Silent)));
 }
 
 /// A receiver with TLS that ends its sessions as RFC 5425 has it, or just closes; its certificate, and what it received.
