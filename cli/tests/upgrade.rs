@@ -5,6 +5,7 @@
 
 mod common;
 
+use common::eventually;
 use common::fleet::Fleet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use weir_schemas::{
     AccountId, Body, Epoch, Event, EventId, PromptFeatures, Request, Tier, ValueHash, Verdict,
 };
 use weir_topology::clock::MachineClock;
-use weir_topology::embedded::EmbeddedLog;
+use weir_topology::embedded::{EmbeddedLog, OpenError};
 use weir_topology::error::TaskError;
 use weir_topology::history::History;
 use weir_topology::kafka::{KafkaConfig, KafkaLog};
@@ -265,7 +266,17 @@ fn one_judge_takes_over_from_another_on_the_log_in_memory() {
 #[test]
 fn one_judge_takes_over_from_another_on_the_embedded_log() {
     let directory = tempfile::tempdir().unwrap();
-    up_and_down(|| EmbeddedLog::open(directory.path(), 1).unwrap());
+    up_and_down(|| {
+        let mut log = EmbeddedLog::open(directory.path(), 1);
+        // A process that another test starts at this moment has the lock with it until it is its own program.
+        eventually("nobody holds the log", || {
+            if matches!(log, Err(OpenError::Held { .. })) {
+                log = EmbeddedLog::open(directory.path(), 1);
+            }
+            !matches!(log, Err(OpenError::Held { .. }))
+        });
+        log.unwrap()
+    });
 }
 
 #[test]
