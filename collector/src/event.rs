@@ -64,10 +64,7 @@ impl EventWriter {
         event_id: EventId,
         now_ms: i64,
     ) -> Result<Output, Refusal> {
-        let ahead_ms = exchange.time_ms.saturating_sub(now_ms);
-        if ahead_ms > AHEAD_MAX_MS {
-            return Err(Refusal::future(ahead_ms));
-        }
+        check_ahead(exchange, now_ms)?;
         let tenant = exchange.tenant.as_deref().unwrap_or(&self.tenant);
         let account = self.pseudonyms.account(tenant, &exchange.account);
         self.announcer.announce(account, self.pseudonyms.key_epoch(), tenant, &exchange.account, now_ms);
@@ -89,10 +86,7 @@ impl EventWriter {
         event_id: EventId,
         now_ms: i64,
     ) -> Result<Output, Refusal> {
-        let ahead_ms = exchange.time_ms.saturating_sub(now_ms);
-        if ahead_ms > AHEAD_MAX_MS {
-            return Err(Refusal::future(ahead_ms));
-        }
+        check_ahead(exchange, now_ms)?;
         self.announcer.announce_sealed(hidden.account, hidden.sealed, now_ms);
         Ok(self.write_of(hidden.account, exchange, event_id, now_ms))
     }
@@ -180,6 +174,12 @@ impl EventWriter {
     pub(crate) fn announcer(&mut self) -> &mut Announcer {
         &mut self.announcer
     }
+}
+
+/// Refuses what is of a time that has not come.
+fn check_ahead(exchange: &Exchange<'_>, now_ms: i64) -> Result<(), Refusal> {
+    let ahead_ms = exchange.time_ms.saturating_sub(now_ms);
+    if ahead_ms > AHEAD_MAX_MS { Err(Refusal::future(ahead_ms)) } else { Ok(()) }
 }
 
 /// An account that was hidden before its event is written: its pseudonym, and who stands behind it, sealed, where that

@@ -23,6 +23,7 @@ pub mod format;
 pub mod identity;
 mod json;
 pub mod limits;
+mod place;
 pub mod privacy;
 pub mod push;
 mod read;

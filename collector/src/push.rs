@@ -21,6 +21,7 @@ use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::Format;
 use crate::identity::PushKey;
+use crate::place::Place;
 use body::{Delivery, Fault};
 pub(crate) use publish::{Publisher, Pushed};
 use seen::Seen;
@@ -108,7 +109,7 @@ pub struct Intake<'l> {
     clock: Clock,
     pace: Arc<dyn PaceClock>,
     publisher: Publisher,
-    place: stored::Place,
+    place: Place,
     /// None when the last commit failed: what is committed is looked up before the next.
     open: Option<Open>,
     /// When the log is asked again.
@@ -131,7 +132,7 @@ impl<'l> Intake<'l> {
         clock: Clock,
     ) -> Result<Self, CollectorError> {
         config.check()?;
-        let place = stored::Place::of(log, &config.source_key())?;
+        let place = Place::of(log, stored::KIND, &config.source_key())?;
         let key = PushKey::new(&keys.pseudonymizer);
         let Keys { pseudonymizer, sealer } = keys;
         let events = EventWriter::of(

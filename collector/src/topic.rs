@@ -9,6 +9,7 @@ use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::identity::PushKey;
 use crate::limits::BATCH_BYTES_DEFAULT;
+use crate::place::Place;
 use crate::push::{Publisher, PushConfig, Pushed, offsets};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub struct TopicSource<'l> {
     clock: Clock,
     pace: Arc<dyn PaceClock>,
     publisher: Publisher,
-    place: offsets::Place,
+    place: Place,
     /// None before the first step and after a failure: what is committed is looked up before the next.
     open: Option<Open>,
     /// When it is tried again.
@@ -75,7 +76,7 @@ impl<'l> TopicSource<'l> {
         clock: Clock,
     ) -> Result<Self, CollectorError> {
         config.check()?;
-        let place = offsets::Place::of(log, &config.source_key())?;
+        let place = Place::of(log, offsets::KIND, &config.source_key())?;
         let key = PushKey::of_log(&keys.pseudonymizer);
         let Keys { pseudonymizer, sealer } = keys;
         let (tenant, keep_text) = (config.tenant.clone(), config.keep_text);

@@ -19,6 +19,7 @@ use crate::event::EventWriter;
 use crate::format::{Format, Reader};
 use crate::identity::TraceKey;
 use crate::limits::{BATCH_BYTES_DEFAULT, LINE_BYTES_MAX_CEILING, TRACE_WAITING_BYTES_MAX};
+use crate::place::Place;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use weir_schemas::SourceKind;
@@ -62,7 +63,7 @@ pub struct TraceSource<'l> {
     telemetry: Arc<dyn Telemetry>,
     clock: Clock,
     pace: Arc<dyn PaceClock>,
-    place: stored::Place,
+    place: Place,
     table: Table,
     maker: Maker,
     losses: Losses,
@@ -120,7 +121,7 @@ impl<'l> TraceSource<'l> {
         }
         check_tenant(&config.tenant)?;
         let source_key = format!("{}/{}", config.node, config.source);
-        let place = stored::Place::of(log, &source_key)?;
+        let place = Place::of(log, stored::KIND, &source_key)?;
         let format = Format::of_file("trace", record::FORMAT)?;
         let key = TraceKey::new(&keys.pseudonymizer, config.run);
         let Keys { pseudonymizer, sealer } = keys;
