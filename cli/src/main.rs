@@ -14,6 +14,7 @@ mod settings;
 mod simulated;
 mod supervise;
 mod telemetry;
+mod times;
 mod trace;
 mod view;
 

@@ -1,5 +1,6 @@
 //! What a person at the terminal sees of a run: verdicts as they fall, campaigns as they form, progress, and a summary.
 
+use crate::times::second_of;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -226,23 +227,6 @@ pub struct Summary<'r> {
     pub output_dir: &'r Path,
 }
 
-/// Milliseconds since the Unix epoch as RFC 3339 in UTC, to the second.
-fn iso_time(time_ms: i64) -> String {
-    let seconds = time_ms.div_euclid(1000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Civil date from days since 1970-01-01 (Howard Hinnant's algorithm).
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
-}
-
 /// The heading and the rows share one layout, so that they cannot come apart.
 fn columns(account: &str, tier: &str, score: &str, time: &str, detectors: &str) -> String {
     format!("{account:<14}{tier:<10}{score:>6}  {time:<22}{detectors}")
@@ -292,7 +276,7 @@ fn row_of(verdict: &Verdict) -> String {
         account.get(..12).unwrap_or(&account),
         verdict.tier.as_str(),
         &format!("{:.3}", verdict.score),
-        &iso_time(verdict.time_ms),
+        &second_of(verdict.time_ms),
         &detectors.join(" "),
     )
 }

@@ -4,13 +4,12 @@ mod formats;
 
 use super::{ConfigFile, Run};
 use crate::settings::flags::{KeyFlags, takes};
+use crate::times::time_of;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use weir_collector::Format;
 use weir_collector::check::{Check, Sample, Survey};
 use weir_collector::field::Field;
@@ -259,8 +258,7 @@ fn format_line(survey: &Survey, asked: &str) -> String {
 }
 
 fn sample_line(sample: &Sample) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(sample.time_ms) * 1_000_000).ok();
-    let time = time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default();
+    let time = time_of(sample.time_ms);
     let mut parts = vec![format!("account {} at {time}", plain(&sample.account))];
     let texts = [
         ("id", &sample.id),

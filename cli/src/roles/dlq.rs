@@ -1,10 +1,9 @@
 //! `weir dlq`: what could not be judged, why, and the way back.
 
 use crate::context::Context;
+use crate::times::time_of;
 use anyhow::Result;
 use std::process::ExitCode;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use weir_collector::push::{ORIGIN_PREFIX, ORIGIN_TOPIC};
 use weir_replay::letters::{Filter, LetterError, LetterId, Requeue, find, list, requeue_all, requeue_one};
 use weir_schemas::DeadLetter;
@@ -122,9 +121,4 @@ fn plain(text: &str) -> String {
         }
     }
     safe
-}
-
-fn time_of(time_ms: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(time_ms) * 1_000_000);
-    time.ok().and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| format!("{time_ms} ms"))
 }

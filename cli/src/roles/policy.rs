@@ -2,12 +2,11 @@
 
 use crate::context::Context;
 use crate::roles::control::{POLICY, Said, history as said, read_policy, say};
+use crate::times::time_of;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use weir_processor::policy::Policy;
 use weir_schemas::{Control, ControlKind};
 
@@ -107,12 +106,9 @@ struct Entry {
 
 impl Entry {
     fn of(control: &Control) -> Self {
-        let nanos = i128::from(control.time_ms) * 1_000_000;
-        let time =
-            OffsetDateTime::from_unix_timestamp_nanos(nanos).ok().and_then(|at| at.format(&Rfc3339).ok());
         Self {
             version: control.version.clone(),
-            time: time.unwrap_or_default(),
+            time: time_of(control.time_ms),
             author: control.author.clone(),
             digest: Policy::parse(&control.body).ok().map(|policy| policy.digest.to_string()),
             in_force: false,
