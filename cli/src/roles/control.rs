@@ -192,17 +192,12 @@ pub fn adopt_configured_limit(
 
 /// The latest control record of each name that begins with `prefix` and is not deleted, in the order of the names.
 pub fn in_force(log: &dyn Log, wire: &Wire, prefix: &str) -> Result<BTreeMap<String, Control>> {
-    let (first, end) = log.bounds(Topic::Control, 0)?;
-    let mut history = History::new(log, Topic::Control, 0, first, end)?;
     let mut found = BTreeMap::new();
-    while let Some(records) = history.next()? {
-        for record in records.iter().filter(|record| record.key.starts_with(prefix.as_bytes())) {
-            let name = String::from_utf8_lossy(record.key).into_owned();
-            match record.payload {
-                Some(payload) => found.insert(name, wire.read(payload)?),
-                None => found.remove(&name),
-            };
-        }
+    for (name, control) in said(log, wire, |name| name.starts_with(prefix))? {
+        match control {
+            Some(control) => found.insert(name, control),
+            None => found.remove(&name),
+        };
     }
     Ok(found)
 }
@@ -213,12 +208,26 @@ fn latest(log: &dyn Log, wire: &Wire, name: &str) -> Result<Option<Control>> {
 
 /// Every control record of this name, the oldest first; none where it was deleted.
 pub fn history(log: &dyn Log, wire: &Wire, name: &str) -> Result<Vec<Option<Control>>> {
+    let said = said(log, wire, |other| other == name)?;
+    Ok(said.into_iter().map(|(_, control)| control).collect())
+}
+
+/// Every control record of the names that are meant, the oldest first; none where it was deleted.
+fn said(
+    log: &dyn Log,
+    wire: &Wire,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Option<Control>)>> {
     let (first, end) = log.bounds(Topic::Control, 0)?;
     let mut history = History::new(log, Topic::Control, 0, first, end)?;
     let mut said = Vec::new();
     while let Some(records) = history.next()? {
-        for record in records.iter().filter(|record| record.key == name.as_bytes()) {
-            said.push(record.payload.map(|payload| wire.read::<Control>(payload)).transpose()?);
+        for record in records.iter() {
+            let name = String::from_utf8_lossy(record.key);
+            if is_meant(&name) {
+                let control = record.payload.map(|payload| wire.read::<Control>(payload)).transpose()?;
+                said.push((name.into_owned(), control));
+            }
         }
     }
     Ok(said)

@@ -41,7 +41,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         exports.finish();
     }
     while !context.is_stopped() && !exports.have_ended() {
-        context.supervisor.went_round(context.health.readiness());
+        context.went_round();
         std::thread::sleep(LOOK);
     }
     context.supervisor.stops();
