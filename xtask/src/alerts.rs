@@ -18,15 +18,12 @@ use crate::sandbox::{Sandboxed, free, wait_for};
 use crate::shell::succeed;
 use crate::{debian, demo, dirs};
 
-/// Runs the checks with the binary that the last build left, building one where there is none.
+/// Builds the binary and runs the checks with it.
 ///
 /// # Errors
 /// Says what does not hold.
 pub fn run() -> Result<()> {
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.current_dir(dirs::workspace()).args(["build", "--quiet", "--package", "weir"]);
-    succeed(build, "cargo build")?;
-    with(&dirs::built("weir")?)
+    with(&dirs::build_weir()?)
 }
 
 /// Runs the checks with this binary.

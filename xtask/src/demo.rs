@@ -23,15 +23,12 @@ const CUSTOMER: &str = "sk-example-harbor-chat";
 /// How long a suspension lasts here, in milliseconds.
 const LASTS_MS: &str = "15000";
 
-/// Runs the demonstration with the binary that the last build left, building one where there is none.
+/// Builds the binary and runs the demonstration with it.
 ///
 /// # Errors
 /// Says which step did not come out as it must.
 pub fn run() -> Result<()> {
-    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    build.current_dir(dirs::workspace()).args(["build", "--quiet", "--package", "weir"]);
-    succeed(build, "cargo build")?;
-    with(&dirs::built("weir")?)
+    with(&dirs::build_weir()?)
 }
 
 /// Runs the demonstration with this binary.

@@ -1,8 +1,11 @@
 //! Where xtask keeps things: the checkout, its target directory, and a cache that outlives both.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context;
+
+use crate::shell::succeed;
 
 /// The root of the checkout.
 pub fn workspace() -> &'static Path {
@@ -28,6 +31,17 @@ pub fn built(name: &str) -> anyhow::Result<PathBuf> {
     let path = ours.with_file_name(name);
     anyhow::ensure!(path.is_file(), "{} is not built yet: cargo build -p {name}", path.display());
     Ok(path)
+}
+
+/// The `weir` binary, built from what the checkout holds now.
+///
+/// # Errors
+/// When it does not build.
+pub fn build_weir() -> anyhow::Result<PathBuf> {
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.current_dir(workspace()).args(["build", "--quiet", "--package", "weir"]);
+    succeed(build, "cargo build")?;
+    built("weir")
 }
 
 /// Downloads, kept outside the checkout so that a fresh clone does not fetch them again:
