@@ -12,9 +12,10 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
-use weir_enforcer::open::public_of;
+use weir_enforcer::open::{Opener, public_of};
 use weir_enforcer::{AuditKey, AuditKeys};
 use weir_replay::coverage::public_key_of;
+use weir_schemas::pseudonym::PseudonymKey;
 use zeroize::Zeroizing;
 
 /// A 32-byte key.
@@ -232,6 +233,18 @@ impl EnforcerKeys {
         }
         let audit = audit.ok_or_else(|| missing(directory, "audit-1.key", role))?;
         Ok(Self { pseudonyms, seals, audit })
+    }
+
+    /// What opens identities with these keys.
+    pub fn opener(&self) -> Opener {
+        let mut opener = Opener::new();
+        for (number, secret) in &self.seals {
+            opener = opener.with_key(*number, secret);
+        }
+        for (epoch, key) in &self.pseudonyms {
+            opener = opener.with_pseudonyms(PseudonymKey::new(key, *epoch));
+        }
+        opener
     }
 }
 

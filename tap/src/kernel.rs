@@ -1,11 +1,12 @@
 //! Loads the kernel side, attaches it to processes, and reads what it writes.
 
+use crate::config::TapConfig;
+use crate::counts::Counts;
 use crate::error::TapError;
 use crate::layout::count;
 use crate::process::{Library, Process};
 use crate::record;
 use crate::surroundings::has_tracefs;
-use crate::tap::{Counts, TapConfig};
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::uprobe::{UProbeLinkId, UProbeScope};
 use aya::programs::{TracePoint, UProbe};

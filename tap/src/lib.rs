@@ -5,6 +5,8 @@
 //! it hears, as [`Heard`](weir_collector::trace::Heard). Without the feature `ebpf`, or without the object that
 //! `cargo xtask build-ebpf` makes, everything but tracing works, and says what to do.
 
+mod config;
+mod counts;
 mod error;
 #[cfg(feature = "ebpf")]
 mod kernel;
@@ -18,5 +20,7 @@ mod record;
 pub mod surroundings;
 mod tap;
 
+pub use config::TapConfig;
+pub use counts::Counts;
 pub use error::TapError;
-pub use tap::{Counts, Tap, TapConfig, is_built_in};
+pub use tap::{Tap, is_built_in};

@@ -1,34 +1,10 @@
 //! The tap as its users see it, whether or not this build can trace.
 
+use crate::config::TapConfig;
+use crate::counts::Counts;
 use crate::error::TapError;
 use crate::process::{Library, Process};
 use weir_collector::trace::Heard;
-
-/// What a tap is told.
-#[derive(Debug, Clone, Copy)]
-pub struct TapConfig {
-    /// Most bytes that are copied of a message.
-    pub copy_bytes_max: u64,
-    /// Size of the buffer between kernel and user space; rounded up to what the kernel takes.
-    pub ring_bytes: u32,
-}
-
-/// What the kernel side counted since the tap was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Messages that were heard.
-    pub messages: u64,
-    /// Messages that were handed on.
-    pub handed_on: u64,
-    /// Messages for which the buffer had no room.
-    pub full: u64,
-    /// Messages whose bytes could not be read.
-    pub unreadable: u64,
-    /// Messages of connections, or reads of threads, for which there was no room.
-    pub no_connection: u64,
-    /// Ends and addresses of connections for which the buffer had no room.
-    pub notices_lost: u64,
-}
 
 /// Whether this build can trace.
 pub fn is_built_in() -> bool {

@@ -3,7 +3,6 @@
 use crate::context::Context;
 use crate::keys::EnforcerKeys;
 use crate::keys::ensure_private;
-use crate::roles::enforce::opener;
 use crate::telemetry::Metrics;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,7 +96,7 @@ impl Hands {
         let Some(actuators) = Actuators::of(context)? else { return Ok(None) };
         let (owned, is_idle, stop) =
             <(Arc<Mutex<BTreeSet<u32>>>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
-        let opener = opener(keys);
+        let opener = keys.opener();
         let mut work =
             Work { log, wire, opener, actuators, metrics: context.metrics.clone(), lanes: BTreeMap::new() };
         let told = (owned.clone(), is_idle.clone(), stop.clone());

@@ -11,9 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use weir_enforcer::export::{Executor, Export, ExportError, Progress};
-use weir_enforcer::open::Opener;
 use weir_enforcer::stage::EnforcerStage;
-use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::MachineClock;
 use weir_topology::log::{Log, LogError};
@@ -142,18 +140,6 @@ pub fn stages(keys: &EnforcerKeys, wire: Arc<Wire>) -> StageFactory {
     Arc::new(move |_| -> Box<dyn Stage> { Box::new(EnforcerStage::new(keys.clone(), wire.clone())) })
 }
 
-/// What opens identities with an enforcer's keys.
-pub fn opener(keys: &EnforcerKeys) -> Opener {
-    let mut opener = Opener::new();
-    for (number, secret) in &keys.seals {
-        opener = opener.with_key(*number, secret);
-    }
-    for (epoch, key) in &keys.pseudonyms {
-        opener = opener.with_pseudonyms(PseudonymKey::new(key, *epoch));
-    }
-    opener
-}
-
 /// Opens the output directory.
 pub fn export(
     context: &Context,
@@ -162,7 +148,7 @@ pub fn export(
     wire: Arc<Wire>,
     partitions: Vec<u32>,
 ) -> Result<Export> {
-    let opener = opener(keys);
+    let opener = keys.opener();
     let directory = &context.settings.output_dir;
     let executor = Executor::of(&context.node(), directory, Arc::new(MachineClock::default()));
     let telemetry = context.metrics.clone();

@@ -1,0 +1,10 @@
+//! What a tap is told.
+
+/// What a tap is told.
+#[derive(Debug, Clone, Copy)]
+pub struct TapConfig {
+    /// Most bytes that are copied of a message.
+    pub copy_bytes_max: u64,
+    /// Size of the buffer between kernel and user space; rounded up to what the kernel takes.
+    pub ring_bytes: u32,
+}
