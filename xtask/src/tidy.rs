@@ -146,6 +146,27 @@ fn every_test_that_the_architecture_page_names_exists() {
 }
 
 #[test]
+fn every_test_that_a_page_names_exists() {
+    let mut functions = BTreeSet::new();
+    for path in tracked().iter().filter(|path| has_extension(path, &["rs"])) {
+        let text = read(path).unwrap_or_default();
+        let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+        functions.extend(names.map(str::to_owned));
+    }
+    for (page, least) in [("docs/threats.md", 40), ("docs/chaos.md", 20)] {
+        let text = read(Path::new(page)).unwrap();
+        let is_test = |word: &&str| {
+            let is_of_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            word.matches('_').count() > 2 && word.bytes().all(is_of_name)
+        };
+        let named: BTreeSet<&str> = text.split('`').skip(1).step_by(2).filter(is_test).collect();
+        assert!(named.len() > least, "{page}: {named:?}");
+        let missing: Vec<&&str> = named.iter().filter(|name| !functions.contains(**name)).collect();
+        assert!(missing.is_empty(), "{page} names {missing:?}, which are no tests");
+    }
+}
+
+#[test]
 fn unsafe_code_is_forbidden_everywhere() {
     let manifest = read(Path::new("Cargo.toml")).unwrap();
     assert!(manifest.contains("unsafe_code = \"forbid\""));
