@@ -157,9 +157,6 @@ pub const PUSH_BYTES_MAX_CEILING: usize = 1 << 30;
 /// Longest head of an HTTP message that is listened to, and longest line of its framing, in bytes.
 pub const TRACE_HEAD_BYTES_MAX: usize = 64 << 10;
 
-/// Most headers of an HTTP message that is listened to.
-pub const TRACE_HEADERS_MAX: usize = 128;
-
 /// How much of a request's body is kept until its response has ended, in bytes.
 pub const TRACE_REQUEST_BYTES_MAX: usize = 1 << 20;
 

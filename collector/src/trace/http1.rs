@@ -5,8 +5,8 @@
 //! a message.
 
 use super::stream::Piece;
-use crate::limits::{TRACE_HEAD_BYTES_MAX, TRACE_HEADERS_MAX};
-use httparse::{Header, Status};
+use crate::limits::TRACE_HEAD_BYTES_MAX;
+use httparse::{Header, ParserConfig, Status};
 
 /// Which messages a direction carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -288,23 +288,41 @@ impl Reader {
     }
 
     fn read_head(&self, bytes: &[u8], listener: &mut dyn Listener) -> Option<Next> {
-        let mut headers = [httparse::EMPTY_HEADER; TRACE_HEADERS_MAX];
+        // A line is a header at most. How many there may be, the bytes of a head bound: a client that sends more than
+        // somebody thought of is not heard less.
+        let mut headers = vec![httparse::EMPTY_HEADER; memchr::memchr_iter(b'\n', bytes).count()];
+        let as_read = as_servers_read();
         match self.side {
             Side::Request => {
                 let mut request = httparse::Request::new(&mut headers);
-                let Ok(Status::Complete(_)) = request.parse(bytes) else { return None };
+                let Ok(Status::Complete(_)) = as_read.parse_request(&mut request, bytes) else { return None };
                 let (method, target) = (request.method?, request.path?);
                 Some(listener.head(self.side, &Head { method, target, status: 0, headers: request.headers }))
             }
             Side::Response => {
                 let mut response = httparse::Response::new(&mut headers);
-                let Ok(Status::Complete(_)) = response.parse(bytes) else { return None };
+                let Ok(Status::Complete(_)) = as_read.parse_response(&mut response, bytes) else {
+                    return None;
+                };
                 let status = response.code?;
                 let head = Head { method: "", target: "", status, headers: response.headers };
                 Some(listener.head(self.side, &head))
             }
         }
     }
+}
+
+/// Servers pass over a header that is none, and serve the request; whoever sent one is heard too.
+fn as_servers_read() -> ParserConfig {
+    let mut config = ParserConfig::default();
+    config
+        .ignore_invalid_headers_in_requests(true)
+        .ignore_invalid_headers_in_responses(true)
+        .allow_multiple_spaces_in_request_line_delimiters(true)
+        .allow_multiple_spaces_in_response_status_delimiters(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true);
+    config
 }
 
 /// Where a head ends: behind its empty line.

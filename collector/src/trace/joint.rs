@@ -93,7 +93,8 @@ impl Joint {
                 ReplyBody::Plain(body, _) => body.len(),
                 ReplyBody::Events(events) => events.held(),
             });
-            exchange.body.len() + exchange.target.len() + reply
+            let headers: usize = exchange.headers.iter().map(|name| name.len() + size_of::<Vec<u8>>()).sum();
+            exchange.body.len() + exchange.target.len() + exchange.user_agent.len() + headers + reply
         };
         self.pending.iter().map(of).sum()
     }
