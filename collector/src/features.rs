@@ -62,8 +62,9 @@ impl Features {
         let normal = self.normal.text();
         let words = words::survey(normal, keys.simhash_seed(), &mut self.template);
         let found = self.phrases.find(normal);
-        let asked = self.phrases.find(self.normal.head(ASKS_WITHIN_CHARS));
-        let is_translation = asked.classes & phrases::TRANSLATION != 0;
+        // What is nowhere in the text is not in its beginning: most texts are searched once.
+        let is_translation = found.classes & phrases::TRANSLATION != 0
+            && self.phrases.find(self.normal.head(ASKS_WITHIN_CHARS)).classes & phrases::TRANSLATION != 0;
         let head = (!is_translation).then(|| self.normal.head(HEAD_CHARS));
         let mut marks = self.normal.marks();
         if self.census.is_mostly_not_ascii() {

@@ -49,6 +49,9 @@ impl Normal {
 
     /// The first characters of the text.
     pub(super) fn head(&self, chars: usize) -> &[u8] {
+        if let Some(head) = self.text().get(..chars).filter(|head| head.is_ascii()) {
+            return head;
+        }
         let is_start = |byte: &u8| byte & 0xC0 != 0x80;
         let starts = self.text().iter().enumerate().filter(|(_, byte)| is_start(byte));
         let end = starts.map(|(index, _)| index).nth(chars).unwrap_or(self.text().len());
