@@ -21,6 +21,7 @@ mod export;
 mod import;
 mod key_server;
 mod keys;
+mod kill_switch;
 mod limiter;
 mod list;
 mod man;
@@ -96,6 +97,7 @@ commands! {
     Limiter(limiter::Arguments),
     Ring(ring::Arguments),
     Reinstate(reinstate::Arguments),
+    KillSwitch(kill_switch::Arguments),
     Keys(keys::Arguments),
     KeyServer(key_server::Arguments),
     Config(config::Arguments),

@@ -12,11 +12,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use weir_enforcer::kill_switch::PersonKey;
 use weir_enforcer::open::{Opener, public_of};
 use weir_enforcer::{AuditKey, AuditKeys};
 use weir_replay::coverage::public_key_of;
 use weir_schemas::pseudonym::PseudonymKey;
 use zeroize::Zeroizing;
+
+/// The file of the public half of the operator's key.
+const ROOT: &str = "sign.pub";
 
 /// A 32-byte key.
 pub type Key = Zeroizing<[u8; 32]>;
@@ -74,20 +78,22 @@ impl Role {
                 "Keys of the role `enforcer`: `weir enforce`, and nobody else.\n\n\
                  pseudonym-0.key  secret. Checks that an identity makes the pseudonym that it was announced for.\n\
                  seal-1.key       secret. Opens sealed identities, for actions that are to be carried out.\n\
-                 audit-1.key      secret. Signs the audit chains.\n\n\
+                 audit-1.key      secret. Signs the audit chains.\n\
+                 sign.pub         public. Says whom the kill switch believes.\n\n\
                  Whoever takes this directory can open every identity and sign audit records. Without it no\n\
                  pseudonym can be traced back: keep a copy in a safe place.\n"
             }
             Self::Auditor => {
                 "Keys of the role `auditor`: `weir audit verify`, `weir coverage --check`.\n\n\
                  audit-1.pub  public. Verifies the audit chains.\n\
-                 sign.pub     public. Verifies statements of coverage.\n\n\
+                 sign.pub     public. Verifies statements of coverage, and who the persons of the kill switch are.\n\n\
                  Nothing here is secret. Get it from somebody you trust: it decides what you believe.\n"
             }
             Self::Operator => {
-                "Keys of the role `operator`: `weir coverage`, by hand.\n\n\
-                 sign.key  secret. Signs statements of coverage.\n\n\
-                 Whoever takes this directory can sign statements. No running role needs it.\n"
+                "Keys of the role `operator`: `weir coverage`, `weir kill-switch persons publish`, by hand.\n\n\
+                 sign.key  secret. Signs statements of coverage, and who the persons of the kill switch are.\n\n\
+                 Whoever takes this directory can sign statements, and say who may stop the enforcers. No running role\n\
+                 needs it.\n"
             }
             Self::Processor => "",
         }
@@ -195,6 +201,8 @@ pub struct EnforcerKeys {
     pub seals: Vec<(i32, Key)>,
     /// What signs audit chains; a chain begins with the first.
     pub audit: AuditKeys,
+    /// Public key that says who the persons of the kill switch are; without it nobody is.
+    pub root: Option<[u8; 32]>,
 }
 
 impl CollectorKeys {
@@ -232,7 +240,8 @@ impl EnforcerKeys {
             return Err(missing(directory, "seal-1.key", role));
         }
         let audit = audit.ok_or_else(|| missing(directory, "audit-1.key", role))?;
-        Ok(Self { pseudonyms, seals, audit })
+        let root = directory.join(ROOT).exists().then(|| read_root(directory, role)).transpose()?;
+        Ok(Self { pseudonyms, seals, audit, root })
     }
 
     /// What opens identities with these keys.
@@ -262,6 +271,28 @@ pub fn read_auditor(directory: &Path) -> Result<Vec<(String, [u8; 32])>, KeyErro
 pub fn read_sign(directory: &Path) -> Result<Key, KeyError> {
     ensure_no_foreign(directory, Role::Operator)?;
     read_secret(&directory.join("sign.key"), Role::Operator)
+}
+
+/// The public half of the key that signs statements and says who the persons of the kill switch are.
+pub fn read_root(directory: &Path, role: Role) -> Result<[u8; 32], KeyError> {
+    Ok(*read_key(&directory.join(ROOT), role)?)
+}
+
+/// The key of a person, who is no role: it lies wherever they keep it.
+pub fn read_person(path: &Path) -> Result<Key, KeyError> {
+    read_secret(path, Role::Operator)
+}
+
+/// Makes the key of a person in this file, and the public half beside it; none where the file is there.
+pub fn make_person(path: &Path) -> Result<Option<[u8; 32]>, KeyError> {
+    if path.exists() {
+        return Ok(None);
+    }
+    let key = random()?;
+    write_key(path, &key, 0o600)?;
+    let public = PersonKey::new(&key).public();
+    write_key(&path.with_extension("pub"), &public, 0o644)?;
+    Ok(Some(public))
 }
 
 /// Refuses keys for a role that needs none.
@@ -299,7 +330,8 @@ pub fn make(root: &Path) -> Result<bool, KeyError> {
             public_of as fn(&[u8; 32]) -> _,
         ),
         (of(Role::Enforcer, "audit-1.key"), of(Role::Auditor, "audit-1.pub"), public_audit),
-        (of(Role::Operator, "sign.key"), of(Role::Auditor, "sign.pub"), public_audit),
+        (of(Role::Operator, "sign.key"), of(Role::Auditor, ROOT), public_audit),
+        (of(Role::Operator, "sign.key"), of(Role::Enforcer, ROOT), public_audit),
     ] {
         if !secret.exists() {
             if public.exists() {

@@ -15,6 +15,7 @@ pub mod import;
 pub mod inbox;
 pub mod key_server;
 pub mod keys;
+pub mod kill_switch;
 pub mod policy;
 pub mod process;
 pub mod registry;

@@ -25,7 +25,7 @@ use weir_enforcer::siem::destination::{DestinationKind, RetryCause};
 use weir_enforcer::siem::exporter::{DropCause, Progress as Exported};
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
 use weir_topology::invariants::Invariant;
-use weir_topology::stage::Tally;
+use weir_topology::stage::{Level, Tally};
 use weir_topology::telemetry::{LossCause, SourceChange, Start, Telemetry};
 use weir_topology::topic::{StageName, TaskId};
 
@@ -117,6 +117,7 @@ metrics! {
     snapshots: Family<StageLabel, Counter> = Family::default(), "snapshot_entries", "State entries written by snapshots";
     checkpoints: Family<StageLabel, Counter> = Family::default(), "checkpoints", "Checkpoints that tasks completed";
     entries: Family<TaskLabels, Gauge> = Family::default(), "state_entries", "Entries in a task's state";
+    kill_switch: Family<TaskLabels, Gauge> = Family::default(), "kill_switch_state", "1 while the kill switch is on or the glass is broken for an enforcer, 0 while it is not";
     tallies: Family<CauseLabels, Counter> = Family::default(), "stage_events", "What stages counted besides their outputs";
     detector_faults: Family<DetectorLabel, Counter> = Family::default(), "detector_faults", "Events on which a detector failed: their verdicts are partial";
     detector_forgot: Family<DetectorLabel, Counter> = Family::default(), "detector_forgot", "Accounts that a detector judges anew, because its state was of a version that this build does not know";
@@ -487,6 +488,12 @@ impl Telemetry for Metrics {
         self.entries.get_or_create(&labels_of(task)).set(entries as i64);
     }
 
+    fn level_looked_at(&self, task: TaskId, level: Level, value: i64) {
+        match level {
+            Level::KillSwitch => self.kill_switch.get_or_create(&labels_of(task)).set(value),
+        };
+    }
+
     fn tallied(&self, task: TaskId, tally: Tally, count: u64) {
         if let Some(tier) = Tier::ALL.iter().find(|tier| Tally::of_tier(**tier) == tally) {
             self.verdicts.get_or_create(&Kind { kind: Closed(tier.as_str()) }).inc_by(count);
@@ -500,6 +507,12 @@ impl Telemetry for Metrics {
         if let Some((family, name)) = of_detectors {
             family.get_or_create(&DetectorLabel { detector: Closed(name) }).inc_by(count);
             return;
+        }
+        if tally == Tally::KillSwitchChanged {
+            error!(%task, "the kill switch was used: `weir kill-switch status` says how it stands");
+        }
+        if tally == Tally::KillSwitchRefused {
+            warn!(%task, "a word to the kill switch is refused: the audit chain says whose and why");
         }
         if tally == Tally::LimiterPaused {
             error!(

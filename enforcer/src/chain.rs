@@ -148,6 +148,11 @@ fn message(entry: &AuditEntry) -> Vec<u8> {
         entry.key_id.as_bytes(),
         &entry.record,
     ];
+    framed(&parts)
+}
+
+/// Parts, each after its length in 8 bytes, big-endian: no two lists of parts give the same bytes.
+pub(crate) fn framed(parts: &[&[u8]]) -> Vec<u8> {
     let mut message = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
     for part in parts {
         message.extend_from_slice(&(part.len() as u64).to_be_bytes());

@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`chain`] (the audit chain), [`posture`] (how far the enforcer is trusted),
 //! [`decide`] (which tier asks for which action), [`rings`] (how far each reaches), [`age`] (what is history and never
-//! acted on), [`subject`] (who is never acted on), [`limiter`] (how many may be before a person is asked), [`stage`] (the pure
+//! acted on), [`subject`] (who is never acted on), [`limiter`] (how many may be before a person is asked), [`kill_switch`] (how persons stop it), [`stage`] (the pure
 //! fold from verdicts to audit records and actions), [`export`] (the output directory), [`act`] (effects in the world),
 //! [`answer`] (what gateways are told), [`siem`] (what leaves for others), [`open`] (the only place where a
 //! pseudonym is reversed).
@@ -15,6 +15,7 @@ pub mod answer;
 pub mod chain;
 pub mod decide;
 pub mod export;
+pub mod kill_switch;
 mod lifecycle;
 pub mod limiter;
 pub mod limits;

@@ -175,3 +175,30 @@ pub const SIEM_ANSWER_BYTES_MAX: u64 = 8 << 20;
 /// Shortest and longest pause before a destination is tried again.
 pub const SIEM_PAUSE: (std::time::Duration, std::time::Duration) =
     (std::time::Duration::from_millis(200), std::time::Duration::from_secs(30));
+
+/// How long a request to the kill switch is good, in milliseconds.
+pub const REQUEST_LASTS_MS: i64 = 600_000;
+
+/// How far a request may be ahead of the log's time, in milliseconds.
+pub const REQUEST_AHEAD_MS: i64 = 300_000;
+
+/// How long after its end a request is known, so that it cannot be said again by a log whose time went back.
+pub const REQUEST_KNOWN_MS: i64 = 3_600_000;
+
+/// Requests to the kill switch that may be open at a time.
+pub const REQUESTS_OPEN_MAX: usize = 32;
+
+/// How long the glass stays broken, in milliseconds.
+pub const GLASS_LASTS_MS: i64 = 1_800_000;
+
+/// How long after a person broke the glass only another one may, in milliseconds.
+pub const GLASS_REST_MS: i64 = 86_400_000;
+
+/// Persons who may ask and approve.
+pub const PERSONS_MAX: usize = 64;
+
+/// Longest reason of a request, in bytes.
+pub const REASON_BYTES_MAX: usize = 512;
+
+/// Largest word to the kill switch, in bytes.
+pub const WORD_BYTES_MAX: usize = 65_536;

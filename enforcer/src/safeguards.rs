@@ -1,6 +1,7 @@
 //! What keeps the enforcer from acting on the wrong account, too far, or on too many: the lists that operators fill, the
 //! rings, and the limiter. All of it is set by control records and is part of the state.
 
+use crate::kill_switch::{Heard, KillSwitch};
 use crate::limiter::{LIMIT_NAME, Limit, Limiter, RESUME_NAME};
 use crate::limits::{LISTED_MAX, TIME_MS_MAX};
 use crate::rings::{RINGS, Ring, Rings};
@@ -10,6 +11,9 @@ use weir_topology::stage::StateEntry;
 
 /// Name of the control record by which an operator undoes what is in force on a subject, its body.
 pub const REINSTATE_NAME: &str = "act.reinstate";
+
+/// State key of the kill switch.
+const KILL_SWITCH_KEY: &str = "!act.kill_switch";
 
 /// State key of the limiter.
 const LIMITER_KEY: &str = "!act.limiter";
@@ -30,6 +34,8 @@ pub(crate) enum Word {
     Resume(i64),
     /// What is in force on this subject is undone.
     Reinstate(Subject),
+    /// A person's signed word to the kill switch, which was believed.
+    KillSwitch(Box<Heard>),
 }
 
 /// The safeguards of one partition.
@@ -37,6 +43,7 @@ pub(crate) enum Word {
 pub(crate) struct Safeguards {
     pub canary: List,
     pub protected: List,
+    pub kill_switch: KillSwitch,
     pub rings: Rings,
     pub limiter: Limiter,
     /// State keys of what changed since the last snapshot.
@@ -78,7 +85,7 @@ impl Safeguards {
             Word::Ring(ring, said) => self.rings.get(i32::from(*ring)) != *said,
             Word::Limit(limit) => self.limiter.limit() != *limit,
             Word::Resume(until_ms) => self.limiter.pause().is_some_and(|pause| pause.since_ms <= *until_ms),
-            Word::Reinstate(_) => true,
+            Word::Reinstate(_) | Word::KillSwitch(_) => true,
         }
     }
 
@@ -96,6 +103,7 @@ impl Safeguards {
                 None => "no pause is over".to_owned(),
             },
             Word::Reinstate(subject) => format!("what is in force on {subject} is undone"),
+            Word::KillSwitch(heard) => heard.to_string(),
         }
     }
 
@@ -119,12 +127,21 @@ impl Safeguards {
                 self.limiter_changed();
             }
             Word::Reinstate(_) => {}
+            Word::KillSwitch(heard) => {
+                self.kill_switch.follow((**heard).clone());
+                self.kill_switch_changed();
+            }
         }
     }
 
     /// The limiter is not what it was.
     pub fn limiter_changed(&mut self) {
         self.changed.insert(LIMITER_KEY.to_owned());
+    }
+
+    /// The kill switch is not what it was.
+    pub fn kill_switch_changed(&mut self) {
+        self.changed.insert(KILL_SWITCH_KEY.to_owned());
     }
 
     /// All of it in words, for the record of a takeover.
@@ -134,8 +151,13 @@ impl Safeguards {
             Some(pause) => format!("paused since {}", pause.since_ms),
             None => "not paused".to_owned(),
         };
+        let kill_switch = match (self.kill_switch.switched(), self.kill_switch.glass(i64::MIN)) {
+            (Some(switched), _) => format!("kill switch {}", switched.kind),
+            (None, Some(glass)) => format!("the glass broken until {}", glass.until_ms),
+            (None, None) => "kill switch off".to_owned(),
+        };
         format!(
-            "{} protected, {} in the canary, rings {}, {LIMIT_NAME} {}, {paused}",
+            "{} protected, {} in the canary, rings {}, {LIMIT_NAME} {}, {paused}, {kill_switch}",
             self.protected.len(),
             self.canary.len(),
             rings.collect::<Vec<_>>().join(", "),
@@ -151,7 +173,8 @@ impl Safeguards {
     pub fn entries(&self) -> usize {
         let has_limiter = self.limiter != Limiter::default();
         let has_rings = self.rings != Rings::default();
-        self.canary.len() + self.protected.len() + usize::from(has_limiter) + usize::from(has_rings)
+        let settings = [has_limiter, has_rings, self.kill_switch.is_known()];
+        self.canary.len() + self.protected.len() + settings.into_iter().filter(|has| *has).count()
     }
 
     /// State entries that changed since the last call, in key order; all of their keys begin with `!ac`.
@@ -162,6 +185,7 @@ impl Safeguards {
 
     fn body_of(&self, key: &str) -> Option<Vec<u8>> {
         match key {
+            KILL_SWITCH_KEY => Some(self.kill_switch.encode()),
             LIMITER_KEY => Some(self.limiter.encode()),
             RINGS_KEY => {
                 let lines = RINGS.iter().map(|ring| self.rings.get(i32::from(*ring)).to_string());
@@ -178,6 +202,7 @@ impl Safeguards {
     pub fn restore(&mut self, key: &[u8], body: &[u8]) -> Option<Result<(), String>> {
         let key = std::str::from_utf8(key).ok()?;
         Some(match key {
+            KILL_SWITCH_KEY => self.kill_switch.restore(body),
             LIMITER_KEY => Limiter::decode(body).map(|limiter| self.limiter = limiter),
             RINGS_KEY => self.restore_rings(body),
             _ => {
@@ -203,6 +228,7 @@ impl Safeguards {
     pub fn forget(&mut self, key: &[u8]) -> bool {
         let Ok(key) = std::str::from_utf8(key) else { return false };
         match key {
+            KILL_SWITCH_KEY => self.kill_switch.forget(),
             LIMITER_KEY => self.limiter = Limiter::default(),
             RINGS_KEY => self.rings = Rings::default(),
             _ => match listed(key) {

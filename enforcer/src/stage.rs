@@ -10,6 +10,7 @@
 use crate::accounts::Accounts;
 use crate::age::AgeMax;
 use crate::chain::{AuditKey, AuditKeys, ChainHead};
+use crate::kill_switch::KillSwitch;
 use crate::limiter::Pause;
 use crate::posture::Stance;
 use crate::refuse::{Refusal, dead_letter};
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use weir_schemas::wire::{Wire, to_single_object};
 use weir_schemas::{AccountId, Audit, Digest, Judge, Posture};
 use weir_topology::record::{Output, RecordRef, Records};
-use weir_topology::stage::{Batch, Effects, InputBatch, Stage, StateEntry, StateError, Tally};
+use weir_topology::stage::{Batch, Effects, InputBatch, Level, Stage, StateEntry, StateError, Tally};
 use weir_topology::topic::{StageName, Topic};
 
 mod course;
@@ -54,7 +55,7 @@ pub const RESUMED: &str = "resumed";
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
 /// takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 6;
+pub const JUDGE_VERSION: i32 = 7;
 
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 3;
@@ -107,6 +108,9 @@ struct Step<'b> {
     withheld_as_history: u64,
     withheld_as_protected: u64,
     withheld_by_limiter: u64,
+    withheld_by_kill_switch: u64,
+    kill_switch_changes: u64,
+    kill_switch_refusals: u64,
     pauses: u64,
     outcomes_unmatched: u64,
 }
@@ -122,6 +126,9 @@ impl<'b> Step<'b> {
             withheld_as_history: 0,
             withheld_as_protected: 0,
             withheld_by_limiter: 0,
+            withheld_by_kill_switch: 0,
+            kill_switch_changes: 0,
+            kill_switch_refusals: 0,
             pauses: 0,
             outcomes_unmatched: 0,
         }
@@ -152,6 +159,17 @@ impl EnforcerStage {
         }
     }
 
+    /// The same, which believes the persons that this root key signs.
+    pub fn trusting(mut self, root: [u8; 32]) -> Self {
+        self.safeguards.kill_switch = KillSwitch::new(Some(root));
+        self
+    }
+
+    /// The kill switch.
+    pub fn kill_switch(&self) -> &KillSwitch {
+        &self.safeguards.kill_switch
+    }
+
     /// The enforcer as a second build has it, for tests in which one takes over from the other: what it does lasts
     /// twice as long. Outside of them there is none.
     #[cfg(any(test, feature = "planted"))]
@@ -180,7 +198,8 @@ impl EnforcerStage {
 
     /// Signs an audit record and emits it; its place in the chain.
     fn audit(&mut self, step: &mut Step<'_>, audit: Audit) -> i64 {
-        let audit = Audit { posture: self.stance.posture, epoch: step.batch.epoch, ..audit };
+        let posture = self.stance_at(step.taken_ms).posture;
+        let audit = Audit { posture, epoch: step.batch.epoch, ..audit };
         // The record's frame must be understood for as long as the chain is, with or without a registry.
         let entry = self.head.append(&step.writer, &self.key, to_single_object(&audit));
         self.chain_changed = true;
@@ -208,11 +227,14 @@ impl EnforcerStage {
             (Tally::WithheldAsHistory, step.withheld_as_history),
             (Tally::WithheldAsProtected, step.withheld_as_protected),
             (Tally::WithheldByLimiter, step.withheld_by_limiter),
+            (Tally::WithheldByKillSwitch, step.withheld_by_kill_switch),
+            (Tally::KillSwitchChanged, step.kill_switch_changes),
+            (Tally::KillSwitchRefused, step.kill_switch_refusals),
             (Tally::LimiterPaused, step.pauses),
             (Tally::OutcomesUnmatched, step.outcomes_unmatched),
         ];
         step.effects.tallies = counts.into_iter().filter(|(_, count)| *count > 0).collect();
-        step.effects.policy_version = self.stance.to_string();
+        step.effects.policy_version = self.stance_at(step.taken_ms).to_string();
         step.effects
     }
 }
@@ -238,6 +260,7 @@ impl Stage for EnforcerStage {
                 }
             }
         }
+        self.follow_kill_switch(&mut step);
         self.finish(step)
     }
 
@@ -305,6 +328,10 @@ impl Stage for EnforcerStage {
     }
 
     fn due_ms(&self) -> Option<i64> {
-        self.accounts.due_ms()
+        self.accounts.due_ms().into_iter().chain(self.safeguards.kill_switch.due_ms()).min()
+    }
+
+    fn levels(&self, now_ms: i64) -> Vec<(Level, i64)> {
+        vec![(Level::KillSwitch, i64::from(self.safeguards.kill_switch.is_on(now_ms)))]
     }
 }

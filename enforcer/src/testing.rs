@@ -2,8 +2,12 @@
 
 use crate::chain::{AuditKey, AuditKeys, ChainReport, Verifier};
 use crate::export::Executor;
+use crate::kill_switch::words::hex;
+use crate::kill_switch::{Approval, Person, PersonKey, PersonRole, Persons, Request, RequestKind};
 use crate::open::{Opener, seal_for_tests};
 use crate::stage::EnforcerStage;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -163,6 +167,56 @@ pub fn posture(body: &str) -> Control {
     control(ControlKind::Posture, "posture", body)
 }
 
+/// The root key of the tests, and the key of a person: one a name.
+pub fn root() -> PersonKey {
+    PersonKey::new(&[77; 32])
+}
+
+pub fn person_key(name: &str) -> PersonKey {
+    PersonKey::new(&Sha256::digest(name).into())
+}
+
+/// What the tests know of persons: each with these roles.
+pub fn persons(version: u64, who: &[(&str, &[PersonRole])]) -> Persons {
+    let person = |(name, roles): &(&str, &[PersonRole])| Person {
+        name: (*name).into(),
+        roles: roles.to_vec(),
+        public_key: hex(&person_key(name).public()),
+    };
+    Persons::signed(version, who.iter().map(person).collect(), &root()).unwrap()
+}
+
+/// `sam` and `sue` for security, `otto` and `olga` for operations, `rita` and `ron` for reliability, and `max` for all.
+pub fn everybody() -> Persons {
+    use PersonRole::{Operations, Security, Sre};
+    persons(
+        1,
+        &[
+            ("sam", &[Security]),
+            ("sue", &[Security]),
+            ("otto", &[Operations]),
+            ("olga", &[Operations]),
+            ("rita", &[Sre]),
+            ("ron", &[Sre]),
+            ("max", &[Security, Operations, Sre]),
+        ],
+    )
+}
+
+/// A request of this person, made at this time; no two of a test have the same `number`.
+pub fn request(kind: RequestKind, by: &str, created_ms: i64, number: u8) -> Request {
+    Request::signed(kind, by, "ticket 4711", created_ms, [number; 4], &person_key(by), &root().public())
+}
+
+pub fn approval(request: &Request, role: PersonRole, by: &str) -> Approval {
+    Approval::signed(request, role, by, &person_key(by), &root().public())
+}
+
+/// The control record of a word to the kill switch.
+pub fn switch_word(name: &str, word: &impl Serialize) -> Control {
+    control(ControlKind::KillSwitch, name, &serde_json::to_string(word).unwrap())
+}
+
 /// A calendar that stands still until it is told to move.
 pub struct Calendar(AtomicI64);
 
@@ -229,14 +283,32 @@ impl Rig {
     }
 
     pub fn put_control(&self, control: &Control) {
+        self.put_control_at(control, control.time_ms);
+    }
+
+    /// Puts an operator's word on the log at this time of the log.
+    pub fn put_control_at(&self, control: &Control, heard_ms: i64) {
         let payload = self.wire.to_bytes(control);
         let key = control.name.clone().into_bytes();
-        self.put(vec![Output::keyed(Topic::Control, key, payload, control.time_ms)]);
+        self.put(vec![Output::keyed(Topic::Control, key, payload, heard_ms)]);
+    }
+
+    /// Says something to the kill switch, now.
+    pub fn say(&self, name: &str, word: &impl Serialize) {
+        self.put_control_at(&switch_word(name, word), self.calendar.unix_ms());
+    }
+
+    pub fn ask(&self, request: &Request) {
+        self.say(&request.record_name(), request);
+    }
+
+    pub fn approve(&self, approval: &Approval) {
+        self.say(&approval.record_name(), approval);
     }
 
     /// A task of this build.
     pub fn task(&self, partition: u32, snapshots: bool) -> Task {
-        let stage = EnforcerStage::new(keys(), self.wire.clone());
+        let stage = EnforcerStage::new(keys(), self.wire.clone()).trusting(root().public());
         self.task_of(stage, partition, snapshots).unwrap()
     }
 

@@ -80,6 +80,12 @@ pub enum Tally {
     WithheldByLimiter,
     /// Times that the limiter began to pause.
     LimiterPaused,
+    /// Actions withheld because the kill switch is on.
+    WithheldByKillSwitch,
+    /// Requests to the kill switch that were carried out, and glass that mended.
+    KillSwitchChanged,
+    /// Words to the kill switch that were refused: forged, expired, replayed, or not theirs to say.
+    KillSwitchRefused,
     /// Executors' words about actions that do not wait for one: told twice, or after another took the action's place.
     OutcomesUnmatched,
     /// Verdicts of tier CLEAR: an account that was spoken of is no longer.
@@ -105,6 +111,9 @@ impl Tally {
         Self::WithheldAsProtected,
         Self::WithheldByLimiter,
         Self::LimiterPaused,
+        Self::WithheldByKillSwitch,
+        Self::KillSwitchChanged,
+        Self::KillSwitchRefused,
         Self::OutcomesUnmatched,
         Self::VerdictsClear,
         Self::VerdictsMedium,
@@ -137,6 +146,9 @@ impl Tally {
             Self::WithheldAsProtected => "withheld_as_protected",
             Self::WithheldByLimiter => "withheld_by_limiter",
             Self::LimiterPaused => "limiter_paused",
+            Self::WithheldByKillSwitch => "withheld_by_kill_switch",
+            Self::KillSwitchChanged => "kill_switch_changed",
+            Self::KillSwitchRefused => "kill_switch_refused",
             Self::OutcomesUnmatched => "outcomes_unmatched",
             Self::VerdictsClear => "verdicts_clear",
             Self::VerdictsMedium => "verdicts_medium",
@@ -144,6 +156,13 @@ impl Tally {
             Self::VerdictsCritical => "verdicts_critical",
         }
     }
+}
+
+/// What holds of a stage for a while, as a number: a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// 1 while the kill switch is on.
+    KillSwitch,
 }
 
 /// What a step wants done. Only a rim carries it out.
@@ -257,6 +276,12 @@ pub trait Stage: Send {
     /// [knows no processing time](StageName::knows_processing_time) is not asked.
     fn due_ms(&self) -> Option<i64> {
         None
+    }
+
+    /// What holds of it for a while, at this processing time. Nothing, for most stages.
+    #[allow(unused_variables)]
+    fn levels(&self, now_ms: i64) -> Vec<(Level, i64)> {
+        Vec::new()
     }
 }
 

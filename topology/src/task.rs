@@ -206,6 +206,9 @@ impl Task {
         for (tally, count) in stage.take_losses() {
             around.telemetry.tallied(id, tally, count);
         }
+        for (level, value) in stage.levels(around.clock.unix_ms()) {
+            around.telemetry.level_looked_at(id, level, value);
+        }
         status.epoch.store(restored.cursor.epoch, Ordering::Relaxed);
         status.set_positions(&restored.cursor.positions);
         let (cursor, adoption) = (restored.cursor, restored.adoption);
@@ -456,6 +459,9 @@ impl Task {
         verdicts_ms.iter().for_each(|event_ms| telemetry.verdict_told(now_ms.saturating_sub(*event_ms)));
         for (tally, count) in &effects.tallies {
             telemetry.tallied(self.id, *tally, *count);
+        }
+        for (level, value) in self.stage.levels(now_ms) {
+            telemetry.level_looked_at(self.id, level, value);
         }
         if with_snapshot {
             self.snapshot_at = self.around.clock.now();

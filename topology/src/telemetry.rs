@@ -2,7 +2,7 @@
 //! found and tested. The binary implements it; libraries only call it.
 
 use crate::invariants::Invariant;
-use crate::stage::Tally;
+use crate::stage::{Level, Tally};
 use crate::topic::TaskId;
 use std::time::Duration;
 use weir_schemas::{ActionKind, ActionState, DlqKind};
@@ -119,6 +119,8 @@ pub trait Telemetry: Send + Sync {
     fn checkpoint_written(&self, task: TaskId, entries: u64, took: Duration) {}
     /// Number of entries in a task's state.
     fn state_entries(&self, task: TaskId, entries: u64) {}
+    /// What holds of a task's stage for a while.
+    fn level_looked_at(&self, task: TaskId, level: Level, value: i64) {}
     /// A stage counted something besides its outputs.
     fn tallied(&self, task: TaskId, tally: Tally, count: u64) {}
     /// A collector read bytes of a source.

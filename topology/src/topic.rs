@@ -280,7 +280,7 @@ impl Topic {
 
     /// Whether every log gives a record's timestamp back as its writer gave it. Of the topics with many records none
     /// does: their payload says when. A log may give its own time there, which on Kafka saves a header that
-    /// would cost a quarter of a read.
+    /// would cost a quarter of a read. Nor does the one of operators' words: when one was said is for the log to say.
     pub const fn keeps_time(self) -> bool {
         matches!(
             self,
@@ -291,7 +291,6 @@ impl Topic {
                 | Self::Outcomes
                 | Self::Standing
                 | Self::Audit
-                | Self::Control
                 | Self::Dlq
         )
     }

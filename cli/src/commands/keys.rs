@@ -22,12 +22,19 @@ enum Verb {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Make a person's key for the kill switch, and print its public half
+    Person {
+        /// File of the key, such as olga.key; the public half goes to olga.pub
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 impl Run for Arguments {
     fn run(self, _: &ConfigFile) -> Result<ExitCode> {
         match self.verb {
             Verb::Make { directory } => roles::keys::make(&directory),
+            Verb::Person { file } => roles::keys::person(&file),
         }
     }
 }

@@ -40,6 +40,7 @@ fn each_role_has_its_own_directory_with_what_it_needs_and_no_more() {
             600 audit-1.key
             600 pseudonym-0.key
             600 seal-1.key
+            644 sign.pub
         700 operator
             644 README
             600 sign.key

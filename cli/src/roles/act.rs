@@ -97,8 +97,15 @@ impl Hands {
         let (owned, is_idle, stop) =
             <(Arc<Mutex<BTreeSet<u32>>>, Arc<AtomicBool>, Arc<AtomicBool>)>::default();
         let opener = keys.opener();
-        let mut work =
-            Work { log, wire, opener, actuators, metrics: context.metrics.clone(), lanes: BTreeMap::new() };
+        let mut work = Work {
+            log,
+            wire,
+            opener,
+            root: keys.root,
+            actuators,
+            metrics: context.metrics.clone(),
+            lanes: BTreeMap::new(),
+        };
         let told = (owned.clone(), is_idle.clone(), stop.clone());
         let thread = std::thread::Builder::new().name("act".into()).spawn(move || {
             let (owned, is_idle, stop) = told;
@@ -141,6 +148,7 @@ struct Work {
     log: Arc<dyn Log>,
     wire: Arc<Wire>,
     opener: Opener,
+    root: Option<[u8; 32]>,
     actuators: Actuators,
     metrics: Arc<Metrics>,
     lanes: BTreeMap<u32, Lane>,
@@ -184,14 +192,20 @@ impl Work {
     fn turn(&self, partition: u32, lane: &mut Lane) -> Result<bool, LogError> {
         let executor = match &mut lane.executor {
             Some(executor) => executor,
-            empty => empty.insert(Executor::open(
-                partition,
-                self.log.clone(),
-                self.wire.clone(),
-                self.opener.clone(),
-                self.actuators.make(),
-                Arc::new(MachineClock::default()),
-            )?),
+            empty => {
+                let executor = Executor::open(
+                    partition,
+                    self.log.clone(),
+                    self.wire.clone(),
+                    self.opener.clone(),
+                    self.actuators.make(),
+                    Arc::new(MachineClock::default()),
+                )?;
+                empty.insert(match self.root {
+                    Some(root) => executor.trusting(root),
+                    None => executor,
+                })
+            }
         };
         let progress = executor.run_once(Duration::ZERO)?;
         self.metrics.effects_done(&progress);

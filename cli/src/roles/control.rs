@@ -69,8 +69,8 @@ pub fn policy_in_force(log: &dyn Log, wire: &Wire) -> Result<Policy> {
     }
 }
 
-/// The posture in force, in words.
-pub fn posture_in_force(log: &dyn Log, wire: &Wire) -> Result<String> {
+/// The posture that operators set, in words.
+pub fn posture_set(log: &dyn Log, wire: &Wire) -> Result<String> {
     Ok(match latest(log, wire, POSTURE)? {
         Some(control) => format!("{} (set by {})", control.body, control.author),
         None => "audit: nothing was acted on (`weir posture` changes it)".into(),
@@ -156,7 +156,8 @@ pub fn take_inbox(context: &Context, log: &dyn Log, wire: &Wire) -> Result<()> {
 fn commit(log: &dyn Log, wire: &Wire, controls: &[Control]) -> Result<()> {
     let Some(first) = controls.first() else { return Ok(()) };
     let record = |control: &Control| {
-        Output::keyed(Topic::Control, control.name.clone().into(), wire.to_bytes(control), control.time_ms)
+        // By the time of who writes it, not of who said it: brokers do so by their own.
+        Output::keyed(Topic::Control, control.name.clone().into(), wire.to_bytes(control), now_ms())
     };
     let commit = Commit { outputs: controls.iter().map(record).collect(), positions: Vec::new() };
     log.writer(&format!("operator/{}", first.name))?.commit(&commit)?;
@@ -231,6 +232,22 @@ fn said(
         }
     }
     Ok(said)
+}
+
+/// Every control record of the names that are meant and when the log took it, the oldest first. What cannot be read says
+/// nothing.
+pub fn words(log: &dyn Log, wire: &Wire, is_meant: impl Fn(&str) -> bool) -> Result<Vec<(Control, i64)>> {
+    let (first, end) = log.bounds(Topic::Control, 0)?;
+    let mut history = History::new(log, Topic::Control, 0, first, end)?;
+    let mut words = Vec::new();
+    while let Some(records) = history.next()? {
+        for record in records.iter().filter(|record| is_meant(&String::from_utf8_lossy(record.key))) {
+            if let Ok(control) = wire.read::<Control>(record.payload.unwrap_or_default()) {
+                words.push((control, record.timestamp_ms));
+            }
+        }
+    }
+    Ok(words)
 }
 
 fn publish(

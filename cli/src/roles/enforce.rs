@@ -136,8 +136,14 @@ fn outlast(context: &Context, exported: Result<Progress>, withheld: &mut Withhel
 
 /// Makes enforcer stages.
 pub fn stages(keys: &EnforcerKeys, wire: Arc<Wire>) -> StageFactory {
-    let keys = keys.audit.clone();
-    Arc::new(move |_| -> Box<dyn Stage> { Box::new(EnforcerStage::new(keys.clone(), wire.clone())) })
+    let (keys, root) = (keys.audit.clone(), keys.root);
+    Arc::new(move |_| -> Box<dyn Stage> {
+        let stage = EnforcerStage::new(keys.clone(), wire.clone());
+        Box::new(match root {
+            Some(root) => stage.trusting(root),
+            None => stage,
+        })
+    })
 }
 
 /// Opens the output directory.

@@ -1,9 +1,10 @@
-//! `weir keys make`: the keys of a deployment.
+//! `weir keys`: the keys of a deployment, and of its persons.
 
 use crate::keys;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
+use weir_enforcer::kill_switch::words::hex;
 
 /// Makes the keys that are missing in `directory`, which gets a directory for each role.
 pub fn make(directory: &Path) -> Result<ExitCode> {
@@ -18,5 +19,14 @@ pub fn make(directory: &Path) -> Result<ExitCode> {
     let (audit, sign) = keys::public_halves(directory)?;
     println!("The audit chains are signed; their public key is {audit}");
     println!("Statements (`weir coverage`) are signed; their public key is {sign}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a person's key, and prints its public half.
+pub fn person(file: &Path) -> Result<ExitCode> {
+    match keys::make_person(file)? {
+        Some(public) => println!("{}", hex(&public)),
+        None => bail!("{} is there already, and is left as it is", file.display()),
+    }
     Ok(ExitCode::SUCCESS)
 }

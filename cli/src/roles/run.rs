@@ -5,7 +5,7 @@ use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{LagTeller, Quiescence, is_open, lag};
 use crate::roles::act::Hands;
 use crate::roles::export::Exports;
-use crate::roles::{collect, control, decide, enforce};
+use crate::roles::{collect, control, decide, enforce, kill_switch};
 use crate::view::{Summary, View};
 use anyhow::{Result, ensure};
 use std::path::Path;
@@ -175,7 +175,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         events: sensed.events.load(Ordering::Relaxed),
         rejected: sensed.rejected.load(Ordering::Relaxed),
         seconds: started.elapsed().as_secs_f64(),
-        posture: control::posture_in_force(log.as_ref(), &wire)?,
+        posture: kill_switch::posture_in_force(log.as_ref(), &wire, keys.root)?,
         withheld_as_history: withheld.total(),
         data_dir: &settings.data_dir,
         output_dir: &settings.output_dir,

@@ -7,6 +7,7 @@
 use super::actuator::{Actuator, ActuatorError, Hold};
 use crate::export::ACTION_OFFSET_HEADER;
 use crate::export::identities::Identities;
+use crate::kill_switch::KillSwitch;
 use crate::lifecycle::has_effect;
 use crate::limits::{
     APPLY_ATTEMPTS_MAX, NAME_BYTES_MAX, OUTCOMES_SEEN_FIRST, ROUND_RECORDS_MAX, ROUND_TIME_MAX,
@@ -53,6 +54,7 @@ pub struct Executor {
     actions: Box<dyn Reader>,
     operators: Box<dyn Reader>,
     protected: List,
+    kill_switch: KillSwitch,
     writer: Box<dyn Writer>,
     round: Round,
 }
@@ -93,7 +95,7 @@ impl Executor {
         let (control, _) = log.bounds(Topic::Control, 0)?;
         let operators = log.reader(&[Position { topic: Topic::Control, partition: 0, next: control }])?;
         let identities = Identities::new(log.clone(), wire.clone(), opener, vec![partition]);
-        let (protected, round) = (List::default(), Round::default());
+        let (protected, kill_switch, round) = Default::default();
         Ok(Self {
             name,
             partition,
@@ -105,9 +107,16 @@ impl Executor {
             actions,
             operators,
             protected,
+            kill_switch,
             writer,
             round,
         })
+    }
+
+    /// The same, which believes the persons that this root key signs.
+    pub fn trusting(mut self, root: [u8; 32]) -> Self {
+        self.kill_switch = KillSwitch::new(Some(root));
+        self
     }
 
     /// Does what was asked for since the last call, and waits for it at most `wait`.
@@ -243,6 +252,9 @@ impl Executor {
         if self.protected.holds(&action.tenant, action.account) {
             return Some("the account is protected".to_owned());
         }
+        if let Some(reason) = self.kill_switch.withholds(self.clock.unix_ms()) {
+            return Some(reason);
+        }
         let is_late = action.deadline_ms.is_some_and(|deadline_ms| self.clock.unix_ms() > deadline_ms);
         is_late.then(|| "its deadline had passed".to_owned())
     }
@@ -270,7 +282,7 @@ impl Executor {
         self.round.outcomes.push(output);
     }
 
-    /// Takes in whom operators protect: the last look before the effect.
+    /// Takes in whom operators protect, and whether the kill switch is on: the last look before the effect.
     fn hear_operators(&mut self) -> Result<(), LogError> {
         let end = self.log.bounds(Topic::Control, 0)?.1;
         while self.operators.next(0) < end {
@@ -281,6 +293,15 @@ impl Executor {
             }
             for record in records.iter() {
                 let name = std::str::from_utf8(record.key).unwrap_or_default();
+                if KillSwitch::is_meant(name) {
+                    let control = self.wire.read::<Control>(record.payload.unwrap_or_default());
+                    // The enforcer says why one is refused.
+                    let heard = control.ok().and_then(|control| {
+                        self.kill_switch.hear(&control.name, &control.body, record.timestamp_ms).ok()
+                    });
+                    heard.into_iter().for_each(|heard| self.kill_switch.follow(heard));
+                    continue;
+                }
                 let Some((ListName::Protected, subject)) = ListName::of_record(name) else { continue };
                 let control = record.payload.map(|payload| self.wire.read::<Control>(payload)).transpose();
                 // What cannot be read changes nothing; without a body, the operator took it back.

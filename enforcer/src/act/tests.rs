@@ -2,6 +2,8 @@
 
 use super::actuator::{Actuator, ActuatorError, Hold};
 use super::executor::Executor;
+use crate::kill_switch::RequestKind;
+use crate::kill_switch::words::PERSONS_NAME;
 use crate::limits::APPLY_ATTEMPTS_MAX;
 use crate::subject::{ListName, Subject};
 use crate::testing::*;
@@ -117,7 +119,8 @@ fn executor(world: &Arc<Mutex<World>>) -> Executor {
         let world = world.lock().unwrap();
         (world.rig.log.clone(), world.rig.wire.clone(), world.rig.calendar.clone())
     };
-    Executor::open(0, log, wire, opener(), vec![Box::new(Hand(world.clone()))], clock).unwrap()
+    let hands: Vec<Box<dyn Actuator>> = vec![Box::new(Hand(world.clone()))];
+    Executor::open(0, log, wire, opener(), hands, clock).unwrap().trusting(root().public())
 }
 
 /// Runs until all is done, a new executor in place of each that is killed.
@@ -255,12 +258,23 @@ fn what_is_away_is_tried_again_and_given_up_after_some_tries() {
 }
 
 #[test]
-fn who_is_protected_after_the_decision_and_what_is_too_late_is_not_carried_out() {
+fn who_is_protected_or_switched_off_after_the_decision_and_what_is_too_late_is_not_carried_out() {
     let protect = |rig: &Rig| {
         let name = ListName::Protected.record_of(&Subject::Account(account(1)));
         rig.put_control(&control(ControlKind::Setting, &name, "on"));
     };
     check(Vec::new(), protect, expect!["FAILED after 0 waits: the account is protected"]);
+    let switch_off = |rig: &Rig| {
+        rig.say(PERSONS_NAME, &everybody());
+        rig.ask(&request(RequestKind::EnableAuditOnly, "olga", 0, 1));
+    };
+    check(
+        Vec::new(),
+        switch_off,
+        expect![
+            "FAILED after 0 waits: executor/act/0 did not carry it out: the kill switch is on: enable_audit_only, request ks-0-01010101"
+        ],
+    );
     check(
         Vec::new(),
         |rig| rig.calendar.set(24 * 60 * MINUTE_MS + 1),

@@ -74,7 +74,8 @@ impl EnforcerStage {
             Some(by) => Some(by.to_owned()),
             // Asks for room only where nothing else withholds it.
             None if is_done => None,
-            None => (self.stance_withholds(verdict).map(str::to_owned))
+            None => (self.kill_switch_withholds(step))
+                .or_else(|| self.stance_withholds(verdict).map(str::to_owned))
                 .or(history.clone())
                 .or_else(|| self.ring_withholds(proposal))
                 .or_else(|| self.limiter_withholds(step, proposal, kept)),
@@ -104,7 +105,7 @@ impl EnforcerStage {
             kind: proposal.kind,
             ring: proposal.ring,
             state,
-            posture: self.stance.posture,
+            posture: self.stance_at(step.taken_ms).posture,
             reason,
             expires_ms: None,
             revert: proposal.revert,

@@ -4,11 +4,14 @@
 use super::{ACTOR, EVERY_TENANT, EnforcerStage, PAUSED, Step};
 use crate::accounts::Kept;
 use crate::decide::Proposal;
+use crate::kill_switch::fold::MENDED;
 use crate::lifecycle::{is_in_effect, undone};
 use crate::limiter::{Admission, Limiter, Pause};
+use crate::limits::DUE_PER_EPOCH_MAX;
+use crate::posture::Stance;
 use crate::rings::Ring;
 use crate::subject::Subject;
-use weir_schemas::{Action, ActionKind, ActionState, Audit, AuditKind, Posture, Verdict};
+use weir_schemas::{AccountId, Action, ActionKind, ActionState, Audit, AuditKind, Posture, Verdict};
 
 /// Why an action on a protected account is withheld, and why one that was in force is undone.
 pub(super) const PROTECTED: &str = "the account is protected";
@@ -94,22 +97,72 @@ impl EnforcerStage {
         }
     }
 
+    /// Why the kill switch withholds whatever is asked for.
+    pub(super) fn kill_switch_withholds(&self, step: &mut Step<'_>) -> Option<String> {
+        let withheld_by = self.safeguards.kill_switch.withholds(step.taken_ms);
+        step.withheld_by_kill_switch += u64::from(withheld_by.is_some());
+        withheld_by
+    }
+
+    /// The posture in force: what operators set, unless the kill switch is on.
+    pub(super) fn stance_at(&self, taken_ms: i64) -> Stance {
+        if self.safeguards.kill_switch.is_on(taken_ms) { Stance::default() } else { self.stance }
+    }
+
     /// Undoes what is in force on every account that is meant, and gives up what still waits for its executor.
     pub(super) fn undo(&mut self, step: &mut Step<'_>, subject: &Subject, why: &str) {
         let is_meant = |action: &Action| subject.means(&action.tenant, action.account);
         for account in self.accounts.with_open(is_meant) {
-            let mut kept = self.accounts.get(account);
-            let ended = kept.under_way(|action| {
+            self.undo_on(step, account, why, |action| {
                 let is_in_force = is_in_effect(action) && action.lasts_ms.is_some();
                 reaches_beyond_a_desk(action.kind) && (is_in_force || action.state == ActionState::Pending)
             });
-            for action in ended {
-                self.transition(step, &mut kept, undone(&action, why, step.taken_ms), ACTOR);
-                kept.release(action.kind);
-            }
-            self.restate(step, account, &mut kept);
-            self.accounts.put(account, kept);
         }
+    }
+
+    /// Mends the glass where its time is over, and ends what a request to the kill switch ends: of so many accounts at a
+    /// time, the rest in the next epoch.
+    pub(super) fn follow_kill_switch(&mut self, step: &mut Step<'_>) {
+        if let Some(glass) = self.safeguards.kill_switch.mend(step.taken_ms) {
+            self.safeguards.kill_switch_changed();
+            step.kill_switch_changes += 1;
+            let record_of = Audit {
+                time_ms: step.taken_ms,
+                kind: AuditKind::Safeguard,
+                tenant: EVERY_TENANT.into(),
+                outcome: MENDED.into(),
+                reason: format!("break_glass, request {}: its time is over", glass.request_id),
+                actor: ACTOR.into(),
+                ..Audit::default()
+            };
+            self.audit(step, record_of);
+        }
+        let Some(sweep) = self.safeguards.kill_switch.sweep().cloned() else { return };
+        let meant = self.accounts.with_open(|action| sweep.means(action));
+        let is_last = meant.len() <= DUE_PER_EPOCH_MAX;
+        for account in meant.into_iter().take(DUE_PER_EPOCH_MAX) {
+            self.undo_on(step, account, &sweep.why, |action| sweep.means(action));
+        }
+        if is_last {
+            self.safeguards.kill_switch.swept();
+            self.safeguards.kill_switch_changed();
+        }
+    }
+
+    fn undo_on(
+        &mut self,
+        step: &mut Step<'_>,
+        account: AccountId,
+        why: &str,
+        is_meant: impl Fn(&Action) -> bool,
+    ) {
+        let mut kept = self.accounts.get(account);
+        for action in kept.under_way(is_meant) {
+            self.transition(step, &mut kept, undone(&action, why, step.taken_ms), ACTOR);
+            kept.release(action.kind);
+        }
+        self.restate(step, account, &mut kept);
+        self.accounts.put(account, kept);
     }
 }
 

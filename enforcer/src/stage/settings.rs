@@ -5,6 +5,7 @@ use super::guard::PROTECTED;
 use super::{CHAIN_KEY, EVERY_TENANT, EnforcerStage, RESUMED, Step, head_in_state};
 use crate::age::{AGE_NAME, AgeMax};
 use crate::chain::{AuditKey, ChainHead};
+use crate::kill_switch::Heard;
 use crate::limits::NAME_BYTES_MAX;
 use crate::posture::{POSTURE_NAME, Stance};
 use crate::refuse::Refusal;
@@ -45,19 +46,22 @@ impl EnforcerStage {
             Err(error) => return self.refuse(step, input, record, &error.into()),
         };
         let told = told(control.as_ref(), record);
-        match self.setting_in(control.as_ref(), record.key) {
+        match self.setting_in(control.as_ref(), record) {
             Ok(setting) => {
                 step.effects.judged += 1;
                 let Some(setting) = setting else { return };
                 let (outcome, reason) = (setting.outcome().into(), self.change(&setting));
                 self.audit(step, Audit { kind: AuditKind::Operator, outcome, reason, ..told });
                 let undone = setting.undone();
+                step.kill_switch_changes += u64::from(outcome_is_executed(&setting));
                 self.set(setting);
                 if let Some((subject, why)) = undone {
                     self.undo(step, &subject, why);
                 }
             }
             Err(reason) => {
+                let is_switch = control.as_ref().is_some_and(|word| word.kind == ControlKind::KillSwitch);
+                step.kill_switch_refusals += u64::from(is_switch);
                 let refused = Audit {
                     kind: AuditKind::Refusal,
                     outcome: "refused".into(),
@@ -74,7 +78,7 @@ impl EnforcerStage {
     /// is what the chain says.
     pub(super) fn control_in_silence(&mut self, record: RecordRef<'_>) {
         let Ok(control) = self.read_control(record) else { return };
-        match self.setting_in(control.as_ref(), record.key) {
+        match self.setting_in(control.as_ref(), record) {
             // What was undone stands among the actions.
             Ok(Some(setting @ (Setting::Stance(_) | Setting::AgeMax(_) | Setting::Safeguard(_)))) => {
                 self.set(setting);
@@ -97,7 +101,12 @@ impl EnforcerStage {
 
     /// What a control record sets; none where it does not concern the enforcer, or changes nothing. `control` is none
     /// where the operator deleted the setting of this key: back to what a fresh install does.
-    fn setting_in(&self, control: Option<&Control>, key: &[u8]) -> Result<Option<Setting>, String> {
+    fn setting_in(
+        &self,
+        control: Option<&Control>,
+        record: RecordRef<'_>,
+    ) -> Result<Option<Setting>, String> {
+        let key = record.key;
         let Some(control) = control else {
             if key == POSTURE_NAME.as_bytes() {
                 let is_set = self.stance != Stance::default();
@@ -114,6 +123,12 @@ impl EnforcerStage {
             ControlKind::Key if control.name == AUDIT_KEY_NAME => {
                 let key = self.keys.get(control.body.trim()).cloned();
                 Setting::Key(Box::new(key.ok_or("the enforcer was not given an audit key of this id")?))
+            }
+            ControlKind::KillSwitch => {
+                let kill_switch = &self.safeguards.kill_switch;
+                let heard = kill_switch.hear(&control.name, &control.body, record.timestamp_ms);
+                let heard = heard.map_err(|refused| refused.to_string())?;
+                Setting::Safeguard(Word::KillSwitch(Box::new(heard)))
             }
             ControlKind::Setting if control.name == AGE_NAME => {
                 Setting::AgeMax(AgeMax::parse(&control.body)?)
@@ -234,6 +249,7 @@ impl Setting {
             Self::Safeguard(Word::Ring(..) | Word::Limit(_)) => "setting_changed",
             Self::Safeguard(Word::Resume(_)) => RESUMED,
             Self::Safeguard(Word::Reinstate(_)) => "reinstated",
+            Self::Safeguard(Word::KillSwitch(heard)) => heard.outcome(),
         }
     }
 
@@ -247,6 +263,11 @@ impl Setting {
             _ => None,
         }
     }
+}
+
+/// Whether a request to the kill switch is carried out.
+fn outcome_is_executed(setting: &Setting) -> bool {
+    matches!(setting, Setting::Safeguard(Word::KillSwitch(heard)) if matches!(**heard, Heard::Done { .. }))
 }
 
 /// What every audit record about an operator's word says; `control` is none where a setting was deleted.

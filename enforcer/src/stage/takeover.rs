@@ -121,6 +121,7 @@ impl EnforcerStage {
             self.accounts.put(*account, kept);
         }
         self.do_what_is_due(step);
+        self.follow_kill_switch(step);
         accounts.len() as u64
     }
 }

@@ -11,6 +11,7 @@ use weir_topology::record::Records;
 
 mod golden;
 mod guard;
+mod kill_switch;
 mod takeover;
 
 fn entries(log: &MemoryLog) -> Vec<AuditEntry> {

@@ -119,7 +119,7 @@ impl KafkaReader {
                     let input =
                         self.inputs.iter_mut().find(|i| (i.name.as_str(), i.partition as i32) == place);
                     if let Some(input) = input {
-                        push(&message, &mut input.ahead);
+                        push(&message, input.topic, &mut input.ahead);
                     }
                 }
                 Err(KafkaError::PartitionEOF(_)) => {}
@@ -203,7 +203,7 @@ impl Input {
         while self.ahead.is_empty() {
             match self.queue.poll(Duration::ZERO) {
                 None => break,
-                Some(Ok(message)) => push(&message, &mut self.ahead),
+                Some(Ok(message)) => push(&message, self.topic, &mut self.ahead),
                 Some(Err(KafkaError::PartitionEOF(_))) => self.moved = true,
                 Some(Err(error)) => self.check(cluster, &error)?,
             }
@@ -235,11 +235,11 @@ impl Input {
                 None => break,
                 Some(Ok(message)) => {
                     if room.admits(bytes_len(&message)) {
-                        push(&message, into);
+                        push(&message, self.topic, into);
                         self.next = message.offset() + 1;
                         self.moved = true;
                     } else {
-                        push(&message, &mut self.ahead);
+                        push(&message, self.topic, &mut self.ahead);
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => self.moved = true,
@@ -345,10 +345,13 @@ fn bytes_len(message: &BorrowedMessage<'_>) -> usize {
 }
 
 /// Appends a message as the record that its writer wrote.
-fn push(message: &BorrowedMessage<'_>, into: &mut Records) {
+///
+/// Of a topic that does not keep its writers' times, what a writer says of them is nobody's business.
+fn push(message: &BorrowedMessage<'_>, topic: Topic, into: &mut Records) {
     let headers = message.headers();
     let all = || headers.into_iter().flat_map(|headers| headers.iter());
     let written = all().find(|header| header.key == TIME_HEADER).and_then(|header| header.value);
+    let written = written.filter(|_| topic.keeps_time());
     let written = written.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
     let kept = all().filter(|header| header.key != TIME_HEADER);
     into.push(

@@ -1,6 +1,8 @@
 //! What the enforcer's decisions come to, held against what they came to when their version was raised last.
 
 use super::*;
+use crate::kill_switch::RequestKind;
+use crate::kill_switch::words::PERSONS_NAME;
 use expect_test::expect_file;
 use sha2::{Digest as _, Sha256};
 
@@ -63,9 +65,15 @@ impl Life {
     }
 }
 
+/// A request at the time of the log at which words are told here.
+fn asked(kind: RequestKind, by: &str, number: u8) -> Control {
+    let request = request(kind, by, 0, number);
+    switch_word(&request.record_name(), &request)
+}
+
 /// What the decisions on every kind of input come to: every record, and all of the state.
 fn decisions() -> String {
-    let stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
+    let stage = EnforcerStage::new(keys(), Arc::new(Wire::new())).trusting(root().public());
     let mut life = Life { stage, epoch: 0, now_ms: 0, pending: Vec::new(), sha: Sha256::new() };
     let words = [
         posture("audit"),
@@ -80,6 +88,12 @@ fn decisions() -> String {
         control(ControlKind::Setting, crate::limiter::RESUME_NAME, "999999999999"),
         control(ControlKind::Setting, "act.ring/2", "900000 manual"),
         control(ControlKind::Setting, crate::safeguards::REINSTATE_NAME, &format!("account/{}", account(2))),
+        switch_word(PERSONS_NAME, &everybody()),
+        asked(RequestKind::FlushJournal, "max", 1),
+        asked(RequestKind::BreakGlass, "rita", 2),
+        asked(RequestKind::EnableAuditOnly, "olga", 3),
+        asked(RequestKind::EnableAuditOnly, "olga", 3),
+        asked(RequestKind::RestoreNormal, "otto", 4),
     ];
     for (round, word) in words.iter().enumerate() {
         life.told(word);
