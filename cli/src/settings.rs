@@ -88,7 +88,7 @@ settings! {
     Collector "collector.batch_lines" collector_batch_lines: usize = "5000" in 1..=1_000_000, "Most lines that are published in one commit.";
     Collector "collector.linger_ms" collector_linger_ms: u64 = "200" in 0..=60_000, "How long lines of a followed file wait for others to be published with in one commit.";
     Collector "collector.rotated_dir" collector_rotated_dir: Option<PathBuf> = "", "Directory that rotated files are moved to (logrotate's `olddir`), where that is not the log's own.";
-    Feed "from_topic" from_topic: Option<String> = "", "Topic on the same brokers that logs or records of gateways are read from, a record or lines of them each; its name is taken as it is, without kafka.prefix. One process a topic reads all of its partitions.";
+    Feed "from_topic" from_topic: Option<String> = "", "Topic on the same brokers that logs or records of gateways are read from, a record or lines of them each, in any format that files are read in; its name is taken as it is, without kafka.prefix. One process a topic reads all of its partitions.";
     Tracing "trace" trace: Option<String> = "", "Process to trace by eBPF: its number, which means its descendants too, or a name, which means every process of that name, also those that start later. What its TLS library reads and writes becomes events (docs/sensing.md).";
     Tracing "tap.copy_bytes_max" tap_copy_bytes_max: u64 = "16384" in 64..=16_384, "Most bytes that are copied of each message that a traced process reads or writes.";
     Tracing "tap.ring_bytes" tap_ring_bytes: u32 = "16777216" in 4_096..=1_073_741_824, "Size of the buffer between kernel and collector, a power of two. What finds no room in it is not heard, and counted.";

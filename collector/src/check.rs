@@ -48,6 +48,8 @@ pub struct Survey {
     pub unread: BTreeMap<String, u64>,
     /// The first records that were read.
     pub sample: Vec<Sample>,
+    /// Why the file could not be read to its end.
+    pub fault: Option<String>,
 }
 
 /// A record that was refused.
@@ -127,9 +129,15 @@ impl Survey {
                 let line = format::Line { offset, bytes: &bytes, cuts: &cuts };
                 reader.read(line, &mut |record| survey.take(record, &numbers, is_long, check));
             }
-            match import.look().map_err(|reason| read_fault(import.offset(), reason))? {
-                Look::Read => {}
-                _ => break,
+            match import.look() {
+                Ok(Look::Read) => {}
+                Ok(_) => break,
+                Err(reason) if survey.lines == 0 => return Err(read_fault(import.offset(), reason)),
+                // What came before is worth knowing.
+                Err(reason) => {
+                    survey.fault = Some(read_fault(import.offset(), reason).to_string());
+                    break;
+                }
             }
         }
         reader.finish(&mut |record| survey.take(record, &numbers, false, check));

@@ -33,6 +33,14 @@ impl LineKey {
         LineHash(self.line.first_16(&[line]))
     }
 
+    /// What the record of this number, from 0, of a line is known by: the first has the line's own hash.
+    pub fn of_record(&self, line: LineHash, number: u32) -> LineHash {
+        match number {
+            0 => line,
+            number => self.hash(&[&line.0[..], &number.to_be_bytes()].concat()),
+        }
+    }
+
     /// The id of a line that stood `before` times in its source already.
     pub fn event_id(&self, line: LineHash, before: u32) -> EventId {
         if before == 0 {

@@ -30,6 +30,8 @@ pub struct TopicProgress {
     pub events: u64,
     /// Records, or parts of them, that were refused: each has a dead letter.
     pub refused: u64,
+    /// Everything that stood in the topic when it was first looked at was read and committed.
+    pub is_at_end: bool,
 }
 
 /// Reads a topic into the log. Its source's name is the topic's.
@@ -49,6 +51,8 @@ pub struct TopicSource<'l> {
     open: Option<Open>,
     /// When it is tried again.
     backoff: Backoff,
+    /// Why the topic or the log cannot be used for now.
+    unavailable: Option<String>,
 }
 
 struct Open {
@@ -97,6 +101,7 @@ impl<'l> TopicSource<'l> {
             place,
             open: None,
             backoff: Backoff::default(),
+            unavailable: None,
         })
     }
 
@@ -104,6 +109,11 @@ impl<'l> TopicSource<'l> {
     pub fn paced_by(mut self, pace: Arc<dyn PaceClock>) -> Self {
         self.pace = pace;
         self
+    }
+
+    /// Why the topic or the log cannot be used for now, if so.
+    pub fn unavailable(&self) -> Option<&str> {
+        self.unavailable.as_deref()
     }
 
     /// Reads a batch and commits it. Waits for records, or for the log, at most `wait`, and for more of them as long as
@@ -122,6 +132,7 @@ impl<'l> TopicSource<'l> {
         match self.step(wait) {
             Ok(progress) => {
                 self.backoff.end();
+                self.unavailable = None;
                 Ok(progress)
             }
             Err(CollectorError::Log(error)) => self.away(error),
@@ -148,12 +159,13 @@ impl<'l> TopicSource<'l> {
             let place = (&*self.config.source, record.partition, record.offset);
             let payload = record.payload.unwrap_or_default();
             bytes += payload.len();
-            self.publisher.publish_record(&payload, place, &mut pushed, now_ms);
+            let bytes_max = self.config.body_bytes_max;
+            self.publisher.publish_record(&payload, place, bytes_max, &mut pushed, now_ms);
             next.insert(record.partition, record.offset + 1);
         }
         if records == 0 {
             self.open = Some(open);
-            return Ok(TopicProgress::default());
+            return Ok(TopicProgress { is_at_end: self.feed.is_at_end(), ..TopicProgress::default() });
         }
         let mut outputs = self.publisher.take_outputs(&mut pushed);
         outputs.extend(offsets::records(&self.wire, &self.place, &next, now_ms));
@@ -162,13 +174,19 @@ impl<'l> TopicSource<'l> {
         self.open = Some(open);
         self.publisher.tell(&pushed, &*self.telemetry);
         let (events, refused) = pushed.counts();
-        Ok(TopicProgress { records: records as u64, events, refused })
+        Ok(TopicProgress { records: records as u64, events, refused, is_at_end: self.feed.is_at_end() })
     }
 
     /// Opens a writer, which ends whatever an earlier one had open, and goes on behind what is committed.
     fn look_up(&mut self) -> Result<Open, CollectorError> {
         let writer = self.log.writer(&format!("topic/{}", self.config.source_key()))?;
         let next = offsets::next(self.log, &self.place, &self.wire)?;
+        if self.publisher.wants_names() {
+            // The names of columns stand in the first record of one partition, and count for all.
+            for head in self.feed.heads()? {
+                self.publisher.note_head(&head.payload.unwrap_or_default());
+            }
+        }
         for gap in self.feed.seek(&next)? {
             self.telemetry.topic_lost(&self.config.source, gap.partition, gap.from, gap.to);
         }
@@ -179,6 +197,7 @@ impl<'l> TopicSource<'l> {
     fn away(&mut self, error: LogError) -> Result<TopicProgress, CollectorError> {
         self.open = None;
         self.publisher.begin_anew();
+        self.unavailable = Some(error.to_string());
         self.backoff.pause(error, &*self.pace, &*self.telemetry)?;
         Ok(TopicProgress::default())
     }

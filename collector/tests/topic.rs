@@ -6,13 +6,15 @@ mod common;
 
 use common::{Fault, FaultyLog, Hand, NOW_MS};
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weir_collector::{
-    CollectorError, Format, Keys, LineKey, Pseudonymizer, PushConfig, Sealer, TopicProgress, TopicSource,
+    Collector, CollectorConfig, CollectorError, Format, Keys, LineKey, Mode, Pseudonymizer, PushConfig,
+    Sealer, TopicProgress, TopicSource,
 };
 use weir_schemas::wire::{Wire, split};
-use weir_schemas::{DeadLetter, DlqKind, Event, EventId, Record, SourceKind};
+use weir_schemas::{DeadLetter, DlqKind, Event, EventId, Origin, Record, SourceKind};
 use weir_topology::feed::{Feed, FeedRecord, Gap};
 use weir_topology::log::LogError;
 use weir_topology::memory::MemoryLog;
@@ -41,6 +43,7 @@ struct Partition {
 struct FakeFeed {
     broker: Broker,
     next: BTreeMap<i32, i64>,
+    ends: Option<BTreeMap<i32, i64>>,
     /// Polls until the brokers are away, once.
     polls_left: u32,
 }
@@ -52,6 +55,11 @@ impl Broker {
             partitions.push(Partition::default());
         }
         partitions[partition].records.push(payload.map(String::into_bytes));
+    }
+
+    fn write_bytes(&self, partition: usize, payload: Vec<u8>) {
+        self.write(partition, None);
+        *self.0.lock().unwrap()[partition].records.last_mut().unwrap() = Some(payload);
     }
 
     fn forget(&self, partition: usize, first: i64) {
@@ -71,6 +79,8 @@ impl Feed for FakeFeed {
             }
             self.next.insert(partition, wanted.max(content.first));
         }
+        let ends = (0..).zip(partitions.iter().map(|content| content.records.len() as i64)).collect();
+        self.ends.get_or_insert(ends);
         Ok(gaps)
     }
 
@@ -89,6 +99,20 @@ impl Feed for FakeFeed {
         }
         Ok(None)
     }
+
+    fn heads(&mut self) -> Result<Vec<FeedRecord>, LogError> {
+        let partitions = self.broker.0.lock().unwrap();
+        let head = |(partition, content): (i32, &Partition)| {
+            let payload = content.records.get(content.first as usize)?.clone();
+            Some(FeedRecord { partition, offset: content.first, payload })
+        };
+        Ok((0..).zip(partitions.iter()).filter_map(head).collect())
+    }
+
+    fn is_at_end(&self) -> bool {
+        let ends = self.ends.as_ref().unwrap();
+        ends.iter().all(|(partition, end)| self.next[partition] >= *end)
+    }
 }
 
 struct Bench {
@@ -105,19 +129,20 @@ impl Bench {
     }
 
     fn open(&self, polls_left: u32) -> TopicSource<'_> {
-        let keys = Keys {
-            pseudonymizer: Pseudonymizer::new([1; 32], 1),
-            sealer: Sealer::new(1, &[2; 32], [9; 32]).unwrap(),
-        };
+        self.open_as(Format::Auto, polls_left)
+    }
+
+    fn open_as(&self, format: Format, polls_left: u32) -> TopicSource<'_> {
+        let keys = keys();
         let config = PushConfig {
             source: "gateway-logs".into(),
             node: "node-1".into(),
             tenant: "default".into(),
-            format: Format::Auto,
+            format,
             keep_text: false,
             body_bytes_max: 1 << 20,
         };
-        let feed = FakeFeed { broker: self.broker.clone(), next: BTreeMap::new(), polls_left };
+        let feed = FakeFeed { broker: self.broker.clone(), next: BTreeMap::new(), ends: None, polls_left };
         let (wire, heard) = (Arc::new(Wire::new()), self.heard.clone());
         let (feed, linger, clock) = (Box::new(feed), Duration::from_millis(1), Arc::new(|| NOW_MS));
         let source = TopicSource::new(&self.log, feed, config, 10, linger, keys, wire, heard, clock).unwrap();
@@ -148,6 +173,10 @@ impl Bench {
         ids.sort();
         ids
     }
+}
+
+fn keys() -> Keys {
+    Keys { pseudonymizer: Pseudonymizer::new([1; 32], 1), sealer: Sealer::new(1, &[2; 32], [9; 32]).unwrap() }
 }
 
 fn line(number: usize) -> String {
@@ -209,7 +238,7 @@ fn a_record_may_hold_lines_or_nothing_and_what_is_refused_has_its_place() {
     bench.broker.write(2, Some("no line of anything".into()));
     bench.broker.write(1, Some(line(3)));
     let progress = bench.open(0).run_once(Duration::from_secs(1)).unwrap();
-    assert_eq!(progress, TopicProgress { records: 4, events: 3, refused: 1 });
+    assert_eq!(progress, TopicProgress { records: 4, events: 3, refused: 1, is_at_end: true });
     let letters = bench.log.inner.all(Topic::Dlq);
     let letter: DeadLetter = Wire::new().read(letters[0].payload.as_deref().unwrap()).unwrap();
     let place = (letter.kind, &*letter.origin, letter.offset, letter.partition);
@@ -232,4 +261,157 @@ fn a_source_that_another_took_over_ends() {
     };
     assert!(matches!(error, CollectorError::Fenced { .. }), "{error}");
     assert_eq!(bench.ids(), ids_of_file(1..3));
+}
+
+/// The events of a log, each with all that is in it but what tells of the way in.
+fn events(log: &MemoryLog) -> Vec<String> {
+    let mut events: Vec<String> = log
+        .all(Topic::Events)
+        .iter()
+        .map(|output| {
+            let event = Event::decode(split(output.payload.as_deref().unwrap()).unwrap().1).unwrap();
+            format!("{:?}", Event { source: SourceKind::Other, origin: Origin::Live, ..event })
+        })
+        .collect();
+    events.sort();
+    events
+}
+
+/// The events of a file with this text.
+fn events_of_file(text: &[u8]) -> Vec<String> {
+    let (log, directory) = (MemoryLog::new(3), tempfile::tempdir().unwrap());
+    let path = directory.path().join("access.log");
+    std::fs::write(&path, text).unwrap();
+    let mut config = CollectorConfig::new(path, "node-1");
+    config.mode = Mode::Import;
+    let (wire, heard) = (Arc::new(Wire::new()), Arc::new(Heard::default()));
+    let mut collector = Collector::open(&*log, config, keys(), wire, heard, Arc::new(|| NOW_MS)).unwrap();
+    while !collector.run_once(Duration::ZERO).unwrap().at_end() {}
+    events(&log)
+}
+
+#[test]
+fn every_format_that_ships_is_read_from_a_topic_as_it_is_from_a_file() {
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/src/format/samples");
+    let mut read = 0;
+    for sample in std::fs::read_dir(samples).unwrap().map(|entry| entry.unwrap().path()) {
+        if sample.extension().is_some_and(|ending| ending == "txt") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&sample).unwrap();
+        let expected = events_of_file(text.as_bytes());
+        let name = sample.file_stem().unwrap().to_str().unwrap();
+        let formats = match name {
+            "csv" => vec![Format::Auto],
+            name => vec![Format::Auto, Format::load(name).unwrap()],
+        };
+        for format in formats {
+            let bench = Bench::new();
+            // A record a line, in any partition; only a cell in quotes holds a line break.
+            let lines = if name == "csv" { vec![&*text] } else { text.lines().collect() };
+            for (number, line) in lines.into_iter().enumerate() {
+                bench.broker.write(number % 4, Some(line.to_owned()));
+            }
+            bench.read(&mut bench.open_as(format.clone(), 0));
+            assert_eq!(events(&bench.log.inner), expected, "{name} as {format}");
+        }
+        read += usize::from(!expected.is_empty());
+    }
+    assert!(read >= 20, "{read} samples have events");
+}
+
+#[test]
+fn the_names_of_columns_count_for_all_partitions_and_after_a_restart() {
+    let bench = Bench::new();
+    let row = |number: usize| format!("acct-{number};1795242606;\"word; {number}\"");
+    // Partitions are read in their order, and the names stand in the last.
+    (0..6).for_each(|number| bench.broker.write(number % 3, Some(row(number))));
+    bench.broker.write(3, Some("account;time;prompt".into()));
+    bench.read(&mut bench.open(0));
+    (6..12).for_each(|number| bench.broker.write(number % 3, Some(row(number))));
+    bench.read(&mut bench.open(0));
+    let file: Vec<String> = (0..12).map(row).collect();
+    let expected = events_of_file(format!("account;time;prompt\n{}\n", file.join("\n")).as_bytes());
+    assert_eq!((events(&bench.log.inner), expected.len()), (expected, 12));
+    assert_eq!(bench.log.inner.all(Topic::Dlq).len(), 0);
+}
+
+#[test]
+fn a_topic_is_at_its_end_when_what_stood_there_at_first_is_committed() {
+    let bench = Bench::new();
+    (0..25).for_each(|number| bench.broker.write(number % 2, Some(line(number))));
+    let mut source = bench.open(0);
+    let mut steps = Vec::new();
+    loop {
+        let progress = source.run_once(Duration::from_secs(1)).unwrap();
+        steps.push(progress.records);
+        // Somebody writes on.
+        bench.broker.write(0, Some(line(100 + steps.len())));
+        if progress.is_at_end {
+            break;
+        }
+    }
+    assert!((3..=4).contains(&steps.len()) && steps.iter().sum::<u64>() >= 25, "{steps:?}");
+    let empty = Bench::new();
+    let progress = empty.open(0).run_once(Duration::from_secs(1)).unwrap();
+    assert_eq!(progress, TopicProgress { is_at_end: true, ..TopicProgress::default() });
+}
+
+#[test]
+fn a_record_that_is_packed_is_read_and_one_that_unpacks_without_end_is_refused_alone() {
+    let bench = Bench::new();
+    let gzip = |text: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(text).unwrap();
+        packer.finish().unwrap()
+    };
+    bench.broker.write_bytes(0, gzip(format!("{}\n{}\n", line(1), line(2)).as_bytes()));
+    bench.broker.write_bytes(0, gzip(&vec![b' '; 8 << 20]));
+    bench.broker.write_bytes(0, zstd::encode_all(line(3).as_bytes(), 1).unwrap());
+    let torn = gzip(line(4).as_bytes());
+    bench.broker.write_bytes(0, torn[..torn.len() / 2].to_vec());
+    let progress = bench.open(0).run_once(Duration::from_secs(1)).unwrap();
+    assert_eq!(progress, TopicProgress { records: 4, events: 3, refused: 2, is_at_end: true });
+    assert_eq!(bench.ids(), ids_of_file(1..4));
+}
+
+#[test]
+fn what_opentelemetrys_collector_writes_is_read_as_json_and_as_protobuf() {
+    let bench = Bench::new();
+    let field = |tag: u8, bytes: &[u8]| {
+        // A length of two bytes, which every length here fits.
+        let length = [bytes.len() as u8 | 0x80, (bytes.len() >> 7) as u8];
+        [&[tag << 3 | 2], &length[..], bytes].concat()
+    };
+    let attributes =
+        [("user.id", "acct-1"), ("gen_ai.request.model", "m-1"), ("gen_ai.operation.name", "chat")];
+    let span = |number: u8| {
+        let mut span = [field(1, &[number; 16]), field(2, &[number; 8])].concat();
+        span.extend([&[7 << 3 | 1], &(1_795_242_606_000_000_000u64).to_le_bytes()[..]].concat());
+        for (key, value) in attributes {
+            span.extend(field(
+                9,
+                &[field(1, key.as_bytes()), field(2, &field(1, value.as_bytes()))].concat(),
+            ));
+        }
+        field(2, &span)
+    };
+    bench.broker.write_bytes(0, field(1, &field(2, &[span(1), span(2)].concat())));
+    let log = [vec![1 << 3 | 1], 1_795_242_606_000_000_000u64.to_le_bytes().to_vec()].concat();
+    let log = [log, field(5, &field(1, line(1).as_bytes()))].concat();
+    bench.broker.write_bytes(1, field(1, &field(2, &field(2, &log))));
+    let attribute =
+        |(key, value): (&str, &str)| format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#);
+    let spans = format!(
+        r#"{{"traceId":"{:032x}","spanId":"{:016x}","startTimeUnixNano":"1795242606000000000","attributes":[{}]}}"#,
+        3,
+        3,
+        attributes.map(attribute).join(",")
+    );
+    let json = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#);
+    bench.broker.write(2, Some(json));
+    let progress = bench.open(0).run_once(Duration::from_secs(1)).unwrap();
+    assert_eq!(progress, TopicProgress { records: 3, events: 4, refused: 0, is_at_end: true });
+    let accounts = |key: &str| events(&bench.log.inner).iter().filter(|event| event.contains(key)).count();
+    assert_eq!(accounts("m-1"), 3);
 }

@@ -41,4 +41,13 @@ pub trait Feed: Send {
     /// # Errors
     /// When the brokers do not answer, or the next offset is no longer kept.
     fn poll(&mut self, wait: Duration) -> Result<Option<FeedRecord>, LogError>;
+
+    /// The first record that is kept of each partition, where it has one. Does not move where reading goes on.
+    ///
+    /// # Errors
+    /// When the brokers do not answer.
+    fn heads(&mut self) -> Result<Vec<FeedRecord>, LogError>;
+
+    /// Whether all that stood in the topic at the first [`Self::seek`] was given, or is no longer kept.
+    fn is_at_end(&self) -> bool;
 }

@@ -75,7 +75,10 @@ impl Run for Arguments {
         } else {
             print!("{}", as_text(&survey, &detectors, file, &settings.collector_format));
         }
-        Ok(if is_useless { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        if let Some(fault) = &survey.fault {
+            eprintln!("weir: {fault}; what stands before was read");
+        }
+        Ok(if is_useless || survey.fault.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
 

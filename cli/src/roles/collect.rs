@@ -41,7 +41,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         let reading = context.settings.from_topic.clone().map(|topic| {
             let is_stopped = || context.is_stopped() || is_over.load(Ordering::Relaxed);
             let (keys, log, wire) = (&keys, log.as_ref(), wire.clone());
-            scope.spawn(move || read_topic(context, keys, log, wire, &topic, &is_stopped))
+            scope.spawn(move || read_topic(context, keys, log, wire, &topic, until_idle, &is_stopped))
         });
         let has_ended = || {
             listening.as_ref().is_some_and(|listening| listening.is_finished())
@@ -72,13 +72,14 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     })
 }
 
-/// Reads a topic until the process is told to stop.
+/// Reads a topic until the process is told to stop, or has read all that stood there.
 fn read_topic(
     context: &Context,
     keys: &CollectorKeys,
     log: &dyn Log,
     wire: Arc<Wire>,
     topic: &str,
+    until_idle: bool,
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<()> {
     let settings = &context.settings;
@@ -96,9 +97,27 @@ fn read_topic(
     let (records, clock) = (settings.collector_batch_lines, Arc::new(now_ms));
     let feed = Box::new(feed);
     let mut source = TopicSource::new(log, feed, config, records, linger, keys, wire, telemetry, clock)?;
+    let mut patience = Patience::of(TOPIC_PATIENCE);
+    let (mut events, mut rejected) = (0, 0);
     while !is_stopped() {
-        source.run_once(WAIT)?;
+        let progress = source.run_once(WAIT)?;
+        patience.check(source.unavailable().filter(|_| until_idle), "")?;
+        events += progress.events;
+        rejected += progress.refused;
+        if until_idle && progress.is_at_end {
+            return outcome_of_topic(topic, events, rejected);
+        }
     }
+    Ok(())
+}
+
+/// What reading a topic to its end came to: a failure where all of it was refused.
+fn outcome_of_topic(topic: &str, events: u64, rejected: u64) -> Result<()> {
+    ensure!(
+        events > 0 || rejected == 0,
+        "nothing of the topic {topic} could be read: all of its {rejected} records were refused. `weir dlq list` has every \
+         refusal and what it lacks; --collector-format FILE says where the fields are"
+    );
     Ok(())
 }
 
@@ -125,8 +144,8 @@ pub fn check_sources(context: &Context, until_idle: bool) -> Result<Sources> {
          PROCESS, to listen to one"
     );
     ensure!(
-        !until_idle || context.settings.from_topic.is_none(),
-        "--until-idle ends where a log ends, and --from-topic never does: leave one of them out"
+        !until_idle || context.settings.from_topic.is_none() || context.settings.tail.is_none(),
+        "--until-idle ends where one source ends, and there are two, --tail and --from-topic: leave one of them out"
     );
     if sources > 1 {
         context.metrics.sources_may_overlap();
@@ -160,7 +179,7 @@ fn follow(
     while !context.is_stopped() && !has_ended() {
         let progress = collector.run_once(WAIT)?;
         context.went_round();
-        patience.check(collector, &progress, until_idle)?;
+        patience.look(collector, &progress, until_idle)?;
         events += progress.events;
         rejected += progress.rejected;
         if until_idle && progress.at_end() {
@@ -175,25 +194,42 @@ fn follow(
 /// rotate it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Ends a run until idle whose log is not there.
-#[derive(Default)]
+/// The same of a topic: as long as brokers may take to begin.
+const TOPIC_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Ends a run until idle whose source is not there.
 pub struct Patience {
+    max: Duration,
     since: Option<Instant>,
 }
 
+impl Default for Patience {
+    fn default() -> Self {
+        Self::of(PATIENCE)
+    }
+}
+
 impl Patience {
-    /// An error when the log could not be read for a second, and nobody waits for it.
-    pub fn check(&mut self, collector: &Collector<'_>, progress: &Progress, until_idle: bool) -> Result<()> {
-        let reason = collector.unavailable().filter(|_| progress.state == SourceState::Unavailable);
-        let Some(reason) = reason.filter(|_| until_idle) else {
+    fn of(max: Duration) -> Self {
+        Self { max, since: None }
+    }
+
+    /// An error when the log could not be read for as long as it is waited for, and nobody waits for it any longer.
+    pub fn look(&mut self, collector: &Collector<'_>, progress: &Progress, until_idle: bool) -> Result<()> {
+        let is_away = until_idle && progress.state == SourceState::Unavailable;
+        let reason = collector.unavailable().filter(|_| is_away);
+        let is_pattern = reason.is_some_and(|reason| reason.contains(['*', '?']));
+        self.check(reason, if is_pattern { " (patterns are not expanded: name one file)" } else { "" })
+    }
+
+    fn check(&mut self, reason: Option<&str>, hint: &str) -> Result<()> {
+        let Some(reason) = reason else {
             self.since = None;
             return Ok(());
         };
-        if self.since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+        if self.since.get_or_insert_with(Instant::now).elapsed() < self.max {
             return Ok(());
         }
-        let hint =
-            if reason.contains(['*', '?']) { " (patterns are not expanded: name one file)" } else { "" };
         bail!("there is nothing to read: {reason}{hint}")
     }
 }

@@ -95,7 +95,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                 let mut patience = collect::Patience::default();
                 while !stop_sensing.load(Ordering::Relaxed) {
                     let progress = collector.run_once(Duration::from_millis(200))?;
-                    patience.check(&collector, &progress, until_idle)?;
+                    patience.look(&collector, &progress, until_idle)?;
                     sensed.add(&progress);
                 }
                 Ok(())

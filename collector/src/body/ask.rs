@@ -150,7 +150,7 @@ impl<'b> Ask<'b> {
         match &*key.bytes() {
             b"model" | b"modelId" | b"model_id" => {
                 let got = read::text(json.value()?);
-                take(&mut self.model, got, &mut self.unknown, Field::Model);
+                take(&mut self.model, got.and_then(without_list), &mut self.unknown, Field::Model);
             }
             b"messages" | b"contents" => self.talk(json, Source::Messages)?,
             b"input" => self.talk(json, Source::Input)?,
@@ -250,9 +250,29 @@ impl<'b> Ask<'b> {
             b"instances" | b"requests" if depth < DEPTH_MAX => {
                 json.array(|json, _| json.object(|json, key| self.entry(json, key, depth + 1)))?;
             }
-            _ => json.skip()?,
+            other => self.other_case(json, other)?,
         }
         Ok(())
+    }
+
+    /// Servers in Go take keys in any case. One that stands as it should counts before them, because others do not.
+    fn other_case(&mut self, json: &mut Json<'b>, key: &[u8]) -> Result<(), Fault> {
+        match &*lower(key) {
+            b"messages" | b"contents" | b"input" | b"inputs" | b"prompt" | b"message" | b"query"
+                if *lower(key) != *key =>
+            {
+                self.talk(json, Source::Other)
+            }
+            b"system" | b"instructions" if *lower(key) != *key && !self.preamble.has_words() => {
+                self.preamble.read(json)
+            }
+            b"model" if self.model.is_none() && key != b"model" => {
+                let got = read::text(json.value()?);
+                take(&mut self.model, got, &mut self.unknown, Field::Model);
+                Ok(())
+            }
+            _ => json.skip(),
+        }
     }
 
     /// A prompt may be an object: a stored one with what it is filled with, or one with a context.
@@ -306,6 +326,23 @@ impl<'b> Ask<'b> {
         }
         take(&mut self.response_format, got, &mut self.unknown, Field::ResponseFormat);
         Ok(())
+    }
+}
+
+/// A key in lower case, with the two characters beyond ASCII whose lower case is within it.
+pub(super) fn lower(key: &[u8]) -> Cow<'_, [u8]> {
+    if key.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_') {
+        return Cow::Borrowed(key);
+    }
+    let text = String::from_utf8_lossy(key).replace('\u{17f}', "s").replace('\u{212a}', "k");
+    Cow::Owned(text.to_ascii_lowercase().into_bytes())
+}
+
+/// A model without the list that Gemini's names say it is of.
+fn without_list(model: Cow<'_, str>) -> Got<Cow<'_, str>> {
+    match model.strip_prefix("models/") {
+        Some(name) if !name.is_empty() => Got::Known(Cow::Owned(name.to_owned())),
+        _ => Got::Known(model),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A conversation: messages with roles, or words without.
 
+use super::ask::lower;
 use super::words::{Role, Words};
 use crate::json::{Fault, Json, Value};
 use std::borrow::Cow;
@@ -93,7 +94,7 @@ impl<'b> Talk<'b> {
         let here = json.clone();
         let (mut role, mut is_call, mut contents) = (None, false, Vec::new());
         json.object(|json, key| {
-            match &*key.bytes() {
+            match &*lower(&key.bytes()) {
                 b"role" | b"author" => {
                     role = match json.value()? {
                         Value::Text(name) => Some(Role::of(&name.bytes())),
@@ -108,7 +109,7 @@ impl<'b> Talk<'b> {
                     contents.push(json.clone());
                     json.skip()?;
                 }
-                b"tool_calls" | b"toolCalls" => {
+                b"tool_calls" | b"toolcalls" => {
                     let mut calls = 0;
                     json.array(|json, index| {
                         calls = index + 1;

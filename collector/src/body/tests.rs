@@ -225,6 +225,20 @@ fn what_clients_get_wrong_is_not_known() {
 }
 
 #[test]
+fn keys_in_another_case_are_read_as_servers_in_go_read_them() {
+    check(
+        "{\"Model\":\"m\",\"me\u{17f}\u{17f}ages\":[{\"Role\":\"system\",\"Content\":\"s\"},{\"ROLE\":\"user\",\"content\":[{\"Type\":\"text\",\"Text\":\"x\"}]}]}",
+        expect!["model=m | system=s | prompt=x | turns=1"],
+    );
+    // One that stands as it should counts, wherever the other stands.
+    check(
+        r#"{"messages":[{"role":"user","content":"x"}],"MESSAGES":[{"role":"user","content":"y"}]}"#,
+        expect!["prompt=x | turns=1"],
+    );
+    check(r#"{"Prompt":"y","prompt":"x","MODEL":"n","model":"m"}"#, expect!["model=m | prompt=x | turns=1"]);
+}
+
+#[test]
 fn parts_have_roles_too() {
     check(
         r#"{"messages":[{"role":"user","content":[{"role":"tool","text":"not mine"},{"text":"mine"},{"type":"output_text","text":"nor this"},{"type":"txt","text":"but this"}]}]}"#,

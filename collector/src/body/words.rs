@@ -1,5 +1,6 @@
 //! The words of a content: a text, a list of texts and parts, or one part.
 
+use super::ask::lower;
 use crate::json::{Fault, Json, Text, Value};
 use std::borrow::Cow;
 
@@ -56,7 +57,7 @@ impl<'b> Words<'b> {
     fn part(&mut self, json: &mut Json<'b>, depth: usize) -> Result<(), Fault> {
         let (mut is_words, mut texts) = (true, Vec::new());
         json.object(|json, key| {
-            match &*key.bytes() {
+            match &*lower(&key.bytes()) {
                 b"type" => {
                     is_words &= !matches!(json.value()?, Value::Text(kind) if !is_text_type(&kind.bytes()))
                 }

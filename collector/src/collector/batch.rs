@@ -241,11 +241,7 @@ struct Records<'w> {
 
 impl Records<'_> {
     fn take(&mut self, record: Record<'_>, gathered: &mut Gathered, now_ms: i64) {
-        // A line that is one record has its id; further records of a line have one made of it.
-        let hash = match self.count {
-            0 => self.hash,
-            number => self.writer.lines.hash(&[&self.hash.0[..], &number.to_be_bytes()].concat()),
-        };
+        let hash = self.writer.lines.of_record(self.hash, self.count);
         self.count += 1;
         gathered.note(&record);
         let line_bytes_max = self.writer.line_bytes_max as u64;

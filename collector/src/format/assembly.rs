@@ -44,6 +44,24 @@ pub(super) struct Ready<'l> {
     pub(super) own: Option<Whole<'l>>,
 }
 
+/// What is held when no more lines come.
+pub(super) struct Left {
+    pub(super) offset: u64,
+    pub(super) text: Vec<u8>,
+    /// It is a line of columns that ends within quotes.
+    pub(super) is_of_columns: bool,
+}
+
+/// A line that may be columns, whole or with those before it that it ends.
+pub(super) struct Row<'l> {
+    pub(super) offset: u64,
+    pub(super) text: Cow<'l, [u8]>,
+    /// It is several lines.
+    pub(super) is_several: bool,
+    /// It ends within quotes even so.
+    pub(super) is_open: bool,
+}
+
 impl<'l> Ready<'l> {
     fn held(held: Held) -> Self {
         Self { held: Some((held.offset, Cow::Owned(held.text))), own: None }
@@ -74,8 +92,13 @@ impl Assembly {
     }
 
     /// Everything that is held, as far as it goes.
-    pub(super) fn take_all(&mut self) -> Vec<(u64, Vec<u8>)> {
-        self.held.drain(..).map(|held| (held.offset, held.text)).collect()
+    pub(super) fn take_all(&mut self) -> Vec<Left> {
+        let left = |held: Held| Left {
+            offset: held.offset,
+            is_of_columns: held.kind == Kind::Quoted,
+            text: held.text,
+        };
+        self.held.drain(..).map(left).collect()
     }
 
     /// Adds a line.
@@ -107,22 +130,31 @@ impl Assembly {
         self.part(stream, offset, inside, is_partial)
     }
 
-    /// Adds a line that may be columns. The whole line with where it begins, or nothing where it goes on in the next one;
-    /// none at all where something else is held.
-    pub(super) fn add_quoted<'l>(&mut self, line: Line<'l>, is_columns: bool) -> Option<Option<Whole<'l>>> {
+    /// Adds a line that may be columns, with this between them. The whole line with where it begins, or nothing where it
+    /// goes on in the next one; none at all where something else is held.
+    pub(super) fn add_quoted<'l>(
+        &mut self,
+        line: Line<'l>,
+        separator: Option<u8>,
+    ) -> Option<Option<Row<'l>>> {
         if let Some(index) = self.held.iter().position(|held| held.kind == Kind::Quoted) {
             let held = &mut self.held[index];
             held.text.push(b'\n');
             held.text.extend_from_slice(line.bytes);
             held.lines += 1;
-            if is_open(&held.text) && !held.is_too_much(self.bytes_max) {
+            let is_open = separator.is_some_and(|separator| is_open(line.bytes, separator, true));
+            if is_open && !held.is_too_much(self.bytes_max) {
                 return Some(None);
             }
             let held = self.held.remove(index);
-            return Some(Some((held.offset, Cow::Owned(held.text))));
+            let text = Cow::Owned(held.text);
+            return Some(Some(Row { offset: held.offset, text, is_several: true, is_open }));
         }
-        if self.is_holding() || !is_columns || !is_open(line.bytes) {
-            return (!self.is_holding()).then_some(Some((line.offset, Cow::Borrowed(line.bytes))));
+        let is_open = separator.is_some_and(|separator| is_open(line.bytes, separator, false));
+        if self.is_holding() || !is_open {
+            let text = Cow::Borrowed(line.bytes);
+            let row = Row { offset: line.offset, text, is_several: false, is_open: false };
+            return (!self.is_holding()).then_some(Some(row));
         }
         let text = line.bytes.to_vec();
         self.held.push(Held { kind: Kind::Quoted, offset: line.offset, lines: 1, text, depth: 0 });

@@ -5,10 +5,12 @@ use super::found::{Bits, Found};
 use super::plan::{Plan, Unfold, Yield};
 use super::spec::Spec;
 use super::tree::Tree;
+use crate::json::Value;
 
 /// Places where a record stands inside of another: log collectors and container runtimes wrap lines in theirs.
-const WRAPPERS: [&str; 10] = [
-    // Docker's json-file and Fluent Bit; journald; Vector, Filebeat, CloudWatch, Logstash; Google Cloud; Splunk.
+const WRAPPERS: [&str; 17] = [
+    // Docker's json-file and Fluent Bit; journald; Vector, Filebeat, CloudWatch, Logstash; Google Cloud; Splunk; Elastic's
+    // schema and its documents; GELF; Datadog.
     "log",
     "MESSAGE",
     "message",
@@ -19,7 +21,18 @@ const WRAPPERS: [&str; 10] = [
     "line",
     "@message",
     "data",
+    "/event/original",
+    "_source",
+    "_raw",
+    "result",
+    "full_message",
+    "short_message",
+    "attributes",
 ];
+
+/// Places of lists of such: CloudWatch's subscriptions and exports, Elasticsearch's answers, Loki's pushes and answers.
+const ENVELOPES: [&str; 5] =
+    ["/logEvents", "/events", "/hits/hits", "/streams/*/values", "/data/result/*/values"];
 
 /// The formats of a source.
 #[derive(Debug)]
@@ -28,6 +41,8 @@ pub(crate) struct Catalog {
     pub(crate) plans: Vec<Plan>,
     /// Slots where a record may stand inside of another.
     pub(crate) wrappers: Vec<u16>,
+    /// Lists of such.
+    pub(crate) envelopes: Vec<Unfold>,
     /// Slot of the stream that a container wrote to.
     pub(crate) stream: u16,
     /// Slots from which some format reads a field.
@@ -41,6 +56,7 @@ impl Catalog {
         let mut plans =
             specs.iter().map(|spec| Plan::new(spec, &mut tree)).collect::<Result<Vec<_>, FormatError>>()?;
         let wrappers = WRAPPERS.iter().filter_map(|name| tree.slot(name).ok()).collect();
+        let envelopes = ENVELOPES.iter().filter_map(|path| Unfold::new(path, &mut tree).ok()).collect();
         // A name is always a place.
         let stream = tree.slot("stream").unwrap_or_default();
         for (plan, spec) in plans.iter_mut().zip(specs) {
@@ -49,7 +65,7 @@ impl Catalog {
         tree.finish();
         let mut read = Bits::none(tree.slots());
         plans.iter().flat_map(Plan::read_slots).for_each(|slot| read.set(slot, true));
-        Ok(Self { tree, plans, wrappers, stream, read })
+        Ok(Self { tree, plans, wrappers, envelopes, stream, read })
     }
 
     /// The format of a record: of those that it has the places of, the one that gets most out of it; or else of those that
@@ -84,6 +100,12 @@ impl Catalog {
     /// Whether the format's account and time are there.
     pub(crate) fn is_readable(&self, plan: usize, found: &Found) -> bool {
         self.plans[plan].yields(found).is_readable
+    }
+
+    /// Whether a record may stand inside of another.
+    pub(crate) fn wraps(&self, record: &[u8], found: &Found) -> bool {
+        let is_inside = |slot: &u16| matches!(found.value(record, *slot), Value::Text(_) | Value::Object(_));
+        self.wrappers.iter().any(is_inside)
     }
 
     /// Every list of records inside of a record.

@@ -36,7 +36,12 @@ impl Columns {
         let separator = *line.iter().find(|byte| SEPARATORS.contains(byte))?;
         let mut names = Vec::new();
         for cell in Cells::of(line, separator).take(COLUMNS_MAX + 1) {
-            let name = std::str::from_utf8(&cell).ok().map(str::trim).filter(|name| is_name(name))?;
+            let name = std::str::from_utf8(&cell).ok().map(str::trim)?;
+            // Data frames number their rows in a column without a name.
+            let is_of_rows = name.is_empty() && names.is_empty();
+            if !(is_of_rows || is_name(name)) {
+                return None;
+            }
             names.push(name.to_owned());
         }
         (2..=COLUMNS_MAX).contains(&names.len()).then_some(Self { separator, names, targets: None })
@@ -83,6 +88,17 @@ impl Columns {
         true
     }
 
+    /// What stands between them.
+    pub(super) fn separator(&self) -> u8 {
+        self.separator
+    }
+
+    /// The same columns with their names in lower case.
+    pub(super) fn in_lower_case(self) -> Self {
+        let names = self.names.iter().map(|name| name.to_lowercase()).collect();
+        Self { names, ..self }
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.names.len()
@@ -91,6 +107,33 @@ impl Columns {
     /// A record that has every name, each with a text.
     pub(super) fn example(&self, out: &mut Vec<u8>) {
         write(self.names.iter().map(|name| (&**name, Cow::Borrowed(&b"x"[..]))), out);
+    }
+
+    /// Whether nothing stands between the quotes of a cell and what stands between cells: otherwise the quotes of two
+    /// lines were taken for a pair.
+    pub(super) fn is_clean(&self, line: &[u8]) -> bool {
+        let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
+        loop {
+            if let Some(quoted) = rest.strip_prefix(b"\"") {
+                rest = quoted;
+                loop {
+                    let Some(quote) = memchr(b'"', rest) else { return false };
+                    rest = &rest[quote + 1..];
+                    match rest.strip_prefix(b"\"") {
+                        Some(behind) => rest = behind,
+                        None => break,
+                    }
+                }
+                match rest.split_first() {
+                    None => return true,
+                    Some((byte, behind)) if *byte == self.separator => rest = behind,
+                    Some(_) => return false,
+                }
+            } else {
+                let Some(end) = memchr(self.separator, rest) else { return true };
+                rest = &rest[end + 1..];
+            }
+        }
     }
 
     /// The record of a line; the number of its columns where they are not as many as the names.
@@ -105,9 +148,29 @@ impl Columns {
     }
 }
 
-/// Whether a line ends within quotes: it goes on in the next one.
-pub(super) fn is_open(line: &[u8]) -> bool {
-    line.iter().filter(|byte| **byte == b'"').count() % 2 == 1
+/// Whether a line ends within quotes, so that it goes on in the next one; `is_within`, whether it begins so. A quote
+/// anywhere but at the beginning of a cell opens nothing: whoever writes no quotes around cells writes what clients say.
+pub(super) fn is_open(line: &[u8], separator: u8, is_within: bool) -> bool {
+    let (mut rest, mut is_within) = (line, is_within);
+    if !is_within && memchr(b'"', rest).is_none() {
+        return false;
+    }
+    loop {
+        if is_within {
+            let Some(quote) = memchr(b'"', rest) else { return true };
+            rest = &rest[quote + 1..];
+            if let Some(behind) = rest.strip_prefix(b"\"") {
+                rest = behind;
+                continue;
+            }
+        } else if let Some(quoted) = rest.strip_prefix(b"\"") {
+            (rest, is_within) = (quoted, true);
+            continue;
+        }
+        is_within = false;
+        let Some(end) = memchr(separator, rest) else { return false };
+        rest = &rest[end + 1..];
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -200,12 +263,15 @@ mod tests {
         assert_eq!(record("a\tb", "c:\\d\t\"x\ny\"").unwrap(), "{\"a\":\"c:\\\\d\",\"b\":\"x\ny\"}");
         assert_eq!(record("a,b", "1"), Err(1));
         assert_eq!(record("a,b", "1,2,3"), Err(3));
-        assert_eq!((is_open(b"1,\"x"), is_open(b"1,\"x\"\"\"")), (true, false));
+        let is_open = |line: &str, is_within| is_open(line.as_bytes(), b',', is_within);
+        assert_eq!((is_open("1,\"x", false), is_open("1,\"x\"\"\"", false)), (true, false));
+        assert_eq!((is_open("1,x\"y", false), is_open("x\"\"\",1", true)), (false, false));
+        assert_eq!((is_open("x,\"\"", true), is_open("x\",\"", true)), (true, true));
     }
 
     #[test]
     fn what_names_no_columns_is_told_apart() {
-        for line in ["", "one", "2026-11-21,1", "a,,b", "{\"a\":1,\"b\":2}", "a,{b}", ",a"] {
+        for line in ["", "one", "2026-11-21,1", "a,,b", "{\"a\":1,\"b\":2}", "a,{b}", ",,a"] {
             assert!(Columns::of_names(line.as_bytes()).is_none(), "{line}");
         }
         assert!(Columns::of_names("x,".repeat(COLUMNS_MAX + 1).as_bytes()).is_none());

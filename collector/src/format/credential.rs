@@ -7,8 +7,22 @@ use std::fmt::Write as _;
 
 /// Names of schemes, in lower case. What follows one is the account, so that the same key is the same account
 /// whichever of them a client writes.
-const SCHEMES: [&str; 9] =
-    ["bearer", "basic", "token", "apikey", "api-key", "api_key", "key", "x-api-key", "aws4-hmac-sha256"];
+const SCHEMES: [&str; 11] = [
+    "bearer",
+    "basic",
+    "token",
+    "apikey",
+    "api-key",
+    "api_key",
+    "key",
+    "x-api-key",
+    "authorization",
+    "geniekey",
+    "aws4-hmac-sha256",
+];
+
+/// A blank as it stands in an address.
+const BLANK_IN_ADDRESS: &str = "%20";
 
 /// The account of a text; nothing where a scheme is all there is.
 pub(super) fn account(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
@@ -36,18 +50,29 @@ fn hashed(account: &str) -> String {
 fn without_schemes(text: &str) -> &str {
     let mut rest = trimmed(text);
     // A client that writes `Bearer Bearer KEY` has the same key.
-    for _ in 0..3 {
-        let end =
-            rest.find(|char: char| char.is_whitespace() || matches!(char, ':' | '=')).unwrap_or(rest.len());
-        let scheme = &rest[..end];
-        if !SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-            break;
+    for _ in 0..4 {
+        let Some(behind) = behind_scheme(rest) else { break };
+        rest = trimmed(behind);
+    }
+    // A client that sends the header twice has the key of the first: proxies join them.
+    for (comma, _) in rest.match_indices(',').take(1) {
+        if behind_scheme(rest[comma + 1..].trim_start()).is_some_and(|other| !other.is_empty()) {
+            rest = trimmed(&rest[..comma]);
         }
-        rest = trimmed(
-            rest[end..].trim_start_matches(|char: char| char.is_whitespace() || matches!(char, ':' | '=')),
-        );
     }
     rest
+}
+
+/// What stands behind the name of a scheme; none where there is none.
+fn behind_scheme(text: &str) -> Option<&str> {
+    let is_between = |char: char| char.is_whitespace() || matches!(char, ':' | '=');
+    let end = text.find(|char: char| is_between(char) || char == '%').unwrap_or(text.len());
+    let (scheme, behind) = text.split_at(end);
+    if behind.starts_with('%') && !behind.starts_with(BLANK_IN_ADDRESS) {
+        return None;
+    }
+    let is_scheme = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    is_scheme.then(|| behind.trim_start_matches(BLANK_IN_ADDRESS).trim_start_matches(is_between))
 }
 
 fn trimmed(text: &str) -> &str {
@@ -79,6 +104,11 @@ mod tests {
             "Api-Key sk-1",
             "Basic sk-1 ",
             "\"Bearer sk-1\"",
+            "Authorization: Bearer sk-1",
+            "Bearer%20sk-1",
+            "GenieKey sk-1",
+            "Bearer sk-1, Bearer sk-2",
+            "Bearer sk-1,Bearer sk-1",
         ] {
             assert_eq!(of(text).as_deref(), Some("sk-1"), "{text}");
         }
@@ -86,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_only_begins_like_a_scheme_is_an_account() {
-        for text in ["bearer-of-news", "two words", "keyring", "token1", "a=b"] {
+        for text in ["bearer-of-news", "two words", "keyring", "token1", "a=b", "sk,1", "key%2F1"] {
             assert_eq!(of(text).as_deref(), Some(text));
         }
     }

@@ -178,6 +178,12 @@ impl Found {
         Value::of(self.bytes(record, spot), spot.span)
     }
 
+    /// The value of a slot as it is spelled.
+    pub(crate) fn spelled<'r>(&'r self, record: &'r [u8], slot: u16) -> &'r [u8] {
+        let spot = self.spots[usize::from(slot)];
+        &self.bytes(record, spot)[spot.span.from..spot.span.to]
+    }
+
     /// Where in the record the value of a slot stands; none where it is not there, or in a text of its own.
     pub(crate) fn range(&self, slot: u16) -> Option<std::ops::Range<usize>> {
         let spot = self.spots[usize::from(slot)];

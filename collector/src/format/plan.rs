@@ -79,6 +79,18 @@ pub(crate) struct Unfold {
     pub(crate) steps: Vec<Step>,
 }
 
+impl Unfold {
+    /// The list at a path that begins with a key.
+    pub(crate) fn new(path: &str, tree: &mut Tree) -> Result<Self, FieldError> {
+        let mut steps = steps_of(path)?;
+        let first = match steps.remove(0) {
+            Step::Key(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            _ => return Err(FieldError::Option("records")),
+        };
+        Ok(Self { slot: tree.slot(&first)?, steps })
+    }
+}
+
 impl Plan {
     /// Compiles a format; its places go into `tree`.
     pub(crate) fn new(spec: &Spec, tree: &mut Tree) -> Result<Self, FormatError> {
@@ -126,12 +138,7 @@ impl Plan {
             slot(path, tree)?;
         }
         for path in &spec.records {
-            let mut steps = steps_of(path).map_err(|error| fault(error.into()))?;
-            let first = match steps.remove(0) {
-                Step::Key(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
-                _ => return Err(fault(FieldError::Option("records"))),
-            };
-            plan.records.push(Unfold { slot: slot(&first, tree)?, steps });
+            plan.records.push(Unfold::new(path, tree).map_err(fault)?);
         }
         for pattern in &spec.lines {
             plan.templates.push(Template::new(pattern, tree).map_err(fault)?);

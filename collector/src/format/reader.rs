@@ -6,7 +6,7 @@
 //! itself.
 
 use super::Format;
-use super::assembly::{Assembly, Ready};
+use super::assembly::{Assembly, Left, Ready, Row};
 use super::catalog::Catalog;
 use super::columns::Columns;
 use super::error::FormatError;
@@ -14,14 +14,15 @@ use super::foreign;
 use super::found::Found;
 use super::line::Line;
 use super::parts::Parts;
+use super::plan::Unfold;
 use super::pointer::Step;
 use super::prefix;
 use super::shapes::Shapes;
 use super::view::View;
 use crate::exchange::Exchange;
 use crate::field::Field;
-use crate::json::{Json, Value};
-use crate::limits::{RESYNC_TRIES_MAX, WRAPPED_DEPTH_MAX};
+use crate::json::{Json, Number, Value};
+use crate::limits::{APARTS_MAX, ENVELOPE_TRIES_MAX, RESYNC_TRIES_MAX, WRAPPED_DEPTH_MAX};
 use crate::refusal::Refusal;
 use crate::tail::Cut;
 use memchr::{memchr, memchr_iter};
@@ -83,6 +84,8 @@ pub struct Reader {
     columns_of_format: Option<Columns>,
     /// A line of columns as JSON.
     row: Vec<u8>,
+    /// Torn lines of columns that are being taken apart, one within the other.
+    aparts: usize,
 }
 
 impl Reader {
@@ -101,6 +104,7 @@ impl Reader {
             columns: columns.clone(),
             columns_of_format: columns,
             row: Vec::new(),
+            aparts: 0,
             assembly: Assembly::new(line_bytes_max),
             catalog,
         })
@@ -136,9 +140,13 @@ impl Reader {
         self.take_names(line);
     }
 
-    /// Whether a line names columns among which are an account and a time.
+    /// Whether a line names columns among which are an account and a time, as any format writes them or in another case.
     fn take_names(&mut self, line: &[u8]) -> bool {
         let Some(columns) = Columns::of_names(line) else { return false };
+        self.take_columns(columns.clone()) || self.take_columns(columns.in_lower_case())
+    }
+
+    fn take_columns(&mut self, columns: Columns) -> bool {
         columns.example(&mut self.row);
         let catalog = self.catalog.clone();
         let is_read = catalog.tree.scan(&self.row, 0, &mut self.found).is_ok();
@@ -153,14 +161,19 @@ impl Reader {
     /// A line that is columns, or names them; false where it is something else.
     fn line_of_columns(&mut self, line: Line<'_>, each: Each<'_>) -> bool {
         let is_other = matches!(line.bytes.trim_ascii_start().first(), None | Some(b'{' | b'['));
-        let (offset, text) = match self.assembly.add_quoted(line, self.columns.is_some() && !is_other) {
-            Some(Some((offset, text))) => (offset, text),
+        let separator = self.columns.as_ref().filter(|_| !is_other).map(Columns::separator);
+        let Row { offset, text, is_several, is_open } = match self.assembly.add_quoted(line, separator) {
+            Some(Some(row)) => row,
             // It goes on in the next line.
             Some(None) => return true,
             None => return false,
         };
-        if is_other && offset == line.offset {
+        if is_other && !is_several {
             return false;
+        }
+        if is_open {
+            self.apart(offset, &text, each);
+            return true;
         }
         if self.take_names(&text) {
             return true;
@@ -171,7 +184,9 @@ impl Reader {
         let Some(columns) = &self.columns else { return false };
         let mut row = std::mem::take(&mut self.row);
         match columns.record(&text, &mut row) {
-            Ok(()) => self.text(offset, &row, 0, each),
+            Ok(()) if !is_several || columns.is_clean(&text) => self.text(offset, &row, 0, each),
+            _ if is_several => self.apart(offset, &text, each),
+            Ok(()) => {}
             // A record of another kind, or a torn one.
             Err(_) if memchr(b'{', &text).is_some() => {
                 self.row = row;
@@ -184,6 +199,36 @@ impl Reader {
         }
         self.row = row;
         true
+    }
+
+    /// Lines of columns of which the first is torn within quotes: it costs itself, and those behind it are lines of
+    /// their own.
+    fn apart(&mut self, offset: u64, text: &[u8], each: Each<'_>) {
+        let (first, rest) =
+            memchr(b'\n', text).map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
+        if let Some(columns) = &self.columns {
+            let mut row = std::mem::take(&mut self.row);
+            match columns.record(first, &mut row) {
+                Ok(()) => self.text(offset, &row, 0, each),
+                Err(count) => {
+                    let refusal = Refusal::columns(count, columns.len());
+                    each(Record::refused(first, offset, refusal));
+                }
+            }
+            self.row = row;
+        }
+        let Some(rest) = rest else { return };
+        if self.aparts == APARTS_MAX {
+            return each(Record::refused(rest, offset, self.no_json(rest, 0)));
+        }
+        self.aparts += 1;
+        rest.split(|byte| *byte == b'\n').for_each(|line| self.read(Line::whole(offset, line), each));
+        self.aparts -= 1;
+    }
+
+    /// Whether lines of columns could not be read, because nothing names them yet.
+    pub fn wants_names(&self) -> bool {
+        self.columns.is_none()
     }
 
     /// Begins with another text, of which nothing is known: neither what is held nor what the columns are.
@@ -224,8 +269,17 @@ impl Reader {
 
     /// Reads what is still held: no more lines will come.
     pub fn finish(&mut self, each: Each<'_>) {
-        for (offset, text) in self.assembly.take_all() {
-            self.text(offset, &text, 0, each);
+        // Lines behind a torn one may be torn themselves.
+        for _ in 0..=APARTS_MAX {
+            for Left { offset, text, is_of_columns } in self.assembly.take_all() {
+                match is_of_columns {
+                    true => self.apart(offset, &text, each),
+                    false => self.text(offset, &text, 0, each),
+                }
+            }
+        }
+        for Left { offset, text, .. } in self.assembly.take_all() {
+            each(Record::refused(&text, offset, self.no_json(&text, 0)));
         }
     }
 
@@ -243,6 +297,9 @@ impl Reader {
             at += separators(&text[at..]);
             let Some(byte) = text.get(at) else { return };
             if *byte != b'{' {
+                if is_first && self.quoted(offset, &text[at..], depth, each) {
+                    return;
+                }
                 if is_first && self.columns_or_template(offset, &text[at..], each) {
                     return;
                 }
@@ -383,6 +440,9 @@ impl Reader {
     }
 
     fn no_json(&self, text: &[u8], fault_at: usize) -> Refusal {
+        if foreign::is_wide(text) {
+            return Refusal::foreign(foreign::WIDE);
+        }
         match std::str::from_utf8(text) {
             Ok(text) => foreign::advice(text).map_or(Refusal::not_json(fault_at + 1), Refusal::foreign),
             Err(error) => Refusal::not_utf8(error.valid_up_to()),
@@ -393,28 +453,36 @@ impl Reader {
     fn inner(&mut self, offset: u64, text: &[u8], depth: usize, each: Each<'_>) -> bool {
         let catalog = self.catalog.clone();
         for unfold in catalog.unfolds() {
-            if !self.found.filled().has(unfold.slot) {
-                continue;
+            if let Some((list, places)) = self.unfolded(text, unfold) {
+                // An object where a list is expected is somebody else's.
+                if list.first() == Some(&b'{') && unfold.steps.is_empty() && !self.leads(&list) {
+                    continue;
+                }
+                places.into_iter().for_each(|place| self.text(offset, &list[place], depth + 1, each));
+                return true;
             }
-            let (Value::Array(list) | Value::Object(list)) = self.found.value(text, unfold.slot) else {
-                continue;
-            };
-            let mut places = Vec::new();
-            items(&mut Json::new(list), &unfold.steps, &mut places);
-            if places.is_empty() {
-                continue;
+        }
+        for unfold in &catalog.envelopes {
+            let Some((list, places)) = self.unfolded(text, unfold) else { continue };
+            let lines: Vec<Vec<u8>> = places.into_iter().filter_map(|place| line_in(&list[place])).collect();
+            // Others call what they list the same.
+            if lines.iter().take(ENVELOPE_TRIES_MAX).any(|line| self.leads(line)) {
+                lines.iter().for_each(|line| self.text(offset, line, depth + 1, each));
+                return true;
             }
-            // Scanning an item forgets what was found.
-            let list = list.to_vec();
-            places.into_iter().for_each(|place| self.text(offset, &list[place], depth + 1, each));
-            return true;
         }
         for slot in &catalog.wrappers {
             let inside = match self.found.value(text, *slot) {
                 Value::Object(raw) => raw.to_vec(),
                 Value::Text(inside) => inside.bytes().into_owned(),
+                // journald writes what is no text of its own kind so.
+                Value::Array(raw) => bytes_in(raw).unwrap_or_default(),
                 _ => continue,
             };
+            let is_object = matches!(self.found.value(text, *slot), Value::Object(_));
+            if is_object && !self.leads(&inside) {
+                continue;
+            }
             let stream = match self.found.value(text, catalog.stream) {
                 Value::Text(stream) => stream.bytes().into_owned(),
                 _ => Vec::new(),
@@ -427,6 +495,44 @@ impl Reader {
             return true;
         }
         false
+    }
+
+    /// The items of a list in the object that was scanned last, and the list; none where there are none.
+    fn unfolded(&self, text: &[u8], unfold: &Unfold) -> Option<(Vec<u8>, Vec<std::ops::Range<usize>>)> {
+        if !self.found.filled().has(unfold.slot) {
+            return None;
+        }
+        let (Value::Array(list) | Value::Object(list)) = self.found.value(text, unfold.slot) else {
+            return None;
+        };
+        let mut places = Vec::new();
+        items(&mut Json::new(list), &unfold.steps, &mut places);
+        // Scanning an item forgets what was found.
+        (!places.is_empty()).then(|| (list.to_vec(), places))
+    }
+
+    /// Whether a text is a record, or may hold one.
+    fn leads(&mut self, text: &[u8]) -> bool {
+        let catalog = self.catalog.clone();
+        let Some(at) = memchr(b'{', text) else { return false };
+        let is_whole = catalog.tree.scan(text, at, &mut self.trial).is_ok();
+        let is_readable =
+            || catalog.choose(&self.trial).is_some_and(|plan| catalog.is_readable(plan, &self.trial));
+        is_whole && (is_readable() || catalog.wraps(text, &self.trial))
+    }
+
+    /// A record that was written as one text.
+    fn quoted(&mut self, offset: u64, text: &[u8], depth: usize, each: Each<'_>) -> bool {
+        if text.first() != Some(&b'"') || depth >= WRAPPED_DEPTH_MAX {
+            return false;
+        }
+        let Ok(Value::Text(inside)) = Json::new(text).value() else { return false };
+        let inside = inside.bytes().into_owned();
+        let is_record = self.leads(&inside);
+        if is_record {
+            self.text(offset, &inside, depth + 1, each);
+        }
+        is_record
     }
 
     /// A line that is no JSON, by a format that has such lines.
@@ -468,6 +574,38 @@ fn separators(text: &[u8]) -> usize {
             _ => return at,
         }
     }
+}
+
+/// The line in an item of an envelope: the item, or of a list, as Loki's of a time and a line, the text that may be one.
+fn line_in(item: &[u8]) -> Option<Vec<u8>> {
+    if item.first() != Some(&b'[') {
+        return Some(item.to_vec());
+    }
+    let mut line = None;
+    let read = Json::new(item).array(|json, _| {
+        if let Value::Text(text) = json.value()? {
+            let text = text.bytes();
+            if memchr(b'{', &text).is_some() {
+                line = Some(text.into_owned());
+            }
+        }
+        Ok(())
+    });
+    read.ok().and(line)
+}
+
+/// The bytes that a list of numbers spells.
+fn bytes_in(list: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut is_bytes = true;
+    let read = Json::new(list).array(|json, _| {
+        match json.value()? {
+            Value::Number(Number::Integer(byte @ 0..=255)) => bytes.push(byte as u8),
+            _ => is_bytes = false,
+        }
+        Ok(())
+    });
+    read.ok().filter(|()| is_bytes).map(|()| bytes)
 }
 
 /// The places of the items of lists that the steps lead to.

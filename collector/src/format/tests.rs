@@ -588,9 +588,93 @@ fn lines_of_containers_and_collectors_are_unwrapped() {
         format!(r#"{{"timestamp":"2026-11-21T06:30:06.1Z","jsonPayload":{own},"resource":{{}}}}"#),
         format!(r#"{{"@timestamp":"2026-11-21T06:30:06.1Z","message":{quoted},"host":{{"name":"gw"}}}}"#),
         format!("some prefix: {own}"),
+        // Its own `log` is where the line stood.
+        format!(
+            r#"{{"@timestamp":"2026-11-21T06:30:06.1Z","log":{{"offset":7,"file":{{"path":"/x"}}}},"message":{quoted},"event":{{"kind":"x"}}}}"#
+        ),
+        format!(r#"{{"@timestamp":"2026-11-21T06:30:06.1Z","message":"x","event":{{"original":{quoted}}}}}"#),
+        format!(r#"{{"MESSAGE":{:?},"PRIORITY":"6"}}"#, own.as_bytes()),
+        format!(
+            r#"{{"messageType":"DATA_MESSAGE","logEvents":[{{"id":"1","timestamp":1,"message":{quoted}}}]}}"#
+        ),
+        format!(r#"{{"events":[{{"logStreamName":"s","timestamp":1,"message":{quoted}}}]}}"#),
+        format!(r#"{{"streams":[{{"stream":{{"app":"x"}},"values":[["1795242606000000000",{quoted}]]}}]}}"#),
+        format!(
+            r#"{{"status":"success","data":{{"resultType":"streams","result":[{{"stream":{{}},"values":[["1",{quoted}]]}}]}}}}"#
+        ),
+        format!(r#"{{"took":1,"hits":{{"hits":[{{"_index":"x","_id":"1","_source":{own}}}]}}}}"#),
+        format!(r#"{{"_index":"x","_source":{own}}}"#),
+        format!(r#"{{"preview":false,"result":{{"_raw":{quoted},"_time":"x"}}}}"#),
+        format!(r#"{{"id":"x","type":"log","attributes":{{"message":{quoted},"attributes":{{}}}}}}"#),
+        format!(
+            r#"{{"version":"1.1","host":"h","short_message":"{{\"acc","full_message":{quoted},"timestamp":1}}"#
+        ),
+        quoted.clone(),
     ] {
         assert_eq!(shown(&Format::Auto, &line), "a @1000\nprompt=p", "{line}");
     }
+}
+
+#[test]
+fn a_list_that_is_called_like_an_envelope_is_none() {
+    read(
+        r#"{"account":"a","time":1,"prompt":"p","events":[{"x":1}],"hits":{"hits":[]},"event":{"a":{}},"data":{"b":2},"log":{"c":"{"}}"#,
+        expect![[r#"
+            a @1000
+            prompt=p"#]],
+    );
+    read(
+        r#"{"events":[{"x":1},{"y":2}],"data":{"b":2}}"#,
+        expect![
+            "MISSING_FIELD: fields `account` and `time` are missing: the line is of no format that Weir knows"
+        ],
+    );
+}
+
+#[test]
+fn times_and_accounts_of_any_type_are_read() {
+    for line in [
+        r#"{"account":"a","time":{"$date":"2026-11-21T06:30:06.320Z"}}"#,
+        r#"{"account":"a","time":{"$date":{"$numberLong":"1795242606320"}}}"#,
+        r#"{"account":"a","time":{"seconds":"1795242606","nanos":320000000}}"#,
+        r#"{"account":"a","time":[2026,11,21,6,30,6,320000000]}"#,
+    ] {
+        assert_eq!(shown(&Format::Auto, line), "a @1795242606320", "{line}");
+    }
+    for time in [r#"{"$date":[]}"#, r#"{"a":1}"#, "[2026,11]", "[2026,13,41,6,30]", "{"] {
+        let line = format!(r#"{{"account":"a","time":{time}}}"#);
+        assert!(!shown(&Format::Auto, &line).starts_with("a @"), "{line}");
+    }
+    for (account, id) in [("18446744073709551615", "18446744073709551615"), ("12345.0", "12345")] {
+        let line = format!(r#"{{"account":{account},"time":1}}"#);
+        assert_eq!(shown(&Format::Auto, &line), format!("{id} @1000"));
+    }
+    for account in ["1.5", "1e9", "NaN", "-1e400", "true", "{}"] {
+        let line = format!(r#"{{"account":{account},"time":1}}"#);
+        assert!(!shown(&Format::Auto, &line).contains('@'), "{line}");
+    }
+}
+
+#[test]
+fn a_row_that_ends_within_quotes_costs_itself() {
+    let names = "account,time,prompt,user_agent\n";
+    let rows = |rows: &str| shown(&Format::Auto, format!("{names}{rows}"));
+    // Whoever writes no quotes around cells writes what clients say.
+    assert_eq!(
+        rows("a,1,p,Moz\"illa\nb,2,q,x\n"),
+        "a @1000\nuser_agent=Moz\"illa\nprompt=p\n\nb @2000\nuser_agent=x\nprompt=q"
+    );
+    let whole = "b @2000\nuser_agent=x\nprompt=q\n\nc @3000\nuser_agent=x\nprompt=\"r\"\ns";
+    let torn = "INVALID_FIELD: the line has 3 columns, and the line of names has 4";
+    assert_eq!(rows("a,1,\"p\nb,2,\"q\",x\nc,3,\"\"\"r\"\"\ns\",x\n"), format!("{torn}\n\n{whole}"));
+    assert_eq!(rows("a,1,\"p\nb,2,q,x\nc,3,\"\"\"r\"\"\ns\",x\n"), format!("{torn}\n\n{whole}"));
+    // The last one.
+    assert_eq!(rows("b,2,q,x\na,1,\"p"), format!("b @2000\nuser_agent=x\nprompt=q\n\n{torn}"));
+    assert_eq!(
+        shown(&Format::Auto, ",Account,Time,Prompt\n0,a,1,p\n"),
+        "a @1000\nprompt=p",
+        "names in any case, behind a column of row numbers"
+    );
 }
 
 #[test]
@@ -634,6 +718,7 @@ fn a_foreign_key_decides_nothing() {
         r#""request_id":"x""#,
         r#""log":"x""#,
         r#""messages":[]"#,
+        r#""request_body":"{}""#,
         r#""response":{"status":200}"#,
         r#""attributes":{"gen_ai.request.model":"x"}"#,
     ] {

@@ -35,6 +35,8 @@ pub(super) fn epoch_ms(number: f64, unit: Option<Unit>) -> Option<i64> {
 /// A time as text: RFC 3339 and what comes near it, a web server's, an e-mail's, or a number. One that names no zone
 /// is in `zone`.
 pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option<i64> {
+    // Go prints how long its process runs behind.
+    let text = text.split_once(" m=").map_or(text, |(text, _)| text).trim_matches('\'');
     if let Some(ms) = plain_ms(text.as_bytes()) {
         return Some(ms);
     }
@@ -67,6 +69,14 @@ fn respelled(text: &str) -> Option<String> {
     };
     let words: Vec<&str> = text.split_whitespace().collect();
     match words[..] {
+        // As JavaScript prints it: `Sat Nov 21 2026 07:30:06 GMT+0100 (CET)`.
+        [_, month, day, year, clock, zone, ..] if year.len() == 4 && clock.contains(':') => {
+            return of(year, month, day, format!("{clock}{}", zone.trim_start_matches("GMT")));
+        }
+        // `Nov 21 2026 06:30:06`.
+        [month, day, year, clock] if year.len() == 4 && clock.contains(':') => {
+            return of(year, month, day, clock.to_owned());
+        }
         [_, month, day, clock, year] if year.len() == 4 => {
             if let Some(text) = of(year, month, day, clock.to_owned()) {
                 return Some(text);
@@ -76,6 +86,19 @@ fn respelled(text: &str) -> Option<String> {
             return of(year, month, day, format!("{clock} {zone}"));
         }
         _ => {}
+    }
+    // `21-Nov-2026 06:30:06`, `21.11.2026 06:30:06`.
+    if let [date, clock, rest @ ..] = &words[..]
+        && let [day, month, year] = date.split(['-', '.']).collect::<Vec<_>>()[..]
+        && day.len() <= 2
+        && year.len() == 4
+    {
+        let clock = format!("{clock}{}", rest.concat());
+        if let Some(text) = of(year, month, day, clock.clone()) {
+            return Some(text);
+        }
+        let is_number = month.len() == 2 && month.bytes().all(|byte| byte.is_ascii_digit());
+        return (is_number && date.contains('.')).then(|| format!("{year}-{month}-{day:0>2}T{clock}"));
     }
     if let [month, day, year, "@", clock] = words[..] {
         return of(year, month, day, clock.to_owned());
@@ -265,7 +288,12 @@ mod tests {
             "Sat Nov 21 06:30:06.320 2026",
             "Sat Nov 21 06:30:06.320 UTC 2026",
             "Nov 21, 2026 @ 06:30:06.320",
+            "Sat Nov 21 2026 07:30:06.320 GMT+0100 (CET)",
+            "Nov 21 2026 06:30:06.320",
+            "21-Nov-2026 06:30:06.320",
+            "21.11.2026 06:30:06.320",
             "20261121T063006.320Z",
+            "2026-11-21 06:30:06.320111222 +0000 UTC m=+12.345678901",
             "1795242606,320",
         ] {
             assert_eq!(text_ms(text, None, UtcOffset::UTC), Some(1_795_242_606_320), "{text}");

@@ -7,7 +7,7 @@ use super::credential;
 use super::found::Found;
 use super::parts::Parts;
 use super::plan::{Origin, Place, Plan};
-use super::spec::{Moment, SetBy};
+use super::spec::{Moment, SetBy, Unit};
 use super::time::{epoch_ms, text_ms};
 use crate::body::{Answer, Api, Ask, Part, model_of};
 use crate::exchange::{Exchange, HeaderNames};
@@ -206,7 +206,7 @@ impl<'r> View<'r> {
     fn account(self) -> Result<(Cow<'r, str>, SetBy), Refusal> {
         let mut is_bad = false;
         for origin in &self.plan.account {
-            match read::id(self.value(origin)) {
+            match self.account_id(origin) {
                 Got::Known(text) => {
                     if let Some(account) = credential::account(text) {
                         return Ok((account, origin.set_by));
@@ -220,6 +220,20 @@ impl<'r> View<'r> {
             return Err(Refusal::invalid(Field::Account, "a text or a whole number"));
         }
         Err(Refusal::no_account(&self.plan.title, &self.plan.without_account))
+    }
+
+    /// An account's id. A number that is too large for one, or that a spreadsheet has given a point, is what it spells.
+    fn account_id(self, origin: &'r Origin) -> Got<Cow<'r, str>> {
+        let value = self.value(origin);
+        if let (Value::Number(Number::Float(_)), Place::Slot(slot)) = (value, &origin.place) {
+            let spelled = std::str::from_utf8(self.found.spelled(self.record, *slot)).unwrap_or_default();
+            let whole = spelled.split_once('.').map_or(spelled, |(whole, rest)| {
+                if rest.bytes().all(|digit| digit == b'0') { whole } else { "" }
+            });
+            let is_whole = !whole.is_empty() && whole.bytes().all(|digit| digit.is_ascii_digit());
+            return Got::or_bad(is_whole.then_some(Cow::Borrowed(whole)));
+        }
+        read::id(value)
     }
 
     fn time(self) -> Result<(i64, Moment), Refusal> {
@@ -412,8 +426,55 @@ fn spelled_ms(text: &str) -> Option<f64> {
 fn time(value: Value<'_>, origin: &Origin) -> Got<i64> {
     match value {
         Value::Number(number) => Got::or_bad(epoch_ms(number.as_f64(), origin.unit)),
+        Value::Object(raw) => time_of_parts(raw, origin),
+        Value::Array(raw) => match civil(raw) {
+            Some(text) => Got::or_bad(text_ms(&text, None, origin.zone)),
+            None => read::text(value).and_then(|text| Got::or_bad(text_ms(&text, origin.unit, origin.zone))),
+        },
         other => read::text(other).and_then(|text| Got::or_bad(text_ms(&text, origin.unit, origin.zone))),
     }
+}
+
+/// A time as an object: MongoDB's `{"$date": …}`, protobuf's `{"seconds": …, "nanos": …}`.
+fn time_of_parts(raw: &[u8], origin: &Origin) -> Got<i64> {
+    let (mut date, mut seconds, mut nanos) = (Got::Bad, None, 0.0);
+    let read = Json::new(raw).object(|json, key| {
+        let value = json.value()?;
+        match &*key.bytes() {
+            b"$date" | b"$numberLong" => date = time(value, origin),
+            b"seconds" => seconds = Some(read::number(value)),
+            b"nanos" => {
+                if let Got::Known(number) = read::number(value) {
+                    nanos = number.as_f64();
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    });
+    match (read, seconds) {
+        (Ok(()), Some(Got::Known(seconds))) => {
+            Got::or_bad(epoch_ms(seconds.as_f64() + nanos / 1e9, Some(Unit::S)))
+        }
+        (Ok(()), _) => date,
+        (Err(_), _) => Got::Bad,
+    }
+}
+
+/// A time as a list of its numbers, `[2026,11,21,6,30,6,320000000]`, as Java's JSON writers print one.
+fn civil(raw: &[u8]) -> Option<String> {
+    let mut parts = Vec::new();
+    let read = Json::new(raw).array(|json, _| {
+        parts.push(match json.value()? {
+            Value::Number(Number::Integer(number @ 0..=999_999_999)) => number,
+            _ => -1,
+        });
+        Ok(())
+    });
+    let [year @ 1970..=9999, month, day, hour, minute, rest @ ..] = &parts[..] else { return None };
+    let (second, nanos) = (rest.first().copied().unwrap_or(0), rest.get(1).copied().unwrap_or(0));
+    let is_time = read.is_ok() && rest.len() <= 2 && parts.iter().all(|part| *part >= 0);
+    is_time.then(|| format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}"))
 }
 
 /// A client address, with or without a port; a Unix socket is absent. Of what clients claim, a list that each proxy

@@ -98,17 +98,31 @@ impl Fault {
 impl Delivery {
     /// The body, unpacked: at most `bytes_max` bytes, and no more than that is ever held.
     pub(super) fn unpacked(&self, bytes_max: usize) -> Result<Cow<'_, [u8]>, Fault> {
-        let body = &self.body[..];
-        match self.packing {
-            Packing::Plain if body.len() > bytes_max => Err(Fault::too_large(bytes_max)),
-            Packing::Plain => Ok(Cow::Borrowed(body)),
-            Packing::Gzip => read(MultiGzDecoder::new(body), bytes_max).map(Cow::Owned),
-            Packing::Deflate => read(ZlibDecoder::new(body), bytes_max).map(Cow::Owned),
-            Packing::Zstd => match zstd::stream::read::Decoder::with_buffer(body) {
-                Ok(decoder) => read(decoder, bytes_max).map(Cow::Owned),
-                Err(error) => Err(torn(&error)),
-            },
-        }
+        unpacked(&self.body, self.packing, bytes_max)
+    }
+}
+
+/// What says of itself how it is packed, unpacked.
+pub(super) fn unpacked_by_its_head(bytes: &[u8], bytes_max: usize) -> Result<Cow<'_, [u8]>, Fault> {
+    let packing = match bytes {
+        [0x1f, 0x8b, 8, ..] => Packing::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Packing::Zstd,
+        // Of a plain one its sender decided the size.
+        _ => return Ok(Cow::Borrowed(bytes)),
+    };
+    unpacked(bytes, packing, bytes_max)
+}
+
+fn unpacked(body: &[u8], packing: Packing, bytes_max: usize) -> Result<Cow<'_, [u8]>, Fault> {
+    match packing {
+        Packing::Plain if body.len() > bytes_max => Err(Fault::too_large(bytes_max)),
+        Packing::Plain => Ok(Cow::Borrowed(body)),
+        Packing::Gzip => read(MultiGzDecoder::new(body), bytes_max).map(Cow::Owned),
+        Packing::Deflate => read(ZlibDecoder::new(body), bytes_max).map(Cow::Owned),
+        Packing::Zstd => match zstd::stream::read::Decoder::with_buffer(body) {
+            Ok(decoder) => read(decoder, bytes_max).map(Cow::Owned),
+            Err(error) => Err(torn(&error)),
+        },
     }
 }
 

@@ -203,6 +203,24 @@ pub(super) fn each(body: &[u8], content: Content, each: &mut dyn FnMut(&Item<'_>
     Ok(())
 }
 
+/// Whether bytes are a request of spans or of log records, by the first of them.
+pub(super) fn content_of(bytes: &[u8]) -> Option<Content> {
+    // The key of the first resource. It is a line break too, so the rest has to fit.
+    if bytes.first() != Some(&0x0a) {
+        return None;
+    }
+    let export = Export::decode(Bytes::copy_from_slice(bytes)).ok()?;
+    let scopes = export.resources.into_iter().filter_map(|resource| OfResource::decode(resource).ok());
+    let items = scopes.flat_map(|of| of.scopes).filter_map(|scope| OfScope::decode(scope).ok());
+    let first = items.flat_map(|of| of.items).next()?;
+    match Span::decode(first.clone()) {
+        Ok(span) if span.trace_id.len() == 16 && span.span_id.len() == 8 => return Some(Content::Traces),
+        _ => {}
+    }
+    let is_timed = |record: LogRecord| record.time_unix_nano | record.observed_time_unix_nano != 0;
+    LogRecord::decode(first).is_ok_and(is_timed).then_some(Content::Logs)
+}
+
 fn write_span(span: &Span, out: &mut Vec<u8>) {
     let mut object = Object::open(out);
     object.hex("traceId", &span.trace_id);

@@ -1,6 +1,6 @@
 //! From a request to the events and dead letters of its records.
 
-use super::body::{Content, Delivery, Fault, Notation};
+use super::body::{self, Content, Delivery, Fault, Notation};
 use super::otlp::Item;
 use super::seen::{NewIds, Seen, SeenId};
 use super::{PushConfig, Taken};
@@ -107,17 +107,22 @@ impl Publisher {
         }
         let mut request = Request {
             maker,
-            whence: Whence::Request(delivery.content),
+            whence: Whence::Request,
+            content: delivery.content,
             seen,
             earlier: &pushed.ids,
             gathered: Gathered::default(),
             ids: NewIds::default(),
             taken: Taken::default(),
             records: 0,
+            line: None,
             now_ms,
         };
         match (delivery.content, delivery.notation) {
-            (Content::Lines, _) => request.lines(lines, &body),
+            (Content::Lines, _) => {
+                lines.begin_anew();
+                request.lines(lines, &body);
+            }
             (content, Notation::Json) => {
                 super::otlp::each_json(&body, content, &mut |item| request.item(otlp, item))?;
             }
@@ -141,31 +146,61 @@ impl Publisher {
         Ok(taken)
     }
 
-    /// Takes a record of a topic, by its topic, partition and offset.
+    /// Whether lines of columns could not be read, because nothing names them yet.
+    pub(crate) fn wants_names(&self) -> bool {
+        self.lines.wants_names()
+    }
+
+    /// Takes the names of columns from the first record of a topic, where it has them.
+    pub(crate) fn note_head(&mut self, record: &[u8]) {
+        let line = record.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        self.lines.note_head(line.trim_ascii_end());
+    }
+
+    /// Takes a record of a topic, by its topic, partition and offset: lines of any format, or what OpenTelemetry's
+    /// collector writes there, as they are or packed.
     pub(crate) fn publish_record(
         &mut self,
         bytes: &[u8],
         place: (&str, i32, i64),
+        body_bytes_max: usize,
         pushed: &mut Pushed,
         now_ms: i64,
     ) {
+        let unpacked = body::unpacked_by_its_head(bytes, body_bytes_max);
+        let Self { lines, otlp, maker, .. } = self;
         let (seen, earlier) = (Seen::default(), NewIds::default());
+        let export = unpacked.as_ref().ok().and_then(|bytes| super::protobuf::content_of(bytes));
         let mut request = Request {
-            maker: &mut self.maker,
+            maker,
             whence: Whence::Topic(place),
+            content: export.unwrap_or(Content::Lines),
             seen: &seen,
             earlier: &earlier,
             gathered: Gathered::default(),
             ids: NewIds::default(),
             taken: Taken::default(),
             records: 0,
+            line: None,
             now_ms,
         };
-        request.lines(&mut self.lines, bytes);
-        let mut gathered = request.gathered;
+        let read = unpacked.and_then(|bytes| match export {
+            None => {
+                // The names of columns are the topic's.
+                lines.reset();
+                request.lines(lines, &bytes);
+                Ok(())
+            }
+            Some(content) => super::protobuf::each(&bytes, content, &mut |item| request.item(otlp, item)),
+        });
+        if let Err(Fault::Malformed(reason) | Fault::TooLarge(reason)) = read {
+            request.refuse(Refusal::foreign(&reason), bytes.len());
+        }
+        let Request { mut gathered, taken, .. } = request;
         gathered.lines(1, bytes.len() as u64);
         pushed.outputs.append(&mut gathered.outputs);
         pushed.gathered.append(gathered);
+        pushed.other += taken.other;
     }
 
     /// The records of what was published, and of who stands behind its accounts.
@@ -225,21 +260,17 @@ impl Maker {
 /// Where records are from.
 #[derive(Clone, Copy)]
 enum Whence<'p> {
-    /// A request that brings this.
-    Request(Content),
+    /// A request.
+    Request,
     /// A record of this topic and partition, at this offset.
     Topic((&'p str, i32, i64)),
 }
 
 impl Whence<'_> {
-    fn is(self, content: Content) -> bool {
-        matches!(self, Self::Request(other) if other == content)
-    }
-
     /// Where a dead letter says that the record of this number is from, and at which offset.
-    fn of_letter(self, number: u64) -> (String, i64) {
+    fn of_letter(self, content: Content, number: u64) -> (String, i64) {
         match self {
-            Self::Request(content) => {
+            Self::Request => {
                 (format!("{ORIGIN_PREFIX}{}", content.path()), i64::try_from(number).unwrap_or(i64::MAX))
             }
             Self::Topic((topic, partition, offset)) => (format!("{ORIGIN_TOPIC}{topic}/{partition}"), offset),
@@ -251,6 +282,8 @@ impl Whence<'_> {
 struct Request<'p> {
     maker: &'p mut Maker,
     whence: Whence<'p>,
+    /// What it brings.
+    content: Content,
     seen: &'p Seen,
     /// What the requests before it in the same commit are known by.
     earlier: &'p NewIds,
@@ -258,7 +291,18 @@ struct Request<'p> {
     ids: NewIds,
     taken: Taken,
     records: usize,
+    /// The line of a topic's record that is read.
+    line: Option<OfLine>,
     now_ms: i64,
+}
+
+/// What the records of a line are known by, as those of a line in a file are.
+struct OfLine {
+    hash: LineHash,
+    /// How often the line stood before.
+    before: u32,
+    /// Records of it so far.
+    count: u32,
 }
 
 /// What a record is known by.
@@ -273,21 +317,31 @@ enum Name {
 impl Request<'_> {
     /// Records as lines, as a list, or as one object.
     fn lines(&mut self, reader: &mut Reader, body: &[u8]) {
-        reader.begin_anew();
         let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
-        let mut each = |record: Record<'_>| self.record(record, Name::Whole);
         if text.first() == Some(&b'[') {
-            return reader.read_whole(text, &mut each);
+            self.begin_line(text);
+            return reader.read_whole(text, &mut |record| self.record(record, Name::Whole));
         }
-        for line in text.split(|byte| *byte == b'\n') {
-            reader.read(Line::whole(0, line.trim_ascii_end()), &mut each);
+        for line in text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end) {
+            self.begin_line(line);
+            reader.read(Line::whole(0, line), &mut |record| self.record(record, Name::Whole));
         }
-        reader.finish(&mut each);
+        self.line = None;
+        reader.finish(&mut |record| self.record(record, Name::Whole));
+    }
+
+    /// The lines of a topic are those of a log, and have the ids that they would have in a file.
+    fn begin_line(&mut self, line: &[u8]) {
+        if matches!(self.whence, Whence::Topic(_)) && !line.is_empty() {
+            let hash = self.maker.key.records.hash(line);
+            self.line = Some(OfLine { hash, before: self.maker.repeats.count(hash), count: 0 });
+        }
     }
 
     /// A span or a log record.
     fn item(&mut self, reader: &mut Reader, item: &Item<'_>) {
-        let name = match item.own_id().filter(|_| self.whence.is(Content::Traces)) {
+        let is_known_by_id = matches!((self.whence, self.content), (Whence::Request, Content::Traces));
+        let name = match item.own_id().filter(|_| is_known_by_id) {
             // Log records of one span carry its id, all of them.
             Some((trace, span)) => Name::Span(self.maker.key.span(&trace, &span)),
             _ => Name::Whole,
@@ -305,7 +359,7 @@ impl Request<'_> {
             false => self.record(record, name),
         });
         // Log shippers send the lines of a gateway's log as bodies of log records.
-        match item.inner().filter(|_| is_other && self.whence.is(Content::Logs)) {
+        match item.inner().filter(|_| is_other && self.content == Content::Logs) {
             Some(inner) => reader.read_whole(&inner, &mut |record| self.record(record, Name::Whole)),
             None => self.taken.other += u64::from(is_other),
         }
@@ -315,7 +369,7 @@ impl Request<'_> {
     fn record(&mut self, record: Record<'_>, name: Name) {
         self.records += 1;
         // What is over the limit is counted, and a request is refused as a whole. A topic's record cannot be: its size bounds it.
-        if self.records > RECORDS_PER_REQUEST_MAX && matches!(self.whence, Whence::Request(_)) {
+        if self.records > RECORDS_PER_REQUEST_MAX && matches!(self.whence, Whence::Request) {
             return;
         }
         self.gathered.note(&record);
@@ -325,9 +379,19 @@ impl Request<'_> {
                 id
             }
             Name::Whole => {
-                let hash: LineHash = self.maker.key.records.hash(record.text);
-                let before = self.maker.repeats.count(hash);
-                self.maker.key.records.event_id(hash, before)
+                let key = &self.maker.key.records;
+                let (hash, before) = match &mut self.line {
+                    Some(line) => {
+                        let number = line.count;
+                        line.count += 1;
+                        (key.of_record(line.hash, number), line.before)
+                    }
+                    None => {
+                        let hash = key.hash(record.text);
+                        (hash, self.maker.repeats.count(hash))
+                    }
+                };
+                key.event_id(hash, before)
             }
         };
         let bytes = record.text.len();
@@ -355,7 +419,8 @@ impl Request<'_> {
         self.taken.refused += 1;
         self.taken.reason.get_or_insert_with(|| format!("record {number}: {}", refusal.reason));
         let refused = Refused { kind: refusal.kind, offset: number, reason: refusal.reason.clone() };
-        let letter = self.maker.dead_letter(refusal, self.whence.of_letter(number), bytes, self.now_ms);
+        let letter =
+            self.maker.dead_letter(refusal, self.whence.of_letter(self.content, number), bytes, self.now_ms);
         self.gathered.refused(refused, letter);
     }
 }

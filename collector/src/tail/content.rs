@@ -35,6 +35,22 @@ pub struct Content {
 }
 
 impl Content {
+    /// By what a file is compressed that is not read so, and the command that unpacks it.
+    pub fn foreign_packing(&self) -> io::Result<Option<(&'static str, &'static str)>> {
+        const MAGICS: [(&[u8], &str, &str); 7] = [
+            (b"\xfd7zXZ\0", "xz", "xz -dc"),
+            (b"BZh", "bzip2", "bzip2 -dc"),
+            (b"\x04\x22\x4d\x18", "lz4", "lz4 -dc"),
+            (b"\x1f\x9d", "compress", "gzip -dc"),
+            (b"PK\x03\x04", "zip", "unzip -p"),
+            (b"7z\xbc\xaf\x27\x1c", "7-Zip", "7z x -so"),
+            (b"\x5d\0\0\x80\0", "lzma", "xz -dc"),
+        ];
+        let beginning = read_at(&self.file, 0, 8)?;
+        let found = MAGICS.iter().find(|(magic, ..)| beginning.starts_with(magic));
+        Ok(found.map(|(_, name, command)| (*name, *command)))
+    }
+
     /// Opens a regular file. Its metadata are those of the open file, so they cannot be another's.
     pub fn open(path: &Path) -> io::Result<Self> {
         // A pipe without a writer would block; a directory gives nothing to read.

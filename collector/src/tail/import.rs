@@ -31,6 +31,12 @@ impl Import {
         others: &[FilePosition],
     ) -> io::Result<Self> {
         let content = Content::open(path)?;
+        if let Some((packing, command)) = content.foreign_packing()? {
+            let reason = format!(
+                "it is packed by {packing}: unpack it first, with `{command}`, or pack it by gzip or zstd"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
         let mut rest = saved.unwrap_or_default();
         if let Some(reading) = rest.reading.take() {
             rest.leave(reading);
