@@ -334,7 +334,7 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
     if round.is_empty() {
         return;
     }
-    let card = card_of(&view, is_human, account.detectors.switch.moved_ms);
+    let card = card_of(&view, is_human);
     let theme = &account.profile.theme;
     let openings = &account.profile.openings;
     let (cells, told) = match asks_anew(&account.profile.behaviour) {
@@ -372,7 +372,7 @@ fn asks_anew(behaviour: &Behaviour) -> bool {
 }
 
 /// What an account does, as values are told.
-fn card_of(view: &AccountView<'_>, is_human: bool, moved_ms: i64) -> Card {
+fn card_of(view: &AccountView<'_>, is_human: bool) -> Card {
     let behaviour = &view.profile.behaviour;
     let has_prompts = behaviour.lengths.count() > 0;
     let of_prompts = |value| if has_prompts { value } else { -1 };
@@ -389,7 +389,6 @@ fn card_of(view: &AccountView<'_>, is_human: bool, moved_ms: i64) -> Card {
         is_human,
         org: behaviour.org.value().into(),
         payment: behaviour.payment.value().into(),
-        moved_ms,
         theme: Vec::new(),
         openings: Vec::new(),
     }

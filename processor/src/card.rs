@@ -20,7 +20,7 @@ const SETTLED_H: u16 = 168;
 /// its texts again with every other account.
 const TEXTS_COMMON_MIN: usize = 3;
 
-/// A card as a value remembers it: 56 bytes, and 96 more with a theme or with openings.
+/// A card as a value remembers it: 52 bytes, and 96 more with a theme or with openings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Likeness {
     requests: u32,
@@ -38,8 +38,6 @@ pub struct Likeness {
     pub org: u32,
     /// A part of its payment method's hash; 0 for none.
     pub payment: u32,
-    /// Minute in which its stream moved to another model; 0 for never.
-    pub moved_min: u32,
     /// What it asks for, where values of that kind are told.
     theme: Option<Box<Direction>>,
     /// How its prompts begin, where values of that kind are told.
@@ -58,7 +56,6 @@ persist_fields!(Likeness {
     is_human,
     org,
     payment,
-    moved_min,
     theme,
     stock
 });
@@ -97,7 +94,6 @@ impl From<&Card> for Likeness {
             is_human: card.is_human,
             org: whole(card.org),
             payment: whole(card.payment),
-            moved_min: whole(card.moved_ms / 60_000),
             theme: Direction::from_bytes(&card.theme).map(Box::new),
             stock: Stock::from_bytes(&card.openings).map(Box::new),
         }

@@ -73,8 +73,6 @@ pub enum Family {
     Network,
     /// Others that do the same say the same.
     Script,
-    /// Others that do the same moved to another model at the same moment.
-    Switch,
     /// Who answers for the account.
     Owner,
     /// Others that do the same ask for the same kind of thing.
@@ -83,7 +81,7 @@ pub enum Family {
 
 impl Family {
     /// Number of families.
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 11;
 
     /// Name in policies, verdicts and documents.
     pub const fn as_str(self) -> &'static str {
@@ -97,7 +95,6 @@ impl Family {
             Self::Payment => "payment",
             Self::Network => "network",
             Self::Script => "script",
-            Self::Switch => "switch",
             Self::Owner => "owner",
             Self::Theme => "theme",
         }
@@ -386,11 +383,11 @@ impl FaultHook {
 }
 
 use crate::detectors::{
-    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Opening, Owner, Probing, Rhythm, Script, Switch,
-    Theme, Whale,
+    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Opening, Owner, Probing, Rhythm, Script, Theme,
+    Whale,
 };
 
-// 1 to 6 were detectors of scores.
+// 1 to 6 were detectors of scores, and 17 was `switch`.
 registry! {
     7 rhythm: Rhythm,
     8 harvest: Harvest,
@@ -402,7 +399,6 @@ registry! {
     14 bond: Bond,
     15 network: Network,
     16 script: Script,
-    17 switch: Switch,
     18 owner: Owner,
     19 theme: Theme,
     20 opening: Opening,
@@ -431,47 +427,47 @@ mod tests {
         let mut out = Vec::new();
         2usize.save(&mut out);
         out.extend_from_slice(&[99, 7, 3, 9, 9, 9]);
-        let mut switch = Vec::new();
-        crate::detectors::switch::State::default().save(&mut switch);
-        out.extend([17, Switch::STATE_VERSION]);
-        switch.len().save(&mut out);
-        out.extend_from_slice(&switch);
+        let mut probing = Vec::new();
+        crate::detectors::probing::State::default().save(&mut probing);
+        out.extend([11, Probing::STATE_VERSION]);
+        probing.len().save(&mut out);
+        out.extend_from_slice(&probing);
         let (mut input, mut forgotten) = (&out[..], Counts::default());
         assert!(States::load(&mut input, &mut forgotten).is_ok());
         assert!(input.is_empty() && forgotten.is_empty());
     }
 
-    /// States in which two detectors know something, as a build writes them whose `switch` has version `switch`.
-    fn saved(switch: u8) -> Vec<u8> {
+    /// States in which two detectors know something, as a build writes them whose `probing` has version `probing`.
+    fn saved(probing: u8) -> Vec<u8> {
         let mut states = States::default();
         let settings = crate::policy::Policy::builtin().detectors;
         let mut profile = crate::profile::Profile::new(crate::fixture::START_MS);
         let prompt = Some(crate::fixture::prompt("shape", "text", 1));
-        let request = weir_schemas::Request { model: Some("m"), prompt, ..Default::default() };
+        let request = weir_schemas::Request { max_tokens: Some(64), prompt, ..Default::default() };
         profile.observe(crate::fixture::START_MS, 1, Seen::Request(&request));
         states.observe(Seen::Request(&request), &profile.view(), &settings, FaultHook::default());
         let mut out = Vec::new();
         states.save(&mut out);
-        let mut section = vec![17, Switch::STATE_VERSION];
+        let mut section = vec![11, Probing::STATE_VERSION];
         let mut body = Vec::new();
-        states.switch.save(&mut body);
+        states.probing.save(&mut body);
         body.len().save(&mut section);
         section.extend(body);
         let at = out.windows(section.len()).position(|window| window == section).unwrap();
-        out[at + 1] = switch;
+        out[at + 1] = probing;
         out
     }
 
     #[test]
     fn a_state_of_a_version_that_is_not_known_costs_that_detectors_memory_alone() {
-        let (known, other) = (saved(Switch::STATE_VERSION), saved(Switch::STATE_VERSION + 1));
+        let (known, other) = (saved(Probing::STATE_VERSION), saved(Probing::STATE_VERSION + 1));
         let (mut none, mut one) = (Counts::default(), Counts::default());
         let known = States::load(&mut &known[..], &mut none).unwrap();
         let other = States::load(&mut &other[..], &mut one).unwrap();
         assert_eq!(none.named().collect::<Vec<_>>(), []);
-        assert_eq!(one.named().collect::<Vec<_>>(), [("switch", 1)]);
-        assert_ne!(known.switch, other.switch);
-        assert_eq!(other.switch, Default::default());
+        assert_eq!(one.named().collect::<Vec<_>>(), [("probing", 1)]);
+        assert_ne!(known.probing, other.probing);
+        assert_eq!(other.probing, Default::default());
         assert_eq!(known.elicitation, other.elicitation);
     }
 
@@ -484,7 +480,7 @@ mod tests {
 
     #[test]
     fn a_state_that_is_too_long_is_refused() {
-        let states = States::load(&mut &[1u8, 17, 1, 40, 0, 0, 0][..], &mut Counts::default());
+        let states = States::load(&mut &[1u8, 11, 1, 40, 0, 0, 0][..], &mut Counts::default());
         expect!["it ends too early"].assert_eq(&states.err().unwrap().to_string());
     }
 }

@@ -13,7 +13,6 @@ pub mod owner;
 pub mod probing;
 pub mod rhythm;
 pub mod script;
-pub mod switch;
 pub mod theme;
 pub mod whale;
 
@@ -28,6 +27,5 @@ pub use owner::Owner;
 pub use probing::Probing;
 pub use rhythm::Rhythm;
 pub use script::Script;
-pub use switch::Switch;
 pub use theme::Theme;
 pub use whale::Whale;

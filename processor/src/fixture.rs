@@ -137,7 +137,7 @@ macro_rules! has_settings {
 }
 has_settings!(
     rhythm: Rhythm, harvest: Harvest, elicitation: Elicitation, whale: Whale, probing: Probing,
-    contradiction: Contradiction, kin: Kin, bond: Bond, network: Network, script: Script, switch: Switch, owner: Owner,
+    contradiction: Contradiction, kin: Kin, bond: Bond, network: Network, script: Script, owner: Owner,
     theme: Theme, opening: Opening
 );
 

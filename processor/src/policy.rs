@@ -273,9 +273,9 @@ mod tests {
 
     #[test]
     fn a_detector_that_a_policy_does_not_name_is_off() {
-        let policy = Policy::parse(&without(&["switch", "kin"])).unwrap();
-        assert_eq!((&policy.detectors.switch, &policy.detectors.kin), (&None, &None));
-        let off = NAMES.map(|name| matches!(name, "switch" | "kin"));
+        let policy = Policy::parse(&without(&["script", "kin"])).unwrap();
+        assert_eq!((&policy.detectors.script, &policy.detectors.kin), (&None, &None));
+        let off = NAMES.map(|name| matches!(name, "script" | "kin"));
         assert_eq!(policy.detectors.most().map(|most| most.is_none()), off);
         let none = without(&NAMES);
         assert_eq!(Policy::parse(&none).unwrap().detectors, DetectorSettings::default());

@@ -2,7 +2,7 @@
 //!
 //! A word tells how many others, held card against card, do what the account does. How many would by chance is known; the
 //! logarithm of the ratio is evidence that one hand moves them, and no more than that: it says nothing
-//! of what the hand is for. Detectors of the families *kin*, *payment*, *network* and *content* read it.
+//! of what the hand is for. Detectors of the families *kin*, *payment*, *network*, *script* and *theme* read it.
 
 use crate::limits::{CLUSTER_WORDS_MAX, OPENING_WORDS_MAX, THEME_WORDS_MAX};
 use crate::measure::short;
@@ -37,8 +37,6 @@ pub struct Word {
     same_org_permille: u16,
     other_org_permille: u16,
     other_payment_permille: u16,
-    /// Those who moved to another model together with the account, in thousandths of the alike.
-    pub moved_permille: u16,
     time_ms: i64,
     /// The least of those most like the account, in short.
     least: u32,
@@ -54,7 +52,6 @@ persist_fields!(Word {
     same_org_permille,
     other_org_permille,
     other_payment_permille,
-    moved_permille,
     time_ms,
     least
 });
@@ -133,7 +130,6 @@ impl Words {
             same_org_permille: permille(cluster.same_org_permille),
             other_org_permille: permille(cluster.other_org_permille),
             other_payment_permille: permille(cluster.other_payment_permille),
-            moved_permille: permille(cluster.moved_permille),
             time_ms: cluster.time_ms,
             least: short(&cluster.least.0),
         };

@@ -215,7 +215,7 @@ fn a_verdict_says_what_it_rests_on() {
     assert_eq!(events, verdict.events, "in order, oldest first");
     assert_eq!(verdict.verdict_id, VerdictIdOf(verdict).id());
     let signal = &verdict.signals[0];
-    expect![[r#"acme CRITICAL 0.835 probability 0.999 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "switch", "owner", "theme", "opening"]; 16 events of 80"#]].assert_eq(&format!(
+    expect![[r#"acme CRITICAL 0.835 probability 0.999 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "owner", "theme", "opening"]; 16 events of 80"#]].assert_eq(&format!(
         "{} {} {:.3} probability {:.3} #{} by {} of {}: {} of {} millinats, {:?}; then {:?}; missing {:?}; {} events of {}",
         verdict.tenant,
         verdict.tier,
@@ -348,7 +348,7 @@ fn policy_record(body: &str) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn a_published_policy_judges_from_then_on_and_survives_a_restart() {
     let mut stage = stage();
-    let text = Policy::builtin().text.replace("builtin-3", "mine-3");
+    let text = Policy::builtin().text.replace("builtin-4", "mine-3");
     let effects = stage.step(&batch(Topic::Control, START_MS, vec![policy_record(&text)]));
     assert_eq!((effects.policy_version.as_str(), effects.judged), ("mine-3", 1));
     let changes = stage.take_changes();
@@ -400,7 +400,7 @@ fn a_policy_that_cannot_be_read_is_refused_and_the_old_one_stays() {
         let mut batch = batch(Topic::Control, START_MS, vec![policy_record("version = 7")]);
         batch.partition = partition;
         let effects = stage.step(&batch);
-        assert_eq!(effects.policy_version, "builtin-3");
+        assert_eq!(effects.policy_version, "builtin-4");
         assert_eq!(effects.tallies, [(Tally::PolicyRefused, 1)]);
         assert_eq!(of(&effects, Topic::Dlq).len(), letters);
         assert_eq!(effects.judged + effects.dead_lettered, 1);
@@ -430,10 +430,10 @@ fn the_cluster_stages_word_on_a_forgotten_account_is_passed_over() {
 
 #[test]
 fn a_detector_that_fails_costs_its_signal_and_nothing_else() {
-    let mut faulty = eager().with_fault_in("switch");
+    let mut faulty = eager().with_fault_in("probing");
     let effects = step_events(&mut faulty, campaign("a", START_MS, 40));
     assert_eq!((effects.judged, effects.dead_lettered), (40, 0));
-    assert_eq!(effects.tallies, [(Tally::DetectorFaults("switch"), 40), (Tally::VerdictsMedium, 1)]);
+    assert_eq!(effects.tallies, [(Tally::DetectorFaults("probing"), 40), (Tally::VerdictsMedium, 1)]);
     let spoken = verdicts(&effects);
     assert!(spoken[0].partial);
     assert_eq!(spoken[0].missing[0], "rhythm", "that of the first event has nothing to judge by yet");
@@ -445,7 +445,7 @@ fn a_detector_that_fails_costs_its_signal_and_nothing_else() {
 
 #[test]
 fn a_detector_that_panics_stops_neither_the_epoch_nor_the_partition_nor_its_next_owner() {
-    let mut faulty = eager().with_fault_in("switch");
+    let mut faulty = eager().with_fault_in("probing");
     let mut records = campaign("a", START_MS, 40);
     records.insert(20, (b"key".to_vec(), b"no record".to_vec()));
     records.extend(campaign("b", START_MS + 80_000, 40));

@@ -58,9 +58,8 @@ pub(super) struct Company {
     same_org: u32,
     other_org: u32,
     other_payment: u32,
-    moved: u32,
 }
-persist_fields!(Company { compared, milli, chances, same_org, other_org, other_payment, moved });
+persist_fields!(Company { compared, milli, chances, same_org, other_org, other_payment });
 
 /// What a chance of one is, so that those of all members are 32 bits.
 const CHANCE_ONE: u64 = ONE >> 8;
@@ -81,7 +80,6 @@ impl Company {
             return Self { same_org: milli, ..Self::default() };
         }
         let have_paid = both(one.payment, other.payment);
-        let have_moved = both(one.moved_min, other.moved_min);
         Self {
             compared: 1,
             milli,
@@ -89,7 +87,6 @@ impl Company {
             same_org: 0,
             other_org: when(is_known),
             other_payment: when(have_paid && one.payment != other.payment),
-            moved: when(have_moved && one.moved_min.abs_diff(other.moved_min) <= TOGETHER_MIN),
         }
     }
 
@@ -100,7 +97,6 @@ impl Company {
         self.same_org = apply(self.same_org, other.same_org);
         self.other_org = apply(self.other_org, other.other_org);
         self.other_payment = apply(self.other_payment, other.other_payment);
-        self.moved = apply(self.moved, other.moved);
     }
 
     /// Whether the two that this is of are of one group.
@@ -130,15 +126,11 @@ pub(super) struct Alike {
     /// The alike among all others that are remembered, in thousandths.
     pub(super) share_permille: u32,
     /// In thousandths: the alike of its own organisation, whom nothing else here counts, among all alike; of the alike, those of
-    /// another organisation, of another payment method, and those that moved to another model when it did.
+    /// another organisation, and of another payment method.
     pub(super) same_org: u32,
     pub(super) other_org: u32,
     pub(super) other_payment: u32,
-    pub(super) moved: u32,
 }
-
-/// Minutes within which two streams moved together.
-const TOGETHER_MIN: u32 = 15;
 
 /// Alike, in thousandths, from which two members are told of each other.
 const NEIGHBOUR_PERMILLE: u32 = 300;
@@ -285,7 +277,6 @@ impl Alike {
             same_org: company.same_org * 1_000 / (company.milli + company.same_org) / 100 * 100,
             other_org: part(company.other_org, 100),
             other_payment: part(company.other_payment, 100),
-            moved: part(company.moved, 100),
         }
     }
 
@@ -307,7 +298,6 @@ impl Alike {
             self.same_org,
             self.other_org,
             self.other_payment,
-            self.moved,
             short(&least.0),
         ];
         let mix = |hash: u32, number: u32| (hash ^ number).wrapping_mul(0x9e37_79b1).rotate_left(15);
@@ -378,18 +368,17 @@ mod tests {
     #[test]
     fn those_alike_are_counted_and_what_they_have_in_common() {
         let mut members = Members::default();
-        let mine = changed(likeness(), |card| (card.org, card.payment, card.moved_min) = (1, 7, 100));
+        let mine = changed(likeness(), |card| (card.org, card.payment) = (1, 7));
         members.take(id(0), 0, mine.clone(), 1, By::Limit);
         for (index, org) in [1, 1, 1, 2].into_iter().enumerate() {
-            let moved_min = if index == 0 { 110 } else { 300 };
-            let card = changed(mine.clone(), |card| (card.org, card.moved_min) = (org, moved_min));
+            let card = changed(mine.clone(), |card| card.org = org);
             members.take(id(1 + index), 0, card, 1, By::Limit);
         }
         members.take(id(9), 0, changed(mine.clone(), |card| card.is_human = true), 1, By::Limit);
         let (_, alike) = told(&members).into_iter().find(|(account, _)| *account == id(0)).unwrap();
         // Three are of its own organisation, and no company.
         assert_eq!((alike.compared, alike.milli, alike.share_permille), (1, 992, 200));
-        assert_eq!((alike.same_org, alike.other_org, alike.other_payment, alike.moved), (700, 1_000, 0, 0));
+        assert_eq!((alike.same_org, alike.other_org, alike.other_payment), (700, 1_000, 0));
         assert_eq!(members.sample(id(0), &mine, By::Limit).len(), 4);
     }
 

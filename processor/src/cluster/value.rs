@@ -87,7 +87,6 @@ impl Value {
             same_org_permille: alike.same_org as i32,
             other_org_permille: alike.other_org as i32,
             other_payment_permille: alike.other_payment as i32,
-            moved_permille: alike.moved as i32,
             first_ms: self.first_ms,
             sample: self.members.sample(account, card, by),
             least,
