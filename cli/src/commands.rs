@@ -16,6 +16,7 @@ mod dlq;
 mod doctor;
 mod enforce;
 mod evaluate;
+mod evidence_pack;
 mod explain;
 mod export;
 mod import;
@@ -34,6 +35,7 @@ mod reinstate;
 mod replay;
 mod ring;
 mod run;
+mod share;
 mod simulate;
 mod topology;
 mod verify;
@@ -84,6 +86,8 @@ commands! {
     Verify(verify::Arguments),
     Coverage(coverage::Arguments),
     Audit(audit::Arguments),
+    EvidencePack(evidence_pack::Arguments),
+    Share(share::Arguments),
     Dlq(dlq::Arguments),
     Simulate(simulate::Simulate),
     Evaluate(evaluate::Arguments),

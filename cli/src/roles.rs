@@ -2,12 +2,14 @@
 
 pub mod act;
 pub mod audit;
+pub mod audit_proof;
 pub mod collect;
 pub mod control;
 pub mod coverage;
 pub mod decide;
 pub mod dlq;
 pub mod enforce;
+pub mod evidence;
 pub mod explain;
 pub mod export;
 pub mod fleet;
@@ -22,5 +24,6 @@ pub mod registry;
 pub mod replay;
 pub mod run;
 pub mod safeguards;
+pub mod share;
 pub mod topology;
 pub mod verify;

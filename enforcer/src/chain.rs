@@ -4,6 +4,7 @@
 //! Nothing is ever encoded again to be checked, so a schema may grow and old entries still verify. Only
 //! the enforcer can sign; whoever has the public key can [verify](Verifier).
 
+pub mod tree;
 mod verify;
 
 pub use verify::{Break, ChainReport, Flaw, Verifier};

@@ -5,7 +5,7 @@
 //! [`decide`] (which tier asks for which action), [`rings`] (how far each reaches), [`age`] (what is history and never
 //! acted on), [`subject`] (who is never acted on), [`limiter`] (how many may be before a person is asked), [`kill_switch`] (how persons stop it), [`stage`] (the pure
 //! fold from verdicts to audit records and actions), [`export`] (the output directory), [`act`] (effects in the world),
-//! [`answer`] (what gateways are told), [`siem`] (what leaves for others), [`open`] (the only place where a
+//! [`answer`] (what gateways are told), [`siem`] (what leaves for SIEMs), [`share`] (what is shared of campaigns), [`evidence`] (what is proved of it all), [`open`] (the only place where a
 //! pseudonym is reversed).
 
 mod accounts;
@@ -14,6 +14,7 @@ pub mod age;
 pub mod answer;
 pub mod chain;
 pub mod decide;
+pub mod evidence;
 pub mod export;
 pub mod kill_switch;
 mod lifecycle;
@@ -24,6 +25,7 @@ pub mod posture;
 mod refuse;
 pub mod rings;
 pub mod safeguards;
+pub mod share;
 pub mod siem;
 pub mod stage;
 pub mod subject;

@@ -21,6 +21,7 @@ mod sandbox;
 mod shell;
 mod siem;
 mod sim;
+mod stix;
 mod test;
 mod tidy;
 mod units;
@@ -58,6 +59,8 @@ enum Command {
     Alerts,
     /// Read what SIEMs are told with parsers of others, after `cargo build -p weir-enforcer --example siem-lines`
     Siem,
+    /// Hold what is shared of campaigns against OASIS's validator of STIX
+    Stix,
     /// Check the units for systemd with systemd's own tools
     Units,
     /// Write docs/metrics.md from the list of metrics, docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
@@ -87,6 +90,7 @@ fn main() -> anyhow::Result<()> {
         Command::Fuzz(args) => fuzz::run(&args),
         Command::Alerts => alerts::run(),
         Command::Siem => siem::run(&dirs::built("weir")?),
+        Command::Stix => stix::run(&dirs::built("weir")?),
         Command::Units => units::check(&dirs::built("weir")?),
         Command::Docs => docs::run(),
         Command::Demo => demo::run(),

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::generate::Labels;
 use crate::shell::succeed;
 use crate::{
-    alerts, clients, debian, demo, dirs, ebpf, example, fuzz, generate, kafka, pipeline, siem, units,
+    alerts, clients, debian, demo, dirs, ebpf, example, fuzz, generate, kafka, pipeline, siem, stix, units,
 };
 
 /// What the build links, and what the tests drive.
@@ -95,6 +95,7 @@ fn with_broker(brokers: &str) -> Result<()> {
     })?;
     step("alerts, runbooks and dashboards, with Prometheus", || alerts::with(&weir))?;
     step("what SIEMs are told, read by parsers of others", || siem::run(&weir))?;
+    step("what is shared of campaigns, with OASIS's validator of STIX", || stix::run(&weir))?;
     step("units, with systemd's own tools", || units::check(&weir))?;
     step("the recording's own checks", example::check)?;
     step("verdicts through somebody else's registry and reader", || {

@@ -3,6 +3,7 @@
 use super::verify::proof;
 use super::{ConfigFile, Run};
 use crate::roles;
+use crate::roles::audit_proof::{export, prove};
 use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use clap::Subcommand;
@@ -35,12 +36,52 @@ enum Verb {
         #[command(flatten)]
         keys: KeyFlags<Keys>,
     },
+    /// Prove that records are in the chain, for whoever has no Weir
+    ///
+    /// deploy/verify/weir-verify.sh verifies the proof with openssl, jq and sha256sum.
+    Prove {
+        /// A record as WRITER:SEQUENCE, such as enforcer/0:17; or the id of an action, for all records of it
+        #[arg(value_name = "RECORD|ACTION")]
+        of: String,
+        /// Write the proof here
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        #[command(flatten)]
+        signing: Signing,
+    },
+    /// Export every chain as a transparency log: tiles of hashes, bundles of entries, a signed checkpoint
+    Export {
+        /// Directory of the logs; an earlier export there must be the beginning of this one
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        #[command(flatten)]
+        signing: Signing,
+    },
+}
+
+/// Whose key signs checkpoints.
+#[derive(clap::Args)]
+struct Signing {
+    /// Directory of the role operator, whose key signs; keys_dir is the auditor's
+    #[arg(long, value_name = "DIR")]
+    sign_keys: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyFlags<Keys>,
 }
 
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
-        let Verb::Verify { files, head, keys } = self.verb;
-        let run = || roles::audit::verify(&config.context(&keys)?, &files, head);
-        Ok(proof(run()))
+        match self.verb {
+            Verb::Verify { files, head, keys } => {
+                let run = || roles::audit::verify(&config.context(&keys)?, &files, head);
+                Ok(proof(run()))
+            }
+            Verb::Prove { of, out, signing: Signing { sign_keys, keys } } => {
+                prove(&config.context(&keys)?, &of, out.as_deref(), sign_keys.as_deref())
+            }
+            Verb::Export { directory, signing: Signing { sign_keys, keys } } => {
+                export(&config.context(&keys)?, &directory, sign_keys.as_deref())
+            }
+        }
     }
 }

@@ -21,6 +21,16 @@ pub enum LineFault {
     Text(String),
 }
 
+/// What the line of an entry says in words.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub fn words_of(entry: &AuditEntry, audit: &Audit) -> serde_json::Result<Value> {
+    let mut line = Vec::new();
+    audit_line(&mut line, entry, Some(audit))?;
+    serde_json::from_slice(&line)
+}
+
 /// The entry that a line tells. What it says in words is held against the signed bytes; where these are
 /// of a schema that this build does not know, that is left to a newer one.
 pub fn entry_of(line: &str, wire: &Wire) -> Result<AuditEntry, LineFault> {

@@ -1,0 +1,106 @@
+//! `weir evidence-pack`: what was done in a time, with a signed certificate for every effect and the way from each audit record
+//! to a signed root.
+
+use crate::context::Context;
+use crate::keys::read_sign;
+use crate::roles::audit_proof::{proofs_of, public_keys, sign_directory};
+use crate::roles::control::{POLICY, words};
+use anyhow::{Context as _, Result, bail};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use weir_enforcer::evidence::pack::{Pack, Source};
+use weir_enforcer::evidence::{Courses, zip};
+use weir_processor::policy::Policy;
+use weir_schemas::wire::Wire;
+use weir_schemas::{Action, Audit, AuditEntry, Record, Verdict};
+use weir_topology::log::{Log, read_range};
+use weir_topology::topic::Topic;
+
+/// What is asked for.
+#[derive(clap::Args)]
+pub struct Asked {
+    /// First moment, RFC 3339 or milliseconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = time_of)]
+    pub from: i64,
+    /// The moment after the last
+    #[arg(long, value_name = "TIME", value_parser = time_of)]
+    pub to: i64,
+    /// Name of this deployment in the certificates
+    #[arg(long, value_name = "NAME", default_value = "weir")]
+    pub site: String,
+}
+
+/// Milliseconds since the Unix epoch, of RFC 3339 or of such a number.
+pub fn time_of(text: &str) -> Result<i64, String> {
+    if let Ok(time_ms) = text.parse() {
+        return Ok(time_ms);
+    }
+    let time = OffsetDateTime::parse(text, &Rfc3339);
+    let time = time.map_err(|_| format!("{text:?} is no time, such as 2026-09-07T00:00:00Z"))?;
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|error| error.to_string())
+}
+
+/// Makes the pack.
+pub fn make(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Path>) -> Result<ExitCode> {
+    let secret = read_sign(&sign_directory(context, sign_keys)?)?;
+    let keys = public_keys(context)?;
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let log = log.as_ref();
+    let mut courses = Courses::of(asked.from, asked.to);
+    each(log, &wire, Topic::Actions, |action: Action| courses.action(action))?;
+    each(log, &wire, Topic::Verdicts, |verdict: Verdict| courses.verdict(verdict))?;
+    each(log, &wire, Topic::Audit, |entry: AuditEntry| {
+        let audit = wire.read::<Audit>(&entry.record).ok();
+        if let Some(action) = audit.and_then(|audit| audit.action_id) {
+            courses.audit(&entry, action);
+        }
+    })?;
+    let (accounts_judged, carried_out) = (courses.accounts_judged(), courses.carried_out());
+    let courses = courses.finish();
+    let policies = words(log, &wire, |name| name == POLICY)?;
+    let in_force = policies.iter().rfind(|(_, heard_ms)| *heard_ms < asked.to);
+    let policy = in_force.map_or(Policy::builtin_text(), |(control, _)| &*control.body);
+    let source = Source {
+        site: &asked.site,
+        from_ms: asked.from,
+        to_ms: asked.to,
+        policy,
+        accounts_judged,
+        carried_out,
+    };
+    let mut pack = Pack::of(&source, &courses, &secret)?;
+    let certified: BTreeSet<_> = courses.iter().map(|course| course.decided.action_id).collect();
+    let is_meant = |_: &AuditEntry, audit: Option<&Audit>| {
+        audit.and_then(|audit| audit.action_id).is_some_and(|action| certified.contains(&action))
+    };
+    for (writer, proof) in proofs_of(log, &wire, &keys, &secret, is_meant)? {
+        pack.add_json(&format!("audit/{}.json", writer.replace('/', "-")), &proof)?;
+    }
+    let files = pack.signed(&secret)?;
+    let Some(archive) = zip::archive(&files) else { bail!("the pack is over 4 GiB: ask for a shorter time") };
+    fs::write(out, archive).with_context(|| format!("cannot write {}", out.display()))?;
+    println!("{} effects, {} files: {}", courses.len(), files.len(), out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Hands every record of a topic over, partition by partition.
+fn each<R: for<'b> Record<'b>>(
+    log: &dyn Log,
+    wire: &Wire,
+    topic: Topic,
+    mut take: impl FnMut(R),
+) -> Result<()> {
+    for partition in 0..log.partitions(topic)? {
+        let (first, end) = log.bounds(topic, partition)?;
+        read_range(log, topic, partition, first, end, |records| {
+            let read = records.iter().filter_map(|record| wire.read(record.payload.unwrap_or_default()).ok());
+            read.for_each(&mut take);
+            Ok(())
+        })?;
+    }
+    Ok(())
+}

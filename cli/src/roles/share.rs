@@ -1,0 +1,62 @@
+//! `weir share`: campaigns for others.
+
+use crate::context::Context;
+use crate::keys::read_sign;
+use crate::roles::audit_proof::sign_directory;
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use weir_enforcer::share::{Shared, Tlp, lines, stix};
+use weir_replay::campaigns::{Campaigns, Known};
+use weir_schemas::CampaignId;
+
+/// What is shared, and how.
+#[derive(clap::Args)]
+pub struct Asked {
+    /// Only this campaign, by its id [default: every open one]
+    #[arg(long, value_name = "ID")]
+    pub campaign: Option<CampaignId>,
+    /// How far it may go: white, green, amber or red
+    #[arg(long, value_name = "COLOUR", default_value = "amber")]
+    pub tlp: Tlp,
+    /// Who shares it, as others are to see it
+    #[arg(long, value_name = "NAME")]
+    pub producer: String,
+}
+
+/// Writes `stix.json`, `bundles.jsonl` and `takedown.csv` into a directory.
+pub fn write(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Path>) -> Result<ExitCode> {
+    let secret = read_sign(&sign_directory(context, sign_keys)?)?;
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let campaigns = Campaigns::read(log.as_ref(), &wire)?;
+    let meant: Vec<&Known> = match asked.campaign {
+        Some(id) => vec![campaigns.get(id).with_context(|| format!("no campaign is {id}"))?],
+        None => campaigns.open().collect(),
+    };
+    if meant.is_empty() {
+        bail!("no campaign is open: there is nothing to share");
+    }
+    let shared: Vec<Shared<'_>> = meant
+        .iter()
+        .map(|known| Shared { campaign: &known.standing, members: known.members.values().collect() })
+        .collect();
+    let bundle = stix::bundle(&shared, &asked.producer, asked.tlp);
+    let files = [
+        ("stix.json", [serde_json::to_string_pretty(&bundle)?.into_bytes(), b"\n".to_vec()].concat()),
+        ("bundles.jsonl", lines::signed(&shared, &asked.producer, asked.tlp, &secret)?),
+        ("takedown.csv", lines::takedown(&shared).into_bytes()),
+    ];
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    for (name, content) in files {
+        let path = out.join(name);
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    println!(
+        "{} campaigns, TLP:{}: {}",
+        shared.len(),
+        asked.tlp.as_str().to_ascii_uppercase(),
+        out.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
