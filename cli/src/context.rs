@@ -7,6 +7,7 @@ use crate::security::security;
 use crate::settings::{GroupProtocol as Protocol, LogFormat, Settings};
 use crate::supervise::Supervisor;
 use crate::telemetry::Metrics;
+use crate::trust;
 use anyhow::{Context as _, Result, bail};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use weir_processor::account::AccountStage;
 use weir_processor::campaign::CampaignStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
+use weir_schemas::bundle::Trust;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::MachineClock;
 use weir_topology::embedded::EmbeddedLog;
@@ -219,21 +221,39 @@ impl Context {
         Some(Arc::new(Registry::new(url)))
     }
 
-    /// Makes the judging stages as they go live.
-    pub fn judging_stages(&self, wire: Arc<Wire>) -> StageFactory {
+    /// Whose signatures policies need; none where they need none.
+    pub fn trust(&self) -> Result<Option<Arc<Trust>>> {
+        Ok(trust::configured(&self.settings)?.map(Arc::new))
+    }
+
+    /// Makes the judging stages as they go live: the policies that judge are in the log, and before the first of them
+    /// the built-in one does.
+    pub fn judging_stages(&self, wire: Arc<Wire>) -> Result<StageFactory> {
         let accounts_max = self.settings.state_accounts_max;
-        let policy = Arc::new(Policy::builtin());
-        judging_stages(wire, policy, accounts_max)
+        Ok(make_stages(wire, Arc::new(Policy::builtin()), self.trust()?, accounts_max))
     }
 }
 
 /// Makes the judging stages, starting with `policy`.
 pub fn judging_stages(wire: Arc<Wire>, policy: Arc<Policy>, accounts_max: usize) -> StageFactory {
+    make_stages(wire, policy, None, accounts_max)
+}
+
+fn make_stages(
+    wire: Arc<Wire>,
+    policy: Arc<Policy>,
+    trust: Option<Arc<Trust>>,
+    accounts_max: usize,
+) -> StageFactory {
     Arc::new(move |task| -> Box<dyn Stage> {
+        let (wire, policy, trust) = (wire.clone(), policy.clone(), trust.clone());
         match task.stage {
-            StageName::Cluster => Box::new(ClusterStage::new(wire.clone(), policy.clone())),
-            StageName::Campaign => Box::new(CampaignStage::new(wire.clone(), policy.clone())),
-            _ => Box::new(AccountStage::new(wire.clone(), policy.clone()).with_accounts_max(accounts_max)),
+            StageName::Cluster => Box::new(ClusterStage::new(wire, policy).trusting(trust)),
+            StageName::Campaign => Box::new(CampaignStage::new(wire, policy).trusting(trust)),
+            _ => {
+                let stage = AccountStage::new(wire, policy).trusting(trust);
+                Box::new(stage.with_accounts_max(accounts_max))
+            }
         }
     })
 }

@@ -283,6 +283,11 @@ pub fn read_person(path: &Path) -> Result<Key, KeyError> {
     read_secret(path, Role::Operator)
 }
 
+/// The public key of a person who may sign policies.
+pub fn read_signer(path: &Path) -> Result<Key, KeyError> {
+    read_key(path, Role::Operator)
+}
+
 /// Makes the key of a person in this file, and the public half beside it; none where the file is there.
 pub fn make_person(path: &Path) -> Result<Option<[u8; 32]>, KeyError> {
     if path.exists() {

@@ -16,6 +16,7 @@ mod supervise;
 mod telemetry;
 mod times;
 mod trace;
+mod trust;
 mod view;
 
 use clap::Parser as _;

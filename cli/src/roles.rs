@@ -3,6 +3,7 @@
 pub mod act;
 pub mod audit;
 pub mod audit_proof;
+pub mod bundle;
 pub mod collect;
 pub mod control;
 pub mod coverage;

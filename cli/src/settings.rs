@@ -63,6 +63,8 @@ settings! {
     Layout "partitions" partitions: u32 = "4" in 1..=1024, "Number of partitions of the shared topics when a log is created. It cannot be changed afterwards.";
     Common "keys_dir" keys_dir: Option<PathBuf> = "", "Directory of the role's keys: one of those that `weir keys make DIR` makes (`collector`, `enforcer`, `auditor`, `operator`); for `weir run` the one that holds them all, which it makes in the data directory when not given. A role that finds a secret it does not need ends, and `weir process` needs none.";
     Common "policy" policy: Option<PathBuf> = "", "Policy file. When it differs from the one in force it is published on weir.control. The built-in policy applies when there is neither.";
+    Common "policy_trust" policy_trust: Option<PathBuf> = "", "Directory with the public keys (NAME.pub) of those who may sign policies. With it only bundles that they signed come in force, and none that is older than one that was; without it any policy does. Give all roles the same (docs/operations.md).";
+    Common "policy_audience" policy_audience: String = "weir", "Name of this deployment: with policy_trust, bundles that were signed for another one are refused.";
     Kafka "brokers" brokers: Option<String> = "", "Kafka brokers, host:port separated by commas.";
     Kafka "kafka.security_protocol" kafka_security_protocol: SecurityProtocol = "plaintext", "How the brokers are talked to.";
     Kafka "kafka.ca_file" kafka_ca_file: Option<PathBuf> = "", "Certificate authorities that the brokers' certificates are checked against, PEM; those of the system when not given.";

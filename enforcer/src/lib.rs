@@ -13,6 +13,7 @@ pub mod act;
 pub mod age;
 pub mod answer;
 pub mod chain;
+mod charter;
 pub mod decide;
 pub mod evidence;
 pub mod export;

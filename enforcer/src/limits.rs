@@ -202,3 +202,6 @@ pub const REASON_BYTES_MAX: usize = 512;
 
 /// Largest word to the kill switch, in bytes.
 pub const WORD_BYTES_MAX: usize = 65_536;
+
+/// Policies that an enforcer knows as such that may enforce: far more than are in verdicts under way.
+pub const CHARTERS_MAX: usize = 64;

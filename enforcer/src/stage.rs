@@ -10,6 +10,7 @@
 use crate::accounts::Accounts;
 use crate::age::AgeMax;
 use crate::chain::{AuditKey, AuditKeys, ChainHead};
+use crate::charter::Charter;
 use crate::kill_switch::KillSwitch;
 use crate::limiter::Pause;
 use crate::posture::Stance;
@@ -17,6 +18,7 @@ use crate::refuse::{Refusal, dead_letter};
 use crate::safeguards::Safeguards;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use weir_schemas::bundle::Trust;
 use weir_schemas::wire::{Wire, to_single_object};
 use weir_schemas::{AccountId, Audit, Digest, Judge, Posture};
 use weir_topology::record::{Output, RecordRef, Records};
@@ -90,6 +92,7 @@ pub struct EnforcerStage {
     stance_changed: bool,
     age_max: AgeMax,
     age_changed: bool,
+    charter: Charter,
     safeguards: Safeguards,
     accounts: Accounts,
     /// Accounts with actions in epochs of another build that were taken over since the last look at them.
@@ -152,6 +155,7 @@ impl EnforcerStage {
             stance_changed: false,
             age_max: AgeMax::default(),
             age_changed: false,
+            charter: Charter::default(),
             safeguards: Safeguards::default(),
             accounts: Accounts::default(),
             taken_over: BTreeSet::new(),
@@ -168,6 +172,11 @@ impl EnforcerStage {
     /// The kill switch.
     pub fn kill_switch(&self) -> &KillSwitch {
         &self.safeguards.kill_switch
+    }
+
+    /// The same, where verdicts are acted on only by policies that two whom `trust` names signed for it.
+    pub fn with_policy_trust(self, trust: Option<Arc<Trust>>) -> Self {
+        Self { charter: self.charter.trusting(trust), ..self }
     }
 
     /// The enforcer as a second build has it, for tests in which one takes over from the other: what it does lasts
@@ -245,7 +254,8 @@ impl Stage for EnforcerStage {
     }
 
     fn judge(&self, _: &Batch) -> Judge {
-        Judge { version: self.version(), policy: None }
+        // Whoever trusts others decides otherwise.
+        Judge { version: self.version(), policy: self.charter.digest() }
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {
@@ -279,7 +289,8 @@ impl Stage for EnforcerStage {
     }
 
     fn changed(&self) -> usize {
-        let settings = [self.chain_changed, self.stance_changed, self.age_changed];
+        let settings =
+            [self.chain_changed, self.charter.has_changed(), self.stance_changed, self.age_changed];
         let settings = settings.into_iter().filter(|changed| *changed).count();
         self.accounts.changed() + self.safeguards.changed() + settings
     }
@@ -324,7 +335,11 @@ impl Stage for EnforcerStage {
     fn entries(&self) -> usize {
         let has_chain = self.head != ChainHead::default();
         let has_stance = self.stance.posture != Posture::Audit;
-        self.accounts.len() + self.safeguards.entries() + usize::from(has_chain) + usize::from(has_stance)
+        self.accounts.len()
+            + self.safeguards.entries()
+            + self.charter.entries()
+            + usize::from(has_chain)
+            + usize::from(has_stance)
     }
 
     fn due_ms(&self) -> Option<i64> {

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
+use weir_schemas::bundle::Trust;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::sealed::content;
 use weir_schemas::wire::Wire;
@@ -243,12 +244,20 @@ pub struct Rig {
     pub log: Arc<MemoryLog>,
     pub wire: Arc<Wire>,
     pub partitions: u32,
+    /// Whose signatures policies need.
+    pub trust: Option<Arc<Trust>>,
 }
 
 impl Rig {
     pub fn new(partitions: u32) -> Self {
         let calendar = Arc::new(Calendar(AtomicI64::new(0)));
-        Self { calendar, log: MemoryLog::new(partitions), wire: Arc::new(Wire::new()), partitions }
+        Self {
+            calendar,
+            log: MemoryLog::new(partitions),
+            wire: Arc::new(Wire::new()),
+            partitions,
+            trust: None,
+        }
     }
 
     pub fn put(&self, outputs: Vec<Output>) {
@@ -309,6 +318,7 @@ impl Rig {
     /// A task of this build.
     pub fn task(&self, partition: u32, snapshots: bool) -> Task {
         let stage = EnforcerStage::new(keys(), self.wire.clone()).trusting(root().public());
+        let stage = stage.with_policy_trust(self.trust.clone());
         self.task_of(stage, partition, snapshots).unwrap()
     }
 

@@ -14,19 +14,20 @@ use crate::behaviour::Behaviour;
 use crate::detector::{AccountView, Counts, FaultHook, Seen};
 use crate::detectors::rhythm;
 use crate::fusion::{Fused, Voice, fuse};
-use crate::in_force::{InForce, POLICY_KEY};
+use crate::in_force::{InForce, policy_control};
 use crate::limits::{ACCOUNTS_MAX, AHEAD_MAX_MS, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_MAX};
 use crate::persist::Persist;
 use crate::policy::Policy;
 use crate::profile::Profile;
 use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
-use crate::version::{JudgeHook, judge_of, policy_text};
+use crate::version::{JudgeHook, judge_of};
 use links::Shared;
 use member::is_news;
 use state::Account;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use weir_schemas::bundle::Trust;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
     AccountId, Body, Card, Cluster, DlqKind, Event, Judge, Link, Origin, Record, Verdict, VerdictId,
@@ -115,6 +116,11 @@ impl AccountStage {
         self
     }
 
+    /// The same stage where only policies come in force that `trust` admits.
+    pub fn trusting(self, trust: Option<Arc<Trust>>) -> Self {
+        Self { policy: self.policy.trusting(trust), ..self }
+    }
+
     /// The policy in force.
     pub fn policy(&self) -> &Policy {
         &self.policy
@@ -127,10 +133,10 @@ impl AccountStage {
     }
 
     fn control(&mut self, record: RecordRef<'_>, work: &mut Work) -> Result<(), Refusal> {
-        let Some(text) = policy_text(&self.wire, record)? else { return Ok(()) };
-        self.policy.put(&text).map_err(|error| {
-            work.tallies.add(Tally::PolicyRefused, 1);
-            Refusal { kind: DlqKind::InvalidField, reason: error.to_string() }
+        let Some(control) = policy_control(&self.wire, record)? else { return Ok(()) };
+        self.policy.put(&control).map_err(|refused| {
+            work.tallies.add(refused.tally(), 1);
+            Refusal { kind: DlqKind::InvalidField, reason: refused.to_string() }
         })
     }
 
@@ -502,11 +508,11 @@ impl Stage for AccountStage {
     }
 
     fn changed(&self) -> usize {
-        self.accounts.changed() + usize::from(self.policy.has_changed())
+        self.accounts.changed() + self.policy.changed()
     }
 
     fn take_changes(&mut self) -> Vec<StateEntry> {
-        let mut entries = Vec::from_iter(self.policy.take_change());
+        let mut entries = self.policy.take_change();
         self.accounts.take_changes(|id, account| {
             entries.push(StateEntry { key: id.to_key(), body: account.map(saved) });
         });
@@ -517,7 +523,7 @@ impl Stage for AccountStage {
         let mut entries = Vec::new();
         // A built-in policy too: another build may have another one.
         if from == 0 {
-            entries.push(self.policy.entry());
+            entries.extend(self.policy.entries());
         }
         let place = u32::try_from(from).unwrap_or(u32::MAX);
         let next = self.accounts.survey(place, entries_max, |id, account| {
@@ -528,8 +534,8 @@ impl Stage for AccountStage {
 
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
         restore_entry(key, format, STATE_FORMAT, || {
-            if key == POLICY_KEY {
-                return self.policy.restore(body);
+            if InForce::is_its(key) {
+                return self.policy.restore(key, body);
             }
             let id = AccountId::from_key(key).map_err(|error| error.to_string())?;
             let (mut input, mut forgotten) = (body, Counts::default());

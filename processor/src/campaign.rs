@@ -15,7 +15,7 @@ mod roster;
 mod tell;
 
 use crate::account::{check_time, load_whole, restore_entry};
-use crate::in_force::{InForce, POLICY_KEY};
+use crate::in_force::InForce;
 use crate::limits::{BYSTANDERS_MAX, SUSPECTS_MAX};
 use crate::persist::saved;
 use crate::policy::Policy;
@@ -26,6 +26,7 @@ use roster::Roster;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tell::{Now, Told};
+use weir_schemas::bundle::Trust;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Campaign, CampaignStatus, Judge, Member as Record};
 use weir_topology::record::{Output, RecordRef, Records};
@@ -63,6 +64,11 @@ impl CampaignStage {
             before: BTreeSet::new(),
             hook: JudgeHook::default(),
         }
+    }
+
+    /// The same stage where only policies come in force that `trust` admits.
+    pub fn trusting(self, trust: Option<Arc<Trust>>) -> Self {
+        Self { policy: self.policy.trusting(trust), ..self }
     }
 
     /// The same stage with another judge, in a test.
@@ -273,11 +279,11 @@ impl Stage for CampaignStage {
     }
 
     fn changed(&self) -> usize {
-        self.roster.changed() + self.campaigns_changed.len() + usize::from(self.policy.has_changed())
+        self.roster.changed() + self.campaigns_changed.len() + self.policy.changed()
     }
 
     fn take_changes(&mut self) -> Vec<StateEntry> {
-        let mut entries = Vec::from_iter(self.policy.take_change());
+        let mut entries = self.policy.take_change();
         self.roster.take_changes(|account, member| {
             entries.push(StateEntry { key: account.to_key(), body: member.map(saved) });
         });
@@ -294,8 +300,8 @@ impl Stage for CampaignStage {
 
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
         restore_entry(key, format, STATE_FORMAT, || {
-            if key == POLICY_KEY {
-                self.policy.restore(body)?;
+            if InForce::is_its(key) {
+                self.policy.restore(key, body)?;
             } else if let Some(label) = parse_key(key) {
                 self.campaigns.insert(label, load_whole(body)?);
             } else {

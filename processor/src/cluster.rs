@@ -12,7 +12,7 @@ mod sketch;
 pub mod value;
 
 use crate::account::{check_time, load_whole, restore_entry};
-use crate::in_force::{InForce, POLICY_KEY};
+use crate::in_force::InForce;
 use crate::limits::{EVICTION_GRACE_MS, VALUES_MAX};
 use crate::persist::saved;
 use crate::policy::Policy;
@@ -22,6 +22,7 @@ use crate::version::{JudgeHook, judge_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use value::{Linkers, Value};
+use weir_schemas::bundle::Trust;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Cluster, Judge, Link, LinkKind, ValueHash};
 use weir_topology::record::{Output, RecordRef, Records};
@@ -48,6 +49,11 @@ impl ClusterStage {
     pub fn new(wire: Arc<Wire>, policy: Arc<Policy>) -> Self {
         let (values, values_max, hook) = (Store::default(), VALUES_MAX, JudgeHook::default());
         Self { wire, policy: InForce::new(policy), values, values_max, hook }
+    }
+
+    /// The same stage where only policies come in force that `trust` admits.
+    pub fn trusting(self, trust: Option<Arc<Trust>>) -> Self {
+        Self { policy: self.policy.trusting(trust), ..self }
     }
 
     /// The same stage with another judge, in a test.
@@ -176,11 +182,11 @@ impl Stage for ClusterStage {
     }
 
     fn changed(&self) -> usize {
-        self.values.changed() + usize::from(self.policy.has_changed())
+        self.values.changed() + self.policy.changed()
     }
 
     fn take_changes(&mut self) -> Vec<StateEntry> {
-        let mut entries = Vec::from_iter(self.policy.take_change());
+        let mut entries = self.policy.take_change();
         self.values.take_changes(|key, value| {
             entries.push(StateEntry { key: to_key(key), body: value.map(saved) });
         });
@@ -195,8 +201,8 @@ impl Stage for ClusterStage {
 
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
         restore_entry(key, format, STATE_FORMAT, || {
-            if key == POLICY_KEY {
-                return self.policy.restore(body);
+            if InForce::is_its(key) {
+                return self.policy.restore(key, body);
             }
             let value_key = parse_key(key).ok_or("the key is not a kind and a value")?;
             self.values.restore(value_key, load_whole(body)?);

@@ -36,6 +36,7 @@ mod version;
 pub mod windows;
 pub mod words;
 
+pub use in_force::{InForce, POLICY_NAME, Refused};
 pub use version::{JUDGE_VERSION, JudgeHook};
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::nats::Millinats;
 use crate::section::{PolicyError, Section, milli};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use weir_schemas::bundle::Bundle;
 use weir_schemas::{Digest, Tier};
 
 const BUILTIN: &str = include_str!("../policy/default.toml");
@@ -127,6 +128,12 @@ impl Policy {
         };
         policy.check()?;
         Ok(policy)
+    }
+
+    /// Reads a policy as it is published: by itself, or in a bundle, whose signatures are not looked at.
+    pub fn published(body: &str) -> Result<Self, PolicyError> {
+        let text = Bundle::policy_in(body).map_err(|error| PolicyError::Unreadable(error.to_string()))?;
+        Self::parse(&text)
     }
 
     /// The policy that comes with Weir.

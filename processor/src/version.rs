@@ -1,10 +1,11 @@
 //! Which version of the judgement this build has.
 
 use crate::fusion::Fused;
+use crate::in_force::InForce;
 use crate::policy::Policy;
+use crate::refuse::Tallies;
+use weir_schemas::Judge;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Control, ControlKind, Judge};
-use weir_topology::record::RecordRef;
 use weir_topology::stage::Batch;
 use weir_topology::topic::Topic;
 
@@ -50,24 +51,17 @@ impl JudgeHook {
     }
 }
 
-/// The text of a policy that a control record puts in force; none where it is about something else.
-pub(crate) fn policy_text(
-    wire: &Wire,
-    record: RecordRef<'_>,
-) -> Result<Option<String>, weir_schemas::wire::WireError> {
-    // A tombstone takes an operator's word back; the policy in force stays until another is given.
-    let Some(payload) = record.payload else { return Ok(None) };
-    let control: Control = wire.read(payload)?;
-    let is_policy = control.kind == ControlKind::Policy && control.name == "policy";
-    Ok(is_policy.then_some(control.body))
-}
-
-/// Who judges `batch`: this build, by the last policy that the batch puts in force, or by `policy`.
-pub(crate) fn judge_of(hook: JudgeHook, wire: &Wire, policy: &Policy, batch: &Batch) -> Judge {
-    let controls = batch.inputs.iter().filter(|input| input.topic == Topic::Control);
-    let mut texts = controls
-        .flat_map(|input| input.records.iter().rev())
-        .filter_map(|record| policy_text(wire, record).ok().flatten());
-    let last = texts.find_map(|text| Policy::parse(&text).ok());
-    Judge { version: hook.version(), policy: Some(last.as_ref().unwrap_or(policy).digest) }
+/// Who judges `batch`: this build, by the last policy that the batch puts in force, or by the one in force.
+pub(crate) fn judge_of(hook: JudgeHook, wire: &Wire, policy: &InForce, batch: &Batch) -> Judge {
+    let mut controls = batch.inputs.iter().filter(|input| input.topic == Topic::Control).peekable();
+    let policy = match controls.peek() {
+        None => policy.digest,
+        Some(_) => {
+            let (mut then, mut tallies) = (policy.clone(), Tallies::default());
+            let records = controls.flat_map(|input| input.records.iter());
+            records.for_each(|record| then.follow(wire, record, &mut tallies));
+            then.digest
+        }
+    };
+    Judge { version: hook.version(), policy: Some(policy) }
 }

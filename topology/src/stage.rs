@@ -72,6 +72,8 @@ pub enum Tally {
     MembersUntold,
     /// Policies refused because they could not be read.
     PolicyRefused,
+    /// Policies refused because nobody who is trusted vouches for them, or because they are older than one that was in force.
+    PolicyUntrusted,
     /// Actions withheld because what they answer is history: imported, or older than an action may be.
     WithheldAsHistory,
     /// Actions withheld because operators protect their accounts.
@@ -107,6 +109,7 @@ impl Tally {
         Self::FanOutSkipped,
         Self::MembersUntold,
         Self::PolicyRefused,
+        Self::PolicyUntrusted,
         Self::WithheldAsHistory,
         Self::WithheldAsProtected,
         Self::WithheldByLimiter,
@@ -142,6 +145,7 @@ impl Tally {
             Self::FanOutSkipped => "fan_out_skipped",
             Self::MembersUntold => "members_untold",
             Self::PolicyRefused => "policy_refused",
+            Self::PolicyUntrusted => "policy_untrusted",
             Self::WithheldAsHistory => "withheld_as_history",
             Self::WithheldAsProtected => "withheld_as_protected",
             Self::WithheldByLimiter => "withheld_by_limiter",

@@ -22,7 +22,7 @@ enum Verb {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
-    /// Make a person's key for the kill switch, and print its public half
+    /// Make a person's key, for the kill switch and for signing policies, and print its public half
     Person {
         /// File of the key, such as olga.key; the public half goes to olga.pub
         #[arg(value_name = "FILE")]

@@ -1,14 +1,18 @@
 //! `weir policy`.
 
 use super::{ConfigFile, Format, Run};
-use crate::roles;
+use crate::context::Context;
+use crate::roles::bundle::{self, Terms};
+use crate::roles::{control, policy};
 use crate::settings::flags::{KeyFlags, takes};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Subcommand;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use weir_processor::policy::Policy;
 
 takes!(Keys: Common, Embedded, Kafka);
+takes!(Offline: Common);
 
 /// The policy that verdicts are judged by
 #[derive(clap::Args)]
@@ -19,10 +23,18 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Print the policy in force
+    /// Print the policy in force, or one that was
     Show(Show),
     /// Check a policy file, and say what it is; nothing is written
     Check(Check),
+    /// Print what one policy says otherwise than another, key by key
+    Diff(Diff),
+    /// Sign a policy, or add a signature to a bundle
+    Sign(Sign),
+    /// Check a bundle against the trust store, and say what it is; nothing is written
+    Verify(Verify),
+    /// Check a bundle against the trust store, and put it in force
+    Apply(Publish),
     /// Check a policy file and put it in force
     Publish(Publish),
     /// Print every policy that was ever put in force, the latest first
@@ -33,14 +45,69 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Show {
+    /// Version of a policy that was in force; the one that is when not given
+    version: Option<String>,
     #[command(flatten)]
     keys: KeyFlags<Keys>,
 }
 
 #[derive(clap::Args)]
 struct Check {
-    /// Policy (TOML)
+    /// Policy (TOML), or bundle
     file: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct Diff {
+    /// Policy (TOML) or bundle; `builtin` is the built-in one, `in-force` the one that is
+    one: PathBuf,
+    /// The one that it is compared with
+    other: PathBuf,
+    #[command(flatten)]
+    keys: KeyFlags<Keys>,
+}
+
+#[derive(clap::Args)]
+struct Signers {
+    /// File with the secret key of a signer, of those that `weir keys person` makes; once for each signer
+    #[arg(long = "key", value_name = "FILE")]
+    signers: Vec<PathBuf>,
+    /// Place of the bundle among all: greater than that of every one before; the time in seconds when not given
+    #[arg(long, value_name = "N")]
+    counter: Option<u64>,
+    /// Days after which the bundle can no longer be put in force
+    #[arg(long, value_name = "DAYS")]
+    expires_days: Option<u64>,
+    /// Allow that verdicts by it are acted on, which takes two signatures
+    #[arg(long)]
+    enforces: bool,
+}
+
+impl Signers {
+    fn terms(&self) -> Terms {
+        Terms { counter: self.counter, expires_days: self.expires_days, enforces: self.enforces }
+    }
+}
+
+#[derive(clap::Args)]
+struct Sign {
+    /// Policy (TOML), or a bundle that others signed
+    file: PathBuf,
+    /// Where the bundle is written; standard output when not given
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    signers: Signers,
+    #[command(flatten)]
+    keys: KeyFlags<Offline>,
+}
+
+#[derive(clap::Args)]
+struct Verify {
+    /// Bundle
+    file: PathBuf,
+    #[command(flatten)]
+    keys: KeyFlags<Offline>,
 }
 
 #[derive(clap::Args)]
@@ -57,12 +124,14 @@ struct Rollback {
     /// Version of the policy to go back to; the one before the one in force when not given
     version: Option<String>,
     #[command(flatten)]
+    signers: Signers,
+    #[command(flatten)]
     keys: KeyFlags<Keys>,
 }
 
 #[derive(clap::Args)]
 struct Publish {
-    /// Policy (TOML)
+    /// Policy (TOML), or bundle
     file: PathBuf,
     #[command(flatten)]
     keys: KeyFlags<Keys>,
@@ -71,16 +140,48 @@ struct Publish {
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         match self.verb {
-            Verb::Show(show) => roles::policy::show(&config.context(&show.keys)?),
-            Verb::Check(check) => roles::policy::check(&check.file),
+            Verb::Show(show) => policy::show(&config.context(&show.keys)?, show.version.as_deref()),
+            Verb::Check(check) => policy::check(&check.file),
+            Verb::Diff(diff) => {
+                let context = config.context(&diff.keys)?;
+                bundle::diff(&named(&context, &diff.one)?, &named(&context, &diff.other)?)
+            }
+            Verb::Sign(sign) => {
+                let context = config.context(&sign.keys)?;
+                let text = bundle::sign(&context, &sign.file, &sign.signers.signers, &sign.signers.terms())?;
+                match &sign.out {
+                    None => print!("{text}"),
+                    Some(path) => std::fs::write(path, text)
+                        .with_context(|| format!("{} cannot be written", path.display()))?,
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Verb::Verify(verify) => bundle::verify(&config.context(&verify.keys)?, &verify.file),
             Verb::History(history) => {
                 let is_json = history.format == Format::Json;
-                roles::policy::history(&config.context(&history.keys)?, is_json)
+                policy::history(&config.context(&history.keys)?, is_json)
             }
             Verb::Rollback(rollback) => {
-                roles::policy::roll_back(&config.context(&rollback.keys)?, rollback.version.as_deref())
+                let context = config.context(&rollback.keys)?;
+                let Signers { signers, .. } = &rollback.signers;
+                policy::roll_back(&context, rollback.version.as_deref(), |text, reached| {
+                    bundle::sign_anew(&context, text, reached, signers, &rollback.signers.terms())
+                })
             }
-            Verb::Publish(publish) => roles::policy::publish(&config.context(&publish.keys)?, &publish.file),
+            Verb::Apply(apply) => policy::publish(&config.context(&apply.keys)?, &apply.file, true),
+            Verb::Publish(publish) => policy::publish(&config.context(&publish.keys)?, &publish.file, false),
         }
+    }
+}
+
+/// The policy that an argument names.
+fn named(context: &Context, path: &Path) -> Result<Policy> {
+    match path.to_str() {
+        Some("builtin") => Ok(Policy::builtin()),
+        Some("in-force") => {
+            let (log, wire) = (context.existing_log()?, context.wire()?);
+            Ok((*policy::in_force(context, log.as_ref(), &wire)?).clone())
+        }
+        _ => Ok(control::read_policy(path)?.0),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::context::{Context, now_ms};
 use crate::roles::inbox::Inbox;
+use crate::roles::policy;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,6 +12,8 @@ use weir_enforcer::age::{AGE_NAME, AgeMax};
 use weir_enforcer::limiter::{LIMIT_NAME, Limit};
 use weir_enforcer::posture::Stance;
 use weir_processor::policy::Policy;
+use weir_processor::{POLICY_NAME, Refused};
+use weir_schemas::bundle::Distrust;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Control, ControlKind};
 use weir_topology::embedded::OpenError;
@@ -20,7 +23,7 @@ use weir_topology::record::Output;
 use weir_topology::topic::Topic;
 
 /// Name of the control record that carries the policy.
-pub const POLICY: &str = "policy";
+pub const POLICY: &str = POLICY_NAME;
 
 /// Name of the control record that carries the posture.
 const POSTURE: &str = "posture";
@@ -35,7 +38,16 @@ pub fn set_posture(context: &Context, body: &str) -> Result<ExitCode> {
 
 /// Refuses a configured policy file that is none, before anything is written.
 pub fn check_configured_policy(context: &Context) -> Result<()> {
-    context.settings.policy.as_deref().map_or(Ok(()), |path| read_policy(path).map(drop))
+    let Some(path) = context.settings.policy.as_deref() else { return Ok(()) };
+    let (_, text) = read_policy(path)?;
+    if let Some(trust) = context.trust()? {
+        trust.vouched(&text, now_ms()).with_context(|| refused(path))?;
+    }
+    Ok(())
+}
+
+fn refused(path: &Path) -> String {
+    format!("the policy {} is refused", path.display())
 }
 
 /// Publishes the configured policy file if it is not what is in force already.
@@ -44,6 +56,21 @@ pub fn adopt_configured_policy(context: &Context, log: &dyn Log, wire: &Wire) ->
     let (policy, text) = read_policy(path)?;
     if latest(log, wire, POLICY)?.is_some_and(|control| control.body == text) {
         return Ok(());
+    }
+    if context.trust()?.is_some() {
+        // What no task would put in force is not published.
+        match policy::in_force(context, log, wire)?.put(&policy::control_of(context, &policy, text.clone())) {
+            Ok(()) => {}
+            Err(Refused::Distrust(Distrust::RolledBack { found, reached })) => {
+                tracing::warn!(
+                    found,
+                    reached,
+                    "the configured policy is older than the one in force, which stays"
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(anyhow::Error::new(error).context(refused(path))),
+        }
     }
     publish(context, log, wire, POLICY, ControlKind::Policy, &policy.version, &text)
 }
@@ -61,14 +88,6 @@ pub fn adopt_configured_age(context: &Context, log: &dyn Log, wire: &Wire) -> Re
     publish(context, log, wire, AGE_NAME, ControlKind::Setting, "", &configured.0.to_string())
 }
 
-/// The policy in force: the latest published, or the built-in one.
-pub fn policy_in_force(log: &dyn Log, wire: &Wire) -> Result<Policy> {
-    match latest(log, wire, POLICY)? {
-        Some(control) => Policy::parse(&control.body).context("the published policy cannot be read"),
-        None => Ok(Policy::builtin()),
-    }
-}
-
 /// The posture that operators set, in words.
 pub fn posture_set(log: &dyn Log, wire: &Wire) -> Result<String> {
     Ok(match latest(log, wire, POSTURE)? {
@@ -77,11 +96,11 @@ pub fn posture_set(log: &dyn Log, wire: &Wire) -> Result<String> {
     })
 }
 
-/// Reads and checks a policy file.
+/// Reads and checks a policy file, which may be a bundle; the text is the file's.
 pub fn read_policy(path: &Path) -> Result<(Policy, String)> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read the policy {}", path.display()))?;
-    let policy = Policy::parse(&text).with_context(|| format!("the policy {} is refused", path.display()))?;
+    let policy = Policy::published(&text).with_context(|| refused(path))?;
     Ok((policy, text))
 }
 
@@ -127,7 +146,7 @@ pub fn say(context: &Context, said: &[Said]) -> Result<()> {
 }
 
 /// Whether another process has the embedded log open.
-fn is_held(error: &anyhow::Error) -> bool {
+pub fn is_held(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<OpenError>(), Some(OpenError::Held { .. }))
 }
 

@@ -29,7 +29,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let keys = EnforcerKeys::read(context.given_keys(Role::Enforcer)?)?;
     let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
     let around = context.surroundings(Arc::new(log.clone()), wire.clone());
-    let (stages, standby) = (stages(&keys, wire.clone()), context.settings.standby);
+    let (stages, standby) = (stages(context, &keys, wire.clone())?, context.settings.standby);
     let fleet = Fleet::join(StageName::Enforcer, &config, &log, &around, stages, standby)?;
     let partitions = log.partitions(Topic::Actions)?;
     left_to_another(control::adopt_configured_age(context, &log, &wire))?;
@@ -135,15 +135,15 @@ fn outlast(context: &Context, exported: Result<Progress>, withheld: &mut Withhel
 }
 
 /// Makes enforcer stages.
-pub fn stages(keys: &EnforcerKeys, wire: Arc<Wire>) -> StageFactory {
-    let (keys, root) = (keys.audit.clone(), keys.root);
-    Arc::new(move |_| -> Box<dyn Stage> {
-        let stage = EnforcerStage::new(keys.clone(), wire.clone());
+pub fn stages(context: &Context, keys: &EnforcerKeys, wire: Arc<Wire>) -> Result<StageFactory> {
+    let (keys, root, trust) = (keys.audit.clone(), keys.root, context.trust()?);
+    Ok(Arc::new(move |_| -> Box<dyn Stage> {
+        let stage = EnforcerStage::new(keys.clone(), wire.clone()).with_policy_trust(trust.clone());
         Box::new(match root {
             Some(root) => stage.trusting(root),
             None => stage,
         })
-    })
+    }))
 }
 
 /// Opens the output directory.

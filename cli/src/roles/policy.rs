@@ -1,20 +1,32 @@
 //! `weir policy`: which policy is in force, which were, and how one takes another's place.
 
-use crate::context::Context;
+use crate::context::{Context, now_ms};
 use crate::roles::control::{POLICY, Said, history as said, read_policy, say};
 use crate::times::time_of;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use weir_processor::policy::Policy;
+use weir_processor::{InForce, Refused};
+use weir_schemas::bundle::Bundle;
+use weir_schemas::wire::Wire;
 use weir_schemas::{Control, ControlKind};
+use weir_topology::log::Log;
 
-/// `weir policy show`: the text of the policy in force.
-pub fn show(context: &Context) -> Result<ExitCode> {
-    match published(context)?.pop() {
-        Some(control) => print!("{}", control.body),
-        None => print!("{}", Policy::builtin_text()),
+/// `weir policy show [VERSION]`: the text of the policy in force, or of one that was published.
+pub fn show(context: &Context, version: Option<&str>) -> Result<ExitCode> {
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let told = Told::read(context, log.as_ref(), &wire)?;
+    match version {
+        None => print!("{}", told.in_force.text),
+        Some(version) => match told.latest(|control| control.version == version) {
+            Some(control) => print!("{}", Bundle::policy_in(&control.body)?),
+            None => {
+                bail!("no policy of version {version} was ever published; `weir policy history` lists them")
+            }
+        },
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -26,16 +38,24 @@ pub fn check(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `weir policy publish FILE`: checks the file and puts it in force from the next epoch on.
-pub fn publish(context: &Context, path: &Path) -> Result<ExitCode> {
+/// `weir policy publish FILE`, and `weir policy apply BUNDLE`, which needs a trust store: checks the file and puts it in
+/// force from the next epoch on.
+pub fn publish(context: &Context, path: &Path, must_be_signed: bool) -> Result<ExitCode> {
     let (policy, text) = read_policy(path)?;
+    if must_be_signed && context.trust()?.is_none() {
+        bail!(
+            "policy_trust is not set: without the keys of those who may sign, nobody can tell whether this bundle is good"
+        );
+    }
     put_in_force(context, policy, text)
 }
 
 /// `weir policy history`: every policy that was published, the latest first.
 pub fn history(context: &Context, is_json: bool) -> Result<ExitCode> {
-    let mut entries: Vec<Entry> = published(context)?.iter().map(Entry::of).collect();
-    if let Some(last) = entries.last_mut() {
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let told = Told::read(context, log.as_ref(), &wire)?;
+    let mut entries: Vec<Entry> = told.controls.iter().map(Entry::of).collect();
+    if let Some(last) = entries.iter_mut().rfind(|entry| entry.refused.is_none()) {
         last.in_force = true;
     }
     entries.reverse();
@@ -46,51 +66,125 @@ pub fn history(context: &Context, is_json: bool) -> Result<ExitCode> {
     if entries.is_empty() {
         println!("No policy was ever published: the built-in one is in force.");
     }
-    for Entry { version, time, author, digest, in_force } in entries {
+    for Entry { version, time, author, digest, counter, refused, in_force } in entries {
         let digest = digest.map_or("refused by this build".into(), |digest| digest[..16].to_owned());
-        let mark = if in_force { "  in force" } else { "" };
-        println!("{time}  {version:<20}  {digest:<21}  by {author}{mark}");
+        let counter = counter.map_or(String::new(), |counter| format!("  counter {counter}"));
+        let mark = match (in_force, refused) {
+            (true, _) => "  in force".to_owned(),
+            (false, Some(why)) => format!("  REFUSED: {why}"),
+            (false, None) => String::new(),
+        };
+        println!("{time}  {version:<20}  {digest:<21}  by {author}{counter}{mark}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// `weir policy rollback [VERSION]`: puts an earlier policy in force again.
-pub fn roll_back(context: &Context, version: Option<&str>) -> Result<ExitCode> {
-    let mut policies = published(context)?;
-    let Some(in_force) = policies.pop() else {
+/// `weir policy rollback [VERSION]`: puts an earlier policy in force again. Where policies are signed that is a new bundle
+/// of the old text, which `sign` makes with a counter above the one that is given.
+pub fn roll_back(
+    context: &Context,
+    version: Option<&str>,
+    sign: impl FnOnce(&str, u64) -> Result<String>,
+) -> Result<ExitCode> {
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let told = Told::read(context, log.as_ref(), &wire)?;
+    if told.accepted().next().is_none() {
         bail!(
             "no policy was ever published: the built-in one is in force, and there is nothing to go back to"
-        )
+        );
+    }
+    let in_force = &told.in_force;
+    let is_meant = |control: &Control| {
+        let is_other =
+            Policy::published(&control.body).map_or(true, |policy| policy.digest != in_force.digest);
+        is_other && version.is_none_or(|version| control.version == version)
     };
-    let is_meant = |control: &&Control| match version {
-        Some(version) => control.version == version && control.body != in_force.body,
-        None => control.body != in_force.body,
-    };
-    let text = match policies.iter().rfind(is_meant) {
-        Some(control) => control.body.clone(),
+    let text = match told.latest(is_meant) {
+        Some(control) => Bundle::policy_in(&control.body)?,
         // Before the first one the built-in policy was in force.
         None if version.is_none() => Policy::builtin_text().to_owned(),
         None => bail!(
-            "no other policy of version {} was ever published; `weir policy history` lists them",
+            "no other policy of version {} was ever in force; `weir policy history` lists them",
             version.unwrap_or_default()
         ),
     };
     let policy = Policy::parse(&text)
         .context("this build cannot judge by it any more; publish a policy that it can")?;
-    put_in_force(context, policy, text)
+    let body = if context.trust()?.is_some() { sign(&text, in_force.counter())? } else { text };
+    // The log may be held by one process only: this one, until here.
+    drop((told, log));
+    put_in_force(context, policy, body)
+}
+
+/// The policy in force, as a task that folds weir.control has it.
+pub fn in_force(context: &Context, log: &dyn Log, wire: &Wire) -> Result<InForce> {
+    Ok(Told::read(context, log, wire)?.in_force)
+}
+
+/// The control record that puts this in force.
+pub fn control_of(context: &Context, policy: &Policy, body: String) -> Control {
+    Control {
+        name: POLICY.to_owned(),
+        kind: ControlKind::Policy,
+        version: policy.version.clone(),
+        author: context.node(),
+        time_ms: now_ms(),
+        body,
+    }
 }
 
 fn put_in_force(context: &Context, policy: Policy, body: String) -> Result<ExitCode> {
-    let (name, version) = (POLICY.to_owned(), policy.version.clone());
-    say(context, &[Said { name, kind: ControlKind::Policy, version, body }])?;
+    let control = control_of(context, &policy, body);
+    if let Some(trust) = context.trust()? {
+        // Before a log is made.
+        trust.vouched(&control.body, control.time_ms)?;
+        match context.log_or_new() {
+            Ok(log) => {
+                let mut in_force = in_force(context, log.as_ref(), &*context.wire()?)?;
+                if in_force.is(&control.body) {
+                    println!("Policy {} is in force already.", policy.version);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                // As every task will read it.
+                in_force.put(&control)?;
+            }
+            // Another process has the log open, and knows how far the counter is.
+            Err(error) if crate::roles::control::is_held(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let Control { name, kind, version, body, .. } = control;
+    say(context, &[Said { name, kind, version, body }])?;
     println!("Policy {} is in force from each task's next epoch.", policy.version);
     Ok(ExitCode::SUCCESS)
 }
 
-/// The policies that were published, the oldest first.
-fn published(context: &Context) -> Result<Vec<Control>> {
-    let (log, wire) = (context.existing_log()?, context.wire()?);
-    Ok(said(log.as_ref(), &wire, POLICY)?.into_iter().flatten().collect())
+/// What was published, the oldest first, with why it did not come in force; and what is in force.
+struct Told {
+    controls: Vec<(Control, Option<Refused>)>,
+    in_force: InForce,
+}
+
+impl Told {
+    fn read(context: &Context, log: &dyn Log, wire: &Wire) -> Result<Self> {
+        let mut in_force = InForce::new(Arc::new(Policy::builtin())).trusting(context.trust()?);
+        let controls = said(log, wire, POLICY)?.into_iter().flatten().map(|control| {
+            let refused = in_force.put(&control).err();
+            (control, refused)
+        });
+        let controls = controls.collect();
+        Ok(Self { controls, in_force })
+    }
+
+    /// Those that came in force, the oldest first.
+    fn accepted(&self) -> impl DoubleEndedIterator<Item = &Control> {
+        self.controls.iter().filter(|(_, refused)| refused.is_none()).map(|(control, _)| control)
+    }
+
+    /// The latest that came in force and is meant.
+    fn latest(&self, is_meant: impl Fn(&Control) -> bool) -> Option<&Control> {
+        self.accepted().rfind(|control| is_meant(control))
+    }
 }
 
 /// A policy as it was published.
@@ -101,16 +195,22 @@ struct Entry {
     author: String,
     /// As epoch records and verdicts have it; none where this build cannot judge by it.
     digest: Option<String>,
+    /// Of a bundle.
+    counter: Option<u64>,
+    /// Why it did not come in force.
+    refused: Option<String>,
     in_force: bool,
 }
 
 impl Entry {
-    fn of(control: &Control) -> Self {
+    fn of((control, refused): &(Control, Option<Refused>)) -> Self {
         Self {
             version: control.version.clone(),
             time: time_of(control.time_ms),
             author: control.author.clone(),
-            digest: Policy::parse(&control.body).ok().map(|policy| policy.digest.to_string()),
+            digest: Policy::published(&control.body).ok().map(|policy| policy.digest.to_string()),
+            counter: Bundle::parse(&control.body).ok().map(|bundle| bundle.header.counter),
+            refused: refused.as_ref().map(ToString::to_string),
             in_force: false,
         }
     }

@@ -28,7 +28,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
     control::adopt_configured_policy(context, &log, &wire)?;
     let around = context.surroundings(Arc::new(log.clone()), wire.clone());
-    let stages = context.judging_stages(wire);
+    let stages = context.judging_stages(wire)?;
     let mut fleets = Vec::new();
     for stage in StageName::JUDGING {
         fleets.push(Fleet::join(stage, &config, &log, &around, stages.clone(), context.settings.standby)?);

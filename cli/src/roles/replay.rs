@@ -1,13 +1,12 @@
 //! `weir replay`: fold history again and say what comes out.
 
 use crate::context::{Context, judging_stages};
-use crate::roles::control;
+use crate::roles::{control, policy};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::sync::Arc;
-use weir_processor::policy::Policy;
 use weir_replay::lockstep::Layout;
 use weir_replay::{Report, lockstep, recorded};
 use weir_topology::log::Log;
@@ -34,17 +33,13 @@ pub fn run(context: &Context, how: How, json: bool) -> Result<ExitCode> {
     let bar = progress(log.as_ref())?;
     let report = match how {
         How::AsRecorded => {
-            let stages = judging_stages(
-                wire.clone(),
-                Arc::new(Policy::builtin()),
-                context.settings.state_accounts_max,
-            );
+            let stages = context.judging_stages(wire.clone())?;
             recorded::replay(log.as_ref(), &wire, &stages, |events| bar.inc(events))?
         }
         How::Lockstep { partitions, workers } => {
             let policy = match &context.settings.policy {
                 Some(path) => control::read_policy(path)?.0,
-                None => control::policy_in_force(log.as_ref(), &wire)?,
+                None => (*policy::in_force(context, log.as_ref(), &wire)?).clone(),
             };
             // A cap would evict by partition, and the result would depend on the layout.
             let stages = judging_stages(wire.clone(), Arc::new(policy), usize::MAX);

@@ -48,8 +48,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     control::adopt_configured_limit(context, log.as_ref(), &wire, None)?;
     let partitions = log.partitions(Topic::Events)?;
 
-    let judging = context.judging_stages(wire.clone());
-    let enforcing = enforce::stages(&keys, wire.clone());
+    let judging = context.judging_stages(wire.clone())?;
+    let enforcing = enforce::stages(context, &keys, wire.clone())?;
     let make_stage: StageFactory = Arc::new(move |task: TaskId| -> Box<dyn Stage> {
         match task.stage {
             StageName::Enforcer => enforcing(task),

@@ -1,11 +1,9 @@
 //! `weir verify`: fold what led to a verdict again, and show that the same bytes come out.
 
-use crate::context::{Context, judging_stages};
+use crate::context::Context;
 use crate::roles::replay::progress;
 use anyhow::Result;
 use std::process::ExitCode;
-use std::sync::Arc;
-use weir_processor::policy::Policy;
 use weir_replay::verify::{
     Choice, ContentDifference, Difference, Evidence, Finding, Outcome, VerifyReport, verify,
 };
@@ -18,9 +16,7 @@ pub const UNPROVEN: u8 = 2;
 pub fn run(context: &Context, choice: Choice, json: bool) -> Result<ExitCode> {
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let bar = progress(log.as_ref())?;
-    // The policies that judged are in the log; before the first of them the builtin one did.
-    let stages =
-        judging_stages(wire.clone(), Arc::new(Policy::builtin()), context.settings.state_accounts_max);
+    let stages = context.judging_stages(wire.clone())?;
     let report = verify(log.as_ref(), &wire, &stages, choice, |events| bar.inc(events))?;
     bar.finish_and_clear();
     match json {

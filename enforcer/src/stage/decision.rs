@@ -76,6 +76,7 @@ impl EnforcerStage {
             None if is_done => None,
             None => (self.kill_switch_withholds(step))
                 .or_else(|| self.stance_withholds(verdict).map(str::to_owned))
+                .or_else(|| self.charter_withholds(verdict, proposal).map(str::to_owned))
                 .or(history.clone())
                 .or_else(|| self.ring_withholds(proposal))
                 .or_else(|| self.limiter_withholds(step, proposal, kept)),

@@ -3,6 +3,7 @@
 
 use super::{ACTOR, EVERY_TENANT, EnforcerStage, PAUSED, Step};
 use crate::accounts::Kept;
+use crate::charter;
 use crate::decide::Proposal;
 use crate::kill_switch::fold::MENDED;
 use crate::lifecycle::{is_in_effect, undone};
@@ -39,6 +40,12 @@ impl EnforcerStage {
         let is_named = self.stance.posture == Posture::Canary
             && self.safeguards.canary.holds(&verdict.tenant, verdict.account);
         if is_named { None } else { self.stance.withholds(verdict.account) }
+    }
+
+    /// Whether the verdict was made by a policy that may not enforce. It may still be shown to a person.
+    pub(super) fn charter_withholds(&self, verdict: &Verdict, proposal: &Proposal) -> Option<&'static str> {
+        let is_withheld = reaches_beyond_a_desk(proposal.kind) && self.charter.withholds(verdict);
+        is_withheld.then_some(charter::WITHHELD)
     }
 
     pub(super) fn ring_withholds(&self, proposal: &Proposal) -> Option<String> {

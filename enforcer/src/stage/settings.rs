@@ -5,6 +5,7 @@ use super::guard::PROTECTED;
 use super::{CHAIN_KEY, EVERY_TENANT, EnforcerStage, RESUMED, Step, head_in_state};
 use crate::age::{AGE_NAME, AgeMax};
 use crate::chain::{AuditKey, ChainHead};
+use crate::charter::CHARTER_KEY;
 use crate::kill_switch::Heard;
 use crate::limits::NAME_BYTES_MAX;
 use crate::posture::{POSTURE_NAME, Stance};
@@ -46,6 +47,9 @@ impl EnforcerStage {
             Err(error) => return self.refuse(step, input, record, &error.into()),
         };
         let told = told(control.as_ref(), record);
+        if let Some(policy) = control.as_ref().filter(|control| control.kind == ControlKind::Policy) {
+            return self.policy(step, policy, told);
+        }
         match self.setting_in(control.as_ref(), record) {
             Ok(setting) => {
                 step.effects.judged += 1;
@@ -74,10 +78,27 @@ impl EnforcerStage {
         }
     }
 
+    /// Notes what a policy may, where policies are signed. The account stage writes the letter of one that is refused.
+    fn policy(&mut self, step: &mut Step<'_>, control: &Control, told: Audit) {
+        step.effects.judged += 1;
+        let (kind, outcome, reason) = match self.charter.follow(control) {
+            None => return,
+            Some(Ok(reason)) => (AuditKind::Operator, "policy_admitted", reason),
+            Some(Err(distrust)) => {
+                (AuditKind::Refusal, "refused", format!("the policy is not trusted: {distrust}"))
+            }
+        };
+        self.audit(step, Audit { kind, outcome: outcome.into(), reason, ..told });
+    }
+
     /// Folds an operator's word that another build answered: it sets what it sets, and nothing is said. Which key signs
     /// is what the chain says.
     pub(super) fn control_in_silence(&mut self, record: RecordRef<'_>) {
         let Ok(control) = self.read_control(record) else { return };
+        if let Some(policy) = control.as_ref().filter(|control| control.kind == ControlKind::Policy) {
+            self.charter.follow(policy);
+            return;
+        }
         match self.setting_in(control.as_ref(), record) {
             // What was undone stands among the actions.
             Ok(Some(setting @ (Setting::Stance(_) | Setting::AgeMax(_) | Setting::Safeguard(_)))) => {
@@ -191,19 +212,19 @@ impl EnforcerStage {
     /// State entries of the settings that changed since the last call, in key order.
     pub(super) fn changed_settings(&mut self) -> Vec<StateEntry> {
         let mut changes = Vec::new();
-        let mut entry =
-            |key: &[u8], body: Vec<u8>| changes.push(StateEntry { key: key.into(), body: Some(body) });
+        let entry = |key: &[u8], body: Vec<u8>| StateEntry { key: key.into(), body: Some(body) };
         if std::mem::take(&mut self.age_changed) {
-            entry(AGE_KEY, self.age_max.0.to_string().into_bytes());
+            changes.push(entry(AGE_KEY, self.age_max.0.to_string().into_bytes()));
         }
         if std::mem::take(&mut self.chain_changed) {
             let mut body = self.head.sequence.to_be_bytes().to_vec();
             body.extend_from_slice(&self.head.hash.0);
             body.extend_from_slice(self.key.id().as_bytes());
-            entry(CHAIN_KEY, body);
+            changes.push(entry(CHAIN_KEY, body));
         }
+        changes.extend(self.charter.take_change());
         if std::mem::take(&mut self.stance_changed) {
-            entry(POSTURE_KEY, self.stance.to_string().into_bytes());
+            changes.push(entry(POSTURE_KEY, self.stance.to_string().into_bytes()));
         }
         changes
     }
@@ -213,6 +234,7 @@ impl EnforcerStage {
         let text = || std::str::from_utf8(body).map_err(|error| error.to_string());
         Some(match key {
             CHAIN_KEY => self.restore_chain(body),
+            CHARTER_KEY => text().and_then(|text| self.charter.restore(text)),
             POSTURE_KEY => text().and_then(Stance::parse).map(|stance| self.stance = stance),
             AGE_KEY => text().and_then(AgeMax::parse).map(|age_max| self.age_max = age_max),
             _ => return None,
@@ -229,6 +251,7 @@ impl EnforcerStage {
     pub(super) fn forget_setting(&mut self, key: &[u8]) -> bool {
         match key {
             CHAIN_KEY => self.head = ChainHead::default(),
+            CHARTER_KEY => self.charter.forget(),
             POSTURE_KEY => self.stance = Stance::default(),
             AGE_KEY => self.age_max = AgeMax::default(),
             _ => return false,

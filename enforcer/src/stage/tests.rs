@@ -9,6 +9,7 @@ use weir_schemas::{ActionOutcome, AuditEntry, DeadLetter, Origin, OutcomeKind, R
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Records;
 
+mod charter;
 mod golden;
 mod guard;
 mod kill_switch;
@@ -649,7 +650,7 @@ fn state_entries_come_in_key_order_and_once() {
 #[test]
 fn damaged_state_is_refused_without_panicking() {
     let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
-    for key in [&b"!chain"[..], b"!posture", b"00000000000000000000000000000001", b"what"] {
+    for key in [&b"!chain"[..], b"!charter", b"!posture", b"00000000000000000000000000000001", b"what"] {
         assert!(stage.restore(key, STATE_FORMAT, b"\xff\x00\x01").is_err());
         assert!(matches!(stage.restore(key, 99, b""), Err(StateError::Format { .. })));
     }

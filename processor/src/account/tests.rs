@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::fixture::{START_MS, cluster, event, hash, prompt};
+use crate::in_force::POLICY_KEY;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
+use weir_schemas::bundle::{self, Bundle, Header};
 use weir_schemas::{Control, ControlKind, DeadLetter, LinkKind, Outcome, Request, Response, Verdict};
 use weir_topology::record::{LABEL_HEADER, Records};
 
@@ -391,6 +393,81 @@ fn what_a_detector_cannot_take_back_is_counted_once_and_the_account_is_kept() {
     // Of the same tier it says nothing more, because it knows that it said it.
     let effects = step_events(&mut after, campaign("a", START_MS + 80_000, 1));
     assert_eq!((effects.judged, verdicts(&effects).len()), (1, 0));
+}
+
+/// What was signed by these seeds, and published at the time of the tests.
+fn bundle(counter: u64, version: &str, seeds: &[[u8; 32]]) -> String {
+    let audience = "weir".to_owned();
+    let header = Header { counter, audience, issued_s: 0, expires_s: 0, enforces: false };
+    let text = Policy::builtin().text.replace("builtin-4", version);
+    let mut bundle = Bundle::new(header, text).unwrap();
+    seeds.iter().for_each(|seed| bundle.sign(seed));
+    bundle.to_text()
+}
+
+fn trusting() -> AccountStage {
+    let trust = Trust::new("weir", [bundle::public_of(&[1; 32]), bundle::public_of(&[2; 32])]).unwrap();
+    stage().trusting(Some(Arc::new(trust)))
+}
+
+/// The version in force after a record of control, and what was counted.
+fn say(stage: &mut AccountStage, body: &str) -> (String, Vec<(Tally, u64)>) {
+    let batch = batch(Topic::Control, START_MS, vec![policy_record(body)]);
+    let told = stage.judge(&batch).policy;
+    let effects = stage.step(&batch);
+    assert_eq!(told, Some(stage.policy().digest), "the epoch record says what is in force");
+    (effects.policy_version, effects.tallies)
+}
+
+#[test]
+fn with_a_trust_store_only_what_is_signed_comes_in_force_and_what_is_refused_is_told() {
+    let mut stage = trusting();
+    let untrusted = vec![(Tally::PolicyUntrusted, 1)];
+    let (plain, signed) = (Policy::builtin().text, bundle(7, "mine-7", &[[1; 32]]));
+    assert_eq!(
+        say(&mut stage, &plain.replace("builtin-4", "mine-1")),
+        ("builtin-4".into(), untrusted.clone())
+    );
+    assert_eq!(say(&mut stage, &bundle(7, "mine-7", &[[9; 32]])), ("builtin-4".into(), untrusted.clone()));
+    assert_eq!(say(&mut stage, &signed), ("mine-7".into(), vec![]));
+    // The same again, of another process that is configured alike.
+    assert_eq!(say(&mut stage, &signed), ("mine-7".into(), vec![]));
+    assert_eq!(say(&mut stage, &bundle(7, "mine-8", &[[1; 32]])), ("mine-7".into(), untrusted.clone()));
+    assert_eq!(
+        say(&mut stage, &bundle(6, "mine-6", &[[1; 32], [2; 32]])),
+        ("mine-7".into(), untrusted.clone())
+    );
+    let mut batch = batch(Topic::Control, START_MS, vec![policy_record(&plain)]);
+    batch.partition = 0;
+    let effects = stage.step(&batch);
+    let letters = of(&effects, Topic::Dlq);
+    let letter: DeadLetter = Wire::new().read(letters[0].payload.as_ref().unwrap()).unwrap();
+    assert_eq!(
+        letter.reason,
+        "the policy is not trusted: it is not signed, and only signed policies are put in force here (`weir policy sign`)"
+    );
+
+    // A task that restarts knows how far it had come, and one that cannot read it does not judge on.
+    let changes = stage.take_changes();
+    let mut again = trusting();
+    for entry in &changes {
+        again.restore(&entry.key, STATE_FORMAT, entry.body.as_ref().unwrap()).unwrap();
+    }
+    assert_eq!(again.policy(), stage.policy());
+    assert_eq!(say(&mut again, &bundle(7, "mine-8", &[[2; 32]])), ("mine-7".into(), untrusted));
+    assert_eq!(say(&mut again, &bundle(8, "mine-8", &[[2; 32]])), ("mine-8".into(), vec![]));
+    let counter = &changes.iter().find(|entry| entry.key != POLICY_KEY).unwrap().key;
+    let damaged = trusting().restore(counter, STATE_FORMAT, b"").unwrap_err().to_string();
+    assert!(damaged.contains("the policy's counter is no number"), "{damaged}");
+}
+
+#[test]
+fn without_a_trust_store_a_bundle_counts_by_its_text() {
+    let mut stage = stage();
+    assert_eq!(say(&mut stage, &bundle(7, "mine-7", &[])), ("mine-7".into(), vec![]));
+    assert_eq!(say(&mut stage, &bundle(6, "mine-6", &[])), ("mine-6".into(), vec![]));
+    let broken = bundle(7, "mine-7", &[]).replace("counter: 7", "counter: 0");
+    assert_eq!(say(&mut stage, &broken), ("mine-6".into(), vec![(Tally::PolicyRefused, 1)]));
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Policies<'_> {
             for payload in records.iter().filter_map(|record| record.payload) {
                 let Ok(control) = self.wire.read::<Control>(payload) else { continue };
                 if control.kind == ControlKind::Policy
-                    && let Ok(policy) = Policy::parse(&control.body)
+                    && let Ok(policy) = Policy::published(&control.body)
                     && policy.digest == *digest
                 {
                     return Ok(Some(policy));
