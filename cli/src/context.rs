@@ -270,7 +270,7 @@ fn start_logging(settings: &Settings) -> Result<()> {
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
+        .with_writer(|| crate::status::Logs);
     let started = match settings.log_format {
         LogFormat::Json => logs.json().try_init(),
         LogFormat::Text => logs.with_target(false).try_init(),

@@ -66,10 +66,12 @@ impl Bench {
         let clock = Arc::new(|| i64::MAX / 2);
         let mut collector =
             Collector::open(&intake, config, keys, self.wire.clone(), Arc::new(Silent), clock)?;
-        let bar = bar(collector.size(), "read")?;
+        let bar = bar(collector.read_of().map(|(_, size)| size), "read")?;
         loop {
             let progress = collector.run_once(Duration::from_millis(200))?;
-            bar.inc(progress.bytes);
+            if let Some((read, _)) = collector.read_of() {
+                bar.set_position(read);
+            }
             match progress.state {
                 SourceState::AtEnd => break,
                 SourceState::Unavailable => bail!("{} cannot be read", file.display()),

@@ -12,6 +12,7 @@ mod security;
 mod serve;
 mod settings;
 mod simulated;
+mod status;
 mod supervise;
 mod telemetry;
 mod times;

@@ -1,10 +1,10 @@
 //! What a person at the terminal sees of a run: verdicts as they fall, campaigns as they form, progress, and a summary.
 
+use crate::status::{Sensing, Status};
 use crate::times::second_of;
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 use weir_replay::digest::VerdictDigest;
@@ -32,7 +32,7 @@ pub struct View {
     digest: VerdictDigest,
     /// What was said last of each campaign that is open.
     campaigns: BTreeMap<CampaignId, Campaign>,
-    bar: Option<ProgressBar>,
+    status: Status,
 }
 
 impl View {
@@ -53,13 +53,6 @@ impl View {
             next: log.bounds(Topic::Campaigns, 0)?.0,
         });
         earlier.push(log.bounds(Topic::Campaigns, 0)?.1);
-        let bar = std::io::stdout().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{spinner} {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_spinner());
-            let bar = ProgressBar::new_spinner().with_style(style);
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
         let mut view = Self {
             reader: log.reader(&from)?,
             partitions: partitions as usize,
@@ -68,7 +61,7 @@ impl View {
             accounts: BTreeMap::new(),
             digest: VerdictDigest::default(),
             campaigns: BTreeMap::new(),
-            bar,
+            status: Status::new(),
         };
         for (input, end) in earlier.into_iter().enumerate() {
             while view.reader.next(input) < end {
@@ -88,10 +81,8 @@ impl View {
     }
 
     /// Shows how far the run is.
-    pub fn progress(&self, message: String) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(message);
-        }
+    pub fn progress(&mut self, sensing: &Sensing, waiting: i64) {
+        self.status.show(sensing, &format!("; {waiting} waiting to be judged"));
     }
 
     /// Takes what there is of an input: the partitions of the verdicts, and then the campaigns.
@@ -147,18 +138,12 @@ impl View {
     }
 
     fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            // A closed pipe is the reader's choice, not an error of the run.
-            None => drop(writeln!(std::io::stdout(), "{text}")),
-        }
+        self.status.println(text);
     }
 
     /// Prints what came of the run, and where it stands.
     pub fn summary(&self, run: &Summary<'_>) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.status.end();
         let mut tiers = BTreeMap::<Tier, usize>::new();
         for tier in self.accounts.values() {
             *tiers.entry(*tier).or_default() += 1;

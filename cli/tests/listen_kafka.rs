@@ -146,3 +146,51 @@ fn a_topic_of_lines_is_read_once_however_often_its_reader_is_killed() {
     recorded.balances();
     assert_eq!((recorded.number("events"), recorded.number("dlq")), (lines.len() as u64, 0));
 }
+
+#[test]
+fn a_topic_is_read_to_the_end_that_it_had_and_a_topic_of_nothing_readable_is_a_failure() {
+    let Some(fleet) = Fleet::new("topic-idle", 2) else { return };
+    let (topic, strange) = (format!("{}gateway-rows", fleet.prefix), format!("{}strange", fleet.prefix));
+    let read = |topic: &str, more: &[&str]| {
+        let mut command =
+            fleet.with_keys(&["collect", "--from-topic", topic, "--node", "test", "--until-idle"]);
+        command.args(more);
+        Running::start(command).ended("the collector")
+    };
+    let rows: Vec<String> = (0..200)
+        .map(|number| format!("acct-{};{};Why is number {number} odd?", number % 9, START_MS + number))
+        .collect();
+    // The names of the columns stand in the first record of one partition.
+    write_topic(&fleet, &topic, &[vec!["account;time;prompt".to_owned()], rows.clone()].concat());
+    assert!(read(&topic, &[]).status.success());
+    // What comes later is read by the next, which knows the names too.
+    write_topic(&fleet, &topic, &rows[..50]);
+    assert!(read(&topic, &[]).status.success());
+
+    write_topic(&fleet, &strange, &["what:ever".to_owned(), "no:line".to_owned()]);
+    let refused = read(&strange, &[]);
+    assert!(!refused.status.success());
+    let said = common::text(&refused.stderr);
+    let expected =
+        format!("nothing of the topic {strange} could be read: all of its 2 records were refused.");
+    assert!(said.contains(&expected), "{said}");
+    // A format file says what they are.
+    let format = fleet.place.feed.with_file_name("mine.toml");
+    let mine = "columns = { separator = \":\", names = [\"who\", \"what\"] }\n[fields]\naccount = \"who\"\ntime = \
+                { value = \"2026-11-21T06:30:06Z\" }\nprompt = \"what\"\n";
+    std::fs::write(&format, mine).unwrap();
+    write_topic(&fleet, &strange, &["key-1:What is a fjord".to_owned()]);
+    assert!(read(&strange, &["--collector-format", format.to_str().unwrap()]).status.success());
+
+    let missing = read(&format!("{}nowhere", fleet.prefix), &[]);
+    assert!(!missing.status.success());
+    let said = common::text(&missing.stderr);
+    assert!(said.contains("there is nothing to read: ") && said.contains("there is no topic"), "{said}");
+
+    let mut process = fleet.processor();
+    process.arg("--until-idle");
+    all_succeed(vec![Running::start(process)]);
+    let recorded = fleet.replay(&["--as-recorded"]);
+    recorded.balances();
+    assert_eq!((recorded.number("events"), recorded.number("dlq")), (251 + 2, 2));
+}

@@ -7,6 +7,7 @@ mod feed;
 mod stored;
 mod tally;
 mod told;
+mod totals;
 
 use crate::announce::Announcer;
 use crate::backoff::Backoff;
@@ -17,13 +18,15 @@ use crate::identity::LineKey;
 use crate::limits::POLL_INTERVAL;
 use crate::privacy::Pseudonymizer;
 use crate::seal::Sealer;
-use crate::tail::{Look, PrintKey, SourceEvent, SourcePosition};
+use crate::tail::{FileId, Look, PrintKey, SourceEvent, SourcePosition};
 use batch::{Batch, Builder};
 use feed::Feed;
+use std::fs::Metadata;
 use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use tally::{Gathered, Refused};
 pub(crate) use told::Told;
+pub use totals::Totals;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::{Clock as PaceClock, MachineClock};
 use weir_topology::log::{Log, LogError, Writer};
@@ -113,6 +116,7 @@ pub struct Collector<'l> {
     unavailable: Option<String>,
     /// What was told of the lines.
     told: Told,
+    totals: Totals,
 }
 
 impl<'l> Collector<'l> {
@@ -159,6 +163,7 @@ impl<'l> Collector<'l> {
             backoff: Backoff::default(),
             unavailable: None,
             told: Told::default(),
+            totals: Totals::default(),
         })
     }
 
@@ -178,9 +183,30 @@ impl<'l> Collector<'l> {
         self.unavailable.as_deref()
     }
 
-    /// Size of the source in bytes, where that is known: of a plain file that is imported.
-    pub fn size(&self) -> Option<u64> {
-        self.feed.size()
+    /// How far a file that is imported was read, and its size: bytes as they stand in it, compressed or not.
+    pub fn read_of(&self) -> Option<(u64, u64)> {
+        self.feed.read_of()
+    }
+
+    /// What was committed, and lost, since it was opened.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Bytes of the log that were not committed yet, in the file that is read and the one at its path; none before anything
+    /// was read, and while a compressed file is read.
+    pub fn behind_bytes(&self) -> Option<u64> {
+        let reading = self.committed.as_ref()?.reading.as_ref()?;
+        let current = std::fs::metadata(&self.config.path).ok();
+        let rest = |metadata: &Metadata| metadata.len().saturating_sub(reading.offset);
+        match current {
+            Some(current) if FileId::of(&current) == reading.id => Some(rest(&current)),
+            current => {
+                let old = std::fs::metadata(&reading.path).ok().filter(|it| FileId::of(it) == reading.id);
+                let old = old.as_ref().map_or(0, rest);
+                current.map(|current| old + current.len())
+            }
+        }
     }
 
     /// Reads one batch and commits it. Waits for something to read, or for the log, at most `wait`.
@@ -288,6 +314,7 @@ impl<'l> Collector<'l> {
                 self.telemetry.lines_known(&file.to_string_lossy(), *lines);
             }
             SourceEvent::Lost { cause, file, from, to } => {
+                self.totals.losses += 1;
                 self.telemetry.source_lost(*cause, &file.to_string_lossy(), *from, *to);
             }
         }
@@ -331,6 +358,7 @@ impl<'l> Collector<'l> {
         Announcer::tell(batch.announced, batch.forgotten, &*self.telemetry);
         let gathered = batch.gathered;
         self.told.tell(&gathered, &*self.telemetry);
+        self.totals.add(&gathered);
         Progress {
             state,
             bytes: gathered.line_bytes,

@@ -33,7 +33,7 @@ pub mod tail;
 pub mod topic;
 pub mod trace;
 
-pub use collector::{Collector, Keys, Progress, SourceState};
+pub use collector::{Collector, Keys, Progress, SourceState, Totals};
 pub use config::{CollectorConfig, Mode};
 pub use error::CollectorError;
 pub use format::{Format, account_of};

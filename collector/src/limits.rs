@@ -151,6 +151,18 @@ pub const REPEATS_WINDOW_LINES: usize = 4_096;
 /// Most records of a request that is pushed.
 pub const RECORDS_PER_REQUEST_MAX: usize = 100_000;
 
+/// Longest span or log record as JSON, in bytes.
+pub const ITEM_BYTES_MAX: usize = 16 << 20;
+
+/// Most bytes of events and dead letters that one request may make.
+pub const REQUEST_OUTPUT_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of events and dead letters from which on a commit takes no further request.
+pub const PUSH_COMMIT_BYTES: usize = 16 << 20;
+
+/// Bytes of bodies, unpacked, from which on a commit takes no further request.
+pub const PUSH_COMMIT_BODY_BYTES: usize = 64 << 20;
+
 /// Most ids of requests and spans that are known again, in segments of so many: half a million, some 16 MB.
 pub const SEEN_SEGMENT_IDS: usize = 512;
 

@@ -166,11 +166,23 @@ impl<'l> Intake<'l> {
         self
     }
 
-    /// Commits what these requests bring, all of it or nothing, and says what to answer to each, in their order.
+    /// Commits what these requests bring, each of them as a whole or not at all, and says what to answer to each, in their
+    /// order. However many there are, and whatever they unpack to, one body is held unpacked at a time, and no more of what
+    /// they come to than a commit takes.
     ///
     /// # Errors
     /// When the log cannot be used any more, or another process took the source over.
     pub fn take(&mut self, deliveries: &[Delivery]) -> Result<Vec<Answer>, CollectorError> {
+        let mut answers = Vec::with_capacity(deliveries.len());
+        while answers.len() < deliveries.len() {
+            let commit = self.commit(&deliveries[answers.len()..])?;
+            answers.extend(commit);
+        }
+        Ok(answers)
+    }
+
+    /// Commits the first of these requests, and those behind it that find room in the same commit.
+    fn commit(&mut self, deliveries: &[Delivery]) -> Result<Vec<Answer>, CollectorError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None if self.is_pausing() => return Ok(vec![Answer::Unavailable; deliveries.len()]),
@@ -183,14 +195,17 @@ impl<'l> Intake<'l> {
         let now_ms = (self.clock)();
         let mut pushed = Pushed::default();
         let limit = self.config.body_bytes_max;
-        let answers: Vec<Answer> = deliveries
-            .iter()
-            .map(|delivery| match self.publisher.publish(delivery, limit, &open.seen, &mut pushed, now_ms) {
+        let mut answers = Vec::new();
+        for delivery in deliveries {
+            answers.push(match self.publisher.publish(delivery, limit, &open.seen, &mut pushed, now_ms) {
                 Ok(taken) => Answer::Taken(taken),
                 Err(Fault::Malformed(reason)) => Answer::Malformed(reason),
                 Err(Fault::TooLarge(reason)) => Answer::TooLarge(reason),
-            })
-            .collect();
+            });
+            if pushed.is_full() {
+                break;
+            }
+        }
         if pushed.ids.list().is_empty() {
             // Nothing new: what came before is committed, and what cannot be read leaves nothing.
             self.open = Some(open);
@@ -207,6 +222,7 @@ impl<'l> Intake<'l> {
                 self.publisher.tell(&pushed, &*self.telemetry);
                 Ok(answers)
             }
+            // A log that is away for some of them is away for the rest.
             Err(error) => self.away(error, deliveries.len()),
         }
     }

@@ -11,6 +11,7 @@ use flate2::write::GzEncoder;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use weir_collector::limits::PUSH_COMMIT_BYTES;
 use weir_collector::push::body::{Content, Delivery, Notation, Packing};
 use weir_collector::push::{Answer, Taken};
 use weir_collector::{CollectorError, Format, Intake, Keys, Pseudonymizer, PushConfig, Sealer};
@@ -63,7 +64,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let log = FaultyLog { inner: MemoryLog::new(3), faults: Arc::default() };
+        let log = FaultyLog::new(MemoryLog::new(3));
         Self { log, heard: Arc::default(), pace: Arc::default(), format: Format::Auto }
     }
 
@@ -433,6 +434,85 @@ fn a_bomb_is_stopped_at_the_limit_and_so_are_too_many_records() {
         &lines("{}\n".repeat(100_001)),
         expect![[r#"TooLarge("the request has over 100000 records: send smaller batches")"#]],
     );
+}
+
+/// A field of protobuf that is bytes.
+fn field(tag: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut length = bytes.len();
+    let mut head = vec![tag << 3 | 2];
+    while length >= 0x80 {
+        head.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    head.push(length as u8);
+    [head, bytes.to_vec()].concat()
+}
+
+#[test]
+fn whatever_many_small_bodies_unpack_to_is_committed_in_pieces_that_are_bounded() {
+    let bench = Bench::new();
+    let mut intake = bench.open();
+    // Nothing but dead letters, each of which is many times as large as what it is of.
+    let body = |number: usize| format!("[{{\"n\":{number}}},{}]", vec!["{}"; 9_998].join(","));
+    let packed =
+        |number: usize| Delivery { packing: Packing::Gzip, ..lines(gzipped(body(number).as_bytes())) };
+    let mut deliveries: Vec<Delivery> = (0..24).map(packed).collect();
+    assert!(deliveries.iter().map(|delivery| delivery.body.len()).sum::<usize>() < 24 << 10);
+    deliveries.push(lines(line(1)));
+    deliveries.push(delivery(Content::Traces, "no json"));
+    deliveries.push(lines(line(2)));
+    let answers = intake.take(&deliveries).unwrap();
+    assert_eq!(answers.len(), 27);
+    assert!(answers[..24].iter().all(|answer| taken(answer).refused == 9_999), "{answers:?}");
+    assert_eq!((taken(&answers[24]).events, taken(&answers[26]).events), (1, 1));
+    assert!(matches!(answers[25], Answer::Malformed(_)));
+    let largest = *bench.log.largest.lock().unwrap();
+    assert!((PUSH_COMMIT_BYTES..2 * PUSH_COMMIT_BYTES).contains(&largest), "{largest} bytes in one commit");
+    // Each of them is known again, whichever commit it was in.
+    let again = intake.take(&deliveries).unwrap();
+    assert!([0, 12, 23, 24, 26].iter().all(|index| taken(&again[*index]).came_before), "{again:?}");
+}
+
+#[test]
+fn when_the_log_goes_away_between_two_commits_those_behind_are_told_to_come_again() {
+    let bench = Bench::new();
+    let mut intake = bench.open();
+    let large = |number: usize| lines(format!("[{{\"n\":{number}}},{}]", vec!["{}"; 89_999].join(",")));
+    let deliveries = [large(1), lines(line(1)), lines(line(2))];
+    // The first commit goes well, the next one does not.
+    *bench.log.faults.lock().unwrap() = vec![Fault::Abort];
+    bench.log.passes.store(1, std::sync::atomic::Ordering::Relaxed);
+    let answers = intake.take(&deliveries).unwrap();
+    assert_eq!(taken(&answers[0]).refused, 90_000);
+    assert_eq!(answers[1..], [Answer::Unavailable, Answer::Unavailable]);
+    assert_eq!(bench.prompts(), [""; 0]);
+    bench.pace.sleep(Duration::from_secs(60));
+    let again = intake.take(&deliveries).unwrap();
+    assert!(taken(&again[0]).came_before);
+    assert_eq!(bench.prompts(), ["word 1", "word 2"]);
+}
+
+#[test]
+fn a_body_of_many_empty_things_costs_no_more_than_what_it_is_read_as() {
+    let protobuf =
+        |body: Vec<u8>, content| Delivery { notation: Notation::Protobuf, ..delivery(content, body) };
+    let bench = Bench::new();
+    let mut intake = bench.open();
+    // Each is two bytes; as a list of them, thirty-two.
+    for (tag, count) in [(1, 500_000), (7, 500_000)] {
+        let answer = take(&mut intake, &protobuf(field(tag, b"").repeat(count), Content::Traces));
+        assert_eq!(*taken(&answer), Taken::default());
+    }
+    // A span of nothing but attributes without a name is a text of 24 bytes each, and one that is too large is not made.
+    let span = field(9, b"").repeat(900_000 / 2);
+    let answer = take(&mut intake, &protobuf(field(1, &field(2, &field(2, &span))), Content::Traces));
+    assert_eq!(*taken(&answer), Taken { other: 1, ..Taken::default() });
+    let deep = |levels: usize| (0..levels).fold(field(1, b"x"), |inner, _| field(5, &field(1, &inner)));
+    for body in [field(5, &deep(5_000)), field(6, &field(5, &deep(200)).repeat(300))] {
+        let body = field(1, &field(2, &field(2, &body)));
+        let answer = take(&mut intake, &protobuf(body, Content::Logs));
+        assert_eq!(taken(&answer).events, 0, "{answer:?}");
+    }
 }
 
 #[test]

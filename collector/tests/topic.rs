@@ -124,7 +124,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let log = FaultyLog { inner: MemoryLog::new(3), faults: Arc::default() };
+        let log = FaultyLog::new(MemoryLog::new(3));
         Self { log, broker: Broker::default(), heard: Arc::default(), pace: Arc::default() }
     }
 

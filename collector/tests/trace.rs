@@ -43,7 +43,7 @@ fn keys() -> Keys {
 
 impl Bench {
     fn new() -> Self {
-        let log = FaultyLog { inner: MemoryLog::new(3), faults: Arc::default() };
+        let log = FaultyLog::new(MemoryLog::new(3));
         Self { log, told: Arc::default(), pace: Arc::default() }
     }
 

@@ -3,6 +3,7 @@
 use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, Role};
 use crate::listen::{Listener, sensing_keys};
+use crate::status::{Sensing, Status};
 use crate::trace::Tracer;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::path::{Path, PathBuf};
@@ -98,13 +99,21 @@ fn read_topic(
     let feed = Box::new(feed);
     let mut source = TopicSource::new(log, feed, config, records, linger, keys, wire, telemetry, clock)?;
     let mut patience = Patience::of(TOPIC_PATIENCE);
+    // Of two sources one has the line.
+    let mut status = settings.tail.is_none().then(Status::new);
     let (mut events, mut rejected) = (0, 0);
     while !is_stopped() {
         let progress = source.run_once(WAIT)?;
         patience.check(source.unavailable().filter(|_| until_idle), "")?;
         events += progress.events;
         rejected += progress.refused;
+        if let Some(status) = &mut status {
+            status.show(&Sensing { events, refused: rejected, ..Sensing::default() }, "");
+        }
         if until_idle && progress.is_at_end {
+            if let Some(status) = status {
+                status.end();
+            }
             return outcome_of_topic(topic, events, rejected);
         }
     }
@@ -175,6 +184,7 @@ fn follow(
     has_ended: &dyn Fn() -> bool,
 ) -> Result<ExitCode> {
     let mut patience = Patience::default();
+    let mut status = Status::new();
     let (mut events, mut rejected) = (0, 0);
     while !context.is_stopped() && !has_ended() {
         let progress = collector.run_once(WAIT)?;
@@ -182,7 +192,9 @@ fn follow(
         patience.look(collector, &progress, until_idle)?;
         events += progress.events;
         rejected += progress.rejected;
+        status.show(&Sensing::of(collector), "");
         if until_idle && progress.at_end() {
+            status.end();
             return outcome(file, events, rejected);
         }
     }

@@ -29,13 +29,16 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
         }
     };
     let mut collector = collect::open(context, &keys, log.as_ref(), wire, config)?;
-    let bar = bar(collector.size())?;
+    let bar = bar(collector.read_of())?;
     let (mut events, mut rejected) = (0, 0);
     while !context.is_stopped() {
         let progress = collector.run_once(Duration::from_millis(200))?;
         events += progress.events;
         rejected += progress.rejected;
-        bar.inc(progress.bytes);
+        if let Some((read, _)) = collector.read_of() {
+            bar.set_position(read);
+        }
+        bar.set_message(format!("{events} events, {rejected} refused"));
         match progress.state {
             SourceState::AtEnd => {
                 bar.finish_and_clear();
@@ -57,13 +60,14 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn bar(size: Option<u64>) -> Result<ProgressBar> {
-    let bar = match size {
-        Some(size) => ProgressBar::new(size).with_style(ProgressStyle::with_template(
-            "{wide_bar} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left",
+/// How far the file was read, by its bytes as they are stored, and how long the rest will take.
+fn bar(read_of: Option<(u64, u64)>) -> Result<ProgressBar> {
+    let bar = match read_of {
+        Some((_, size)) => ProgressBar::new(size).with_style(ProgressStyle::with_template(
+            "{wide_bar} {msg}, {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left",
         )?),
         None => ProgressBar::no_length()
-            .with_style(ProgressStyle::with_template("{spinner} {bytes} read, {bytes_per_sec}")?),
+            .with_style(ProgressStyle::with_template("{spinner} {msg}, {bytes} read, {bytes_per_sec}")?),
     };
     // Draws to standard error, and only where that is a terminal.
     bar.set_draw_target(ProgressDrawTarget::stderr());

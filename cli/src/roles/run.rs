@@ -6,14 +6,15 @@ use crate::lag::{LagTeller, Quiescence, is_open, lag};
 use crate::roles::act::Hands;
 use crate::roles::export::Exports;
 use crate::roles::{collect, control, decide, enforce, kill_switch};
+use crate::status::Sensing;
 use crate::view::{Summary, View};
 use anyhow::{Result, ensure};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use weir_collector::Mode;
+use weir_collector::{Collector, Mode, Progress};
 use weir_topology::log::Log;
 use weir_topology::stage::Stage;
 use weir_topology::stage::StageFactory;
@@ -96,7 +97,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                 while !stop_sensing.load(Ordering::Relaxed) {
                     let progress = collector.run_once(Duration::from_millis(200))?;
                     patience.look(&collector, &progress, until_idle)?;
-                    sensed.add(&progress);
+                    sensed.add(&progress, &collector);
                 }
                 Ok(())
             })
@@ -128,12 +129,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                 withheld.note(&exported);
                 population.look(context, log.as_ref(), &wire, &export)?;
                 view.refresh(&wire)?;
-                view.progress(format!(
-                    "{} events read, {} refused, {} waiting to be judged",
-                    sensed.events.load(Ordering::Relaxed),
-                    sensed.rejected.load(Ordering::Relaxed),
-                    lag(log.as_ref(), &worker)?.unwrap_or(0),
-                ));
+                view.progress(&sensed.sensing(), lag(log.as_ref(), &worker)?.unwrap_or(0));
                 let is_acted_on = hands.as_ref().is_none_or(Hands::is_idle) && exported.caught_up;
                 let is_at_end = sensed.is_at_end.load(Ordering::Relaxed);
                 if until_idle && is_at_end && quiescence.look(log.as_ref(), &worker)? && is_acted_on {
@@ -188,12 +184,14 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the collector's thread tells the main thread.
+/// What the threads that sense tell the main thread.
 #[derive(Default)]
 struct Sensed {
     events: AtomicU64,
     rejected: AtomicU64,
     is_at_end: AtomicBool,
+    /// What there is to say of the log that is followed.
+    followed: Mutex<Sensing>,
 }
 
 impl Sensed {
@@ -202,9 +200,20 @@ impl Sensed {
         self.rejected.fetch_add(rejected, Ordering::Relaxed);
     }
 
-    fn add(&self, progress: &weir_collector::Progress) {
-        self.events.fetch_add(progress.events, Ordering::Relaxed);
-        self.rejected.fetch_add(progress.rejected, Ordering::Relaxed);
+    fn add(&self, progress: &Progress, collector: &Collector<'_>) {
+        self.pushed(progress.events, progress.rejected);
         self.is_at_end.store(progress.at_end(), Ordering::Relaxed);
+        *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = Sensing::of(collector);
+    }
+
+    /// What there is to say of all of them.
+    fn sensing(&self) -> Sensing {
+        let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (events, refused) = (&self.events, &self.rejected);
+        Sensing {
+            events: events.load(Ordering::Relaxed),
+            refused: refused.load(Ordering::Relaxed),
+            ..followed
+        }
     }
 }

@@ -79,10 +79,10 @@ impl Feed {
         Some(head)
     }
 
-    pub(super) fn size(&self) -> Option<u64> {
+    pub(super) fn read_of(&self) -> Option<(u64, u64)> {
         match self {
             Self::Tail(_) => None,
-            Self::Import { import, .. } => import.size(),
+            Self::Import { import, .. } => Some(import.read_of()),
         }
     }
 

@@ -51,6 +51,11 @@ impl Gathered {
         self.outputs.len() >= lines_max || self.output_bytes >= bytes_max || self.lines >= lines_max as u64
     }
 
+    /// Bytes of the records that were gathered.
+    pub(crate) fn output_bytes(&self) -> usize {
+        self.output_bytes
+    }
+
     /// Counts lines and their bytes.
     pub(crate) fn lines(&mut self, lines: u64, bytes: u64) {
         self.lines += lines;

@@ -1,143 +1,185 @@
 //! OpenTelemetry's protobuf, as far as it is read: every span and log record becomes the JSON that OTLP has for it, which
 //! the formats read.
 //!
-//! Messages are opened one level at a time (a message within another is bytes until then), so that a large request
-//! costs no tree of it and nothing nests deeper than this decides. Texts are bytes: one that is not UTF-8 is a fault of
-//! its own, not of the request.
+//! Fields are gone through as they stand, and nothing is made of them but that text: a list of empty messages, of two
+//! bytes each, would cost sixteen times as much as a list of what it holds. Texts are bytes: one that is not UTF-8 is a
+//! fault of its own, not of the request.
 
 use super::body::{Content, Fault};
 use super::otlp::Item;
 use crate::json::write_text;
+use crate::limits::ITEM_BYTES_MAX;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use prost::Message;
 use std::fmt::Write as _;
 
 /// Deepest nesting of values that is read; what is deeper is null.
 const DEPTH_MAX: usize = 16;
 
-/// A request: resources, each with scopes, each with spans or log records. The numbers of these fields are the same for
-/// both.
-#[derive(Clone, PartialEq, Message)]
-struct Export {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    resources: Vec<Bytes>,
+/// The bytes are no message.
+#[derive(Debug, Clone, Copy)]
+struct Broken;
+
+/// The value of a field.
+#[derive(Debug, Clone, Copy)]
+enum Wire<'b> {
+    Varint(u64),
+    Fixed64(u64),
+    /// Of 32 bits, which no field that is read has.
+    Fixed32,
+    Bytes(&'b [u8]),
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct OfResource {
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    scopes: Vec<Bytes>,
+impl<'b> Wire<'b> {
+    fn bytes(self) -> Result<&'b [u8], Broken> {
+        if let Self::Bytes(bytes) = self { Ok(bytes) } else { Err(Broken) }
+    }
+
+    fn varint(self) -> Result<u64, Broken> {
+        if let Self::Varint(number) = self { Ok(number) } else { Err(Broken) }
+    }
+
+    fn fixed64(self) -> Result<u64, Broken> {
+        if let Self::Fixed64(number) = self { Ok(number) } else { Err(Broken) }
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct OfScope {
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    items: Vec<Bytes>,
+/// The fields of a message, one by one.
+#[derive(Clone)]
+struct Fields<'b>(&'b [u8]);
+
+impl<'b> Fields<'b> {
+    fn varint(&mut self) -> Result<u64, Broken> {
+        let mut number = 0u64;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.0.split_first().ok_or(Broken)?;
+            self.0 = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if *byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(Broken)
+    }
+
+    fn take(&mut self, count: u64) -> Result<&'b [u8], Broken> {
+        let count = usize::try_from(count).map_err(|_| Broken)?;
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(Broken)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn field(&mut self) -> Result<(u64, Wire<'b>), Broken> {
+        let key = self.varint()?;
+        let wire = match key & 7 {
+            0 => Wire::Varint(self.varint()?),
+            1 => Wire::Fixed64(u64::from_le_bytes(self.take(8)?.try_into().map_err(|_| Broken)?)),
+            2 => {
+                let length = self.varint()?;
+                Wire::Bytes(self.take(length)?)
+            }
+            5 => self.take(4).map(|_| Wire::Fixed32)?,
+            _ => return Err(Broken),
+        };
+        Ok((key >> 3, wire))
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct Span {
-    #[prost(bytes = "bytes", tag = "1")]
-    trace_id: Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
-    span_id: Bytes,
-    #[prost(bytes = "bytes", tag = "4")]
-    parent_span_id: Bytes,
-    #[prost(bytes = "bytes", tag = "5")]
-    name: Bytes,
-    #[prost(int32, tag = "6")]
+impl<'b> Iterator for Fields<'b> {
+    type Item = Result<(u64, Wire<'b>), Broken>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_err() {
+            self.0 = &[];
+        }
+        Some(field)
+    }
+}
+
+/// Gives every value of a repeated field that is bytes.
+fn repeated<'b>(
+    message: &'b [u8],
+    tag: u64,
+    each: &mut dyn FnMut(&'b [u8]) -> Result<(), Broken>,
+) -> Result<(), Broken> {
+    for field in Fields(message) {
+        match field? {
+            (found, wire) if found == tag => each(wire.bytes()?)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Span<'b> {
+    trace_id: &'b [u8],
+    span_id: &'b [u8],
+    parent_span_id: &'b [u8],
+    name: &'b [u8],
     kind: i32,
-    #[prost(fixed64, tag = "7")]
     start_time_unix_nano: u64,
-    #[prost(fixed64, tag = "8")]
     end_time_unix_nano: u64,
-    #[prost(bytes = "bytes", repeated, tag = "9")]
-    attributes: Vec<Bytes>,
-    #[prost(bytes = "bytes", repeated, tag = "11")]
-    events: Vec<Bytes>,
-    #[prost(message, optional, tag = "15")]
-    status: Option<SpanStatus>,
+    has_events: bool,
+    status: Option<&'b [u8]>,
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct SpanStatus {
-    #[prost(bytes = "bytes", tag = "2")]
-    message: Bytes,
-    #[prost(int32, tag = "3")]
-    code: i32,
+impl<'b> Span<'b> {
+    fn of(message: &'b [u8]) -> Result<Self, Broken> {
+        let mut span = Self::default();
+        for field in Fields(message) {
+            match field? {
+                (1, wire) => span.trace_id = wire.bytes()?,
+                (2, wire) => span.span_id = wire.bytes()?,
+                (4, wire) => span.parent_span_id = wire.bytes()?,
+                (5, wire) => span.name = wire.bytes()?,
+                (6, wire) => span.kind = wire.varint()? as i32,
+                (7, wire) => span.start_time_unix_nano = wire.fixed64()?,
+                (8, wire) => span.end_time_unix_nano = wire.fixed64()?,
+                (11, wire) => span.has_events |= wire.bytes().is_ok(),
+                (15, wire) => span.status = Some(wire.bytes()?),
+                _ => {}
+            }
+        }
+        Ok(span)
+    }
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct SpanEvent {
-    #[prost(fixed64, tag = "1")]
+#[derive(Default)]
+struct LogRecord<'b> {
     time_unix_nano: u64,
-    #[prost(bytes = "bytes", tag = "2")]
-    name: Bytes,
-    #[prost(bytes = "bytes", repeated, tag = "3")]
-    attributes: Vec<Bytes>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct LogRecord {
-    #[prost(fixed64, tag = "1")]
-    time_unix_nano: u64,
-    #[prost(int32, tag = "2")]
-    severity_number: i32,
-    #[prost(bytes = "bytes", tag = "3")]
-    severity_text: Bytes,
-    #[prost(bytes = "bytes", optional, tag = "5")]
-    body: Option<Bytes>,
-    #[prost(bytes = "bytes", repeated, tag = "6")]
-    attributes: Vec<Bytes>,
-    #[prost(bytes = "bytes", tag = "9")]
-    trace_id: Bytes,
-    #[prost(bytes = "bytes", tag = "10")]
-    span_id: Bytes,
-    #[prost(fixed64, tag = "11")]
     observed_time_unix_nano: u64,
-    #[prost(bytes = "bytes", tag = "12")]
-    event_name: Bytes,
+    severity_number: i32,
+    severity_text: &'b [u8],
+    event_name: &'b [u8],
+    body: Option<&'b [u8]>,
+    trace_id: &'b [u8],
+    span_id: &'b [u8],
 }
 
-#[derive(Clone, PartialEq, Message)]
-struct KeyValue {
-    #[prost(bytes = "bytes", tag = "1")]
-    key: Bytes,
-    #[prost(bytes = "bytes", optional, tag = "2")]
-    value: Option<Bytes>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AnyValue {
-    #[prost(oneof = "Value", tags = "1, 2, 3, 4, 5, 6, 7")]
-    value: Option<Value>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum Value {
-    #[prost(bytes = "bytes", tag = "1")]
-    Text(Bytes),
-    #[prost(bool, tag = "2")]
-    Bool(bool),
-    #[prost(int64, tag = "3")]
-    Int(i64),
-    #[prost(double, tag = "4")]
-    Double(f64),
-    #[prost(bytes = "bytes", tag = "5")]
-    Array(Bytes),
-    #[prost(bytes = "bytes", tag = "6")]
-    Pairs(Bytes),
-    #[prost(bytes = "bytes", tag = "7")]
-    Bytes(Bytes),
-}
-
-/// A list of values, or of keys and values.
-#[derive(Clone, PartialEq, Message)]
-struct Values {
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    values: Vec<Bytes>,
+impl<'b> LogRecord<'b> {
+    fn of(message: &'b [u8]) -> Result<Self, Broken> {
+        let mut record = Self::default();
+        for field in Fields(message) {
+            match field? {
+                (1, wire) => record.time_unix_nano = wire.fixed64()?,
+                (2, wire) => record.severity_number = wire.varint()? as i32,
+                (3, wire) => record.severity_text = wire.bytes()?,
+                (5, wire) => record.body = Some(wire.bytes()?),
+                (9, wire) => record.trace_id = wire.bytes()?,
+                (10, wire) => record.span_id = wire.bytes()?,
+                (11, wire) => record.observed_time_unix_nano = wire.fixed64()?,
+                (12, wire) => record.event_name = wire.bytes()?,
+                _ => {}
+            }
+        }
+        Ok(record)
+    }
 }
 
 /// What is answered to a request that was taken: nothing, or how much of it was refused.
@@ -181,146 +223,213 @@ pub fn status(code: i32, message: &str) -> Vec<u8> {
 /// The spans or log records of a body that is protobuf.
 ///
 /// # Errors
-/// When the body is none. What came before the fault was given.
+/// When the body is none, or one of them is too large. What came before the fault was given.
 pub(super) fn each(body: &[u8], content: Content, each: &mut dyn FnMut(&Item<'_>)) -> Result<(), Fault> {
-    let malformed = |error: prost::DecodeError| {
-        Fault::Malformed(format!("the body is no OTLP export as protobuf: {error}"))
-    };
-    let export = Export::decode(Bytes::copy_from_slice(body)).map_err(malformed)?;
     let mut text = Vec::new();
-    for resource in export.resources {
-        for scope in OfResource::decode(resource).map_err(malformed)?.scopes {
-            for item in OfScope::decode(scope).map_err(malformed)?.items {
+    let mut is_too_large = false;
+    let read = repeated(body, 1, &mut |resource| {
+        repeated(resource, 2, &mut |scope| {
+            repeated(scope, 2, &mut |item| {
                 text.clear();
                 match content {
-                    Content::Logs => write_log(&LogRecord::decode(item).map_err(malformed)?, &mut text),
-                    _ => write_span(&Span::decode(item).map_err(malformed)?, &mut text),
+                    Content::Logs => write_log(item, &mut text)?,
+                    _ => write_span(item, &mut text)?,
+                }
+                if text.len() > ITEM_BYTES_MAX {
+                    is_too_large = true;
+                    return Err(Broken);
                 }
                 each(&Item { text: &text });
-            }
-        }
+                Ok(())
+            })
+        })
+    });
+    match read {
+        Ok(()) => Ok(()),
+        Err(Broken) if is_too_large => Err(Fault::TooLarge(format!(
+            "a span or log record of it has over {ITEM_BYTES_MAX} bytes as JSON"
+        ))),
+        Err(Broken) => Err(Fault::Malformed(
+            "the body is no OTLP export as protobuf: a field of it is torn, or of another type".into(),
+        )),
     }
-    Ok(())
 }
 
 /// Whether bytes are a request of spans or of log records, by the first of them.
 pub(super) fn content_of(bytes: &[u8]) -> Option<Content> {
     // The key of the first resource. It is a line break too, so the rest has to fit.
-    if bytes.first() != Some(&0x0a) {
+    if bytes.first() != Some(&0x0a) || Fields(bytes).any(|field| field.is_err()) {
         return None;
     }
-    let export = Export::decode(Bytes::copy_from_slice(bytes)).ok()?;
-    let scopes = export.resources.into_iter().filter_map(|resource| OfResource::decode(resource).ok());
-    let items = scopes.flat_map(|of| of.scopes).filter_map(|scope| OfScope::decode(scope).ok());
-    let first = items.flat_map(|of| of.items).next()?;
-    match Span::decode(first.clone()) {
+    let mut first = None;
+    let found = repeated(bytes, 1, &mut |resource| {
+        repeated(resource, 2, &mut |scope| {
+            repeated(scope, 2, &mut |item| {
+                first = Some(item);
+                // The first is enough.
+                Err(Broken)
+            })
+        })
+    });
+    let first = first.filter(|_| found.is_err())?;
+    match Span::of(first) {
         Ok(span) if span.trace_id.len() == 16 && span.span_id.len() == 8 => return Some(Content::Traces),
         _ => {}
     }
-    let is_timed = |record: LogRecord| record.time_unix_nano | record.observed_time_unix_nano != 0;
-    LogRecord::decode(first).is_ok_and(is_timed).then_some(Content::Logs)
+    let is_timed = |record: LogRecord<'_>| record.time_unix_nano | record.observed_time_unix_nano != 0;
+    LogRecord::of(first).is_ok_and(is_timed).then_some(Content::Logs)
 }
 
-fn write_span(span: &Span, out: &mut Vec<u8>) {
+fn write_span(message: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
+    let span = Span::of(message)?;
     let mut object = Object::open(out);
-    object.hex("traceId", &span.trace_id);
-    object.hex("spanId", &span.span_id);
-    object.hex("parentSpanId", &span.parent_span_id);
-    object.text("name", &span.name);
+    object.hex("traceId", span.trace_id);
+    object.hex("spanId", span.span_id);
+    object.hex("parentSpanId", span.parent_span_id);
+    object.text("name", span.name);
     object.number("kind", span.kind);
     object.time("startTimeUnixNano", span.start_time_unix_nano);
     object.time("endTimeUnixNano", span.end_time_unix_nano);
-    object.attributes(&span.attributes, 0);
-    if !span.events.is_empty() {
-        let events: Vec<SpanEvent> =
-            span.events.iter().filter_map(|event| SpanEvent::decode(event.clone()).ok()).collect();
-        list(object.value("events"), &events, |event, out| {
-            let mut object = Object::open(out);
-            object.time("timeUnixNano", event.time_unix_nano);
-            object.text("name", &event.name);
-            object.attributes(&event.attributes, 0);
-            object.close();
-        });
+    object.attributes(message, 9)?;
+    if span.has_events {
+        // An event that is torn costs itself.
+        list(object.value("events"), message, 11, &mut write_event)?;
     }
-    if let Some(status) = &span.status {
+    if let Some(status) = span.status {
+        let (mut code, mut said) = (0, &[][..]);
+        for field in Fields(status) {
+            match field? {
+                (2, wire) => said = wire.bytes()?,
+                (3, wire) => code = wire.varint()? as i32,
+                _ => {}
+            }
+        }
         let mut inner = Object::open(object.value("status"));
-        inner.number("code", status.code);
-        inner.text("message", &status.message);
+        inner.number("code", code);
+        inner.text("message", said);
         inner.close();
     }
     object.close();
+    Ok(())
 }
 
-fn write_log(record: &LogRecord, out: &mut Vec<u8>) {
+fn write_event(message: &[u8], out: &mut Vec<u8>) {
+    let (mut time, mut name) = (0, &[][..]);
+    for field in Fields(message) {
+        match field {
+            Ok((1, Wire::Fixed64(number))) => time = number,
+            Ok((2, Wire::Bytes(bytes))) => name = bytes,
+            _ => {}
+        }
+    }
+    let mut object = Object::open(out);
+    object.time("timeUnixNano", time);
+    object.text("name", name);
+    // Those before a tear are read.
+    let _ = object.attributes(message, 3);
+    object.close();
+}
+
+fn write_log(message: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
+    let record = LogRecord::of(message)?;
     let mut object = Object::open(out);
     object.time("timeUnixNano", record.time_unix_nano);
     object.time("observedTimeUnixNano", record.observed_time_unix_nano);
     object.number("severityNumber", record.severity_number);
-    object.text("severityText", &record.severity_text);
-    object.text("eventName", &record.event_name);
-    if let Some(body) = &record.body {
+    object.text("severityText", record.severity_text);
+    object.text("eventName", record.event_name);
+    if let Some(body) = record.body {
         write_value(body, object.value("body"), 0);
     }
-    object.attributes(&record.attributes, 0);
-    object.hex("traceId", &record.trace_id);
-    object.hex("spanId", &record.span_id);
+    object.attributes(message, 6)?;
+    object.hex("traceId", record.trace_id);
+    object.hex("spanId", record.span_id);
     object.close();
+    Ok(())
 }
 
 /// A value that carries its type. What cannot be read of it is null.
-fn write_value(value: &Bytes, out: &mut Vec<u8>, depth: usize) {
-    let decoded = AnyValue::decode(value.clone()).ok().and_then(|value| value.value);
-    let Some(value) = decoded.filter(|_| depth < DEPTH_MAX) else {
+fn write_value(value: &[u8], out: &mut Vec<u8>, depth: usize) {
+    // Of several the last counts, as everywhere in protobuf.
+    let last = Fields(value).filter_map(Result::ok).filter(|(tag, _)| (1..=7).contains(tag)).last();
+    let is_whole = Fields(value).all(|field| field.is_ok());
+    let Some(value) = last.filter(|_| depth < DEPTH_MAX && is_whole) else {
         return out.extend_from_slice(b"null");
     };
     let mut object = Object::open(out);
     match value {
-        Value::Text(text) => write_text(object.value("stringValue"), &text),
-        Value::Bool(flag) => object.value("boolValue").extend_from_slice(flag.to_string().as_bytes()),
-        Value::Int(number) => write_text(object.value("intValue"), number.to_string().as_bytes()),
-        Value::Double(number) if number.is_finite() => {
-            object.value("doubleValue").extend_from_slice(number.to_string().as_bytes());
+        (1, Wire::Bytes(text)) => write_text(object.value("stringValue"), text),
+        (2, Wire::Varint(flag)) => {
+            let flag: &[u8] = if flag == 0 { b"false" } else { b"true" };
+            object.value("boolValue").extend_from_slice(flag);
         }
-        Value::Double(_) => object.value("doubleValue").extend_from_slice(b"\"NaN\""),
-        Value::Bytes(bytes) => write_text(object.value("bytesValue"), STANDARD.encode(bytes).as_bytes()),
-        Value::Array(array) => {
+        (3, Wire::Varint(number)) => {
+            write_text(object.value("intValue"), (number as i64).to_string().as_bytes());
+        }
+        (4, Wire::Fixed64(bits)) => match f64::from_bits(bits) {
+            number if number.is_finite() => {
+                object.value("doubleValue").extend_from_slice(number.to_string().as_bytes());
+            }
+            _ => object.value("doubleValue").extend_from_slice(b"\"NaN\""),
+        },
+        (5, Wire::Bytes(values)) => {
             let mut inner = Object::open(object.value("arrayValue"));
-            list(inner.value("values"), &values(array), |value, out| write_value(value, out, depth + 1));
+            let write = &mut |value: &[u8], out: &mut Vec<u8>| write_value(value, out, depth + 1);
+            // What stands before a tear is read.
+            let _ = list(inner.value("values"), values, 1, write);
             inner.close();
         }
-        Value::Pairs(pairs) => {
+        (6, Wire::Bytes(pairs)) => {
             let mut inner = Object::open(object.value("kvlistValue"));
-            list(inner.value("values"), &values(pairs), |pair, out| write_pair(pair, out, depth + 1));
+            let write = &mut |pair: &[u8], out: &mut Vec<u8>| write_pair(pair, out, depth + 1);
+            let _ = list(inner.value("values"), pairs, 1, write);
             inner.close();
         }
+        (7, Wire::Bytes(bytes)) => write_text(object.value("bytesValue"), STANDARD.encode(bytes).as_bytes()),
+        _ => object.value("stringValue").extend_from_slice(b"null"),
     }
     object.close();
 }
 
-fn values(list: Bytes) -> Vec<Bytes> {
-    Values::decode(list).map(|list| list.values).unwrap_or_default()
-}
-
-fn write_pair(pair: &Bytes, out: &mut Vec<u8>, depth: usize) {
-    let pair = KeyValue::decode(pair.clone()).unwrap_or_default();
+fn write_pair(pair: &[u8], out: &mut Vec<u8>, depth: usize) {
+    let (mut key, mut value) = (&[][..], None);
+    for field in Fields(pair) {
+        match field {
+            Ok((1, Wire::Bytes(bytes))) => key = bytes,
+            Ok((2, Wire::Bytes(bytes))) => value = Some(bytes),
+            _ => {}
+        }
+    }
     let mut object = Object::open(out);
-    write_text(object.value("key"), &pair.key);
-    match &pair.value {
+    write_text(object.value("key"), key);
+    match value {
         Some(value) => write_value(value, object.value("value"), depth),
         None => object.value("value").extend_from_slice(b"null"),
     }
     object.close();
 }
 
-fn list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&T, &mut Vec<u8>)) {
+/// The values of a repeated field as a list; no more of them once the text is too large for anybody.
+fn list(
+    out: &mut Vec<u8>,
+    message: &[u8],
+    tag: u64,
+    write: &mut dyn FnMut(&[u8], &mut Vec<u8>),
+) -> Result<(), Broken> {
     out.push(b'[');
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
+    let mut is_first = true;
+    let read = repeated(message, tag, &mut |item| {
+        if out.len() > ITEM_BYTES_MAX {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut is_first, false) {
             out.push(b',');
         }
         write(item, out);
-    }
+        Ok(())
+    });
     out.push(b']');
+    read
 }
 
 /// An object of JSON that is being written. What says nothing is left out.
@@ -373,8 +482,9 @@ impl<'o> Object<'o> {
         }
     }
 
-    fn attributes(&mut self, pairs: &[Bytes], depth: usize) {
-        list(self.value("attributes"), pairs, |pair, out| write_pair(pair, out, depth));
+    /// The pairs of keys and values of a repeated field.
+    fn attributes(&mut self, message: &[u8], tag: u64) -> Result<(), Broken> {
+        list(self.value("attributes"), message, tag, &mut |pair, out| write_pair(pair, out, 0))
     }
 
     fn close(self) {

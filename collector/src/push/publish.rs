@@ -10,7 +10,9 @@ use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::{Format, Line, Reader, Record};
 use crate::identity::{LineHash, PushKey, Repeats};
-use crate::limits::RECORDS_PER_REQUEST_MAX;
+use crate::limits::{
+    PUSH_COMMIT_BODY_BYTES, PUSH_COMMIT_BYTES, RECORDS_PER_REQUEST_MAX, REQUEST_OUTPUT_BYTES_MAX,
+};
 use crate::refusal::Refusal;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
@@ -49,6 +51,12 @@ pub(crate) struct Pushed {
 }
 
 impl Pushed {
+    /// Whether it is as much as one commit takes.
+    pub(super) fn is_full(&self) -> bool {
+        self.gathered.output_bytes() >= PUSH_COMMIT_BYTES
+            || self.gathered.line_bytes >= PUSH_COMMIT_BODY_BYTES as u64
+    }
+
     /// Events, and records that were refused.
     pub(crate) fn counts(&self) -> (u64, u64) {
         (self.gathered.events, self.gathered.refused.len() as u64)
@@ -116,6 +124,7 @@ impl Publisher {
             taken: Taken::default(),
             records: 0,
             line: None,
+            is_over: false,
             now_ms,
         };
         match (delivery.content, delivery.notation) {
@@ -133,6 +142,11 @@ impl Publisher {
         if request.records > RECORDS_PER_REQUEST_MAX {
             return Err(Fault::TooLarge(format!(
                 "the request has over {RECORDS_PER_REQUEST_MAX} records: send smaller batches"
+            )));
+        }
+        if request.is_over {
+            return Err(Fault::TooLarge(format!(
+                "what the request comes to is over {REQUEST_OUTPUT_BYTES_MAX} bytes: send smaller batches"
             )));
         }
         let Request { mut gathered, ids, taken, records, .. } = request;
@@ -182,6 +196,7 @@ impl Publisher {
             taken: Taken::default(),
             records: 0,
             line: None,
+            is_over: false,
             now_ms,
         };
         let read = unpacked.and_then(|bytes| match export {
@@ -293,6 +308,8 @@ struct Request<'p> {
     records: usize,
     /// The line of a topic's record that is read.
     line: Option<OfLine>,
+    /// It comes to more than a request may: nothing more of it is kept.
+    is_over: bool,
     now_ms: i64,
 }
 
@@ -368,8 +385,10 @@ impl Request<'_> {
     /// A record, read or refused.
     fn record(&mut self, record: Record<'_>, name: Name) {
         self.records += 1;
-        // What is over the limit is counted, and a request is refused as a whole. A topic's record cannot be: its size bounds it.
-        if self.records > RECORDS_PER_REQUEST_MAX && matches!(self.whence, Whence::Request) {
+        // What is over a limit is counted, and a request is refused as a whole. A topic's record cannot be: its size bounds it.
+        self.is_over |= self.gathered.output_bytes() > REQUEST_OUTPUT_BYTES_MAX;
+        if matches!(self.whence, Whence::Request) && (self.is_over || self.records > RECORDS_PER_REQUEST_MAX)
+        {
             return;
         }
         self.gathered.note(&record);

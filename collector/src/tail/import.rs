@@ -4,7 +4,8 @@ use super::content::{Content, modified_ns};
 use super::position::{FilePosition, SourcePosition};
 use super::prints::{PrintKey, Prints};
 use super::{Line, LineReader, Look, SourceEvent};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek as _};
 use std::path::Path;
 
 /// Reads one file once. Offsets are those of the uncompressed bytes.
@@ -16,7 +17,9 @@ pub struct Import {
     /// What else the source has.
     rest: SourcePosition,
     is_finished: bool,
-    size: Option<u64>,
+    /// The file as it is stored, at the place up to which it was read, and its size.
+    stored: File,
+    stored_bytes: u64,
     events: Vec<SourceEvent>,
 }
 
@@ -57,11 +60,12 @@ impl Import {
             modified_ns: modified_ns(&content.metadata),
             ..from
         };
-        let size = (!content.is_packed()).then_some(content.metadata.len());
+        // The same place in the file as that of whoever reads it.
+        let (stored, stored_bytes) = (content.file.try_clone()?, content.metadata.len());
         let (bytes, before) = content.start(opened.offset)?;
         let mut lines = LineReader::new(line_bytes_max, key);
         lines.reset(opened.offset, opened.prints.clone(), &before);
-        Ok(Self { lines, bytes, opened, rest, is_finished: false, size, events })
+        Ok(Self { lines, bytes, opened, rest, is_finished: false, stored, stored_bytes, events })
     }
 
     /// The next line that was read; none when a [`Self::look`] is needed.
@@ -95,9 +99,10 @@ impl Import {
         self.lines.position()
     }
 
-    /// Size of the file in uncompressed bytes, where it is known before the end.
-    pub fn size(&self) -> Option<u64> {
-        self.size
+    /// How far the file was read, and its size: bytes as they stand in it, compressed or not.
+    pub fn read_of(&self) -> (u64, u64) {
+        // A place that is not known is the beginning.
+        ((&self.stored).stream_position().unwrap_or(0), self.stored_bytes)
     }
 
     /// What happened since the last call.

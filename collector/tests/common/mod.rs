@@ -2,6 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used)] // Each test binary uses its part of it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weir_topology::clock::Clock;
@@ -30,11 +31,23 @@ pub struct FaultyLog {
     pub inner: Arc<MemoryLog>,
     /// The next one last.
     pub faults: Arc<Mutex<Vec<Fault>>>,
+    /// Commits that go well before the first fault.
+    pub passes: Arc<AtomicUsize>,
+    /// Bytes of the largest commit.
+    pub largest: Arc<Mutex<usize>>,
+}
+
+impl FaultyLog {
+    pub fn new(inner: Arc<MemoryLog>) -> Self {
+        Self { inner, faults: Arc::default(), passes: Arc::default(), largest: Arc::default() }
+    }
 }
 
 struct FaultyWriter {
     inner: Box<dyn Writer>,
     faults: Arc<Mutex<Vec<Fault>>>,
+    passes: Arc<AtomicUsize>,
+    largest: Arc<Mutex<usize>>,
 }
 
 impl Log for FaultyLog {
@@ -48,13 +61,20 @@ impl Log for FaultyLog {
         self.inner.reader(from)
     }
     fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
-        Ok(Box::new(FaultyWriter { inner: self.inner.writer(name)?, faults: self.faults.clone() }))
+        let inner = self.inner.writer(name)?;
+        let (faults, passes, largest) = (self.faults.clone(), self.passes.clone(), self.largest.clone());
+        Ok(Box::new(FaultyWriter { inner, faults, passes, largest }))
     }
 }
 
 impl Writer for FaultyWriter {
     fn commit(&mut self, commit: &Commit) -> Result<(), LogError> {
-        let fault = self.faults.lock().unwrap().pop();
+        let bytes: usize = commit.outputs.iter().map(weir_topology::record::Output::bytes_len).sum();
+        let mut largest = self.largest.lock().unwrap();
+        *largest = bytes.max(*largest);
+        let passes = self.passes.load(Ordering::Relaxed);
+        self.passes.store(passes.saturating_sub(1), Ordering::Relaxed);
+        let fault = if passes > 0 { None } else { self.faults.lock().unwrap().pop() };
         let reason = "a fault of the test".to_owned();
         match fault {
             None => self.inner.commit(commit),
