@@ -4,7 +4,8 @@
 
 mod common;
 
-use common::{Place, json_lines, success, text, traffic, weir};
+use common::fleet::{Fleet, all_succeed};
+use common::{Place, Running, json_lines, success, text, traffic, weir};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -120,4 +121,36 @@ fn what_is_wrong_with_the_configuration_is_told_at_the_start() {
     assert!(topics.contains("verdicts, campaigns, actions"), "{topics}");
     let file = says(export(&place, &["--export-files-dir"]).arg(&place.feed));
     assert!(file.contains("export.files_dir"), "{file}");
+}
+
+#[test]
+fn on_brokers_a_destination_is_told_all_once_and_another_process_goes_on_where_it_was() {
+    let Some(fleet) = Fleet::new("export", 4) else { return };
+    let place = &fleet.place;
+    let out = files_dir(place, "told");
+    let judge = |feed: String| {
+        std::fs::write(&place.feed, feed).unwrap();
+        fleet.import();
+        let mut processor = fleet.processor();
+        processor.arg("--until-idle");
+        all_succeed(vec![Running::start(processor)]);
+        let mut enforce = fleet.with_keys(&["enforce", "--until-idle"]);
+        enforce.arg("--output-dir").arg(&place.output);
+        success(enforce);
+        let mut export = fleet.with_brokers(&["export", "--until-idle"]);
+        export.arg("--export-files-dir").arg(&out);
+        success(export);
+        ids(&lines_in(&out, "weir-json.jsonl"))
+    };
+    let first = judge(traffic(20, 200));
+    let told: BTreeSet<String> = first.iter().cloned().collect();
+    assert_eq!(first.len(), told.len(), "nothing failed, so nothing is told twice");
+    let missing: Vec<String> = expected(place).difference(&told).cloned().collect();
+    assert!(missing.is_empty() && told.len() > 24, "{missing:?}");
+    // More of it, by the same accounts: what was told stands, and what is new comes behind it.
+    let second = judge(traffic(20, 400));
+    assert_eq!(second[..first.len()], first);
+    let told: BTreeSet<String> = second.iter().cloned().collect();
+    assert_eq!(second.len(), told.len());
+    assert!(second.len() > first.len() && expected(place).is_subset(&told));
 }

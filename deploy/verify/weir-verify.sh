@@ -117,7 +117,7 @@ envelope() {
 
 lines() {
     number=0
-    while read -r line; do
+    while read -r line || [ -n "$line" ]; do
         number=$((number + 1))
         printf '%s' "$line" >"$work/line"
         type=$(jq -r .payloadType "$work/line")

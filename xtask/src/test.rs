@@ -28,6 +28,9 @@ const PACKAGES: &[&str] = &[
     "redis-server",
     "nginx",
     "logrotate",
+    // What others verify proofs with.
+    "jq",
+    "openssl",
     "runit",
     "daemontools",
 ];
