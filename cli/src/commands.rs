@@ -33,6 +33,7 @@ mod process;
 mod protect;
 mod reinstate;
 mod replay;
+mod reveal;
 mod ring;
 mod run;
 mod share;
@@ -101,6 +102,7 @@ commands! {
     Limiter(limiter::Arguments),
     Ring(ring::Arguments),
     Reinstate(reinstate::Arguments),
+    Reveal(reveal::Arguments),
     KillSwitch(kill_switch::Arguments),
     Keys(keys::Arguments),
     KeyServer(key_server::Arguments),

@@ -23,6 +23,7 @@ pub mod policy;
 pub mod process;
 pub mod registry;
 pub mod replay;
+pub mod reveal;
 pub mod run;
 pub mod safeguards;
 pub mod share;

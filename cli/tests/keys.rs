@@ -164,6 +164,31 @@ fn the_audit_trail_of_a_run_is_sound_in_the_log_and_in_the_file_with_public_keys
 }
 
 #[test]
+fn a_pseudonym_is_told_to_who_has_the_enforcers_keys_once_the_chain_has_why_they_asked() {
+    let place = judged();
+    let lines = place.lines_of("audit_log.jsonl");
+    let account = lines.iter().find_map(|line| line["account"].as_str()).unwrap().to_owned();
+    let reveal = |role: &str| {
+        let mut command =
+            weir(&["reveal", &account, "--reason", "ticket 4711", "--node", "olga", "--data-dir"]);
+        command.arg(&place.data).arg("--keys-dir").arg(place.keys_of(role)).output().unwrap()
+    };
+    let asked = reveal("enforcer");
+    assert!(text(&asked.stderr).contains("no enforcer has written that down yet"), "{}", text(&asked.stderr));
+    assert!(asked.stdout.is_empty());
+    place.run_until_idle();
+    let told = reveal("enforcer");
+    assert!(text(&told.stdout).starts_with("default\tc"), "{}{}", text(&told.stdout), text(&told.stderr));
+    let lines = place.lines_of("audit_log.jsonl");
+    let reveals: Vec<_> = lines.iter().filter(|line| line["kind"] == "REVEAL").collect();
+    assert!(!reveals.is_empty());
+    assert!(reveals.iter().all(|line| {
+        line["account"] == *account && line["actor"] == "olga" && line["reason"] == "ticket 4711"
+    }));
+    assert!(!reveal("collector").status.success() && !reveal("auditor").status.success());
+}
+
+#[test]
 fn what_was_done_to_the_file_is_named() {
     let place = Place::new();
     std::fs::write(&place.feed, traffic(10, 80)).unwrap();

@@ -3,14 +3,18 @@
 
 use crate::kill_switch::{Heard, KillSwitch};
 use crate::limiter::{LIMIT_NAME, Limit, Limiter, RESUME_NAME};
-use crate::limits::{LISTED_MAX, TIME_MS_MAX};
+use crate::limits::{LISTED_MAX, REASON_BYTES_MAX, TIME_MS_MAX};
 use crate::rings::{RINGS, Ring, Rings};
 use crate::subject::{List, ListName, OFF, ON, Subject};
 use std::collections::BTreeSet;
+use weir_schemas::AccountId;
 use weir_topology::stage::StateEntry;
 
 /// Name of the control record by which an operator undoes what is in force on a subject, its body.
 pub const REINSTATE_NAME: &str = "act.reinstate";
+
+/// Name of the control record by which a person asks who stands behind a pseudonym: its body is that, and why.
+pub const REVEAL_NAME: &str = "act.reveal";
 
 /// State key of the kill switch.
 const KILL_SWITCH_KEY: &str = "!act.kill_switch";
@@ -34,6 +38,8 @@ pub(crate) enum Word {
     Resume(i64),
     /// What is in force on this subject is undone.
     Reinstate(Subject),
+    /// Somebody asks who this account is, and why.
+    Reveal(AccountId, String),
     /// A person's signed word to the kill switch, which was believed.
     KillSwitch(Box<Heard>),
 }
@@ -67,6 +73,7 @@ impl Safeguards {
             match (name, body) {
                 (LIMIT_NAME, body) => Word::Limit(body.map_or_else(|| Ok(Limit::default()), Limit::parse)?),
                 (RESUME_NAME, Some(body)) => Word::Resume(time_in(body)?),
+                (REVEAL_NAME, Some(body)) => reveal_in(body)?,
                 (REINSTATE_NAME, Some(body)) => Word::Reinstate(Subject::parse(body.trim())?),
                 _ => return Ok(None),
             }
@@ -85,7 +92,7 @@ impl Safeguards {
             Word::Ring(ring, said) => self.rings.get(i32::from(*ring)) != *said,
             Word::Limit(limit) => self.limiter.limit() != *limit,
             Word::Resume(until_ms) => self.limiter.pause().is_some_and(|pause| pause.since_ms <= *until_ms),
-            Word::Reinstate(_) | Word::KillSwitch(_) => true,
+            Word::Reinstate(_) | Word::Reveal(..) | Word::KillSwitch(_) => true,
         }
     }
 
@@ -103,6 +110,7 @@ impl Safeguards {
                 None => "no pause is over".to_owned(),
             },
             Word::Reinstate(subject) => format!("what is in force on {subject} is undone"),
+            Word::Reveal(_, reason) => reason.clone(),
             Word::KillSwitch(heard) => heard.to_string(),
         }
     }
@@ -126,7 +134,7 @@ impl Safeguards {
                 self.limiter.resume(*until_ms);
                 self.limiter_changed();
             }
-            Word::Reinstate(_) => {}
+            Word::Reinstate(_) | Word::Reveal(..) => {}
             Word::KillSwitch(heard) => {
                 self.kill_switch.follow((**heard).clone());
                 self.kill_switch_changed();
@@ -258,6 +266,15 @@ impl Safeguards {
 fn listed(key: &str) -> Option<(ListName, Result<Subject, String>)> {
     let (list, subject) = ListName::of_record(key.strip_prefix('!')?)?;
     Some((list, Subject::parse(subject)))
+}
+
+fn reveal_in(body: &str) -> Result<Word, String> {
+    let refused =
+        || format!("{REVEAL_NAME} must be a pseudonym and a reason of 1 to {REASON_BYTES_MAX} bytes");
+    let (account, reason) = body.split_once(' ').ok_or_else(refused)?;
+    let account = account.parse().map_err(|_| refused())?;
+    let is_reason = !reason.trim().is_empty() && reason.len() <= REASON_BYTES_MAX;
+    if is_reason { Ok(Word::Reveal(account, reason.to_owned())) } else { Err(refused()) }
 }
 
 fn time_in(body: &str) -> Result<i64, String> {

@@ -27,7 +27,7 @@ use weir_topology::topic::Topic;
 
 /// Why the raw id of an account cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(crate) enum Unknown {
+pub enum Unknown {
     /// Nobody announced it, or its retention has passed.
     #[error(
         "weir.identities has no identity of this account: it was never announced, or is older than 90 days"
@@ -39,7 +39,7 @@ pub(crate) enum Unknown {
 }
 
 /// Sealed identities, and what opens them.
-pub(crate) struct Identities {
+pub struct Identities {
     log: Arc<dyn Log>,
     wire: Arc<Wire>,
     schemas: Option<Arc<dyn SchemaSource>>,
@@ -63,6 +63,7 @@ struct Lane {
 }
 
 impl Identities {
+    /// Follows the identities of these partitions, and opens them with `opener`.
     pub fn new(log: Arc<dyn Log>, wire: Arc<Wire>, opener: Opener, partitions: Vec<u32>) -> Self {
         let lanes = partitions.iter().map(|_| Lane::default()).collect();
         let (schemas, reader, refused, forgotten) = (None, None, 0, 0);

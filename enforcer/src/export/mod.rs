@@ -12,7 +12,7 @@ mod answers;
 pub mod audit_file;
 mod campaign_line;
 pub mod files;
-pub(crate) mod identities;
+pub mod identities;
 mod indicators;
 mod intake;
 mod json;

@@ -13,7 +13,7 @@ use crate::refuse::Refusal;
 use crate::safeguards::Word;
 use crate::subject::{ListName, Subject};
 use weir_schemas::wire::WireError;
-use weir_schemas::{Audit, AuditKind, Control, ControlKind, Digest, DlqKind};
+use weir_schemas::{AccountId, Audit, AuditKind, Control, ControlKind, Digest, DlqKind};
 use weir_topology::record::RecordRef;
 use weir_topology::stage::{InputBatch, StateEntry};
 
@@ -55,7 +55,9 @@ impl EnforcerStage {
                 step.effects.judged += 1;
                 let Some(setting) = setting else { return };
                 let (outcome, reason) = (setting.outcome().into(), self.change(&setting));
-                self.audit(step, Audit { kind: AuditKind::Operator, outcome, reason, ..told });
+                let account = setting.reveals();
+                let kind = if account.is_some() { AuditKind::Reveal } else { AuditKind::Operator };
+                self.audit(step, Audit { kind, account, outcome, reason, ..told });
                 let undone = setting.undone();
                 step.kill_switch_changes += u64::from(outcome_is_executed(&setting));
                 self.set(setting);
@@ -272,7 +274,16 @@ impl Setting {
             Self::Safeguard(Word::Ring(..) | Word::Limit(_)) => "setting_changed",
             Self::Safeguard(Word::Resume(_)) => RESUMED,
             Self::Safeguard(Word::Reinstate(_)) => "reinstated",
+            Self::Safeguard(Word::Reveal(..)) => "revealed",
             Self::Safeguard(Word::KillSwitch(heard)) => heard.outcome(),
+        }
+    }
+
+    /// The account of which somebody asks who it is.
+    fn reveals(&self) -> Option<AccountId> {
+        match self {
+            Self::Safeguard(Word::Reveal(account, _)) => Some(*account),
+            _ => None,
         }
     }
 

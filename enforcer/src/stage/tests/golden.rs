@@ -88,6 +88,7 @@ fn decisions() -> String {
         control(ControlKind::Setting, crate::limiter::RESUME_NAME, "999999999999"),
         control(ControlKind::Setting, "act.ring/2", "900000 manual"),
         control(ControlKind::Setting, crate::safeguards::REINSTATE_NAME, &format!("account/{}", account(2))),
+        control(ControlKind::Setting, crate::safeguards::REVEAL_NAME, &format!("{} ticket 4711", account(1))),
         switch_word(PERSONS_NAME, &everybody()),
         asked(RequestKind::FlushJournal, "max", 1),
         asked(RequestKind::BreakGlass, "rita", 2),

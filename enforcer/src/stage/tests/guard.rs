@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limiter::{LIMIT_NAME, RESUME_NAME};
-use crate::safeguards::REINSTATE_NAME;
+use crate::safeguards::{REINSTATE_NAME, REVEAL_NAME};
 use crate::subject::{ListName, Subject};
 use weir_schemas::AccountId;
 
@@ -100,6 +100,24 @@ fn who_is_put_on_the_protected_list_is_let_go_at_once_and_who_is_taken_off_is_ac
         OPERATOR olga unlisted: account/ONE is taken off the list protected
     "#]]
     .assert_eq(&said(&rig).replace(&account_1, "ONE"));
+}
+
+#[test]
+fn who_asks_who_an_account_is_stands_in_the_chain_with_why_and_nothing_else_happens() {
+    let rig = enforcing();
+    rig.enforce();
+    rig.put_control(&setting(REVEAL_NAME, &format!("{} ticket 4711", account(1))));
+    rig.put_control(&setting(REVEAL_NAME, &format!("{} ", account(1))));
+    rig.enforce();
+    expect![[r#"
+        OPERATOR olga posture_changed: posture audit gives way to enforce
+        REVEAL olga revealed: ticket 4711
+        REFUSAL olga refused: act.reveal must be a pseudonym and a reason of 1 to 512 bytes
+    "#]]
+    .assert_eq(&said(&rig));
+    let revealed = audits(&rig.log).into_iter().find(|audit| audit.kind == AuditKind::Reveal).unwrap();
+    assert_eq!(revealed.account, Some(account(1)));
+    assert!(rig.actions().is_empty());
 }
 
 #[test]
