@@ -25,13 +25,15 @@ pub fn run(weir: &Path) -> Result<()> {
         command.args(arguments).arg("--data-dir").arg(at("data"));
         command
     };
-    let mut run = ours(&["run", "--until-idle", "--tail"]);
-    run.arg(dirs::workspace().join("examples/access.jsonl")).arg("--output-dir").arg(at("output"));
+    let mut run = ours(&["run", "--until-idle"]);
+    run.arg("--tail").arg(dirs::workspace().join("examples/access.jsonl"));
+    run.arg("--output-dir").arg(at("output"));
     succeed(run, "weir run")?;
-    let mut share = ours(&["share", "--producer", "Example Ltd", "--out"]);
-    share.arg(at("shared"));
+    let mut share = ours(&["share", "--producer", "Example Ltd"]);
+    share.arg("--out").arg(at("shared"));
     succeed(share, "weir share")?;
     let mut validate = Command::new(python.with_file_name("stix2_validator"));
-    validate.args(["--version", "2.1"]).arg(at("shared").join("stix.json"));
+    // Ids are of version 5, made of what the objects are: allowed, and told of.
+    validate.args(["--version", "2.1", "--disable", "103"]).arg(at("shared").join("stix.json"));
     succeed(validate, "stix2_validator")
 }
