@@ -417,7 +417,7 @@ impl Tail {
         let copy_of = was_truncated.then(|| own.to_owned());
         let names = near.iter().filter(|entry| entry.is_generation);
         let others = near.iter().filter(|entry| !entry.is_generation);
-        for entry in names.chain(others).filter(|entry| !self.is_left(entry)) {
+        for entry in names.chain(others).filter(|entry| !self.is_left(entry, position.offset)) {
             // Where only a head that all files have in common was read, it may be any of them; one that is
             // more like another is that one.
             if let Some(content) = self.same(&entry.path, position)
@@ -435,13 +435,15 @@ impl Tail {
         Ok(None)
     }
 
-    /// Whether this is a file that was left, and not another to which the file system gave its number.
-    fn is_left(&self, entry: &Entry) -> bool {
+    /// Whether this is a file that was left, and not another to which the file system gave its number. One of which less
+    /// was read than `offset` is known by less than what is looked for: a head that files have in common may be all.
+    fn is_left(&self, entry: &Entry, offset: u64) -> bool {
+        let left = self.position.left.iter().filter(|left| left.offset == 0 || left.offset >= offset);
         let is_it = |left: &&FilePosition| match left.offset {
             0 => left.modified_ns == entry.modified_ns(),
             _ => self.same(&entry.path, left).is_some(),
         };
-        self.position.left.iter().filter(|left| left.id == entry.id()).any(|left| is_it(&left))
+        left.filter(|left| left.id == entry.id()).any(|left| is_it(&left))
     }
 
     fn same(&self, path: &Path, position: &FilePosition) -> Option<Content> {
