@@ -167,6 +167,31 @@ fn every_test_that_a_page_names_exists() {
 }
 
 #[test]
+fn the_privacy_page_names_every_field_of_an_event() {
+    fn names(of: &serde_json::Value, into: &mut BTreeSet<String>) {
+        match of {
+            serde_json::Value::Array(list) => list.iter().for_each(|of| names(of, into)),
+            serde_json::Value::Object(of) => {
+                for field in of.get("fields").and_then(serde_json::Value::as_array).into_iter().flatten() {
+                    into.insert(field["name"].as_str().unwrap().to_owned());
+                    names(&field["type"], into);
+                }
+            }
+            _ => {}
+        }
+    }
+    let schema = serde_json::from_str(&read(Path::new("schemas/avro/event.avsc")).unwrap()).unwrap();
+    let (mut fields, page) = (BTreeSet::new(), read(Path::new("docs/privacy.md")).unwrap());
+    names(&schema, &mut fields);
+    // The union of requests and responses, which have fields of their own.
+    fields.remove("body");
+    fields.remove("request");
+    assert!(fields.len() > 50, "{fields:?}");
+    let untold: Vec<&String> = fields.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(untold.is_empty(), "docs/privacy.md does not say what {untold:?} are");
+}
+
+#[test]
 fn unsafe_code_is_forbidden_everywhere() {
     let manifest = read(Path::new("Cargo.toml")).unwrap();
     assert!(manifest.contains("unsafe_code = \"forbid\""));
