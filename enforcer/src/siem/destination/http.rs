@@ -3,7 +3,7 @@
 
 use super::tls::Authorities;
 use super::{Delivery, Failure, Fate, RetryCause};
-use crate::limits::SIEM_ANSWER_BYTES_MAX;
+use crate::limits::{SIEM_ANSWER_BYTES_MAX, SIEM_BATCH_RECORDS_MAX};
 use crate::siem::notice::Notice;
 use crate::siem::text::{bounded, one_line};
 use std::time::Duration;
@@ -37,11 +37,11 @@ impl Endpoint {
         // A redirect would take the credential to somebody else.
         let config = Agent::config_builder()
             .timeout_global(Some(wait))
-            // What the surroundings name as a proxy would see the credential.
-            .proxy(None)
             .max_redirects(0)
             .http_status_as_error(false)
             .tls_config(tls);
+        // What the surroundings name as a proxy would see the credential, unless TLS goes through it.
+        let config = if url.starts_with("https://") { config } else { config.proxy(None) };
         Self { agent: config.build().into(), url: url.trim_end_matches('/').to_owned(), authorization }
     }
 
@@ -90,7 +90,7 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 
 /// Notices that are handed over in one request.
 pub(super) struct Chunks {
-    /// At most so many; fewer after a server found them too large.
+    /// At most so many; fewer after a server found them too large, and more again while it does not.
     most: usize,
 }
 
@@ -104,7 +104,7 @@ pub(super) enum Outcome {
 
 impl Chunks {
     pub(super) fn new() -> Self {
-        Self { most: crate::limits::SIEM_BATCH_RECORDS_MAX }
+        Self { most: SIEM_BATCH_RECORDS_MAX }
     }
 
     /// Hands all of them over by `send`, and leaves the rest when that fails.
@@ -118,6 +118,9 @@ impl Chunks {
             let chunk = &rest[..self.most.min(rest.len())];
             match send(chunk) {
                 Outcome::Answered(answered) => {
+                    if chunk.len() == self.most {
+                        self.most = (2 * self.most).min(SIEM_BATCH_RECORDS_MAX);
+                    }
                     delivery.fates.extend(answered.fates);
                     if answered.failure.is_some() {
                         delivery.failure = answered.failure;

@@ -2,7 +2,7 @@
 
 use super::elasticsearch::ElasticsearchDestination;
 use super::hec::HecDestination;
-use super::http::Endpoint;
+use super::http::{Chunks, Endpoint, Outcome};
 use super::syslog::SyslogDestination;
 use super::tls::Authorities;
 use super::{Delivery, Destination, Fate, RetryCause};
@@ -389,4 +389,25 @@ fn syslog_over_tls_is_left_where_the_session_is_not_ended_by_the_receiver() {
 fn authorities_that_are_none_are_refused() {
     use super::tls::AuthoritiesError;
     assert_eq!(Authorities::from_pem(b"nothing").unwrap_err(), AuthoritiesError::Empty);
+}
+
+#[test]
+fn one_notice_that_is_too_large_makes_batches_small_for_a_while_only() {
+    let notices = notices(64);
+    let (mut chunks, mut sizes) = (Chunks::new(), Vec::new());
+    let mut is_first = true;
+    for _ in 0..2 {
+        let delivery = chunks.deliver(&notices, |chunk| {
+            // The first notice of all is too large.
+            if is_first {
+                is_first = chunk.len() > 1;
+                return Outcome::TooLarge;
+            }
+            sizes.push(chunk.len());
+            Outcome::Answered(Delivery::taken(chunk.len()))
+        });
+        assert!(delivery.failure.is_none());
+        assert_eq!(delivery.fates.len(), 64);
+    }
+    assert_eq!(sizes, [1, 2, 4, 8, 16, 32, 64]);
 }
