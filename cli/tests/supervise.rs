@@ -88,6 +88,7 @@ fn every_role_says_when_it_is_ready_that_it_is_alive_and_that_it_stops_and_nothi
         ("collect", vec![keys("collector"), ("tail", of_place(&fleet.place.feed))]),
         ("enforce", vec![keys("enforcer"), ("output_dir", of_place(&fleet.place.output))]),
         ("decide", vec![keys("collector"), ("decide.addr", "127.0.0.1:0".to_owned())]),
+        ("export", vec![("export.files_dir", of_place(&fleet.place.output.join("export")))]),
     ];
     for (role, settings) in roles {
         let manager = Manager::start(&fleet, role, &settings);
