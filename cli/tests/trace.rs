@@ -298,13 +298,8 @@ fn without_heads(seen: &Seen) -> Seen {
     Seen { account: seen.account.clone(), request: lines.collect::<Vec<_>>().join("\n") }
 }
 
-#[test]
-fn every_request_of_nginx_is_an_event_also_of_workers_that_start_later_and_a_killed_collector_harms_nobody() {
-    if !can_trace() {
-        return;
-    }
-    let bench = Bench::new();
-    let (_upstream, upstream_port) = bench.server(false);
+/// An nginx that speaks TLS to its clients, and passes on what they ask; and its port.
+fn nginx(bench: &Bench, upstream_port: &str, listens: &str) -> (Program, String) {
     let directory = bench.place.directory.path();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
@@ -314,7 +309,7 @@ fn every_request_of_nginx_is_an_event_also_of_workers_that_start_later_and_a_kil
          events {{ worker_connections 64; }}\n\
          http {{ access_log off; client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f;\n\
          uwsgi_temp_path {0}/u; scgi_temp_path {0}/s; client_body_buffer_size 256k;\n\
-         server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {1}; ssl_certificate_key {2};\n\
+         server {{ listen 127.0.0.1:{port} {listens}; ssl_certificate {1}; ssl_certificate_key {2};\n\
          location / {{ proxy_pass http://127.0.0.1:{upstream_port}; proxy_http_version 1.1; proxy_buffering off;\n\
          proxy_set_header X-Forwarded-For $remote_addr; }} }} }}\n",
         directory.display(),
@@ -332,6 +327,17 @@ fn every_request_of_nginx_is_an_event_also_of_workers_that_start_later_and_a_kil
         .arg(directory.join("nginx.conf"));
     let nginx = Program::start(&mut command);
     eventually("nginx listens", || std::net::TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
+    (nginx, port)
+}
+
+#[test]
+fn every_request_of_nginx_is_an_event_also_of_workers_that_start_later_and_a_killed_collector_harms_nobody() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let (_upstream, upstream_port) = bench.server(false);
+    let (nginx, port) = nginx(&bench, &upstream_port, "ssl");
     let tracing = bench.tracing(&nginx.id(), &[]);
     tracing.waits_for(3);
     ask(&port, 0, 60);
@@ -352,6 +358,61 @@ fn every_request_of_nginx_is_an_event_also_of_workers_that_start_later_and_a_kil
     assert_eq!((traced.len(), logged.len()), (120, 130), "those that nobody heard are in the log alone");
     for (path, seen) in &traced {
         assert_eq!(without_heads(seen), without_heads(&logged[path]), "{path}");
+    }
+}
+
+/// A request without its client's set-up of HTTP/2, of which no log knows; and that.
+fn without_h2(seen: &Seen) -> (Seen, String) {
+    let (before, rest) = seen.request.split_once("    h2: Some(\n        \"").unwrap();
+    let (h2, behind) = rest.split_once("\",\n    ),\n").unwrap();
+    let request = format!("{before}    h2: None,\n{behind}");
+    (Seen { account: seen.account.clone(), request }, h2.to_owned())
+}
+
+#[test]
+fn requests_that_interleave_on_one_connection_of_http_2_are_events_of_their_own_with_the_clients_set_up() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let (_upstream, upstream_port) = bench.server(false);
+    let (nginx, port) = nginx(&bench, &upstream_port, "ssl http2");
+    let tracing = bench.tracing(&nginx.id(), &[]);
+    tracing.waits_for(3);
+    let asks = bench.place.directory.path().join("asks");
+    let mut config = String::new();
+    for number in 0..60 {
+        let kind = ["plain", "chunked", "limited"][number % 3];
+        let prompt = format!("List {number} rivers. {}", "river ".repeat(number * 40));
+        let body = format!(
+            r#"{{"model":"atlas-{}","max_tokens":{},"stream":{},"messages":[{{"role":"user","content":"{prompt}"}}]}}"#,
+            number % 4,
+            number + 1,
+            number % 4 == 1,
+        );
+        config += &format!(
+            "url = \"https://127.0.0.1:{port}/{kind}/{number}/v1/chat/completions\"\nhttp2\ninsecure\noutput = \"/dev/null\"\n\
+             header = \"authorization: Bearer sk-{}\"\ndata = \"{}\"\n{}",
+            number % 7,
+            body.replace('"', "\\\""),
+            if number < 59 { "next\n" } else { "" },
+        );
+    }
+    fs::write(&asks, config).unwrap();
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--parallel", "--parallel-max", "10", "--config"]).arg(&asks);
+    success(command);
+    eventually("60 requests are 60 events", || tracing.events() == 60);
+    for cause in ["request", "response", "orphan", "unanswered", "gap_bytes", "unsynced_bytes"] {
+        assert_eq!(tracing.lost(cause), 0, "{cause}");
+    }
+    tracing.running.stop();
+    let [traced, logged] = bench.events();
+    assert_eq!((traced.len(), logged.len()), (60, 60));
+    for (path, seen) in &traced {
+        let (known, h2) = without_h2(seen);
+        assert!(h2.starts_with("3:100;4:"), "{h2} is not how curl sets up");
+        assert_eq!(without_heads(&known), without_heads(&logged[path]), "{path}");
     }
 }
 

@@ -190,6 +190,22 @@ pub const TRACE_HEADER_NAME_BYTES_MAX: usize = 128;
 /// Most requests of a connection that wait for their responses.
 pub const TRACE_PIPELINE_MAX: usize = 64;
 
+/// Most streams of a connection of HTTP/2 that are under way; servers allow some hundred.
+pub const TRACE_STREAMS_MAX: usize = 512;
+
+/// Most bytes that a header block of HTTP/2 may have earlier ones keep for it; a client that asks for more is lost. Servers allow 4 KiB,
+/// some 64 KiB.
+pub const TRACE_HPACK_TABLE_BYTES_MAX: usize = 64 << 10;
+
+/// Longest frame of settings of HTTP/2 that is looked at, in bytes.
+pub const TRACE_SETTINGS_BYTES_MAX: usize = 600;
+
+/// Most settings that the notation of a client's set-up has.
+pub const TRACE_SETTINGS_MAX: usize = 16;
+
+/// Most priorities that it has.
+pub const TRACE_PRIORITIES_MAX: usize = 8;
+
 /// Most connections that are listened to; the one that was silent for longest is forgotten first.
 pub const TRACE_CONNECTIONS_MAX: usize = 16_384;
 

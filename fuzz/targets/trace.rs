@@ -1,4 +1,5 @@
-//! What a tap hears of connections: HTTP/1, its framing and streams of events, split and torn as the input says.
+//! What a tap hears of connections: HTTP/1, its framing and streams of events, or frames and header blocks of HTTP/2, split
+//! and torn as the input says.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -11,6 +12,8 @@ use weir_topology::memory::MemoryLog;
 use weir_topology::telemetry::Silent;
 
 const NOW_MS: i64 = 1_795_300_000_000;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 fn source() -> TraceSource<'static> {
     let keys = Keys {
@@ -40,6 +43,20 @@ fuzz_target!(|input: &[u8]| {
         *connection += 1;
         let id = ConnectionId(*connection);
         let (mut rest, mut offsets) = (input, [0u64; 2]);
+        // What follows is of HTTP/2.
+        if let Some(frames) = input.strip_prefix(b"2") {
+            let offset = PREFACE.len() as u64;
+            let way = Way::Received;
+            source.hear(Heard::Chunk(Chunk {
+                connection: id,
+                way,
+                offset: 0,
+                bytes: PREFACE,
+                length: offset,
+                time_ms: NOW_MS,
+            }));
+            (rest, offsets[0]) = (frames, offset);
+        }
         // A message: which way, what is missing before it and behind what was copied, and its bytes.
         while let [how, size, tail @ ..] = rest {
             let (bytes, next) = tail.split_at(usize::from(*size).min(tail.len()));

@@ -1,56 +1,52 @@
-//! One connection: two streams, a reader for each, and what joins them.
+//! One connection: two streams of bytes, and who reads them, by the version of HTTP that it speaks.
 
+use super::frames::{begins_client, begins_server};
+use super::head::Side;
 use super::heard::{Chunk, Way};
-use super::http1::{Reader, Side, may_begin};
-use super::joint::{Ear, Exchange, Joint};
-use super::loss::{Loss, Losses};
+use super::http1::{Reader, may_begin};
+use super::http2::Http2;
+use super::joint::{Ear, Joint};
+use super::loss::Loss;
 use super::record::Surroundings;
 use super::stream::{Piece, Stream};
-use crate::event::Hidden;
+use super::taker::Taker;
 
+#[derive(Default)]
 pub(crate) struct Connection {
     received: Stream,
     sent: Stream,
-    requests: Reader,
-    responses: Reader,
-    /// Which way requests go; none until one of the two directions was heard to begin a message.
-    asks: Option<Way>,
-    joint: Joint,
+    /// Which way requests go, and how; none until one of the two directions was heard to begin a message.
+    known: Option<(Way, Protocol)>,
     pub(crate) surroundings: Surroundings,
 }
 
-impl Default for Connection {
-    fn default() -> Self {
-        Self {
-            received: Stream::default(),
-            sent: Stream::default(),
-            requests: Reader::new(Side::Request),
-            responses: Reader::new(Side::Response),
-            asks: None,
-            joint: Joint::default(),
-            surroundings: Surroundings::default(),
-        }
-    }
+enum Protocol {
+    Http1(Box<Http1>),
+    Http2(Box<Http2>),
 }
 
-/// Who takes what a connection tells.
-pub(crate) struct Taker<'t> {
-    pub(crate) losses: &'t mut Losses,
-    pub(crate) hide: &'t mut dyn FnMut(&str) -> Hidden,
-    pub(crate) done: &'t mut dyn FnMut(Exchange),
+struct Http1 {
+    requests: Reader,
+    responses: Reader,
+    joint: Joint,
 }
 
 impl Connection {
     /// Bytes that are held.
     pub(crate) fn held(&self) -> usize {
-        self.joint.held() + self.requests.held() + self.responses.held()
+        match &self.known {
+            None => 0,
+            Some((_, Protocol::Http1(http1))) => {
+                http1.joint.held() + http1.requests.held() + http1.responses.held()
+            }
+            Some((_, Protocol::Http2(http2))) => http2.held(),
+        }
     }
 
     pub(crate) fn take(&mut self, chunk: &Chunk<'_>, taker: &mut Taker<'_>) {
-        let Self { received, sent, requests, responses, asks, joint, .. } = self;
         let stream = match chunk.way {
-            Way::Received => received,
-            Way::Sent => sent,
+            Way::Received => &mut self.received,
+            Way::Sent => &mut self.sent,
         };
         let mut pieces: [Option<Piece<'_>>; 3] = [None; 3];
         let mut count = 0;
@@ -62,28 +58,55 @@ impl Connection {
             }
         });
         for piece in pieces.into_iter().flatten() {
-            if asks.is_none() {
-                *asks = role(chunk.way, piece);
+            if self.known.is_none() {
+                self.known = known(chunk.way, piece);
             }
-            let Some(way) = *asks else {
+            let Some((way, protocol)) = &mut self.known else {
                 if let Piece::Bytes(bytes, _) = piece {
                     taker.losses.add(Loss::UnsyncedBytes, bytes.len() as u64);
                 }
                 continue;
             };
-            let reader = if chunk.way == way { &mut *requests } else { &mut *responses };
-            let (losses, hide, done) = (&mut *taker.losses, &mut *taker.hide, &mut *taker.done);
-            reader.take(piece, &mut Ear { joint, losses, hide, done, now_ms: chunk.time_ms });
-            if joint.is_tunnel {
-                requests.tunnel();
-                responses.tunnel();
+            let side = if chunk.way == *way { Side::Request } else { Side::Response };
+            match protocol {
+                Protocol::Http1(http1) => http1.take(side, piece, taker.lend()),
+                Protocol::Http2(http2) => http2.take(side, piece, taker.lend()),
             }
         }
     }
 
     /// The connection ended, or is forgotten.
-    pub(crate) fn close(&mut self, now_ms: i64, taker: &mut Taker<'_>) {
-        let (losses, hide, done) = (&mut *taker.losses, &mut *taker.hide, &mut *taker.done);
+    pub(crate) fn close(&mut self, taker: Taker<'_>) {
+        match &mut self.known {
+            None => {}
+            Some((_, Protocol::Http1(http1))) => http1.close(taker),
+            Some((_, Protocol::Http2(http2))) => http2.close(taker),
+        }
+    }
+}
+
+impl Http1 {
+    fn new() -> Self {
+        let (requests, responses) = (Reader::new(Side::Request), Reader::new(Side::Response));
+        Self { requests, responses, joint: Joint::default() }
+    }
+
+    fn take(&mut self, side: Side, piece: Piece<'_>, taker: Taker<'_>) {
+        let Self { requests, responses, joint } = self;
+        let Taker { losses, hide, done, now_ms } = taker;
+        let reader = match side {
+            Side::Request => &mut *requests,
+            Side::Response => &mut *responses,
+        };
+        reader.take(piece, &mut Ear { joint, losses, hide, done, now_ms });
+        if joint.is_tunnel {
+            requests.tunnel();
+            responses.tunnel();
+        }
+    }
+
+    fn close(&mut self, taker: Taker<'_>) {
+        let Taker { losses, hide, done, now_ms } = taker;
         let mut ear = Ear { joint: &mut self.joint, losses, hide, done, now_ms };
         self.requests.close(&mut ear);
         self.responses.close(&mut ear);
@@ -91,15 +114,22 @@ impl Connection {
     }
 }
 
-/// Which way requests go, where a piece tells.
-fn role(way: Way, piece: Piece<'_>) -> Option<Way> {
+/// Which way requests go, and how, where a piece tells.
+fn known(way: Way, piece: Piece<'_>) -> Option<(Way, Protocol)> {
     let Piece::Bytes(bytes, true) = piece else { return None };
     let other = match way {
         Way::Received => Way::Sent,
         Way::Sent => Way::Received,
     };
-    if may_begin(Side::Request, bytes) {
-        return Some(way);
+    let http1 = || Protocol::Http1(Box::new(Http1::new()));
+    let http2 = || Protocol::Http2(Box::new(Http2::new()));
+    if begins_client(bytes) {
+        Some((way, http2()))
+    } else if begins_server(bytes) {
+        Some((other, http2()))
+    } else if may_begin(Side::Request, bytes) {
+        Some((way, http1()))
+    } else {
+        may_begin(Side::Response, bytes).then(|| (other, http1()))
     }
-    may_begin(Side::Response, bytes).then_some(other)
 }

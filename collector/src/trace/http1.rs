@@ -4,35 +4,10 @@
 //! goes on behind them; anywhere else the message is lost, and reading begins anew with the next chunk that begins like
 //! a message.
 
+use super::head::{Head, Side, hold};
 use super::stream::Piece;
 use crate::limits::TRACE_HEAD_BYTES_MAX;
-use httparse::{Header, ParserConfig, Status};
-
-/// Which messages a direction carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Request,
-    Response,
-}
-
-/// The head of a message.
-pub(crate) struct Head<'h> {
-    /// Of a request.
-    pub(crate) method: &'h str,
-    /// Of a request.
-    pub(crate) target: &'h str,
-    /// Of a response; 0 of a request.
-    pub(crate) status: u16,
-    pub(crate) headers: &'h [Header<'h>],
-}
-
-impl<'h> Head<'h> {
-    /// The values of a header, in their order.
-    pub(crate) fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'h [u8]> + use<'h, 'n> {
-        let headers = self.headers;
-        headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
-    }
-}
+use httparse::{ParserConfig, Status};
 
 /// How far a body reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +41,6 @@ pub(crate) trait Listener {
     fn lost(&mut self, side: Side, is_under_way: bool);
     /// So many bytes are none of a message that was heard from its beginning.
     fn unsynced(&mut self, side: Side, bytes: u64);
-    /// The first bytes of a connection are of HTTP/2.
-    fn other_protocol(&mut self);
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +68,6 @@ pub(crate) struct Reader {
     /// What was read of a head, or of a line of the framing. Wiped when it was read: it holds credentials.
     held: zeroize::Zeroizing<Vec<u8>>,
 }
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 impl Reader {
     pub(crate) fn new(side: Side) -> Self {
@@ -178,10 +149,6 @@ impl Reader {
     fn bytes(&mut self, mut bytes: &[u8], begins: bool, listener: &mut dyn Listener) {
         if self.state == State::Unsynced {
             let begins_message = begins && may_begin(self.side, bytes);
-            if self.side == Side::Request && begins && bytes.starts_with(PREFACE) {
-                listener.other_protocol();
-                return;
-            }
             if !begins_message {
                 return listener.unsynced(self.side, bytes.len() as u64);
             }
@@ -354,12 +321,9 @@ pub(super) fn may_begin(side: Side, bytes: &[u8]) -> bool {
     };
     match side {
         Side::Response => begins(b"HTTP/1."),
-        Side::Request => {
-            METHODS
-                .iter()
-                .any(|method| begins(method) && bytes.get(method.len()).is_none_or(|byte| *byte == b' '))
-                || begins(PREFACE)
-        }
+        Side::Request => METHODS
+            .iter()
+            .any(|method| begins(method) && bytes.get(method.len()).is_none_or(|byte| *byte == b' ')),
     }
 }
 
@@ -436,15 +400,4 @@ fn sized(head: &Head<'_>) -> Sizes {
         known = Some(size);
     }
     known.map_or(Sizes::None, Sizes::Sized)
-}
-
-/// Adds to what is held. What it was in is wiped, which a vector that grows does not do: a head has the client's key in it.
-fn hold(held: &mut zeroize::Zeroizing<Vec<u8>>, bytes: &[u8]) {
-    if held.capacity() - held.len() < bytes.len() {
-        let room = (held.len() + bytes.len()).next_power_of_two();
-        let mut larger = zeroize::Zeroizing::new(Vec::with_capacity(room));
-        larger.extend_from_slice(held);
-        *held = larger;
-    }
-    held.extend_from_slice(bytes);
 }

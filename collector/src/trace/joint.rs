@@ -5,57 +5,13 @@
 //! under way: clients wait for a response before they ask again. On a connection whose client was seen not to that is never
 //! certain, and nothing is joined any more.
 
-use super::http1::{Framing, Head, Listener, Method, Next, Side, framing_of_request, framing_of_response};
+use super::exchange::{Exchange, Reply};
+use super::head::{Head, Side};
+use super::http1::{Framing, Listener, Method, Next, framing_of_request, framing_of_response};
 use super::loss::{Loss, Losses};
-use super::sse::Events;
 use crate::event::Hidden;
-use crate::format::account_of;
-use crate::limits::{
-    HEADERS_MAX, TRACE_HEADER_NAME_BYTES_MAX, TRACE_PIPELINE_MAX, TRACE_REQUEST_BYTES_MAX,
-    TRACE_RESPONSE_BYTES_MAX, TRACE_TARGET_BYTES_MAX, USER_AGENT_BYTES_MAX,
-};
+use crate::limits::TRACE_PIPELINE_MAX;
 use std::collections::VecDeque;
-
-/// Headers that carry a credential, the first one that says something counts.
-const CREDENTIALS: [&str; 4] = ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
-
-/// A request and what answered it, as far as it was heard. It holds text, so it cannot be printed.
-pub(crate) struct Exchange {
-    /// None where the request has no credential.
-    pub(crate) who: Option<Hidden>,
-    pub(crate) began_ms: i64,
-    pub(crate) target: Vec<u8>,
-    pub(crate) user_agent: Vec<u8>,
-    pub(crate) headers: Vec<Vec<u8>>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) reply: Option<Reply>,
-    method: Method,
-    /// No more of the body is kept: bytes before were not heard, or there is no room.
-    is_cut: bool,
-    /// The request was heard to its end.
-    is_asked: bool,
-    /// Its response cannot be told from others.
-    is_alone: bool,
-}
-
-/// What answered a request.
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    /// When it ended; none where its end was not heard.
-    pub(crate) ended_ms: Option<i64>,
-    /// Size of the body.
-    pub(crate) bytes: u64,
-    pub(crate) body: ReplyBody,
-    /// Nothing more of it comes.
-    is_over: bool,
-}
-
-/// The body of a response.
-pub(crate) enum ReplyBody {
-    /// The beginning of it, and whether that is all that is kept.
-    Plain(Vec<u8>, bool),
-    Events(Events),
-}
 
 /// See the module.
 #[derive(Default)]
@@ -88,15 +44,7 @@ pub(crate) struct Ear<'e> {
 impl Joint {
     /// Bytes that are held.
     pub(crate) fn held(&self) -> usize {
-        let of = |exchange: &Exchange| {
-            let reply = exchange.reply.as_ref().map_or(0, |reply| match &reply.body {
-                ReplyBody::Plain(body, _) => body.len(),
-                ReplyBody::Events(events) => events.held(),
-            });
-            let headers: usize = exchange.headers.iter().map(|name| name.len() + size_of::<Vec<u8>>()).sum();
-            exchange.body.len() + exchange.target.len() + exchange.user_agent.len() + headers + reply
-        };
-        self.pending.iter().map(of).sum()
+        self.pending.iter().map(Exchange::held).sum()
     }
 }
 
@@ -135,21 +83,9 @@ impl Ear<'_> {
         if joint.is_uncertain && joint.pending.is_empty() && !joint.is_answering && !joint.is_pipelined {
             joint.is_uncertain = false;
         }
-        let cut = |bytes: &[u8], max: usize| bytes[..bytes.len().min(max)].to_vec();
-        let names = head.headers.iter().take(HEADERS_MAX);
-        joint.pending.push_back(Exchange {
-            who: credential(head).map(|account| (self.hide)(&account)),
-            began_ms: self.now_ms,
-            target: cut(head.target.as_bytes(), TRACE_TARGET_BYTES_MAX),
-            user_agent: cut(head.all("user-agent").next().unwrap_or_default(), USER_AGENT_BYTES_MAX),
-            headers: names.map(|header| cut(header.name.as_bytes(), TRACE_HEADER_NAME_BYTES_MAX)).collect(),
-            body: Vec::new(),
-            reply: None,
-            method: Method::of(head.method),
-            is_cut: false,
-            is_asked: false,
-            is_alone: joint.is_uncertain,
-        });
+        let mut exchange = Exchange::of(head, self.now_ms, self.hide);
+        exchange.is_alone = joint.is_uncertain;
+        joint.pending.push_back(exchange);
         joint.is_asking = true;
         framing_of_request(head)
     }
@@ -166,19 +102,7 @@ impl Ear<'_> {
         };
         // Nothing was lost since, so that another request waits behind this one was the client's doing.
         joint.is_pipelined |= waiting.next().is_some();
-        let is_stream = head.all("content-type").last().is_some_and(|kind| {
-            kind.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
-        }) && head.all("content-encoding").next().is_none();
-        exchange.reply = Some(Reply {
-            status: head.status,
-            ended_ms: None,
-            bytes: 0,
-            body: match is_stream {
-                true => ReplyBody::Events(Events::new(TRACE_RESPONSE_BYTES_MAX)),
-                false => ReplyBody::Plain(Vec::new(), false),
-            },
-            is_over: false,
-        });
+        exchange.answer(head);
         joint.is_answering = true;
         let next = framing_of_response(head, exchange.method);
         joint.is_tunnel |= matches!(next, Next::Body(Framing::Tunnel));
@@ -210,45 +134,17 @@ impl Listener for Ear<'_> {
     }
 
     fn body(&mut self, side: Side, bytes: &[u8]) {
-        let mut dropped = 0;
-        match side {
-            Side::Request => {
-                if let Some(exchange) = self.asked().filter(|exchange| exchange.who.is_some()) {
-                    dropped = keep(&mut exchange.body, &mut exchange.is_cut, bytes, TRACE_REQUEST_BYTES_MAX);
-                }
-            }
-            Side::Response => {
-                if let Some(reply) = self.reply() {
-                    reply.bytes += bytes.len() as u64;
-                    match &mut reply.body {
-                        ReplyBody::Plain(body, is_cut) => {
-                            dropped = keep(body, is_cut, bytes, TRACE_RESPONSE_BYTES_MAX);
-                        }
-                        ReplyBody::Events(events) => events.take(bytes),
-                    }
-                }
-            }
-        }
-        self.losses.add(Loss::BodyBytes, dropped);
+        let dropped = match side {
+            Side::Request => self.asked().map(|exchange| exchange.ask(bytes)),
+            Side::Response => self.reply().map(|reply| reply.take(bytes)),
+        };
+        self.losses.add(Loss::BodyBytes, dropped.unwrap_or_default());
     }
 
     fn missing(&mut self, side: Side, bytes: u64) {
         match side {
-            Side::Request => {
-                if let Some(exchange) = self.asked() {
-                    // What follows is another text: what was said before it is all that is known.
-                    exchange.is_cut = true;
-                }
-            }
-            Side::Response => {
-                if let Some(reply) = self.reply() {
-                    reply.bytes += bytes;
-                    match &mut reply.body {
-                        ReplyBody::Plain(_, is_cut) => *is_cut = true,
-                        ReplyBody::Events(events) => events.missing(),
-                    }
-                }
-            }
+            Side::Request => self.asked().into_iter().for_each(Exchange::miss),
+            Side::Response => self.reply().into_iter().for_each(|reply| reply.miss(bytes)),
         }
     }
 
@@ -263,7 +159,7 @@ impl Listener for Ear<'_> {
             Side::Response => {
                 let now_ms = self.now_ms;
                 if let Some(reply) = self.reply() {
-                    (reply.ended_ms, reply.is_over) = (Some(now_ms), true);
+                    reply.end(now_ms);
                 }
                 self.joint.is_answering = false;
             }
@@ -297,25 +193,4 @@ impl Listener for Ear<'_> {
     fn unsynced(&mut self, _side: Side, bytes: u64) {
         self.losses.add(Loss::UnsyncedBytes, bytes);
     }
-
-    fn other_protocol(&mut self) {
-        self.losses.add(Loss::OtherProtocol, 1);
-        self.joint.is_tunnel = true;
-    }
-}
-
-/// Keeps the beginning of a body, and says how many bytes it did not keep.
-fn keep(kept: &mut Vec<u8>, is_cut: &mut bool, bytes: &[u8], bytes_max: usize) -> u64 {
-    let room = if *is_cut { 0 } else { bytes_max - kept.len() };
-    let take = bytes.len().min(room);
-    kept.extend_from_slice(&bytes[..take]);
-    *is_cut |= take < bytes.len();
-    (bytes.len() - take) as u64
-}
-
-/// The account of a request.
-fn credential(head: &Head<'_>) -> Option<zeroize::Zeroizing<String>> {
-    let values = CREDENTIALS.iter().flat_map(|name| head.all(name));
-    let account = |value: &[u8]| account_of(std::str::from_utf8(value).ok()?);
-    values.map(account).find_map(|account| account).map(zeroize::Zeroizing::new)
 }

@@ -20,8 +20,6 @@ pub enum Loss {
     Orphan,
     /// Requests that nothing answered while their connection was heard.
     Unanswered,
-    /// Connections that speak something else than HTTP/1.
-    OtherProtocol,
     /// Connections that were forgotten for want of room.
     Forgotten,
     /// Requests without a credential: they are nobody's.
@@ -49,7 +47,6 @@ impl Loss {
         Self::Response,
         Self::Orphan,
         Self::Unanswered,
-        Self::OtherProtocol,
         Self::Forgotten,
         Self::Anonymous,
         Self::LogAway,
@@ -70,7 +67,6 @@ impl Loss {
             Self::Response => "response",
             Self::Orphan => "orphan",
             Self::Unanswered => "unanswered",
-            Self::OtherProtocol => "other_protocol",
             Self::Forgotten => "forgotten",
             Self::Anonymous => "anonymous",
             Self::LogAway => "log_away",

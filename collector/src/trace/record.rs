@@ -1,6 +1,6 @@
 //! An exchange as a record, which the reader of formats reads like any other: one place knows what a body is.
 
-use super::joint::{Exchange, ReplyBody};
+use super::exchange::{Exchange, ReplyBody};
 use super::loss::{Loss, Losses};
 use crate::json::write_text;
 use base64::Engine as _;
@@ -32,6 +32,9 @@ pub(super) fn write(
     }
     text(out, ",\"endpoint\":", &exchange.target);
     text(out, ",\"user_agent\":", &exchange.user_agent);
+    if !exchange.h2.is_empty() {
+        text(out, ",\"h2\":", exchange.h2.as_bytes());
+    }
     out.extend_from_slice(b",\"header_order\":[");
     for (index, name) in exchange.headers.iter().enumerate() {
         text(out, if index > 0 { "," } else { "" }, name);

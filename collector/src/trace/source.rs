@@ -4,8 +4,8 @@
 //! over the bound is counted. A batch is committed once: it goes with its number, by which it is known after a commit
 //! whose outcome is not.
 
+use super::exchange::Exchange;
 use super::heard::Heard;
-use super::joint::Exchange;
 use super::loss::{Loss, Losses};
 use super::record::{self, Surroundings};
 use super::stored::{self, BatchId};

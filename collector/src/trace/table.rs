@@ -1,11 +1,12 @@
 //! The connections that are listened to: bounded in number and in what they hold; the one that was silent for longest is
 //! forgotten first.
 
-use super::connection::{Connection, Taker};
+use super::connection::Connection;
+use super::exchange::Exchange;
 use super::heard::{Chunk, ConnectionId, Heard};
-use super::joint::Exchange;
 use super::loss::{Loss, Losses};
 use super::record::Surroundings;
+use super::taker::Taker;
 use crate::event::Hidden;
 use crate::limits::{TRACE_CONNECTIONS_MAX, TRACE_HELD_BYTES_MAX};
 use std::collections::{BTreeMap, HashMap};
@@ -103,7 +104,8 @@ impl Table {
         let entry = self.touch(chunk.connection);
         let before = entry.held;
         let mut over = Vec::new();
-        let mut taker = Taker { losses, hide, done: &mut |exchange| over.push(exchange) };
+        let mut done_here = |exchange| over.push(exchange);
+        let mut taker = Taker { losses, hide, done: &mut done_here, now_ms: chunk.time_ms };
         entry.connection.take(chunk, &mut taker);
         let after = entry.connection.held();
         entry.held = after;
@@ -122,8 +124,12 @@ impl Table {
         self.turns.remove(&entry.turn);
         self.held -= entry.held;
         let mut over = Vec::new();
-        let mut taker = Taker { losses, hide, done: &mut |exchange| over.push(exchange) };
-        entry.connection.close(self.now_ms, &mut taker);
+        entry.connection.close(Taker {
+            losses,
+            hide,
+            done: &mut |exchange| over.push(exchange),
+            now_ms: self.now_ms,
+        });
         over.into_iter().for_each(|exchange| done(exchange, &entry.connection.surroundings, losses));
     }
 }

@@ -1,9 +1,11 @@
 use super::*;
+use crate::trace::exchange::ReplyBody;
 use crate::trace::heard::Way;
-use crate::trace::joint::ReplyBody;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use weir_schemas::AccountId;
+
+mod http2;
 
 /// What was heard of one exchange, for comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +36,7 @@ impl Bench {
             seen.push(Seen {
                 who: exchange.who.unwrap().account.0[0],
                 target: text(&exchange.target),
-                headers: names.join(","),
+                headers: [text(exchange.h2.as_bytes()), names.join(",")].join(" ").trim_start().to_owned(),
                 body: text(&exchange.body),
                 reply: exchange.reply.map(|reply| {
                     let body = match reply.body {
@@ -182,18 +184,6 @@ fn what_follows_an_upgrade_is_no_http() {
     bench.close();
     bench.check(expect![[r#"
         a /ws [x-api-key,Upgrade] "" Some((101, 0, true, ""))
-    "#]]);
-}
-
-#[test]
-fn http_2_is_counted_and_not_taken_for_anything() {
-    let mut bench = Bench::default();
-    bench.received("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0");
-    bench.received("GET / HTTP/1.1\r\nx-api-key: a\r\n\r\n");
-    bench.sent("HTTP/1.1 200 OK\r\n\r\n");
-    bench.close();
-    bench.check(expect![[r#"
-        other_protocol 1
     "#]]);
 }
 
