@@ -40,11 +40,11 @@ impl Charter {
         self.trust.as_ref().map(|trust| trust.digest())
     }
 
-    /// Follows an operator's word: in words, what a bundle may, or why it may nothing. None where it is about something
+    /// Follows an operator's word, which was published at this time by the log's own clock: in words, what a bundle may, or why it may nothing. None where it is about something
     /// else, or changes nothing.
-    pub fn follow(&mut self, control: &Control) -> Option<Result<String, Distrust>> {
+    pub fn follow(&mut self, control: &Control, published_ms: i64) -> Option<Result<String, Distrust>> {
         let trust = self.trust.as_ref().filter(|_| control.name == POLICY_NAME)?;
-        let bundle = match trust.admit(&control.body, control.time_ms, self.counter) {
+        let bundle = match trust.admit(&control.body, published_ms, self.counter) {
             Ok(bundle) => bundle,
             // The same once more, of another process that is configured alike.
             Err(Distrust::RolledBack { found, reached }) if found == reached => return None,

@@ -134,7 +134,7 @@ impl AccountStage {
 
     fn control(&mut self, record: RecordRef<'_>, work: &mut Work) -> Result<(), Refusal> {
         let Some(control) = policy_control(&self.wire, record)? else { return Ok(()) };
-        self.policy.put(&control).map_err(|refused| {
+        self.policy.put(&control, record.timestamp_ms).map_err(|refused| {
             work.tallies.add(refused.tally(), 1);
             Refusal { kind: DlqKind::InvalidField, reason: refused.to_string() }
         })

@@ -85,9 +85,9 @@ impl InForce {
         self.published.as_deref() == Some(body)
     }
 
-    /// Puts a published policy in force; the one before stays where it is refused. The same bundle once more, of another
+    /// Puts a policy in force that was published at this time, which is the log's own; the one before stays where it is refused. The same bundle once more, of another
     /// process that is configured alike, changes nothing.
-    pub fn put(&mut self, control: &Control) -> Result<(), Refused> {
+    pub fn put(&mut self, control: &Control, published_ms: i64) -> Result<(), Refused> {
         let body = &control.body;
         if self.trust.is_some() && self.counter > 0 && self.is(body) {
             return Ok(());
@@ -95,7 +95,7 @@ impl InForce {
         let policy = match &self.trust {
             None => Policy::published(body)?,
             Some(trust) => {
-                let bundle = trust.admit(body, control.time_ms, self.counter)?;
+                let bundle = trust.admit(body, published_ms, self.counter)?;
                 // Its place is taken, whatever becomes of its text: every stage and every build counts alike.
                 self.counter = bundle.header.counter;
                 self.has_changed = true;
@@ -111,7 +111,7 @@ impl InForce {
     /// Follows a record of control. What the account stage refuses with a dead letter is only counted: one letter is enough.
     pub(crate) fn follow(&mut self, wire: &Wire, record: RecordRef<'_>, tallies: &mut Tallies) {
         if let Ok(Some(control)) = policy_control(wire, record)
-            && let Err(refused) = self.put(&control)
+            && let Err(refused) = self.put(&control, record.timestamp_ms)
         {
             tallies.add(refused.tally(), 1);
         }

@@ -59,7 +59,8 @@ pub fn adopt_configured_policy(context: &Context, log: &dyn Log, wire: &Wire) ->
     }
     if context.trust()?.is_some() {
         // What no task would put in force is not published.
-        match policy::in_force(context, log, wire)?.put(&policy::control_of(context, &policy, text.clone())) {
+        let control = policy::control_of(context, &policy, text.clone());
+        match policy::in_force(context, log, wire)?.put(&control, control.time_ms) {
             Ok(()) => {}
             Err(Refused::Distrust(Distrust::RolledBack { found, reached })) => {
                 tracing::warn!(
@@ -223,13 +224,7 @@ pub fn in_force(log: &dyn Log, wire: &Wire, prefix: &str) -> Result<BTreeMap<Str
 }
 
 fn latest(log: &dyn Log, wire: &Wire, name: &str) -> Result<Option<Control>> {
-    Ok(history(log, wire, name)?.pop().flatten())
-}
-
-/// Every control record of this name, the oldest first; none where it was deleted.
-pub fn history(log: &dyn Log, wire: &Wire, name: &str) -> Result<Vec<Option<Control>>> {
-    let said = said(log, wire, |other| other == name)?;
-    Ok(said.into_iter().map(|(_, control)| control).collect())
+    Ok(said(log, wire, |other| other == name)?.pop().and_then(|(_, control)| control))
 }
 
 /// Every control record of the names that are meant, the oldest first; none where it was deleted.

@@ -1,7 +1,7 @@
 //! `weir policy`: which policy is in force, which were, and how one takes another's place.
 
 use crate::context::{Context, now_ms};
-use crate::roles::control::{POLICY, Said, history as said, read_policy, say};
+use crate::roles::control::{POLICY, Said, read_policy, say, words};
 use crate::times::time_of;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
@@ -146,7 +146,7 @@ fn put_in_force(context: &Context, policy: Policy, body: String) -> Result<ExitC
                     return Ok(ExitCode::SUCCESS);
                 }
                 // As every task will read it.
-                in_force.put(&control)?;
+                in_force.put(&control, control.time_ms)?;
             }
             // Another process has the log open, and knows how far the counter is.
             Err(error) if crate::roles::control::is_held(&error) => {}
@@ -168,8 +168,8 @@ struct Told {
 impl Told {
     fn read(context: &Context, log: &dyn Log, wire: &Wire) -> Result<Self> {
         let mut in_force = InForce::new(Arc::new(Policy::builtin())).trusting(context.trust()?);
-        let controls = said(log, wire, POLICY)?.into_iter().flatten().map(|control| {
-            let refused = in_force.put(&control).err();
+        let controls = words(log, wire, |name| name == POLICY)?.into_iter().map(|(control, published_ms)| {
+            let refused = in_force.put(&control, published_ms).err();
             (control, refused)
         });
         let controls = controls.collect();

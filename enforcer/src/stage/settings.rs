@@ -48,7 +48,7 @@ impl EnforcerStage {
         };
         let told = told(control.as_ref(), record);
         if let Some(policy) = control.as_ref().filter(|control| control.kind == ControlKind::Policy) {
-            return self.policy(step, policy, told);
+            return self.policy(step, policy, record.timestamp_ms, told);
         }
         match self.setting_in(control.as_ref(), record) {
             Ok(setting) => {
@@ -81,9 +81,9 @@ impl EnforcerStage {
     }
 
     /// Notes what a policy may, where policies are signed. The account stage writes the letter of one that is refused.
-    fn policy(&mut self, step: &mut Step<'_>, control: &Control, told: Audit) {
+    fn policy(&mut self, step: &mut Step<'_>, control: &Control, published_ms: i64, told: Audit) {
         step.effects.judged += 1;
-        let (kind, outcome, reason) = match self.charter.follow(control) {
+        let (kind, outcome, reason) = match self.charter.follow(control, published_ms) {
             None => return,
             Some(Ok(reason)) => (AuditKind::Operator, "policy_admitted", reason),
             Some(Err(distrust)) => {
@@ -98,7 +98,7 @@ impl EnforcerStage {
     pub(super) fn control_in_silence(&mut self, record: RecordRef<'_>) {
         let Ok(control) = self.read_control(record) else { return };
         if let Some(policy) = control.as_ref().filter(|control| control.kind == ControlKind::Policy) {
-            self.charter.follow(policy);
+            self.charter.follow(policy, record.timestamp_ms);
             return;
         }
         match self.setting_in(control.as_ref(), record) {

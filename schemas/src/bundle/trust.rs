@@ -123,8 +123,8 @@ impl Trust {
     }
 
     /// Reads a policy that was published at `published_ms` after bundles up to the counter `reached` were in force, and
-    /// says why it is not to be put in force. Expiry is held against the publisher's clock, which every task that reads
-    /// the record finds the same.
+    /// says why it is not to be put in force. Expiry is held against the log's own clock, which every task that reads
+    /// the record finds the same, and which whoever writes the record cannot choose on brokers.
     pub fn admit(&self, body: &str, published_ms: i64, reached: u64) -> Result<Bundle, Distrust> {
         let bundle = self.vouched(body, published_ms)?;
         let found = bundle.header.counter;
