@@ -656,6 +656,19 @@ fn times_and_accounts_of_any_type_are_read() {
 }
 
 #[test]
+fn a_time_within_a_time_without_end_is_none() {
+    let nested = |depth: usize| {
+        let (open, close) = (r#"{"$date":"#.repeat(depth), "}".repeat(depth));
+        format!(r#"{{"account":"a","time":{open}1795242606320{close}}}"#)
+    };
+    // A stack of this size is gone long before the end of the line.
+    let read = std::thread::Builder::new().stack_size(512 << 10);
+    let read = read.spawn(move || [2, 3, 20_000].map(|depth| shown(&Format::Auto, nested(depth))));
+    let bad = "INVALID_FIELD: field `time` is not a time as logs write them, such as RFC 3339 or seconds since 1970";
+    assert_eq!(read.unwrap().join().unwrap(), ["a @1795242606320", bad, bad]);
+}
+
+#[test]
 fn a_row_that_ends_within_quotes_costs_itself() {
     let names = "account,time,prompt,user_agent\n";
     let rows = |rows: &str| shown(&Format::Auto, format!("{names}{rows}"));

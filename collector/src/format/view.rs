@@ -424,9 +424,14 @@ fn spelled_ms(text: &str) -> Option<f64> {
 
 /// A time in milliseconds since the Unix epoch.
 fn time(value: Value<'_>, origin: &Origin) -> Got<i64> {
+    time_within(value, origin, 0)
+}
+
+fn time_within(value: Value<'_>, origin: &Origin, depth: usize) -> Got<i64> {
     match value {
         Value::Number(number) => Got::or_bad(epoch_ms(number.as_f64(), origin.unit)),
-        Value::Object(raw) => time_of_parts(raw, origin),
+        Value::Object(_) if depth == TIME_DEPTH_MAX => Got::Bad,
+        Value::Object(raw) => time_of_parts(raw, origin, depth + 1),
         Value::Array(raw) => match civil(raw) {
             Some(text) => Got::or_bad(text_ms(&text, None, origin.zone)),
             None => read::text(value).and_then(|text| Got::or_bad(text_ms(&text, origin.unit, origin.zone))),
@@ -435,13 +440,16 @@ fn time(value: Value<'_>, origin: &Origin) -> Got<i64> {
     }
 }
 
+/// Objects that a time stands in, one within the other: MongoDB's `{"$date": {"$numberLong": …}}`.
+const TIME_DEPTH_MAX: usize = 2;
+
 /// A time as an object: MongoDB's `{"$date": …}`, protobuf's `{"seconds": …, "nanos": …}`.
-fn time_of_parts(raw: &[u8], origin: &Origin) -> Got<i64> {
+fn time_of_parts(raw: &[u8], origin: &Origin, depth: usize) -> Got<i64> {
     let (mut date, mut seconds, mut nanos) = (Got::Bad, None, 0.0);
     let read = Json::new(raw).object(|json, key| {
         let value = json.value()?;
         match &*key.bytes() {
-            b"$date" | b"$numberLong" => date = time(value, origin),
+            b"$date" | b"$numberLong" => date = time_within(value, origin, depth),
             b"seconds" => seconds = Some(read::number(value)),
             b"nanos" => {
                 if let Got::Known(number) = read::number(value) {
