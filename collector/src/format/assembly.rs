@@ -22,6 +22,10 @@ struct Held {
     text: Vec<u8>,
     /// Brackets that are open, of JSON over several lines.
     depth: usize,
+    /// It was more than is held. What is still to come of it is refused, and no line of it is one of the log.
+    is_given_up: bool,
+    /// Offset of the last line.
+    last: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub(super) struct Left {
     pub(super) text: Vec<u8>,
     /// It is a line of columns that ends within quotes.
     pub(super) is_of_columns: bool,
+    /// It is what came of a cell that was given up.
+    pub(super) is_given_up: bool,
 }
 
 /// A line that may be columns, whole or with those before it that it ends.
@@ -58,8 +64,8 @@ pub(super) struct Row<'l> {
     pub(super) text: Cow<'l, [u8]>,
     /// It is several lines.
     pub(super) is_several: bool,
-    /// It ends within quotes even so.
-    pub(super) is_open: bool,
+    /// It is a piece of one that is too large: none of its lines is one of the log.
+    pub(super) is_given_up: bool,
 }
 
 impl<'l> Ready<'l> {
@@ -78,7 +84,17 @@ impl Assembly {
     }
 
     pub(super) fn is_holding(&self) -> bool {
+        self.held.iter().any(Held::has_text)
+    }
+
+    /// Whether the next line may be part of another one.
+    pub(super) fn is_within(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// Whether the next line begins within a cell in quotes.
+    pub(super) fn is_within_quotes(&self) -> bool {
+        self.held.iter().any(|held| held.kind == Kind::Quoted)
     }
 
     /// Whether a part of this stream is held.
@@ -88,17 +104,27 @@ impl Assembly {
 
     /// Offset of the first line that is held.
     pub(super) fn held_from(&self) -> Option<u64> {
-        self.held.iter().map(|held| held.offset).min()
+        self.held.iter().filter(|held| held.has_text()).map(|held| held.offset).min()
     }
 
-    /// Everything that is held, as far as it goes.
+    /// Everything that is held, as far as it goes. Within a cell that was given up the next line is still within it.
     pub(super) fn take_all(&mut self) -> Vec<Left> {
-        let left = |held: Held| Left {
-            offset: held.offset,
-            is_of_columns: held.kind == Kind::Quoted,
-            text: held.text,
-        };
-        self.held.drain(..).map(left).collect()
+        let mut all = Vec::new();
+        self.held.retain_mut(|held| {
+            let text = std::mem::take(&mut held.text);
+            held.lines = 0;
+            if !(held.is_given_up && text.is_empty()) {
+                let (offset, is_of_columns) = (held.offset, held.kind == Kind::Quoted);
+                all.push(Left { offset, text, is_of_columns, is_given_up: held.is_given_up });
+            }
+            held.is_given_up
+        });
+        all
+    }
+
+    /// Forgets what is held.
+    pub(super) fn clear(&mut self) {
+        self.held.clear();
     }
 
     /// Adds a line.
@@ -116,7 +142,7 @@ impl Assembly {
         }
         if line.bytes.trim_ascii() == b"{" && self.held.len() < ASSEMBLIES_MAX {
             let text = line.bytes.to_vec();
-            self.held.push(Held { kind: Kind::Pretty, offset: line.offset, lines: 1, text, depth: 1 });
+            self.held.push(Held { depth: 1, ..Held::new(Kind::Pretty, line.offset, text) });
             return ready;
         }
         Ready { own: Some((line.offset, Cow::Borrowed(line.bytes))), ..ready }
@@ -137,27 +163,40 @@ impl Assembly {
         line: Line<'l>,
         separator: Option<u8>,
     ) -> Option<Option<Row<'l>>> {
+        // Another file: its first line is within nothing.
+        self.held.retain(|held| !held.is_given_up || line.offset >= held.last);
         if let Some(index) = self.held.iter().position(|held| held.kind == Kind::Quoted) {
             let held = &mut self.held[index];
-            held.text.push(b'\n');
+            match held.lines {
+                0 => held.offset = line.offset,
+                _ => held.text.push(b'\n'),
+            }
             held.text.extend_from_slice(line.bytes);
             held.lines += 1;
+            held.last = line.offset;
             let is_open = separator.is_some_and(|separator| is_open(line.bytes, separator, true));
-            if is_open && !held.is_too_much(self.bytes_max) {
+            // Of a line that is too long nobody knows which quotes it had.
+            let is_too_much = held.is_too_much(self.bytes_max) || !line.cuts.is_empty();
+            if is_open && !is_too_much {
                 return Some(None);
             }
-            let held = self.held.remove(index);
-            let text = Cow::Owned(held.text);
-            return Some(Some(Row { offset: held.offset, text, is_several: true, is_open }));
+            held.is_given_up |= is_too_much && is_open;
+            let (offset, is_given_up) = (held.offset, held.is_given_up);
+            let text = Cow::Owned(std::mem::take(&mut held.text));
+            held.lines = 0;
+            if !is_open {
+                self.held.remove(index);
+            }
+            return Some(Some(Row { offset, text, is_several: true, is_given_up }));
         }
         let is_open = separator.is_some_and(|separator| is_open(line.bytes, separator, false));
-        if self.is_holding() || !is_open {
+        if self.is_within() || !is_open {
             let text = Cow::Borrowed(line.bytes);
-            let row = Row { offset: line.offset, text, is_several: false, is_open: false };
-            return (!self.is_holding()).then_some(Some(row));
+            let row = Row { offset: line.offset, text, is_several: false, is_given_up: false };
+            return (!self.is_within()).then_some(Some(row));
         }
         let text = line.bytes.to_vec();
-        self.held.push(Held { kind: Kind::Quoted, offset: line.offset, lines: 1, text, depth: 0 });
+        self.held.push(Held::new(Kind::Quoted, line.offset, text));
         Some(None)
     }
 
@@ -167,7 +206,7 @@ impl Assembly {
                 return Ready::own(offset, text);
             }
             let kind = Kind::Stream(stream.to_vec());
-            self.held.push(Held { kind, offset, lines: 1, text: text.to_vec(), depth: 0 });
+            self.held.push(Held::new(kind, offset, text.to_vec()));
             return Ready::default();
         };
         let held = &mut self.held[index];
@@ -199,6 +238,14 @@ impl Kind {
 }
 
 impl Held {
+    fn new(kind: Kind, offset: u64, text: Vec<u8>) -> Self {
+        Self { kind, offset, lines: 1, text, depth: 0, is_given_up: false, last: offset }
+    }
+
+    fn has_text(&self) -> bool {
+        !self.is_given_up || !self.text.is_empty()
+    }
+
     fn is_too_much(&self, bytes_max: usize) -> bool {
         self.text.len() > bytes_max || self.lines >= ASSEMBLED_LINES_MAX
     }

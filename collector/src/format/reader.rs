@@ -22,11 +22,14 @@ use super::view::View;
 use crate::exchange::Exchange;
 use crate::field::Field;
 use crate::json::{Json, Number, Value};
-use crate::limits::{APARTS_MAX, ENVELOPE_TRIES_MAX, RESYNC_TRIES_MAX, WRAPPED_DEPTH_MAX};
+use crate::limits::{
+    APARTS_MAX, ASSEMBLED_LINES_MAX, ENVELOPE_TRIES_MAX, RESYNC_TRIES_MAX, WRAPPED_DEPTH_MAX,
+};
 use crate::refusal::Refusal;
 use crate::tail::Cut;
 use memchr::{memchr, memchr_iter};
 use std::sync::Arc;
+use weir_schemas::DlqKind;
 
 /// One record of a line, read or refused.
 pub struct Record<'r> {
@@ -125,7 +128,7 @@ impl Reader {
         // Nearly all lines: one object, and nothing held.
         self.cuts.clear();
         self.cuts.extend_from_slice(line.cuts);
-        if line.bytes.first() == Some(&b'{') && line.bytes.len() > 1 && !self.assembly.is_holding() {
+        if line.bytes.first() == Some(&b'{') && line.bytes.len() > 1 && !self.assembly.is_within() {
             return self.text(line.offset, line.bytes, 0, each);
         }
         if self.line_of_columns(line, each) {
@@ -161,8 +164,10 @@ impl Reader {
     /// A line that is columns, or names them; false where it is something else.
     fn line_of_columns(&mut self, line: Line<'_>, each: Each<'_>) -> bool {
         let is_other = matches!(line.bytes.trim_ascii_start().first(), None | Some(b'{' | b'['));
-        let separator = self.columns.as_ref().filter(|_| !is_other).map(Columns::separator);
-        let Row { offset, text, is_several, is_open } = match self.assembly.add_quoted(line, separator) {
+        // Within quotes a line is what a client says, whatever it looks like.
+        let is_cells = !is_other || self.assembly.is_within_quotes();
+        let separator = self.columns.as_ref().filter(|_| is_cells).map(Columns::separator);
+        let Row { offset, text, is_several, is_given_up } = match self.assembly.add_quoted(line, separator) {
             Some(Some(row)) => row,
             // It goes on in the next line.
             Some(None) => return true,
@@ -171,8 +176,8 @@ impl Reader {
         if is_other && !is_several {
             return false;
         }
-        if is_open {
-            self.apart(offset, &text, each);
+        if is_given_up {
+            each(Record::refused(&text, offset, endless_cell()));
             return true;
         }
         if self.take_names(&text) {
@@ -185,6 +190,10 @@ impl Reader {
         let mut row = std::mem::take(&mut self.row);
         match columns.record(&text, &mut row) {
             Ok(()) if !is_several || columns.is_clean(&text) => self.text(offset, &row, 0, each),
+            // The quotes are in order: what stands within them is no line of the log, however many columns there are.
+            Err(count) if is_several && columns.is_clean(&text) => {
+                each(Record::refused(&text, offset, Refusal::columns(count, columns.len())));
+            }
             _ if is_several => self.apart(offset, &text, each),
             Ok(()) => {}
             // A record of another kind, or a torn one.
@@ -264,15 +273,16 @@ impl Reader {
 
     /// Forgets what is held.
     pub fn reset(&mut self) {
-        self.assembly.take_all();
+        self.assembly.clear();
     }
 
     /// Reads what is still held: no more lines will come.
     pub fn finish(&mut self, each: Each<'_>) {
         // Lines behind a torn one may be torn themselves.
         for _ in 0..=APARTS_MAX {
-            for Left { offset, text, is_of_columns } in self.assembly.take_all() {
+            for Left { offset, text, is_of_columns, is_given_up } in self.assembly.take_all() {
                 match is_of_columns {
+                    _ if is_given_up => each(Record::refused(&text, offset, endless_cell())),
                     true => self.apart(offset, &text, each),
                     false => self.text(offset, &text, 0, each),
                 }
@@ -562,6 +572,14 @@ impl Reader {
                 && catalog.choose(&self.trial).is_some_and(|plan| catalog.is_readable(plan, &self.trial))
         })
     }
+}
+
+/// Why a cell that was given up is refused.
+fn endless_cell() -> Refusal {
+    let reason = format!(
+        "a cell in quotes is too large, or over {ASSEMBLED_LINES_MAX} lines: nothing is read until its quotes end"
+    );
+    Refusal { kind: DlqKind::LineTooLong, reason }
 }
 
 /// What may stand between records: blanks, commas and brackets of a list, NULs of a gap, byte order marks.

@@ -691,6 +691,74 @@ fn a_row_that_ends_within_quotes_costs_itself() {
 }
 
 #[test]
+fn nothing_that_a_client_says_within_quotes_is_a_row_of_somebody_else() {
+    let read = |rows: &str| {
+        let mut reader = Reader::new(&Format::Auto, 1 << 20).unwrap();
+        let mut all = Vec::new();
+        for (offset, line) in (0..).zip(format!("account,time,prompt,user_agent\n{rows}").split('\n')) {
+            let line = Line::whole(offset, line.as_bytes());
+            reader.read(line, &mut |record| {
+                all.push(match record.read {
+                    Ok(exchange) => {
+                        (exchange.account.into_owned(), exchange.prompt.unwrap_or_default().into_owned())
+                    }
+                    Err(refusal) => (refusal.kind.to_string(), String::new()),
+                });
+            });
+        }
+        all
+    };
+    let own = |account: &str, prompt: &str| (account.to_owned(), prompt.to_owned());
+    let said = [
+        "p\n\nvictim,1,q,x\nr",
+        "p\n \nvictim,1,q,x\n\nr",
+        "p\n{\"account\":\"victim\",\"time\":1}\nvictim,1,q,x\nr",
+        "p\n[\nvictim,1,q,x\n{\nvictim,1,q,x\nr",
+    ];
+    for prompt in said {
+        let cell = prompt.replace('"', "\"\"");
+        let rows = read(&format!("a,1,\"{cell}\",x\nb,2,q,x"));
+        assert_eq!(rows, [own("a", prompt), own("b", "q")], "{prompt}");
+        // Of another kind of row, too.
+        let rows = read(&format!("a,1,\"{cell}\",x,y\nb,2,q,x"));
+        assert_eq!(rows, [own("INVALID_FIELD", ""), own("b", "q")], "{prompt}");
+    }
+    for count in [9_999, 10_001, 25_000] {
+        let cell = "victim,1,q,x\n{\"\"account\"\":\"\"victim\"\",\"\"time\"\":1}\n".repeat(count / 2);
+        let rows = read(&format!("a,1,\"p\n{cell}r\",x\nb,2,q,x"));
+        let (last, before) = rows.split_last().unwrap();
+        assert_eq!(*last, own("b", "q"));
+        match count {
+            9_999 => assert!(before.len() == 1 && before[0].0 == "a"),
+            _ => assert!(before.iter().all(|row| *row == own("LINE_TOO_LONG", "")), "{count}"),
+        }
+    }
+}
+
+#[test]
+fn what_was_given_up_within_quotes_ends_with_its_file() {
+    let mut reader = Reader::new(&Format::Auto, 64).unwrap();
+    let mut all = Vec::new();
+    let mut read = |reader: &mut Reader, offset: u64, line: &str| {
+        reader.read(Line::whole(offset, line.as_bytes()), &mut |record| all.push(record.read.is_ok()));
+    };
+    read(&mut reader, 0, "account,time,prompt,user_agent");
+    read(&mut reader, 31, "a,1,\"p");
+    read(&mut reader, 38, &"q".repeat(80));
+    assert!(!reader.is_holding());
+    read(&mut reader, 119, "victim,1,q,x");
+    assert!(reader.is_holding());
+    reader.finish(&mut |record| assert!(record.read.is_err()));
+    assert!(!reader.is_holding());
+    read(&mut reader, 132, r#"{""account"":""victim"",""time"":1}"#);
+    reader.finish(&mut |record| assert!(record.read.is_err()));
+    // The next file.
+    read(&mut reader, 0, "account,time,prompt,user_agent");
+    read(&mut reader, 31, "b,2,q,x");
+    assert_eq!(all, [false, true]);
+}
+
+#[test]
 fn parts_of_dockers_log_are_put_together() {
     let own = r#"{"account":"a","time":1,"prompt":"p"}"#;
     let part = |text: &str, stream: &str| {
