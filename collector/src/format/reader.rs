@@ -22,9 +22,7 @@ use super::view::View;
 use crate::exchange::Exchange;
 use crate::field::Field;
 use crate::json::{Json, Number, Value};
-use crate::limits::{
-    APARTS_MAX, ASSEMBLED_LINES_MAX, ENVELOPE_TRIES_MAX, RESYNC_TRIES_MAX, WRAPPED_DEPTH_MAX,
-};
+use crate::limits::{APARTS_MAX, ASSEMBLED_LINES_MAX, RESYNC_TRIES_MAX, WRAPPED_DEPTH_MAX};
 use crate::refusal::Refusal;
 use crate::tail::Cut;
 use memchr::{memchr, memchr_iter};
@@ -474,9 +472,9 @@ impl Reader {
         }
         for unfold in &catalog.envelopes {
             let Some((list, places)) = self.unfolded(text, unfold) else { continue };
-            let lines: Vec<Vec<u8>> = places.into_iter().filter_map(|place| line_in(&list[place])).collect();
-            // Others call what they list the same.
-            if lines.iter().take(ENVELOPE_TRIES_MAX).any(|line| self.leads(line)) {
+            let lines: Vec<Vec<u8>> = places.into_iter().map(|place| line_in(&list[place])).collect();
+            // Others call what they list the same. An application's own lines may stand before the records.
+            if lines.iter().any(|line| self.leads(line)) {
                 lines.iter().for_each(|line| self.text(offset, line, depth + 1, each));
                 return true;
             }
@@ -594,22 +592,19 @@ fn separators(text: &[u8]) -> usize {
     }
 }
 
-/// The line in an item of an envelope: the item, or of a list, as Loki's of a time and a line, the text that may be one.
-fn line_in(item: &[u8]) -> Option<Vec<u8>> {
-    if item.first() != Some(&b'[') {
-        return Some(item.to_vec());
-    }
+/// The line in an item of an envelope: the item, or of a list, as Loki's of a time and a line, its last text.
+fn line_in(item: &[u8]) -> Vec<u8> {
     let mut line = None;
-    let read = Json::new(item).array(|json, _| {
-        if let Value::Text(text) = json.value()? {
-            let text = text.bytes();
-            if memchr(b'{', &text).is_some() {
-                line = Some(text.into_owned());
+    if item.first() == Some(&b'[') {
+        let read = Json::new(item).array(|json, _| {
+            if let Value::Text(text) = json.value()? {
+                line = Some(text.bytes().into_owned());
             }
-        }
-        Ok(())
-    });
-    read.ok().and(line)
+            Ok(())
+        });
+        line = line.filter(|_| read.is_ok());
+    }
+    line.unwrap_or_else(|| item.to_vec())
 }
 
 /// The bytes that a list of numbers spells.

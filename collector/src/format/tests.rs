@@ -632,6 +632,18 @@ fn a_list_that_is_called_like_an_envelope_is_none() {
 }
 
 #[test]
+fn every_line_of_an_envelope_is_read_or_refused() {
+    let own = serde_json::to_string(r#"{"account":"a","time":1}"#).unwrap();
+    let said = [r#"["1","starting up"]"#; 9].join(",");
+    let all = shown(
+        &Format::Auto,
+        format!(r#"{{"streams":[{{"stream":{{}},"values":[{said},["1",{own}],["1","x"]]}}]}}"#),
+    );
+    let of = |begin: &str| all.split("\n\n").filter(|record| record.starts_with(begin)).count();
+    assert_eq!((of("a @1000"), of("INVALID_JSON")), (1, 10), "{all}");
+}
+
+#[test]
 fn times_and_accounts_of_any_type_are_read() {
     for line in [
         r#"{"account":"a","time":{"$date":"2026-11-21T06:30:06.320Z"}}"#,
