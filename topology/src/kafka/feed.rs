@@ -145,7 +145,12 @@ impl Feed for KafkaFeed {
             added.and_then(|()| consumer.assign(&offsets)).map_err(|error| unavailable(asking(), &error))?;
             match consumer.poll(BROKER_WAIT_MAX) {
                 Some(Ok(message)) => heads.push(record_of(&message)),
-                None | Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                // Without the names that may stand there no row can be read, and what was refused is not read again.
+                None => {
+                    let reason = format!("{}: there was no answer", asking());
+                    return Err(LogError::Unavailable { reason });
+                }
                 Some(Err(error)) => return Err(unavailable(asking(), &error)),
             }
         }
