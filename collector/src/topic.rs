@@ -162,6 +162,10 @@ impl<'l> TopicSource<'l> {
             let bytes_max = self.config.body_bytes_max;
             self.publisher.publish_record(&payload, place, bytes_max, &mut pushed, now_ms);
             next.insert(record.partition, record.offset + 1);
+            // Packed records are small, and what they come to is not.
+            if pushed.is_full() {
+                break;
+            }
         }
         if records == 0 {
             self.open = Some(open);
@@ -184,7 +188,7 @@ impl<'l> TopicSource<'l> {
         if self.publisher.wants_names() {
             // The names of columns stand in the first record of one partition, and count for all.
             for head in self.feed.heads()? {
-                self.publisher.note_head(&head.payload.unwrap_or_default());
+                self.publisher.note_head(&head.payload.unwrap_or_default(), self.config.body_bytes_max);
             }
         }
         for gap in self.feed.seek(&next)? {

@@ -357,14 +357,45 @@ fn a_topic_is_at_its_end_when_what_stood_there_at_first_is_committed() {
     assert_eq!(progress, TopicProgress { is_at_end: true, ..TopicProgress::default() });
 }
 
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packer.write_all(text).unwrap();
+    packer.finish().unwrap()
+}
+
+#[test]
+fn what_packed_records_come_to_is_bounded_in_a_commit_and_in_each() {
+    let bench = Bench::new();
+    (0..10).for_each(|_| bench.broker.write_bytes(0, gzip("{}\n".repeat(20_000).as_bytes())));
+    let mut source = bench.open(0);
+    let progress = source.run_once(Duration::from_secs(1)).unwrap();
+    assert!((2..10).contains(&progress.records), "{progress:?}");
+    assert_eq!(progress.records + bench.read(&mut source), 10);
+    assert_eq!(bench.log.inner.all(Topic::Dlq).len(), 200_000);
+    let bench = Bench::new();
+    bench.broker.write_bytes(0, gzip("{}\n".repeat(349_000).as_bytes()));
+    bench.broker.write(0, Some(line(1)));
+    assert_eq!(bench.read(&mut bench.open(0)), 2);
+    let letters = bench.log.inner.all(Topic::Dlq);
+    assert!(letters.len() < 349_000, "{} letters", letters.len());
+    let last: DeadLetter = Wire::new().read(letters.last().unwrap().payload.as_deref().unwrap()).unwrap();
+    assert!(last.reason.contains("the rest of it is not read"), "{}", last.reason);
+    assert_eq!(bench.ids(), ids_of_file(1..2));
+}
+
+#[test]
+fn names_of_columns_in_a_record_that_is_packed_count_after_a_restart() {
+    let bench = Bench::new();
+    bench.broker.write_bytes(0, gzip(b"account;time;prompt\n"));
+    bench.read(&mut bench.open(0));
+    bench.broker.write(0, Some("acct-1;1795242606;word".into()));
+    bench.read(&mut bench.open(0));
+    assert_eq!((bench.ids().len(), bench.log.inner.all(Topic::Dlq).len()), (1, 0));
+}
+
 #[test]
 fn a_record_that_is_packed_is_read_and_one_that_unpacks_without_end_is_refused_alone() {
     let bench = Bench::new();
-    let gzip = |text: &[u8]| {
-        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        packer.write_all(text).unwrap();
-        packer.finish().unwrap()
-    };
     bench.broker.write_bytes(0, gzip(format!("{}\n{}\n", line(1), line(2)).as_bytes()));
     bench.broker.write_bytes(0, gzip(&vec![b' '; 8 << 20]));
     bench.broker.write_bytes(0, zstd::encode_all(line(3).as_bytes(), 1).unwrap());

@@ -14,6 +14,7 @@ use crate::limits::{
     PUSH_COMMIT_BODY_BYTES, PUSH_COMMIT_BYTES, RECORDS_PER_REQUEST_MAX, REQUEST_OUTPUT_BYTES_MAX,
 };
 use crate::refusal::Refusal;
+use std::borrow::Cow;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
 use weir_schemas::{DeadLetter, EventId};
@@ -52,7 +53,7 @@ pub(crate) struct Pushed {
 
 impl Pushed {
     /// Whether it is as much as one commit takes.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.gathered.output_bytes() >= PUSH_COMMIT_BYTES
             || self.gathered.line_bytes >= PUSH_COMMIT_BODY_BYTES as u64
     }
@@ -124,6 +125,7 @@ impl Publisher {
             taken: Taken::default(),
             records: 0,
             line: None,
+            is_bounded: true,
             is_over: false,
             now_ms,
         };
@@ -166,7 +168,8 @@ impl Publisher {
     }
 
     /// Takes the names of columns from the first record of a topic, where it has them.
-    pub(crate) fn note_head(&mut self, record: &[u8]) {
+    pub(crate) fn note_head(&mut self, record: &[u8], bytes_max: usize) {
+        let Ok(record) = body::unpacked_by_its_head(record, bytes_max) else { return };
         let line = record.split(|byte| *byte == b'\n').next().unwrap_or_default();
         self.lines.note_head(line.trim_ascii_end());
     }
@@ -196,6 +199,8 @@ impl Publisher {
             taken: Taken::default(),
             records: 0,
             line: None,
+            // The size of a plain one bounds what it comes to.
+            is_bounded: matches!(unpacked, Ok(Cow::Owned(_))),
             is_over: false,
             now_ms,
         };
@@ -209,6 +214,12 @@ impl Publisher {
             Some(content) => super::protobuf::each(&bytes, content, &mut |item| request.item(otlp, item)),
         });
         if let Err(Fault::Malformed(reason) | Fault::TooLarge(reason)) = read {
+            request.refuse(Refusal::foreign(&reason), bytes.len());
+        }
+        if request.is_bounded && request.is_over {
+            let reason = format!(
+                "what the record comes to is over {REQUEST_OUTPUT_BYTES_MAX} bytes, and the rest of it is not read"
+            );
             request.refuse(Refusal::foreign(&reason), bytes.len());
         }
         let Request { mut gathered, taken, .. } = request;
@@ -308,7 +319,9 @@ struct Request<'p> {
     records: usize,
     /// The line of a topic's record that is read.
     line: Option<OfLine>,
-    /// It comes to more than a request may: nothing more of it is kept.
+    /// No more is kept of it than a request may come to.
+    is_bounded: bool,
+    /// It comes to more than a request may.
     is_over: bool,
     now_ms: i64,
 }
@@ -385,10 +398,10 @@ impl Request<'_> {
     /// A record, read or refused.
     fn record(&mut self, record: Record<'_>, name: Name) {
         self.records += 1;
-        // What is over a limit is counted, and a request is refused as a whole. A topic's record cannot be: its size bounds it.
         self.is_over |= self.gathered.output_bytes() > REQUEST_OUTPUT_BYTES_MAX;
-        if matches!(self.whence, Whence::Request) && (self.is_over || self.records > RECORDS_PER_REQUEST_MAX)
-        {
+        // What is over a limit is counted, and a request is refused as a whole. A topic's record cannot be.
+        let is_request = matches!(self.whence, Whence::Request);
+        if self.is_bounded && self.is_over || is_request && self.records > RECORDS_PER_REQUEST_MAX {
             return;
         }
         self.gathered.note(&record);
