@@ -188,6 +188,12 @@ pub const REQUEST_KNOWN_MS: i64 = 3_600_000;
 /// Requests to the kill switch that may be open at a time.
 pub const REQUESTS_OPEN_MAX: usize = 32;
 
+/// How many of them one person may have asked for.
+pub const REQUESTS_OPEN_EACH_MAX: usize = 4;
+
+/// Requests of one person that were carried out and are still known.
+pub const REQUESTS_SETTLED_EACH_MAX: usize = 256;
+
 /// How long the glass stays broken, in milliseconds.
 pub const GLASS_LASTS_MS: i64 = 1_800_000;
 

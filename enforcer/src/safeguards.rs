@@ -116,7 +116,8 @@ impl Safeguards {
     }
 
     /// Follows an operator's word. What is in force on accounts is the stage's business.
-    pub fn follow(&mut self, word: &Word) {
+    /// `taken_ms` is the stage's clock.
+    pub fn follow(&mut self, word: &Word, taken_ms: i64) {
         match word {
             Word::Listed(list, subject, is_on) => {
                 self.list_mut(*list).set(subject.clone(), *is_on);
@@ -137,6 +138,9 @@ impl Safeguards {
             Word::Reinstate(_) | Word::Reveal(..) => {}
             Word::KillSwitch(heard) => {
                 self.kill_switch.follow((**heard).clone());
+                if let Heard::Done { request, .. } = &**heard {
+                    self.kill_switch.followed_at(request.request_type, taken_ms);
+                }
                 self.kill_switch_changed();
             }
         }

@@ -9,13 +9,14 @@
 
 use crate::accounts::Accounts;
 use crate::age::AgeMax;
-use crate::chain::{AuditKey, AuditKeys, ChainHead};
+use crate::chain::{AuditKey, AuditKeys, ChainHead, framed};
 use crate::charter::Charter;
 use crate::kill_switch::KillSwitch;
 use crate::limiter::Pause;
 use crate::posture::Stance;
 use crate::refuse::{Refusal, dead_letter};
 use crate::safeguards::Safeguards;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir_schemas::bundle::Trust;
@@ -57,7 +58,7 @@ pub const RESUMED: &str = "resumed";
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
 /// takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 8;
+pub const JUDGE_VERSION: i32 = 9;
 
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 3;
@@ -118,12 +119,16 @@ struct Step<'b> {
     outcomes_unmatched: u64,
 }
 
+/// When an epoch was taken. Whoever folds without a clock folds as if everything were acted on at once.
+fn taken_ms(batch: &Batch) -> i64 {
+    batch.taken_ms.unwrap_or(batch.clock_ms)
+}
+
 impl<'b> Step<'b> {
     fn new(batch: &'b Batch) -> Self {
         Self {
             batch,
-            // Whoever folds without a clock folds as if everything were acted on at once.
-            taken_ms: batch.taken_ms.unwrap_or(batch.clock_ms),
+            taken_ms: taken_ms(batch),
             writer: chain_writer(batch.partition),
             effects: Effects { clock_ms: batch.clock_ms, ..Effects::default() },
             withheld_as_history: 0,
@@ -184,6 +189,17 @@ impl EnforcerStage {
     #[cfg(any(test, feature = "planted"))]
     pub fn planted(self) -> Self {
         Self { is_planted: true, ..self }
+    }
+
+    /// What tells it from an enforcer that trusts others, and so decides otherwise; none where it trusts nobody.
+    fn trusted(&self) -> Option<Digest> {
+        let (policies, root) = (self.charter.digest(), self.safeguards.kill_switch.root());
+        if policies.is_none() && root.is_none() {
+            return None;
+        }
+        let policies = policies.map_or_else(Vec::new, |digest| digest.0.to_vec());
+        let root = root.map_or_else(Vec::new, |root| root.to_vec());
+        Some(Digest(Sha256::digest(framed(&[b"weir.enforcer.trust", &policies, &root])).into()))
     }
 
     fn version(&self) -> i32 {
@@ -254,8 +270,7 @@ impl Stage for EnforcerStage {
     }
 
     fn judge(&self, _: &Batch) -> Judge {
-        // Whoever trusts others decides otherwise.
-        Judge { version: self.version(), policy: self.charter.digest() }
+        Judge { version: self.version(), policy: self.trusted() }
     }
 
     fn step(&mut self, batch: &Batch) -> Effects {

@@ -3,7 +3,10 @@
 use super::kind::{PersonRole, RequestKind};
 use super::refused::Refused;
 use super::words::{APPROVAL_PREFIX, Approval, PERSONS_NAME, Persons, REQUEST_PREFIX, Request, shown};
-use crate::limits::{GLASS_LASTS_MS, GLASS_REST_MS, REQUEST_AHEAD_MS, REQUEST_KNOWN_MS, REQUESTS_OPEN_MAX};
+use crate::limits::{
+    GLASS_LASTS_MS, GLASS_REST_MS, REQUEST_AHEAD_MS, REQUEST_KNOWN_MS, REQUESTS_OPEN_EACH_MAX,
+    REQUESTS_OPEN_MAX, REQUESTS_SETTLED_EACH_MAX,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,19 +55,53 @@ pub enum SweepOf {
 pub struct Sweep {
     /// Which actions.
     pub of: SweepOf,
-    /// Actions whose last transition was up to then.
+    /// Actions whose last transition was up to then, by the clock that transitions have, once the switch is off.
     pub until_ms: i64,
     /// The request, as the reason says it.
     pub why: String,
 }
 
 impl Sweep {
-    /// Whether this action is one of them. What is over anyway and what only shows an account to people is none.
-    pub fn means(&self, action: &Action) -> bool {
+    /// Whether this action is one of them. What is over anyway and what only shows an account to people is none. While
+    /// the switch is on nothing new begins: whatever is under way was before it, whatever the clocks say.
+    pub fn means(&self, action: &Action, is_on: bool) -> bool {
         let is_in_force =
             matches!(action.state, ActionState::Done | ActionState::Expired) && action.lasts_ms.is_some();
         let is_of = action.state == ActionState::Pending || (is_in_force && self.of == SweepOf::All);
-        is_of && action.taken_ms <= self.until_ms
+        is_of && (is_on || action.taken_ms <= self.until_ms)
+    }
+}
+
+/// A request that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "SettledForm")]
+struct Settled {
+    requester: String,
+    /// Until when it was good.
+    expires_ms: i64,
+}
+
+impl Settled {
+    /// Whether it must still be known by then.
+    fn is_known(&self, now_ms: i64) -> bool {
+        self.expires_ms.saturating_add(REQUEST_KNOWN_MS) >= now_ms
+    }
+}
+
+/// How a state may have it: older ones do not say who asked.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SettledForm {
+    Now { requester: String, expires_ms: i64 },
+    Older(i64),
+}
+
+impl From<SettledForm> for Settled {
+    fn from(form: SettledForm) -> Self {
+        match form {
+            SettledForm::Now { requester, expires_ms } => Self { requester, expires_ms },
+            SettledForm::Older(expires_ms) => Self { requester: String::new(), expires_ms },
+        }
     }
 }
 
@@ -73,8 +110,7 @@ impl Sweep {
 struct Kept {
     persons: Option<Persons>,
     open: BTreeMap<String, Open>,
-    /// Requests that were carried out, and until when they were good.
-    settled: BTreeMap<String, i64>,
+    settled: BTreeMap<String, Settled>,
     switched: Option<Switched>,
     glass: Option<Glass>,
     /// Who broke the glass, and when last.
@@ -181,14 +217,24 @@ impl KillSwitch {
         if created_ms > heard_ms.saturating_add(REQUEST_AHEAD_MS) {
             return Err(Refused::FromTheFuture { request_id, created_ms, heard_ms });
         }
+        let settled = self.kept.settled.values();
+        let settled =
+            settled.filter(|settled| settled.requester == request.requester && settled.is_known(heard_ms));
+        if settled.count() >= REQUESTS_SETTLED_EACH_MAX {
+            return Err(Refused::TooManySettled { name: request.requester });
+        }
         // Who has the one role that is asked need not ask anybody.
         if let [role] = request.request_type.roles()
             && requester.roles.contains(role)
         {
             return self.done(request.clone(), BTreeMap::from([(*role, request.requester)]), heard_ms);
         }
-        let open = self.kept.open.values().filter(|open| open.request.expires_ms >= heard_ms);
-        if open.count() >= REQUESTS_OPEN_MAX {
+        let is_open = |open: &&Open| open.request.expires_ms >= heard_ms;
+        let of_them = |open: &&Open| is_open(open) && open.request.requester == request.requester;
+        if self.kept.open.values().filter(of_them).count() >= REQUESTS_OPEN_EACH_MAX {
+            return Err(Refused::TooManyOfOne { name: request.requester });
+        }
+        if self.kept.open.values().filter(is_open).count() >= REQUESTS_OPEN_MAX {
             return Err(Refused::TooMany);
         }
         Ok(Heard::Asked(request))
@@ -271,7 +317,7 @@ impl KillSwitch {
             Heard::Asked(request) => {
                 let now_ms = request.created_ms;
                 kept.open.retain(|_, open| open.request.expires_ms >= now_ms);
-                kept.settled.retain(|_, expires_ms| expires_ms.saturating_add(REQUEST_KNOWN_MS) >= now_ms);
+                kept.settled.retain(|_, settled| settled.is_known(now_ms));
                 let open = Open { request, approvals: BTreeMap::new() };
                 kept.open.insert(open.request.request_id.clone(), open);
             }
@@ -282,8 +328,9 @@ impl KillSwitch {
             }
             Heard::Done { request, approvals, at_ms } => {
                 kept.open.remove(&request.request_id);
-                kept.settled.retain(|_, expires_ms| expires_ms.saturating_add(REQUEST_KNOWN_MS) >= at_ms);
-                kept.settled.insert(request.request_id.clone(), request.expires_ms);
+                kept.settled.retain(|_, settled| settled.is_known(at_ms));
+                let (requester, expires_ms) = (request.requester.clone(), request.expires_ms);
+                kept.settled.insert(request.request_id.clone(), Settled { requester, expires_ms });
                 self.carry_out(&request, &approvals, at_ms);
             }
         }
@@ -291,8 +338,13 @@ impl KillSwitch {
 
     fn carry_out(&mut self, request: &Request, approvals: &BTreeMap<PersonRole, String>, at_ms: i64) {
         let (kind, request_id) = (request.request_type, request.request_id.clone());
-        let sweep = |of| Some(Sweep { of, until_ms: at_ms, why: format!("{kind}, request {request_id}") });
         let kept = &mut self.kept;
+        // What an emergency still ends, it ends.
+        let ends_all = kept.sweep.as_ref().is_some_and(|sweep| sweep.of == SweepOf::All);
+        let sweep = |of| {
+            let of = if ends_all { SweepOf::All } else { of };
+            Some(Sweep { of, until_ms: at_ms, why: format!("{kind}, request {request_id}") })
+        };
         match kind {
             RequestKind::EnableAuditOnly => {
                 kept.sweep = sweep(SweepOf::Waiting);
@@ -308,11 +360,7 @@ impl KillSwitch {
                 kept.broke_ms.extend(approvals.values().map(|name| (name.clone(), at_ms)));
                 kept.glass = Some(Glass { request_id, until_ms });
             }
-            RequestKind::FlushJournal => {
-                // What an emergency still ends, it ends.
-                let ends_all = kept.sweep.as_ref().is_some_and(|sweep| sweep.of == SweepOf::All);
-                kept.sweep = sweep(if ends_all { SweepOf::All } else { SweepOf::Waiting });
-            }
+            RequestKind::FlushJournal => kept.sweep = sweep(SweepOf::Waiting),
             RequestKind::RestoreNormal => (kept.switched, kept.glass) = (None, None),
         }
     }
@@ -344,7 +392,22 @@ impl KillSwitch {
 
     /// Ends what ends by itself by `now_ms`: the request by which the glass was broken.
     pub fn mend(&mut self, now_ms: i64) -> Option<Glass> {
-        self.kept.glass.take_if(|glass| now_ms >= glass.until_ms)
+        let mended = self.kept.glass.take_if(|glass| now_ms >= glass.until_ms)?;
+        self.sweep_up_to(now_ms.saturating_sub(1));
+        Some(mended)
+    }
+
+    /// A word was followed by an enforcer whose clock says this: what that clock has seen begin before the word is ended,
+    /// and after [`RequestKind::RestoreNormal`] what it has seen begin from then on is not.
+    pub fn followed_at(&mut self, kind: RequestKind, taken_ms: i64) {
+        let is_over = kind == RequestKind::RestoreNormal;
+        self.sweep_up_to(if is_over { taken_ms.saturating_sub(1) } else { taken_ms });
+    }
+
+    fn sweep_up_to(&mut self, until_ms: i64) {
+        if let Some(sweep) = &mut self.kept.sweep {
+            sweep.until_ms = sweep.until_ms.max(until_ms);
+        }
     }
 
     /// What is still to be ended.
@@ -379,10 +442,23 @@ impl KillSwitch {
         serde_json::to_vec(&self.kept).unwrap_or_default()
     }
 
-    /// Takes back what [`Self::encode`] gave.
+    /// Takes back what [`Self::encode`] gave. Persons whom another root key signed are nobody; what they did stays done
+    /// until persons of this root undo it.
     pub fn restore(&mut self, body: &[u8]) -> Result<(), String> {
-        self.kept = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let mut kept: Kept = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        let is_of = |persons: &Persons| self.root.is_some_and(|root| persons.is_of(&root));
+        if !kept.persons.as_ref().is_some_and(is_of) {
+            kept.persons = None;
+            kept.open.clear();
+            kept.broke_ms.clear();
+        }
+        self.kept = kept;
         Ok(())
+    }
+
+    /// The root key whose persons are believed.
+    pub fn root(&self) -> Option<[u8; 32]> {
+        self.root
     }
 
     /// Back to what nobody has touched.

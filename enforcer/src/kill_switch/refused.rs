@@ -1,7 +1,7 @@
 //! What a word to the kill switch is refused for. Each text begins with the name of the refusal.
 
 use super::kind::{PersonRole, RequestKind};
-use crate::limits::{GLASS_REST_MS, REQUESTS_OPEN_MAX};
+use crate::limits::{GLASS_REST_MS, REQUESTS_OPEN_EACH_MAX, REQUESTS_OPEN_MAX, REQUESTS_SETTLED_EACH_MAX};
 use thiserror::Error;
 
 /// Why a word is refused. It changes nothing.
@@ -113,4 +113,18 @@ pub enum Refused {
     /// Too much is asked for at once.
     #[error("too many: {REQUESTS_OPEN_MAX} requests are open")]
     TooMany,
+    /// One person asks for too much at once.
+    #[error("too many: {REQUESTS_OPEN_EACH_MAX} requests of {name} are open")]
+    TooManyOfOne {
+        /// Who.
+        name: String,
+    },
+    /// One person has done too much in too short a time.
+    #[error(
+        "too many: {REQUESTS_SETTLED_EACH_MAX} requests of {name} were carried out within little more than an hour"
+    )]
+    TooManySettled {
+        /// Who.
+        name: String,
+    },
 }

@@ -2,7 +2,7 @@
 
 use super::words::{PERSONS_NAME, hex};
 use super::*;
-use crate::limits::{GLASS_LASTS_MS, GLASS_REST_MS, REQUEST_AHEAD_MS, REQUEST_LASTS_MS};
+use crate::limits::{GLASS_LASTS_MS, GLASS_REST_MS, REQUEST_AHEAD_MS, REQUEST_KNOWN_MS, REQUEST_LASTS_MS};
 use crate::testing::{approval, everybody, person_key, persons, request, root};
 use PersonRole::{Operations, Security, Sre};
 use RequestKind::{BreakGlass, EmergencyShutdown, EnableAuditOnly, FlushJournal, RestoreNormal};
@@ -275,16 +275,61 @@ fn a_flush_takes_three_persons() {
 }
 
 #[test]
-fn requests_are_bounded_and_those_over_time_make_room() {
+fn what_an_emergency_still_ends_no_lesser_word_leaves() {
     let mut switch = known();
+    ask(&mut switch, &request(BreakGlass, "rita", NOW_MS, 1), NOW_MS);
+    ask(&mut switch, &request(EnableAuditOnly, "olga", NOW_MS, 2), NOW_MS);
+    assert_eq!(switch.sweep().unwrap().of, SweepOf::All);
+}
+
+#[test]
+fn requests_are_bounded_and_those_over_time_make_room() {
+    let mut switch = KillSwitch::new(Some(root().public()));
+    let names: Vec<String> = (0..9).map(|number| format!("person-{number}")).collect();
+    let all: Vec<(&str, &[PersonRole])> =
+        names.iter().map(|name| (name.as_str(), [Operations].as_slice())).collect();
+    say(&mut switch, PERSONS_NAME, &persons(1, &all), NOW_MS);
     for number in 0..32 {
-        ask(&mut switch, &request(EmergencyShutdown, "olga", NOW_MS, number), NOW_MS);
+        let by = &names[usize::from(number) / 4];
+        ask(&mut switch, &request(EmergencyShutdown, by, NOW_MS, number), NOW_MS);
     }
-    let one_more = request(EmergencyShutdown, "olga", NOW_MS, 99);
+    assert_eq!(switch.open().count(), 32);
+    let one_more = request(EmergencyShutdown, "person-8", NOW_MS, 99);
     assert_eq!(ask(&mut switch, &one_more, NOW_MS), "too many: 32 requests are open");
     let later_ms = NOW_MS + REQUEST_LASTS_MS + 1;
-    ask(&mut switch, &request(EmergencyShutdown, "olga", later_ms, 100), later_ms);
+    ask(&mut switch, &request(EmergencyShutdown, "person-0", later_ms, 100), later_ms);
     assert_eq!(switch.open().count(), 1);
+}
+
+#[test]
+fn one_person_cannot_take_the_room_of_all() {
+    let mut switch = known();
+    for number in 0..4 {
+        ask(&mut switch, &request(EmergencyShutdown, "olga", NOW_MS, number), NOW_MS);
+    }
+    let one_more = request(EmergencyShutdown, "olga", NOW_MS, 4);
+    assert_eq!(ask(&mut switch, &one_more, NOW_MS), "too many: 4 requests of olga are open");
+    ask(&mut switch, &request(EmergencyShutdown, "sam", NOW_MS, 5), NOW_MS);
+    assert_eq!(switch.open().count(), 5);
+}
+
+#[test]
+fn one_person_cannot_do_more_than_can_be_known_of() {
+    let mut switch = known();
+    let at = |second: i64| NOW_MS + second * 1_000;
+    for second in 0..256 {
+        ask(&mut switch, &request(EnableAuditOnly, "olga", at(second), 1), at(second));
+    }
+    assert_eq!(
+        ask(&mut switch, &request(RestoreNormal, "olga", at(256), 1), at(256)),
+        "too many: 256 requests of olga were carried out within little more than an hour"
+    );
+    // Another person is none the worse for it, and the oldest is forgotten in the end.
+    ask(&mut switch, &request(RestoreNormal, "otto", at(256), 2), at(256));
+    assert!(!switch.is_on(at(256)));
+    let later_ms = NOW_MS + REQUEST_LASTS_MS + REQUEST_KNOWN_MS + 1;
+    ask(&mut switch, &request(EnableAuditOnly, "olga", later_ms, 3), later_ms);
+    assert!(switch.is_on(later_ms));
 }
 
 #[test]
@@ -296,6 +341,37 @@ fn what_is_known_survives_a_snapshot() {
     other.restore(&switch.encode()).unwrap();
     assert_eq!(other, switch);
     assert!(other.restore(b"{}x").is_err());
+}
+
+#[test]
+fn persons_of_an_older_root_are_nobody_and_what_they_did_stays_done() {
+    let mut switch = known();
+    ask(&mut switch, &request(EmergencyShutdown, "olga", NOW_MS, 1), NOW_MS);
+    ask(&mut switch, &request(BreakGlass, "rita", NOW_MS, 2), NOW_MS);
+    ask(&mut switch, &request(EnableAuditOnly, "otto", NOW_MS, 3), NOW_MS);
+    for root in [Some(PersonKey::new(&[78; 32]).public()), None] {
+        let mut other = KillSwitch::new(root);
+        other.restore(&switch.encode()).unwrap();
+        assert_eq!((other.persons(), other.open().count()), (None, 0));
+        assert_eq!((other.switched(), other.glass(NOW_MS)), (switch.switched(), switch.glass(NOW_MS)));
+        assert_eq!(other.sweep(), switch.sweep());
+        let told = ask(&mut other, &request(RestoreNormal, "olga", NOW_MS, 4), NOW_MS);
+        assert!(told.starts_with("no persons") || told.starts_with("no root"), "{told}");
+        assert!(other.is_on(NOW_MS));
+    }
+}
+
+#[test]
+fn a_state_that_does_not_say_who_asked_is_read() {
+    let mut switch = known();
+    let audit_only = request(EnableAuditOnly, "olga", NOW_MS, 1);
+    ask(&mut switch, &audit_only, NOW_MS);
+    let mut state: serde_json::Value = serde_json::from_slice(&switch.encode()).unwrap();
+    state["settled"][&audit_only.request_id] = audit_only.expires_ms.into();
+    let mut other = KillSwitch::new(Some(root().public()));
+    other.restore(state.to_string().as_bytes()).unwrap();
+    let again = ask(&mut other, &audit_only, NOW_MS + 1);
+    assert_eq!(again, "replayed: request ks-1790000000-01010101 was made before");
 }
 
 proptest! {

@@ -134,8 +134,17 @@ impl Persons {
     pub(super) fn read(body: &str, root: &[u8; 32]) -> Result<Self, Refused> {
         let list: Self = parse(body)?;
         list.check()?;
-        verify(&hex(root), &list.message(root), &list.signature, "the root key")?;
+        list.check_signature(root)?;
         Ok(list)
+    }
+
+    fn check_signature(&self, root: &[u8; 32]) -> Result<(), Refused> {
+        verify(&hex(root), &self.message(root), &self.signature, "the root key")
+    }
+
+    /// Whether this root key signed it.
+    pub(super) fn is_of(&self, root: &[u8; 32]) -> bool {
+        self.check_signature(root).is_ok()
     }
 
     /// The person of this name.

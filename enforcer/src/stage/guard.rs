@@ -145,15 +145,23 @@ impl EnforcerStage {
             self.audit(step, record_of);
         }
         let Some(sweep) = self.safeguards.kill_switch.sweep().cloned() else { return };
-        let meant = self.accounts.with_open(|action| sweep.means(action));
+        let is_on = self.safeguards.kill_switch.is_on(step.taken_ms);
+        let meant = self.swept_by(step.taken_ms).unwrap_or_default();
         let is_last = meant.len() <= DUE_PER_EPOCH_MAX;
         for account in meant.into_iter().take(DUE_PER_EPOCH_MAX) {
-            self.undo_on(step, account, &sweep.why, |action| sweep.means(action));
+            self.undo_on(step, account, &sweep.why, |action| sweep.means(action, is_on));
         }
         if is_last {
             self.safeguards.kill_switch.swept();
             self.safeguards.kill_switch_changed();
         }
+    }
+
+    /// The accounts on which the kill switch has something to end; none where it ends nothing.
+    pub(super) fn swept_by(&self, taken_ms: i64) -> Option<Vec<AccountId>> {
+        let kill_switch = &self.safeguards.kill_switch;
+        let (sweep, is_on) = (kill_switch.sweep()?, kill_switch.is_on(taken_ms));
+        Some(self.accounts.with_open(|action| sweep.means(action, is_on)))
     }
 
     fn undo_on(

@@ -6,7 +6,7 @@ use super::{CHAIN_KEY, EVERY_TENANT, EnforcerStage, RESUMED, Step, head_in_state
 use crate::age::{AGE_NAME, AgeMax};
 use crate::chain::{AuditKey, ChainHead};
 use crate::charter::CHARTER_KEY;
-use crate::kill_switch::Heard;
+use crate::kill_switch::{Heard, KillSwitch, Refused};
 use crate::limits::NAME_BYTES_MAX;
 use crate::posture::{POSTURE_NAME, Stance};
 use crate::refuse::Refusal;
@@ -60,13 +60,14 @@ impl EnforcerStage {
                 self.audit(step, Audit { kind, account, outcome, reason, ..told });
                 let undone = setting.undone();
                 step.kill_switch_changes += u64::from(outcome_is_executed(&setting));
-                self.set(setting);
+                self.set(setting, step.taken_ms);
                 if let Some((subject, why)) = undone {
                     self.undo(step, &subject, why);
                 }
             }
             Err(reason) => {
-                let is_switch = control.as_ref().is_some_and(|word| word.kind == ControlKind::KillSwitch);
+                let is_switch = control.as_ref().is_some_and(|word| word.kind == ControlKind::KillSwitch)
+                    || std::str::from_utf8(record.key).is_ok_and(KillSwitch::is_meant);
                 step.kill_switch_refusals += u64::from(is_switch);
                 let refused = Audit {
                     kind: AuditKind::Refusal,
@@ -95,7 +96,7 @@ impl EnforcerStage {
 
     /// Folds an operator's word that another build answered: it sets what it sets, and nothing is said. Which key signs
     /// is what the chain says.
-    pub(super) fn control_in_silence(&mut self, record: RecordRef<'_>) {
+    pub(super) fn control_in_silence(&mut self, record: RecordRef<'_>, taken_ms: i64) {
         let Ok(control) = self.read_control(record) else { return };
         if let Some(policy) = control.as_ref().filter(|control| control.kind == ControlKind::Policy) {
             self.charter.follow(policy, record.timestamp_ms);
@@ -104,7 +105,7 @@ impl EnforcerStage {
         match self.setting_in(control.as_ref(), record) {
             // What was undone stands among the actions.
             Ok(Some(setting @ (Setting::Stance(_) | Setting::AgeMax(_) | Setting::Safeguard(_)))) => {
-                self.set(setting);
+                self.set(setting, taken_ms);
             }
             Ok(Some(Setting::Key(_)) | None) | Err(_) => {}
         }
@@ -138,6 +139,13 @@ impl EnforcerStage {
             let name = std::str::from_utf8(key).unwrap_or_default();
             return Ok(self.safeguards.word_in(name, None)?.map(Setting::Safeguard));
         };
+        // Executors and commands choose these words by the record's key: all must hear the same ones.
+        let is_switch = control.kind == ControlKind::KillSwitch;
+        let has_its_key = std::str::from_utf8(key).is_ok_and(KillSwitch::is_meant);
+        if (is_switch || has_its_key) && !(is_switch && key == control.name.as_bytes()) {
+            let what = "the record's key, kind and name are not those of one word";
+            return Err(Refused::Malformed(what.into()).to_string());
+        }
         Ok(Some(match control.kind {
             ControlKind::Posture if control.name == POSTURE_NAME => {
                 Setting::Stance(Stance::parse(&control.body)?)
@@ -179,7 +187,7 @@ impl EnforcerStage {
         }
     }
 
-    fn set(&mut self, setting: Setting) {
+    fn set(&mut self, setting: Setting, taken_ms: i64) {
         match setting {
             Setting::Stance(stance) => {
                 self.stance_changed |= stance != self.stance;
@@ -191,7 +199,7 @@ impl EnforcerStage {
                 self.age_changed |= age_max != self.age_max;
                 self.age_max = age_max;
             }
-            Setting::Safeguard(word) => self.safeguards.follow(&word),
+            Setting::Safeguard(word) => self.safeguards.follow(&word, taken_ms),
         }
     }
 

@@ -6,7 +6,7 @@
 
 use super::course::standing_of;
 use super::settings::KEY_CHANGED;
-use super::{ACTOR, CHAIN_KEY, EVERY_TENANT, EnforcerStage, PAUSED, Step, decision};
+use super::{ACTOR, CHAIN_KEY, EVERY_TENANT, EnforcerStage, PAUSED, Step, decision, taken_ms};
 use crate::chain::ChainHead;
 use crate::decide::like;
 use crate::limiter::Pause;
@@ -22,8 +22,9 @@ impl EnforcerStage {
     /// Takes one epoch over. `said` is what stands in the audit chain and in `weir.actions` of it; the runner has held
     /// both against the digests that the epoch recorded.
     pub(super) fn take_over(&mut self, batch: &Batch, said: &[Records]) -> Result<(), StateError> {
+        let taken_ms = taken_ms(batch);
         for input in batch.inputs.iter().filter(|input| input.topic == Topic::Control) {
-            input.records.iter().for_each(|record| self.control_in_silence(record));
+            input.records.iter().for_each(|record| self.control_in_silence(record, taken_ms));
         }
         if let Some(last) = said.first().and_then(|audits| audits.iter().next_back()) {
             let taken = self.take_chain_over(batch, last);
@@ -38,6 +39,11 @@ impl EnforcerStage {
             if let Ok(action) = self.wire.read::<Action>(record.payload.unwrap_or_default()) {
                 self.take_action_over(&action, verdicts.get(&action.verdict_id));
             }
+        }
+        // What the other build has ended must not make a later word end more than it says.
+        if self.swept_by(taken_ms).is_some_and(|left| left.is_empty()) {
+            self.safeguards.kill_switch.swept();
+            self.safeguards.kill_switch_changed();
         }
         Ok(())
     }

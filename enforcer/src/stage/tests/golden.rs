@@ -4,7 +4,7 @@ use super::*;
 use crate::kill_switch::RequestKind;
 use crate::kill_switch::words::PERSONS_NAME;
 use expect_test::expect_file;
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 
 /// Where the version wrote down what its decisions come to.
 const GOLDEN: &str = include_str!("golden.txt");

@@ -271,3 +271,119 @@ fn the_metric_is_one_while_it_is_on_for_whoever_loads_the_state_too() {
     rig.enforce();
     assert_eq!(on(&rig), [(Level::KillSwitch, 1)]);
 }
+
+#[test]
+fn what_an_executor_answers_in_the_epoch_of_the_word_is_undone_too() {
+    let rig = enforcing(1);
+    rig.put_verdicts(&[verdict(1, 0, Tier::Critical)]);
+    rig.enforce();
+    rig.calendar.set(MINUTE_MS);
+    rig.ask(&request(BreakGlass, "rita", MINUTE_MS, 1));
+    rig.answer(OutcomeKind::Told);
+    // The enforcer comes to both a minute later.
+    rig.calendar.set(2 * MINUTE_MS);
+    rig.enforce();
+    expect![[r#"
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        2 SUSPEND DONE until 11: told by test
+        2 SUSPEND REVERTED until 11: break_glass, request ks-60-01010101
+    "#]]
+    .assert_eq(&story(&rig));
+}
+
+#[test]
+fn an_enforcer_whose_clock_is_ahead_of_the_log_ends_all_that_it_began() {
+    let at = |minute: i64| minute * MINUTE_MS;
+    let heard_at_one = |rig: &Rig, word: Control| rig.put_control_at(&word, at(1));
+    for kind in [EmergencyShutdown, FlushJournal] {
+        let rig = enforcing(1);
+        rig.enforce_live(&[verdict(1, at(4), Tier::Critical)]);
+        rig.put_verdicts(&[verdict(2, at(4), Tier::Critical)]);
+        rig.enforce();
+        rig.calendar.set(at(5));
+        let asked = request(kind, "max", at(1), 1);
+        heard_at_one(&rig, switch_word(&asked.record_name(), &asked));
+        let approvals = [(Security, "sam"), (Operations, "otto"), (Sre, "rita")];
+        for (role, by) in approvals.into_iter().filter(|(role, _)| kind.roles().contains(role)) {
+            let approval = approval(&asked, role, by);
+            heard_at_one(&rig, switch_word(&approval.record_name(), &approval));
+        }
+        // It is over before a step has ended, and ends what was there all the same.
+        let over = request(RestoreNormal, "otto", at(1), 2);
+        heard_at_one(&rig, switch_word(&over.record_name(), &over));
+        rig.enforce();
+        let of = |state: ActionState| rig.actions().into_iter().filter(|a| a.state == state).count();
+        let undone = usize::from(kind == EmergencyShutdown);
+        assert_eq!((of(ActionState::Failed), of(ActionState::Reverted)), (1, undone), "{kind}");
+    }
+}
+
+#[test]
+fn a_word_whose_record_has_another_key_or_kind_is_refused_as_executors_would_not_hear_it() {
+    let rig = enforcing(1);
+    let asked = request(EnableAuditOnly, "olga", 0, 1);
+    let word = switch_word(&asked.record_name(), &asked);
+    let put = |key: &str, word: &Control| {
+        let payload = rig.wire.to_bytes(word);
+        rig.put(vec![Output::keyed(Topic::Control, key.into(), payload, 0)]);
+    };
+    put("posture", &word);
+    put(&asked.record_name(), &Control { kind: ControlKind::Setting, ..word.clone() });
+    put(
+        &asked.record_name(),
+        &Control { name: "act.limit".into(), kind: ControlKind::Setting, ..word.clone() },
+    );
+    rig.enforce();
+    let refused = "REFUSAL refused: malformed: the record's key, kind and name are not those of one word\n";
+    assert_eq!(said(&rig), refused.repeat(3));
+    rig.ask(&asked);
+    rig.enforce();
+    assert!(said(&rig).contains("kill_switch_executed"));
+}
+
+#[test]
+fn whoever_trusts_another_root_judges_otherwise() {
+    let judged = |root: Option<u8>| {
+        let stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
+        let stage = match root {
+            Some(root) => stage.trusting([root; 32]),
+            None => stage,
+        };
+        let batch = Batch { epoch: 1, partition: 0, clock_ms: 0, taken_ms: None, inputs: Vec::new() };
+        stage.judge(&batch).policy
+    };
+    assert_eq!(judged(None), None);
+    assert_eq!(judged(Some(1)), judged(Some(1)));
+    assert!(judged(Some(1)).is_some() && judged(Some(1)) != judged(Some(2)));
+}
+
+#[test]
+fn what_another_build_has_ended_makes_no_later_word_end_more() {
+    let rig = enforcing(1);
+    let other_build = || {
+        let stage = EnforcerStage::new(keys(), rig.wire.clone()).trusting(root().public()).planted();
+        let mut task = rig.task_of(stage, 0, false).unwrap();
+        while task.run_epoch(Duration::ZERO).unwrap() {}
+    };
+    other_build();
+    for (minute, word) in [
+        (1, request(BreakGlass, "rita", MINUTE_MS, 1)),
+        (2, request(RestoreNormal, "otto", 2 * MINUTE_MS, 2)),
+        (5, request(EnableAuditOnly, "olga", 5 * MINUTE_MS, 3)),
+    ] {
+        rig.calendar.set(minute * MINUTE_MS);
+        if minute == 5 {
+            rig.put_verdicts(&[verdict(1, 4 * MINUTE_MS, Tier::Critical)]);
+            other_build();
+            rig.answer(OutcomeKind::Told);
+            other_build();
+        }
+        rig.ask(&word);
+        other_build();
+    }
+    rig.calendar.set(6 * MINUTE_MS);
+    rig.enforce();
+    // It was begun after the glass, and to audit only leaves what is in force.
+    assert!(rig.actions().iter().any(|action| action.state == ActionState::Done));
+    assert!(rig.actions().iter().all(|action| action.state != ActionState::Reverted), "{}", story(&rig));
+}
