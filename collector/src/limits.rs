@@ -193,6 +193,10 @@ pub const TRACE_PIPELINE_MAX: usize = 64;
 /// Most streams of a connection of HTTP/2 that are under way; servers allow some hundred.
 pub const TRACE_STREAMS_MAX: usize = 512;
 
+/// Longest header block of HTTP/2 that is listened to, in bytes: over the limit of a head it costs its request, over this one the
+/// connection.
+pub const TRACE_BLOCK_BYTES_MAX: usize = 1 << 20;
+
 /// Most bytes that a header block of HTTP/2 may have earlier ones keep for it; a client that asks for more is lost. Servers allow 4 KiB,
 /// some 64 KiB.
 pub const TRACE_HPACK_TABLE_BYTES_MAX: usize = 64 << 10;

@@ -11,6 +11,7 @@ mod exchange;
 mod frames;
 mod head;
 mod heard;
+mod hpack;
 mod http1;
 mod http2;
 mod joint;

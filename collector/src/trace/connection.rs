@@ -1,12 +1,12 @@
 //! One connection: two streams of bytes, and who reads them, by the version of HTTP that it speaks.
 
-use super::frames::{begins_client, begins_server};
+use super::frames::{PREFACE, begins_client, begins_server};
 use super::head::Side;
 use super::heard::{Chunk, Way};
 use super::http1::{Reader, may_begin};
 use super::http2::Http2;
 use super::joint::{Ear, Joint};
-use super::loss::Loss;
+use super::loss::{Loss, Losses};
 use super::record::Surroundings;
 use super::stream::{Piece, Stream};
 use super::taker::Taker;
@@ -15,6 +15,8 @@ use super::taker::Taker;
 pub(crate) struct Connection {
     received: Stream,
     sent: Stream,
+    /// The first bytes of one way, while they may be those of either version: at most two.
+    begun: Option<(Way, Vec<u8>)>,
     /// Which way requests go, and how; none until one of the two directions was heard to begin a message.
     known: Option<(Way, Protocol)>,
     pub(crate) surroundings: Surroundings,
@@ -58,7 +60,16 @@ impl Connection {
             }
         });
         for piece in pieces.into_iter().flatten() {
+            let joined = self.joined(chunk.way, piece, taker.losses);
+            let piece = joined.as_deref().map_or(piece, |bytes| Piece::Bytes(bytes, true));
             if self.known.is_none() {
+                if let Piece::Bytes(bytes, true) = piece
+                    && bytes.len() < 3
+                    && PREFACE.starts_with(bytes)
+                {
+                    self.begun = Some((chunk.way, bytes.to_vec()));
+                    continue;
+                }
                 self.known = known(chunk.way, piece);
             }
             let Some((way, protocol)) = &mut self.known else {
@@ -71,6 +82,21 @@ impl Connection {
             match protocol {
                 Protocol::Http1(http1) => http1.take(side, piece, taker.lend()),
                 Protocol::Http2(http2) => http2.take(side, piece, taker.lend()),
+            }
+        }
+    }
+
+    /// A piece behind what its way has begun with; none where that is nothing.
+    fn joined(&mut self, way: Way, piece: Piece<'_>, losses: &mut Losses) -> Option<Vec<u8>> {
+        let (_, mut begun) = self.begun.take_if(|(of, _)| *of == way)?;
+        match piece {
+            Piece::Bytes(bytes, _) => {
+                begun.extend_from_slice(bytes);
+                Some(begun)
+            }
+            Piece::Missing(_) => {
+                losses.add(Loss::UnsyncedBytes, begun.len() as u64);
+                None
             }
         }
     }

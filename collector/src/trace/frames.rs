@@ -4,13 +4,13 @@
 //! a body where they are of one; anywhere else the rest of the direction is lost.
 
 use super::head::{Side, hold};
+use super::hpack::Table;
 use super::stream::Piece;
-use crate::limits::{TRACE_HEAD_BYTES_MAX, TRACE_HPACK_TABLE_BYTES_MAX, TRACE_SETTINGS_BYTES_MAX};
-use loona_hpack::Decoder;
+use crate::limits::{TRACE_BLOCK_BYTES_MAX, TRACE_HEAD_BYTES_MAX, TRACE_SETTINGS_BYTES_MAX};
 use zeroize::Zeroizing;
 
 /// What a client's direction begins with.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Bytes before every frame's payload.
 const FRAME_HEAD_BYTES: usize = 9;
@@ -133,18 +133,7 @@ pub(super) struct Frames {
     /// A header block that goes on in the next frame: its stream, whether that ends with it, and whether it is a promise.
     block: Option<(u32, bool, bool)>,
     block_bytes: Zeroizing<Vec<u8>>,
-    headers: Decoder<'static>,
-    /// What its table takes at most, and may take.
-    table_bytes: usize,
-    table_bytes_max: usize,
-}
-
-/// Bytes of a table that nobody asked to be larger (RFC 9113, 6.5.2).
-const TABLE_BYTES_DEFAULT: usize = 4_096;
-
-/// Whether a header block begins by setting the size of its table.
-fn resizes(block: &[u8]) -> bool {
-    block.first().is_some_and(|byte| byte >> 5 == 1)
+    table: Table,
 }
 
 /// Whether a direction that begins like this is a client's.
@@ -166,16 +155,13 @@ impl Frames {
             Side::Request => State::Preface,
             Side::Response => State::Head,
         };
-        let mut headers = Decoder::new();
-        headers.set_max_allowed_table_size(TRACE_HPACK_TABLE_BYTES_MAX);
         let (held, block_bytes) = (Zeroizing::default(), Zeroizing::default());
-        let table_bytes_max = TABLE_BYTES_DEFAULT;
-        Self { side, state, held, block: None, block_bytes, headers, table_bytes: 0, table_bytes_max }
+        Self { side, state, held, block: None, block_bytes, table: Table::default() }
     }
 
     /// Bytes that are held.
     pub(super) fn held(&self) -> usize {
-        self.held.len() + self.block_bytes.len() + self.table_bytes
+        self.held.len() + self.block_bytes.len() + self.table.held()
     }
 
     pub(super) fn take(&mut self, piece: Piece<'_>, listener: &mut dyn Listener) {
@@ -215,8 +201,7 @@ impl Frames {
         self.held = Zeroizing::default();
         self.block_bytes = Zeroizing::default();
         // It may hold credentials, and is of no more use.
-        self.headers = Decoder::new();
-        self.table_bytes = 0;
+        self.table = Table::default();
         listener.lost(self.side);
     }
 
@@ -323,10 +308,10 @@ impl Frames {
             }
             kind::DATA => return self.begin_body(head, head.length, 0, listener),
             kind::HEADERS | kind::PUSH_PROMISE | kind::CONTINUATION => {
-                if self.block_bytes.len() as u64 + head.length > TRACE_HEAD_BYTES_MAX as u64 {
+                if self.block_bytes.len() as u64 + head.length > TRACE_BLOCK_BYTES_MAX as u64 {
                     return self.lose(listener);
                 }
-                TRACE_HEAD_BYTES_MAX
+                TRACE_BLOCK_BYTES_MAX
             }
             kind::PRIORITY | kind::RST_STREAM | kind::WINDOW_UPDATE => 5,
             kind::SETTINGS if !head.has(flag::ACK) => TRACE_SETTINGS_BYTES_MAX,
@@ -396,21 +381,16 @@ impl Frames {
         let (stream, ends, is_promise) = block;
         self.block = None;
         let bytes = std::mem::take(&mut self.block_bytes);
-        if resizes(&bytes) {
-            self.table_bytes_max = TRACE_HPACK_TABLE_BYTES_MAX;
-        }
-        // Huffman's code makes a text shorter by half at the very most.
-        self.table_bytes = (self.table_bytes + 2 * bytes.len()).min(self.table_bytes_max);
         let (mut fields, mut is_too_long) = (Fields::default(), false);
         // A few bytes can stand for many fields: those beyond the limit are passed over, and what later blocks refer to is
         // known all the same.
-        let outcome = self.headers.decode_with_cb(&bytes, |name, value| {
+        let outcome = self.table.read(&bytes, &mut |name, value| {
             is_too_long |= fields.bytes.len() + name.len() + value.len() > TRACE_HEAD_BYTES_MAX;
             if !is_too_long {
-                fields.push(&name, &value);
+                fields.push(name, value);
             }
         });
-        if outcome.is_err() {
+        if outcome.is_none() {
             return self.lose(listener);
         }
         if is_promise {

@@ -187,7 +187,8 @@ impl Listener for Ear<'_> {
             (true, Some(false)) => self.lose(Loss::Response, 1),
             // A server may answer before it has heard all, and say that it needs no more.
             (_, Some(true)) => {}
-            (false, _) => return self.lose(Loss::Request, 1),
+            (false, Some(false)) => self.lose(Loss::Response, 1),
+            (false, None) => return self.lose(Loss::Request, 1),
         }
         self.hand_on(exchange);
     }

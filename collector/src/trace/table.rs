@@ -1,5 +1,5 @@
-//! The connections that are listened to: bounded in number and in what they hold; the one that was silent for longest is
-//! forgotten first.
+//! The connections that are listened to: bounded in number, where the one that was silent for longest is forgotten first, and in
+//! what they hold, where the one that holds most is.
 
 use super::connection::Connection;
 use super::exchange::Exchange;
@@ -9,6 +9,7 @@ use super::record::Surroundings;
 use super::taker::Taker;
 use crate::event::Hidden;
 use crate::limits::{TRACE_CONNECTIONS_MAX, TRACE_HELD_BYTES_MAX};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 struct Entry {
@@ -60,8 +61,15 @@ impl Table {
             Heard::Chunk(chunk) => self.take(&chunk, losses, hide, done),
             Heard::Closed(id) => self.close(id, losses, hide, done),
         }
-        while self.entries.len() > self.connections_max || self.held > self.held_max {
+        while self.entries.len() > self.connections_max {
             let Some(id) = self.turns.first_key_value().map(|(_, id)| *id) else { return };
+            losses.add(Loss::Forgotten, 1);
+            self.close(id, losses, hide, done);
+        }
+        // Who holds most goes first: nobody has others forgotten by what they send themselves.
+        while self.held > self.held_max {
+            let largest = self.entries.iter().max_by_key(|(_, entry)| (entry.held, Reverse(entry.turn)));
+            let Some(id) = largest.map(|(id, _)| *id) else { return };
             losses.add(Loss::Forgotten, 1);
             self.close(id, losses, hide, done);
         }
