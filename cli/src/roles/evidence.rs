@@ -4,8 +4,8 @@
 use crate::context::Context;
 use crate::keys::read_sign;
 use crate::roles::audit_proof::{proofs_of, public_keys, sign_directory};
-use crate::roles::control::{POLICY, words};
-use anyhow::{Context as _, Result, bail};
+use crate::roles::policy::in_force_before;
+use anyhow::{Context as _, Result};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use weir_enforcer::evidence::pack::{Pack, Source};
 use weir_enforcer::evidence::{Courses, zip};
-use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Action, Audit, AuditEntry, Record, Verdict};
 use weir_topology::log::{Log, read_range};
@@ -61,9 +60,9 @@ pub fn make(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Pat
     })?;
     let (accounts_judged, carried_out) = (courses.accounts_judged(), courses.carried_out());
     let courses = courses.finish();
-    let policies = words(log, &wire, |name| name == POLICY)?;
-    let in_force = policies.iter().rfind(|(_, heard_ms)| *heard_ms < asked.to);
-    let policy = in_force.map_or(Policy::builtin_text(), |(control, _)| &*control.body);
+    // Of what was published, only what came in force.
+    let in_force = in_force_before(context, log, &wire, asked.to)?;
+    let policy = &in_force.text;
     let source = Source {
         site: &asked.site,
         from_ms: asked.from,
@@ -81,7 +80,7 @@ pub fn make(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Pat
         pack.add_json(&format!("audit/{}.json", writer.replace('/', "-")), &proof)?;
     }
     let files = pack.signed(&secret)?;
-    let Some(archive) = zip::archive(&files) else { bail!("the pack is over 4 GiB: ask for a shorter time") };
+    let archive = zip::archive(&files).context("the pack cannot be made: ask for a shorter time")?;
     fs::write(out, archive).with_context(|| format!("cannot write {}", out.display()))?;
     println!("{} effects, {} files: {}", courses.len(), files.len(), out.display());
     Ok(ExitCode::SUCCESS)

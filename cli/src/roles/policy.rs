@@ -18,7 +18,7 @@ use weir_topology::log::Log;
 /// `weir policy show [VERSION]`: the text of the policy in force, or of one that was published.
 pub fn show(context: &Context, version: Option<&str>) -> Result<ExitCode> {
     let (log, wire) = (context.existing_log()?, context.wire()?);
-    let told = Told::read(context, log.as_ref(), &wire)?;
+    let told = Told::read(context, log.as_ref(), &wire, i64::MAX)?;
     match version {
         None => print!("{}", told.in_force.text),
         Some(version) => match told.latest(|control| control.version == version) {
@@ -53,7 +53,7 @@ pub fn publish(context: &Context, path: &Path, must_be_signed: bool) -> Result<E
 /// `weir policy history`: every policy that was published, the latest first.
 pub fn history(context: &Context, is_json: bool) -> Result<ExitCode> {
     let (log, wire) = (context.existing_log()?, context.wire()?);
-    let told = Told::read(context, log.as_ref(), &wire)?;
+    let told = Told::read(context, log.as_ref(), &wire, i64::MAX)?;
     let mut entries: Vec<Entry> = told.controls.iter().map(Entry::of).collect();
     if let Some(last) = entries.iter_mut().rfind(|entry| entry.refused.is_none()) {
         last.in_force = true;
@@ -87,7 +87,7 @@ pub fn roll_back(
     sign: impl FnOnce(&str, u64) -> Result<String>,
 ) -> Result<ExitCode> {
     let (log, wire) = (context.existing_log()?, context.wire()?);
-    let told = Told::read(context, log.as_ref(), &wire)?;
+    let told = Told::read(context, log.as_ref(), &wire, i64::MAX)?;
     if told.accepted().next().is_none() {
         bail!(
             "no policy was ever published: the built-in one is in force, and there is nothing to go back to"
@@ -118,7 +118,12 @@ pub fn roll_back(
 
 /// The policy in force, as a task that folds weir.control has it.
 pub fn in_force(context: &Context, log: &dyn Log, wire: &Wire) -> Result<InForce> {
-    Ok(Told::read(context, log, wire)?.in_force)
+    in_force_before(context, log, wire, i64::MAX)
+}
+
+/// The policy that was in force before a moment of the log's time.
+pub fn in_force_before(context: &Context, log: &dyn Log, wire: &Wire, until_ms: i64) -> Result<InForce> {
+    Ok(Told::read(context, log, wire, until_ms)?.in_force)
 }
 
 /// The control record that puts this in force.
@@ -166,9 +171,12 @@ struct Told {
 }
 
 impl Told {
-    fn read(context: &Context, log: &dyn Log, wire: &Wire) -> Result<Self> {
+    /// Up to a moment of the log's time.
+    fn read(context: &Context, log: &dyn Log, wire: &Wire, until_ms: i64) -> Result<Self> {
         let mut in_force = InForce::new(Arc::new(Policy::builtin())).trusting(context.trust()?);
-        let controls = words(log, wire, |name| name == POLICY)?.into_iter().map(|(control, published_ms)| {
+        let said = words(log, wire, |name| name == POLICY)?;
+        let said = said.into_iter().filter(|(_, published_ms)| *published_ms < until_ms);
+        let controls = said.map(|(control, published_ms)| {
             let refused = in_force.put(&control, published_ms).err();
             (control, refused)
         });

@@ -44,6 +44,8 @@ pub struct Courses {
     from_ms: i64,
     to_ms: i64,
     under_way: BTreeMap<ActionId, Vec<Action>>,
+    /// Verdicts that their actions name.
+    asked: BTreeSet<VerdictId>,
     verdicts: BTreeMap<VerdictId, Verdict>,
     audited: BTreeMap<ActionId, Vec<(String, i64)>>,
     judged: BTreeSet<weir_schemas::AccountId>,
@@ -58,6 +60,7 @@ impl Courses {
     /// Takes a transition of an action, in the order in which they stand.
     pub fn action(&mut self, action: Action) {
         if action.state != ActionState::Withheld {
+            self.asked.insert(action.verdict_id);
             self.under_way.entry(action.action_id).or_default().push(action);
         }
     }
@@ -67,9 +70,7 @@ impl Courses {
         if (self.from_ms..self.to_ms).contains(&verdict.time_ms) {
             self.judged.insert(verdict.account);
         }
-        let is_asked =
-            self.under_way.values().flatten().any(|action| action.verdict_id == verdict.verdict_id);
-        if is_asked {
+        if self.asked.contains(&verdict.verdict_id) {
             self.verdicts.insert(verdict.verdict_id, verdict);
         }
     }
