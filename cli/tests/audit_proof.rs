@@ -114,6 +114,12 @@ fn a_record_is_proved_to_who_has_openssl_jq_and_sha256sum_and_nothing_else() {
         proof["checkpoint"] = note.into();
     };
     refused(&altered(&proof, larger), &keys, "the operator's key signed");
+    // A shell computes with what a file says.
+    let computed = |proof: &mut serde_json::Value| {
+        let sequence = proof["records"][0]["sequence"].to_string();
+        proof["records"][0]["sequence"] = format!("{sequence}+a[$(touch made)]").into();
+    };
+    refused(&altered(&proof, computed), &keys, "is no number of a record");
     let none = |proof: &mut serde_json::Value| proof["records"] = serde_json::json!([]);
     refused(&altered(&proof, none), &keys, "there is no record");
     let other = Place::new();
@@ -148,6 +154,13 @@ fn a_chain_is_exported_as_a_log_of_tiles_that_only_grows() {
     assert!(grown > of_chain);
     // Another history does not take its place.
     let other = judged();
+    let tiles = || {
+        let directory = out.join("enforcer-0/tile/entries");
+        let mut files: Vec<_> = walk(&directory);
+        files.sort();
+        files
+    };
+    let kept = tiles();
     let foreign = signing(&other, &["audit", "export", out.to_str().unwrap()]).output().unwrap();
     assert!(!foreign.status.success());
     assert!(
@@ -156,6 +169,18 @@ fn a_chain_is_exported_as_a_log_of_tiles_that_only_grows() {
         text(&foreign.stderr)
     );
     assert!(note("enforcer-0").lines().nth(1).unwrap().parse::<usize>().unwrap() == grown);
+    assert_eq!(tiles(), kept, "and nothing of it gives way");
+}
+
+/// Every file below a directory, with its bytes.
+fn walk(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries
+        .flat_map(|path| match path.is_dir() {
+            true => walk(&path),
+            false => vec![(path.clone(), std::fs::read(&path).unwrap())],
+        })
+        .collect()
 }
 
 #[test]

@@ -28,6 +28,8 @@ base64() { openssl base64 -A; }
 hash64() { openssl dgst -sha256 -binary | base64; }
 # A number in 8 bytes, big-endian.
 u64() { unhex "$(printf '%016x' "$1")"; }
+# is_number TEXT: fails unless it is one. A shell computes with more than numbers, and would do what a file says.
+is_number() { case $1 in '' | *[!0-9]* | 0?* | ????????????????*) fail "\"$1\" is no number of a record" ;; esac; }
 # How many bytes a text in base64 stands for.
 length64() {
     stripped=${1%=}
@@ -56,6 +58,7 @@ verifies() {
 note() {
     { read -r origin && read -r size && read -r root && read -r empty && read -r _ name signed; } <"$1" ||
         fail "the checkpoint is cut short"
+    is_number "$size"
     [ -z "$empty" ] && [ "$name" = "$origin" ] || fail "the checkpoint is no signed note"
     printf '%s\n%s\n%s\n' "$origin" "$size" "$root" >"$work/text"
     verifies "$work/text" "$2" "$3" || fail "the checkpoint is not what the operator's key signed"
@@ -81,6 +84,7 @@ proof() {
     while [ "$number" -lt "$count" ]; do
         record() { jq -r ".records[$number].$1" "$file"; }
         sequence=$(record sequence) key_id=$(record key_id)
+        is_number "$sequence"
         case $key_id in */* | '') fail "$key_id is no key" ;; esac
         message() {
             text_part weir.audit.entry; text_part "$writer"; u64 8; u64 "$sequence"; base64_part "$(record previous)"

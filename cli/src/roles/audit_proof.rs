@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use weir_enforcer::chain::tree::{TILE_WIDTH, Tile, Tree, bundle, checkpoint};
@@ -33,23 +34,28 @@ pub fn export(context: &Context, directory: &Path, sign_keys: Option<&Path>) -> 
         let writer = chain_writer(partition);
         let place = directory.join(writer.replace('/', "-"));
         let mut tree = Tree::default();
-        let mut waiting: Vec<AuditEntry> = Vec::new();
         read_chain(log.as_ref(), &wire, &keys, partition, |entry| {
             tree.push(&entry);
-            waiting.push(entry);
-            if waiting.len() == TILE_WIDTH {
-                write_bundle(&place, tree.size(), &waiting)?;
-                waiting.clear();
-            }
             Ok(())
         })?;
         if tree.size() == 0 {
             continue;
         }
-        if !waiting.is_empty() {
-            write_bundle(&place, tree.size(), &waiting)?;
-        }
+        // Before anything of what was exported here gives way.
         continues(&place, &tree)?;
+        let (mut waiting, mut read) = (Vec::<AuditEntry>::new(), 0);
+        read_chain(log.as_ref(), &wire, &keys, partition, |entry| {
+            // What was appended meanwhile is for the next export.
+            if read < tree.size() {
+                read += 1;
+                waiting.push(entry);
+            }
+            if waiting.len() == TILE_WIDTH || (read == tree.size() && !waiting.is_empty()) {
+                write_bundle(&place, read, &waiting)?;
+                waiting.clear();
+            }
+            Ok(())
+        })?;
         tree.tiles().iter().try_for_each(|tile| write_tile(&place, tile))?;
         // Last, so that whoever reads it finds all that it speaks of.
         let checkpoint = checkpoint(&origin_of(&writer), &tree, &secret);
@@ -205,7 +211,12 @@ fn read_chain(
 
 /// Whether what was exported here before is the beginning of this tree.
 fn continues(place: &Path, tree: &Tree) -> Result<()> {
-    let Ok(note) = fs::read_to_string(place.join("checkpoint")) else { return Ok(()) };
+    let path = place.join("checkpoint");
+    let note = match fs::read_to_string(&path) {
+        Ok(note) => note,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
     let mut lines = note.lines().skip(1);
     let size = lines.next().and_then(|size| size.parse().ok());
     let is_same = size.zip(lines.next()).is_some_and(|(size, root)| {
