@@ -117,6 +117,8 @@ impl Context {
     pub fn given_or_own_keys(&self, role: Role) -> Result<PathBuf> {
         match &self.settings.keys_dir {
             Some(directory) => Ok(directory.clone()),
+            // A deployment has its keys already: new ones would be of another.
+            None if self.brokers().is_some() => Ok(self.given_keys(role)?.to_owned()),
             None => Ok(self.all_keys()?.join(role.name())),
         }
     }

@@ -13,7 +13,7 @@ use weir_enforcer::limiter::{LIMIT_NAME, Limit};
 use weir_enforcer::posture::Stance;
 use weir_processor::policy::Policy;
 use weir_processor::{POLICY_NAME, Refused};
-use weir_schemas::bundle::Distrust;
+use weir_schemas::bundle::{Bundle, Distrust};
 use weir_schemas::wire::Wire;
 use weir_schemas::{Control, ControlKind};
 use weir_topology::embedded::OpenError;
@@ -41,7 +41,11 @@ pub fn check_configured_policy(context: &Context) -> Result<()> {
     let Some(path) = context.settings.policy.as_deref() else { return Ok(()) };
     let (_, text) = read_policy(path)?;
     if let Some(trust) = context.trust()? {
-        trust.vouched(&text, now_ms()).with_context(|| refused(path))?;
+        match trust.vouched(&text, now_ms()) {
+            // What is in force stays: whether it is, the log says.
+            Ok(_) | Err(Distrust::Expired { .. }) => {}
+            Err(distrust) => return Err(anyhow::Error::new(distrust).context(refused(path))),
+        }
     }
     Ok(())
 }
@@ -60,8 +64,16 @@ pub fn adopt_configured_policy(context: &Context, log: &dyn Log, wire: &Wire) ->
     if context.trust()?.is_some() {
         // What no task would put in force is not published.
         let control = policy::control_of(context, &policy, text.clone());
-        match policy::in_force(context, log, wire)?.put(&control, control.time_ms) {
+        let mut in_force = policy::in_force(context, log, wire)?;
+        match in_force.put(&control, control.time_ms) {
             Ok(()) => {}
+            // It was in force, or one that came after it is.
+            Err(Refused::Distrust(Distrust::Expired { expires_s, .. }))
+                if Bundle::parse(&text)?.header.counter <= in_force.counter() =>
+            {
+                tracing::warn!(expires_s, "the configured policy has expired; the one in force stays");
+                return Ok(());
+            }
             Err(Refused::Distrust(Distrust::RolledBack { found, reached })) => {
                 tracing::warn!(
                     found,

@@ -160,6 +160,22 @@ fn a_bundle_has_one_spelling() {
 }
 
 #[test]
+fn nobody_takes_the_place_of_all_bundles_that_are_to_come() {
+    let admit = |counter, reached| {
+        let text = signed(header(counter, 1_754_300_000, 0), &[ALICE]).to_text();
+        trust().admit(&text, NOW_MS, reached).map(|bundle| bundle.header.counter)
+    };
+    let now = u64::try_from(NOW_MS / 1_000).unwrap();
+    assert_eq!(admit(now + 300, 7), Ok(now + 300), "a counter is a second, by default");
+    assert_eq!(admit(u64::MAX, 7), Err(Distrust::Leap { found: u64::MAX, most: now + 300 }));
+    assert_eq!(admit(2 * now + 1_000, 2 * now), Ok(2 * now + 1_000), "those of another kind go on");
+    assert_eq!(
+        admit(2 * now + 1_001, 2 * now),
+        Err(Distrust::Leap { found: 2 * now + 1_001, most: 2 * now + 1_000 })
+    );
+}
+
+#[test]
 fn a_trust_store_without_keys_or_with_bad_ones_is_none() {
     let alice = public_of(&ALICE);
     assert_eq!(Trust::new("test", []), Err(TrustError::Empty));

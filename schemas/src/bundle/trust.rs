@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// How far a bundle may have been signed after it was published: clocks differ.
 const AHEAD_MAX_S: u64 = 300;
 
+/// How far a counter may be ahead of the last one where it is no time.
+const STEP_MAX: u64 = 1_000;
+
 /// Signatures that a bundle needs whose verdicts may be acted on: no one person turns Weir on anybody.
 const ENFORCING_SIGNATURES: usize = 2;
 
@@ -94,6 +97,16 @@ pub enum Distrust {
         /// The greatest that was in force.
         reached: u64,
     },
+    /// It would take the place of all that are to come.
+    #[error(
+        "its counter is {found}, and {most} is the greatest that may follow now: sign it anew without --counter"
+    )]
+    Leap {
+        /// Its counter.
+        found: u64,
+        /// The greatest that may be.
+        most: u64,
+    },
 }
 
 impl Trust {
@@ -130,6 +143,12 @@ impl Trust {
         let found = bundle.header.counter;
         if found <= reached {
             return Err(Distrust::RolledBack { found, reached });
+        }
+        // One signer could otherwise take every place there is.
+        let published_s = u64::try_from(published_ms / 1_000).unwrap_or(0);
+        let most = published_s.saturating_add(AHEAD_MAX_S).max(reached.saturating_add(STEP_MAX));
+        if found > most {
+            return Err(Distrust::Leap { found, most });
         }
         Ok(bundle)
     }
