@@ -711,6 +711,7 @@ mod tests {
         let task = TaskId { stage: StageName::Account, partition: 3 };
         metrics.standby_looked_at(task, 1, 1);
         metrics.state_entries(task, 1);
+        metrics.level_looked_at(task, Level::KillSwitch, 1);
         let text = metrics.render();
         let served: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let declared: Vec<_> =

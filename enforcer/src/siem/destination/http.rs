@@ -90,7 +90,7 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 
 /// Notices that are handed over in one request.
 pub(super) struct Chunks {
-    /// At most so many; fewer after a server found them too large, and more again while it does not.
+    /// At most so many; fewer after a server found them too large together.
     most: usize,
 }
 
@@ -114,13 +114,11 @@ impl Chunks {
         mut send: impl FnMut(&[Notice]) -> Outcome,
     ) -> Delivery {
         let mut delivery = Delivery::taken(0);
+        let before = self.most;
         while let Some(rest) = notices.get(delivery.fates.len()..).filter(|rest| !rest.is_empty()) {
             let chunk = &rest[..self.most.min(rest.len())];
             match send(chunk) {
                 Outcome::Answered(answered) => {
-                    if chunk.len() == self.most {
-                        self.most = (2 * self.most).min(SIEM_BATCH_RECORDS_MAX);
-                    }
                     delivery.fates.extend(answered.fates);
                     if answered.failure.is_some() {
                         delivery.failure = answered.failure;
@@ -129,6 +127,8 @@ impl Chunks {
                 }
                 Outcome::TooLarge if chunk.len() == 1 => {
                     delivery.fates.push(Fate::Refused("it is too large for the destination".into()));
+                    // It was this one, and not how many there were.
+                    self.most = before;
                 }
                 Outcome::TooLarge => self.most = chunk.len() / 2,
             }
