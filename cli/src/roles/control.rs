@@ -268,7 +268,10 @@ pub fn words(log: &dyn Log, wire: &Wire, is_meant: impl Fn(&str) -> bool) -> Res
     let mut words = Vec::new();
     while let Some(records) = history.next()? {
         for record in records.iter().filter(|record| is_meant(&String::from_utf8_lossy(record.key))) {
-            if let Ok(control) = wire.read::<Control>(record.payload.unwrap_or_default()) {
+            if let Ok(control) = wire.read::<Control>(record.payload.unwrap_or_default())
+                // A word under another's key is refused wherever it is folded.
+                && control.name.as_bytes() == record.key
+            {
                 words.push((control, record.timestamp_ms));
             }
         }

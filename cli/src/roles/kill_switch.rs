@@ -28,7 +28,8 @@ use weir_topology::topic::Topic;
 /// The kill switch as the words on `weir.control` come to, for whoever trusts this root key.
 pub fn in_force(log: &dyn Log, wire: &Wire, root: [u8; 32]) -> Result<KillSwitch> {
     let mut switch = KillSwitch::new(Some(root));
-    for (control, heard_ms) in words(log, wire, KillSwitch::is_meant)? {
+    let words = words(log, wire, KillSwitch::is_meant)?.into_iter();
+    for (control, heard_ms) in words.filter(|(control, _)| control.kind == ControlKind::KillSwitch) {
         // Why one was refused stands in the chains.
         if let Ok(heard) = switch.hear(&control.name, &control.body, heard_ms) {
             switch.follow(heard);

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Action, ActionId, ActionOutcome, ActionState, Control, OutcomeKind};
+use weir_schemas::{Action, ActionId, ActionOutcome, ActionState, Control, ControlKind, OutcomeKind};
 use weir_topology::clock::Clock;
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer, read_range};
 use weir_topology::record::{Output, Records};
@@ -295,8 +295,10 @@ impl Executor {
                 let name = std::str::from_utf8(record.key).unwrap_or_default();
                 if KillSwitch::is_meant(name) {
                     let control = self.wire.read::<Control>(record.payload.unwrap_or_default());
-                    // The enforcer says why one is refused.
-                    let heard = control.ok().and_then(|control| {
+                    // The enforcer says why one is refused; one under another's key is none.
+                    let is_word =
+                        |control: &Control| control.kind == ControlKind::KillSwitch && control.name == name;
+                    let heard = control.ok().filter(is_word).and_then(|control| {
                         self.kill_switch.hear(&control.name, &control.body, record.timestamp_ms).ok()
                     });
                     heard.into_iter().for_each(|heard| self.kill_switch.follow(heard));
