@@ -73,9 +73,6 @@ pub const BODY_BYTES_MAX: usize = 16 << 20;
 /// Most places of a line that are tried for the beginning of a record behind a torn one.
 pub const RESYNC_TRIES_MAX: usize = 64;
 
-/// Most items of a list that are tried for whether it is one of records.
-pub const ENVELOPE_TRIES_MAX: usize = 8;
-
 /// Deepest nesting of records that stand inside of others.
 pub const WRAPPED_DEPTH_MAX: usize = 4;
 
