@@ -84,7 +84,10 @@ fn a_campaigns_key_is_refused_while_it_is_suspended_and_an_honest_one_is_not() {
 
     eventually("its time is over", || ask(&address, "/auth", &bearer(SUSPENDED)).0 == 200);
     let (_, answer) = ask(&address, "/auth", &bearer(SUSPENDED));
-    assert_eq!((header(&answer, "x-weir-status"), header(&answer, "retry-after")), (Some("watch"), None));
+    // Where an epoch ended between the verdicts, it was slowed down before it was suspended, and that lasts longer.
+    let status = header(&answer, "x-weir-status");
+    assert!(matches!(status, Some("watch" | "rate_limited")), "{answer}");
+    assert_eq!(header(&answer, "retry-after"), None);
     run.stop();
 }
 
