@@ -2,7 +2,6 @@
 
 use crate::chain::{AuditKey, AuditKeys, ChainReport, Verifier};
 use crate::export::Executor;
-use crate::kill_switch::words::hex;
 use crate::kill_switch::{Approval, Person, PersonKey, PersonRole, Persons, Request, RequestKind};
 use crate::open::{Opener, seal_for_tests};
 use crate::stage::EnforcerStage;
@@ -12,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use weir_schemas::bundle::Trust;
+use weir_schemas::hex::hex;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::sealed::content;
 use weir_schemas::wire::Wire;

@@ -22,6 +22,7 @@ mod trust;
 pub use trust::{Distrust, Trust, TrustError};
 
 use crate::Digest;
+use crate::hex::hex;
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -262,11 +263,6 @@ fn split(text: &str) -> Result<(&str, &str), BundleError> {
 
 fn number(value: &str, line: usize, expected: &'static str) -> Result<u64, BundleError> {
     value.parse().map_err(|_| BundleError::Line { line, expected })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn bytes_of<const N: usize>(digits: &str) -> Option<[u8; N]> {

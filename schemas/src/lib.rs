@@ -7,6 +7,7 @@
 pub mod bundle;
 pub mod codec;
 pub mod fingerprint;
+pub mod hex;
 pub mod ids;
 pub mod keyed;
 pub mod log2;

@@ -64,7 +64,7 @@ pub fn export(context: &Context, directory: &Path, sign_keys: Option<&Path>) -> 
         entries += tree.size();
     }
     ensure!(entries > 0, "there is no audit record yet: nothing was exported");
-    println!("Signed by {}", weir_enforcer::kill_switch::words::hex(&PersonKey::new(&secret).public()));
+    println!("Signed by {}", weir_schemas::hex::hex(&PersonKey::new(&secret).public()));
     Ok(ExitCode::SUCCESS)
 }
 

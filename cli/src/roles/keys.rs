@@ -4,7 +4,7 @@ use crate::keys;
 use anyhow::{Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
-use weir_enforcer::kill_switch::words::hex;
+use weir_schemas::hex::hex;
 
 /// Makes the keys that are missing in `directory`, which gets a directory for each role.
 pub fn make(directory: &Path) -> Result<ExitCode> {

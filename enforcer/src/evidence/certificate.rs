@@ -1,13 +1,13 @@
 //! What is certified of an effect, and its signature: a DSSE envelope, so that what was signed are bytes and no reading of them.
 
 use super::course::Course;
-use crate::kill_switch::words::hex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use weir_schemas::hex::hex;
 
 /// What the payload of an envelope is.
 pub const PAYLOAD_TYPE: &str = "application/vnd.weir.certificate+json";

@@ -160,7 +160,7 @@ impl Pack {
     /// # Errors
     /// When the manifest cannot be written.
     pub fn signed(mut self, secret: &[u8; 32]) -> Result<Vec<(String, Vec<u8>)>, PackError> {
-        let hash = |content: &Vec<u8>| crate::kill_switch::words::hex(&Sha256::digest(content));
+        let hash = |content: &Vec<u8>| weir_schemas::hex::hex(&Sha256::digest(content));
         let files: BTreeMap<&String, String> =
             self.files.iter().map(|(name, content)| (name, hash(content))).collect();
         let manifest = json!({ "format": "weir.evidence.manifest/1", "files": files });

@@ -11,6 +11,7 @@ use crate::stage::ALREADY_IN_FORCE;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use weir_schemas::hex::hex;
 use weir_schemas::{
     Action, ActionKind, ActionState, Audit, AuditEntry, ClusterRef, Evidence, Revert, Signal, Verdict,
 };
@@ -92,15 +93,6 @@ pub(crate) fn audit_line(
         signature: entry.signature.to_string(),
     };
     write_line(out, &line)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to memory cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[derive(Serialize)]

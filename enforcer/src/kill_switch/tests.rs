@@ -1,6 +1,6 @@
 //! Who is believed, and for what a word is refused: each refusal by its name.
 
-use super::words::{PERSONS_NAME, hex};
+use super::words::PERSONS_NAME;
 use super::*;
 use crate::limits::{GLASS_LASTS_MS, GLASS_REST_MS, REQUEST_AHEAD_MS, REQUEST_KNOWN_MS, REQUEST_LASTS_MS};
 use crate::testing::{approval, everybody, person_key, persons, request, root};
@@ -393,10 +393,5 @@ proptest! {
             }
             Err(_) => prop_assert!(!says_the_same),
         }
-    }
-
-    #[test]
-    fn hex_digits_read_back(bytes in any::<[u8; 32]>()) {
-        prop_assert_eq!(words::unhex::<32>(&hex(&bytes)), Some(bytes));
     }
 }

@@ -148,7 +148,7 @@ fn id_of(kind: &str, parts: &[&str]) -> String {
     let mut uuid = [0; 16];
     uuid.copy_from_slice(&hash[..16]);
     (uuid[6], uuid[8]) = (uuid[6] & 0x0f | 0x50, uuid[8] & 0x3f | 0x80);
-    let hex = crate::kill_switch::words::hex(&uuid);
+    let hex = weir_schemas::hex::hex(&uuid);
     format!("{kind}--{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 

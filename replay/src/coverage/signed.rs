@@ -8,6 +8,7 @@ use super::Statement;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use serde_json::{Value, json};
 use thiserror::Error;
+use weir_schemas::hex::hex;
 
 /// Why a signed statement is not to be believed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -123,14 +124,6 @@ fn write(value: &Value, out: &mut String) {
         }
         scalar => out.push_str(&scalar.to_string()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// `N` bytes from lower-case hex digits.
