@@ -37,6 +37,7 @@ mod reveal;
 mod ring;
 mod run;
 mod share;
+mod signing;
 mod simulate;
 mod topology;
 mod verify;

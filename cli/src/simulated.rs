@@ -1,10 +1,9 @@
 //! Which simulated traffic a command line asks for: the options that `weir simulate` and `weir evaluate` share.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use crate::times::ms_of;
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use std::path::PathBuf;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use weir_traffic::care::{Care, Measure, Measures};
 use weir_traffic::corpus::{Choice, Corpus};
 use weir_traffic::scenario::{Name, Plan};
@@ -71,9 +70,7 @@ impl SimulatedTraffic {
     /// First moment, in milliseconds since the Unix epoch.
     pub fn start_ms(&self) -> Result<i64> {
         let Some(text) = &self.start else { return Ok(weir_traffic::START_MS) };
-        let time = OffsetDateTime::parse(text, &Rfc3339)
-            .with_context(|| format!("--start {text:?} is no time, such as 2026-09-07T00:00:00Z"))?;
-        Ok((time.unix_timestamp_nanos() / 1_000_000) as i64)
+        ms_of(text).map_err(|reason| anyhow::anyhow!("--start {reason}"))
     }
 
     /// The corpus, where one is given. One that cannot be read is said, and done without.

@@ -1,4 +1,4 @@
-//! Times, for people.
+//! Times, as people write and read them.
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -12,6 +12,16 @@ pub fn time_of(time_ms: i64) -> String {
 /// The same, to the second.
 pub fn second_of(time_ms: i64) -> String {
     time_of(time_ms.div_euclid(1_000) * 1_000)
+}
+
+/// Milliseconds since the Unix epoch, of RFC 3339.
+///
+/// # Errors
+/// When it is no time, in words.
+pub fn ms_of(text: &str) -> Result<i64, String> {
+    let time = OffsetDateTime::parse(text, &Rfc3339);
+    let time = time.map_err(|_| format!("{text:?} is no time, such as 2026-09-07T00:00:00Z"))?;
+    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `weir audit`.
 
+use super::signing::SignFlags;
 use super::verify::proof;
 use super::{ConfigFile, Run};
 use crate::roles;
@@ -47,7 +48,9 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         #[command(flatten)]
-        signing: Signing,
+        signing: SignFlags,
+        #[command(flatten)]
+        keys: KeyFlags<Keys>,
     },
     /// Export every chain as a transparency log: tiles of hashes, bundles of entries, a signed checkpoint
     Export {
@@ -55,18 +58,10 @@ enum Verb {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
         #[command(flatten)]
-        signing: Signing,
+        signing: SignFlags,
+        #[command(flatten)]
+        keys: KeyFlags<Keys>,
     },
-}
-
-/// Whose key signs checkpoints.
-#[derive(clap::Args)]
-struct Signing {
-    /// Directory of the role operator, whose key signs; keys_dir is the auditor's
-    #[arg(long, value_name = "DIR")]
-    sign_keys: Option<PathBuf>,
-    #[command(flatten)]
-    keys: KeyFlags<Keys>,
 }
 
 impl Run for Arguments {
@@ -76,11 +71,11 @@ impl Run for Arguments {
                 let run = || roles::audit::verify(&config.context(&keys)?, &files, head);
                 Ok(proof(run()))
             }
-            Verb::Prove { of, out, signing: Signing { sign_keys, keys } } => {
-                prove(&config.context(&keys)?, &of, out.as_deref(), sign_keys.as_deref())
+            Verb::Prove { of, out, signing, keys } => {
+                prove(&config.context(&keys)?, &of, out.as_deref(), signing.directory())
             }
-            Verb::Export { directory, signing: Signing { sign_keys, keys } } => {
-                export(&config.context(&keys)?, &directory, sign_keys.as_deref())
+            Verb::Export { directory, signing, keys } => {
+                export(&config.context(&keys)?, &directory, signing.directory())
             }
         }
     }

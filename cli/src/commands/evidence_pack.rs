@@ -1,5 +1,6 @@
 //! `weir evidence-pack`.
 
+use super::signing::SignFlags;
 use super::{ConfigFile, Run};
 use crate::roles::evidence::{Asked, make};
 use crate::settings::flags::{KeyFlags, takes};
@@ -19,15 +20,14 @@ pub struct Arguments {
     /// Where the ZIP goes
     #[arg(long, value_name = "FILE", default_value = "evidence.zip")]
     out: PathBuf,
-    /// Directory of the role operator, whose key signs; keys_dir is the auditor's
-    #[arg(long, value_name = "DIR")]
-    sign_keys: Option<PathBuf>,
+    #[command(flatten)]
+    signing: SignFlags,
     #[command(flatten)]
     keys: KeyFlags<Keys>,
 }
 
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
-        make(&config.context(&self.keys)?, &self.asked, &self.out, self.sign_keys.as_deref())
+        make(&config.context(&self.keys)?, &self.asked, &self.out, self.signing.directory())
     }
 }

@@ -1,5 +1,6 @@
 //! `weir share`.
 
+use super::signing::SignFlags;
 use super::{ConfigFile, Run};
 use crate::roles::share::{Asked, write};
 use crate::settings::flags::{KeyFlags, takes};
@@ -19,15 +20,14 @@ pub struct Arguments {
     /// Directory that gets stix.json, bundles.jsonl and takedown.csv
     #[arg(long, value_name = "DIR", default_value = "shared")]
     out: PathBuf,
-    /// Directory of the role operator, whose key signs
-    #[arg(long, value_name = "DIR")]
-    sign_keys: Option<PathBuf>,
+    #[command(flatten)]
+    signing: SignFlags,
     #[command(flatten)]
     keys: KeyFlags<Keys>,
 }
 
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
-        write(&config.context(&self.keys)?, &self.asked, &self.out, self.sign_keys.as_deref())
+        write(&config.context(&self.keys)?, &self.asked, &self.out, self.signing.directory())
     }
 }

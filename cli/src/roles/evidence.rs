@@ -5,13 +5,12 @@ use crate::context::Context;
 use crate::keys::read_sign;
 use crate::roles::audit_proof::{proofs_of, public_keys, sign_directory};
 use crate::roles::policy::in_force_before;
+use crate::times::ms_of;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use weir_enforcer::evidence::pack::{Pack, Source};
 use weir_enforcer::evidence::{Courses, zip};
 use weir_schemas::wire::Wire;
@@ -35,12 +34,7 @@ pub struct Asked {
 
 /// Milliseconds since the Unix epoch, of RFC 3339 or of such a number.
 pub fn time_of(text: &str) -> Result<i64, String> {
-    if let Ok(time_ms) = text.parse() {
-        return Ok(time_ms);
-    }
-    let time = OffsetDateTime::parse(text, &Rfc3339);
-    let time = time.map_err(|_| format!("{text:?} is no time, such as 2026-09-07T00:00:00Z"))?;
-    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).map_err(|error| error.to_string())
+    text.parse().or_else(|_| ms_of(text))
 }
 
 /// Makes the pack.
