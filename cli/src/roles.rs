@@ -21,6 +21,7 @@ pub mod keys;
 pub mod kill_switch;
 pub mod policy;
 pub mod process;
+pub mod records;
 pub mod registry;
 pub mod replay;
 pub mod reveal;

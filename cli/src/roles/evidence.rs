@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::keys::read_sign;
 use crate::roles::audit_proof::{proofs_of, public_keys, sign_directory};
 use crate::roles::policy::in_force_before;
+use crate::roles::records::each;
 use crate::times::ms_of;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeSet;
@@ -13,9 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use weir_enforcer::evidence::pack::{Pack, Source};
 use weir_enforcer::evidence::{Courses, zip};
-use weir_schemas::wire::Wire;
-use weir_schemas::{Action, Audit, AuditEntry, Record, Verdict};
-use weir_topology::log::{Log, read_range};
+use weir_schemas::{Action, Audit, AuditEntry, Verdict};
 use weir_topology::topic::Topic;
 
 /// What is asked for.
@@ -78,22 +77,4 @@ pub fn make(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Pat
     fs::write(out, archive).with_context(|| format!("cannot write {}", out.display()))?;
     println!("{} effects, {} files: {}", courses.len(), files.len(), out.display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// Hands every record of a topic over, partition by partition.
-fn each<R: for<'b> Record<'b>>(
-    log: &dyn Log,
-    wire: &Wire,
-    topic: Topic,
-    mut take: impl FnMut(R),
-) -> Result<()> {
-    for partition in 0..log.partitions(topic)? {
-        let (first, end) = log.bounds(topic, partition)?;
-        read_range(log, topic, partition, first, end, |records| {
-            let read = records.iter().filter_map(|record| wire.read(record.payload.unwrap_or_default()).ok());
-            read.for_each(&mut take);
-            Ok(())
-        })?;
-    }
-    Ok(())
 }

@@ -6,6 +6,7 @@
 use crate::context::{Context, now_ms};
 use crate::keys::{Role, random, read_person, read_root, read_sign};
 use crate::roles::control::{Said, posture_set, say, words};
+use crate::roles::records::each_audit;
 use crate::times::second_of;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
@@ -20,9 +21,9 @@ use weir_enforcer::kill_switch::words::PERSONS_NAME;
 use weir_enforcer::kill_switch::{
     Approval, KillSwitch, Person, PersonKey, PersonRole, Persons, Request, RequestKind,
 };
+use weir_schemas::ControlKind;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Audit, AuditEntry, ControlKind};
-use weir_topology::log::{Log, read_range};
+use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
 /// The kill switch as the words on `weir.control` come to, for whoever trusts this root key.
@@ -218,13 +219,11 @@ pub fn status(context: &Context, is_json: bool) -> Result<ExitCode> {
 
 /// Reasons of what was carried out, in the chain of a partition's enforcer.
 fn executed(log: &dyn Log, wire: &Wire, partition: u32) -> Result<Vec<String>> {
-    let (first, end) = log.bounds(Topic::Audit, partition)?;
     let mut executed = Vec::new();
-    read_range(log, Topic::Audit, partition, first, end, |records| {
-        let entries = records.iter().filter_map(|record| wire.read(record.payload.unwrap_or_default()).ok());
-        let audits = entries.filter_map(|entry: AuditEntry| wire.read::<Audit>(&entry.record).ok());
-        executed.extend(audits.filter(|audit| audit.outcome == EXECUTED).map(|audit| audit.reason));
-        Ok(())
+    each_audit(log, wire, partition, |audit| {
+        if audit.outcome == EXECUTED {
+            executed.push(audit.reason);
+        }
     })?;
     Ok(executed)
 }

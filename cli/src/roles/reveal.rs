@@ -3,6 +3,7 @@
 use crate::context::{Context, now_ms};
 use crate::keys::{EnforcerKeys, Role};
 use crate::roles::control::{Said, say};
+use crate::roles::records::each_audit;
 use anyhow::{Result, bail, ensure};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,8 +11,8 @@ use weir_enforcer::export::identities::Identities;
 use weir_enforcer::limits::REASON_BYTES_MAX;
 use weir_enforcer::safeguards::REVEAL_NAME;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, Audit, AuditEntry, AuditKind};
-use weir_topology::log::{Log, read_range};
+use weir_schemas::{AccountId, AuditKind};
+use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
 /// How long an enforcer may take to write it down.
@@ -67,17 +68,11 @@ fn is_written_down(
     let (since_ms, node) = (now_ms() - HOLDS_MS, context.node());
     let mut is_there = false;
     for partition in 0..log.partitions(Topic::Audit)? {
-        let (first, end) = log.bounds(Topic::Audit, partition)?;
-        read_range(log, Topic::Audit, partition, first, end, |records| {
-            let read = records.iter().filter_map(|record| wire.read(record.payload.unwrap_or_default()).ok());
-            is_there |=
-                read.filter_map(|entry: AuditEntry| wire.read::<Audit>(&entry.record).ok()).any(|audit| {
-                    let is_asked = audit.kind == AuditKind::Reveal && audit.account == Some(account);
-                    // The chain keeps the beginning of a long name.
-                    let is_ours = !audit.actor.is_empty() && node.starts_with(&audit.actor);
-                    is_asked && is_ours && audit.reason == reason && audit.time_ms >= since_ms
-                });
-            Ok(())
+        each_audit(log, wire, partition, |audit| {
+            let is_asked = audit.kind == AuditKind::Reveal && audit.account == Some(account);
+            // The chain keeps the beginning of a long name.
+            let is_ours = !audit.actor.is_empty() && node.starts_with(&audit.actor);
+            is_there |= is_asked && is_ours && audit.reason == reason && audit.time_ms >= since_ms;
         })?;
     }
     Ok(is_there)

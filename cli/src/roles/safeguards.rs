@@ -3,6 +3,7 @@
 use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, Role};
 use crate::roles::control::{Said, in_force, say};
+use crate::roles::records::each_audit;
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 use weir_enforcer::limiter::{LIMIT_NAME, Limit, RESUME_NAME};
@@ -10,10 +11,10 @@ use weir_enforcer::rings::{Ring, Rings};
 use weir_enforcer::safeguards::REINSTATE_NAME;
 use weir_enforcer::stage::{PAUSED, RESUMED};
 use weir_enforcer::subject::{ListName, OFF, ON, Subject};
+use weir_schemas::Audit;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Audit, AuditEntry};
-use weir_topology::log::{Log, read_range};
+use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
 /// Puts subjects on a list or takes them off.
@@ -98,18 +99,11 @@ pub fn show_limiter(context: &Context) -> Result<ExitCode> {
 
 /// The record of the pause that is in force on a partition.
 fn pause_of(log: &dyn Log, wire: &Wire, partition: u32) -> Result<Option<Audit>> {
-    let (first, end) = log.bounds(Topic::Audit, partition)?;
     let mut pause = None;
-    read_range(log, Topic::Audit, partition, first, end, |records| {
-        let entries = records.iter().filter_map(|record| wire.read(record.payload.unwrap_or_default()).ok());
-        for audit in entries.filter_map(|entry: AuditEntry| wire.read::<Audit>(&entry.record).ok()) {
-            match audit.outcome.as_str() {
-                PAUSED => pause = Some(audit),
-                RESUMED => pause = None,
-                _ => {}
-            }
-        }
-        Ok(())
+    each_audit(log, wire, partition, |audit| match audit.outcome.as_str() {
+        PAUSED => pause = Some(audit),
+        RESUMED => pause = None,
+        _ => {}
     })?;
     Ok(pause)
 }

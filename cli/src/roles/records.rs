@@ -1,0 +1,41 @@
+//! Records of a topic from its beginning to its end as of now, for commands that look at all of them.
+
+use anyhow::Result;
+use weir_schemas::wire::Wire;
+use weir_schemas::{Audit, AuditEntry, Record};
+use weir_topology::log::{Log, read_range};
+use weir_topology::topic::Topic;
+
+/// Hands every record of a partition over that can be read.
+pub fn each_in<R: for<'b> Record<'b>>(
+    log: &dyn Log,
+    wire: &Wire,
+    topic: Topic,
+    partition: u32,
+    mut take: impl FnMut(R),
+) -> Result<()> {
+    let (first, end) = log.bounds(topic, partition)?;
+    read_range(log, topic, partition, first, end, |records| {
+        let read = records.iter().filter_map(|record| wire.read(record.payload.unwrap_or_default()).ok());
+        read.for_each(&mut take);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// The same, partition by partition.
+pub fn each<R: for<'b> Record<'b>>(
+    log: &dyn Log,
+    wire: &Wire,
+    topic: Topic,
+    mut take: impl FnMut(R),
+) -> Result<()> {
+    (0..log.partitions(topic)?).try_for_each(|partition| each_in(log, wire, topic, partition, &mut take))
+}
+
+/// Hands what a partition's audit chain says over, entry by entry. Whether it is sound is not looked at.
+pub fn each_audit(log: &dyn Log, wire: &Wire, partition: u32, mut take: impl FnMut(Audit)) -> Result<()> {
+    each_in(log, wire, Topic::Audit, partition, |entry: AuditEntry| {
+        wire.read::<Audit>(&entry.record).into_iter().for_each(&mut take);
+    })
+}
