@@ -257,16 +257,16 @@ impl<'b> Ask<'b> {
 
     /// Servers in Go take keys in any case. One that stands as it should counts before them, because others do not.
     fn other_case(&mut self, json: &mut Json<'b>, key: &[u8]) -> Result<(), Fault> {
-        match &*lower(key) {
+        let lower = lower(key);
+        let is_other = *lower != *key;
+        match &*lower {
             b"messages" | b"contents" | b"input" | b"inputs" | b"prompt" | b"message" | b"query"
-                if *lower(key) != *key =>
+                if is_other =>
             {
                 self.talk(json, Source::Other)
             }
-            b"system" | b"instructions" if *lower(key) != *key && !self.preamble.has_words() => {
-                self.preamble.read(json)
-            }
-            b"model" if self.model.is_none() && key != b"model" => {
+            b"system" | b"instructions" if is_other && !self.preamble.has_words() => self.preamble.read(json),
+            b"model" if is_other && self.model.is_none() => {
                 let got = read::text(json.value()?);
                 take(&mut self.model, got, &mut self.unknown, Field::Model);
                 Ok(())

@@ -79,16 +79,7 @@ impl EnforcerStage {
             Admission::PausesNow(pause) => {
                 step.pauses += 1;
                 step.withheld_by_limiter += 1;
-                let record_of = Audit {
-                    time_ms: step.taken_ms,
-                    kind: AuditKind::Safeguard,
-                    tenant: EVERY_TENANT.into(),
-                    outcome: PAUSED.into(),
-                    reason: pause.why.clone(),
-                    actor: ACTOR.into(),
-                    ..Audit::default()
-                };
-                self.audit(step, record_of);
+                self.tell(step, PAUSED, pause.why.clone());
                 Some(reason_of(&pause))
             }
         }
@@ -127,22 +118,27 @@ impl EnforcerStage {
         }
     }
 
+    /// Writes down what a safeguard did by itself.
+    fn tell(&mut self, step: &mut Step<'_>, outcome: &str, reason: String) {
+        let record_of = Audit {
+            time_ms: step.taken_ms,
+            kind: AuditKind::Safeguard,
+            tenant: EVERY_TENANT.into(),
+            outcome: outcome.into(),
+            reason,
+            actor: ACTOR.into(),
+            ..Audit::default()
+        };
+        self.audit(step, record_of);
+    }
+
     /// Mends the glass where its time is over, and ends what a request to the kill switch ends: of so many accounts at a
     /// time, the rest in the next epoch.
     pub(super) fn follow_kill_switch(&mut self, step: &mut Step<'_>) {
         if let Some(glass) = self.safeguards.kill_switch.mend(step.taken_ms) {
             self.safeguards.kill_switch_changed();
             step.kill_switch_changes += 1;
-            let record_of = Audit {
-                time_ms: step.taken_ms,
-                kind: AuditKind::Safeguard,
-                tenant: EVERY_TENANT.into(),
-                outcome: MENDED.into(),
-                reason: format!("break_glass, request {}: its time is over", glass.request_id),
-                actor: ACTOR.into(),
-                ..Audit::default()
-            };
-            self.audit(step, record_of);
+            self.tell(step, MENDED, format!("break_glass, request {}: its time is over", glass.request_id));
         }
         let Some(sweep) = self.safeguards.kill_switch.sweep().cloned() else { return };
         let is_on = self.safeguards.kill_switch.is_on(step.taken_ms);

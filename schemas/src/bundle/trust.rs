@@ -145,8 +145,7 @@ impl Trust {
             return Err(Distrust::RolledBack { found, reached });
         }
         // One signer could otherwise take every place there is.
-        let published_s = u64::try_from(published_ms / 1_000).unwrap_or(0);
-        let most = published_s.saturating_add(AHEAD_MAX_S).max(reached.saturating_add(STEP_MAX));
+        let most = seconds_of(published_ms).saturating_add(AHEAD_MAX_S).max(reached.saturating_add(STEP_MAX));
         if found > most {
             return Err(Distrust::Leap { found, most });
         }
@@ -165,7 +164,7 @@ impl Trust {
             return Err(Distrust::Audience { found, expected });
         }
         self.check_signatures(&bundle)?;
-        let published_s = u64::try_from(published_ms / 1_000).unwrap_or(0);
+        let published_s = seconds_of(published_ms);
         let (issued_s, expires_s) = (header.issued_s, header.expires_s);
         if expires_s != 0 && published_s > expires_s {
             return Err(Distrust::Expired { expires_s, published_s });
@@ -194,4 +193,9 @@ impl Trust {
         let found = signers.len();
         if found < needed { Err(Distrust::TooFew { found, needed }) } else { Ok(()) }
     }
+}
+
+/// Seconds since the Unix epoch, as headers count; 0 before it.
+fn seconds_of(time_ms: i64) -> u64 {
+    u64::try_from(time_ms / 1_000).unwrap_or(0)
 }
