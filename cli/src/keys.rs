@@ -133,12 +133,20 @@ pub enum KeyError {
     },
     /// The public half is there without its secret.
     #[error(
-        "{public} is there, but its secret {secret} is not: restore that, or make keys in an empty directory"
+        "{public} is there, but its secret {secret} is not: restore that, or make keys where there are none"
     )]
     Orphan {
         /// The public file.
         public: String,
         /// The secret file.
+        secret: String,
+    },
+    /// A secret would be where its public half belongs.
+    #[error("{path} is the name of a public half: give the name of the secret, such as {secret}")]
+    PublicName {
+        /// The file that was asked for.
+        path: String,
+        /// A name that would do.
         secret: String,
     },
     /// Others can read a secret.
@@ -290,13 +298,22 @@ pub fn read_signer(path: &Path) -> Result<Key, KeyError> {
 
 /// Makes the key of a person in this file, and the public half beside it; none where the file is there.
 pub fn make_person(path: &Path) -> Result<Option<[u8; 32]>, KeyError> {
+    let public_path = path.with_extension("pub");
+    if path == public_path {
+        let secret = path.with_extension("key").display().to_string();
+        return Err(KeyError::PublicName { path: path.display().to_string(), secret });
+    }
     if path.exists() {
         return Ok(None);
+    }
+    if public_path.exists() {
+        let (public, secret) = (public_path.display().to_string(), path.display().to_string());
+        return Err(KeyError::Orphan { public, secret });
     }
     let key = random()?;
     write_key(path, &key, 0o600)?;
     let public = PersonKey::new(&key).public();
-    write_key(&path.with_extension("pub"), &public, 0o644)?;
+    write_key(&public_path, &public, 0o644)?;
     Ok(Some(public))
 }
 

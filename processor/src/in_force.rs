@@ -11,7 +11,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use weir_schemas::bundle::{Distrust, Trust};
 use weir_schemas::wire::{Wire, WireError};
-use weir_schemas::{Control, ControlKind};
+use weir_schemas::{Control, ControlKind, Digest};
 use weir_topology::record::RecordRef;
 use weir_topology::stage::{StateEntry, Tally};
 
@@ -73,6 +73,11 @@ impl InForce {
     /// The same, where only bundles that `trust` admits come in force.
     pub fn trusting(self, trust: Option<Arc<Trust>>) -> Self {
         Self { trust, ..self }
+    }
+
+    /// Whose signatures count; none where any policy comes in force.
+    pub(crate) fn trust(&self) -> Option<Digest> {
+        self.trust.as_ref().map(|trust| trust.digest())
     }
 
     /// The greatest counter of a bundle that was in force; 0 before the first.

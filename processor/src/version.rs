@@ -54,7 +54,7 @@ impl JudgeHook {
 /// Who judges `batch`: this build, by the last policy that the batch puts in force, or by the one in force.
 pub(crate) fn judge_of(hook: JudgeHook, wire: &Wire, policy: &InForce, batch: &Batch) -> Judge {
     let mut controls = batch.inputs.iter().filter(|input| input.topic == Topic::Control).peekable();
-    let policy = match controls.peek() {
+    let digest = match controls.peek() {
         None => policy.digest,
         Some(_) => {
             let (mut then, mut tallies) = (policy.clone(), Tallies::default());
@@ -63,5 +63,5 @@ pub(crate) fn judge_of(hook: JudgeHook, wire: &Wire, policy: &InForce, batch: &B
             then.digest
         }
     };
-    Judge { version: hook.version(), policy: Some(policy) }
+    Judge { version: hook.version(), policy: Some(digest), trust: policy.trust() }
 }

@@ -17,11 +17,14 @@ pub(crate) fn of_judges(error: TaskError, recorded: &Judge, judge: Judge) -> Tas
     }
 }
 
-/// A judge in words: `version 3 with policy 41ab0c2f…`.
+/// A judge in words: `version 3 with policy 41ab0c2f… and trust 9d03ee71…`.
 fn name_of(judge: &Judge) -> String {
-    let policy = judge.policy.map(|digest| digest.to_string().chars().take(8).collect::<String>());
-    let policy = policy.map_or_else(String::new, |digest| format!(" with policy {digest}…"));
-    format!("version {}{policy}", judge.version)
+    let short = |digest: Digest| format!("{}…", digest.to_string().chars().take(8).collect::<String>());
+    let policy = judge.policy.map(|digest| format!("policy {}", short(digest)));
+    let trust = judge.trust.map(|digest| format!("trust {}", short(digest)));
+    let by: Vec<String> = policy.into_iter().chain(trust).collect();
+    let by = if by.is_empty() { String::new() } else { format!(" with {}", by.join(" and ")) };
+    format!("version {}{by}", judge.version)
 }
 
 /// Holds what a fold gave against what was recorded of it.

@@ -134,7 +134,7 @@ fn a_missing_short_or_open_key_is_refused_without_showing_it() {
         root.path(),
         make(root.path()),
         expect![
-            "DIR/collector/seal-1.pub is there, but its secret DIR/enforcer/seal-1.key is not: restore that, or make keys in an empty directory"
+            "DIR/collector/seal-1.pub is there, but its secret DIR/enforcer/seal-1.key is not: restore that, or make keys where there are none"
         ],
     );
 }
@@ -149,4 +149,30 @@ fn a_newer_key_takes_the_place_of_the_older_which_still_opens() {
     let numbers: Vec<i32> =
         EnforcerKeys::read(&enforcer).unwrap().seals.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, [1, 10]);
+}
+
+#[test]
+fn a_persons_secret_is_never_lost_to_its_own_public_half_nor_a_public_half_to_another_secret() {
+    let root = tempfile::tempdir().unwrap();
+    let (secret, public) = (root.path().join("olga.key"), root.path().join("olga.pub"));
+    refused(
+        root.path(),
+        make_person(&public).map(drop),
+        expect![
+            "DIR/olga.pub is the name of a public half: give the name of the secret, such as DIR/olga.key"
+        ],
+    );
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    let made = make_person(&secret).unwrap().unwrap();
+    assert_eq!(*read_signer(&public).unwrap(), made);
+    assert_eq!(PersonKey::new(&read_person(&secret).unwrap()).public(), made);
+    assert_eq!(make_person(&secret).unwrap(), None);
+    fs::remove_file(&secret).unwrap();
+    refused(
+        root.path(),
+        make_person(&secret).map(drop),
+        expect![
+            "DIR/olga.pub is there, but its secret DIR/olga.key is not: restore that, or make keys where there are none"
+        ],
+    );
 }

@@ -1,6 +1,8 @@
 //! The account stage against records good and bad.
 
 use super::*;
+use crate::campaign::CampaignStage;
+use crate::cluster::ClusterStage;
 use crate::fixture::{START_MS, cluster, event, hash, prompt};
 use crate::in_force::POLICY_KEY;
 use expect_test::{Expect, expect};
@@ -459,6 +461,30 @@ fn with_a_trust_store_only_what_is_signed_comes_in_force_and_what_is_refused_is_
     let counter = &changes.iter().find(|entry| entry.key != POLICY_KEY).unwrap().key;
     let damaged = trusting().restore(counter, STATE_FORMAT, b"").unwrap_err().to_string();
     assert!(damaged.contains("the policy's counter is no number"), "{damaged}");
+}
+
+#[test]
+fn whoever_trusts_others_judges_otherwise() {
+    let trust = |seed: u8| Some(Arc::new(Trust::new("weir", [bundle::public_of(&[seed; 32])]).unwrap()));
+    let judge = |trust: Option<Arc<Trust>>| {
+        let batch = batch(Topic::Control, START_MS, Vec::new());
+        let judges = [
+            stage().trusting(trust.clone()).judge(&batch),
+            ClusterStage::new(Arc::new(Wire::new()), Arc::new(Policy::builtin()))
+                .trusting(trust.clone())
+                .judge(&batch),
+            CampaignStage::new(Arc::new(Wire::new()), Arc::new(Policy::builtin()))
+                .trusting(trust)
+                .judge(&batch),
+        ];
+        assert!(judges.iter().all(|judge| *judge == judges[0]), "the stages refuse the same policies");
+        let [judge, ..] = judges;
+        assert_eq!(judge.policy, Some(Policy::builtin().digest));
+        judge.trust
+    };
+    assert_eq!(judge(None), None);
+    assert_eq!(judge(trust(1)), judge(trust(1)));
+    assert!(judge(trust(1)).is_some() && judge(trust(1)) != judge(trust(2)));
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Stage for Sums {
     }
 
     fn judge(&self, _: &Batch) -> Judge {
-        Judge { version: 1, policy: None }
+        Judge { version: 1, policy: None, trust: None }
     }
 
     /// There is one judge of sums.

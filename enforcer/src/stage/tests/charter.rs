@@ -85,8 +85,8 @@ fn who_is_given_a_trust_store_is_another_judge_and_damaged_counters_are_not_gone
     let stage = || EnforcerStage::new(keys(), Arc::new(Wire::new()));
     let trust = trusting().trust;
     let empty = batch(&[], 1);
-    assert_eq!(stage().judge(&empty).policy, None);
-    assert!(stage().with_policy_trust(trust.clone()).judge(&empty).policy.is_some());
+    assert_eq!(stage().judge(&empty).trust, None);
+    assert!(stage().with_policy_trust(trust.clone()).judge(&empty).trust.is_some());
     for body in ["", "x\n", "7\nno digest\n"] {
         let mut stage = stage().with_policy_trust(trust.clone());
         assert!(stage.restore(CHARTER_KEY, STATE_FORMAT, body.as_bytes()).is_err(), "{body:?}");

@@ -350,7 +350,7 @@ fn whoever_trusts_another_root_judges_otherwise() {
             None => stage,
         };
         let batch = Batch { epoch: 1, partition: 0, clock_ms: 0, taken_ms: None, inputs: Vec::new() };
-        stage.judge(&batch).policy
+        stage.judge(&batch).trust
     };
     assert_eq!(judged(None), None);
     assert_eq!(judged(Some(1)), judged(Some(1)));
