@@ -4,6 +4,7 @@
 //! A plan never destroys: it creates topics, corrects settings and lengthens retention. What would
 //! lose records or move keys is refused, with what to do instead.
 
+pub mod access;
 mod diagram;
 
 pub use diagram::{mermaid, table};

@@ -14,6 +14,7 @@ mod example;
 mod fuzz;
 mod generate;
 mod kafka;
+mod kubernetes;
 mod maven;
 mod pipeline;
 mod registry;
@@ -63,6 +64,8 @@ enum Command {
     Stix,
     /// Check the units for systemd with systemd's own tools
     Units,
+    /// Render and check the chart for Helm and the manifests for Kubernetes
+    Kubernetes(kubernetes::Args),
     /// Write docs/metrics.md from the list of metrics, docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
     Docs,
     /// See Weir act: a campaign is refused by a real nginx, and let through again when its time is over
@@ -92,6 +95,7 @@ fn main() -> anyhow::Result<()> {
         Command::Siem => siem::run(&dirs::built("weir")?),
         Command::Stix => stix::run(&dirs::built("weir")?),
         Command::Units => units::check(&dirs::built("weir")?),
+        Command::Kubernetes(args) => kubernetes::run(&args),
         Command::Docs => docs::run(),
         Command::Demo => demo::run(),
         Command::Kafka(args) => kafka::run(args),

@@ -12,7 +12,8 @@ use anyhow::{Context, Result};
 use crate::generate::Labels;
 use crate::shell::succeed;
 use crate::{
-    alerts, clients, debian, demo, dirs, ebpf, example, fuzz, generate, kafka, pipeline, siem, stix, units,
+    alerts, clients, debian, demo, dirs, ebpf, example, fuzz, generate, kafka, kubernetes, pipeline, siem,
+    stix, units,
 };
 
 /// What the build links, and what the tests drive.
@@ -100,6 +101,9 @@ fn with_broker(brokers: &str) -> Result<()> {
     step("what SIEMs are told, read by parsers of others", || siem::run(&weir))?;
     step("what is shared of campaigns, with OASIS's validator of STIX", || stix::run(&weir))?;
     step("units, with systemd's own tools", || units::check(&weir))?;
+    step("the chart and the manifests for Kubernetes, and every role as its pod starts it", || {
+        kubernetes::check(&weir, true)
+    })?;
     step("the recording's own checks", example::check)?;
     step("verdicts through somebody else's registry and reader", || {
         pipeline::through_registry(&weir, brokers)

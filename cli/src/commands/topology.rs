@@ -26,6 +26,8 @@ enum Verb {
     Check(Broker),
     /// Print topics and stages as a Mermaid diagram
     Diagram,
+    /// Print topics with their settings, and what each role may do on the brokers, as JSON
+    List,
 }
 
 #[derive(clap::Args)]
@@ -41,6 +43,7 @@ impl Run for Arguments {
             Verb::Apply(broker) => roles::topology::apply(&config.context(&broker.keys)?),
             Verb::Check(broker) => roles::topology::check(&config.context(&broker.keys)?),
             Verb::Diagram => roles::topology::diagram(),
+            Verb::List => roles::topology::list(),
         }
     }
 }

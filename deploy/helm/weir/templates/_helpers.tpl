@@ -1,0 +1,100 @@
+{{- /* What templates share. A part that needs the role is given (dict "root" $ "role" "NAME"). */ -}}
+
+{{- define "weir.labels" -}}
+app.kubernetes.io/name: weir
+app.kubernetes.io/component: {{ .role }}
+{{- end }}
+
+{{- define "weir.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{- /* Nobody's user, for pods that need no more. */ -}}
+{{- define "weir.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: { type: RuntimeDefault }
+{{- end }}
+
+{{- define "weir.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
+{{- end }}
+
+{{- /* /health/live answers as long as the process runs; /health/ready says whether it can do its work. */ -}}
+{{- define "weir.probes" -}}
+startupProbe:
+  httpGet: { path: /health/live, port: metrics }
+  periodSeconds: 5
+  failureThreshold: 24
+livenessProbe:
+  httpGet: { path: /health/live, port: metrics }
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet: { path: /health/ready, port: metrics }
+  periodSeconds: 5
+  timeoutSeconds: 3
+  failureThreshold: 2
+{{- end }}
+
+{{- /* The role's secrets, which the init container copies: Weir takes only files that nobody but their owner can read, and a
+secret's are of root and its group. What changes in them counts from the next start. */ -}}
+{{- define "weir.secrets.init" -}}
+- name: secrets
+  image: {{ include "weir.image" .root }}
+  imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+  command: [sh, -c, "umask 077; for place in /secret/*; do mkdir /run/weir/${place##*/} && cp -L $place/* /run/weir/${place##*/}/ || exit 1; done"]
+  securityContext:
+    {{- include "weir.containerSecurity" .root | nindent 4 }}
+  resources:
+    requests: { cpu: 10m, memory: 16Mi }
+    limits: { memory: 64Mi }
+  volumeMounts:
+    - { name: own, mountPath: /run/weir }
+    {{- range .places }}
+    - { name: {{ . }}, mountPath: /secret/{{ . }}, readOnly: true }
+    {{- end }}
+{{- end }}
+
+{{- define "weir.secrets.volumes" -}}
+- name: own
+  emptyDir: { medium: Memory, sizeLimit: 1Mi }
+{{- if has "keys" .places }}
+- name: keys
+  secret: { secretName: {{ .keys }}, defaultMode: 0440 }
+{{- end }}
+{{- if has "kafka" .places }}
+- name: kafka
+  secret:
+    secretName: weir-{{ .user }}
+    defaultMode: 0440
+    items:
+      - { key: ca.crt, path: ca.crt }
+      - { key: user.crt, path: user.crt }
+      - { key: user.key, path: user.key }
+{{- end }}
+{{- if has "webhook" .places }}
+- name: webhook
+  secret: { secretName: weir-webhook, defaultMode: 0440 }
+{{- end }}
+{{- if has "hec" .places }}
+- name: hec
+  secret: { secretName: weir-hec, defaultMode: 0440 }
+{{- end }}
+{{- end }}
+
+{{- define "weir.spread" -}}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "weir.labels" . | nindent 8 }}
+{{- end }}

@@ -1,0 +1,423 @@
+"""What must hold of manifests: each rule is a function that gives the faults that it finds, as sentences.
+
+A rule is given all objects of one rendering, and the facts that it compares them with.
+"""
+
+import re
+import subprocess
+
+import jsonschema
+import kubernetes_validate
+
+from render import KUBERNETES
+
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
+
+# By role: the secret of keys that it may have, the user on the brokers, and the other secrets.
+ROLES = {
+    "collector": ("weir-keys-collector", "weir-collector", set()),
+    "trace": ("weir-keys-collector", "weir-collector", set()),
+    "processor": (None, "weir-processor", set()),
+    "enforcer": ("weir-keys-enforcer", "weir-enforcer", {"weir-webhook"}),
+    "decide": ("weir-keys-collector", "weir-decide", set()),
+    "export": (None, "weir-export", {"weir-hec"}),
+}
+# The command of each role, and its unit for systemd.
+COMMANDS = {
+    "collector": "collect", "trace": "collect", "processor": "process",
+    "enforcer": "enforce", "decide": "decide", "export": "export",
+}
+# The only pod with capabilities, and the only one that sees the node's processes.
+TRACER = "trace"
+CAPABILITIES = {"BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH"}
+# Directories of the node that a role may see, all read-only; the gateway's log is where the values say.
+HOST_PATHS = {"collector": {"gateway-log"}, "trace": {"tracefs"}}
+
+
+class Facts:
+    """What the rest of the repository and the binary say."""
+
+    def __init__(self, weir, topology, alerts, keys, grace_s, sensing, crds):
+        self.weir, self.topology, self.alerts, self.keys = weir, topology, alerts, keys
+        self.grace_s, self.sensing, self.crds = grace_s, sensing, crds
+
+
+def faults(objects, facts):
+    return [f"{rule.__name__}: {fault}" for rule in RULES for fault in rule(objects, facts)]
+
+
+# Reading objects.
+
+
+def name_of(thing):
+    return f"{thing['kind']} {thing['metadata']['name']}"
+
+
+def of_kind(objects, *kinds):
+    return [thing for thing in objects if thing["kind"] in kinds]
+
+
+def pods(objects):
+    """Every workload with its role and its pod's specification."""
+    for thing in of_kind(objects, *WORKLOADS):
+        template = thing["spec"]["template"]
+        yield thing, template["metadata"]["labels"].get("app.kubernetes.io/component"), template["spec"]
+
+
+def containers(spec):
+    return spec.get("initContainers", []) + spec["containers"]
+
+
+def selects(selector, labels):
+    wanted = (selector or {}).get("matchLabels", {})
+    return all(labels.get(label) == value for label, value in wanted.items())
+
+
+def selected(objects, selector):
+    return [
+        (thing, spec)
+        for thing, _, spec in pods(objects)
+        if selects(selector, thing["spec"]["template"]["metadata"]["labels"])
+    ]
+
+
+def port_names(spec):
+    return {port["name"]: port["containerPort"] for container in spec["containers"] for port in container.get("ports", [])}
+
+
+def config(objects):
+    return next((thing["data"] for thing in of_kind(objects, "ConfigMap") if thing["metadata"]["name"] == "weir"), {})
+
+
+def secrets(spec):
+    return {volume["secret"]["secretName"] for volume in spec.get("volumes", []) if "secret" in volume}
+
+
+def flag(words, name):
+    """The value of a flag of a command line, `--name value` or `--name=value`."""
+    for at, word in enumerate(words):
+        if word == name and at + 1 < len(words):
+            return words[at + 1]
+        if word.startswith(name + "="):
+            return word.split("=", 1)[1]
+    return None
+
+
+# The rules.
+
+
+def schemas(objects, facts):
+    """Every object is one that Kubernetes, or the operator that it is for, takes; unknown fields are faults."""
+    for thing in objects:
+        crd = facts.crds.get((thing["apiVersion"], thing["kind"]))
+        try:
+            if crd is not None:
+                jsonschema.Draft202012Validator(crd).validate(thing)
+            else:
+                kubernetes_validate.validate(thing, KUBERNETES, strict=True)
+        except (jsonschema.ValidationError, kubernetes_validate.ValidationError) as error:
+            where = "/".join(str(part) for part in error.path)
+            yield f"{name_of(thing)}: {where}: {error.message[:300]}"
+        except (kubernetes_validate.SchemaNotFoundError, kubernetes_validate.VersionNotSupportedError) as error:
+            yield f"{name_of(thing)}: {error.message}"
+
+
+def privileges(objects, facts):
+    """No pod may do more than its role needs, and only the one that traces has any capability."""
+    for thing, role, spec in pods(objects):
+        who, is_tracer = name_of(thing), role == TRACER
+        if spec.get("hostNetwork") or spec.get("hostIPC"):
+            yield f"{who} shares the node's network or memory"
+        if bool(spec.get("hostPID")) != is_tracer:
+            yield f"{who}: hostPID is for the tracer, and only for it"
+        pod = spec.get("securityContext", {})
+        if pod.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+            yield f"{who} has not the runtime's seccomp profile"
+        if not is_tracer and not (pod.get("runAsNonRoot") and pod.get("runAsUser")):
+            yield f"{who} may run as root"
+        for container in containers(spec):
+            context, what = container.get("securityContext", {}), f"{who}, container {container['name']}"
+            if context.get("privileged"):
+                yield f"{what} is privileged"
+            if context.get("allowPrivilegeEscalation") is not False:
+                yield f"{what} may gain privileges"
+            if context.get("readOnlyRootFilesystem") is not True:
+                yield f"{what} can write to its root"
+            capabilities = context.get("capabilities", {})
+            if capabilities.get("drop") != ["ALL"]:
+                yield f"{what} keeps capabilities of the runtime's choice"
+            allowed = CAPABILITIES if is_tracer and container["name"] == "weir" else set()
+            if set(capabilities.get("add", [])) != allowed:
+                yield f"{what} has capabilities {capabilities.get('add', [])}, not {sorted(allowed)}"
+            if any(key in context for key in ("runAsUser", "runAsNonRoot", "seccompProfile")):
+                yield f"{what} has a user or a profile of its own"
+        mounts = {mount["name"]: mount for container in containers(spec) for mount in container.get("volumeMounts", [])}
+        for volume in spec.get("volumes", []):
+            if "hostPath" not in volume:
+                continue
+            if volume["name"] not in HOST_PATHS.get(role, set()):
+                yield f"{who} sees {volume['hostPath']['path']} of the node"
+            elif not mounts.get(volume["name"], {}).get("readOnly"):
+                yield f"{who} can write to {volume['hostPath']['path']} of the node"
+    for capability in CAPABILITIES:
+        if f"CAP_{capability}" not in facts.sensing:
+            yield f"docs/sensing.md does not say why CAP_{capability} is needed"
+
+
+def tokens(objects, _):
+    """Nobody has a token for Kubernetes, and nothing gives anybody a right there."""
+    for thing in of_kind(objects, "ServiceAccount"):
+        if thing.get("automountServiceAccountToken") is not False:
+            yield f"{name_of(thing)} gives its token to pods"
+    accounts = {thing["metadata"]["name"] for thing in of_kind(objects, "ServiceAccount")}
+    for thing, role, spec in pods(objects):
+        if spec.get("automountServiceAccountToken") is not False:
+            yield f"{name_of(thing)} has a token"
+        if spec.get("serviceAccountName") != f"weir-{role}" or spec.get("serviceAccountName") not in accounts:
+            yield f"{name_of(thing)}: the account {spec.get('serviceAccountName')} is not its own, or not there"
+    for thing in of_kind(objects, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"):
+        yield f"{name_of(thing)} gives rights that nobody needs"
+
+
+def secrets_by_role(objects, _):
+    """No role has another's keys or user, and secrets are read by files alone."""
+    for thing, role, spec in pods(objects):
+        if role not in ROLES:
+            yield f"{name_of(thing)}: {role} is no role"
+            continue
+        keys, user, others = ROLES[role]
+        allowed = {keys, user} | others
+        for secret in secrets(spec) - allowed:
+            yield f"{name_of(thing)} has the secret {secret}, which is not for {role}"
+        if keys and keys not in secrets(spec):
+            yield f"{name_of(thing)} has not the keys {keys}"
+        has_tls = config(objects).get("WEIR_KAFKA_SECURITY_PROTOCOL") == "ssl"
+        if has_tls != (user in secrets(spec)):
+            yield f"{name_of(thing)}: the user {user} goes together with TLS"
+        for container in containers(spec):
+            froms = [entry.get("valueFrom", {}) for entry in container.get("env", [])] + container.get("envFrom", [])
+            if any("secretKeyRef" in entry or "secretRef" in entry for entry in froms):
+                yield f"{name_of(thing)} has a secret in its environment"
+    users = {thing["metadata"]["name"] for thing in of_kind(objects, "KafkaUser")}
+    if users:
+        for _, user, _ in ROLES.values():
+            if user not in users:
+                yield f"there is no KafkaUser {user}"
+
+
+def references(objects, _):
+    """Whatever is named is there: volumes, configuration, ports, labels, services."""
+    maps = {thing["metadata"]["name"] for thing in of_kind(objects, "ConfigMap")}
+    services = {thing["metadata"]["name"]: thing for thing in of_kind(objects, "Service")}
+    for thing, _, spec in pods(objects):
+        who, ports = name_of(thing), port_names(spec)
+        if not selects(thing["spec"]["selector"], thing["spec"]["template"]["metadata"]["labels"]):
+            yield f"{who} does not select its own pods"
+        claims = {claim["metadata"]["name"] for claim in thing["spec"].get("volumeClaimTemplates", [])}
+        volumes = {volume["name"] for volume in spec.get("volumes", [])} | claims
+        used = set()
+        for container in containers(spec):
+            used |= {mount["name"] for mount in container.get("volumeMounts", [])}
+            for source in container.get("envFrom", []):
+                if source.get("configMapRef", {}).get("name") not in maps:
+                    yield f"{who}: there is no ConfigMap {source.get('configMapRef', {}).get('name')}"
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                port = container.get(probe, {}).get("httpGet", {}).get("port")
+                if port is not None and port not in ports:
+                    yield f"{who}: its {probe} asks the port {port}, which it has not"
+        for volume in used - volumes:
+            yield f"{who} mounts {volume}, which is no volume of it"
+        for volume in volumes - used:
+            yield f"{who} has the volume {volume}, which nobody mounts"
+        if thing["kind"] == "StatefulSet" and thing["spec"]["serviceName"] not in services:
+            yield f"{who}: there is no Service {thing['spec']['serviceName']}"
+    for service in services.values():
+        backing = selected(objects, {"matchLabels": service["spec"]["selector"]})
+        if not backing:
+            yield f"{name_of(service)} selects nobody"
+        for port in service["spec"]["ports"]:
+            for thing, spec in backing:
+                if port["targetPort"] not in port_names(spec):
+                    yield f"{name_of(service)}: {name_of(thing)} has no port {port['targetPort']}"
+    for budget in of_kind(objects, "PodDisruptionBudget"):
+        if not selected(objects, budget["spec"]["selector"]):
+            yield f"{name_of(budget)} selects nobody"
+    for monitor in of_kind(objects, "ServiceMonitor"):
+        watched = [s for s in services.values() if selects(monitor["spec"]["selector"], s["metadata"].get("labels", {}))]
+        names = {port["name"] for service in watched for port in service["spec"]["ports"]}
+        for endpoint in monitor["spec"]["endpoints"]:
+            if endpoint["port"] not in names:
+                yield f"{name_of(monitor)}: no Service that it selects has the port {endpoint['port']}"
+    workloads = {(t["kind"], t["metadata"]["name"]): t for t in of_kind(objects, *WORKLOADS)}
+    authentications = {thing["metadata"]["name"] for thing in of_kind(objects, "TriggerAuthentication")}
+    for scaled in of_kind(objects, "ScaledObject"):
+        target = workloads.get(("Deployment", scaled["spec"]["scaleTargetRef"]["name"]))
+        if target is None:
+            yield f"{name_of(scaled)} scales nothing"
+        elif "replicas" in target["spec"]:
+            yield f"{name_of(target)} says how many, and so does {name_of(scaled)}"
+        for trigger in scaled["spec"]["triggers"]:
+            reference = trigger.get("authenticationRef", {}).get("name")
+            if reference is not None and reference not in authentications:
+                yield f"{name_of(scaled)}: there is no TriggerAuthentication {reference}"
+
+
+def health(objects, facts):
+    """Probes ask what Weir answers, and a pod that is told to stop has the time that a unit has."""
+    paths = {"startupProbe": "/health/live", "livenessProbe": "/health/live", "readinessProbe": "/health/ready"}
+    for thing, role, spec in pods(objects):
+        container = spec["containers"][0]
+        for probe, path in paths.items():
+            if container.get(probe, {}).get("httpGet", {}).get("path") != path:
+                yield f"{name_of(thing)}: its {probe} does not ask {path}"
+        address = config(objects).get("WEIR_METRICS_ADDR", ":")
+        if str(port_names(spec).get("metrics")) != address.rsplit(":", 1)[1]:
+            yield f"{name_of(thing)}: its port metrics is not the one of WEIR_METRICS_ADDR, {address}"
+        grace = spec.get("terminationGracePeriodSeconds", 30)
+        wanted = facts.grace_s[COMMANDS.get(role, "collect")]
+        if grace < wanted:
+            yield f"{name_of(thing)} is killed after {grace} s, its unit after {wanted}"
+
+
+def resources(objects, _):
+    """Every container says what it needs, and how much memory it may take."""
+    for thing, _, spec in pods(objects):
+        for container in containers(spec):
+            said = container.get("resources", {})
+            if not {"cpu", "memory"} <= said.get("requests", {}).keys() or "memory" not in said.get("limits", {}):
+                yield f"{name_of(thing)}, container {container['name']}: requests or the limit of memory are missing"
+            if container["image"].endswith(":latest") or ":" not in container["image"]:
+                yield f"{name_of(thing)}, container {container['name']}: {container['image']} is whatever is newest"
+
+
+def keys_of_configuration(objects, facts):
+    """Every WEIR_ variable is a key of the configuration."""
+    said = dict.fromkeys(config(objects))
+    for _, _, spec in pods(objects):
+        for container in containers(spec):
+            said |= dict.fromkeys(entry["name"] for entry in container.get("env", []))
+    for key in said:
+        if key not in facts.keys:
+            yield f"{key} is no key of the configuration"
+
+
+def commands(objects, facts):
+    """Every command line is one that the binary takes, and the role's own: what stands before `--help` is read first."""
+    for thing, role, spec in pods(objects):
+        for container in spec["containers"]:
+            words = [str(word) for word in container["args"]]
+            done = subprocess.run([facts.weir, *words, "--help"], capture_output=True, text=True, check=False)
+            if done.returncode != 0 or words[0] != COMMANDS.get(role):
+                yield f"{name_of(thing)}: weir {' '.join(words)}: {done.stderr.strip()}"
+
+
+def network(objects, _):
+    """Nobody is reached, and nobody reaches out, but where a rule says so; and where a pod has to go a rule says so."""
+    policies = of_kind(objects, "NetworkPolicy")
+    closed = [p for p in policies if set(p["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+              and not p["spec"].get("ingress") and not p["spec"].get("egress")]
+    for thing, role, spec in pods(objects):
+        labels = thing["spec"]["template"]["metadata"]["labels"]
+        if not any(selects(policy["spec"]["podSelector"], labels) for policy in closed):
+            yield f"{name_of(thing)} is open to everybody: no policy denies by default"
+        ours = [policy for policy in policies if selects(policy["spec"]["podSelector"], labels)]
+        out = {port["port"] for p in ours for rule in p["spec"].get("egress", []) for port in rule.get("ports", [])}
+        into = {port["port"] for p in ours for rule in p["spec"].get("ingress", []) for port in rule.get("ports", [])}
+        words = [word for container in spec["containers"] for word in container.get("args", [])]
+        urls = [flag(words, name) for name in ("--act-redis", "--decide-redis", "--act-webhook-url", "--export-hec-url")]
+        places = [*config(objects).get("WEIR_BROKERS", "").split(","), *(url for url in urls if url)]
+        for place in places:
+            port = re.search(r":(\d+)(/|$)", place)
+            if port is None or int(port[1]) not in out:
+                yield f"{name_of(thing)} cannot reach {place}"
+        if 53 not in out:
+            yield f"{name_of(thing)} cannot ask for names"
+        for port in port_names(spec):
+            if port not in into:
+                yield f"{name_of(thing)}: nobody can reach its port {port}"
+        for port in into - port_names(spec).keys():
+            if role is not None and port != "metrics":
+                yield f"{name_of(thing)} has no port {port}, which a policy opens"
+    for policy in policies:
+        if not selected(objects, policy["spec"]["podSelector"]):
+            yield f"{name_of(policy)} selects nobody"
+        for side, peers in (("ingress", "from"), ("egress", "to")):
+            for rule in policy["spec"].get(side, []):
+                if not rule.get(peers) or not rule.get("ports") or any(not peer for peer in rule[peers]):
+                    yield f"{name_of(policy)}: a rule of its {side} is for everybody or for every port"
+
+
+def topics(objects, facts):
+    """Topics, users and scaling are what the topology says, and nothing else."""
+    prefix = config(objects).get("WEIR_KAFKA_PREFIX", "")
+    found = {thing["metadata"]["name"]: thing["spec"] for thing in of_kind(objects, "KafkaTopic")}
+    if found:
+        wanted = {prefix + topic["name"]: topic for topic in facts.topology["topics"]}
+        for name in wanted.keys() ^ found.keys():
+            yield f"the topic {name} is not both in the topology and in the manifests"
+        shared = {found[name]["partitions"] for name in wanted.keys() & found.keys() if wanted[name]["partitions"] == "shared"}
+        if len(shared) != 1:
+            yield f"topics that share a count of partitions have {sorted(shared)}"
+        for name in wanted.keys() & found.keys():
+            spec, topic = found[name], wanted[name]
+            settings = dict(topic["settings"])
+            if spec["replicas"] < 3:
+                settings["min.insync.replicas"] = "1"
+            if spec["config"] != settings:
+                yield f"the settings of the topic {name} are not the topology's"
+            if topic["partitions"] != "shared" and spec["partitions"] != topic["partitions"]:
+                yield f"the topic {name} has {spec['partitions']} partitions, not {topic['partitions']}"
+    users = {thing["metadata"]["name"]: thing["spec"] for thing in of_kind(objects, "KafkaUser")}
+    if users:
+        wanted = {f"weir-{role['name']}": rights(role, prefix) for role in facts.topology["roles"]}
+        for name in wanted.keys() ^ users.keys():
+            yield f"the user {name} is not both in the topology and in the manifests"
+        for name in wanted.keys() & users.keys():
+            has = set()
+            for acl in users[name]["authorization"]["acls"]:
+                what = acl["resource"]
+                has |= {(what["type"], what["name"], what["patternType"], operation) for operation in acl["operations"]}
+            for right in sorted(has ^ wanted[name]):
+                yield f"the user {name} and the topology differ in {right}"
+    groups = {f"{prefix}weir-weir-{stage}": stage for stage in ("account", "cluster", "campaign")}
+    names = {prefix + topic["name"] for topic in facts.topology["topics"]}
+    for scaled in of_kind(objects, "ScaledObject"):
+        for trigger in scaled["spec"]["triggers"]:
+            said = trigger["metadata"]
+            if said["consumerGroup"] not in groups or said["topic"] not in names:
+                yield f"{name_of(scaled)} looks at {said['consumerGroup']} and {said['topic']}"
+            if said.get("excludePersistentLag") != "true":
+                yield f"{name_of(scaled)} counts a lag that more processors do not help"
+            if said["bootstrapServers"] != config(objects).get("WEIR_BROKERS"):
+                yield f"{name_of(scaled)} asks other brokers than the processors"
+
+
+def rights(role, prefix):
+    """What a role of the topology may do, as Strimzi says it."""
+    allowed = set()
+    for topic in role["reads"]:
+        allowed |= {("topic", prefix + topic, "literal", operation) for operation in ("Describe", "DescribeConfigs", "Read")}
+    for topic in role["writes"]:
+        allowed |= {("topic", prefix + topic, "literal", operation) for operation in ("Describe", "Write")}
+    for name in role["names"]:
+        allowed |= {("group", prefix + name, "prefix", operation) for operation in ("Describe", "Read")}
+        allowed |= {("transactionalId", prefix + name, "prefix", operation) for operation in ("Describe", "Write")}
+    return allowed | {("group", prefix + role["readers"], "literal", operation) for operation in ("Describe", "Read")}
+
+
+def alerts(objects, facts):
+    """The rules are those that are shipped for Prometheus and tested there."""
+    for rule in of_kind(objects, "PrometheusRule"):
+        if rule["spec"]["groups"] != facts.alerts["groups"]:
+            yield f"{name_of(rule)} is not deploy/prometheus/weir-alerts.yml"
+    for monitor in of_kind(objects, "ServiceMonitor"):
+        for endpoint in monitor["spec"]["endpoints"]:
+            jobs = [r["replacement"] for r in endpoint.get("relabelings", []) if r.get("targetLabel") == "job"]
+            if jobs != ["weir"]:
+                yield f"{name_of(monitor)}: the job is not called weir, as the alerts ask"
+
+
+RULES = [
+    schemas, privileges, tokens, secrets_by_role, references, health, resources, keys_of_configuration,
+    commands, network, topics, alerts,
+]
