@@ -9,6 +9,7 @@
 //! said of suspects, some records an hour of each.
 
 mod assembly;
+mod change;
 mod member;
 mod price;
 mod roster;
@@ -21,11 +22,12 @@ use crate::persist::saved;
 use crate::policy::Policy;
 use crate::refuse::{Refusal, Tallies, dead_letter, note};
 use crate::version::{JudgeHook, judge_of};
+use change::Change;
 use member::{Label, Member};
 use roster::Roster;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use tell::{Now, Told};
+use tell::{Now, Told, Wait};
 use weir_schemas::bundle::Trust;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Campaign, CampaignStatus, Judge, Member as Record};
@@ -34,7 +36,7 @@ use weir_topology::stage::{Batch, Effects, Stage, StateEntry, StateError, Tally}
 use weir_topology::topic::{StageName, Topic};
 
 /// Version of the encoding of entries.
-pub const STATE_FORMAT: i32 = 1;
+pub const STATE_FORMAT: i32 = 2;
 
 /// The campaign stage of its task.
 pub struct CampaignStage {
@@ -42,6 +44,7 @@ pub struct CampaignStage {
     policy: InForce,
     roster: Roster,
     suspects_max: usize,
+    wait: Wait,
     campaigns: BTreeMap<Label, Told>,
     campaigns_changed: BTreeSet<Label>,
     /// Accounts of which something was heard since campaigns were last assembled, and campaigns that they were in.
@@ -58,6 +61,7 @@ impl CampaignStage {
             policy: InForce::new(policy),
             roster: Roster::default(),
             suspects_max: SUSPECTS_MAX,
+            wait: Wait::default(),
             campaigns: BTreeMap::new(),
             campaigns_changed: BTreeSet::new(),
             touched: BTreeSet::new(),
@@ -101,25 +105,33 @@ impl CampaignStage {
         *clock_ms = (*clock_ms).max(told.time_ms);
         let horizon_ms = self.policy.account_horizon_ms();
         let known = self.roster.get(told.account);
-        let is_new = known.is_none_or(|known| told.time_ms > known.clock_ms.saturating_add(horizon_ms));
-        if is_new && self.remove(told.account) {
+        let is_gone = known.is_some_and(|known| told.time_ms > known.clock_ms.saturating_add(horizon_ms));
+        if is_gone && self.remove(told.account) {
             tallies.add(Tally::Expired, 1);
         }
         let before = self.roster.get(told.account);
-        let member = Member::of(&told, before);
-        let is_same = before.is_some_and(|before| before.stands_as(&member));
-        let is_due = self.campaigns.get(&member.campaign).is_some_and(|told| told.is_due(*clock_ms));
+        let mut member = Member::of(&told, before);
         if member.is_nobody() {
             self.remove(told.account);
             return Ok(());
         }
-        if !is_same {
-            self.note_touched(told.account);
-        } else if is_due {
-            self.before.insert(member.campaign);
+        match change::of(&self.roster, told.account, &member) {
+            Change::Nothing => {
+                if self.campaigns.get(&member.campaign).is_some_and(|told| told.is_due(*clock_ms)) {
+                    self.before.insert(member.campaign);
+                }
+            }
+            Change::Joins(campaign) if self.waits(campaign, *clock_ms) => member.waits_for = campaign,
+            Change::Joins(_) | Change::Parts => self.note_touched(told.account),
         }
         self.roster.put(told.account, member);
         Ok(())
+    }
+
+    /// Whether a campaign is left alone for now.
+    fn waits(&self, campaign: Label, now_ms: i64) -> bool {
+        let told = self.campaigns.get(&campaign);
+        told.is_some_and(|told| told.waits(self.wait, self.roster.told_count(campaign), now_ms))
     }
 
     fn note_touched(&mut self, account: AccountId) {
@@ -172,7 +184,8 @@ impl CampaignStage {
 
     /// Assembles the campaigns that what was folded may have changed, and tells what is new of them.
     fn assemble(&mut self, (time_ms, epoch): (i64, i64), outputs: &mut Vec<Output>, tallies: &mut Tallies) {
-        let (touched, before) = (std::mem::take(&mut self.touched), std::mem::take(&mut self.before));
+        let (touched, mut before) = (std::mem::take(&mut self.touched), std::mem::take(&mut self.before));
+        before.extend(self.roster.awaited().filter(|campaign| !self.waits(*campaign, time_ms)));
         let campaigns = assembly::assemble(&self.roster, &touched, &before);
         let policy_version = self.policy.version.clone();
         let now = Now { time_ms, epoch, policy: &policy_version };
@@ -183,6 +196,7 @@ impl CampaignStage {
         // As it was told, before anybody is told to be elsewhere.
         let had = |label: &Label| (*label, self.roster.told(*label).collect::<Vec<_>>());
         let had: BTreeMap<Label, Vec<AccountId>> = campaigns.keys().map(had).collect();
+        campaigns.keys().for_each(|label| self.roster.end_wait(*label));
         for (label, company) in &campaigns {
             let Some(company) = company else { continue };
             let told = self.campaigns.entry(*label).or_default();

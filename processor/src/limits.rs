@@ -65,6 +65,13 @@ pub const BYSTANDERS_MAX: usize = 20_000;
 /// Accounts that make a campaign.
 pub const CAMPAIGN_MEMBERS_MIN: usize = 3;
 
+/// Event time that a campaign is left alone for each of its members after it was told of, while nobody does more than join it or rise
+/// in it: whatever is told of it looks at all of them, so a campaign of thousands would cost more than their traffic.
+pub const CAMPAIGN_WAIT_MS_EACH: i64 = 25;
+
+/// Members from which that holds: smaller ones are told of at once.
+pub const CAMPAIGN_WAIT_FROM: usize = 100;
+
 /// Members that joined or left which one campaign record names: the rest follows in records of their own.
 pub const CAMPAIGN_NEWS_MAX: usize = 1_000;
 

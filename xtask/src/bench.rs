@@ -16,6 +16,8 @@ mod kafka;
 #[cfg(feature = "bench")]
 mod meter;
 #[cfg(feature = "bench")]
+mod passing;
+#[cfg(feature = "bench")]
 mod plain;
 #[cfg(feature = "bench")]
 mod reading;
@@ -59,6 +61,8 @@ enum Measure {
     Tail,
     /// `weir run` over a generated log, start to end, and its replay
     Embedded,
+    /// `weir run` over 100,000 accounts that just pass by: five requests each, nothing shared
+    Passing,
     /// `weir process` beside a bare consume and decode of the same topic
     Kafka,
     /// The same processing of the same events in 4 to 256 partitions
@@ -135,6 +139,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if is_asked(Measure::Embedded) {
         spine::run()?;
+    }
+    if is_asked(Measure::Passing) {
+        passing::run()?;
     }
     if is_asked(Measure::Kafka) {
         kafka::throughput()?;

@@ -29,7 +29,8 @@ pub(super) fn assemble(
 ) -> BTreeMap<Label, Option<Company>> {
     let mut affected = before.clone();
     let mut seeds: Vec<AccountId> = touched.iter().copied().collect();
-    seeds.extend(affected.iter().flat_map(|campaign| roster.told(*campaign)));
+    let all_of = |campaign: Label| roster.told(campaign).chain(roster.waiting(campaign));
+    seeds.extend(affected.iter().flat_map(|campaign| all_of(*campaign)));
     let (mut seen, mut companies) = (BTreeSet::new(), Vec::new());
     while let Some(seed) = seeds.pop() {
         if seen.contains(&seed) || !roster.get(seed).is_some_and(|member| member.has_evidence()) {
@@ -39,7 +40,7 @@ pub(super) fn assemble(
         seen.extend(company.members.iter().copied());
         for campaign in labels(roster, &company) {
             if affected.insert(campaign) {
-                seeds.extend(roster.told(campaign));
+                seeds.extend(all_of(campaign));
             }
         }
         companies.push(company);

@@ -39,7 +39,7 @@ pub(super) struct Evidence {
 }
 persist_fields!(Evidence { family, millinats });
 
-/// One account: some 250 bytes, 21 of them for each link.
+/// One account: some 280 bytes, 21 of them for each link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) tenant: String,
@@ -63,6 +63,8 @@ pub(super) struct Member {
     pub(super) campaign: Label,
     /// The tier that was told of it.
     pub(super) told_tier: u8,
+    /// The campaign that it joined or rose in, while that is left alone.
+    pub(super) waits_for: Label,
 }
 persist_fields!(Member {
     tenant,
@@ -78,7 +80,8 @@ persist_fields!(Member {
     evidence,
     links,
     campaign,
-    told_tier
+    told_tier,
+    waits_for
 });
 
 impl Member {
@@ -115,6 +118,7 @@ impl Member {
             links: told.links.iter().take(crate::limits::CLUSTER_WORDS_MAX).map(link).collect(),
             campaign: before.campaign,
             told_tier: before.told_tier,
+            waits_for: before.waits_for,
         }
     }
 
@@ -136,6 +140,11 @@ impl Member {
     /// The label of a campaign that it would be the first of.
     pub(super) fn own_label(&self, account: AccountId) -> Label {
         Label { since_ms: self.linked_ms, first: account }
+    }
+
+    /// The campaign that it was told to be a member of, or else the one that it waits for.
+    pub(super) fn home(&self) -> Label {
+        if self.campaign == Label::default() { self.waits_for } else { self.campaign }
     }
 
     /// The groups that it is in: of each value the one that it was told of, and the one of those who were told of it.

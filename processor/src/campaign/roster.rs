@@ -14,6 +14,8 @@ pub(super) struct Roster {
     groups: BTreeMap<Group, BTreeSet<AccountId>>,
     /// By the campaign that was told, those that have gone since among them.
     campaigns: BTreeMap<Label, BTreeSet<AccountId>>,
+    /// By the campaign that they wait for.
+    waiting: BTreeMap<Label, BTreeSet<AccountId>>,
     /// By the time they were last heard of: those without evidence, and those with.
     by_clock: [BTreeSet<(i64, AccountId)>; 2],
     changed: BTreeSet<AccountId>,
@@ -38,6 +40,36 @@ impl Roster {
         self.campaigns.get(&campaign).into_iter().flatten().copied()
     }
 
+    /// How many were told to be of a campaign.
+    pub(super) fn told_count(&self, campaign: Label) -> usize {
+        self.campaigns.get(&campaign).map_or(0, BTreeSet::len)
+    }
+
+    /// Whether an account is in a group.
+    pub(super) fn is_in(&self, account: AccountId, group: &Group) -> bool {
+        self.groups.get(group).is_some_and(|of_group| of_group.contains(&account))
+    }
+
+    /// The campaigns that somebody waits for.
+    pub(super) fn awaited(&self) -> impl Iterator<Item = Label> {
+        self.waiting.keys().copied()
+    }
+
+    /// Those that wait for a campaign.
+    pub(super) fn waiting(&self, campaign: Label) -> impl Iterator<Item = AccountId> {
+        self.waiting.get(&campaign).into_iter().flatten().copied()
+    }
+
+    /// Nobody waits for a campaign any more: it was assembled.
+    pub(super) fn end_wait(&mut self, campaign: Label) {
+        for account in self.waiting.remove(&campaign).into_iter().flatten() {
+            if let Some(member) = self.accounts.get_mut(&account) {
+                member.waits_for = Label::default();
+                self.changed.insert(account);
+            }
+        }
+    }
+
     /// Puts an account in the place of what was known of it.
     pub(super) fn put(&mut self, account: AccountId, member: Member) {
         self.take_out(account);
@@ -47,6 +79,9 @@ impl Roster {
         self.by_clock[usize::from(member.has_evidence())].insert((member.clock_ms, account));
         if member.campaign != Label::default() {
             self.campaigns.entry(member.campaign).or_default().insert(account);
+        }
+        if member.waits_for != Label::default() {
+            self.waiting.entry(member.waits_for).or_default().insert(account);
         }
         self.accounts.insert(account, member);
         self.changed.insert(account);
@@ -71,7 +106,7 @@ impl Roster {
     /// Forgets an account that a snapshot says is gone.
     pub(super) fn forget(&mut self, account: AccountId) {
         if let Some(gone) = self.take_out(account) {
-            self.strike(gone.campaign, account);
+            strike(&mut self.campaigns, gone.campaign, account);
         }
         self.changed.remove(&account);
     }
@@ -87,16 +122,8 @@ impl Roster {
             }
         }
         self.by_clock[usize::from(member.has_evidence())].remove(&(member.clock_ms, account));
+        strike(&mut self.waiting, member.waits_for, account);
         Some(member)
-    }
-
-    fn strike(&mut self, campaign: Label, account: AccountId) {
-        if let Some(told) = self.campaigns.get_mut(&campaign) {
-            told.remove(&account);
-            if told.is_empty() {
-                self.campaigns.remove(&campaign);
-            }
-        }
     }
 
     /// Notes that an account was told to be a member of a campaign.
@@ -106,7 +133,7 @@ impl Roster {
         member.note_told(campaign);
         self.changed.insert(account);
         if before != campaign {
-            self.strike(before, account);
+            strike(&mut self.campaigns, before, account);
             self.campaigns.entry(campaign).or_default().insert(account);
         }
     }
@@ -122,7 +149,7 @@ impl Roster {
 
     /// Notes that an account was told to have left a campaign.
     pub(super) fn note_left(&mut self, account: AccountId, campaign: Label) {
-        self.strike(campaign, account);
+        strike(&mut self.campaigns, campaign, account);
         if let Some(member) = self.accounts.get_mut(&account)
             && member.campaign == campaign
         {
@@ -153,6 +180,15 @@ impl Roster {
     pub(super) fn take_changes(&mut self, mut each: impl FnMut(AccountId, Option<&Member>)) {
         for account in std::mem::take(&mut self.changed) {
             each(account, self.accounts.get(&account));
+        }
+    }
+}
+
+fn strike(by_campaign: &mut BTreeMap<Label, BTreeSet<AccountId>>, campaign: Label, account: AccountId) {
+    if let Some(accounts) = by_campaign.get_mut(&campaign) {
+        accounts.remove(&account);
+        if accounts.is_empty() {
+            by_campaign.remove(&campaign);
         }
     }
 }

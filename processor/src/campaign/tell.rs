@@ -6,7 +6,7 @@ use super::price::{Measure, cents};
 use super::roster::Roster;
 use crate::asks;
 use crate::detector::FAMILIES;
-use crate::limits::{CAMPAIGN_NAMED_MAX, CAMPAIGN_NEWS_MAX};
+use crate::limits::{CAMPAIGN_NAMED_MAX, CAMPAIGN_NEWS_MAX, CAMPAIGN_WAIT_FROM, CAMPAIGN_WAIT_MS_EACH};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use weir_schemas::{
@@ -43,6 +43,21 @@ pub(super) struct Now<'a> {
     pub(super) policy: &'a str,
 }
 
+/// How long a campaign is left alone after it was told of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    /// Members from which it is.
+    pub(super) from: usize,
+    /// For each member, in milliseconds.
+    pub(super) ms_each: i64,
+}
+
+impl Default for Wait {
+    fn default() -> Self {
+        Self { from: CAMPAIGN_WAIT_FROM, ms_each: CAMPAIGN_WAIT_MS_EACH }
+    }
+}
+
 impl Told {
     /// What a record told.
     pub(super) fn by(record: &Campaign) -> Self {
@@ -57,6 +72,12 @@ impl Told {
     /// Whether it is time to say that the campaign goes on.
     pub(super) fn is_due(&self, now_ms: i64) -> bool {
         now_ms >= self.told_ms + AGAIN_MS
+    }
+
+    /// Whether a campaign of so many members is left alone at a time.
+    pub(super) fn waits(&self, wait: Wait, members: usize, now_ms: i64) -> bool {
+        let wait_ms = wait.ms_each.saturating_mul(members as i64);
+        members >= wait.from && now_ms < self.told_ms.saturating_add(wait_ms)
     }
 }
 
@@ -139,6 +160,7 @@ fn named(account: AccountId, member: &Member) -> CampaignMember {
 /// All of a record but its place in the order and who came and went.
 fn summary(label: Label, members: &[(AccountId, &Member)], company: &Company, now: Now<'_>) -> Campaign {
     let each = || members.iter().map(|(_, member)| *member);
+    let shared = shared(each());
     Campaign {
         campaign_id: id_of(label),
         time_ms: now.time_ms,
@@ -152,9 +174,9 @@ fn summary(label: Label, members: &[(AccountId, &Member)], company: &Company, no
         beside_count: company.beside.len() as i64,
         beside: company.beside.iter().take(CAMPAIGN_NAMED_MAX).copied().collect(),
         evidence: evidence(each()),
-        links: links(each()),
+        links: links(&shared),
         asks: asked(each()),
-        evade_cents: evade_cents(each()),
+        evade_cents: evade_cents(each(), &shared),
         policy_version: now.policy.to_owned(),
         epoch: now.epoch,
         ..Campaign::default()
@@ -178,8 +200,10 @@ fn evidence<'m>(members: impl Iterator<Item = &'m Member>) -> Vec<CampaignEviden
 }
 
 /// Values that two members or more share, and how many do.
-fn shared<'m>(members: impl Iterator<Item = &'m Member>) -> BTreeMap<(LinkKind, ValueHash), u64> {
-    let mut shared: BTreeMap<(LinkKind, ValueHash), u64> = BTreeMap::new();
+type Shared = BTreeMap<(LinkKind, ValueHash), u64>;
+
+fn shared<'m>(members: impl Iterator<Item = &'m Member>) -> Shared {
+    let mut shared = Shared::new();
     for group in members.flat_map(|member| &member.links) {
         *shared.entry((group.kind(), group.value)).or_default() += 1;
     }
@@ -187,14 +211,14 @@ fn shared<'m>(members: impl Iterator<Item = &'m Member>) -> BTreeMap<(LinkKind, 
     shared
 }
 
-fn links<'m>(members: impl Iterator<Item = &'m Member>) -> Vec<CampaignLink> {
-    let link = |((kind, value), members): ((LinkKind, ValueHash), u64)| CampaignLink {
-        kind,
-        value,
-        members: members as i64,
-        cents: cents(kind, members),
+fn links(shared: &Shared) -> Vec<CampaignLink> {
+    let link = |((kind, value), members): (&(LinkKind, ValueHash), &u64)| CampaignLink {
+        kind: *kind,
+        value: *value,
+        members: *members as i64,
+        cents: cents(*kind, *members),
     };
-    let mut links: Vec<CampaignLink> = shared(members).into_iter().map(link).collect();
+    let mut links: Vec<CampaignLink> = shared.iter().map(link).collect();
     links.sort_by_key(|link| Reverse(link.members));
     links.truncate(CAMPAIGN_NAMED_MAX);
     links
@@ -202,8 +226,7 @@ fn links<'m>(members: impl Iterator<Item = &'m Member>) -> Vec<CampaignLink> {
 
 /// What all of it costs: a measure is bought once for a member, however many of its values it replaces, and one member
 /// of those that share a value can keep it.
-fn evade_cents<'m>(members: impl Iterator<Item = &'m Member> + Clone) -> i64 {
-    let shared = shared(members.clone());
+fn evade_cents<'m>(members: impl Iterator<Item = &'m Member>, shared: &Shared) -> i64 {
     let mut needed: BTreeMap<Measure, i64> = BTreeMap::new();
     for member in members {
         let is_shared = |kind: LinkKind, value: ValueHash| shared.contains_key(&(kind, value));

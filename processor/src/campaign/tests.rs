@@ -282,12 +282,47 @@ fn members() -> impl Strategy<Value = Vec<Record>> {
     all.prop_map(move |all| all.into_iter().enumerate().map(to_member).collect())
 }
 
+/// A stage that leaves every campaign alone for minutes.
+fn patient() -> CampaignStage {
+    CampaignStage { wait: Wait { from: 0, ms_each: 90_000 }, ..stage() }
+}
+
+#[test]
+fn a_large_campaign_is_left_alone_while_accounts_join_it_and_not_when_it_comes_apart() {
+    let mut stage = patient();
+    three(&mut stage);
+    check(&step(&mut stage, &[suspect(3, 3, &[CARD]), suspect(4, 3, &[CARD])]), expect![""]);
+    check(&step(&mut stage, &[member(2, Tier::Critical, 4, &[CARD])]), expect![""]);
+    // Three members were left alone for four and a half minutes.
+    check(&step(&mut stage, &[suspect(5, 7, &[CARD])]), expect!["aa54 #2 OPEN; joined 2 3 4 5"]);
+    check(&step(&mut stage, &[suspect(6, 8, &[CARD])]), expect![""]);
+    check(&step(&mut stage, &[member(1, Tier::Clear, 8, &[])]), expect!["aa54 #3 OPEN; joined 6; left 1"]);
+}
+
+#[test]
+fn a_link_of_several_that_comes_or_goes_is_no_reason_to_look_at_all_members() {
+    let (mut stage, net) = (stage(), (LinkKind::Subnet, "net", 0));
+    three(&mut stage);
+    for (minute, links) in [(3, &[CARD, net][..]), (4, &[CARD]), (5, &[net, CARD])] {
+        stage.fold(&batch(START_MS, &[suspect(1, minute, links)]));
+        assert!(stage.touched.is_empty() && stage.before.is_empty(), "{links:?}");
+    }
+    // By the network alone it is with nobody.
+    check(&step(&mut stage, &[suspect(1, 6, &[net])]), expect!["aa54 #2 CLOSED"]);
+}
+
 /// What is known when these records were folded in epochs of `epoch_len`.
 fn known(members: &[Record], epoch_len: usize) -> Known {
-    let (mut stage, mut known) = (stage(), Known::new());
+    known_by(stage(), members, epoch_len)
+}
+
+/// The same by a stage, long after the last of them.
+fn known_by(mut stage: CampaignStage, members: &[Record], epoch_len: usize) -> Known {
+    let mut known = Known::new();
     for chunk in members.chunks(epoch_len) {
         read(&mut known, &said(&stage.step(&batch(START_MS, chunk))));
     }
+    read(&mut known, &said(&stage.step(&batch(START_MS + 3 * 3_600_000, &[]))));
     known
 }
 
@@ -315,7 +350,10 @@ fn what_another_judge_told_is_believed_and_only_what_differs_is_told() {
 
 proptest! {
     #[test]
-    fn a_restored_stage_goes_on_with_the_same_bytes(members in members(), epoch_len in 1..9usize) {
+    fn a_restored_stage_goes_on_with_the_same_bytes(
+        members in members(), epoch_len in 1..9usize, is_patient in any::<bool>()
+    ) {
+        let stage = if is_patient { patient } else { stage };
         let (mut straight, mut restarted) = (stage(), stage());
         let mut state: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         for chunk in members.chunks(epoch_len) {
@@ -342,6 +380,8 @@ proptest! {
         // What they are called may differ where campaigns came apart in between.
         let parts = |known: Known| known.into_values().collect::<BTreeSet<_>>();
         prop_assert_eq!(parts(known(&members, 60)), parts(known(&members, epoch_len)));
+        // Nor on whether they were left alone for a while.
+        prop_assert_eq!(parts(known(&members, 60)), parts(known_by(patient(), &members, epoch_len)));
     }
 
     #[test]
