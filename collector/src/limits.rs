@@ -207,6 +207,9 @@ pub const TRACE_SETTINGS_MAX: usize = 16;
 /// Most priorities that it has.
 pub const TRACE_PRIORITIES_MAX: usize = 8;
 
+/// How much of what a client begins a connection of TLS with is kept until its hello is whole, in bytes; browsers need 2 KiB.
+pub const TRACE_HELLO_BYTES_MAX: usize = 4 << 10;
+
 /// Most connections that are listened to; the one that was silent for longest is forgotten first.
 pub const TRACE_CONNECTIONS_MAX: usize = 16_384;
 

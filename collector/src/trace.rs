@@ -1,16 +1,22 @@
 //! What a process says and hears, as a source: a tap hands on the plaintext of its connections, and requests and their
 //! responses become events.
 //!
+//! A connection begins with its client's hello, which `hello` keeps until it is whole, `client_hello` reads, and of which
+//! `fingerprint` tells the client's program.
+//!
 //! A chunk's way: `stream` knows what is missing before it; `http1` finds messages in it, or `frames` finds those of HTTP/2;
 //! `joint` or `http2` joins requests and responses; an `exchange` has its credential hidden as soon as a head is complete; `record` writes an exchange as the reader of formats
 //! reads them all; [`TraceSource`] commits. What the tap is does not matter here. Every loss is counted by its cause, and
 //! nothing is made up for what was not heard.
 
+mod client_hello;
 mod connection;
 mod exchange;
+mod fingerprint;
 mod frames;
 mod head;
 mod heard;
+mod hello;
 mod hpack;
 mod http1;
 mod http2;
@@ -25,6 +31,8 @@ mod stream;
 mod table;
 mod taker;
 
+pub use fingerprint::Fingerprint;
 pub use heard::{Chunk, ConnectionId, Heard, Way};
+pub use hello::Hello;
 pub use loss::{Loss, Losses};
 pub use source::{TraceConfig, TraceProgress, TraceSource};

@@ -123,6 +123,10 @@ fn the_event_is_that_of_the_gateways_log_field_for_field() {
     let bench = Bench::new();
     let mut source = bench.open(1);
     source.hear(Heard::Peer(ConnectionId(1), "203.0.113.9".parse().unwrap()));
+    // A hello of TLS 1.2 with one cipher and no extension, in two pieces.
+    let hello = [&[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 0x01, 1, 0]].concat();
+    source.hear(Heard::Hello(ConnectionId(1), 0, &hello[..5]));
+    source.hear(Heard::Hello(ConnectionId(1), 5, &hello[5..]));
     say(&mut source, 1, [&mut 0, &mut 0], &request("sk-canary-1", BODY), &response(200, ANSWER));
     bench.commit(&mut source).unwrap();
 
@@ -132,6 +136,7 @@ fn the_event_is_that_of_the_gateways_log_field_for_field() {
         "uri": "/v1/chat/completions?x=1", "request_body": BODY, "status": 200, "bytes_sent": ANSWER.len(),
         "header_order": "host,user-agent,accept,authorization,content-length",
         "prompt_tokens": 21, "completion_tokens": 64, "finish_reason": "length",
+        "ja3": "ea1e247991e541e39bf918cb7cfa5139", "ja4": "t12i010000_0f2cb44170f4_000000000000",
     });
     std::fs::write(directory.path().join("log"), format!("{line}\n")).unwrap();
     let logged = MemoryLog::new(3);
@@ -215,7 +220,7 @@ fn nothing_raw_leaves_and_a_key_that_was_refused_makes_no_account() {
             assert!(!bytes.windows(6).any(|window| window == b"canary"), "{topic:?}");
         }
     }
-    assert_eq!(*bench.told.0.lock().unwrap(), ["unowned 1", "tap_full 3"]);
+    assert_eq!(*bench.told.0.lock().unwrap(), ["unowned 1", "hello_unheard 1", "tap_full 3"]);
 }
 
 #[test]
@@ -227,5 +232,5 @@ fn what_was_heard_to_its_end_is_kept_when_listening_ends() {
     assert_eq!(bench.commit(&mut source).unwrap().events, 0);
     source.end();
     assert_eq!(bench.commit(&mut source).unwrap().events, 2);
-    assert_eq!(*bench.told.0.lock().unwrap(), ["unanswered 1"]);
+    assert_eq!(*bench.told.0.lock().unwrap(), ["unanswered 1", "hello_unheard 2"]);
 }

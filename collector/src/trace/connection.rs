@@ -20,6 +20,8 @@ pub(crate) struct Connection {
     /// Which way requests go, and how; none until one of the two directions was heard to begin a message.
     known: Option<(Way, Protocol)>,
     pub(crate) surroundings: Surroundings,
+    /// That it is without a fingerprint is counted.
+    is_hello_missed: bool,
 }
 
 enum Protocol {
@@ -36,13 +38,25 @@ struct Http1 {
 impl Connection {
     /// Bytes that are held.
     pub(crate) fn held(&self) -> usize {
-        match &self.known {
+        let messages = match &self.known {
             None => 0,
             Some((_, Protocol::Http1(http1))) => {
                 http1.joint.held() + http1.requests.held() + http1.responses.held()
             }
             Some((_, Protocol::Http2(http2))) => http2.held(),
+        };
+        messages + self.surroundings.hello.held()
+    }
+
+    /// Counts, once, that exchanges of a client are without its fingerprint. Of what the process asks itself there is none.
+    pub(crate) fn miss_hello(&mut self, losses: &mut Losses) {
+        let hello = &self.surroundings.hello;
+        let is_served = matches!(self.known, Some((Way::Received, _)));
+        if self.is_hello_missed || !is_served || hello.fingerprint().is_some() {
+            return;
         }
+        self.is_hello_missed = true;
+        losses.add(if hello.is_begun() { Loss::HelloUnread } else { Loss::HelloUnheard }, 1);
     }
 
     pub(crate) fn take(&mut self, chunk: &Chunk<'_>, taker: &mut Taker<'_>) {

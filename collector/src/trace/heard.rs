@@ -38,6 +38,9 @@ pub struct Chunk<'c> {
 pub enum Heard<'c> {
     /// Who is at the other end.
     Peer(ConnectionId, IpAddr),
+    /// What a client begins a connection of TLS with, as it comes from the network: where the first of the bytes stands, from 0,
+    /// and the bytes.
+    Hello(ConnectionId, u64, &'c [u8]),
     /// Bytes went over a connection.
     Chunk(Chunk<'c>),
     /// A connection ended.

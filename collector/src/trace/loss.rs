@@ -24,6 +24,11 @@ pub enum Loss {
     Forgotten,
     /// Requests without a credential: they are nobody's.
     Anonymous,
+    /// Connections whose client is known by no fingerprint, because nothing was heard of its hello: they are older than the
+    /// tap, or their process reads what comes from the network itself.
+    HelloUnheard,
+    /// Connections whose client's hello was not heard whole, or cannot be read.
+    HelloUnread,
     /// Events that were not kept because the log took nothing for too long.
     LogAway,
     /// Messages that the tap had no room to hand on.
@@ -34,6 +39,12 @@ pub enum Loss {
     TapConnections,
     /// Ends and addresses of connections that the tap had no room to hand on.
     TapNotices,
+    /// Pieces of clients' hellos that the tap had no room to hand on.
+    TapHelloFull,
+    /// Pieces of clients' hellos that the tap could not read from the process's memory.
+    TapHelloUnreadable,
+    /// What begins connections and is no hello of TLS, by what the tap looks at.
+    TapHelloOther,
 }
 
 impl Loss {
@@ -49,11 +60,16 @@ impl Loss {
         Self::Unanswered,
         Self::Forgotten,
         Self::Anonymous,
+        Self::HelloUnheard,
+        Self::HelloUnread,
         Self::LogAway,
         Self::TapFull,
         Self::TapUnreadable,
         Self::TapConnections,
         Self::TapNotices,
+        Self::TapHelloFull,
+        Self::TapHelloUnreadable,
+        Self::TapHelloOther,
     ];
 
     /// Name in metrics.
@@ -69,11 +85,16 @@ impl Loss {
             Self::Unanswered => "unanswered",
             Self::Forgotten => "forgotten",
             Self::Anonymous => "anonymous",
+            Self::HelloUnheard => "hello_unheard",
+            Self::HelloUnread => "hello_unread",
             Self::LogAway => "log_away",
             Self::TapFull => "tap_full",
             Self::TapUnreadable => "tap_unreadable",
             Self::TapConnections => "tap_connections",
             Self::TapNotices => "tap_notices",
+            Self::TapHelloFull => "tap_hello_full",
+            Self::TapHelloUnreadable => "tap_hello_unreadable",
+            Self::TapHelloOther => "tap_hello_other",
         }
     }
 }

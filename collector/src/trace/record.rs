@@ -1,6 +1,7 @@
 //! An exchange as a record, which the reader of formats reads like any other: one place knows what a body is.
 
 use super::exchange::{Exchange, ReplyBody};
+use super::hello::Hello;
 use super::loss::{Loss, Losses};
 use crate::json::write_text;
 use base64::Engine as _;
@@ -11,9 +12,10 @@ use std::net::IpAddr;
 pub(super) const FORMAT: &str = include_str!("record.toml");
 
 /// What else is known of the connection.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Surroundings {
     pub(crate) peer: Option<IpAddr>,
+    pub(crate) hello: Hello,
 }
 
 /// Writes the record of an exchange. In the place of the account stands its pseudonym.
@@ -34,6 +36,10 @@ pub(super) fn write(
     text(out, ",\"user_agent\":", &exchange.user_agent);
     if !exchange.h2.is_empty() {
         text(out, ",\"h2\":", exchange.h2.as_bytes());
+    }
+    if let Some(fingerprint) = surroundings.hello.fingerprint() {
+        text(out, ",\"ja3\":", fingerprint.ja3.as_bytes());
+        text(out, ",\"ja4\":", fingerprint.ja4.as_bytes());
     }
     out.extend_from_slice(b",\"header_order\":[");
     for (index, name) in exchange.headers.iter().enumerate() {

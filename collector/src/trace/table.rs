@@ -58,6 +58,7 @@ impl Table {
     ) {
         match heard {
             Heard::Peer(id, address) => self.touch(id).connection.surroundings.peer = Some(address),
+            Heard::Hello(id, offset, bytes) => self.greet(id, offset, bytes),
             Heard::Chunk(chunk) => self.take(&chunk, losses, hide, done),
             Heard::Closed(id) => self.close(id, losses, hide, done),
         }
@@ -101,6 +102,14 @@ impl Table {
         entry
     }
 
+    fn greet(&mut self, id: ConnectionId, offset: u64, bytes: &[u8]) {
+        let entry = self.touch(id);
+        entry.connection.surroundings.hello.take(offset, bytes);
+        let (before, after) = (entry.held, entry.connection.held());
+        entry.held = after;
+        self.held = self.held + after - before;
+    }
+
     fn take(
         &mut self,
         chunk: &Chunk<'_>,
@@ -117,6 +126,9 @@ impl Table {
         entry.connection.take(chunk, &mut taker);
         let after = entry.connection.held();
         entry.held = after;
+        if !over.is_empty() {
+            entry.connection.miss_hello(losses);
+        }
         over.into_iter().for_each(|exchange| done(exchange, &entry.connection.surroundings, losses));
         self.held = self.held + after - before;
     }
@@ -138,6 +150,9 @@ impl Table {
             done: &mut |exchange| over.push(exchange),
             now_ms: self.now_ms,
         });
+        if !over.is_empty() {
+            entry.connection.miss_hello(losses);
+        }
         over.into_iter().for_each(|exchange| done(exchange, &entry.connection.surroundings, losses));
     }
 }

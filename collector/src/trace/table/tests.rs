@@ -23,6 +23,8 @@ struct Bench {
     losses: Losses,
     seen: Vec<Seen>,
     offsets: HashMap<(u64, bool), u64>,
+    /// Clients' hellos are not heard, but for those that the test tells.
+    is_without_hellos: bool,
 }
 
 impl Bench {
@@ -52,6 +54,10 @@ impl Bench {
 
     /// A message of which the tap copies at most `cap` bytes; or of which it hands nothing on.
     fn chunk(&mut self, connection: u64, way: Way, bytes: &[u8], cap: usize, is_heard: bool) {
+        let is_known = [true, false].iter().any(|is_sent| self.offsets.contains_key(&(connection, *is_sent)));
+        if !is_known && !self.is_without_hellos {
+            self.hear(Heard::Hello(ConnectionId(connection), 0, &crate::trace::hello::tests::a_hello()));
+        }
         let at = self.offsets.entry((connection, way == Way::Sent)).or_default();
         let offset = *at;
         *at += bytes.len() as u64;
@@ -286,6 +292,32 @@ fn memory_is_bounded_and_who_was_silent_for_longest_is_forgotten_first() {
     }
     assert_eq!(bench.table.entries.len(), 3);
     assert_eq!((bench.losses.of(Loss::Forgotten), bench.losses.of(Loss::Request)), (6, 6));
+}
+
+#[test]
+fn that_a_clients_hello_is_not_known_is_counted_once_a_connection_and_by_why() {
+    let mut bench = Bench { is_without_hellos: true, ..Bench::default() };
+    let ask = "POST / HTTP/1.1\r\nx-api-key: a\r\nContent-Length: 0\r\n\r\n";
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let known = crate::trace::hello::tests::a_hello();
+    // Known in two pieces, torn, not heard of; and one that is the process's own.
+    bench.hear(Heard::Hello(ConnectionId(1), 0, &known[..5]));
+    assert_eq!(bench.table.held, 5);
+    bench.hear(Heard::Hello(ConnectionId(1), 5, &known[5..]));
+    bench.hear(Heard::Hello(ConnectionId(2), 0, &known[..5]));
+    assert_eq!(bench.table.held, 5, "of one that is known nothing more is held");
+    for connection in 1..5 {
+        let ways = if connection == 4 { [Way::Sent, Way::Received] } else { [Way::Received, Way::Sent] };
+        for _ in 0..2 {
+            bench.chunk(connection, ways[0], ask.as_bytes(), 999, true);
+            bench.chunk(connection, ways[1], answer.as_bytes(), 999, true);
+        }
+    }
+    assert_eq!(bench.seen.len(), 8);
+    let losses: Vec<_> = bench.losses.iter().collect();
+    assert_eq!(losses, [(Loss::HelloUnheard, 1), (Loss::HelloUnread, 1)]);
+    bench.hear(Heard::Closed(ConnectionId(2)));
+    assert_eq!(bench.table.held, 0);
 }
 
 #[test]
