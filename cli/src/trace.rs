@@ -153,6 +153,9 @@ fn count(tap: &Tap, before: &mut Counts, source: &mut TraceSource<'_>, context: 
         (Loss::TapUnreadable, since(|counts| counts.unreadable)),
         (Loss::TapConnections, since(|counts| counts.no_connection)),
         (Loss::TapNotices, since(|counts| counts.notices_lost)),
+        (Loss::TapHelloFull, since(|counts| counts.hello_full)),
+        (Loss::TapHelloUnreadable, since(|counts| counts.hello_unreadable)),
+        (Loss::TapHelloOther, since(|counts| counts.hello_other)),
     ] {
         source.lose(loss, lost);
     }

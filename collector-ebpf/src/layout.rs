@@ -9,6 +9,9 @@ pub const HEADER_BYTES: usize = 64;
 /// Room for bytes that are copied, by class; the last is the most that is copied of one message.
 pub const CLASSES: [usize; 4] = [192, 960, 4_032, 16_384];
 
+/// Most bytes of what a client begins a connection with that are handed on.
+pub const HELLO_BYTES_MAX: u64 = 4_096;
+
 /// Most connections that are known at a time.
 pub const CONNECTIONS_MAX: u32 = 16_384;
 
@@ -46,6 +49,9 @@ pub mod kind {
     pub const CLOSED: u8 = 3;
     /// The address of the other end, as a `sockaddr`.
     pub const PEER: u8 = 4;
+    /// Bytes that a client begins an accepted connection of TLS with, as they come from the network; the offset is theirs in what
+    /// it sends.
+    pub const HELLO: u8 = 5;
 }
 
 /// Places of the counters, each summed over all processors.
@@ -66,6 +72,12 @@ pub mod count {
     pub const NO_READ: u32 = 6;
     /// Connections that were given a number.
     pub const CONNECTIONS: u32 = 7;
+    /// Pieces of clients' hellos for which there was no room.
+    pub const HELLO_FULL: u32 = 8;
+    /// Pieces of clients' hellos that could not be read from the process's memory.
+    pub const HELLO_UNREADABLE: u32 = 9;
+    /// Connections that begin with something else than a hello of TLS.
+    pub const HELLO_OTHER: u32 = 10;
     /// Number of counters.
-    pub const ALL: u32 = 8;
+    pub const ALL: u32 = 11;
 }

@@ -22,13 +22,22 @@ use aya_ebpf::helpers::{
 use aya_ebpf::macros::{map, tracepoint, uprobe, uretprobe};
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext, TracePointContext};
-use layout::{CLASSES, CONNECTIONS_MAX, HEADER_BYTES, PROCESSES_MAX, READS_MAX, at, count, kind};
+use layout::{CLASSES, CONNECTIONS_MAX, HEADER_BYTES, HELLO_BYTES_MAX, PROCESSES_MAX, READS_MAX, at, count, kind};
 
 /// `BPF_RB_NO_WAKEUP`: user space looks by itself.
 const NO_WAKEUP: u64 = 1;
 
 /// `BPF_NOEXIST`.
 const NO_EXIST: u64 = 1;
+
+/// Bytes of the headers of a record and of a message of the handshake.
+const HEAD_BYTES: u64 = 9;
+
+/// The next power of two.
+const HEAD_ROOM: usize = 16;
+
+/// `MSG_PEEK` and `MSG_TRUNC`: what is read comes again, or is not where it was asked for.
+const NOT_TAKEN: u64 = 0x2 | 0x20;
 
 /// Bytes of the longest `sockaddr` that is handed on: `sockaddr_in6`.
 const SOCKADDR_BYTES: usize = 28;
@@ -51,6 +60,29 @@ struct Connection {
     sent: u64,
     /// Length of the write that was begun last, if nothing was asked of the connection since.
     written: u64,
+    /// Process and file descriptor where its client's hello is listened for; 0 where it is not.
+    hello_at: u64,
+}
+
+/// A client's hello that is not whole yet.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Hello {
+    connection: u64,
+    /// Bytes so far.
+    received: u64,
+    /// Bytes that are wanted in all.
+    wanted: u64,
+    /// The first of them: the header of a record, and that of the handshake's message. The rest is room for the verifier.
+    head: [u8; 2 * HEAD_ROOM],
+}
+
+/// A read from a socket that has not returned.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Receive {
+    place: u64,
+    buffer: u64,
 }
 
 /// A read that has not returned.
@@ -85,9 +117,17 @@ static READS: HashMap<u64, Read> = HashMap::with_max_entries(READS_MAX, 0);
 #[map]
 static ACCEPTS: HashMap<u64, u64> = HashMap::with_max_entries(READS_MAX, 0);
 
-/// Addresses of accepted connections, by process and file descriptor.
+/// Addresses of accepted connections, by process and file descriptor; noughts where it is not known.
 #[map]
 static PEERS: LruHashMap<u64, SockAddr> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
+
+/// Hellos that are listened for, by process and file descriptor.
+#[map]
+static HELLOS: LruHashMap<u64, Hello> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
+
+/// Reads of such a file descriptor, by thread.
+#[map]
+static RECEIVES: HashMap<u64, Receive> = HashMap::with_max_entries(READS_MAX, 0);
 
 /// Processes that are traced: system calls are everybody's.
 #[map]
@@ -130,7 +170,7 @@ fn connection(key: &Key) -> Option<*mut Connection> {
     let processor = u64::from(unsafe { bpf_get_smp_processor_id() });
     // A count could be read twice where a program is interrupted by another; a processor's time is not.
     let id = unsafe { bpf_ktime_get_ns() } << 12 | processor & 0xfff;
-    let new = Connection { id, received: 0, sent: 0, written: 0 };
+    let new = Connection { id, received: 0, sent: 0, written: 0, hello_at: 0 };
     CONNECTIONS.insert(key, &new, NO_EXIST).ok()?;
     CONNECTIONS.get_ptr_mut(key)
 }
@@ -156,7 +196,7 @@ fn put<const ROOM: usize>(header: &Header, source: u64, copy: u64) -> bool {
         if copied > 0
             && generated::bpf_probe_read_user(bytes.add(HEADER_BYTES).cast(), copied as u32, source as *const _) != 0
         {
-            counted(count::UNREADABLE);
+            counted(if header.kind == kind::HELLO { count::HELLO_UNREADABLE } else { count::UNREADABLE });
             copied = 0;
         }
         bytes.add(at::KIND).cast::<u32>().write(u32::from(header.kind));
@@ -329,6 +369,9 @@ fn ends(ssl: u64, is_free: bool) {
     if !put::<0>(&header, 0, 0) {
         counted(count::NOTICES_LOST);
     }
+    if connection.hello_at != 0 {
+        let _ = HELLOS.remove(connection.hello_at);
+    }
     let _ = CONNECTIONS.remove(key);
 }
 
@@ -355,6 +398,12 @@ pub fn ssl_set_fd(context: ProbeContext) -> u32 {
     let peer = *peer;
     let _ = PEERS.remove(place);
     let Some(connection) = connection(&key(context.arg::<u64>(0).unwrap_or(0))) else { return 0 };
+    let id = unsafe { (*connection).id };
+    let hello =
+        Hello { connection: id, received: 0, wanted: HELLO_BYTES_MAX, head: [0; 2 * HEAD_ROOM] };
+    if HELLOS.insert(place, hello, 0).is_ok() {
+        unsafe { (*connection).hello_at = place };
+    }
     let Some(mut record) = RECORDS.reserve_bytes(HEADER_BYTES + SOCKADDR_BYTES + 4, 0) else {
         counted(count::NOTICES_LOST);
         return 0;
@@ -363,7 +412,7 @@ pub fn ssl_set_fd(context: ProbeContext) -> u32 {
     unsafe {
         bytes.add(at::KIND).cast::<u32>().write(u32::from(kind::PEER));
         bytes.add(at::PROCESS).cast::<u32>().write((thread() >> 32) as u32);
-        bytes.add(at::CONNECTION).cast::<u64>().write((*connection).id);
+        bytes.add(at::CONNECTION).cast::<u64>().write(id);
         bytes.add(at::OFFSET).cast::<u64>().write(0);
         bytes.add(at::LENGTH).cast::<u64>().write(SOCKADDR_BYTES as u64);
         bytes.add(at::TIME).cast::<u64>().write(bpf_ktime_get_ns());
@@ -398,12 +447,130 @@ pub fn accept_ends(context: TracePointContext) -> u32 {
         return 0;
     }
     let place = thread >> 32 << 32 | descriptor as u64;
-    // Without an address, what is known is of an earlier connection.
-    match unsafe { bpf_probe_read_user(address as *const SockAddr) } {
-        Ok(peer) => drop(PEERS.insert(place, peer, 0)),
-        Err(_) => drop(PEERS.remove(place)),
+    let unknown = SockAddr { bytes: [0; SOCKADDR_BYTES] };
+    let peer = unsafe { bpf_probe_read_user(address as *const SockAddr) }.unwrap_or(unknown);
+    let _ = PEERS.insert(place, peer, 0);
+    // What was listened for there is of an earlier connection.
+    let _ = HELLOS.remove(place);
+    0
+}
+
+#[inline(always)]
+fn socket_begins(context: &TracePointContext) {
+    let thread = thread();
+    if unsafe { PROCESSES.get((thread >> 32) as u32) }.is_none() {
+        return;
+    }
+    let descriptor = unsafe { context.read_at::<u64>(16) }.unwrap_or(u64::MAX) as u32;
+    let place = thread >> 32 << 32 | u64::from(descriptor);
+    if unsafe { HELLOS.get(place) }.is_none() {
+        return;
+    }
+    let buffer = unsafe { context.read_at::<u64>(24) }.unwrap_or(0);
+    if RECEIVES.insert(thread, Receive { place, buffer }, 0).is_err() {
+        // Without this piece the others are nothing.
+        counted(count::HELLO_FULL);
+        let _ = HELLOS.remove(place);
+    }
+}
+
+/// `read(fd, buffer, length)`: where it is of a connection whose client's hello is not whole, its end is of interest.
+#[tracepoint]
+pub fn socket_read_begins(context: TracePointContext) -> u32 {
+    socket_begins(&context);
+    0
+}
+
+/// `recvfrom(fd, buffer, length, flags, ...)`: likewise.
+#[tracepoint]
+pub fn socket_receive_begins(context: TracePointContext) -> u32 {
+    if unsafe { context.read_at::<u64>(40) }.unwrap_or(NOT_TAKEN) & NOT_TAKEN == 0 {
+        socket_begins(&context);
     }
     0
+}
+
+/// Whether what a connection begins with may be a hello of TLS, as far as it was heard; and how many bytes are wanted of it,
+/// once that is known.
+#[inline(always)]
+fn wanted(hello: &Hello, known: u64) -> Option<u64> {
+    let head = &hello.head;
+    if head[0] != 0x16 || known > 1 && head[1] != 3 || known > 5 && head[5] != 1 {
+        return None;
+    }
+    let record = u64::from(head[3]) << 8 | u64::from(head[4]);
+    let message = u64::from(head[6]) << 16 | u64::from(head[7]) << 8 | u64::from(head[8]);
+    // One that goes on in another record is not followed by its length.
+    if known >= HEAD_BYTES && message + 4 <= record && message + HEAD_BYTES < HELLO_BYTES_MAX {
+        return Some(message + HEAD_BYTES);
+    }
+    Some(HELLO_BYTES_MAX)
+}
+
+/// The end of either: what was read goes on the hello, as far as it is wanted.
+#[tracepoint]
+pub fn socket_read_ends(context: TracePointContext) -> u32 {
+    let thread = thread();
+    let Some(receive) = (unsafe { RECEIVES.get(thread) }) else { return 0 };
+    let receive = *receive;
+    let _ = RECEIVES.remove(thread);
+    let length = unsafe { context.read_at::<i64>(16) }.unwrap_or(-1);
+    if length <= 0 {
+        return 0;
+    }
+    let Some(hello) = HELLOS.get_ptr_mut(receive.place) else { return 0 };
+    // One thread at a time reads a connection: OpenSSL asks that of its users.
+    let hello = unsafe { &mut *hello };
+    let received = hello.received;
+    let length = if length > HELLO_BYTES_MAX as i64 { HELLO_BYTES_MAX } else { length as u64 };
+    let mut known = received;
+    if received < HEAD_BYTES {
+        let missing = HEAD_BYTES - received;
+        let more = (if length < missing { length } else { missing }) & (HEAD_ROOM as u64 - 1);
+        let place = (received & (HEAD_ROOM as u64 - 1)) as usize;
+        let at = unsafe { hello.head.as_mut_ptr().add(place) };
+        if unsafe { generated::bpf_probe_read_user(at.cast(), more as u32, receive.buffer as *const _) } != 0 {
+            counted(count::HELLO_UNREADABLE);
+            let _ = HELLOS.remove(receive.place);
+            return 0;
+        }
+        known += more;
+    }
+    let Some(wanted) = wanted(hello, known) else {
+        counted(count::HELLO_OTHER);
+        let _ = HELLOS.remove(receive.place);
+        return 0;
+    };
+    hello.wanted = if received < HEAD_BYTES { wanted } else { hello.wanted };
+    let missing = hello.wanted.saturating_sub(received);
+    let copy = if length < missing { length } else { missing };
+    let header = Header {
+        kind: kind::HELLO,
+        connection: hello.connection,
+        offset: received,
+        length: copy,
+    };
+    hello.received = received + copy;
+    let is_over = hello.received >= hello.wanted;
+    if !piece(&header, receive.buffer, copy) {
+        counted(count::HELLO_FULL);
+    }
+    if is_over {
+        let _ = HELLOS.remove(receive.place);
+    }
+    0
+}
+
+/// Hands a piece of a hello on.
+#[inline(always)]
+fn piece(header: &Header, source: u64, copy: u64) -> bool {
+    if copy <= CLASSES[0] as u64 {
+        put::<{ CLASSES[0] }>(header, source, copy)
+    } else if copy <= CLASSES[1] as u64 {
+        put::<{ CLASSES[1] }>(header, source, copy)
+    } else {
+        put::<{ CLASSES[2] }>(header, source, copy)
+    }
 }
 
 /// `connect(fd, ...)`: the file descriptor of an accepted connection that is over is used again by this side.
@@ -414,7 +581,9 @@ pub fn connect_begins(context: TracePointContext) -> u32 {
         return 0;
     }
     let descriptor = unsafe { context.read_at::<u64>(16) }.unwrap_or(u64::MAX) as u32;
-    let _ = PEERS.remove(thread >> 32 << 32 | u64::from(descriptor));
+    let place = thread >> 32 << 32 | u64::from(descriptor);
+    let _ = PEERS.remove(place);
+    let _ = HELLOS.remove(place);
     0
 }
 

@@ -15,4 +15,10 @@ pub struct Counts {
     pub no_connection: u64,
     /// Ends and addresses of connections for which the buffer had no room.
     pub notices_lost: u64,
+    /// Pieces of clients' hellos for which there was no room.
+    pub hello_full: u64,
+    /// Pieces of clients' hellos that could not be read.
+    pub hello_unreadable: u64,
+    /// Connections that begin with something else than a hello of TLS.
+    pub hello_other: u64,
 }

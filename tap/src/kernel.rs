@@ -35,7 +35,12 @@ const PROBES: [(&str, &str); 10] = [
     ("ssl_read_ex", "SSL_read_ex"),
 ];
 
-const TRACE_POINTS: [(&str, &str); 5] = [
+/// Ends before beginnings here too: a beginning that is not followed to its end would be taken for that of the next.
+const TRACE_POINTS: [(&str, &str); 9] = [
+    ("socket_read_ends", "sys_exit_read"),
+    ("socket_read_ends", "sys_exit_recvfrom"),
+    ("socket_read_begins", "sys_enter_read"),
+    ("socket_receive_begins", "sys_enter_recvfrom"),
     ("connect_begins", "sys_enter_connect"),
     ("accept_begins", "sys_enter_accept"),
     ("accept_begins", "sys_enter_accept4"),
@@ -52,10 +57,14 @@ pub(crate) struct Inner {
     records: RingBuf<MapData>,
     processes: HashMap<MapData, u32, u8>,
     counts: PerCpuArray<MapData, u64>,
-    /// By process and `SSL`, by thread, and by thread, as the kernel side lays them out.
-    connections: HashMap<MapData, [u64; 2], [u64; 4]>,
+    /// By process and `SSL`, as the kernel side lays them out.
+    connections: HashMap<MapData, [u64; 2], [u64; 5]>,
+    /// By thread.
     reads: HashMap<MapData, u64, [u64; 3]>,
     accepts: HashMap<MapData, u64, u64>,
+    receives: HashMap<MapData, u64, [u64; 2]>,
+    /// By process and file descriptor.
+    hellos: HashMap<MapData, u64, [u64; 7]>,
     /// What is attached to each process.
     attached: BTreeMap<u32, Vec<(&'static str, UProbeLinkId)>>,
     knows_addresses: bool,
@@ -100,6 +109,8 @@ impl Inner {
         let connections = HashMap::try_from(map(&mut ebpf, "CONNECTIONS")?).map_err(of_map)?;
         let reads = HashMap::try_from(map(&mut ebpf, "READS")?).map_err(of_map)?;
         let accepts = HashMap::try_from(map(&mut ebpf, "ACCEPTS")?).map_err(of_map)?;
+        let receives = HashMap::try_from(map(&mut ebpf, "RECEIVES")?).map_err(of_map)?;
+        let hellos = HashMap::try_from(map(&mut ebpf, "HELLOS")?).map_err(of_map)?;
         for (name, program) in ebpf.programs_mut() {
             let outcome = match program {
                 aya::programs::Program::UProbe(program) => program.load(),
@@ -116,6 +127,8 @@ impl Inner {
             connections,
             reads,
             accepts,
+            receives,
+            hellos,
             attached: BTreeMap::new(),
             knows_addresses: false,
         };
@@ -194,6 +207,10 @@ impl Inner {
         keys.iter().for_each(|key| drop(self.reads.remove(key)));
         let keys: Vec<u64> = self.accepts.keys().flatten().filter(|key| key >> 32 == own).collect();
         keys.iter().for_each(|key| drop(self.accepts.remove(key)));
+        let keys: Vec<u64> = self.receives.keys().flatten().filter(|key| key >> 32 == own).collect();
+        keys.iter().for_each(|key| drop(self.receives.remove(key)));
+        let keys: Vec<u64> = self.hellos.keys().flatten().filter(|key| key >> 32 == own).collect();
+        keys.iter().for_each(|key| drop(self.hellos.remove(key)));
     }
 
     pub(crate) fn drain(&mut self, records_max: usize, each: &mut dyn FnMut(Heard<'_>)) -> usize {
@@ -219,6 +236,9 @@ impl Inner {
             unreadable: of(count::UNREADABLE)?,
             no_connection: of(count::NO_CONNECTION)? + of(count::NO_READ)?,
             notices_lost: of(count::NOTICES_LOST)?,
+            hello_full: of(count::HELLO_FULL)?,
+            hello_unreadable: of(count::HELLO_UNREADABLE)?,
+            hello_other: of(count::HELLO_OTHER)?,
         })
     }
 }

@@ -1,8 +1,12 @@
 //! Records of the ring buffer, as the collector hears them.
 
-use crate::layout::{HEADER_BYTES, at, kind};
+use crate::layout::{HEADER_BYTES, HELLO_BYTES_MAX, at, kind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use weir_collector::limits::TRACE_HELLO_BYTES_MAX;
 use weir_collector::trace::{Chunk, ConnectionId, Heard, Way};
+
+// What is listened for is what is kept.
+const _: () = assert!(HELLO_BYTES_MAX as usize == TRACE_HELLO_BYTES_MAX);
 
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
@@ -18,6 +22,7 @@ pub(crate) fn read(record: &[u8], zero_ms: i64) -> Option<Heard<'_>> {
         kind::RECEIVED => Way::Received,
         kind::SENT => Way::Sent,
         kind::CLOSED => return Some(Heard::Closed(connection)),
+        kind::HELLO => return Some(Heard::Hello(connection, number(at::OFFSET)?, bytes)),
         kind::PEER => return Some(Heard::Peer(connection, address(bytes)?)),
         _ => return None,
     };
@@ -79,6 +84,15 @@ mod tests {
         v6[8..12].copy_from_slice(&[0x20, 1, 0xd, 0xb8]);
         assert_eq!(of(&v6).as_deref(), Some("2001:db8::"));
         assert_eq!(of(&[1; 28]), None);
+    }
+
+    #[test]
+    fn pieces_of_a_hello_are_told_with_where_they_stand() {
+        let record = record(kind::HELLO, b"abc\0", 3);
+        let Some(Heard::Hello(connection, offset, bytes)) = read(&record, 0) else {
+            panic!("it is of a hello")
+        };
+        assert_eq!((connection, offset, bytes), (ConnectionId(7), 100, &b"abc"[..]));
     }
 
     #[test]

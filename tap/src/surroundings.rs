@@ -109,8 +109,8 @@ pub(crate) fn has_tracefs() -> bool {
 fn tracefs() -> Finding {
     let is_good = has_tracefs();
     let found = if is_good { "mounted" } else { "not mounted, or without system calls" }.to_owned();
-    let remedy =
-        "mount -t tracefs tracefs /sys/kernel/tracing; without it the addresses of clients are not known";
+    let remedy = "mount -t tracefs tracefs /sys/kernel/tracing; without it the addresses and the TLS fingerprints of \
+                  clients are not known";
     finding("tracefs", is_good, false, found, remedy)
 }
 

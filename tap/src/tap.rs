@@ -37,7 +37,7 @@ impl Tap {
         self.0.detach(process);
     }
 
-    /// Whether addresses of clients are known.
+    /// Whether addresses and hellos of clients are known.
     pub fn knows_addresses(&self) -> bool {
         self.0.knows_addresses()
     }
