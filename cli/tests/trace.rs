@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "trace/hello.rs"]
+mod hello;
 
 use common::{Place, Running, eventually, metric, success, text, weir};
 use std::collections::BTreeMap;
@@ -23,6 +25,7 @@ const SERVER: &str = include_str!("trace/server.py");
 const CLIENT: &str = include_str!("trace/client.py");
 
 const WRITER: &str = include_str!("trace/writer.py");
+const READER: &str = include_str!("trace/reader.py");
 
 /// Debian's own, which links the shared OpenSSL.
 const PYTHON: &str = "/usr/bin/python3";
@@ -197,10 +200,10 @@ struct Seen {
     request: String,
 }
 
-/// Every event of a log. The path of each is its own; that two have one is a failure.
-fn seen(data: &Path, source: SourceKind) -> BTreeMap<String, Seen> {
+/// Every event of a log.
+fn each(data: &Path, source: SourceKind, mut of: impl FnMut(Event<'_>)) {
     let log = EmbeddedLog::open_existing(&data.join("log")).unwrap();
-    let (mut all, mut ids) = (BTreeMap::new(), Vec::<EventId>::new());
+    let mut ids = Vec::<EventId>::new();
     for partition in 0..log.partitions(Topic::Events).unwrap() {
         let (from, to) = log.bounds(Topic::Events, partition).unwrap();
         read_range(&*log, Topic::Events, partition, from, to, |records| {
@@ -208,23 +211,33 @@ fn seen(data: &Path, source: SourceKind) -> BTreeMap<String, Seen> {
                 let event = Event::decode(split(record.payload.unwrap()).unwrap().1).unwrap();
                 assert_eq!(event.source, source);
                 ids.push(event.event_id);
-                let Body::Request(mut request) = event.body else { panic!("it is a request") };
-                // By two clocks: how long it took differs, and no more.
-                if let Some(outcome) = &mut request.outcome {
-                    assert!(outcome.latency_ms.is_none_or(|ms| ms < 60_000), "{outcome:?}");
-                    outcome.latency_ms = None;
-                }
-                let path = request.endpoint.unwrap_or_default().to_owned();
-                let seen = Seen { account: event.account.to_string(), request: shown(&request) };
-                assert_eq!(all.insert(path.clone(), seen), None, "{path} is there twice");
+                of(event);
             }
             Ok(())
         })
         .unwrap();
     }
+    let count = ids.len();
     ids.sort();
     ids.dedup();
-    assert_eq!(ids.len(), all.len());
+    assert_eq!(ids.len(), count);
+}
+
+/// What is compared of every event of a log, without its client's fingerprints, of which the servers' logs know nothing. The path of each is its own; that two have one is a failure.
+fn seen(data: &Path, source: SourceKind) -> BTreeMap<String, Seen> {
+    let mut all = BTreeMap::new();
+    each(data, source, |event| {
+        let Body::Request(mut request) = event.body else { panic!("it is a request") };
+        // By two clocks: how long it took differs, and no more.
+        if let Some(outcome) = &mut request.outcome {
+            assert!(outcome.latency_ms.is_none_or(|ms| ms < 60_000), "{outcome:?}");
+            outcome.latency_ms = None;
+        }
+        (request.ja3, request.ja4) = (None, None);
+        let path = request.endpoint.unwrap_or_default().to_owned();
+        let seen = Seen { account: event.account.to_string(), request: shown(&request) };
+        assert_eq!(all.insert(path.clone(), seen), None, "{path} is there twice");
+    });
     all
 }
 
@@ -269,7 +282,17 @@ fn every_request_of_a_python_server_is_the_event_that_its_own_log_makes_field_fo
     });
     (0..10).for_each(|number| curl(&port, number));
     eventually("310 requests are 310 events", || tracing.events() == 310);
-    for cause in ["request", "response", "orphan", "unanswered", "gap_bytes", "unsynced_bytes", "tap_full"] {
+    for cause in [
+        "request",
+        "response",
+        "orphan",
+        "unanswered",
+        "gap_bytes",
+        "unsynced_bytes",
+        "tap_full",
+        "hello_unheard",
+        "hello_unread",
+    ] {
         assert_eq!(tracing.lost(cause), 0, "{cause}");
     }
     assert_eq!(tracing.messages("heard"), tracing.messages("handed_on"));
@@ -307,7 +330,7 @@ fn nginx(bench: &Bench, upstream_port: &str, listens: &str) -> (Program, String)
     let config = format!(
         "daemon off; pid {0}/nginx.pid; error_log {0}/nginx.err; worker_processes 2; user root;\n\
          events {{ worker_connections 64; }}\n\
-         http {{ access_log off; client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f;\n\
+         http {{ log_format ports '$remote_port $request_uri'; access_log {0}/ports ports; client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f;\n\
          uwsgi_temp_path {0}/u; scgi_temp_path {0}/s; client_body_buffer_size 256k;\n\
          server {{ listen 127.0.0.1:{port} {listens}; ssl_certificate {1}; ssl_certificate_key {2};\n\
          location / {{ proxy_pass http://127.0.0.1:{upstream_port}; proxy_http_version 1.1; proxy_buffering off;\n\
@@ -514,6 +537,37 @@ fn what_a_write_costs() {
     }
 }
 
+/// Prints what tracing costs a process for each `read` that has nothing to do with TLS: where it is traced itself, and where another
+/// is.
+#[test]
+#[ignore = "it measures, and asserts nothing of it"]
+fn what_a_read_costs() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let start = || {
+        let mut command = Command::new(PYTHON);
+        Program(command.args(["-c", READER]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
+    };
+    for how in ["nothing", "another process", "this process"] {
+        let (mut reader, other) = (start(), start());
+        let traced = match how {
+            "another process" => Some(other.id()),
+            "this process" => Some(reader.id()),
+            _ => None,
+        };
+        let tracing = traced.map(|process| {
+            let tracing = bench.tracing(&process, &[]);
+            tracing.waits_for(1);
+            tracing
+        });
+        std::io::Write::write_all(reader.0.stdin.as_mut().unwrap(), b"go\n").unwrap();
+        println!("{how} is traced: {} ns a read, the least of 20 rounds", reader.said());
+        drop(tracing);
+    }
+}
+
 #[test]
 fn what_finds_no_room_is_counted_and_nothing_is_made_up_for_it() {
     if !can_trace() {
@@ -530,7 +584,9 @@ fn what_finds_no_room_is_counted_and_nothing_is_made_up_for_it() {
     ask(&port, 0, 150);
     signal("-CONT");
     eventually("what was lost is counted", || {
-        tracing.lost("tap_full") > 0 && tracing.messages("heard") > tracing.messages("handed_on")
+        tracing.lost("tap_full") > 0
+            && tracing.lost("tap_hello_full") > 0
+            && tracing.messages("heard") > tracing.messages("handed_on")
     });
     // Each of these finds room in an empty ring, however late the collector looks.
     let later = [500, 501, 503, 504, 506];
@@ -547,7 +603,10 @@ fn what_finds_no_room_is_counted_and_nothing_is_made_up_for_it() {
     let [traced, logged] = bench.events();
     assert_eq!(logged.len(), 155, "the server served everybody");
     assert!(traced.len() < logged.len());
+    let fingerprints = hello::fingerprints(&bench.place.data);
     for number in later {
+        let of_it = fingerprints.iter().find(|(path, _)| path.contains(&format!("/{number}/")));
+        assert!(of_it.is_some_and(|(_, (ja3, ja4))| ja3.is_some() && ja4.is_some()), "{of_it:?}");
         assert!(traced.keys().any(|path| path.contains(&format!("/{number}/"))), "{number} was heard");
     }
     for (path, seen) in &traced {

@@ -27,6 +27,7 @@ mod test;
 mod tidy;
 mod units;
 mod venv;
+mod wireshark;
 
 use clap::{Parser, Subcommand};
 

@@ -13,7 +13,7 @@ use crate::generate::Labels;
 use crate::shell::succeed;
 use crate::{
     alerts, clients, debian, demo, dirs, ebpf, example, fuzz, generate, kafka, kubernetes, pipeline, siem,
-    stix, units,
+    stix, units, wireshark,
 };
 
 /// What the build links, and what the tests drive.
@@ -24,6 +24,9 @@ const PACKAGES: &[&str] = &[
     "zlib1g-dev",
     "python3",
     "curl",
+    // Clients of another TLS library, and what captures their connections.
+    "wget",
+    "tshark",
     "kcat",
     // A real Redis and a real nginx, for what acts.
     "redis-server",
@@ -86,6 +89,8 @@ const FEATURES: &str =
 fn with_broker(brokers: &str) -> Result<()> {
     let events = step("generate a log", generated_log)?;
     let mut surroundings = kafka::secure_surroundings()?;
+    let modules = step("a Wireshark that knows JA4", wireshark::modules)?;
+    surroundings.push((wireshark::MODULES_VAR, modules.display().to_string()));
     surroundings.push((kafka::BROKERS_VAR, brokers.to_owned()));
     surroundings.push(("WEIR_TEST_EVENTS", events.display().to_string()));
     step("tests", || {

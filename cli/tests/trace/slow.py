@@ -1,0 +1,53 @@
+"""A client whose hello comes in pieces: slow.py PORT PATH RECORD_BYTES WRITE_BYTES. It is sent in records of so many bytes, by
+writes of so many, each of which is on its way before the next. Behind it, all is as with any client."""
+
+import json
+import socket
+import ssl
+import struct
+import sys
+import time
+
+port, path, record_bytes, write_bytes = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+context.set_alpn_protocols(["http/1.1"])
+incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+tls = context.wrap_bio(incoming, outgoing, server_hostname="api.example")
+connection = socket.create_connection(("127.0.0.1", port))
+connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def call(what, *arguments):
+    """An operation of TLS, with what has to be sent and received for it."""
+    while True:
+        try:
+            result = what(*arguments)
+        except ssl.SSLWantReadError:
+            connection.sendall(outgoing.read())
+            incoming.write(connection.recv(65536))
+            continue
+        connection.sendall(outgoing.read())
+        return result
+
+
+try:
+    tls.do_handshake()
+except ssl.SSLWantReadError:
+    pass
+hello = outgoing.read()
+message = hello[5:]
+records = b"".join(
+    struct.pack("!BHH", 22, 0x0301, len(part)) + part
+    for part in (message[at : at + record_bytes] for at in range(0, len(message), record_bytes))
+)
+for at in range(0, len(records), write_bytes):
+    connection.sendall(records[at : at + write_bytes])
+    time.sleep(0.005)
+call(tls.do_handshake)
+body = json.dumps({"model": "atlas-s", "max_tokens": 3, "messages": [{"role": "user", "content": "slowly"}]})
+head = "POST %s HTTP/1.1\r\nhost: api.example\r\nauthorization: Bearer sk-slow\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+call(tls.write, (head % (path, len(body)) + body).encode())
+answer = b""
+while not answer.startswith(b"HTTP/1.1 200"):
+    answer += call(tls.read, 65536)
