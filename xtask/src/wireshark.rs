@@ -19,6 +19,8 @@ const PACKAGE: &str = "@goodtools/wiregasm@1.9.1";
 /// # Errors
 /// Without Node and npm, or when the package cannot be had.
 pub fn modules() -> Result<PathBuf> {
+    // It runs by Node, whoever installed it.
+    ensure_command("node", "nodejs")?;
     let home = dirs::cache()?.join("wireshark");
     // The stamp is written last: what was interrupted is installed again.
     let stamp = home.join("package.txt");
@@ -26,7 +28,6 @@ pub fn modules() -> Result<PathBuf> {
     if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == PACKAGE) {
         return Ok(modules);
     }
-    ensure_command("node", "nodejs")?;
     ensure_command("npm", "npm")?;
     std::fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
     let mut install = Command::new("npm");

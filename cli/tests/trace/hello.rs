@@ -179,7 +179,9 @@ fn ja3_and_ja4_of_nginxs_clients_are_those_that_wireshark_has_of_the_same_connec
 
     let traced = fingerprints(&bench.place.data);
     assert_eq!(traced.len(), paths.len());
-    let ports = fs::read_to_string(bench.place.directory.path().join("ports")).unwrap();
+    let ports = || fs::read_to_string(bench.place.directory.path().join("ports")).unwrap_or_default();
+    eventually("nginx wrote down whose port is whose", || ports().lines().count() == paths.len());
+    let ports = ports();
     let ports: BTreeMap<&str, &str> =
         ports.lines().filter_map(|line| line.split_once(' ')).map(|(port, path)| (path, port)).collect();
     for path in &paths {
