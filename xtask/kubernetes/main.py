@@ -122,6 +122,9 @@ def main():
 def checked(root, renderer, known):
     """The faults of what is shipped, and what was looked at."""
     found = [*drift(root, made_files(root, known.weir)), *drift(root, rendered_files(renderer))]
+    chart = yaml.safe_load((renderer.chart / "Chart.yaml").read_text())
+    if output(known.weir, "--version").split() != ["weir", chart["appVersion"]]:
+        found.append(f"the chart is for weir {chart['appVersion']}, which is not the binary's version")
     renderer.lint()
     count = 0
     for name, objects in renderings(renderer):
@@ -137,10 +140,12 @@ def everything(renderer):
 
 def started(renderer, weir, arguments):
     """The faults of roles that are started as their pods start them."""
+
     with tempfile.TemporaryDirectory() as keys:
         subprocess.run([weir, "keys", "make", keys], check=True, stdout=subprocess.DEVNULL)
-        starter = Starter(weir, keys, arguments.brokers, arguments.kafka_files)
-        return list(starter.started(everything(renderer), arguments.prefix))
+        starter = Starter(weir, keys, arguments.brokers, arguments.kafka_files, arguments.prefix)
+        lines = (renderer.root / "examples/access.jsonl").read_text()
+        return list(starter.run(everything(renderer), lines))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Every command line of the manifests, as its pod would be started: with its environment, its secrets and its probes.
+"""Every role of the manifests, started as its pod would be: with its user, command, environment, secrets, rights and probes.
 
-Secrets are made by `weir keys make` and laid out as Kubernetes lays them out: links, readable by a group. The init
-container's own command makes of them what Weir takes. A role has to become ready, by the probes of its pod, and to end in
-order when it is told to, within its grace.
+Secrets are laid out as Kubernetes lays them out: links, readable by a group. The init container's own command makes of them
+what Weir takes. Each role speaks to the broker by a certificate of its own, with the rights of its KafkaUser and no others. All
+together judge a gateway's log, until the enforcer has written what came of it, and end in order within their grace.
 """
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,9 +18,17 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from confluent_kafka.admin import (
+    AclBinding, AclOperation, AclPermissionType, AdminClient, ResourcePatternType, ResourceType,
+)
+
 import check
 
 PATIENCE_S = 120
+
+# The gateway's log in the values, and what the enforcer writes when accounts of it were judged and acted on.
+LOG = "api.jsonl"
+WRITTEN = ("audit_log.jsonl", "enforcement_actions.jsonl", "campaigns.jsonl")
 
 # What a build without the feature `ebpf` says.
 UNTRACED = "this build of Weir cannot trace"
@@ -34,8 +43,8 @@ def free_port():
 class Place:
     """Stands for a pod's file system: what is mounted somewhere lies below a directory of ours."""
 
-    def __init__(self, root, secrets):
-        self.root, self.secrets = Path(root), secrets
+    def __init__(self, root, secrets, group):
+        self.root, self.secrets, self.group = Path(root), secrets, group
 
     def mount(self, spec, container):
         mounts = {mount["mountPath"]: mount["name"] for mount in container.get("volumeMounts", [])}
@@ -45,6 +54,8 @@ class Place:
             target = self.root / name
             if not target.exists():
                 target.mkdir()
+                # What is empty is everybody's, as an emptyDir is.
+                target.chmod(0o777)
                 if "secret" in volumes.get(name, {}):
                     self.lay_out(target, volumes[name]["secret"])
             self.mounts[path] = target
@@ -59,6 +70,8 @@ class Place:
         for key, path in names:
             (moment / path).write_text(files[key])
             (moment / path).chmod(secret["defaultMode"])
+            if self.group is not None:
+                os.chown(moment / path, 0, self.group)
             (target / path).symlink_to(f"..data/{path}")
 
     def here(self, text):
@@ -79,89 +92,198 @@ def environment(objects, container, place, changes):
     return {**clean, **said, **changes}
 
 
+def confined(spec, container):
+    """What runs a command as the container would: its user and its groups, and no capability but those that it is given.
+
+    Only root can become somebody else: others run it as they are.
+    """
+    if os.geteuid() != 0:
+        return []
+    pod, added = spec["securityContext"], container["securityContext"]["capabilities"].get("add", [])
+    bounds = ",".join(["-all", *(f"+{capability.lower()}" for capability in added)])
+    groups = ",".join(str(group) for group in [pod.get("fsGroup", 0), *pod.get("supplementalGroups", [])])
+    return ["setpriv", "--no-new-privs", f"--bounding-set={bounds}", f"--reuid={pod['runAsUser']}",
+            f"--regid={pod['runAsGroup']}", f"--groups={groups}"]
+
+
+class Pod:
+    """A process with the command, the environment, the secrets and the probes of a pod."""
+
+    def __init__(self, thing, role, spec, place):
+        self.who, self.role, self.spec, self.place = check.name_of(thing), role, spec, place
+        self.container, self.port, self.process = spec["containers"][0], free_port(), None
+        self.log_path = place.root / "log"
+
+    def prepare(self):
+        """Runs the init containers; what they say when they fail."""
+        for container in self.spec.get("initContainers", []):
+            self.place.mount(self.spec, container)
+            command = [self.place.here(word) for word in container["command"]]
+            # Kubernetes may run it again.
+            for _ in range(2):
+                done = subprocess.run([*confined(self.spec, container), *command], capture_output=True, text=True, check=False)
+                if done.returncode != 0:
+                    return f"{self.who}, {container['name']}: {done.stderr.strip()}"
+        self.place.mount(self.spec, self.container)
+        return None
+
+    def start(self, weir, objects, changes):
+        words = [self.place.here(str(word)) for word in self.container["args"]]
+        words = [word.replace("0.0.0.0:50051", "127.0.0.1:0") for word in words]
+        changes = {"WEIR_METRICS_ADDR": f"127.0.0.1:{self.port}", "WEIR_NODE": f"check-{self.role}", **changes}
+        with open(self.log_path, "w") as log:
+            self.process = subprocess.Popen(
+                [*confined(self.spec, self.container), weir, *words], env=environment(objects, self.container, self.place, changes),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.place.root,
+            )
+
+    def said(self):
+        return self.log_path.read_text()
+
+    def is_untraced(self):
+        return UNTRACED in self.said() and "CI" not in os.environ
+
+    def becomes_ready(self):
+        """The probe that is not answered, in the order in which a node asks them."""
+        deadline, waiting = time.monotonic() + PATIENCE_S, ["startupProbe", "livenessProbe", "readinessProbe"]
+        while waiting and self.process.poll() is None and time.monotonic() < deadline:
+            if answers(self.port, self.container[waiting[0]]["httpGet"]["path"]):
+                waiting.pop(0)
+            else:
+                time.sleep(0.1)
+        return waiting[0] if waiting else None
+
+    def end(self):
+        """What is wrong with how it ends."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(self.spec["terminationGracePeriodSeconds"])
+            except subprocess.TimeoutExpired:
+                return f"{self.who} does not end within its grace"
+        if self.process.returncode != 0:
+            return f"{self.who} ended with {self.process.returncode}: {self.said()[-2000:]}"
+        return None
+
+
 class Starter:
-    def __init__(self, weir, keys, brokers, files):
-        """`keys` is what `weir keys make` made; `files` has those of a user of `brokers`."""
-        self.weir, self.brokers, self.files = weir, brokers, Path(files)
+    def __init__(self, weir, keys, brokers, files, prefix):
+        """`keys` is what `weir keys make` made; `files` has the authority whom `brokers` trust."""
+        self.weir, self.brokers, self.files, self.prefix = weir, brokers, Path(files), prefix
         read = lambda directory: {f.name: f.read_text() for f in Path(directory).iterdir() if f.is_file()}
-        ours = {"ca.crt": "ca.pem", "user.crt": "client.pem", "user.key": "client.key"}
-        user = {name: (self.files / file).read_text() for name, file in ours.items()}
+        users = {user for _, user, _ in check.ROLES.values()}
         self.secrets = {
             "weir-keys-collector": read(Path(keys) / "collector"),
             "weir-keys-enforcer": read(Path(keys) / "enforcer"),
             "weir-webhook": {"secret": "not one of anybody's\n"},
             "weir-hec": {"token": "not one of anybody's\n"},
-            **{user_name: user for _, user_name, _ in check.ROLES.values()},
+            **{user: self.certify(user) for user in users},
         }
 
-    def make_topics(self, prefix):
+    def certify(self, user):
+        """The secret of a user as Strimzi makes it: its certificate names it."""
+        with tempfile.TemporaryDirectory() as place:
+            crt, key = Path(place) / "user.crt", Path(place) / "user.key"
+            subprocess.run(
+                ["openssl", "req", "-x509", "-days", "1", "-noenc", "-subj", f"/CN={user}", "-newkey", "ec",
+                 "-pkeyopt", "ec_paramgen_curve:P-256", "-config", self.files / "openssl.cnf", "-extensions", "client",
+                 "-CA", self.files / "ca.pem", "-CAkey", self.files / "ca.key", "-keyout", key, "-out", crt],
+                check=True, capture_output=True,
+            )
+            return {"ca.crt": (self.files / "ca.pem").read_text(), "user.crt": crt.read_text(), "user.key": key.read_text()}
+
+    def client(self):
+        """What a client of the broker is told who may do everything until rights are given."""
+        ours = {"ca_file": "ca.pem", "cert_file": "client.pem", "key_file": "client.key"}
+        return {key: str(self.files / file) for key, file in ours.items()}
+
+    def make_topics(self):
         """As Strimzi would, with as few partitions and copies as may be."""
-        files = self.files
-        said = {
-            "WEIR_BROKERS": self.brokers, "WEIR_KAFKA_PREFIX": prefix, "WEIR_PARTITIONS": "1",
-            "WEIR_KAFKA_REPLICATION": "1", "WEIR_KAFKA_SECURITY_PROTOCOL": "ssl", "WEIR_KAFKA_CA_FILE": str(files / "ca.pem"),
-            "WEIR_KAFKA_CERT_FILE": str(files / "client.pem"), "WEIR_KAFKA_KEY_FILE": str(files / "client.key"),
-        }
+        said = {"WEIR_BROKERS": self.brokers, "WEIR_KAFKA_PREFIX": self.prefix, "WEIR_PARTITIONS": "1",
+                "WEIR_KAFKA_REPLICATION": "1", "WEIR_KAFKA_SECURITY_PROTOCOL": "ssl"}
+        said |= {f"WEIR_KAFKA_{key.upper()}": value for key, value in self.client().items()}
         subprocess.run([self.weir, "topology", "apply"], env={**os.environ, **said}, check=True, stdout=subprocess.DEVNULL)
 
-    def started(self, objects, prefix):
-        """The pods that do not become ready, or do not end in order."""
-        self.make_topics(prefix)
-        for thing, role, spec in check.pods(objects):
-            who = check.name_of(thing)
-            with tempfile.TemporaryDirectory() as root:
-                place = Place(root, self.secrets)
-                for container in spec.get("initContainers", []):
-                    place.mount(spec, container)
-                    command = [place.here(word) for word in container["command"]]
-                    done = subprocess.run(command, capture_output=True, text=True, check=False)
-                    if done.returncode != 0:
-                        yield f"{who}, {container['name']}: {done.stderr.strip()}"
-                container = spec["containers"][0]
-                place.mount(spec, container)
-                yield from self.run(who, role, objects, spec, container, place, prefix)
-
-    def run(self, who, role, objects, spec, container, place, prefix):
-        port = free_port()
-        # What differs from a cluster: addresses that are there, and topics of this run.
-        changes = {
-            "WEIR_METRICS_ADDR": f"127.0.0.1:{port}", "WEIR_BROKERS": self.brokers,
-            "WEIR_KAFKA_PREFIX": prefix, "WEIR_NODE": f"check-{role}",
+    def give_rights(self, objects):
+        """As Strimzi would: those of the KafkaUsers, and nobody else has any on these names."""
+        client = self.client()
+        admin = AdminClient({
+            "bootstrap.servers": self.brokers, "security.protocol": "ssl", "ssl.ca.location": client["ca_file"],
+            "ssl.certificate.location": client["cert_file"], "ssl.key.location": client["key_file"],
+        })
+        kinds = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "transactionalId": ResourceType.TRANSACTIONAL_ID}
+        patterns = {"literal": ResourcePatternType.LITERAL, "prefix": ResourcePatternType.PREFIXED}
+        operations = {"Describe": AclOperation.DESCRIBE, "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
+                      "Read": AclOperation.READ, "Write": AclOperation.WRITE}
+        # Of what is read and written, Describe is said twice.
+        rights = {
+            AclBinding(kinds[acl["resource"]["type"]], self.prefix + acl["resource"]["name"],
+                       patterns[acl["resource"]["patternType"]], f"User:CN={user['metadata']['name']}", "*",
+                       operations[operation], AclPermissionType.ALLOW)
+            for user in check.of_kind(objects, "KafkaUser")
+            for acl in user["spec"]["authorization"]["acls"]
+            for operation in acl["operations"]
         }
-        words = [place.here(str(word)) for word in container["args"]]
-        words = [word.replace("0.0.0.0:50051", "127.0.0.1:0") for word in words]
-        log_path = Path(place.root) / "log"
-        with open(log_path, "w") as log:
-            process = subprocess.Popen(
-                [self.weir, *words], env=environment(objects, container, place, changes),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=place.root,
-            )
-        try:
-            deadline, waiting = time.monotonic() + PATIENCE_S, ["startupProbe", "livenessProbe", "readinessProbe"]
-            while waiting and process.poll() is None and time.monotonic() < deadline:
-                if answers(port, container[waiting[0]]["httpGet"]["path"]):
-                    waiting.pop(0)
-                else:
-                    time.sleep(0.1)
-            said = log_path.read_text()
-            if waiting and UNTRACED in said and "CI" not in os.environ:
-                print(f"{who} was not started: this build cannot trace", file=sys.stderr)
-                return
-            if waiting:
-                yield f"{who}: its {waiting[0]} was not answered: {log_path.read_text()[-2000:]}"
-                return
-            process.send_signal(signal.SIGTERM)
+        # The broker leaves to everybody what nobody has a right to. So somebody has, to every name of this run.
+        rights |= {
+            AclBinding(kind, self.prefix, ResourcePatternType.PREFIXED, "User:nobody", "*", AclOperation.READ, AclPermissionType.ALLOW)
+            for kind in kinds.values()
+        }
+        for given in admin.create_acls(list(rights)).values():
+            given.result(timeout=30)
+
+    def run(self, objects, lines):
+        """The faults of all roles together: they start, judge the lines of a gateway's log, and end in order."""
+        self.make_topics()
+        self.give_rights(objects)
+        with tempfile.TemporaryDirectory() as root:
+            # Users that are not root come here too.
+            Path(root).chmod(0o755)
+            weir = shutil.copy(self.weir, root)
+            pods = []
+            for thing, role, spec in check.pods(objects):
+                (Path(root) / role).mkdir()
+                group = spec["securityContext"].get("fsGroup") if os.geteuid() == 0 else None
+                pods.append(Pod(thing, role, spec, Place(Path(root) / role, self.secrets, group)))
             try:
-                code = process.wait(spec["terminationGracePeriodSeconds"])
-            except subprocess.TimeoutExpired:
-                yield f"{who} does not end within its grace"
+                yield from self.run_pods(weir, pods, objects, lines)
+            finally:
+                for pod in pods:
+                    if pod.process is not None and pod.process.poll() is None:
+                        pod.process.kill()
+                        pod.process.wait()
+
+    def run_pods(self, weir, pods, objects, lines):
+        failed = [failure for failure in (pod.prepare() for pod in pods) if failure]
+        if failed:
+            yield from failed
+            return
+        for pod in pods:
+            pod.start(weir, objects, {"WEIR_BROKERS": self.brokers, "WEIR_KAFKA_PREFIX": self.prefix})
+        for pod in list(pods):
+            probe = pod.becomes_ready()
+            if probe and pod.is_untraced():
+                print(f"{pod.who} was not started: this build cannot trace", file=sys.stderr)
+                pods.remove(pod)
+            elif probe:
+                yield f"{pod.who}: its {probe} was not answered: {pod.said()[-2000:]}"
                 return
-            if code != 0:
-                yield f"{who} ended with {code}: {log_path.read_text()[-2000:]}"
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+        by_role = {pod.role: pod for pod in pods}
+        log, output = by_role["collector"].place.root / "gateway-log", by_role["enforcer"].place.root / "output"
+        (log / LOG).write_text(lines)
+        deadline = time.monotonic() + PATIENCE_S
+        while not all((output / file).is_file() and (output / file).stat().st_size for file in WRITTEN):
+            if time.monotonic() > deadline:
+                yield f"nothing came of a gateway's log in the enforcer's files: {[p.said()[-500:] for p in pods]}"
+                return
+            time.sleep(0.2)
+        for pod in pods:
+            if pod.process.poll() is None and not answers(pod.port, "/health/ready"):
+                yield f"{pod.who} is not ready any more: {pod.said()[-2000:]}"
+            refused = [line for line in pod.said().splitlines() if "uthoriz" in line]
+            if refused:
+                yield f"{pod.who} has not the rights that it needs: {refused[0][:500]}"
+        yield from (fault for fault in (pod.end() for pod in pods) if fault)
 
 
 def answers(port, path):

@@ -49,7 +49,7 @@ secret's are of root and its group. What changes in them counts from the next st
 - name: secrets
   image: {{ include "weir.image" .root }}
   imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-  command: [sh, -c, "umask 077; for place in /secret/*; do mkdir /run/weir/${place##*/} && cp -L $place/* /run/weir/${place##*/}/ || exit 1; done"]
+  command: [sh, -c, "umask 077; for place in /secret/*; do mkdir -p /run/weir/${place##*/} && cp -Lf $place/* /run/weir/${place##*/}/ || exit 1; done"]
   securityContext:
     {{- include "weir.containerSecurity" .root | nindent 4 }}
   resources:
@@ -67,7 +67,7 @@ secret's are of root and its group. What changes in them counts from the next st
   emptyDir: { medium: Memory, sizeLimit: 1Mi }
 {{- if has "keys" .places }}
 - name: keys
-  secret: { secretName: {{ .keys }}, defaultMode: 0440 }
+  secret: { secretName: {{ .keys }}, defaultMode: 0440, optional: false }
 {{- end }}
 {{- if has "kafka" .places }}
 - name: kafka
