@@ -23,6 +23,7 @@ mod shell;
 mod siem;
 mod sim;
 mod stix;
+mod supply;
 mod test;
 mod tidy;
 mod units;
@@ -67,6 +68,8 @@ enum Command {
     Units,
     /// Render and check the chart for Helm and the manifests for Kubernetes
     Kubernetes(kubernetes::Args),
+    /// Write the bill of materials of a release (CycloneDX), and hold it against what the binary is made of
+    Supply,
     /// Write docs/metrics.md from the list of metrics, docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
     Docs,
     /// See Weir act: a campaign is refused by a real nginx, and let through again when its time is over
@@ -97,6 +100,7 @@ fn main() -> anyhow::Result<()> {
         Command::Stix => stix::run(&dirs::built("weir")?),
         Command::Units => units::check(&dirs::built("weir")?),
         Command::Kubernetes(args) => kubernetes::run(&args),
+        Command::Supply => supply::run(),
         Command::Docs => docs::run(),
         Command::Demo => demo::run(),
         Command::Kafka(args) => kafka::run(args),

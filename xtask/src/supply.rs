@@ -1,0 +1,84 @@
+//! `cargo xtask supply`: what a release says of what it is made of, and what that may be.
+//!
+//! A step of a release and not of every test: its tools take some minutes to build.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::shell::{output, succeed};
+use crate::{debian, dirs, venv};
+
+const REQUIREMENTS: &str = include_str!("../supply/requirements.txt");
+
+/// What writes it, with its version.
+const CYCLONEDX: (&str, &str) = ("cargo-cyclonedx", "0.5.9");
+/// What holds dependencies against deny.toml.
+const DENY: (&str, &str) = ("cargo-deny", "0.20.2");
+
+/// Writes the bill of materials, checks it, and holds the dependencies against deny.toml.
+///
+/// # Errors
+/// Says what does not hold, or what is missing.
+pub fn run() -> Result<()> {
+    let bill = bill()?;
+    let crates = bill.with_extension("crates");
+    let mut tree = cargo();
+    tree.args(["tree", "--locked", "--package", "weir", "--all-features", "--edges", "normal,build"]);
+    tree.args(["--prefix", "none", "--format", "{p}", "--no-dedupe"]);
+    fs::write(&crates, output(tree, "cargo tree fails")?)?;
+    debian::ensure_debian_packages(&["python3-venv"])?;
+    let mut check = Command::new(venv::python("supply-venv", REQUIREMENTS)?);
+    check.arg(dirs::workspace().join("xtask/supply/sbom.py")).arg(&bill).arg(&crates);
+    succeed(check, "sbom.py")?;
+    println!("{}", bill.display());
+    let mut deny = Command::new(tool(DENY)?);
+    deny.current_dir(dirs::workspace()).args(["--locked", "check", "--hide-inclusion-graph"]);
+    deny.args(["bans", "licenses", "sources"]);
+    succeed(deny, "cargo deny")
+}
+
+/// `target/supply/weir.cdx.json`, made anew.
+fn bill() -> Result<PathBuf> {
+    const NAME: &str = "weir.cdx";
+    let mut cyclonedx = Command::new(tool(CYCLONEDX)?);
+    cyclonedx.current_dir(dirs::workspace().join("cli")).args(["cyclonedx", "--format", "json"]);
+    cyclonedx.args(["--spec-version", "1.5", "--all-features", "--target", "x86_64-unknown-linux-gnu"]);
+    cyclonedx.args(["--override-filename", NAME]);
+    succeed(cyclonedx, "cargo cyclonedx")?;
+    // It writes beside every manifest of the workspace; one of them is the binary's.
+    let to = dirs::target("supply")?.join(NAME).with_extension("cdx.json");
+    for entry in fs::read_dir(dirs::workspace())? {
+        let made = entry?.path().join(NAME).with_extension("cdx.json");
+        if made.parent().is_some_and(|parent| parent.ends_with("cli")) {
+            fs::copy(&made, &to).with_context(|| format!("cannot copy {}", made.display()))?;
+        }
+        if made.is_file() {
+            fs::remove_file(&made)?;
+        }
+    }
+    Ok(to)
+}
+
+/// A tool of this version, built once and kept in the cache.
+fn tool((name, version): (&str, &str)) -> Result<PathBuf> {
+    let root = dirs::cache()?.join(format!("{name}-{version}"));
+    let path = root.join("bin").join(name);
+    if !path.is_file() {
+        eprintln!("building {name} {version} ...");
+        let aside = tempfile::tempdir_in(dirs::cache()?)?;
+        let mut install = cargo();
+        install.args(["install", "--quiet", "--locked", name, "--version", version, "--root"]).arg(&root);
+        install.env("CARGO_TARGET_DIR", aside.path());
+        succeed(install, "cargo install")?;
+    }
+    Ok(path)
+}
+
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(dirs::workspace());
+    cargo
+}
