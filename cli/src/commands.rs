@@ -40,6 +40,7 @@ mod share;
 mod signing;
 mod simulate;
 mod topology;
+mod tune;
 mod verify;
 
 use crate::context::Context;
@@ -95,6 +96,7 @@ commands! {
     Evaluate(evaluate::Arguments),
     Explain(explain::Arguments),
     Diff(diff::Arguments),
+    Tune(tune::Arguments),
     Topology(topology::Arguments),
     Policy(policy::Arguments),
     Posture(posture::Arguments),

@@ -13,6 +13,7 @@ use weir_processor::policy::Policy;
 use weir_replay::evaluate::intake::{Intake, Labelled};
 use weir_replay::evaluate::{Judged, judge};
 use weir_replay::lockstep::Layout;
+use weir_replay::tune::evidence::{Ears, Heard};
 use weir_schemas::wire::Wire;
 use weir_topology::telemetry::Silent;
 use weir_traffic::write::{Labels, LineFormat, write_line};
@@ -44,6 +45,27 @@ impl Bench {
         let judged = judge(labelled, &self.wire, &stages, layout, |events| bar.inc(events))?;
         bar.finish_and_clear();
         Ok(judged)
+    }
+
+    /// Hears what the detectors say of labelled events, by policies that listen.
+    pub fn hear(&self, labelled: &Labelled, ears: &Ears, heard: &mut Heard) -> Result<()> {
+        let bar = bar(Some(labelled.events * ears.each.len() as u64), "heard")?;
+        let stages =
+            |policy: &Policy| judging_stages(self.wire.clone(), Arc::new(policy.clone()), usize::MAX);
+        let layout = Layout { partitions: PARTITIONS, workers: self.workers };
+        heard.hear(labelled, &self.wire, ears, stages, layout, |events| bar.inc(events))?;
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    /// Shows how many policies were tried while `search` runs.
+    pub fn searching<T>(&self, search: impl FnOnce(&mut dyn FnMut(u64)) -> T) -> Result<T> {
+        let style = ProgressStyle::with_template("{spinner} {human_pos} policies tried, {elapsed}")?;
+        let bar = ProgressBar::no_length().with_style(style);
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        let found = search(&mut |tried| bar.inc(tried));
+        bar.finish_and_clear();
+        Ok(found)
     }
 
     /// Reads a log file by the collector itself.

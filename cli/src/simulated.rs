@@ -1,9 +1,10 @@
-//! Which simulated traffic a command line asks for: the options that `weir simulate` and `weir evaluate` share.
+//! Which simulated traffic a command line asks for: the options that `weir simulate`, `evaluate` and `tune` share.
 
 use crate::times::ms_of;
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 use std::path::PathBuf;
+use std::str::FromStr;
 use weir_traffic::care::{Care, Measure, Measures};
 use weir_traffic::corpus::{Choice, Corpus};
 use weir_traffic::scenario::{Name, Plan};
@@ -44,6 +45,25 @@ pub struct SimulatedTraffic {
     /// Which of its files: all, tune, test (the other half), or names separated by commas
     #[arg(long, value_name = "FILES", default_value = "all", requires = "corpus")]
     pub corpus_files: Choice,
+}
+
+/// Seeds of several runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seeds(pub Vec<u64>);
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.trim().parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+        let seeds: Vec<u64> = match text.split_once("..") {
+            Some((first, last)) => {
+                (number(first)?..=number(last.trim_start_matches('='))?).take(10_000).collect()
+            }
+            None => text.split(',').map(number).collect::<Result<_, _>>()?,
+        };
+        if seeds.is_empty() { Err("no seed in it".into()) } else { Ok(Self(seeds)) }
+    }
 }
 
 impl SimulatedTraffic {

@@ -10,7 +10,7 @@
 //!
 //! [`campaigns`] reads what was said of campaigns, and [`explain`] says why a verdict or a campaign is what it is.
 //!
-//! And how good a policy is: [`evaluate`] folds labelled events and counts who was flagged.
+//! And how good a policy is: [`evaluate`] folds labelled events and counts who was flagged; [`tune`] looks for a better one.
 //!
 //! Nothing here judges anew: all but [`letters`] only read a log and give a report.
 
@@ -26,6 +26,7 @@ pub mod recorded;
 pub mod report;
 pub mod sorter;
 mod start;
+pub mod tune;
 pub mod verify;
 
 pub use report::{ReplayError, Report};

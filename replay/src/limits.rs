@@ -38,3 +38,26 @@ pub const REQUEUE_RECORDS_MAX: usize = 500;
 
 /// Most bytes of records that one commit sends back.
 pub const REQUEUE_BYTES_MAX: usize = 4 << 20;
+
+/// Most judgements of an account that tuning keeps, of those that no other outdoes.
+pub const MOMENTS_MAX: usize = 256;
+
+/// The most that a policy lets a detector or a family say, in thousandths of a nat.
+pub const NATS_MAX_MILLINATS: i32 = 20_000;
+
+/// Caps at which tuning hears a detector that reads its own, besides the one in force, in thousandths of a nat. Each costs a
+/// judgement of all worlds.
+pub const CAPS_HEARD_MILLINATS: [i32; 3] = [3_000, 7_000, 12_000];
+
+/// How far beyond MEDIUM, on either side, an account counts as clear where tuning chooses among policies that
+/// flag the same; about one nat.
+pub const CLEAR_SCORE: f64 = 0.1;
+
+/// Improvement of clearness, in thousandths, below which tuning changes nothing more.
+pub const CLEARER_PERMILLE_MIN: u64 = 20;
+
+/// Most folds of a cross-validation.
+pub const FOLDS_MAX: usize = 12;
+
+/// Random pairs of changes that a round of tuning tries, beside every single one.
+pub const PAIRS_TRIED: usize = 200;

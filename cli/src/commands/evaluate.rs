@@ -5,14 +5,13 @@ use crate::context::Context;
 use crate::lab::Bench;
 use crate::roles::control;
 use crate::settings::flags::{KeyFlags, takes};
-use crate::simulated::SimulatedTraffic;
+use crate::simulated::{Seeds, SimulatedTraffic};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 use weir_processor::policy::Policy;
 use weir_replay::evaluate::Judged;
 use weir_replay::evaluate::intake::Labelled;
@@ -68,25 +67,6 @@ enum Format {
     Json,
     /// One page with plots, which needs nothing else
     Html,
-}
-
-/// Seeds of several runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Seeds(Vec<u64>);
-
-impl FromStr for Seeds {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.trim().parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
-        let seeds: Vec<u64> = match text.split_once("..") {
-            Some((first, last)) => {
-                (number(first)?..=number(last.trim_start_matches('='))?).take(10_000).collect()
-            }
-            None => text.split(',').map(number).collect::<Result<_, _>>()?,
-        };
-        if seeds.is_empty() { Err("no seed in it".into()) } else { Ok(Self(seeds)) }
-    }
 }
 
 impl Run for Arguments {

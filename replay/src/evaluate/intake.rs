@@ -29,7 +29,7 @@ pub struct Labelled {
 
 impl Labelled {
     /// The events, sorted by epoch; as often as is asked.
-    pub(super) fn sorted(&self) -> io::Result<Sorted> {
+    pub(crate) fn sorted(&self) -> io::Result<Sorted> {
         let mut file = self.events_file.try_clone()?;
         file.seek(SeekFrom::Start(0))?;
         let mut input = BufReader::with_capacity(1 << 20, file);
