@@ -3,6 +3,7 @@
 //! A command is a [`clap::Args`] that knows how to run. Configuration keys become flags of the commands that
 //! make use of them ([`crate::settings::flags`]).
 
+mod archive;
 mod audit;
 mod canary;
 mod check_log;
@@ -88,6 +89,7 @@ commands! {
     Replay(replay::Arguments),
     Verify(verify::Arguments),
     Coverage(coverage::Arguments),
+    Archive(archive::Arguments),
     Audit(audit::Arguments),
     EvidencePack(evidence_pack::Arguments),
     Share(share::Arguments),

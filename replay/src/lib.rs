@@ -12,8 +12,11 @@
 //!
 //! And how good a policy is: [`evaluate`] folds labelled events and counts who was flagged; [`tune`] looks for a better one.
 //!
+//! [`archive`] keeps what the log holds for longer than the log does.
+//!
 //! Nothing here judges anew: all but [`letters`] only read a log and give a report.
 
+pub mod archive;
 pub mod campaigns;
 pub mod coverage;
 pub mod digest;

@@ -61,3 +61,7 @@ pub const FOLDS_MAX: usize = 12;
 
 /// Random pairs of changes that a round of tuning tries, beside every single one.
 pub const PAIRS_TRIED: usize = 200;
+
+/// Most bytes of records in one file of an archive, before they are compressed: what writing and reading one holds in memory,
+/// twice. A larger record has a file of its own.
+pub const ARCHIVE_FILE_BYTES_MAX: usize = 32 << 20;

@@ -5,6 +5,7 @@ use crate::roles;
 use crate::roles::verify::UNPROVEN;
 use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use weir_replay::verify::Choice;
 use weir_schemas::{AccountId, VerdictId};
@@ -27,6 +28,9 @@ pub struct Arguments {
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Prove from an archive that `weir archive` made, instead of the log
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
     #[command(flatten)]
     keys: KeyFlags<Keys>,
 }
@@ -57,7 +61,7 @@ impl Run for Arguments {
             (None, None) => Choice::All,
         };
         let json = self.format == Format::Json;
-        let run = || roles::verify::run(&config.context(&self.keys)?, choice, json);
+        let run = || roles::verify::run(&config.context(&self.keys)?, self.archive.as_deref(), choice, json);
         Ok(proof(run()))
     }
 }

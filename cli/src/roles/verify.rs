@@ -3,18 +3,26 @@
 use crate::context::Context;
 use crate::roles::replay::progress;
 use anyhow::Result;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use weir_replay::archive::ArchiveLog;
 use weir_replay::verify::{
     Choice, ContentDifference, Difference, Evidence, Finding, Outcome, VerifyReport, verify,
 };
+use weir_topology::log::Log;
 
 /// Exit code when something can be neither proved nor disproved.
 pub const UNPROVEN: u8 = 2;
 
 /// Exits with 0 when all that was chosen is proved, with 1 when something differs, and with 2 when it
 /// cannot be told or there is nothing to prove.
-pub fn run(context: &Context, choice: Choice, json: bool) -> Result<ExitCode> {
-    let (log, wire) = (context.existing_log()?, context.wire()?);
+pub fn run(context: &Context, archive: Option<&Path>, choice: Choice, json: bool) -> Result<ExitCode> {
+    let log: Arc<dyn Log> = match archive {
+        Some(directory) => Arc::new(ArchiveLog::open(directory)?),
+        None => context.existing_log()?,
+    };
+    let wire = context.wire()?;
     let bar = progress(log.as_ref())?;
     let stages = context.judging_stages(wire.clone())?;
     let report = verify(log.as_ref(), &wire, &stages, choice, |events| bar.inc(events))?;
