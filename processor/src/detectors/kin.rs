@@ -26,6 +26,9 @@ pub struct Kin;
 /// What the rhythm must say for a likeness by what anybody can share to count in full.
 const MACHINE: Millinats = 1_000;
 
+/// What must be said of what it asks besides: who explains a little at length, day and night, may be a tutor.
+const HARVEST: Millinats = 1_000;
+
 /// The alike among those who share a text, a network or a card, in thousandths, and how much of it is left: among many users of
 /// one template, and many guests of one event, some do the same work.
 const DOMINANCE: [(i64, Millinats); 2] = [(100, 0), (300, 1_000)];
@@ -61,12 +64,12 @@ pub(super) fn is_application(account: &AccountView<'_>) -> bool {
     harvest::reading(account).is_some_and(|said| said < 0)
 }
 
-/// Whether a machine is at work beyond doubt, and nothing speaks of an application: only then is it no chance that
+/// Whether a machine is at work beyond doubt, and takes long answers to ever new texts: only then is it no chance that
 /// strangers do the same with what anybody can share. One template of a workflow tool, one benchmark, one public preamble
 /// make programs of strangers alike in everything that they do.
 pub(super) fn is_harvest(account: &AccountView<'_>) -> bool {
     rhythm::reading(account).is_some_and(|said| said >= MACHINE)
-        && harvest::reading(account).is_none_or(|said| said > 0)
+        && harvest::reading(account).is_none_or(|said| said >= HARVEST)
 }
 
 /// The most that a word says: little where people are alike by nature, or strangers' programs are.
