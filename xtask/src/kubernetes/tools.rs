@@ -50,14 +50,13 @@ impl Tools {
         if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(tools);
         }
-        debian::on_path("go")
-            .context("Go 1.24 or newer is missing, which builds Helm and Kustomize: install it")?;
+        let compiler = compiler()?;
         fs::create_dir_all(tools.definitions_directory())?;
         tools.strimzi()?;
         // Sources and what is compiled of them are not kept: what comes of it is.
         let aside = tempfile::tempdir_in(dirs::cache()?)?;
         let go = |arguments: &[&str]| {
-            let mut go = Command::new("go");
+            let mut go = Command::new(&compiler);
             go.args(arguments).current_dir(aside.path()).env("GOBIN", &tools.directory);
             go.env("GOPATH", aside.path().join("path")).env("GOCACHE", aside.path().join("cache"));
             go.env("GOFLAGS", "-modcacherw");
@@ -114,6 +113,13 @@ impl Tools {
         }
         output(java, "Strimzi does not write its definitions").map(drop)
     }
+}
+
+/// Where Go is: on the path, or where its own installer puts it.
+fn compiler() -> Result<PathBuf> {
+    let installed = PathBuf::from("/usr/local/go/bin/go");
+    let found = debian::on_path("go").or_else(|| installed.is_file().then_some(installed));
+    found.context("Go 1.24 or newer is missing, which builds Helm and Kustomize: install it")
 }
 
 /// What `go mod download -json` says.
