@@ -86,7 +86,8 @@ impl Health {
         self.runs.store(runs, Ordering::Relaxed);
     }
 
-    /// Says whether every task here has opened its partition. A collector has no tasks.
+    /// Says whether every task here has opened its partition. A collector has no tasks; a decision server's is to read how
+    /// accounts stand, to the end.
     pub fn set_tasks_open(&self, are_open: bool) {
         self.tasks_are_open.store(are_open, Ordering::Relaxed);
     }

@@ -35,9 +35,15 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     let (log, wire) = (context.kafka()?, context.wire()?);
     let log: Arc<dyn Log> = Arc::new(log);
     context.health.watch(&log)?;
-    context.health.set_tasks_open(true);
     let (supervisor, health) = (context.supervisor.clone(), context.health.clone());
-    serve(context, &keys, log, wire, move || supervisor.went_round(health.readiness()))?;
+    let went_round = move |was_read| {
+        // A gateway that asked before would let suspended accounts pass. Never taken back: later it answers from memory.
+        if was_read {
+            health.set_tasks_open(true);
+        }
+        supervisor.went_round(health.readiness());
+    };
+    serve(context, &keys, log, wire, went_round)?;
     context.health.set_running(true);
     while !context.is_stopped() {
         std::thread::sleep(FOLLOW_EVERY);
@@ -48,13 +54,13 @@ pub fn run(context: &Context) -> Result<ExitCode> {
 }
 
 /// Serves where `decide.addr` says, in threads of its own, until the process ends; the address that was bound. `went_round` is
-/// called whenever the log was looked at.
+/// called whenever the log was looked at, and told whether the table was read to its end.
 pub fn serve(
     context: &Context,
     keys: &CollectorKeys,
     log: Arc<dyn Log>,
     wire: Arc<Wire>,
-    went_round: impl Fn() + Send + 'static,
+    went_round: impl Fn(bool) + Send + 'static,
 ) -> Result<Option<SocketAddr>> {
     let Some(address) = context.settings.decide_addr.clone() else { return Ok(None) };
     let standings = Arc::new(Standings::default());
@@ -73,7 +79,7 @@ pub fn serve(
                 standings.stale_ms(now_ms()),
                 standings.take_losses(),
             );
-            went_round();
+            went_round(outcome.is_ok());
             match outcome {
                 Ok(()) => {
                     is_away = false;

@@ -68,7 +68,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         export = export.leaving_effects();
         hands.own(0..partitions);
     }
-    decide::serve(context, &sensing_keys, log.clone(), wire.clone(), || {})?;
+    decide::serve(context, &sensing_keys, log.clone(), wire.clone(), |_| {})?;
     let exports = Exports::of(context, log.clone(), wire.clone())?;
     let watched: Arc<dyn Log> = log.clone();
     context.health.watch(&watched)?;
