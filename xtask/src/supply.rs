@@ -15,6 +15,8 @@ const REQUIREMENTS: &str = include_str!("../supply/requirements.txt");
 
 /// What writes it, with its version.
 const CYCLONEDX: (&str, &str) = ("cargo-cyclonedx", "0.5.9");
+/// What is shipped is built for it.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// What holds dependencies against deny.toml.
 const DENY: (&str, &str) = ("cargo-deny", "0.20.2");
 
@@ -27,6 +29,8 @@ pub fn run() -> Result<()> {
     let crates = bill.with_extension("crates");
     let mut tree = cargo();
     tree.args(["tree", "--locked", "--package", "weir", "--all-features", "--edges", "normal,build"]);
+    // As the bill: for what is shipped, not for where this runs.
+    tree.args(["--target", TARGET]);
     tree.args(["--prefix", "none", "--format", "{p}", "--no-dedupe"]);
     fs::write(&crates, output(tree, "cargo tree fails")?)?;
     debian::ensure_debian_packages(&["python3-venv"])?;
@@ -45,7 +49,7 @@ fn bill() -> Result<PathBuf> {
     const NAME: &str = "weir.cdx";
     let mut cyclonedx = Command::new(tool(CYCLONEDX)?);
     cyclonedx.current_dir(dirs::workspace().join("cli")).args(["cyclonedx", "--format", "json"]);
-    cyclonedx.args(["--spec-version", "1.5", "--all-features", "--target", "x86_64-unknown-linux-gnu"]);
+    cyclonedx.args(["--spec-version", "1.5", "--all-features", "--target", TARGET]);
     cyclonedx.args(["--override-filename", NAME]);
     succeed(cyclonedx, "cargo cyclonedx")?;
     // It writes beside every manifest of the workspace; one of them is the binary's.
