@@ -13,6 +13,9 @@ use crate::{debian, dirs, maven};
 const HELM: &str = "helm.sh/helm/v3/cmd/helm@v3.18.4";
 const KUSTOMIZE: &str = "sigs.k8s.io/kustomize/kustomize/v5@v5.6.0";
 
+/// Of Go 1, the oldest that builds both.
+const GO_MINOR_MIN: u32 = 24;
+
 /// Modules with definitions of custom resources, and those that the manifests have.
 const DEFINITIONS: &[(&str, &str, &[&str])] = &[
     (
@@ -51,6 +54,10 @@ impl Tools {
             return Ok(tools);
         }
         let compiler = compiler()?;
+        // What is there is of other versions, or of an attempt that was cut short.
+        if tools.directory.exists() {
+            fs::remove_dir_all(&tools.directory)?;
+        }
         fs::create_dir_all(tools.definitions_directory())?;
         tools.strimzi()?;
         // Sources and what is compiled of them are not kept: what comes of it is.
@@ -68,8 +75,9 @@ impl Tools {
                 serde_json::from_slice(&told).context("go says something else than where it is")?;
             for file in *files {
                 let from = module.dir.join(place).join(file);
-                fs::copy(&from, tools.definitions_directory().join(file))
-                    .with_context(|| format!("cannot copy {}", from.display()))?;
+                let text = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+                // Not a copy: Go's are read-only, and so would ours be when this is tried again.
+                fs::write(tools.definitions_directory().join(file), text)?;
             }
         }
         for tool in [KUSTOMIZE, HELM] {
@@ -115,11 +123,25 @@ impl Tools {
     }
 }
 
-/// Where Go is: on the path, or where its own installer puts it.
+/// Where a Go is that is new enough: on the path, or where its own installer puts it. A distribution's is often older.
 fn compiler() -> Result<PathBuf> {
     let installed = PathBuf::from("/usr/local/go/bin/go");
-    let found = debian::on_path("go").or_else(|| installed.is_file().then_some(installed));
-    found.context("Go 1.24 or newer is missing, which builds Helm and Kustomize: install it")
+    let is_new_enough = |go: &PathBuf| {
+        let said = Command::new(go).args(["env", "GOVERSION"]).output();
+        said.is_ok_and(|said| {
+            minor(&String::from_utf8_lossy(&said.stdout)).is_some_and(|minor| minor >= GO_MINOR_MIN)
+        })
+    };
+    let found = debian::on_path("go").into_iter().chain([installed]).find(is_new_enough);
+    found.with_context(|| {
+        format!("Go 1.{GO_MINOR_MIN} or newer is missing, which builds Helm and Kustomize: install it")
+    })
+}
+
+/// The 24 of `go1.24.3`.
+fn minor(version: &str) -> Option<u32> {
+    let rest = version.trim().strip_prefix("go1.")?;
+    rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// What `go mod download -json` says.
@@ -127,4 +149,15 @@ fn compiler() -> Result<PathBuf> {
 #[serde(rename_all = "PascalCase")]
 struct Module {
     dir: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::minor;
+
+    #[test]
+    fn a_version_of_go_is_read_as_it_is_written() {
+        let versions = ["go1.24.3\n", "go1.26rc1", "go1.9", "devel go1.27-abc", ""];
+        assert_eq!(versions.map(minor), [Some(24), Some(26), Some(9), None, None]);
+    }
 }
