@@ -22,6 +22,8 @@ ROLES = {
     "decide": ("weir-keys-collector", "weir-decide", set()),
     "export": (None, "weir-export", {"weir-hec"}),
 }
+# The secret with the authority that signed the brokers' certificates: that of a user's own secret signed the clients'.
+BROKERS_AUTHORITY = "kafka-cluster-ca-cert"
 # The command of each role, and its unit for systemd.
 COMMANDS = {
     "collector": "collect", "trace": "collect", "processor": "process",
@@ -89,8 +91,22 @@ def config(objects):
     return next((thing["data"] for thing in of_kind(objects, "ConfigMap") if thing["metadata"]["name"] == "weir"), {})
 
 
+def sources(volume):
+    """What a volume is made of: a secret's name, or a ConfigMap's, whether it is a secret, and its keys with the names of their files."""
+    found = [(part["secret"], "secret") for part in volume.get("projected", {}).get("sources", []) if "secret" in part]
+    found += [(volume[kind], kind) for kind in ("secret", "configMap") if kind in volume]
+    for source, kind in found:
+        items = [(item["key"], item["path"]) for item in source.get("items", [])]
+        yield source.get("secretName") or source["name"], kind == "secret", items
+
+
 def secrets(spec):
-    return {volume["secret"]["secretName"] for volume in spec.get("volumes", []) if "secret" in volume}
+    return {name for volume in spec.get("volumes", []) for name, is_secret, _ in sources(volume) if is_secret}
+
+
+def authorities(spec):
+    """The secrets from which a pod has whom it believes about brokers."""
+    return {name for volume in spec.get("volumes", []) for name, _, items in sources(volume) if ("ca.crt", "ca.crt") in items}
 
 
 def flag(words, name):
@@ -186,18 +202,24 @@ def secrets_by_role(objects, _):
             yield f"{name_of(thing)}: {role} is no role"
             continue
         keys, user, others = ROLES[role]
-        allowed = {keys, user} | others
+        has_tls = config(objects).get("WEIR_KAFKA_SECURITY_PROTOCOL") == "ssl"
+        allowed = {keys, user, BROKERS_AUTHORITY} | others
         for secret in secrets(spec) - allowed:
             yield f"{name_of(thing)} has the secret {secret}, which is not for {role}"
         if keys and keys not in secrets(spec):
             yield f"{name_of(thing)} has not the keys {keys}"
-        has_tls = config(objects).get("WEIR_KAFKA_SECURITY_PROTOCOL") == "ssl"
+        if authorities(spec) != ({BROKERS_AUTHORITY} if has_tls else set()):
+            yield f"{name_of(thing)} believes {sorted(authorities(spec))} about brokers, whom {BROKERS_AUTHORITY} signs"
         if has_tls != (user in secrets(spec)):
             yield f"{name_of(thing)}: the user {user} goes together with TLS"
         for container in containers(spec):
             froms = [entry.get("valueFrom", {}) for entry in container.get("env", [])] + container.get("envFrom", [])
             if any("secretKeyRef" in entry or "secretRef" in entry for entry in froms):
                 yield f"{name_of(thing)} has a secret in its environment"
+    for thing in of_kind(objects, "TriggerAuthentication"):
+        said = {entry["parameter"]: entry["name"] for entry in thing["spec"]["secretTargetRef"]}
+        if said != {"ca": BROKERS_AUTHORITY, "cert": "weir-processor", "key": "weir-processor"}:
+            yield f"{name_of(thing)} has {said}"
     users = {thing["metadata"]["name"] for thing in of_kind(objects, "KafkaUser")}
     if users:
         for _, user, _ in ROLES.values():
@@ -273,6 +295,8 @@ def health(objects, facts):
         address = config(objects).get("WEIR_METRICS_ADDR", ":")
         if str(port_names(spec).get("metrics")) != address.rsplit(":", 1)[1]:
             yield f"{name_of(thing)}: its port metrics is not the one of WEIR_METRICS_ADDR, {address}"
+        if role == "decide" and "preStop" not in container.get("lifecycle", {}):
+            yield f"{name_of(thing)} ends before gateways have heard that it does"
         grace = spec.get("terminationGracePeriodSeconds", 30)
         wanted = facts.grace_s[COMMANDS.get(role, "collect")]
         if grace < wanted:
@@ -280,9 +304,13 @@ def health(objects, facts):
 
 
 def resources(objects, _):
-    """Every container says what it needs, and how much memory it may take."""
+    """Every container says what it needs, and how much memory it may take; an image's name is one image."""
+    tags = {}
     for thing, _, spec in pods(objects):
         for container in containers(spec):
+            image, _, tag = container["image"].rpartition(":")
+            if tags.setdefault(image, tag) != tag:
+                yield f"{name_of(thing)}: {image} is {tag} and {tags[image]}: Kustomize changes images by name, and would make both the same"
             said = container.get("resources", {})
             if not {"cpu", "memory"} <= said.get("requests", {}).keys() or "memory" not in said.get("limits", {}):
                 yield f"{name_of(thing)}, container {container['name']}: requests or the limit of memory are missing"
@@ -328,7 +356,8 @@ def network(objects, _):
         places = [*config(objects).get("WEIR_BROKERS", "").split(","), *(url for url in urls if url)]
         for place in places:
             port = re.search(r":(\d+)(/|$)", place)
-            if port is None or int(port[1]) not in out:
+            usual = 443 if place.startswith("https:") else 80
+            if (int(port[1]) if port else usual) not in out:
                 yield f"{name_of(thing)} cannot reach {place}"
         if 53 not in out:
             yield f"{name_of(thing)} cannot ask for names"
@@ -388,6 +417,8 @@ def topics(objects, facts):
                 yield f"{name_of(scaled)} looks at {said['consumerGroup']} and {said['topic']}"
             if said.get("excludePersistentLag") != "true":
                 yield f"{name_of(scaled)} counts a lag that more processors do not help"
+            if not re.fullmatch(r"[1-9][0-9]*", said["lagThreshold"]):
+                yield f"{name_of(scaled)}: {said['lagThreshold']} is no count of records"
             if said["bootstrapServers"] != config(objects).get("WEIR_BROKERS"):
                 yield f"{name_of(scaled)} asks other brokers than the processors"
 

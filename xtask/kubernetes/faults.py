@@ -57,7 +57,9 @@ FAULTS = [
     ("tokens", "a right that nobody needs", lambda o: o.append({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "all"}, "rules": []})),
     ("secrets_by_role", "the enforcer's keys in a collector", lambda o: volume(o, "DaemonSet", "weir-collector", "keys")["secret"].update(secretName="weir-keys-enforcer")),
     ("secrets_by_role", "the operator's keys", lambda o: pod(o, "StatefulSet", "weir-enforcer")["volumes"].append({"name": "more", "secret": {"secretName": "weir-keys-operator"}})),
-    ("secrets_by_role", "another role's user on the brokers", lambda o: volume(o, "Deployment", "weir-decide", "kafka")["secret"].update(secretName="weir-enforcer")),
+    ("secrets_by_role", "another role's user on the brokers", lambda o: volume(o, "Deployment", "weir-decide", "kafka")["projected"]["sources"][1]["secret"].update(name="weir-enforcer")),
+    ("secrets_by_role", "the clients' authority for the brokers'", lambda o: volume(o, "Deployment", "weir-decide", "kafka")["projected"]["sources"][0]["secret"].update(name="weir-decide")),
+    ("secrets_by_role", "the clients' authority in KEDA", lambda o: find(o, "TriggerAuthentication", "weir-processor")["spec"]["secretTargetRef"][0].update(name="weir-processor")),
     ("secrets_by_role", "a secret in the environment", lambda o: weir(o, "Deployment", "weir-export").setdefault("env", []).append({"name": "WEIR_NODE", "valueFrom": {"secretKeyRef": {"name": "weir-hec", "key": "token"}}})),
     ("secrets_by_role", "no user on the brokers", lambda o: drop(o, "KafkaUser", "weir-export")),
     ("references", "a ConfigMap that is not there", lambda o: weir(o, "Deployment", "weir-processor")["envFrom"][0]["configMapRef"].update(name="weird")),
@@ -74,6 +76,8 @@ FAULTS = [
     ("health", "a liveness that asks whether it is ready", lambda o: weir(o, "Deployment", "weir-processor")["livenessProbe"]["httpGet"].update(path="/health/ready")),
     ("health", "too little time to drain", lambda o: pod(o, "Deployment", "weir-processor").update(terminationGracePeriodSeconds=10)),
     ("health", "metrics on another port", lambda o: find(o, "ConfigMap", "weir")["data"].update(WEIR_METRICS_ADDR="0.0.0.0:9100")),
+    ("health", "a server that ends while gateways ask it", lambda o: weir(o, "Deployment", "weir-decide").pop("lifecycle")),
+    ("resources", "two images of one name", lambda o: weir(o, "DaemonSet", "weir-trace").update(image="weir:0.1.0-ebpf")),
     ("resources", "no limit of memory", lambda o: weir(o, "Deployment", "weir-processor")["resources"]["limits"].clear()),
     ("resources", "whatever image is newest", lambda o: weir(o, "Deployment", "weir-export").update(image="weir:latest")),
     ("keys_of_configuration", "a key that is none", lambda o: find(o, "ConfigMap", "weir")["data"].update(WEIR_KAFKA_BROKERS="kafka:9092")),
@@ -86,6 +90,7 @@ FAULTS = [
     ("network", "ingress from every namespace", lambda o: policy(o, "weir-decide")["ingress"][0].update({"from": [{}]})),
     ("network", "egress to every port", lambda o: policy(o, "weir-enforcer")["egress"][0].pop("ports")),
     ("network", "no way to Redis", lambda o: policy(o, "weir-enforcer")["egress"].pop(0)),
+    ("network", "no way to a port that goes without saying", lambda o: [args.__setitem__(at, "--act-webhook-url=https://keys.keys.svc/weir") for args in [weir(o, "StatefulSet", "weir-enforcer")["args"]] for at, word in enumerate(args) if word.startswith("--act-webhook-url")]),
     ("network", "no way to the brokers", lambda o: policy(o, "weir-all")["egress"].pop(1)),
     ("network", "no way for gateways", lambda o: policy(o, "weir-decide")["ingress"].clear()),
     ("network", "a port that is not there", lambda o: policy(o, "weir-decide")["ingress"][0]["ports"].append({"protocol": "TCP", "port": "grpc"})),
@@ -97,9 +102,34 @@ FAULTS = [
     ("topics", "a right that is missing", lambda o: acls(o, "weir-decide").pop(0)),
     ("topics", "a group that nobody is in", lambda o: find(o, "ScaledObject", "weir-processor")["spec"]["triggers"][0]["metadata"].update(consumerGroup="weir-account")),
     ("topics", "persistent lag that counts", lambda o: find(o, "ScaledObject", "weir-processor")["spec"]["triggers"][0]["metadata"].pop("excludePersistentLag")),
+    ("topics", "a count that is no whole number", lambda o: find(o, "ScaledObject", "weir-processor")["spec"]["triggers"][0]["metadata"].update(lagThreshold="1e+06")),
     ("alerts", "an alert that is not the tested one", lambda o: find(o, "PrometheusRule", "weir")["spec"]["groups"][1]["rules"][0].update(expr="vector(0)")),
     ("alerts", "a job with another name", lambda o: find(o, "ServiceMonitor", "weir")["spec"]["endpoints"][0].pop("relabelings")),
 ]
+
+# Values that the chart must refuse, and what it must say of them.
+REFUSED = [
+    *((f"{name}=[]", name.split(".")[1]) for name in (
+        "kafka.peers", "network.gateways", "network.prometheus", "network.dns", "network.redis", "network.webhook", "network.siem",
+    )),
+    ("network.gateways=[{}]", "gateways"),
+    ("network.dns=null", "dns"),
+    ("collector.trace.enabled=true", "twice"),
+    ("processor.replicas=13", "kafka.partitions"),
+    ("enforcer.replicas=13", "kafka.partitions"),
+    ('processor.autoscale={"enabled":true,"replicasMax":13}', "kafka.partitions"),
+    ('processor.autoscale={"enabled":true,"replicasMax":1}', "replicasMax"),
+    ('extraConfig={"WEIR_BROKERS":"elsewhere:9092"}', "another value of the chart"),
+    ('extraConfig={"brokers":"elsewhere:9092"}', "extraConfig"),
+]
+
+
+def taken(renderer):
+    """The values that the chart did not refuse, or of which it said something else."""
+    for value, words in REFUSED:
+        said = renderer.refusal("--set-json", value)
+        if words not in said:
+            yield f"the chart with {value} must be refused with a word on {words}, and is not: {said}"
 
 
 def missed(objects, facts, rules):

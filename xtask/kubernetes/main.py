@@ -9,6 +9,8 @@ Every rendering is checked: the chart with its default values and with those of 
 import argparse
 import json
 import re
+import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,9 +100,10 @@ def main():
     parser.add_argument("--crd", action="append", default=[])
     parser.add_argument("--brokers", help="a broker with mutual TLS, to start every role on")
     parser.add_argument("--kafka-files", help="the directory with the files of its user")
-    parser.add_argument("--prefix", help="of topics that are made for this")
     arguments = parser.parse_args()
     root, weir = Path(arguments.root), arguments.weir
+    # So that what was started is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     renderer = Renderer(root, arguments.helm, arguments.kustomize)
     if arguments.what == "render":
         # The chart's own files come first: the rest is rendered from them.
@@ -130,8 +133,8 @@ def checked(root, renderer, known):
     for name, objects in renderings(renderer):
         found += [f"{name}: {fault}" for fault in check.faults(objects, known)]
         count += len(objects)
-    found += list(faults.missed(everything(renderer), known, check.RULES))
-    return found, f"{count} objects in all renderings, {len(check.RULES)} rules, {len(faults.FAULTS)} planted faults"
+    found += [*faults.missed(everything(renderer), known, check.RULES), *faults.taken(renderer)]
+    return found, f"{count} objects in all renderings, {len(check.RULES)} rules, {len(faults.FAULTS)} planted faults, {len(faults.REFUSED)} refused values"
 
 
 def everything(renderer):
@@ -143,7 +146,7 @@ def started(renderer, weir, arguments):
 
     with tempfile.TemporaryDirectory() as keys:
         subprocess.run([weir, "keys", "make", keys], check=True, stdout=subprocess.DEVNULL)
-        starter = Starter(weir, keys, arguments.brokers, arguments.kafka_files, arguments.prefix)
+        starter = Starter(weir, keys, arguments.brokers, arguments.kafka_files, f"kubernetes-{secrets.token_hex(6)}-")
         lines = (renderer.root / "examples/access.jsonl").read_text()
         return list(starter.run(everything(renderer), lines))
 

@@ -15,13 +15,16 @@ KUBERNETES = "1.34"
 BASE = ["kafka.resources=false"]
 COMPONENTS = {
     "strimzi": ["kafka.resources=true"],
-    "trace": ["kafka.resources=false", "collector.trace.enabled=true"],
+    "trace": ["kafka.resources=false", "collector.log.enabled=false", "collector.trace.enabled=true"],
     "export": ["kafka.resources=false", "export.enabled=true"],
     "keda": ["kafka.resources=false", "processor.autoscale.enabled=true"],
     "monitoring": ["kafka.resources=false", "monitoring.enabled=true"],
 }
-# Objects that a component changes instead of adding them: its kustomization.yaml has the patch.
-PATCHED = {"keda": {("Deployment", "weir-processor")}}
+# Objects that a component changes, or leaves out, instead of adding them: its kustomization.yaml has the patch.
+PATCHED = {
+    "keda": {("Deployment", "weir-processor")},
+    "trace": {("DaemonSet", "weir-collector"), ("ServiceAccount", "weir-collector")},
+}
 
 HEADER = "# Rendered from deploy/helm/weir by `cargo xtask kubernetes render`: change it there.\n"
 
@@ -43,6 +46,12 @@ class Renderer:
 
     def helm_objects(self, *more):
         return objects(self.helm_text(*more))
+
+    def refusal(self, *more):
+        """What Helm says of values that it refuses."""
+        command = [self.helm, "template", "weir", self.chart, "--kube-version", KUBERNETES, *more]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.stderr if done.returncode != 0 else ""
 
     def lint(self):
         output(self.helm, "lint", "--strict", self.chart)

@@ -18,8 +18,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
-    AclBinding, AclOperation, AclPermissionType, AdminClient, ResourcePatternType, ResourceType,
+    AclBinding, AclBindingFilter, AclOperation, AclPermissionType, AdminClient, ResourcePatternType, ResourceType,
 )
 
 import check
@@ -56,23 +57,25 @@ class Place:
                 target.mkdir()
                 # What is empty is everybody's, as an emptyDir is.
                 target.chmod(0o777)
-                if "secret" in volumes.get(name, {}):
-                    self.lay_out(target, volumes[name]["secret"])
+                self.lay_out(target, volumes.get(name, {}))
             self.mounts[path] = target
 
-    def lay_out(self, target, secret):
+    def lay_out(self, target, volume):
         """As Kubernetes does: the files lie in a directory of a moment, and what is seen are links."""
+        kind = next((kind for kind in ("secret", "projected", "configMap") if kind in volume), None)
+        if kind is None:
+            return
         moment = target / "..2026_11_26"
         moment.mkdir()
         (target / "..data").symlink_to(moment.name)
-        files = self.secrets[secret["secretName"]]
-        names = [(item["key"], item["path"]) for item in secret.get("items", [])] or [(name, name) for name in files]
-        for key, path in names:
-            (moment / path).write_text(files[key])
-            (moment / path).chmod(secret["defaultMode"])
-            if self.group is not None:
-                os.chown(moment / path, 0, self.group)
-            (target / path).symlink_to(f"..data/{path}")
+        for name, _, items in check.sources(volume):
+            files = self.secrets[name]
+            for key, path in items or [(name, name) for name in files]:
+                (moment / path).write_text(files[key])
+                (moment / path).chmod(volume[kind]["defaultMode"])
+                if self.group is not None:
+                    os.chown(moment / path, 0, self.group)
+                (target / path).symlink_to(f"..data/{path}")
 
     def here(self, text):
         """A text with the paths of the pod, with those of ours."""
@@ -95,14 +98,15 @@ def environment(objects, container, place, changes):
 def confined(spec, container):
     """What runs a command as the container would: its user and its groups, and no capability but those that it is given.
 
-    Only root can become somebody else: others run it as they are.
+    Only root can become somebody else: others run it as they are. It ends with us, however we end.
     """
+    begun = ["setpriv", "--pdeathsig", "KILL"]
     if os.geteuid() != 0:
-        return []
+        return begun
     pod, added = spec["securityContext"], container["securityContext"]["capabilities"].get("add", [])
     bounds = ",".join(["-all", *(f"+{capability.lower()}" for capability in added)])
     groups = ",".join(str(group) for group in [pod.get("fsGroup", 0), *pod.get("supplementalGroups", [])])
-    return ["setpriv", "--no-new-privs", f"--bounding-set={bounds}", f"--reuid={pod['runAsUser']}",
+    return [*begun, "--no-new-privs", f"--bounding-set={bounds}", f"--reuid={pod['runAsUser']}",
             f"--regid={pod['runAsGroup']}", f"--groups={groups}"]
 
 
@@ -177,11 +181,13 @@ class Starter:
             "weir-keys-enforcer": read(Path(keys) / "enforcer"),
             "weir-webhook": {"secret": "not one of anybody's\n"},
             "weir-hec": {"token": "not one of anybody's\n"},
+            "weir-policy-trust": {"somebody.pub": (Path(keys) / "enforcer/sign.pub").read_text()},
+            check.BROKERS_AUTHORITY: {"ca.crt": (self.files / "ca.pem").read_text()},
             **{user: self.certify(user) for user in users},
         }
 
     def certify(self, user):
-        """The secret of a user as Strimzi makes it: its certificate names it."""
+        """The secret of a user as Strimzi makes it: its certificate names it, and the authority in it is not the one that signs brokers."""
         with tempfile.TemporaryDirectory() as place:
             crt, key = Path(place) / "user.crt", Path(place) / "user.key"
             subprocess.run(
@@ -190,7 +196,13 @@ class Starter:
                  "-CA", self.files / "ca.pem", "-CAkey", self.files / "ca.key", "-keyout", key, "-out", crt],
                 check=True, capture_output=True,
             )
-            return {"ca.crt": (self.files / "ca.pem").read_text(), "user.crt": crt.read_text(), "user.key": key.read_text()}
+            another = Path(place) / "another.crt"
+            subprocess.run(
+                ["openssl", "req", "-x509", "-days", "1", "-noenc", "-subj", "/CN=clients-ca", "-newkey", "ec", "-pkeyopt",
+                 "ec_paramgen_curve:P-256", "-keyout", Path(place) / "another.key", "-out", another],
+                check=True, capture_output=True,
+            )
+            return {"ca.crt": another.read_text(), "user.crt": crt.read_text(), "user.key": key.read_text()}
 
     def client(self):
         """What a client of the broker is told who may do everything until rights are given."""
@@ -204,13 +216,25 @@ class Starter:
         said |= {f"WEIR_KAFKA_{key.upper()}": value for key, value in self.client().items()}
         subprocess.run([self.weir, "topology", "apply"], env={**os.environ, **said}, check=True, stdout=subprocess.DEVNULL)
 
-    def give_rights(self, objects):
-        """As Strimzi would: those of the KafkaUsers, and nobody else has any on these names."""
+    def admin(self):
         client = self.client()
-        admin = AdminClient({
+        return AdminClient({
             "bootstrap.servers": self.brokers, "security.protocol": "ssl", "ssl.ca.location": client["ca_file"],
             "ssl.certificate.location": client["cert_file"], "ssl.key.location": client["key_file"],
         })
+
+    def clear(self):
+        """Takes back what this run made on the brokers: rights first, because they keep us from the topics."""
+        admin = self.admin()
+        wanted = [AclBindingFilter(*named, None, None, AclOperation.ANY, AclPermissionType.ANY) for named in self.given]
+        for taken in (admin.delete_acls(wanted) if wanted else {}).values():
+            taken.result(timeout=30)
+        made = [topic for topic in admin.list_topics(timeout=30).topics if topic.startswith(self.prefix)]
+        for gone in (admin.delete_topics(made) if made else {}).values():
+            gone.result(timeout=30)
+
+    def give_rights(self, objects):
+        """As Strimzi would: those of the KafkaUsers, and nobody else has any on these names."""
         kinds = {"topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "transactionalId": ResourceType.TRANSACTIONAL_ID}
         patterns = {"literal": ResourcePatternType.LITERAL, "prefix": ResourcePatternType.PREFIXED}
         operations = {"Describe": AclOperation.DESCRIBE, "DescribeConfigs": AclOperation.DESCRIBE_CONFIGS,
@@ -229,13 +253,26 @@ class Starter:
             AclBinding(kind, self.prefix, ResourcePatternType.PREFIXED, "User:nobody", "*", AclOperation.READ, AclPermissionType.ALLOW)
             for kind in kinds.values()
         }
+        self.given = {(right.restype, right.name, right.resource_pattern_type) for right in rights}
+        admin = self.admin()
         for given in admin.create_acls(list(rights)).values():
             given.result(timeout=30)
 
     def run(self, objects, lines):
         """The faults of all roles together: they start, judge the lines of a gateway's log, and end in order."""
-        self.make_topics()
-        self.give_rights(objects)
+        self.given = set()
+        try:
+            self.make_topics()
+            self.give_rights(objects)
+            yield from self.run_roles(objects, lines)
+        finally:
+            try:
+                self.clear()
+            except KafkaException as error:
+                # Not instead of what was found.
+                print(f"what begins with {self.prefix} is left on the brokers: {error}", file=sys.stderr)
+
+    def run_roles(self, objects, lines):
         with tempfile.TemporaryDirectory() as root:
             # Users that are not root come here too.
             Path(root).chmod(0o755)

@@ -53,7 +53,6 @@ pub fn check(weir: &Path, has_broker: bool) -> Result<()> {
             .ok()
             .context("the broker that is named has no listener with TLS: name none, and ours is started")?;
         check.args(["--brokers", &mutual, "--kafka-files", &files]);
-        check.args(["--prefix", &format!("kubernetes-{}-", std::process::id())]);
     }
     succeed(check, "main.py check")
 }

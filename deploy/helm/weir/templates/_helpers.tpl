@@ -9,6 +9,21 @@ app.kubernetes.io/component: {{ .role }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
+{{- /* The secret with the authority that signed the brokers' certificates. The one in a user's own secret signed the clients'. */ -}}
+{{- define "weir.kafka.ca" -}}
+{{ .Values.kafka.caSecret | default (printf "%s-cluster-ca-cert" .Values.kafka.cluster) }}
+{{- end }}
+
+{{- /* The port of `url`, which may be host:port, or `port` where that is given. */ -}}
+{{- define "weir.port" -}}
+{{- if .port }}{{ int64 .port }}
+{{- else }}
+{{- $host := .url }}
+{{- if contains "://" .url }}{{ $host = (urlParse .url).host }}{{ end }}
+{{- regexFind ":[0-9]+$" $host | trimPrefix ":" | default (ternary "80" "443" (hasPrefix "http://" .url)) }}
+{{- end }}
+{{- end }}
+
 {{- /* Nobody's user, for pods that need no more. */ -}}
 {{- define "weir.podSecurity" -}}
 runAsNonRoot: true
@@ -60,6 +75,9 @@ secret's are of root and its group. What changes in them counts from the next st
     {{- range .places }}
     - { name: {{ . }}, mountPath: /secret/{{ . }}, readOnly: true }
     {{- end }}
+    {{- if .root.Values.policyTrust }}
+    - { name: trust, mountPath: /secret/trust, readOnly: true }
+    {{- end }}
 {{- end }}
 
 {{- define "weir.secrets.volumes" -}}
@@ -71,13 +89,15 @@ secret's are of root and its group. What changes in them counts from the next st
 {{- end }}
 {{- if has "kafka" .places }}
 - name: kafka
-  secret:
-    secretName: weir-{{ .user }}
+  projected:
     defaultMode: 0440
-    items:
-      - { key: ca.crt, path: ca.crt }
-      - { key: user.crt, path: user.crt }
-      - { key: user.key, path: user.key }
+    sources:
+      - secret:
+          name: {{ include "weir.kafka.ca" .root }}
+          items: [{ key: ca.crt, path: ca.crt }]
+      - secret:
+          name: weir-{{ .user }}
+          items: [{ key: user.crt, path: user.crt }, { key: user.key, path: user.key }]
 {{- end }}
 {{- if has "webhook" .places }}
 - name: webhook
@@ -86,6 +106,10 @@ secret's are of root and its group. What changes in them counts from the next st
 {{- if has "hec" .places }}
 - name: hec
   secret: { secretName: weir-hec, defaultMode: 0440 }
+{{- end }}
+{{- with .root.Values.policyTrust }}
+- name: trust
+  configMap: { name: {{ . }}, defaultMode: 0440 }
 {{- end }}
 {{- end }}
 
