@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
-use weir_collector::trace::Loss;
+use weir_collector::trace::{Heard, Loss};
 use weir_collector::{TraceConfig, TraceSource};
 use weir_schemas::wire::Wire;
 use weir_tap::process::{Process, Target};
@@ -40,6 +40,8 @@ pub struct Tracer {
     config: TraceConfig,
     linger: Duration,
     addresses_are_known: bool,
+    /// Hellos are a proxy's, and are not taken.
+    is_behind_proxy: bool,
 }
 
 impl Tracer {
@@ -75,7 +77,18 @@ impl Tracer {
         };
         let linger = Duration::from_millis(settings.collector_linger_ms);
         let addresses_are_known = tap.knows_addresses();
-        Ok(Some(Self { target, tap, config, linger, addresses_are_known }))
+        let is_behind_proxy = settings.trace_behind_proxy;
+        Ok(Some(Self { target, tap, config, linger, addresses_are_known, is_behind_proxy }))
+    }
+
+    /// Takes what the kernel side has ready, at most so much as is taken before anything else is looked at; and how many records that were.
+    fn hear(&mut self, source: &mut TraceSource<'_>) -> usize {
+        let is_behind_proxy = self.is_behind_proxy;
+        self.tap.drain(RECORDS_MAX, &mut |heard| {
+            if !(is_behind_proxy && matches!(heard, Heard::Hello(..))) {
+                source.hear(heard);
+            }
+        })
     }
 
     /// Traces until it is told to stop; then what was heard to its end is committed.
@@ -93,7 +106,7 @@ impl Tracer {
     ) -> Result<()> {
         if !self.addresses_are_known {
             warn!(
-                "tracefs is not mounted, so the addresses of clients are not known: mount -t tracefs tracefs /sys/kernel/tracing"
+                "tracefs is not mounted, so neither the addresses nor the TLS fingerprints of clients are known: mount -t tracefs tracefs /sys/kernel/tracing"
             );
         }
         let (keys, telemetry) = (sensing_keys(keys)?, context.metrics.clone());
@@ -107,7 +120,7 @@ impl Tracer {
                 traced.search(&self.target, &mut self.tap);
                 searched = Some(Instant::now());
             }
-            let heard = self.tap.drain(RECORDS_MAX, &mut |heard| source.hear(heard));
+            let heard = self.hear(&mut source);
             if committed.elapsed() >= self.linger {
                 count(&self.tap, &mut counts, &mut source, context)?;
                 sensed(source.commit()?.events, 0);
@@ -119,7 +132,7 @@ impl Tracer {
         }
         // Processes go on talking: those that say more than is taken must not be waited for.
         let until = Instant::now() + PATIENCE;
-        while self.tap.drain(RECORDS_MAX, &mut |heard| source.hear(heard)) > 0 && Instant::now() < until {
+        while self.hear(&mut source) > 0 && Instant::now() < until {
             if committed.elapsed() >= self.linger {
                 sensed(source.commit()?.events, 0);
                 committed = Instant::now();

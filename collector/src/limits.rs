@@ -207,13 +207,15 @@ pub const TRACE_SETTINGS_MAX: usize = 16;
 /// Most priorities that it has.
 pub const TRACE_PRIORITIES_MAX: usize = 8;
 
-/// How much of what a client begins a connection of TLS with is kept until its hello is whole, in bytes; browsers need 2 KiB.
+/// How much of what a client begins a connection of TLS with is kept until its hello is whole, in bytes; browsers need 2 KiB. Over all
+/// connections ([`TRACE_CONNECTIONS_MAX`]) that are 64 MiB, in vectors that may have room for twice as much. They are not counted as
+/// messages that are held: who sends nothing but hellos must not have bodies forgotten.
 pub const TRACE_HELLO_BYTES_MAX: usize = 4 << 10;
 
 /// Most connections that are listened to; the one that was silent for longest is forgotten first.
 pub const TRACE_CONNECTIONS_MAX: usize = 16_384;
 
-/// Most bytes of messages that are held for what follows them, over all connections.
+/// Most bytes of messages that are held for what follows them, over all connections; hellos have a bound of their own.
 pub const TRACE_HELD_BYTES_MAX: usize = 64 << 20;
 
 /// Most bytes of events that wait for a log that takes nothing.

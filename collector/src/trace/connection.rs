@@ -36,16 +36,15 @@ struct Http1 {
 }
 
 impl Connection {
-    /// Bytes that are held.
+    /// Bytes of messages that are held. What is held of its client's hello is bounded by itself.
     pub(crate) fn held(&self) -> usize {
-        let messages = match &self.known {
+        match &self.known {
             None => 0,
             Some((_, Protocol::Http1(http1))) => {
                 http1.joint.held() + http1.requests.held() + http1.responses.held()
             }
             Some((_, Protocol::Http2(http2))) => http2.held(),
-        };
-        messages + self.surroundings.hello.held()
+        }
     }
 
     /// Counts, once, that exchanges of a client are without its fingerprint. Of what the process asks itself there is none.

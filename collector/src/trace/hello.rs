@@ -54,6 +54,7 @@ impl Hello {
     }
 
     /// Bytes that are held.
+    #[cfg(test)]
     pub(super) fn held(&self) -> usize {
         match &self.0 {
             State::Under(held) => held.len(),

@@ -29,6 +29,8 @@ pub enum Loss {
     HelloUnheard,
     /// Connections whose client's hello was not heard whole, or cannot be read.
     HelloUnread,
+    /// Connections that carried several accounts: the fingerprint is that of who speaks for them, and is not told any more.
+    HelloShared,
     /// Events that were not kept because the log took nothing for too long.
     LogAway,
     /// Messages that the tap had no room to hand on.
@@ -62,6 +64,7 @@ impl Loss {
         Self::Anonymous,
         Self::HelloUnheard,
         Self::HelloUnread,
+        Self::HelloShared,
         Self::LogAway,
         Self::TapFull,
         Self::TapUnreadable,
@@ -87,6 +90,7 @@ impl Loss {
             Self::Anonymous => "anonymous",
             Self::HelloUnheard => "hello_unheard",
             Self::HelloUnread => "hello_unread",
+            Self::HelloShared => "hello_shared",
             Self::LogAway => "log_away",
             Self::TapFull => "tap_full",
             Self::TapUnreadable => "tap_unreadable",

@@ -1,12 +1,14 @@
 //! An exchange as a record, which the reader of formats reads like any other: one place knows what a body is.
 
 use super::exchange::{Exchange, ReplyBody};
+use super::fingerprint::Fingerprint;
 use super::hello::Hello;
 use super::loss::{Loss, Losses};
 use crate::json::write_text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use std::net::IpAddr;
+use weir_schemas::AccountId;
 
 /// The format of these records.
 pub(super) const FORMAT: &str = include_str!("record.toml");
@@ -16,6 +18,40 @@ pub(super) const FORMAT: &str = include_str!("record.toml");
 pub(crate) struct Surroundings {
     pub(crate) peer: Option<IpAddr>,
     pub(crate) hello: Hello,
+    pub(crate) carried: Carried,
+}
+
+/// Whose exchanges a connection carried.
+#[derive(Default, PartialEq, Eq)]
+pub(crate) enum Carried {
+    #[default]
+    Nobodys,
+    Ones(AccountId),
+    /// Somebody in between speaks for several accounts.
+    Severals,
+}
+
+impl Surroundings {
+    /// The fingerprints of the program that an account's exchanges come from; none of who speaks for several.
+    pub(crate) fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.hello.fingerprint().filter(|_| self.carried != Carried::Severals)
+    }
+
+    /// Notes whose an exchange is. With a key that was refused it is nobody's.
+    pub(crate) fn carry(&mut self, exchange: &Exchange, losses: &mut Losses) {
+        let Some(hidden) = &exchange.who else { return };
+        if exchange.reply.as_ref().is_some_and(|reply| reply.status == 401) {
+            return;
+        }
+        match self.carried {
+            Carried::Nobodys => self.carried = Carried::Ones(hidden.account),
+            Carried::Ones(account) if account != hidden.account => {
+                self.carried = Carried::Severals;
+                losses.add(Loss::HelloShared, u64::from(self.hello.fingerprint().is_some()));
+            }
+            Carried::Ones(_) | Carried::Severals => {}
+        }
+    }
 }
 
 /// Writes the record of an exchange. In the place of the account stands its pseudonym.
@@ -37,7 +73,7 @@ pub(super) fn write(
     if !exchange.h2.is_empty() {
         text(out, ",\"h2\":", exchange.h2.as_bytes());
     }
-    if let Some(fingerprint) = surroundings.hello.fingerprint() {
+    if let Some(fingerprint) = surroundings.fingerprint() {
         text(out, ",\"ja3\":", fingerprint.ja3.as_bytes());
         text(out, ",\"ja4\":", fingerprint.ja4.as_bytes());
     }

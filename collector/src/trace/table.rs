@@ -103,11 +103,7 @@ impl Table {
     }
 
     fn greet(&mut self, id: ConnectionId, offset: u64, bytes: &[u8]) {
-        let entry = self.touch(id);
-        entry.connection.surroundings.hello.take(offset, bytes);
-        let (before, after) = (entry.held, entry.connection.held());
-        entry.held = after;
-        self.held = self.held + after - before;
+        self.touch(id).connection.surroundings.hello.take(offset, bytes);
     }
 
     fn take(
@@ -126,10 +122,7 @@ impl Table {
         entry.connection.take(chunk, &mut taker);
         let after = entry.connection.held();
         entry.held = after;
-        if !over.is_empty() {
-            entry.connection.miss_hello(losses);
-        }
-        over.into_iter().for_each(|exchange| done(exchange, &entry.connection.surroundings, losses));
+        hand_on(over, &mut entry.connection, losses, done);
         self.held = self.held + after - before;
     }
 
@@ -150,11 +143,19 @@ impl Table {
             done: &mut |exchange| over.push(exchange),
             now_ms: self.now_ms,
         });
-        if !over.is_empty() {
-            entry.connection.miss_hello(losses);
-        }
-        over.into_iter().for_each(|exchange| done(exchange, &entry.connection.surroundings, losses));
+        hand_on(over, &mut entry.connection, losses, done);
     }
+}
+
+/// Hands on the exchanges of a connection that are over.
+fn hand_on(over: Vec<Exchange>, connection: &mut Connection, losses: &mut Losses, done: Done<'_>) {
+    if over.is_empty() {
+        return;
+    }
+    connection.miss_hello(losses);
+    // Of all of them first: those that are over at once are of one connection.
+    over.iter().for_each(|exchange| connection.surroundings.carry(exchange, losses));
+    over.into_iter().for_each(|exchange| done(exchange, &connection.surroundings, losses));
 }
 
 #[cfg(test)]

@@ -106,6 +106,7 @@ fn every_stream_is_an_exchange_however_they_interleave() {
         b /3 [1:65536;2:0|15663105|0|m,a,s,p authorization,user-agent] "second" Some((201, 3, true, "yes"))
         a /1 [1:65536;2:0|15663105|0|m,a,s,p authorization,user-agent] "first" Some((200, 41, true, "data: {\"usage\":{\"completion_tokens\":4}}\n"))
         a /1 [1:65536;2:0|15663105|0|m,a,s,p authorization,user-agent] "" Some((204, 0, true, ""))
+        hello_shared 1
     "#]]);
 }
 
@@ -163,6 +164,7 @@ fn what_was_not_heard_of_a_body_costs_the_body_and_elsewhere_the_rest_of_the_dir
         unsynced_bytes 64
         request 2
         response 1
+        hello_shared 1
     "#]]);
 }
 
@@ -194,6 +196,7 @@ fn a_stream_that_is_given_up_is_what_was_heard_of_it() {
         orphan 1
         unanswered 1
         anonymous 1
+        hello_shared 1
     "#]]);
 }
 
