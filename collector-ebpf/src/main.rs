@@ -22,7 +22,9 @@ use aya_ebpf::helpers::{
 use aya_ebpf::macros::{map, tracepoint, uprobe, uretprobe};
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext, TracePointContext};
-use layout::{CLASSES, CONNECTIONS_MAX, HEADER_BYTES, HELLO_BYTES_MAX, PROCESSES_MAX, READS_MAX, at, count, kind};
+use layout::{
+    CLASSES, CONNECTIONS_MAX, HEADER_BYTES, HELLO_BYTES_MAX, HELLO_CLASSES, PROCESSES_MAX, READS_MAX, at, count, kind,
+};
 
 /// `BPF_RB_NO_WAKEUP`: user space looks by itself.
 const NO_WAKEUP: u64 = 1;
@@ -369,7 +371,9 @@ fn ends(ssl: u64, is_free: bool) {
     if !put::<0>(&header, 0, 0) {
         counted(count::NOTICES_LOST);
     }
-    if connection.hello_at != 0 {
+    // By now another connection may be listened for there.
+    let is_own = |hello: &Hello| hello.connection == connection.id;
+    if connection.hello_at != 0 && unsafe { HELLOS.get(connection.hello_at) }.is_some_and(is_own) {
         let _ = HELLOS.remove(connection.hello_at);
     }
     let _ = CONNECTIONS.remove(key);
@@ -392,12 +396,20 @@ pub fn ssl_clear(context: ProbeContext) -> u32 {
 /// `SSL_set_fd(ssl, int fd)`: the connection's file descriptor, of which it is known who is at the other end.
 #[uprobe]
 pub fn ssl_set_fd(context: ProbeContext) -> u32 {
+    let ssl = context.arg::<u64>(0).unwrap_or(0);
     let descriptor = context.arg::<i32>(1).unwrap_or(-1);
     let place = thread() >> 32 << 32 | u64::from(descriptor as u32);
-    let Some(peer) = (unsafe { PEERS.get(place) }) else { return 0 };
-    let peer = *peer;
+    let peer = unsafe { PEERS.get(place) }.copied();
+    // A hello was listened for, and its connection's end was not told: the `SSL` is used again for another client. That the same
+    // descriptor is named twice is known by its address, which is used up.
+    let is_used_again = unsafe { CONNECTIONS.get(key(ssl)) }
+        .is_some_and(|known| known.hello_at != 0 && (peer.is_some() || known.hello_at != place));
+    if is_used_again {
+        ends(ssl, true);
+    }
+    let Some(peer) = peer else { return 0 };
     let _ = PEERS.remove(place);
-    let Some(connection) = connection(&key(context.arg::<u64>(0).unwrap_or(0))) else { return 0 };
+    let Some(connection) = connection(&key(ssl)) else { return 0 };
     let id = unsafe { (*connection).id };
     let hello =
         Hello { connection: id, received: 0, wanted: HELLO_BYTES_MAX, head: [0; 2 * HEAD_ROOM] };
@@ -564,18 +576,21 @@ pub fn socket_read_ends(context: TracePointContext) -> u32 {
 /// Hands a piece of a hello on.
 #[inline(always)]
 fn piece(header: &Header, source: u64, copy: u64) -> bool {
-    if copy <= CLASSES[0] as u64 {
-        put::<{ CLASSES[0] }>(header, source, copy)
-    } else if copy <= CLASSES[1] as u64 {
-        put::<{ CLASSES[1] }>(header, source, copy)
+    if copy <= HELLO_CLASSES[0] as u64 {
+        put::<{ HELLO_CLASSES[0] }>(header, source, copy)
+    } else if copy <= HELLO_CLASSES[1] as u64 {
+        put::<{ HELLO_CLASSES[1] }>(header, source, copy)
+    } else if copy <= HELLO_CLASSES[2] as u64 {
+        put::<{ HELLO_CLASSES[2] }>(header, source, copy)
     } else {
-        put::<{ CLASSES[2] }>(header, source, copy)
+        put::<{ HELLO_CLASSES[3] }>(header, source, copy)
     }
 }
 
-/// `connect(fd, ...)`: the file descriptor of an accepted connection that is over is used again by this side.
+/// `close(fd)` and `connect(fd, ...)`: the file descriptor is no accepted connection's any more. What is read from it later must not be
+/// taken for a hello, nor handed on.
 #[tracepoint]
-pub fn connect_begins(context: TracePointContext) -> u32 {
+pub fn descriptor_is_over(context: TracePointContext) -> u32 {
     let thread = thread();
     if unsafe { PROCESSES.get((thread >> 32) as u32) }.is_none() {
         return 0;

@@ -36,12 +36,13 @@ const PROBES: [(&str, &str); 10] = [
 ];
 
 /// Ends before beginnings here too: a beginning that is not followed to its end would be taken for that of the next.
-const TRACE_POINTS: [(&str, &str); 9] = [
+const TRACE_POINTS: [(&str, &str); 10] = [
     ("socket_read_ends", "sys_exit_read"),
     ("socket_read_ends", "sys_exit_recvfrom"),
     ("socket_read_begins", "sys_enter_read"),
     ("socket_receive_begins", "sys_enter_recvfrom"),
-    ("connect_begins", "sys_enter_connect"),
+    ("descriptor_is_over", "sys_enter_close"),
+    ("descriptor_is_over", "sys_enter_connect"),
     ("accept_begins", "sys_enter_accept"),
     ("accept_begins", "sys_enter_accept4"),
     ("accept_ends", "sys_exit_accept"),
@@ -65,6 +66,7 @@ pub(crate) struct Inner {
     receives: HashMap<MapData, u64, [u64; 2]>,
     /// By process and file descriptor.
     hellos: HashMap<MapData, u64, [u64; 7]>,
+    peers: HashMap<MapData, u64, [u8; 28]>,
     /// What is attached to each process.
     attached: BTreeMap<u32, Vec<(&'static str, UProbeLinkId)>>,
     knows_addresses: bool,
@@ -111,6 +113,7 @@ impl Inner {
         let accepts = HashMap::try_from(map(&mut ebpf, "ACCEPTS")?).map_err(of_map)?;
         let receives = HashMap::try_from(map(&mut ebpf, "RECEIVES")?).map_err(of_map)?;
         let hellos = HashMap::try_from(map(&mut ebpf, "HELLOS")?).map_err(of_map)?;
+        let peers = HashMap::try_from(map(&mut ebpf, "PEERS")?).map_err(of_map)?;
         for (name, program) in ebpf.programs_mut() {
             let outcome = match program {
                 aya::programs::Program::UProbe(program) => program.load(),
@@ -129,6 +132,7 @@ impl Inner {
             accepts,
             receives,
             hellos,
+            peers,
             attached: BTreeMap::new(),
             knows_addresses: false,
         };
@@ -211,6 +215,8 @@ impl Inner {
         keys.iter().for_each(|key| drop(self.receives.remove(key)));
         let keys: Vec<u64> = self.hellos.keys().flatten().filter(|key| key >> 32 == own).collect();
         keys.iter().for_each(|key| drop(self.hellos.remove(key)));
+        let keys: Vec<u64> = self.peers.keys().flatten().filter(|key| key >> 32 == own).collect();
+        keys.iter().for_each(|key| drop(self.peers.remove(key)));
     }
 
     pub(crate) fn drain(&mut self, records_max: usize, each: &mut dyn FnMut(Heard<'_>)) -> usize {

@@ -10,6 +10,7 @@ const WIRESHARK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/wiresh
 
 const SLOW: &str = include_str!("slow.py");
 const OLD: &str = include_str!("old.py");
+const REUSED: &str = include_str!("reused.py");
 
 /// JA3 and JA4.
 pub(super) type Both = (Option<String>, Option<String>);
@@ -109,9 +110,10 @@ fn by_node(port: &str, path: &str) {
     success(command);
 }
 
-fn by_python(port: &str, path: &str, record_bytes: usize, write_bytes: usize) {
+fn by_python(port: &str, path: &str, [record_bytes, write_bytes, hello_bytes]: [usize; 3]) {
     let mut command = Command::new(PYTHON);
-    command.args(["-c", SLOW, port, path, &record_bytes.to_string(), &write_bytes.to_string()]);
+    command.args(["-c", SLOW, port, path]);
+    command.args([record_bytes, write_bytes, hello_bytes].map(|bytes| bytes.to_string()));
     success(command);
 }
 
@@ -127,10 +129,11 @@ fn all_clients(port: &str, has_http_2: bool) -> Vec<&'static str> {
     );
     by_wget(port, "/wget");
     by_node(port, "/node");
-    by_python(port, "/python/whole", 16_384, 16_384);
-    by_python(port, "/python/bytes", 16_384, 7);
-    by_python(port, "/python/records", 100, 16_384);
-    by_python(port, "/python/both", 61, 13);
+    by_python(port, "/python/whole", [16_384, 16_384, 0]);
+    by_python(port, "/python/bytes", [16_384, 7, 0]);
+    by_python(port, "/python/records", [100, 16_384, 0]);
+    by_python(port, "/python/both", [61, 13, 0]);
+    by_python(port, "/python/large", [16_384, 16_384, 4_096]);
     let mut paths = vec![
         "/curl/1",
         "/curl/2",
@@ -143,6 +146,7 @@ fn all_clients(port: &str, has_http_2: bool) -> Vec<&'static str> {
         "/python/bytes",
         "/python/records",
         "/python/both",
+        "/python/large",
     ];
     if has_http_2 {
         by_curl(&["--http2"], port, "localhost", &["/curl/h2/1", "/curl/h2/2"]);
@@ -152,7 +156,7 @@ fn all_clients(port: &str, has_http_2: bool) -> Vec<&'static str> {
 }
 
 /// How many connections it takes: some ask twice or thrice over one.
-const CONNECTIONS: usize = 9;
+const CONNECTIONS: usize = 10;
 
 #[test]
 fn ja3_and_ja4_of_nginxs_clients_are_those_that_wireshark_has_of_the_same_connections() {
@@ -259,4 +263,56 @@ fn ja3_and_ja4_of_a_python_servers_clients_are_wiresharks_and_of_older_connectio
             of_wireshark
         );
     }
+}
+
+#[test]
+fn behind_a_proxy_no_hello_is_taken() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let (server, port) = bench.server(true);
+    let tracing = bench.tracing(&server.id(), &["--trace-behind-proxy", "true"]);
+    tracing.waits_for(1);
+    by_curl(&["--http1.1"], &port, "localhost", &["/curl/1", "/curl/2"]);
+    eventually("each is an event", || tracing.events() == 2);
+    assert_eq!(tracing.lost("hello_unheard"), 1, "it is one connection");
+    tracing.running.stop();
+    let traced = fingerprints(&bench.place.data);
+    assert_eq!(traced.into_values().collect::<Vec<_>>(), [(None, None), (None, None)]);
+}
+
+#[test]
+fn whose_hello_it_is_is_known_where_an_ssl_and_its_descriptor_are_used_again() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", REUSED]).arg(&bench.certificate).arg(&bench.key).arg(bench.place.directory.path());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = Program(command.spawn().unwrap());
+    let mut said = BufReader::new(server.0.stdout.take().unwrap()).lines();
+    let port = said.next().unwrap().unwrap();
+    let tracing = bench.tracing(&server.id(), &[]);
+    tracing.waits_for(1);
+    server.0.stdin.as_mut().unwrap().write_all(b"go on\n").unwrap();
+    // One is gone behind its hello, which is another program's; of the next the descriptor is closed, and a file is read by it.
+    let address = format!("127.0.0.1:{port}");
+    let mut gone = std::net::TcpStream::connect(&address).unwrap();
+    let hello = [&[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 0x01, 1, 0]].concat();
+    gone.write_all(&hello).unwrap();
+    drop(gone);
+    assert_eq!(said.next().unwrap().unwrap(), "gone");
+    let closed = std::net::TcpStream::connect(&address).unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "closed");
+    drop(closed);
+    by_curl(&["--http1.1"], &port, "localhost", &["/curl/1"]);
+    eventually("it is an event", || tracing.events() == 1);
+    assert_eq!(tracing.lost("tap_hello_other"), 0, "a file is no hello");
+    assert_eq!((tracing.lost("hello_unheard"), tracing.lost("hello_unread")), (0, 0));
+    tracing.running.stop();
+    let traced = fingerprints(&bench.place.data);
+    let ja4 = traced["/curl/1"].1.as_deref().unwrap();
+    assert!(ja4.starts_with("t13d"), "{ja4} is that of the one that is gone");
 }

@@ -1,5 +1,6 @@
-"""A client whose hello comes in pieces: slow.py PORT PATH RECORD_BYTES WRITE_BYTES. It is sent in records of so many bytes, by
-writes of so many, each of which is on its way before the next. Behind it, all is as with any client."""
+"""A client whose hello comes in pieces: slow.py PORT PATH RECORD_BYTES WRITE_BYTES HELLO_BYTES. It is sent in records of so many
+bytes, by writes of so many, each of which is on its way before the next; in one record it is so long at least, by names of protocols
+that nobody speaks. Behind it, all is as with any client."""
 
 import json
 import socket
@@ -8,12 +9,25 @@ import struct
 import sys
 import time
 
-port, path, record_bytes, write_bytes = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+port, path = int(sys.argv[1]), sys.argv[2]
+record_bytes, write_bytes, hello_bytes = (int(number) for number in sys.argv[3:6])
 context = ssl.create_default_context()
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-context.set_alpn_protocols(["http/1.1"])
-incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-tls = context.wrap_bio(incoming, outgoing, server_hostname="api.example")
+names = ["http/1.1"]
+hello = b""
+while not hello or len(hello) < hello_bytes:
+    if hello:
+        # A name costs a byte more than it has, and has one at least.
+        missing = hello_bytes - len(hello) - 1
+        names.append("x" * (missing if missing <= 200 else min(200, missing - 2)))
+    context.set_alpn_protocols(names)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="api.example")
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        hello = outgoing.read()
+assert not hello_bytes or len(hello) == hello_bytes, len(hello)
 connection = socket.create_connection(("127.0.0.1", port))
 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -31,11 +45,6 @@ def call(what, *arguments):
         return result
 
 
-try:
-    tls.do_handshake()
-except ssl.SSLWantReadError:
-    pass
-hello = outgoing.read()
 message = hello[5:]
 records = b"".join(
     struct.pack("!BHH", 22, 0x0301, len(part)) + part
