@@ -35,6 +35,11 @@ impl Capture {
 
     /// What Debian's Wireshark knows of the hellos: JA3 by the client's port.
     fn ja3(&self) -> BTreeMap<String, String> {
+        self.hellos().into_iter().collect()
+    }
+
+    /// Each hello by itself: the client's port, and JA3.
+    fn hellos(&self) -> Vec<(String, String)> {
         let mut command = Command::new("tshark");
         command.arg("-r").arg(&self.file).args(["-Y", "tls.handshake.type == 1", "-T", "fields"]);
         command.args(["-e", "tcp.srcport", "-e", "tls.handshake.ja3"]).stderr(Stdio::null());
@@ -165,19 +170,24 @@ fn ja3_and_ja4_of_nginxs_clients_are_those_that_wireshark_has_of_the_same_connec
     }
     let bench = Bench::new();
     let (_upstream, upstream_port) = bench.server(false);
-    let (nginx, port) = nginx(&bench, &upstream_port, "ssl http2");
+    let listens = "ssl http2; ssl_protocols TLSv1.2 TLSv1.3; ssl_ecdh_curve X25519";
+    let (nginx, port) = nginx(&bench, &upstream_port, listens);
     let capture = Capture::start(bench.place.directory.path(), &port);
     let tracing = bench.tracing(&nginx.id(), &[]);
     tracing.waits_for(3);
-    let paths = all_clients(&port, true);
+    let mut paths = all_clients(&port, true);
+    // The client's key is for a curve that the server does not take: it is asked for another hello.
+    by_curl(&["--http1.1", "--curves", "P-384:X25519"], &port, "localhost", &["/curl/retry"]);
+    paths.push("/curl/retry");
     eventually("each is an event", || tracing.events() == paths.len() as u64);
     for cause in
         ["hello_unheard", "hello_unread", "tap_hello_full", "tap_hello_unreadable", "tap_hello_other"]
     {
         assert_eq!(tracing.lost(cause), 0, "{cause}");
     }
-    eventually("every hello is captured", || capture.ja3().len() == CONNECTIONS + 1);
-    let (ja3, both) = (capture.ja3(), capture.both());
+    // HTTP/2's, and the two of whom another one is asked of.
+    eventually("every hello is captured", || capture.hellos().len() == CONNECTIONS + 3);
+    let (ja3, both, hellos) = (capture.ja3(), capture.both(), capture.hellos());
     drop(capture.dumpcap);
     tracing.running.stop();
 
@@ -195,6 +205,8 @@ fn ja3_and_ja4_of_nginxs_clients_are_those_that_wireshark_has_of_the_same_connec
         let Some(both) = &both else { continue };
         assert_eq!(Some(&(has_ja3.clone(), has_ja4.clone())), both.get(client), "{path}");
     }
+    let of_retry = hellos.iter().filter(|(port, _)| port == ports["/curl/retry"]);
+    assert_eq!(of_retry.count(), 2, "{hellos:?}");
     // That they were told apart is told by themselves.
     let begins = |path: &str, ja4: &str| {
         let (_, has) = &traced[path];
