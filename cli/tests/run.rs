@@ -100,7 +100,9 @@ fn decisions_are_actions_by_id_in_every_posture_and_the_analysts_queue_is_what_i
         assert_eq!(executed, of_state("pending"), "{posture}");
         let (done, superseded) = (of_state("done"), of_state("superseded"));
         assert_eq!(executed, done.union(&superseded).cloned().collect(), "{posture}");
-        assert_eq!(executed.is_empty(), posture == "audit", "{posture}");
+        // Whether one of six is in the canary's half depends on the keys: now and then none is.
+        let is_canary = posture.starts_with("canary");
+        assert!(is_canary || executed.is_empty() == (posture == "audit"), "{posture}");
         let news: BTreeSet<String> = actions.iter().filter(is_news).map(id).collect();
         assert!(executed == news || posture != "enforce", "{posture}");
         for action in actions.iter().filter(|action| action["execute"] == true) {

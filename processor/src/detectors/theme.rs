@@ -22,6 +22,9 @@ const ALIKE: i64 = 1_300;
 const UNLIKE: i64 = -800;
 /// What it costs that the best of six cells, or of four openings, is chosen.
 const CHOICE: i64 = 1_500;
+/// The share of those compared that are alike, in thousandths, and the most that a count comes to: of one trade more than one in eight may
+/// be alike, and in a large fleet a count makes that look sure. So what is said grows with their share, however many they are.
+const MOST_BY_SHARE: [(i64, Millinats); 2] = [(450, 0), (800, 8_000)];
 /// What that comes to, as counted on the worlds for development of docs/detection.md: far fewer honest accounts reach it than
 /// the count alone would have it.
 const CALIBRATED: [(i64, Millinats); 5] =
@@ -71,7 +74,9 @@ pub(super) fn counted(word: &Word, account: &AccountView<'_>, enough: &Enough) -
     let alike = i64::from(word.alike_milli);
     let unlike = (i64::from(word.compared()) * 1_000 - alike).max(0);
     let lacking = (enough.alike_milli - alike).max(0);
-    let said = (alike * ALIKE + (unlike + lacking) * UNLIKE) / 1_000 - CHOICE;
+    let share_permille = alike / i64::from(word.compared()).max(1);
+    let most = i64::from(line(&MOST_BY_SHARE, share_permille));
+    let said = ((alike * ALIKE + (unlike + lacking) * UNLIKE) / 1_000 - CHOICE).min(most);
     let said = said * asked / enough.requests * ripe_permille / 1_000;
     // Each of the alike is a customer of its own who is answered for.
     if word.are_customers() { said * 3 / 10 } else { said }
@@ -98,7 +103,7 @@ mod tests {
     fn accounts_that_do_the_same_for_one_theme_speak_against_each_other() {
         check::<Theme>(
             program().told(vec![word(24, 11_000)]),
-            expect!["5.5 nats; alike_accounts_of_the_theme 11.000; accounts_of_the_theme 24"],
+            expect!["0.0 nats; alike_accounts_of_the_theme 11.000; accounts_of_the_theme 24"],
         );
         check::<Theme>(
             program().told(vec![word(13, 8_500)]),
