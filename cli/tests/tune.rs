@@ -76,3 +76,24 @@ fn where_nothing_is_better_nothing_is_written_and_the_exit_says_so() {
     let evaluated = evaluate(&policy);
     assert_eq!(report["accounts"][0], evaluated["accounts"]);
 }
+
+#[test]
+fn what_would_come_to_nothing_is_told_before_the_search() {
+    let directory = tempfile::tempdir().unwrap();
+    let (policy, out) = (mis_set(directory.path()), directory.path().join("mine.toml"));
+    let refused = |out: &Path, more: &[&str]| {
+        let output = tune(&policy, out, more).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr).replace(&directory.path().display().to_string(), "DIR")
+    };
+    let unknown = refused(&out, &["--fpr-max", "chta=0.1"]);
+    assert!(unknown.contains("--fpr-max names the population chta, and these files have none"), "{unknown}");
+    std::fs::write(&out, "precious").unwrap();
+    let there = refused(&out, &[]);
+    assert!(there.contains("DIR/mine.toml is there already: delete it, or give another --out"), "{there}");
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "precious");
+    let nowhere = refused(&directory.path().join("missing/mine.toml"), &[]);
+    assert!(nowhere.contains("DIR/missing/mine.toml cannot be written"), "{nowhere}");
+    let kept = std::fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(kept, 2, "the policy and what was there");
+}

@@ -38,6 +38,9 @@ use weir_topology::topic::{StageName, Topic};
 /// Version of the encoding of entries.
 pub const STATE_FORMAT: i32 = 2;
 
+/// The version before: its accounts waited for no campaign.
+const WITHOUT_WAITS: i32 = 1;
+
 /// The campaign stage of its task.
 pub struct CampaignStage {
     wire: Arc<Wire>,
@@ -313,14 +316,16 @@ impl Stage for CampaignStage {
     }
 
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
-        restore_entry(key, format, STATE_FORMAT, || {
+        let is_old = format == WITHOUT_WAITS;
+        restore_entry(key, if is_old { STATE_FORMAT } else { format }, STATE_FORMAT, || {
             if InForce::is_its(key) {
                 self.policy.restore(key, body)?;
             } else if let Some(label) = parse_key(key) {
                 self.campaigns.insert(label, load_whole(body)?);
             } else {
                 let account = AccountId::from_key(key).map_err(|error| error.to_string())?;
-                self.roster.restore(account, load_whole(body)?);
+                let waits = if is_old { saved(&Label::default()) } else { Vec::new() };
+                self.roster.restore(account, load_whole(&[body, &waits].concat())?);
             }
             Ok(())
         })

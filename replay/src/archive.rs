@@ -22,7 +22,7 @@ use weir_topology::log::LogError;
 use weir_topology::topic::Topic;
 
 /// Every topic that is archived, in the order in which their ends are looked up: epochs first, so that of none that is
-/// archived something is missing that was written with it or before it.
+/// archived something is missing that was written with it or before it. They are copied in the other order, for the same reason.
 pub fn topics() -> impl Iterator<Item = Topic> {
     let rest = Topic::ALL.iter().copied().filter(|topic| *topic != Topic::Epochs && !topic.is_compacted());
     std::iter::once(Topic::Epochs).chain(rest)
@@ -50,6 +50,9 @@ pub enum ArchiveError {
         /// What does not fit.
         reason: String,
     },
+    /// Another run writes it.
+    #[error("{0} is being written by another `weir archive`: wait until that has ended")]
+    Busy(PathBuf),
     /// The archive is of another deployment.
     #[error(
         "the archive is of a log with {archived} partitions, and this one has {found}: give another directory"

@@ -65,3 +65,6 @@ pub const PAIRS_TRIED: usize = 200;
 /// Most bytes of records in one file of an archive, before they are compressed: what writing and reading one holds in memory,
 /// twice. A larger record has a file of its own.
 pub const ARCHIVE_FILE_BYTES_MAX: usize = 32 << 20;
+
+/// Largest file of an archive that is read: a record of the largest size, and what a file holds besides.
+pub const ARCHIVE_FILE_BYTES_READ_MAX: u64 = 256 << 20;

@@ -87,13 +87,24 @@ pub fn tune<'t>(
     report.changes = if is_better { report::changes(bank, &draft) } else { Vec::new() };
     if is_better && after.is_allowed() {
         let plan = folds::plan(&heard.groups);
-        let run = |left_out| Fold::run(left_out, &mut judge, &heard.groups, &search);
-        report.fold(plan.into_iter().map(run).collect());
+        report.is_spent = judge.is_spent();
+        let run = |left_out| {
+            judge.allow(options.tried_max);
+            let fold = Fold::run(left_out, &mut judge, &heard.groups, &search);
+            report.is_spent |= judge.is_spent();
+            fold
+        };
+        let folds: Vec<Fold> = plan.into_iter().map(run).collect();
+        let [lost, excess] =
+            [folds.iter().map(|fold| fold.campaigns_lost).sum(), folds.iter().map(|fold| fold.excess).sum()];
+        report.fold(folds);
         let [before, after] = report.left_out.map(|counts| Score { counts, ..Score::default() });
+        let after = Score { lost, excess, ..after };
         let is_general = after.compare(&before) != Ordering::Less;
         report.outcome = if is_general { Outcome::Better } else { Outcome::NotGeneral };
     }
-    (report.tried, report.is_spent) = (judge.judged() as u64, judge.is_spent());
+    report.tried = judge.judged() as u64;
+    report.is_spent |= judge.is_spent();
     Tuning { bank, bounds: bounds.clone(), draft, report }
 }
 

@@ -154,3 +154,50 @@ fn a_manifest_that_names_what_is_outside_is_refused() {
         assert!(with(topic, partition, to).unwrap_err().contains("is damaged"), "{topic} {partition} {to}");
     }
 }
+
+#[test]
+fn only_one_writes_an_archive_at_a_time() {
+    let (log, place) = (MemoryLog::new(1), tempfile::tempdir().unwrap());
+    write(&log, 10);
+    let other = fs::File::create(place.path().join("lock")).unwrap();
+    other.lock().unwrap();
+    let told = keep(log.as_ref(), place.path(), |_, _| {}).unwrap_err().to_string();
+    assert!(
+        told.ends_with("is being written by another `weir archive`: wait until that has ended"),
+        "{told}"
+    );
+    drop(other);
+    keep(log.as_ref(), place.path(), |_, _| {}).unwrap();
+    assert_same(log.as_ref(), place.path());
+}
+
+#[test]
+fn what_the_log_went_on_to_hold_unarchived_is_missing_and_not_waited_for() {
+    let (log, place) = (MemoryLog::new(1), tempfile::tempdir().unwrap());
+    write(&log, 10);
+    keep(log.as_ref(), place.path(), |_, _| {}).unwrap();
+    let archive = ArchiveLog::open(place.path()).unwrap();
+    let mut offsets = Vec::new();
+    read_range(&archive, Topic::Clusters, 0, 5, 20, |records| {
+        offsets.extend(records.iter().map(|record| record.offset));
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(offsets, [5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_manifest_with_numbers_that_no_archive_has_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let with = |partitions: u64, bytes: u64| {
+        let text = format!(
+            "{{\"format\":1,\"partitions\":{partitions},\"files\":[{{\"topic\":\"weir.events\",\"partition\":0,\"from\":0,\
+             \"to\":1,\"records\":0,\"bytes\":{bytes},\"sha256\":\"\"}}]}}"
+        );
+        fs::write(place.path().join("manifest.json"), text).unwrap();
+        ArchiveLog::open(place.path()).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(with(1, 9), Ok(()));
+    assert!(with(u64::from(u32::MAX), 9).unwrap_err().contains("no log has 4294967295 partitions"));
+    assert!(with(1, u64::MAX).unwrap_err().contains("no archive writes files of 18446744073709551615 bytes"));
+}

@@ -5,12 +5,13 @@ use crate::lab::Bench;
 use crate::roles::control;
 use crate::settings::flags::{KeyFlags, takes};
 use crate::simulated::{Seeds, SimulatedTraffic};
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
+use tempfile::NamedTempFile;
 use weir_processor::policy::Policy;
 use weir_replay::evaluate::Judged;
 use weir_replay::evaluate::intake::Labelled;
@@ -53,7 +54,7 @@ pub struct Arguments {
     /// NAME=SHARE; may be given more than once
     #[arg(long, value_name = "SHARE", default_value = "0.005")]
     fpr_max: Vec<Cap>,
-    /// Most policies that are tried
+    /// Most policies that are tried, in the search and in each of the folds
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     tries: u32,
     /// Seed of the random part of the search; the same finds the same
@@ -103,6 +104,8 @@ impl Run for Arguments {
         let version = self.name.clone().unwrap_or_else(|| format!("{}-tuned", policy.version));
         ensure!(version.len() <= 64 && !version.is_empty(), "--name must be 1 to 64 bytes long");
         ensure!(version != policy.version, "--name must be another than that of the policy in force");
+        // Before hours of searching.
+        let out = self.candidate_file()?;
         let bench = Bench::new(self.workers);
         let worlds = self.worlds(&bench)?;
         let bank = Bank::new(&policy);
@@ -111,6 +114,13 @@ impl Run for Arguments {
             bench.hear(labelled, &ears, &mut heard)?;
         }
         ensure!(heard.groups.iter().any(|group| group.is_campaign), "no account of these files has a label");
+        for name in self.fpr_max.iter().filter_map(|cap| cap.population.as_deref()) {
+            let is_there = heard.groups.iter().any(|group| !group.is_campaign && *group.name == *name);
+            ensure!(
+                is_there,
+                "--fpr-max names the population {name}, and these files have none of that name"
+            );
+        }
         let mut tuning =
             bench.searching(|progress| tune(&heard, &policy, &bank, &self.options(), progress))?;
         let text = tuning.candidate(&version);
@@ -122,13 +132,33 @@ impl Run for Arguments {
         }
         let written = text.filter(|_| tuning.report.is_better());
         if let Some(text) = &written {
-            write_whole(&self.out, &(self.header(&policy, &tuning.report) + text))?;
+            self.write(out, &(self.header(&policy, &tuning.report) + text))?;
         }
         self.print(tuning.report, written.is_some())
     }
 }
 
 impl Arguments {
+    /// A file that takes the candidate's name when it is whole.
+    fn candidate_file(&self) -> Result<NamedTempFile> {
+        let path = self.out.display();
+        ensure!(!self.out.exists(), "{path} is there already: delete it, or give another --out");
+        let directory = self.out.parent().filter(|parent| !parent.as_os_str().is_empty());
+        NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))
+            .with_context(|| format!("{path} cannot be written"))
+    }
+
+    fn write(&self, mut out: NamedTempFile, text: &str) -> Result<()> {
+        let mut written = || -> std::io::Result<()> {
+            out.write_all(text.as_bytes())?;
+            out.as_file().sync_all()
+        };
+        written().with_context(|| format!("{} cannot be written", self.out.display()))?;
+        out.persist_noclobber(&self.out)
+            .with_context(|| format!("{} cannot be written", self.out.display()))?;
+        Ok(())
+    }
+
     fn worlds(&self, bench: &Bench) -> Result<Vec<Labelled>> {
         let read = self.files.iter().map(|file| bench.read(file));
         let seeds = self.seeds.iter().flat_map(|Seeds(seeds)| seeds);
@@ -228,20 +258,4 @@ fn judge_all(bench: &Bench, worlds: &[Labelled], policy: &Policy) -> Result<Judg
         if all.events == 0 { all = judged } else { all.pool(judged) }
     }
     Ok(all)
-}
-
-/// Writes a file that is there whole or not at all.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let written = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    match written() {
-        Ok(()) => Ok(()),
-        Err(error) => bail!("{} cannot be written: {error}", path.display()),
-    }
 }

@@ -348,6 +348,23 @@ fn what_another_judge_told_is_believed_and_only_what_differs_is_told() {
     check(&self::said(&other.rejudge(&batch(START_MS, &[])).0), expect!["aa54 #3 OPEN; left 3"]);
 }
 
+#[test]
+fn accounts_that_an_older_build_saved_wait_for_no_campaign() {
+    let mut before = stage();
+    before.step(&batch(START_MS, &[suspect(1, 1, &[CARD]), suspect(2, 1, &[CARD]), suspect(3, 1, &[CARD])]));
+    let mut after = stage();
+    for StateEntry { key, body } in before.take_changes() {
+        let body = body.unwrap();
+        let is_account = parse_key(&key).is_none() && !InForce::is_its(&key);
+        let body = if is_account { body.strip_suffix(&saved(&Label::default())[..]).unwrap() } else { &body };
+        after.restore(&key, STATE_FORMAT - 1, body).unwrap();
+    }
+    let more = batch(START_MS, &[suspect(4, 2, &[CARD])]);
+    assert_eq!(before.step(&more), after.step(&more));
+    let unknown = after.restore(&[1; 16], STATE_FORMAT + 1, &[]).unwrap_err().to_string();
+    assert!(unknown.contains("has format 3, this build reads 2"), "{unknown}");
+}
+
 proptest! {
     #[test]
     fn a_restored_stage_goes_on_with_the_same_bytes(

@@ -4,11 +4,18 @@ use super::manifest::{FileEntry, Manifest, put, sha256_of};
 use super::{ArchiveError, file, topics};
 use crate::limits::ARCHIVE_FILE_BYTES_MAX;
 use serde::Serialize;
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use weir_topology::history::History;
 use weir_topology::log::Log;
 use weir_topology::record::Records;
 use weir_topology::topic::Topic;
+
+/// Name of the file that whoever writes has locked.
+const LOCK: &str = "lock";
+
+/// Files after which the manifest is written besides at the end.
+const MANIFEST_EVERY_FILES: u64 = 64;
 
 /// What was archived.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -44,13 +51,15 @@ struct Range {
     end: i64,
 }
 
-/// Copies everything that the log has and the archive has not. A file is there before the manifest names it, so that who
-/// is killed in between writes it again the next time. `progress` is told how many records of how many were copied.
+/// Copies everything that the log has and the archive has not. A file is there before the manifest names it, so that what
+/// was not named when a run was killed is written again the next time. `progress` is told how many records of how many were copied.
 pub fn keep(
     log: &dyn Log,
     directory: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Kept, ArchiveError> {
+    // Two that write the same files and one manifest would leave digests of the one beside bytes of the other.
+    let _lock = lock(directory)?;
     let partitions = log.partitions(Topic::Events)?;
     let mut manifest = Manifest::read(directory)?.unwrap_or_else(|| Manifest::new(partitions));
     if manifest.partitions != partitions {
@@ -59,12 +68,24 @@ pub fn keep(
     let mut kept = Kept::default();
     let ranges = ranges(log, &manifest, &mut kept)?;
     let all: i64 = ranges.iter().map(|range| range.end - range.from).sum();
-    for range in &ranges {
-        copy(log, directory, &mut manifest, range, &mut kept, |records| progress(records, all as u64))?;
-    }
-    // An empty archive is one too.
+    let copied = ranges.iter().rev().try_for_each(|range| {
+        copy(log, directory, &mut manifest, range, &mut kept, |records| progress(records, all as u64))
+    });
+    // An empty archive is one too, and what was copied before a failure need not be copied again.
     manifest.write(directory)?;
-    Ok(kept)
+    copied.map(|()| kept)
+}
+
+/// The only one who writes, until it is dropped.
+fn lock(directory: &Path) -> Result<File, ArchiveError> {
+    let path = directory.join(LOCK);
+    fs::create_dir_all(directory).map_err(ArchiveError::at(directory))?;
+    let file = File::create(&path).map_err(ArchiveError::at(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(ArchiveError::Busy(directory.to_owned())),
+        Err(TryLockError::Error(source)) => Err(ArchiveError::at(&path)(source)),
+    }
 }
 
 fn ranges(log: &dyn Log, manifest: &Manifest, kept: &mut Kept) -> Result<Vec<Range>, ArchiveError> {
@@ -139,5 +160,6 @@ fn write(
     kept.files += 1;
     kept.bytes += entry.bytes;
     manifest.add(entry);
-    manifest.write(directory)
+    // It names every file: not after each, or a year's archive would be written again and again.
+    if kept.files.is_multiple_of(MANIFEST_EVERY_FILES) { manifest.write(directory) } else { Ok(()) }
 }

@@ -1,12 +1,14 @@
 //! What an archive holds: a file of its own, replaced as a whole, after the files that it names.
 
 use super::ArchiveError;
+use crate::limits::ARCHIVE_FILE_BYTES_READ_MAX;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use weir_schemas::Digest;
+use weir_topology::limits::PARTITIONS_MAX;
 use weir_topology::topic::Topic;
 
 /// Name of the manifest in an archive's directory.
@@ -85,6 +87,9 @@ impl Manifest {
 
     /// Refuses what no archive says: it comes from a file, and names are made into paths.
     fn check(&self) -> Result<(), String> {
+        if !(1..=PARTITIONS_MAX).contains(&self.partitions) {
+            return Err(format!("no log has {} partitions", self.partitions));
+        }
         for file in &self.files {
             let name = format!("{}/{} from {}", file.topic, file.partition, file.from);
             let Some(topic) = Topic::named(&file.topic).filter(|topic| !topic.is_compacted()) else {
@@ -92,6 +97,9 @@ impl Manifest {
             };
             if file.partition >= topic.partitions(self.partitions) {
                 return Err(format!("{name}: the log has no such partition"));
+            }
+            if file.bytes > ARCHIVE_FILE_BYTES_READ_MAX {
+                return Err(format!("{name}: no archive writes files of {} bytes", file.bytes));
             }
             if file.from < 0 || file.to <= file.from {
                 return Err(format!("{name}: it covers nothing, up to {}", file.to));
