@@ -2,7 +2,7 @@
 
 use super::path::Api;
 use super::talk::Talk;
-use super::words::Words;
+use super::words::{Words, lower};
 use crate::field::{Field, FieldSet};
 use crate::json::{Fault, Json, Text, Value};
 use crate::read::{self, Got};
@@ -327,15 +327,6 @@ impl<'b> Ask<'b> {
         take(&mut self.response_format, got, &mut self.unknown, Field::ResponseFormat);
         Ok(())
     }
-}
-
-/// A key in lower case, with the two characters beyond ASCII whose lower case is within it.
-pub(super) fn lower(key: &[u8]) -> Cow<'_, [u8]> {
-    if key.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_') {
-        return Cow::Borrowed(key);
-    }
-    let text = String::from_utf8_lossy(key).replace('\u{17f}', "s").replace('\u{212a}', "k");
-    Cow::Owned(text.to_ascii_lowercase().into_bytes())
 }
 
 /// A model without the list that Gemini's names say it is of.

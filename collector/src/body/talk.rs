@@ -1,7 +1,6 @@
 //! A conversation: messages with roles, or words without.
 
-use super::ask::lower;
-use super::words::{Role, Words};
+use super::words::{Role, Words, lower};
 use crate::json::{Fault, Json, Value};
 use std::borrow::Cow;
 

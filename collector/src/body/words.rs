@@ -1,6 +1,5 @@
 //! The words of a content: a text, a list of texts and parts, or one part.
 
-use super::ask::lower;
 use crate::json::{Fault, Json, Text, Value};
 use std::borrow::Cow;
 
@@ -143,3 +142,12 @@ const OTHERS: [&[u8]; 11] = [
     b"tool_use",
     b"observation",
 ];
+
+/// A key in lower case, with the two characters beyond ASCII whose lower case is within it.
+pub(super) fn lower(key: &[u8]) -> Cow<'_, [u8]> {
+    if key.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_') {
+        return Cow::Borrowed(key);
+    }
+    let text = String::from_utf8_lossy(key).replace('\u{17f}', "s").replace('\u{212a}', "k");
+    Cow::Owned(text.to_ascii_lowercase().into_bytes())
+}
