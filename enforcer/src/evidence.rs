@@ -12,4 +12,5 @@ pub mod zip;
 
 pub use certificate::{Certificate, envelope};
 pub use course::{Course, Courses};
-pub use pack::{Pack, PackError, Source};
+pub use pack::{Pack, PackError};
+pub use report::Source;

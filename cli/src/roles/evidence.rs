@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use weir_enforcer::evidence::pack::{Pack, Source};
 use weir_enforcer::evidence::{Courses, zip};
+use weir_enforcer::evidence::{Pack, Source};
 use weir_schemas::{Action, Audit, AuditEntry, Verdict};
 use weir_topology::topic::Topic;
 

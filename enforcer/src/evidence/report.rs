@@ -1,8 +1,53 @@
 //! The page of a pack, for people: one file, without scripts and without anything from elsewhere.
 
 use super::course::Course;
-use super::pack::{Figures, Source};
+use serde::Serialize;
 use std::fmt::Write as _;
+
+/// Where the records of a pack are from.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Name of the deployment.
+    pub site: &'a str,
+    /// First moment, in processing time.
+    pub from_ms: i64,
+    /// The moment after the last.
+    pub to_ms: i64,
+    /// Text of the policy in force at the end of it.
+    pub policy: &'a str,
+    /// Accounts with a verdict of an event of that time.
+    pub accounts_judged: usize,
+    /// Actions that were carried out, and those that were not although they were asked for.
+    pub carried_out: (usize, usize),
+}
+
+/// Nearest-rank figures of some times, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Figures {
+    /// Half of them are no more.
+    pub p50: i64,
+    /// 95 of 100 are.
+    pub p95: i64,
+    /// 99 of 100 are.
+    pub p99: i64,
+    /// The least.
+    pub min: i64,
+    /// The greatest.
+    pub max: i64,
+    /// How many there are.
+    pub sample_count: usize,
+}
+
+impl Figures {
+    /// Of these times; none where there are none. The rank is `round(p/100 * (n-1))`.
+    pub fn of(times: &[i64]) -> Option<Self> {
+        let mut sorted = times.to_vec();
+        sorted.sort_unstable();
+        let rank = |percent: usize| sorted[(percent * (sorted.len() - 1) + 50) / 100];
+        let (min, max) = (*sorted.first()?, *sorted.last()?);
+        Some(Self { p50: rank(50), p95: rank(95), p99: rank(99), min, max, sample_count: sorted.len() })
+    }
+}
 
 /// The page.
 pub fn page(source: &Source<'_>, courses: &[Course], mttd: &Figures, mttr: &Figures) -> String {
