@@ -45,8 +45,12 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// Counts another run's cases with these.
+    /// Counts another run's cases with these. The first run is taken as it is, with its digest.
     pub fn pool(&mut self, other: Self) {
+        if self.events == 0 {
+            *self = other;
+            return;
+        }
         let runs = self.cases.last().map_or(0, |case| case.run + 1);
         self.cases.extend(other.cases.into_iter().map(|case| Case { run: case.run + runs, ..case }));
         self.events += other.events;

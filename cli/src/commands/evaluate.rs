@@ -72,10 +72,7 @@ enum Format {
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         let context = config.context(&self.keys)?;
-        let policy = match &context.settings.policy {
-            Some(path) => control::read_policy(path)?.0,
-            None => Policy::builtin(),
-        };
+        let policy = control::policy_of(&context.settings)?;
         let report = self.report(&policy, &context)?;
         let text = match self.format {
             Format::Text => report.to_string(),
@@ -196,8 +193,7 @@ fn judge_all(
 ) -> Result<()> {
     let policies = std::iter::once(policy).chain(others.iter().map(|(_, policy)| policy));
     for (policy, sum) in policies.zip(all) {
-        let judged = bench.judge(labelled, policy)?;
-        if sum.events == 0 { *sum = judged } else { sum.pool(judged) }
+        sum.pool(bench.judge(labelled, policy)?);
     }
     Ok(())
 }

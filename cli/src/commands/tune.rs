@@ -97,10 +97,7 @@ impl FromStr for Cap {
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         let context = config.context(&self.keys)?;
-        let policy = match &context.settings.policy {
-            Some(path) => control::read_policy(path)?.0,
-            None => Policy::builtin(),
-        };
+        let policy = control::policy_of(&context.settings)?;
         let version = self.name.clone().unwrap_or_else(|| format!("{}-tuned", policy.version));
         ensure!(version.len() <= 64 && !version.is_empty(), "--name must be 1 to 64 bytes long");
         ensure!(version != policy.version, "--name must be another than that of the policy in force");
@@ -254,8 +251,7 @@ impl std::fmt::Display for Cap {
 fn judge_all(bench: &Bench, worlds: &[Labelled], policy: &Policy) -> Result<Judged> {
     let mut all = Judged::default();
     for labelled in worlds {
-        let judged = bench.judge(labelled, policy)?;
-        if all.events == 0 { all = judged } else { all.pool(judged) }
+        all.pool(bench.judge(labelled, policy)?);
     }
     Ok(all)
 }

@@ -3,6 +3,7 @@
 use crate::context::{Context, now_ms};
 use crate::roles::inbox::Inbox;
 use crate::roles::policy;
+use crate::settings::Settings;
 use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::fs;
@@ -115,6 +116,12 @@ pub fn read_policy(path: &Path) -> Result<(Policy, String)> {
         fs::read_to_string(path).with_context(|| format!("cannot read the policy {}", path.display()))?;
     let policy = Policy::published(&text).with_context(|| refused(path))?;
     Ok((policy, text))
+}
+
+/// The policy file that is configured, or the built-in policy where there is none.
+pub fn policy_of(settings: &Settings) -> Result<Policy> {
+    let path = settings.policy.as_deref();
+    path.map_or_else(|| Ok(Policy::builtin()), |path| Ok(read_policy(path)?.0))
 }
 
 /// What an operator has to say.
