@@ -1,6 +1,6 @@
 """The recorded traffic through a gateway, as fast as it was made: eight customers, and a campaign of six keys.
 
-    drill.py RECORDING HOST:PORT [CAMPAIGN-KEY CUSTOMER-KEY]
+    drill.py RECORDING HOST:PORT
 
 Ends with 0 when a key of the campaign was refused and a customer's was not, with 1 when that did not come about.
 """

@@ -165,7 +165,7 @@ pub fn replay_into(log: &Path) -> Result<usize> {
 }
 
 /// A request with this key: the gateway's status, and all of its answer.
-fn ask(gateway: &str, key: &str) -> Result<(u16, String)> {
+pub fn ask(gateway: &str, key: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(gateway)?;
     write!(
         stream,

@@ -16,6 +16,7 @@ use anyhow::bail;
 use clap::Subcommand;
 
 use node::Node;
+pub use node::jars;
 
 /// Names the brokers to use instead of one that xtask starts: `host:port,host:port`.
 pub const BROKERS_VAR: &str = "WEIR_BROKERS";

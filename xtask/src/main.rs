@@ -4,6 +4,7 @@ mod alerts;
 mod bench;
 mod chaos;
 mod clients;
+mod compose;
 mod daemon;
 mod debian;
 mod demo;
@@ -68,6 +69,8 @@ enum Command {
     Units,
     /// Render and check the chart for Helm and the manifests for Kubernetes
     Kubernetes(kubernetes::Args),
+    /// Bring deploy/compose up in containers of its own, see a campaign refused, kill each service, and prove that nothing was lost
+    Compose(compose::Args),
     /// Write the bill of materials of a release (CycloneDX), and hold it against what the binary is made of
     Supply,
     /// Write docs/metrics.md from the list of metrics, docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
@@ -100,6 +103,7 @@ fn main() -> anyhow::Result<()> {
         Command::Stix => stix::run(&dirs::built("weir")?),
         Command::Units => units::check(&dirs::built("weir")?),
         Command::Kubernetes(args) => kubernetes::run(&args),
+        Command::Compose(args) => compose::run(&args),
         Command::Supply => supply::run(),
         Command::Docs => docs::run(),
         Command::Demo => demo::run(),

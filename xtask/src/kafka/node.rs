@@ -327,9 +327,16 @@ fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
+/// The directory with the jars of Apache Kafka.
+///
+/// # Errors
+/// When they cannot be fetched.
+pub fn jars() -> anyhow::Result<PathBuf> {
+    maven::fetch("kafka", &dev_file("pom.xml"), "copy-dependencies")
+}
+
 fn class_path() -> anyhow::Result<String> {
-    let libs = maven::fetch("kafka", &dev_file("pom.xml"), "copy-dependencies")?;
-    Ok(format!("{}/*", libs.display()))
+    Ok(format!("{}/*", jars()?.display()))
 }
 
 fn log_settings() -> String {
