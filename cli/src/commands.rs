@@ -35,6 +35,7 @@ mod protect;
 mod reinstate;
 mod replay;
 mod reveal;
+mod review;
 mod ring;
 mod run;
 mod share;
@@ -108,6 +109,7 @@ commands! {
     Ring(ring::Arguments),
     Reinstate(reinstate::Arguments),
     Reveal(reveal::Arguments),
+    Review(review::Arguments),
     KillSwitch(kill_switch::Arguments),
     Keys(keys::Arguments),
     KeyServer(key_server::Arguments),

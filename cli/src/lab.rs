@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_collector::{Collector, CollectorConfig, Mode, Pseudonymizer, Sealer, SourceState};
+use weir_enforcer::review::labels::read as read_labels;
 use weir_processor::policy::Policy;
 use weir_replay::evaluate::intake::{Intake, Labelled};
 use weir_replay::evaluate::{Judged, judge};
@@ -114,6 +115,16 @@ impl Bench {
         intake.copy(context.existing_log()?.as_ref())?;
         let labelled = intake.finish()?;
         ensure!(labelled.events > 0, "the log has no events");
+        Ok(labelled)
+    }
+
+    /// Takes the events of the log, whose truth is what analysts decided, as `weir review labels` wrote it to this file.
+    pub fn decided(&self, context: &Context, labels: &Path) -> Result<Labelled> {
+        let shown = labels.display();
+        let text = std::fs::read_to_string(labels).with_context(|| format!("{shown} cannot be read"))?;
+        let decisions = read_labels(&text).with_context(|| format!("{shown} cannot be used"))?;
+        let mut labelled = self.copied(context)?;
+        ensure!(labelled.truth.decide(&decisions) > 0, "no account of {shown} has an event in the log");
         Ok(labelled)
     }
 

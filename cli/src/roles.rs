@@ -25,6 +25,7 @@ pub mod records;
 pub mod registry;
 pub mod replay;
 pub mod reveal;
+pub mod review;
 pub mod run;
 pub mod safeguards;
 pub mod share;

@@ -118,6 +118,8 @@ metrics! {
     checkpoints: Family<StageLabel, Counter> = Family::default(), "checkpoints", "Checkpoints that tasks completed";
     entries: Family<TaskLabels, Gauge> = Family::default(), "state_entries", "Entries in a task's state";
     kill_switch: Family<TaskLabels, Gauge> = Family::default(), "kill_switch_state", "1 while the kill switch is on or the glass is broken for an enforcer, 0 while it is not";
+    reviews_waiting: Family<TaskLabels, Gauge> = Family::default(), "reviews_waiting", "Accounts of an enforcer that wait for an analyst";
+    reviews_overdue: Family<TaskLabels, Gauge> = Family::default(), "reviews_overdue", "Accounts of an enforcer that wait for an analyst and whose time has passed";
     tallies: Family<CauseLabels, Counter> = Family::default(), "stage_events", "What stages counted besides their outputs";
     detector_faults: Family<DetectorLabel, Counter> = Family::default(), "detector_faults", "Events on which a detector failed: their verdicts are partial";
     detector_forgot: Family<DetectorLabel, Counter> = Family::default(), "detector_forgot", "Accounts that a detector judges anew, because its state was of a version that this build does not know";
@@ -489,9 +491,12 @@ impl Telemetry for Metrics {
     }
 
     fn level_looked_at(&self, task: TaskId, level: Level, value: i64) {
-        match level {
-            Level::KillSwitch => self.kill_switch.get_or_create(&labels_of(task)).set(value),
+        let family = match level {
+            Level::KillSwitch => &self.kill_switch,
+            Level::ReviewsWaiting => &self.reviews_waiting,
+            Level::ReviewsOverdue => &self.reviews_overdue,
         };
+        family.get_or_create(&labels_of(task)).set(value);
     }
 
     fn tallied(&self, task: TaskId, tally: Tally, count: u64) {
@@ -513,6 +518,15 @@ impl Telemetry for Metrics {
         }
         if tally == Tally::KillSwitchRefused {
             warn!(%task, "a word to the kill switch is refused: the audit chain says whose and why");
+        }
+        if tally == Tally::ReviewsOverdue {
+            warn!(%task, accounts = count, "nobody has decided on accounts in time: `weir review list` lists them first");
+        }
+        if tally == Tally::ReviewsDropped {
+            error!(%task, accounts = count, "accounts are forgotten that waited for an analyst: the audit chain names them");
+        }
+        if tally == Tally::ReviewWordsRefused {
+            warn!(%task, "an analyst's word is refused: the audit chain says whose and why");
         }
         if tally == Tally::LimiterPaused {
             error!(
@@ -711,7 +725,9 @@ mod tests {
         let task = TaskId { stage: StageName::Account, partition: 3 };
         metrics.standby_looked_at(task, 1, 1);
         metrics.state_entries(task, 1);
-        metrics.level_looked_at(task, Level::KillSwitch, 1);
+        for level in [Level::KillSwitch, Level::ReviewsWaiting, Level::ReviewsOverdue] {
+            metrics.level_looked_at(task, level, 1);
+        }
         let text = metrics.render();
         let served: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         let declared: Vec<_> =

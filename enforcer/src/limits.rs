@@ -211,3 +211,28 @@ pub const WORD_BYTES_MAX: usize = 65_536;
 
 /// Policies that an enforcer knows as such that may enforce: far more than are in verdicts under way.
 pub const CHARTERS_MAX: usize = 64;
+
+/// Accounts that wait for an analyst or were decided on, of one task. Of more, those that were decided on go first, then the one
+/// that waits longest; each is written down.
+pub const REVIEWS_MAX: usize = 10_000;
+
+/// How long an analyst may take for an account of tier HIGH or CRITICAL, in milliseconds.
+pub const REVIEW_URGENT_MS: i64 = 24 * 3_600_000;
+
+/// How long an analyst may take for any other account, in milliseconds.
+pub const REVIEW_MS: i64 = 72 * 3_600_000;
+
+/// How long an account stays in the queue at most, decided on or not, in milliseconds: as long as its actions are kept.
+pub const REVIEW_KEPT_MS: i64 = 90 * 86_400_000;
+
+/// Notes that one account of the queue may have.
+pub const REVIEW_NOTES_MAX: usize = 32;
+
+/// Words about one account of the queue that are known at a time, so that none counts twice.
+pub const REVIEW_WORDS_MAX: usize = 64;
+
+/// Longest line of a file of labels, in bytes.
+pub const LABEL_BYTES_MAX: usize = 4_096;
+
+/// Most labels that one file may have.
+pub const LABELS_MAX: usize = 1_000_000;

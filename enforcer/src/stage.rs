@@ -5,7 +5,8 @@
 //! become visible in one commit: there is no action without its record.
 //!
 //! In the order in which a step goes: `course` (what is due), `settings` (operators' words), `course` again (executors'
-//! words, standings), `decision` (verdicts) and `guard` (what keeps one from being carried out). `takeover` is how it goes on from another build.
+//! words, standings), `decision` (verdicts) and `guard` (what keeps one from being carried out). `reviews` is what persons are asked
+//! and what they answered, `takeover` how it goes on from another build.
 
 use crate::accounts::Accounts;
 use crate::age::AgeMax;
@@ -15,6 +16,7 @@ use crate::kill_switch::KillSwitch;
 use crate::limiter::Pause;
 use crate::posture::Stance;
 use crate::refuse::{Refusal, dead_letter};
+use crate::review::Queue;
 use crate::safeguards::Safeguards;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -29,6 +31,7 @@ use weir_topology::topic::{StageName, Topic};
 mod course;
 mod decision;
 mod guard;
+mod reviews;
 mod settings;
 mod takeover;
 #[cfg(test)]
@@ -58,7 +61,7 @@ pub const RESUMED: &str = "resumed";
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
 /// takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 9;
+pub const JUDGE_VERSION: i32 = 10;
 
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 3;
@@ -96,6 +99,8 @@ pub struct EnforcerStage {
     charter: Charter,
     safeguards: Safeguards,
     accounts: Accounts,
+    /// What waits for analysts.
+    reviews: Queue,
     /// Accounts with actions in epochs of another build that were taken over since the last look at them.
     taken_over: BTreeSet<AccountId>,
     /// Whether it decides as the second build does that tests have; see [`Self::planted`].
@@ -115,6 +120,9 @@ struct Step<'b> {
     withheld_by_kill_switch: u64,
     kill_switch_changes: u64,
     kill_switch_refusals: u64,
+    reviews_overdue: u64,
+    reviews_dropped: u64,
+    review_refusals: u64,
     pauses: u64,
     outcomes_unmatched: u64,
 }
@@ -137,6 +145,9 @@ impl<'b> Step<'b> {
             withheld_by_kill_switch: 0,
             kill_switch_changes: 0,
             kill_switch_refusals: 0,
+            reviews_overdue: 0,
+            reviews_dropped: 0,
+            review_refusals: 0,
             pauses: 0,
             outcomes_unmatched: 0,
         }
@@ -163,6 +174,7 @@ impl EnforcerStage {
             charter: Charter::default(),
             safeguards: Safeguards::default(),
             accounts: Accounts::default(),
+            reviews: Queue::default(),
             taken_over: BTreeSet::new(),
             is_planted: false,
         }
@@ -246,6 +258,7 @@ impl EnforcerStage {
     /// Forgets what is over, and ends the step.
     fn finish(&mut self, mut step: Step<'_>) -> Effects {
         let forgotten = self.accounts.evict(step.taken_ms);
+        self.drop_reviews(&mut step);
         let counts = [
             (Tally::Expired, forgotten.expired),
             (Tally::EvictedByCap, forgotten.by_cap),
@@ -255,6 +268,9 @@ impl EnforcerStage {
             (Tally::WithheldByKillSwitch, step.withheld_by_kill_switch),
             (Tally::KillSwitchChanged, step.kill_switch_changes),
             (Tally::KillSwitchRefused, step.kill_switch_refusals),
+            (Tally::ReviewsOverdue, step.reviews_overdue),
+            (Tally::ReviewsDropped, step.reviews_dropped),
+            (Tally::ReviewWordsRefused, step.review_refusals),
             (Tally::LimiterPaused, step.pauses),
             (Tally::OutcomesUnmatched, step.outcomes_unmatched),
         ];
@@ -276,6 +292,7 @@ impl Stage for EnforcerStage {
     fn step(&mut self, batch: &Batch) -> Effects {
         let mut step = Step::new(batch);
         self.do_what_is_due(&mut step);
+        self.fall_due(&mut step);
         for input in &batch.inputs {
             for record in input.records.iter() {
                 match input.topic {
@@ -307,12 +324,13 @@ impl Stage for EnforcerStage {
         let settings =
             [self.chain_changed, self.charter.has_changed(), self.stance_changed, self.age_changed];
         let settings = settings.into_iter().filter(|changed| *changed).count();
-        self.accounts.changed() + self.safeguards.changed() + settings
+        self.accounts.changed() + self.safeguards.changed() + self.reviews.changed() + settings
     }
 
     fn take_changes(&mut self) -> Vec<StateEntry> {
         let mut changes = self.safeguards.take_changes();
         changes.extend(self.changed_settings());
+        changes.extend(self.reviews.take_changes());
         // Hex digits come after `!`, so that all is in key order.
         let accounts = self.accounts.take_changes();
         changes.extend(accounts.map(|(account, body)| StateEntry { key: account.to_key(), body }));
@@ -329,6 +347,7 @@ impl Stage for EnforcerStage {
             return Err(StateError::Format { key: name(), found: format, expected: STATE_FORMAT });
         }
         let setting = self.safeguards.restore(key, body).or_else(|| self.restore_setting(key, body));
+        let setting = setting.or_else(|| self.reviews.restore(key, body));
         let restored = match setting {
             Some(restored) => restored,
             None => AccountId::from_key(key)
@@ -341,6 +360,7 @@ impl Stage for EnforcerStage {
     fn forget(&mut self, key: &[u8]) {
         if !self.safeguards.forget(key)
             && !self.forget_setting(key)
+            && !self.reviews.forget(key)
             && let Ok(account) = AccountId::from_key(key)
         {
             self.accounts.forget(account);
@@ -353,15 +373,21 @@ impl Stage for EnforcerStage {
         self.accounts.len()
             + self.safeguards.entries()
             + self.charter.entries()
+            + self.reviews.entries()
             + usize::from(has_chain)
             + usize::from(has_stance)
     }
 
     fn due_ms(&self) -> Option<i64> {
-        self.accounts.due_ms().into_iter().chain(self.safeguards.kill_switch.due_ms()).min()
+        let (switch_ms, reviews_ms) = (self.safeguards.kill_switch.due_ms(), self.reviews.due_ms());
+        [self.accounts.due_ms(), switch_ms, reviews_ms].into_iter().flatten().min()
     }
 
     fn levels(&self, now_ms: i64) -> Vec<(Level, i64)> {
-        vec![(Level::KillSwitch, i64::from(self.safeguards.kill_switch.is_on(now_ms)))]
+        vec![
+            (Level::KillSwitch, i64::from(self.safeguards.kill_switch.is_on(now_ms))),
+            (Level::ReviewsWaiting, self.reviews.waiting() as i64),
+            (Level::ReviewsOverdue, self.reviews.overdue() as i64),
+        ]
     }
 }

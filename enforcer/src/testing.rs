@@ -4,6 +4,7 @@ use crate::chain::{AuditKey, AuditKeys, ChainReport, Verifier};
 use crate::export::Executor;
 use crate::kill_switch::{Approval, Person, PersonKey, PersonRole, Persons, Request, RequestKind};
 use crate::open::{Opener, seal_for_tests};
+use crate::review::{Says, Word};
 use crate::stage::EnforcerStage;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -16,7 +17,7 @@ use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::sealed::content;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
-    AccountId, Action, ActionOutcome, ActionState, Audit, AuditEntry, Campaign, CampaignAsk,
+    AccountId, Action, ActionId, ActionOutcome, ActionState, Audit, AuditEntry, Campaign, CampaignAsk,
     CampaignEvidence, CampaignId, CampaignLink, CampaignMember, CampaignStatus, ClusterRef, Control,
     ControlKind, EventId, Evidence, Identity, LinkKind, OutcomeKind, Record, Signal, Tier, ValueHash,
     Verdict, VerdictId,
@@ -187,9 +188,10 @@ pub fn persons(version: u64, who: &[(&str, &[PersonRole])]) -> Persons {
     Persons::signed(version, who.iter().map(person).collect(), &root()).unwrap()
 }
 
-/// `sam` and `sue` for security, `otto` and `olga` for operations, `rita` and `ron` for reliability, and `max` for all.
+/// `sam` and `sue` for security, `otto` and `olga` for operations, `rita` and `ron` for reliability, `max` for all of these,
+/// and the analysts `anna` and `ben`.
 pub fn everybody() -> Persons {
-    use PersonRole::{Operations, Security, Sre};
+    use PersonRole::{Analyst, Operations, Security, Sre};
     persons(
         1,
         &[
@@ -200,6 +202,8 @@ pub fn everybody() -> Persons {
             ("rita", &[Sre]),
             ("ron", &[Sre]),
             ("max", &[Security, Operations, Sre]),
+            ("anna", &[Analyst]),
+            ("ben", &[Analyst]),
         ],
     )
 }
@@ -216,6 +220,17 @@ pub fn approval(request: &Request, role: PersonRole, by: &str) -> Approval {
 /// The control record of a word to the kill switch.
 pub fn switch_word(name: &str, word: &impl Serialize) -> Control {
     control(ControlKind::KillSwitch, name, &serde_json::to_string(word).unwrap())
+}
+
+/// The word of an analyst about an item, said at this time; no two of a test have the same `number`.
+pub fn review_word(item: ActionId, says: Says, by: &str, created_ms: i64, number: u8) -> Word {
+    let text = if matches!(says, Says::Assign(_)) { "" } else { "seen in ticket 12" };
+    Word::signed(item, says, text, by, created_ms, [number; 4], &person_key(by), &root().public())
+}
+
+/// The control record of a word about an item.
+pub fn review_record(word: &Word) -> Control {
+    control(ControlKind::Setting, &word.record_name(), &serde_json::to_string(word).unwrap())
 }
 
 /// A calendar that stands still until it is told to move.
@@ -309,6 +324,11 @@ impl Rig {
 
     pub fn ask(&self, request: &Request) {
         self.say(&request.record_name(), request);
+    }
+
+    /// An analyst says something of an item, now.
+    pub fn review(&self, word: &Word) {
+        self.put_control_at(&review_record(word), self.calendar.unix_ms());
     }
 
     pub fn approve(&self, approval: &Approval) {

@@ -4,6 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use weir_enforcer::open::Opener;
 use weir_enforcer::posture::Stance;
+use weir_enforcer::review::{Item, Word, labels};
 use weir_processor::policy::Policy;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::{EventId, Identity};
@@ -18,6 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let _ = Stance::parse(text);
     let _ = text.parse::<EventId>();
+    let _ = (Word::read(text), Item::decode(bytes), labels::read(text));
     // Most of a policy's text is the same; the fuzzer changes one line of it.
     let _ = Policy::parse(text);
     let builtin = Policy::builtin_text();

@@ -88,6 +88,12 @@ pub enum Tally {
     KillSwitchChanged,
     /// Words to the kill switch that were refused: forged, expired, replayed, or not theirs to say.
     KillSwitchRefused,
+    /// Accounts whose time to be reviewed passed before anybody decided.
+    ReviewsOverdue,
+    /// Accounts that were forgotten before anybody decided on them: they waited too long, or too many did.
+    ReviewsDropped,
+    /// Analysts' words that were refused: forged, expired, replayed, or not theirs to say.
+    ReviewWordsRefused,
     /// Executors' words about actions that do not wait for one: told twice, or after another took the action's place.
     OutcomesUnmatched,
     /// Verdicts of tier CLEAR: an account that was spoken of is no longer.
@@ -117,6 +123,9 @@ impl Tally {
         Self::WithheldByKillSwitch,
         Self::KillSwitchChanged,
         Self::KillSwitchRefused,
+        Self::ReviewsOverdue,
+        Self::ReviewsDropped,
+        Self::ReviewWordsRefused,
         Self::OutcomesUnmatched,
         Self::VerdictsClear,
         Self::VerdictsMedium,
@@ -153,6 +162,9 @@ impl Tally {
             Self::WithheldByKillSwitch => "withheld_by_kill_switch",
             Self::KillSwitchChanged => "kill_switch_changed",
             Self::KillSwitchRefused => "kill_switch_refused",
+            Self::ReviewsOverdue => "reviews_overdue",
+            Self::ReviewsDropped => "reviews_dropped",
+            Self::ReviewWordsRefused => "review_words_refused",
             Self::OutcomesUnmatched => "outcomes_unmatched",
             Self::VerdictsClear => "verdicts_clear",
             Self::VerdictsMedium => "verdicts_medium",
@@ -167,6 +179,10 @@ impl Tally {
 pub enum Level {
     /// 1 while the kill switch is on.
     KillSwitch,
+    /// Accounts that wait for an analyst.
+    ReviewsWaiting,
+    /// Those of them whose time has passed.
+    ReviewsOverdue,
 }
 
 /// What a step wants done. Only a rim carries it out.

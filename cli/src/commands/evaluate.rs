@@ -28,6 +28,10 @@ pub struct Arguments {
     /// carry the labels that they were read with
     #[arg(value_name = "FILE", conflicts_with = "seeds")]
     file: Option<PathBuf>,
+    /// Judge the events of the log by what analysts decided, as `weir review labels` wrote it to this file. Accounts on whom nobody
+    /// has decided are counted nowhere
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "seeds"])]
+    labels: Option<PathBuf>,
     /// How the report is printed
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -131,9 +135,10 @@ impl Arguments {
                 judge_all(&bench, &bench.simulated(traffic, seed)?, policy, &others, &mut all)?;
             }
         } else {
-            let labelled = match &self.file {
-                Some(file) => bench.read(file)?,
-                None => bench.copied(context)?,
+            let labelled = match (&self.file, &self.labels) {
+                (Some(file), _) => bench.read(file)?,
+                (None, Some(labels)) => bench.decided(context, labels)?,
+                (None, None) => bench.copied(context)?,
             };
             judge_all(&bench, &labelled, policy, &others, &mut all)?;
         }

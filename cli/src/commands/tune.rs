@@ -1,6 +1,7 @@
 //! `weir tune`: looks for a better policy within bounds, on traffic whose truth is known.
 
 use super::{ConfigFile, Format, Run};
+use crate::context::Context;
 use crate::lab::Bench;
 use crate::roles::control;
 use crate::settings::flags::{KeyFlags, takes};
@@ -37,8 +38,12 @@ const SHOWN: usize = 10;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Log files with labels, plain or gzip, each a world of its own
-    #[arg(value_name = "FILE", required_unless_present = "seeds")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["seeds", "labels"])]
     files: Vec<PathBuf>,
+    /// The events of the log besides, by what analysts decided, as `weir review labels` wrote it to this file. Accounts on whom
+    /// nobody has decided are counted nowhere
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
     /// Worlds to simulate besides: `1..10` or `3,5,8`
     #[arg(long, value_name = "SEEDS")]
     seeds: Option<Seeds>,
@@ -104,7 +109,7 @@ impl Run for Arguments {
         // Before hours of searching.
         let out = self.candidate_file()?;
         let bench = Bench::new(self.workers);
-        let worlds = self.worlds(&bench)?;
+        let worlds = self.worlds(&bench, &context)?;
         let bank = Bank::new(&policy);
         let (ears, mut heard) = (Ears::of(&bank), Heard::default());
         for labelled in &worlds {
@@ -156,8 +161,9 @@ impl Arguments {
         Ok(())
     }
 
-    fn worlds(&self, bench: &Bench) -> Result<Vec<Labelled>> {
-        let read = self.files.iter().map(|file| bench.read(file));
+    fn worlds(&self, bench: &Bench, context: &Context) -> Result<Vec<Labelled>> {
+        let decided = self.labels.iter().map(|labels| bench.decided(context, labels));
+        let read = decided.chain(self.files.iter().map(|file| bench.read(file)));
         let seeds = self.seeds.iter().flat_map(|Seeds(seeds)| seeds);
         read.chain(seeds.map(|seed| bench.simulated(&self.traffic, *seed))).collect()
     }
@@ -184,7 +190,8 @@ impl Arguments {
         let name = |path: &Path| {
             path.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
         };
-        let mut data: Vec<String> = self.files.iter().map(|file| name(file)).collect();
+        let decided = self.labels.iter().map(|file| format!("the log, by {}", name(file)));
+        let mut data: Vec<String> = decided.chain(self.files.iter().map(|file| name(file))).collect();
         if let Some(Seeds(seeds)) = &self.seeds {
             let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
             data.push(format!(

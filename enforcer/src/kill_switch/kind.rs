@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A role that a person has towards the kill switch.
+/// A role that a person has: towards the kill switch, and towards what is to be reviewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PersonRole {
@@ -14,11 +14,13 @@ pub enum PersonRole {
     Operations,
     /// Whoever answers for its reliability.
     Sre,
+    /// Whoever looks at what was found, and says whether it is so. The kill switch asks for no analyst.
+    Analyst,
 }
 
 impl PersonRole {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Security, Self::Operations, Self::Sre];
+    pub const ALL: [Self; 4] = [Self::Security, Self::Operations, Self::Sre, Self::Analyst];
 
     /// Its name, in words and on command lines.
     pub const fn as_str(self) -> &'static str {
@@ -26,6 +28,7 @@ impl PersonRole {
             Self::Security => "security",
             Self::Operations => "operations",
             Self::Sre => "sre",
+            Self::Analyst => "analyst",
         }
     }
 }
@@ -73,7 +76,7 @@ impl RequestKind {
             Self::EnableAuditOnly | Self::RestoreNormal => &[PersonRole::Operations],
             Self::BreakGlass => &[PersonRole::Sre],
             Self::EmergencyShutdown => &[PersonRole::Security, PersonRole::Sre],
-            Self::FlushJournal => &PersonRole::ALL,
+            Self::FlushJournal => &[PersonRole::Security, PersonRole::Operations, PersonRole::Sre],
         }
     }
 }

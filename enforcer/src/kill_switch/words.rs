@@ -40,7 +40,7 @@ impl PersonKey {
         self.0.verifying_key().to_bytes()
     }
 
-    fn sign(&self, message: &[u8]) -> String {
+    pub(crate) fn sign(&self, message: &[u8]) -> String {
         hex(&self.0.sign(message).to_bytes())
     }
 }
@@ -341,14 +341,16 @@ impl Approval {
     }
 }
 
-fn parse<W: DeserializeOwned>(body: &str) -> Result<W, Refused> {
+/// Reads a word of a person, which is JSON of bounded size.
+pub(crate) fn parse<W: DeserializeOwned>(body: &str) -> Result<W, Refused> {
     if body.len() > WORD_BYTES_MAX {
         return Err(Refused::Malformed(format!("it has more than {WORD_BYTES_MAX} bytes")));
     }
     serde_json::from_str(body).map_err(|error| Refused::Malformed(shown(&error.to_string())))
 }
 
-fn verify(public: &str, message: &[u8], signature: &str, by: &str) -> Result<(), Refused> {
+/// Whether the key `public` signed `message`; `by` is whose key that is.
+pub(crate) fn verify(public: &str, message: &[u8], signature: &str, by: &str) -> Result<(), Refused> {
     let forged = || Refused::Forged { by: shown(by) };
     let key = key_of(public).ok_or_else(forged)?;
     let signature = unhex::<64>(signature).ok_or_else(forged)?;
@@ -366,10 +368,10 @@ fn roles_of(roles: &[PersonRole]) -> String {
 }
 
 /// A text of somebody else's, short enough and without control characters.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(NAME_BYTES_MAX / 4).collect()
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }

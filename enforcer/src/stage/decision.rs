@@ -39,6 +39,7 @@ impl EnforcerStage {
             outputs.push(output.with_header(VERDICT_OFFSET_HEADER, record.offset.to_string()));
         }
         outputs.into_iter().for_each(|output| step.emit(output));
+        settled.iter().for_each(|action| self.ask(action, &verdict));
         for action in settled.into_iter().filter(|action| action.state == ActionState::Pending) {
             self.begin(step, &mut kept, action);
         }

@@ -2,7 +2,7 @@
 //! of the state.
 
 use super::guard::PROTECTED;
-use super::{CHAIN_KEY, EVERY_TENANT, EnforcerStage, RESUMED, Step, head_in_state};
+use super::{CHAIN_KEY, EVERY_TENANT, EnforcerStage, RESUMED, Step, head_in_state, reviews};
 use crate::age::{AGE_NAME, AgeMax};
 use crate::chain::{AuditKey, ChainHead};
 use crate::charter::CHARTER_KEY;
@@ -10,6 +10,8 @@ use crate::kill_switch::{Heard, KillSwitch, Refused};
 use crate::limits::NAME_BYTES_MAX;
 use crate::posture::{POSTURE_NAME, Stance};
 use crate::refuse::Refusal;
+use crate::review::Queue;
+use crate::review::queue::Heard as Reviewed;
 use crate::safeguards::Word;
 use crate::subject::{ListName, Subject};
 use weir_schemas::wire::WireError;
@@ -36,6 +38,7 @@ enum Setting {
     Key(Box<AuditKey>),
     AgeMax(AgeMax),
     Safeguard(Word),
+    Review(Box<Reviewed>),
 }
 
 impl EnforcerStage {
@@ -57,8 +60,9 @@ impl EnforcerStage {
                 let (outcome, reason) = (setting.outcome().into(), self.change(&setting));
                 let account = setting.reveals();
                 let kind = if account.is_some() { AuditKind::Reveal } else { AuditKind::Operator };
-                self.audit(step, Audit { kind, account, outcome, reason, ..told });
-                let undone = setting.undone();
+                let told = self.about_review(&setting, told);
+                self.audit(step, Audit { kind, account: account.or(told.account), outcome, reason, ..told });
+                let undone = self.undone(&setting);
                 step.kill_switch_changes += u64::from(outcome_is_executed(&setting));
                 self.set(setting, step.taken_ms);
                 if let Some((subject, why)) = undone {
@@ -69,6 +73,8 @@ impl EnforcerStage {
                 let is_switch = control.as_ref().is_some_and(|word| word.kind == ControlKind::KillSwitch)
                     || std::str::from_utf8(record.key).is_ok_and(KillSwitch::is_meant);
                 step.kill_switch_refusals += u64::from(is_switch);
+                let is_review = std::str::from_utf8(record.key).is_ok_and(Queue::is_meant);
+                step.review_refusals += u64::from(is_review);
                 let refused = Audit {
                     kind: AuditKind::Refusal,
                     outcome: "refused".into(),
@@ -104,10 +110,8 @@ impl EnforcerStage {
         }
         match self.setting_in(control.as_ref(), record) {
             // What was undone stands among the actions.
-            Ok(Some(setting @ (Setting::Stance(_) | Setting::AgeMax(_) | Setting::Safeguard(_)))) => {
-                self.set(setting, taken_ms);
-            }
             Ok(Some(Setting::Key(_)) | None) | Err(_) => {}
+            Ok(Some(setting)) => self.set(setting, taken_ms),
         }
     }
 
@@ -161,6 +165,13 @@ impl EnforcerStage {
                 let heard = heard.map_err(|refused| refused.to_string())?;
                 Setting::Safeguard(Word::KillSwitch(Box::new(heard)))
             }
+            ControlKind::Setting if Queue::is_meant(&control.name) => {
+                let kill_switch = &self.safeguards.kill_switch;
+                let (word, persons) = ((&*control.name, &*control.body), kill_switch.persons());
+                let heard = self.reviews.hear(word, record.timestamp_ms, kill_switch.root(), persons);
+                let heard = heard.map_err(|refused| refused.to_string())?;
+                return Ok(heard.map(|heard| Setting::Review(Box::new(heard))));
+            }
             ControlKind::Setting if control.name == AGE_NAME => {
                 Setting::AgeMax(AgeMax::parse(&control.body)?)
             }
@@ -184,6 +195,7 @@ impl EnforcerStage {
                 format!("{AGE_NAME} {} gives way to {}", self.age_max.0, age_max.0)
             }
             Setting::Safeguard(word) => self.safeguards.change(word),
+            Setting::Review(heard) => heard.reason(),
         }
     }
 
@@ -200,6 +212,32 @@ impl EnforcerStage {
                 self.age_max = age_max;
             }
             Setting::Safeguard(word) => self.safeguards.follow(&word, taken_ms),
+            Setting::Review(heard) => self.reviews.follow(&heard),
+        }
+    }
+
+    /// Of whom a word undoes what is in force, and why.
+    fn undone(&self, setting: &Setting) -> Option<(Subject, &'static str)> {
+        match setting {
+            Setting::Safeguard(Word::Listed(ListName::Protected, subject, true)) => {
+                Some((subject.clone(), PROTECTED))
+            }
+            Setting::Safeguard(Word::Reinstate(subject)) => Some((subject.clone(), "an operator undid it")),
+            Setting::Review(heard) if heard.word.undoes() => {
+                let item = self.reviews.get(heard.word.item)?;
+                Some((Subject::Account(item.account), "an analyst refuted it"))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the audit record of an analyst's word says besides: of whom it is, and who said it.
+    fn about_review(&self, setting: &Setting, told: Audit) -> Audit {
+        let Setting::Review(heard) = setting else { return told };
+        let actor = heard.word.by.clone();
+        match self.reviews.get(heard.word.item) {
+            Some(item) => Audit { actor, ..reviews::about(item, told) },
+            None => told,
         }
     }
 
@@ -284,6 +322,7 @@ impl Setting {
             Self::Safeguard(Word::Reinstate(_)) => "reinstated",
             Self::Safeguard(Word::Reveal(..)) => "revealed",
             Self::Safeguard(Word::KillSwitch(heard)) => heard.outcome(),
+            Self::Review(heard) => heard.outcome(),
         }
     }
 
@@ -291,17 +330,6 @@ impl Setting {
     fn reveals(&self) -> Option<AccountId> {
         match self {
             Self::Safeguard(Word::Reveal(account, _)) => Some(*account),
-            _ => None,
-        }
-    }
-
-    /// Of whom it undoes what is in force, and why.
-    fn undone(&self) -> Option<(Subject, &'static str)> {
-        match self {
-            Self::Safeguard(Word::Listed(ListName::Protected, subject, true)) => {
-                Some((subject.clone(), PROTECTED))
-            }
-            Self::Safeguard(Word::Reinstate(subject)) => Some((subject.clone(), "an operator undid it")),
             _ => None,
         }
     }

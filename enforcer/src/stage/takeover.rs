@@ -92,6 +92,7 @@ impl EnforcerStage {
             let own = self.proposals(verdict).into_iter().find(|proposal| proposal.kind == action.kind);
             let proposal = own.unwrap_or_else(|| like(action, verdict));
             decision::hold(&mut kept, verdict.tier, &proposal, action);
+            self.ask(action, verdict);
         }
         if action.state == ActionState::Pending {
             kept.open.push(action.clone());
@@ -127,6 +128,7 @@ impl EnforcerStage {
             self.accounts.put(*account, kept);
         }
         self.do_what_is_due(step);
+        self.fall_due(step);
         self.follow_kill_switch(step);
         accounts.len() as u64
     }

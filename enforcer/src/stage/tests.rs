@@ -13,6 +13,7 @@ mod charter;
 mod golden;
 mod guard;
 mod kill_switch;
+mod reviews;
 mod takeover;
 
 fn entries(log: &MemoryLog) -> Vec<AuditEntry> {

@@ -10,6 +10,9 @@ const HONEST_LABELS: [&str; 4] = ["", "benign", "honest", "none"];
 /// Population of honest accounts whose rows name none.
 const UNNAMED: &str = "honest";
 
+/// Campaign of the accounts that people decided on, and that distil.
+const CONFIRMED: &str = "confirmed";
+
 /// The truth of all accounts.
 #[derive(Debug, Clone, Default)]
 pub struct Truth {
@@ -59,6 +62,17 @@ impl Truth {
         account.country = account.country.take().or(country);
         let after_ms = time_ms.saturating_sub(first_ms);
         account.times_ms.push(after_ms.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
+    }
+
+    /// Takes what people decided in place of what sources say: whether each of these accounts distils. Nothing is known of
+    /// the others, so they are counted nowhere. How many of these accounts are left: those that have events.
+    pub fn decide(&mut self, decisions: &BTreeMap<AccountId, bool>) -> usize {
+        let confirmed = self.name(CONFIRMED);
+        self.accounts.retain(|account, _| decisions.contains_key(account));
+        for (id, account) in &mut self.accounts {
+            account.label = decisions.get(id).filter(|distils| **distils).map(|_| confirmed.clone());
+        }
+        self.accounts.len()
     }
 
     fn name(&mut self, name: &str) -> Arc<str> {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::kill_switch::RequestKind;
 use crate::kill_switch::words::PERSONS_NAME;
+use crate::review::{Decision, Says};
 use expect_test::expect_file;
 use sha2::Sha256;
 
@@ -117,6 +118,12 @@ fn decisions() -> String {
         // Whatever is under way comes to its end.
         life.now_ms += 40 * 24 * 60 * MINUTE_MS;
         life.epoch(Topic::Verdicts, Vec::new());
+    }
+    let waiting = life.stage.reviews.items().find(|item| item.is_open()).map(|item| item.action_id);
+    let item = waiting.expect("an account waits for an analyst");
+    let refute = review_word(item, Says::Decide(Decision::Refuted), "ben", 0, 2);
+    for word in [review_word(item, Says::Note, "anna", 0, 1), refute.clone(), refute] {
+        life.told(&review_record(&word));
     }
     let sha: [u8; 32] = life.sha.finalize().into();
     Digest(sha).to_string()

@@ -1,0 +1,209 @@
+//! What analysts are asked and what they say, from `weir.state.enforcer` and on `weir.control`.
+//!
+//! The queue is what enforcers hold of it, as of their last snapshots. A word is held against it before it is said; whether it is
+//! followed, is for the enforcer that has the account.
+
+use crate::context::{Context, now_ms};
+use crate::keys::{Role, random, read_person, read_root};
+use crate::roles::control::{Said, is_held, say};
+use crate::roles::kill_switch::{self, PersonFlags};
+use crate::times::second_of;
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use weir_enforcer::kill_switch::PersonKey;
+use weir_enforcer::review::{ITEM_PREFIX, Item, Queue, Says, Word, labels};
+use weir_schemas::wire::Wire;
+use weir_schemas::{ActionId, State};
+use weir_topology::log::{Log, read_range};
+use weir_topology::topic::Topic;
+
+/// Which items are listed.
+pub struct Wanted {
+    /// Those that are decided, too.
+    pub all: bool,
+    /// Only those that this person looks at.
+    pub of: Option<String>,
+}
+
+/// `weir review list`. Exits with 1 where one is overdue.
+pub fn list(context: &Context, wanted: &Wanted, is_json: bool) -> Result<ExitCode> {
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let queue = queue(log.as_ref(), &wire)?;
+    let now_ms = now_ms();
+    let is_wanted =
+        |item: &&Item| (wanted.all || item.is_open()) && (wanted.of.is_none() || item.assignee == wanted.of);
+    let mut items: Vec<&Item> = queue.items().filter(is_wanted).collect();
+    // What waits by when it is due, so that what is overdue is first; then what is decided, the latest first.
+    items.sort_by_key(|item| match &item.decided {
+        None => (false, item.due_ms, item.action_id),
+        Some(decided) => (true, -decided.at_ms, item.action_id),
+    });
+    let overdue = items.iter().filter(|item| is_overdue(item, now_ms)).count();
+    if is_json {
+        let items: Vec<_> = items.iter().map(|item| shown(item, now_ms)).collect();
+        println!("{}", serde_json::to_string_pretty(&items)?);
+    } else {
+        for item in &items {
+            println!("{}", line(item, now_ms));
+        }
+        let waiting = items.iter().filter(|item| item.is_open()).count();
+        println!("{waiting} accounts wait for an analyst, {overdue} of them overdue.");
+    }
+    Ok(if overdue > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn is_overdue(item: &Item, now_ms: i64) -> bool {
+    item.is_open() && item.due_ms <= now_ms
+}
+
+/// An item on one line.
+fn line(item: &Item, now_ms: i64) -> String {
+    let state = match &item.decided {
+        Some(decided) => format!("{} by {} {}", decided.decision, decided.by, second_of(decided.at_ms)),
+        None if is_overdue(item, now_ms) => format!("OVERDUE since {}", second_of(item.due_ms)),
+        None => format!("due {}", second_of(item.due_ms)),
+    };
+    let assignee = item.assignee.as_deref().unwrap_or("nobody");
+    let Item { action_id, account, kind, tier, .. } = item;
+    format!("{action_id}  {state}  {tier} {kind}  account/{account}  {assignee}")
+}
+
+/// An item as an object, whose keys are an interface.
+fn shown(item: &Item, now_ms: i64) -> serde_json::Value {
+    json!({
+        "item": item.action_id.to_string(),
+        "account": item.account.to_string(),
+        "tenant": item.tenant,
+        "verdict_id": item.verdict_id.to_string(),
+        "kind": item.kind.as_str(),
+        "tier": item.tier.as_str(),
+        "actions": item.actions,
+        "opened_ms": item.opened_ms,
+        "due_ms": item.due_ms,
+        "overdue": is_overdue(item, now_ms),
+        "assignee": item.assignee,
+        "decided": item.decided,
+        "notes": item.notes,
+    })
+}
+
+/// `weir review show ITEM`.
+pub fn show(context: &Context, id: ActionId, is_json: bool) -> Result<ExitCode> {
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let queue = queue(log.as_ref(), &wire)?;
+    let item = known(&queue, id)?;
+    if is_json {
+        println!("{}", serde_json::to_string_pretty(&shown(item, now_ms()))?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{}", line(item, now_ms()));
+    let (opened, actions) = (second_of(item.opened_ms), item.actions);
+    println!("waits since {opened}, tenant {}, {actions} actions asked for a person", item.tenant);
+    println!("verdict {}: `weir explain {}`", item.verdict_id, item.verdict_id);
+    for note in &item.notes {
+        println!("{}  {}: {}", second_of(note.at_ms), note.by, note.text);
+    }
+    if let Some(decided) = &item.decided {
+        println!("{}  {}: {}: {}", second_of(decided.at_ms), decided.by, decided.decision, decided.reason);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says something of an item, in the name of an analyst, unless its enforcer would refuse it. Where the log cannot be read
+/// because another process has it, the enforcer says.
+pub fn tell(
+    context: &Context,
+    id: ActionId,
+    says: Says,
+    text: &str,
+    person: &PersonFlags,
+) -> Result<ExitCode> {
+    let root = read_root(&context.given_or_own_keys(Role::Auditor)?, Role::Auditor)?;
+    let key = PersonKey::new(&*read_person(&person.key)?);
+    let number = random()?;
+    let number = [number[0], number[1], number[2], number[3]];
+    let word = Word::signed(id, says, text, &person.name, now_ms(), number, &key, &root);
+    let (name, body) = (word.record_name(), serde_json::to_string(&word)?);
+    // Before it is said: what nobody would believe need not be.
+    Word::read(&body)?;
+    let account = match context.existing_log() {
+        Ok(log) => {
+            let wire = context.wire()?;
+            let queue = queue(log.as_ref(), &wire)?;
+            let switch = kill_switch::in_force(log.as_ref(), &wire, root)?;
+            queue.hear((&name, &body), now_ms(), Some(root), switch.persons())?;
+            Some(known(&queue, id)?.account)
+        }
+        Err(error) if is_held(&error) => None,
+        Err(error) => return Err(error),
+    };
+    say(context, &[Said::setting(&name, &body)])?;
+    println!("Word {} is said; its enforcer follows from its next epoch.", word.word_id);
+    match account {
+        None => println!("Another process has the log: audit_log.jsonl says what becomes of it."),
+        Some(account) if word.undoes() => {
+            println!(
+                "What is in force on account/{account} is undone then. `weir protect add account/{account}` keeps it from being acted on again."
+            );
+        }
+        Some(_) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `weir review labels`: what was decided, a line an account.
+pub fn write_labels(context: &Context, out: Option<&Path>) -> Result<ExitCode> {
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let labels = labels::of(queue(log.as_ref(), &wire)?.items());
+    let mut text = Vec::new();
+    for label in &labels {
+        serde_json::to_writer(&mut text, label)?;
+        text.push(b'\n');
+    }
+    match out {
+        None => std::io::stdout().write_all(&text)?,
+        Some(path) => {
+            fs::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+            println!("{} labels in {}.", labels.len(), path.display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn known(queue: &Queue, id: ActionId) -> Result<&Item> {
+    let Some(item) = queue.get(id) else {
+        bail!(
+            "{id} is not in the queue: `weir review list --all` lists it within seconds of the action that opens it"
+        );
+    };
+    Ok(item)
+}
+
+/// What every enforcer holds, together.
+fn queue(log: &dyn Log, wire: &Wire) -> Result<Queue> {
+    let mut queue = Queue::default();
+    for partition in 0..log.partitions(Topic::StateEnforcer)? {
+        let (first, end) = log.bounds(Topic::StateEnforcer, partition)?;
+        let mut latest: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+        read_range(log, Topic::StateEnforcer, partition, first, end, |records| {
+            let items = records.iter().filter(|record| record.key.starts_with(ITEM_PREFIX.as_bytes()));
+            latest.extend(items.map(|record| (record.key.to_vec(), record.payload.map(<[u8]>::to_vec))));
+            Ok(())
+        })?;
+        for (key, payload) in latest {
+            let Some(payload) = payload else { continue };
+            let state: State = wire.read(&payload).context("the enforcer's state cannot be read")?;
+            let restored = queue.restore(&key, &state.body).unwrap_or(Ok(()));
+            restored.map_err(anyhow::Error::msg).with_context(|| {
+                let key = String::from_utf8_lossy(&key).into_owned();
+                format!("the item {key} cannot be read: use the release that wrote it")
+            })?;
+        }
+    }
+    Ok(queue)
+}

@@ -1,0 +1,48 @@
+//! How ids and symbols are spelled in words, items and labels.
+
+/// Ids as the hex digits that they are written as.
+pub(super) mod text {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    pub fn serialize<T: Display, S: Serializer>(id: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(id)
+    }
+
+    pub fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(|_| D::Error::custom("an id is 32 lower-case hex digits"))
+    }
+}
+
+/// Symbols as schemas spell them.
+pub(super) mod symbol {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use std::fmt::Display;
+    use weir_schemas::{ActionKind, Tier};
+
+    pub trait Symbol: Copy + Display + 'static {
+        const ALL: &'static [Self];
+    }
+
+    impl Symbol for ActionKind {
+        const ALL: &'static [Self] = Self::ALL;
+    }
+
+    impl Symbol for Tier {
+        const ALL: &'static [Self] = Self::ALL;
+    }
+
+    pub fn serialize<T: Display, S: Serializer>(symbol: &T, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(symbol)
+    }
+
+    pub fn deserialize<'de, T: Symbol, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        let text = String::deserialize(from)?;
+        let known = T::ALL.iter().find(|symbol| symbol.to_string() == text);
+        known.copied().ok_or_else(|| D::Error::custom("this build knows no such symbol"))
+    }
+}

@@ -1,0 +1,196 @@
+//! The signed word of an analyst about one account of the queue, and its bytes that are signed.
+
+use super::refused::Refused;
+use super::spelled::text;
+use crate::chain::framed;
+use crate::kill_switch::Refused as Unbelieved;
+use crate::kill_switch::words::{Person, PersonKey, parse, sha256, verify};
+use crate::limits::{NAME_BYTES_MAX, REASON_BYTES_MAX, REQUEST_LASTS_MS};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use weir_schemas::ActionId;
+use weir_schemas::hex::hex;
+
+/// What the names of these words' control records begin with; the item and the word's id follow.
+pub const REVIEW_PREFIX: &str = "review/";
+
+/// What an analyst finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The account distils, as was found.
+    Confirmed,
+    /// It does not: what is in force on it is undone.
+    Refuted,
+    /// It cannot be told. This is no label.
+    Unclear,
+}
+
+impl Decision {
+    /// Every decision.
+    pub const ALL: [Self; 3] = [Self::Confirmed, Self::Refuted, Self::Unclear];
+
+    /// Its name, in words and on command lines.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Refuted => "refuted",
+            Self::Unclear => "unclear",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Decision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|known| known.as_str() == text);
+        known.ok_or_else(|| "a decision is confirmed, refuted or unclear".to_owned())
+    }
+}
+
+/// What a word says of its item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Says {
+    /// This person looks at it; none: nobody in particular.
+    Assign(Option<String>),
+    /// Something to remember: the word's text.
+    Note,
+    /// This is so, for the reason that is the word's text.
+    Decide(Decision),
+}
+
+impl Says {
+    /// Name and value, as they are signed.
+    fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Assign(to) => ("assign", to.as_deref().unwrap_or_default()),
+            Self::Note => ("note", ""),
+            Self::Decide(decision) => ("decide", decision.as_str()),
+        }
+    }
+}
+
+/// A word about one item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Word {
+    /// `rv-`, the second in which it was said, and 8 hex digits: said again, it counts once.
+    pub word_id: String,
+    /// The item: the id of the action that opened it.
+    #[serde(with = "text")]
+    pub item: ActionId,
+    /// What.
+    pub says: Says,
+    /// Why, or the note, in the analyst's words; no raw ids. Empty where a word needs none.
+    pub text: String,
+    /// Who.
+    pub by: String,
+    /// When it was said, in milliseconds since the Unix epoch.
+    pub created_ms: i64,
+    /// Until when it is good: ten minutes later.
+    pub expires_ms: i64,
+    /// The analyst's signature, as hex digits.
+    pub signature: String,
+}
+
+impl Word {
+    /// A word, signed by who says it. `id` makes it unlike any other of the same second.
+    #[allow(clippy::too_many_arguments)] // Each is a field of what is signed.
+    pub fn signed(
+        item: ActionId,
+        says: Says,
+        text: &str,
+        by: &str,
+        created_ms: i64,
+        id: [u8; 4],
+        key: &PersonKey,
+        root: &[u8; 32],
+    ) -> Self {
+        let mut word = Self {
+            word_id: format!("rv-{}-{}", created_ms.div_euclid(1_000), hex(&id)),
+            item,
+            says,
+            text: text.to_owned(),
+            by: by.to_owned(),
+            created_ms,
+            expires_ms: created_ms.saturating_add(REQUEST_LASTS_MS),
+            signature: String::new(),
+        };
+        word.signature = key.sign(&word.message(root));
+        word
+    }
+
+    /// Reads a word and checks its form; who signed it, is not known yet.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(body: &str) -> Result<Self, Refused> {
+        let word: Self = parse(body)?;
+        let malformed = |what: &str| Err(Refused::Person(Unbelieved::Malformed(what.to_owned())));
+        let id = word.word_id.strip_prefix("rv-").and_then(|id| id.split_once('-'));
+        let is_id = id.is_some_and(|(second, rest)| {
+            let is_hex =
+                rest.len() == 8 && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            is_hex && second == word.created_ms.div_euclid(1_000).to_string()
+        });
+        if !is_id {
+            return malformed("the word's id is not rv-, the second in which it was said, and 8 hex digits");
+        }
+        let needs_text = !matches!(word.says, Says::Assign(_));
+        let has_text = !word.text.trim().is_empty();
+        if (needs_text && !has_text)
+            || word.text.len() > REASON_BYTES_MAX
+            || word.text.chars().any(char::is_control)
+        {
+            return malformed(&format!("a note or a reason has 1 to {REASON_BYTES_MAX} bytes on one line"));
+        }
+        if let Says::Assign(Some(to)) = &word.says
+            && (to.is_empty() || to.len() > NAME_BYTES_MAX)
+        {
+            return malformed("it is assigned to no name");
+        }
+        if word.created_ms < 0 || word.created_ms.checked_add(REQUEST_LASTS_MS) != Some(word.expires_ms) {
+            return malformed("a word is good for ten minutes, no less and no more");
+        }
+        Ok(word)
+    }
+
+    /// Whether what is in force on the account is to be undone.
+    pub fn undoes(&self) -> bool {
+        self.says == Says::Decide(Decision::Refuted)
+    }
+
+    /// Name of its control record.
+    pub fn record_name(&self) -> String {
+        format!("{REVIEW_PREFIX}{}/{}", self.item, self.word_id)
+    }
+
+    pub(super) fn check_signature(&self, person: &Person, root: &[u8; 32]) -> Result<(), Refused> {
+        Ok(verify(&person.public_key, &self.message(root), &self.signature, &person.name)?)
+    }
+
+    fn message(&self, root: &[u8; 32]) -> Vec<u8> {
+        let (says, value) = self.says.parts();
+        framed(&[
+            b"weir.review.word",
+            root,
+            self.word_id.as_bytes(),
+            &self.item.0,
+            says.as_bytes(),
+            value.as_bytes(),
+            sha256(self.text.as_bytes()).as_bytes(),
+            self.by.as_bytes(),
+            &self.created_ms.to_be_bytes(),
+            &self.expires_ms.to_be_bytes(),
+        ])
+    }
+}

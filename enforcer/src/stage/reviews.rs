@@ -1,0 +1,66 @@
+//! Whom persons are asked about, when that is overdue, and what is forgotten of it unanswered.
+
+use super::{ACTOR, ALREADY_IN_FORCE, EnforcerStage, Step};
+use crate::review::Item;
+use crate::review::queue::{DROPPED, OVERDUE};
+use weir_schemas::{Action, ActionKind, Audit, AuditKind, Revert, Verdict};
+
+impl EnforcerStage {
+    /// Asks a person about the account of an action on this verdict, where the action is one that asks. What is history is
+    /// nobody's question of today.
+    pub(super) fn ask(&mut self, action: &Action, verdict: &Verdict) {
+        if asks_a_person(action) && self.age_max.history(verdict, action.taken_ms).is_none() {
+            self.reviews.open(action, verdict.tier);
+        }
+    }
+
+    /// Writes down which accounts have waited for too long.
+    pub(super) fn fall_due(&mut self, step: &mut Step<'_>) {
+        for item in self.reviews.fall_due(step.taken_ms) {
+            step.reviews_overdue += 1;
+            let by = item.assignee.as_deref().unwrap_or("nobody");
+            let reason = format!("nobody has decided by {}; {by} looks at it", item.due_ms);
+            self.tell_of(step, &item, OVERDUE, reason);
+        }
+    }
+
+    /// Forgets what is too old, or too much, and writes down of whom nobody has decided.
+    pub(super) fn drop_reviews(&mut self, step: &mut Step<'_>) {
+        for item in self.reviews.evict(step.taken_ms) {
+            step.reviews_dropped += 1;
+            self.tell_of(step, &item, DROPPED, "it waited too long, or too many wait".to_owned());
+        }
+    }
+
+    fn tell_of(&mut self, step: &mut Step<'_>, item: &Item, outcome: &str, reason: String) {
+        let record_of = Audit {
+            time_ms: step.taken_ms,
+            kind: AuditKind::Safeguard,
+            outcome: outcome.into(),
+            reason,
+            actor: ACTOR.into(),
+            ..Audit::default()
+        };
+        self.audit(step, about(item, record_of));
+    }
+}
+
+/// An audit record, said of this item.
+pub(super) fn about(item: &Item, audit: Audit) -> Audit {
+    Audit {
+        tenant: item.tenant.clone(),
+        account: Some(item.account),
+        verdict_id: Some(item.verdict_id),
+        action_id: Some(item.action_id),
+        action: item.kind,
+        tier: item.tier,
+        ..audit
+    }
+}
+
+/// Whether an action asks for a person: it says so, or only a person can undo it. What only says again what is in force asks
+/// nobody.
+fn asks_a_person(action: &Action) -> bool {
+    let is_asked = action.kind == ActionKind::Review || action.revert == Revert::Manual;
+    is_asked && !action.reason.starts_with(ALREADY_IN_FORCE)
+}

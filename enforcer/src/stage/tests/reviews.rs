@@ -1,0 +1,215 @@
+//! Whom persons are asked about, and what their answers do, on every enforcer, whatever restarts. Which words are believed is
+//! tested in `review/tests.rs`.
+
+use super::*;
+use crate::kill_switch::words::PERSONS_NAME;
+use crate::limits::{REVIEW_KEPT_MS, REVIEW_URGENT_MS};
+use crate::review::{Decision, Says, Word};
+use Decision::{Confirmed, Refuted};
+use weir_schemas::ActionKind;
+use weir_topology::clock::Clock as _;
+
+/// In this posture, and everybody is known.
+fn reviewing(stance: &str, partitions: u32) -> Rig {
+    let rig = Rig::new(partitions);
+    rig.put_control(&posture(stance));
+    rig.say(PERSONS_NAME, &everybody());
+    rig
+}
+
+/// The id of the item that a verdict's action of this kind opens.
+fn item_of(verdict: &Verdict, kind: ActionKind) -> ActionId {
+    ActionId::of(verdict.verdict_id, kind)
+}
+
+fn decide(rig: &Rig, item: ActionId, decision: Decision, by: &str, number: u8) -> Word {
+    let word = review_word(item, Says::Decide(decision), by, rig.calendar.unix_ms(), number);
+    rig.review(&word);
+    word
+}
+
+/// What was said of reviews, and what was refused, as the chains have it.
+fn told(rig: &Rig) -> String {
+    let told = audits(&rig.log).into_iter();
+    let told = told.filter(|a| a.outcome.starts_with("review") || a.kind == AuditKind::Refusal);
+    told.map(|a| format!("{} {} by {}: {}\n", a.kind, a.outcome, a.actor, a.reason)).collect()
+}
+
+/// An enforcer that has just loaded the state: how many accounts wait, and how many of them are overdue.
+fn levels(rig: &Rig, partition: u32) -> (i64, i64) {
+    let mut stage = EnforcerStage::new(keys(), rig.wire.clone()).trusting(root().public());
+    for output in rig.log.all(Topic::StateEnforcer) {
+        let state: weir_schemas::State =
+            rig.wire.read(output.payload.as_deref().unwrap_or_default()).unwrap_or_default();
+        if output.partition == Some(partition) && output.key.starts_with(b"!review/") {
+            match output.payload {
+                Some(_) => stage.restore(&output.key, state.format, &state.body).unwrap(),
+                None => stage.forget(&output.key),
+            }
+        }
+    }
+    let levels = stage.levels(rig.calendar.unix_ms());
+    let of = |wanted: Level| levels.iter().find(|(level, _)| *level == wanted).unwrap().1;
+    (of(Level::ReviewsWaiting), of(Level::ReviewsOverdue))
+}
+
+#[test]
+fn a_refuted_suspension_is_undone_as_an_operator_would_undo_it() {
+    let rig = reviewing("enforce", 1);
+    let found = verdict(1, 0, Tier::Critical);
+    rig.enforce_live(std::slice::from_ref(&found));
+    let item = item_of(&found, ActionKind::Suspend);
+    rig.calendar.set(MINUTE_MS);
+    rig.review(&review_word(item, Says::Assign(Some("ben".into())), "anna", MINUTE_MS, 1));
+    rig.review(&review_word(item, Says::Note, "ben", MINUTE_MS, 2));
+    rig.enforce();
+    assert_eq!(levels(&rig, 0), (1, 0));
+    decide(&rig, item, Refuted, "ben", 3);
+    rig.enforce();
+    expect![[r#"
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND DONE until 10: told by test
+        1 SUSPEND REVERTED until 10: an analyst refuted it
+    "#]]
+    .assert_eq(&story(&rig));
+    stands(&rig, expect!["GOOD since 1"]);
+    expect![[r#"
+        OPERATOR review_assigned by anna: word rv-60-01010101, by anna to ben
+        OPERATOR review_noted by ben: word rv-60-02020202, by ben: seen in ticket 12
+        OPERATOR review_refuted by ben: word rv-60-03030303, by ben: seen in ticket 12
+    "#]]
+    .assert_eq(&told(&rig));
+    let audits = audits(&rig.log);
+    let place = |outcome: &str| audits.iter().position(|audit| audit.outcome == outcome).unwrap();
+    assert!(place("review_refuted") < place("reverted"), "the decision stands before what it undoes");
+    let of_it = &audits[place("review_refuted")];
+    assert_eq!((of_it.account, of_it.action_id), (Some(found.account), Some(item)));
+    assert_eq!((of_it.action, of_it.tier, &*of_it.tenant), (ActionKind::Suspend, Tier::Critical, "acme"));
+    assert_eq!(levels(&rig, 0), (0, 0));
+    sound(&entries(&rig.log));
+}
+
+#[test]
+fn a_confirmed_or_unclear_finding_leaves_what_is_in_force() {
+    for decision in [Confirmed, Decision::Unclear] {
+        let rig = reviewing("enforce", 1);
+        let found = verdict(1, 0, Tier::Critical);
+        rig.enforce_live(std::slice::from_ref(&found));
+        decide(&rig, item_of(&found, ActionKind::Suspend), decision, "anna", 1);
+        rig.enforce();
+        assert!(rig.actions().iter().all(|action| action.state != ActionState::Reverted), "{decision}");
+        assert!(told(&rig).contains(&format!("review_{decision} by anna")), "{}", told(&rig));
+    }
+}
+
+#[test]
+fn persons_are_asked_in_audit_posture_too_but_not_about_history_and_not_twice() {
+    let rig = reviewing("audit", 1);
+    let history = Verdict { origin: Origin::Import, ..verdict(5, 3 * MINUTE_MS, Tier::High) };
+    rig.enforce_live(&[
+        verdict(1, 0, Tier::High),
+        verdict(2, MINUTE_MS, Tier::Medium),
+        Verdict { partial: true, ..verdict(3, 2 * MINUTE_MS, Tier::Medium) },
+        history,
+        verdict(4, 4 * MINUTE_MS, Tier::Critical),
+        verdict(1, 5 * MINUTE_MS, Tier::High),
+    ]);
+    // Slowing down is over by itself; a suspension waits for a person, and so does what is partial.
+    assert_eq!(levels(&rig, 0), (3, 0));
+    rig.calendar.set(REVIEW_URGENT_MS + 4 * MINUTE_MS);
+    rig.enforce();
+    assert_eq!(levels(&rig, 0), (3, 2));
+    expect![[r#"
+        SAFEGUARD review_overdue by enforcer: nobody has decided by 86400000; nobody looks at it
+        SAFEGUARD review_overdue by enforcer: nobody has decided by 86640000; nobody looks at it
+    "#]]
+    .assert_eq(&told(&rig));
+    rig.calendar.set(REVIEW_KEPT_MS + 2 * MINUTE_MS);
+    rig.enforce();
+    assert_eq!(levels(&rig, 0), (1, 1));
+    let dropped = "SAFEGUARD review_dropped by enforcer: it waited too long, or too many wait\n";
+    assert_eq!(told(&rig).matches(dropped).count(), 2, "{}", told(&rig));
+}
+
+#[test]
+fn what_is_refused_is_told_by_name_in_the_chain_and_undoes_nothing() {
+    let rig = reviewing("enforce", 1);
+    let found = verdict(1, 0, Tier::Critical);
+    rig.enforce_live(std::slice::from_ref(&found));
+    let item = item_of(&found, ActionKind::Suspend);
+    rig.calendar.set(20 * MINUTE_MS);
+    let word =
+        |decision, by: &str, at_ms, number| review_word(item, Says::Decide(decision), by, at_ms, number);
+    rig.review(&Word { by: "ben".into(), ..word(Refuted, "anna", 20 * MINUTE_MS, 1) });
+    rig.review(&Word { signature: String::new(), ..word(Refuted, "anna", 20 * MINUTE_MS, 2) });
+    rig.review(&word(Refuted, "max", 20 * MINUTE_MS, 3));
+    rig.review(&word(Refuted, "anna", MINUTE_MS, 4));
+    let confirmed = decide(&rig, item, Confirmed, "anna", 5);
+    rig.review(&confirmed);
+    rig.enforce();
+    expect![[r#"
+        REFUSAL refused by olga: forged: this is not what ben signed
+        REFUSAL refused by olga: forged: this is not what anna signed
+        REFUSAL refused by olga: wrong role: max does not have the role analyst
+        REFUSAL refused by olga: expired: word rv-60-04040404 was good until 660000, and this came at 1200000
+        OPERATOR review_confirmed by anna: word rv-1200-05050505, by anna: seen in ticket 12
+        REFUSAL refused by olga: replayed: word rv-1200-05050505 was said before
+    "#]]
+    .assert_eq(&told(&rig));
+    assert_eq!(rig.all::<DeadLetter>(Topic::Dlq).len(), 5);
+    assert!(rig.actions().iter().all(|action| action.state != ActionState::Reverted));
+    sound(&entries(&rig.log));
+}
+
+#[test]
+fn one_enforcer_has_an_item_whatever_restarts_and_the_others_say_nothing_of_it() {
+    let rig = reviewing("enforce", 3);
+    let found: Vec<Verdict> = (1..10).map(|number| verdict(number, 0, Tier::Critical)).collect();
+    rig.put_verdicts(&found);
+    // Each step is by tasks that have just loaded their state.
+    rig.enforce();
+    rig.answer(OutcomeKind::Told);
+    rig.enforce();
+    rig.calendar.set(MINUTE_MS);
+    for (number, verdict) in found.iter().enumerate() {
+        let decision = if number % 3 == 0 { Refuted } else { Confirmed };
+        decide(&rig, item_of(verdict, ActionKind::Suspend), decision, "anna", number as u8);
+    }
+    rig.enforce();
+    let outcome = |name: &str| audits(&rig.log).into_iter().filter(|audit| audit.outcome == name).count();
+    assert_eq!((outcome("review_refuted"), outcome("review_confirmed"), outcome("refused")), (3, 6, 0));
+    let reverted: BTreeSet<AccountId> = (rig.actions().into_iter())
+        .filter(|action| action.state == ActionState::Reverted)
+        .map(|action| action.account)
+        .collect();
+    assert_eq!(reverted, BTreeSet::from([found[0].account, found[3].account, found[6].account]));
+    assert_eq!((0..3).map(|partition| levels(&rig, partition).0).sum::<i64>(), 0);
+}
+
+#[test]
+fn a_build_that_takes_over_has_the_same_queue() {
+    let rig = reviewing("enforce", 1);
+    let other_build = |rig: &Rig| {
+        let stage = EnforcerStage::new(keys(), rig.wire.clone()).trusting(root().public()).planted();
+        let mut task = rig.task_of(stage, 0, false).unwrap();
+        while task.run_epoch(Duration::ZERO).unwrap() {}
+    };
+    let (first, second) = (verdict(1, 0, Tier::Critical), verdict(2, 0, Tier::High));
+    rig.put_verdicts(&[first.clone(), second.clone()]);
+    other_build(&rig);
+    rig.calendar.set(MINUTE_MS);
+    let word = decide(&rig, item_of(&first, ActionKind::Suspend), Confirmed, "anna", 1);
+    other_build(&rig);
+    // This one goes on, knows the word, and has the other account still waiting.
+    rig.calendar.set(2 * MINUTE_MS);
+    rig.review(&word);
+    decide(&rig, item_of(&second, ActionKind::Review), Refuted, "ben", 2);
+    rig.enforce();
+    expect![[r#"
+        OPERATOR review_confirmed by anna: word rv-60-01010101, by anna: seen in ticket 12
+        REFUSAL refused by olga: replayed: word rv-60-01010101 was said before
+        OPERATOR review_refuted by ben: word rv-120-02020202, by ben: seen in ticket 12
+    "#]]
+    .assert_eq(&told(&rig));
+    assert_eq!(levels(&rig, 0), (0, 0));
+}
