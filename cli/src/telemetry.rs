@@ -6,7 +6,7 @@ pub mod list;
 use crate::health::Readiness;
 use labels::{
     ActionLabels, BuildLabels, CauseLabels, Closed, DestinationCause, DestinationLabel, DetectorLabel,
-    FieldLabel, InvariantLabels, Kind, RequestLabels, StageLabel, StartLabels, TaskLabels,
+    FieldLabel, GatewayLabels, InvariantLabels, Kind, RequestLabels, StageLabel, StartLabels, TaskLabels,
 };
 use list::{Declared, Series};
 use prometheus_client::metrics::counter::Counter;
@@ -51,6 +51,37 @@ fn request_labels(content: Option<Content>, status: u16) -> RequestLabels {
         Content::Traces => "traces",
     });
     RequestLabels { content: Closed(content), status: Closed(status) }
+}
+
+/// How a gateway asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// By HTTP, as nginx does.
+    Http,
+    /// By Envoy's external authorization.
+    ExtAuthz,
+    /// By Weir's own gRPC service.
+    Grpc,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Http, Self::ExtAuthz, Self::Grpc];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::ExtAuthz => "ext_authz",
+            Self::Grpc => "grpc",
+        }
+    }
+}
+
+/// What is counted of a request that had more keys than anybody has.
+const REFUSED: &str = "refused";
+
+fn asked_by(transport: Transport, kind: &'static str) -> GatewayLabels {
+    GatewayLabels { kind: Closed(kind), transport: Closed(transport.as_str()) }
 }
 
 /// What executors do, in the order in which it is counted.
@@ -153,7 +184,7 @@ metrics! {
     effects: Family<Kind, Counter> = Family::default(), "effects", "What executors did: applied, released, failed (answered for as not carried out), stuck (an actuator refuses to let a hold go: a person must)";
     effect_stalls: Counter = Counter::default(), "effect_stalls", "Times that an executor had to wait for what it drives, or for the log";
     shared_bucket_failures: Counter = Counter::default(), "shared_bucket_failures", "Times that Redis did not answer a server of gateways, which then counts for itself";
-    gateway_answers: Family<Kind, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass: passed, limited, suspended, unknown";
+    gateway_answers: Family<GatewayLabels, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass (passed, limited, suspended, unknown; refused: it had more keys than anybody has) and by how it was asked";
     standings: Gauge = Gauge::default(), "standings", "Accounts of which a server of gateways knows how they stand";
     standings_stale: Gauge = Gauge::default(), "standings_stale_ms", "How long ago what a server of gateways knows was as the log was, in milliseconds; -1 where it never was";
     standings_untold: Counter = Counter::default(), "standings_untold", "Accounts that a server of gateways has no room for";
@@ -230,8 +261,10 @@ impl Metrics {
                 let _ = self.export_retries.get_or_create(&DestinationCause { destination, cause });
             }
         }
-        for passes in Passes::NAMES {
-            let _ = self.gateway_answers.get_or_create(&Kind { kind: Closed(passes) });
+        for transport in Transport::ALL {
+            for kind in Passes::NAMES.iter().copied().chain([REFUSED]) {
+                let _ = self.gateway_answers.get_or_create(&asked_by(transport, kind));
+            }
         }
         for kind in DlqKind::ALL {
             let _ = self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) });
@@ -370,8 +403,13 @@ impl Metrics {
     }
 
     /// A gateway was told whether a request may pass.
-    pub fn gateway_answered(&self, passes: &'static str) {
-        self.gateway_answers.get_or_create(&Kind { kind: Closed(passes) }).inc();
+    pub fn gateway_answered(&self, transport: Transport, passes: Passes) {
+        self.gateway_answers.get_or_create(&asked_by(transport, passes.as_str())).inc();
+    }
+
+    /// A gateway's request had more keys than anybody has.
+    pub fn gateway_refused(&self, transport: Transport) {
+        self.gateway_answers.get_or_create(&asked_by(transport, REFUSED)).inc();
     }
 
     /// A server of gateways read how accounts stand: how many it knows, how old that is, and how many it has no room for

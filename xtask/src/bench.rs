@@ -12,6 +12,8 @@ mod account;
 #[cfg(feature = "bench")]
 mod codec;
 #[cfg(feature = "bench")]
+mod decide;
+#[cfg(feature = "bench")]
 mod kafka;
 #[cfg(feature = "bench")]
 mod meter;
@@ -63,6 +65,8 @@ enum Measure {
     Embedded,
     /// `weir run` over 100,000 accounts that just pass by: five requests each, nothing shared
     Passing,
+    /// A server of gateways: how long they wait and what a check costs, by HTTP and by gRPC
+    Decide,
     /// `weir process` beside a bare consume and decode of the same topic
     Kafka,
     /// The same processing of the same events in 4 to 256 partitions
@@ -142,6 +146,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if is_asked(Measure::Passing) {
         passing::run()?;
+    }
+    if is_asked(Measure::Decide) {
+        decide::run()?;
     }
     if is_asked(Measure::Kafka) {
         kafka::throughput()?;

@@ -14,6 +14,7 @@ mod ebpf;
 mod example;
 mod fuzz;
 mod generate;
+mod grpc;
 mod kafka;
 mod kubernetes;
 mod maven;

@@ -12,8 +12,8 @@ use anyhow::{Context, Result};
 use crate::generate::Labels;
 use crate::shell::succeed;
 use crate::{
-    alerts, clients, debian, demo, dirs, ebpf, example, fuzz, generate, kafka, kubernetes, pipeline, siem,
-    stix, units, wireshark,
+    alerts, clients, debian, demo, dirs, ebpf, example, fuzz, generate, grpc, kafka, kubernetes, pipeline,
+    siem, stix, units, wireshark,
 };
 
 /// What the build links, and what the tests drive.
@@ -91,6 +91,8 @@ fn with_broker(brokers: &str) -> Result<()> {
     let mut surroundings = kafka::secure_surroundings()?;
     let modules = step("a Wireshark that knows JA4", wireshark::modules)?;
     surroundings.push((wireshark::MODULES_VAR, modules.display().to_string()));
+    let python = step("a gRPC client of another implementation", grpc::python)?;
+    surroundings.push((grpc::PYTHON_VAR, python.display().to_string()));
     surroundings.push((kafka::BROKERS_VAR, brokers.to_owned()));
     surroundings.push(("WEIR_TEST_EVENTS", events.display().to_string()));
     step("tests", || {

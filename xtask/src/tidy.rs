@@ -26,6 +26,7 @@ fn arrows() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("weir-schemas", &[][..]),
         ("weir-topology", &["weir-schemas"]),
         ("weir-collector", &["weir-schemas", "weir-topology"]),
+        ("weir-api", &[]),
         ("weir-tap", &["weir-collector"]),
         ("weir-processor", &["weir-schemas", "weir-topology"]),
         ("weir-enforcer", &["weir-schemas", "weir-topology"]),

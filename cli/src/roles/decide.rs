@@ -1,15 +1,21 @@
 //! `weir decide`: tells gateways how accounts stand, from memory.
 //!
-//! `GET /auth` for a gateway that understands any status, `GET /auth/nginx` for nginx's `auth_request`, which understands
-//! 200 and 403 only, and `GET /v1/accounts/PSEUDONYM` for people and programs. Nothing can be changed here.
+//! A request's way: [`server`] bounds connections, times and sizes; [`http`] (for nginx and others), [`envoy`] (external
+//! authorization) and [`decisions`] (Weir's own gRPC service) say whose it is; [`answer`] alone knows whether it may pass; and
+//! [`told`] is what each of them then says in its own way. Nothing can be changed here.
 
 mod answer;
+mod decisions;
+mod envoy;
+mod grpc;
+mod http;
+mod limits;
 mod server;
+mod told;
 
 use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, Role};
 use anyhow::{Context as _, Result, bail};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,6 +25,7 @@ use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
 
 use answer::Desk;
+use server::Server;
 
 /// How often the log is asked for news.
 const FOLLOW_EVERY: Duration = Duration::from_millis(50);
@@ -43,17 +50,20 @@ pub fn run(context: &Context) -> Result<ExitCode> {
         }
         supervisor.went_round(health.readiness());
     };
-    serve(context, &keys, log, wire, went_round)?;
+    let server = serve(context, &keys, log, wire, went_round)?;
     context.health.set_running(true);
     while !context.is_stopped() {
         std::thread::sleep(FOLLOW_EVERY);
     }
     context.supervisor.stops();
     context.health.set_running(false);
+    if let Some(server) = server {
+        server.end();
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves where `decide.addr` says, in threads of its own, until the process ends; the address that was bound. `went_round` is
+/// Serves where `decide.addr` says, in threads of its own, until it is ended or the process ends. `went_round` is
 /// called whenever the log was looked at, and told whether the table was read to its end.
 pub fn serve(
     context: &Context,
@@ -61,13 +71,14 @@ pub fn serve(
     log: Arc<dyn Log>,
     wire: Arc<Wire>,
     went_round: impl Fn(bool) + Send + 'static,
-) -> Result<Option<SocketAddr>> {
+) -> Result<Option<Server>> {
     let Some(address) = context.settings.decide_addr.clone() else { return Ok(None) };
     let standings = Arc::new(Standings::default());
     let desk = Arc::new(Desk::new(context, keys, standings.clone())?);
-    let bound = server::serve(&address, desk)
+    let server = Server::start(&address, desk)
         .with_context(|| format!("cannot answer gateways on {address}; choose another decide_addr"))?;
-    tracing::info!(address = %bound, "answering gateways");
+    tracing::info!(address = %server.bound, "answering gateways");
+    let answers = server.answers();
     let mut follower = Follower::new(log, wire, context.schemas(), standings.clone());
     let (metrics, stop) = (context.metrics.clone(), context.stop.clone());
     std::thread::Builder::new().name("standings".into()).spawn(move || {
@@ -80,6 +91,9 @@ pub fn serve(
                 standings.take_losses(),
             );
             went_round(outcome.is_ok());
+            if outcome.is_ok() {
+                answers();
+            }
             match outcome {
                 Ok(()) => {
                     is_away = false;
@@ -94,5 +108,5 @@ pub fn serve(
             }
         }
     })?;
-    Ok(Some(bound))
+    Ok(Some(server))
 }

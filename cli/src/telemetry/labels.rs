@@ -48,6 +48,8 @@ label_sets! {
     FieldLabel { field: Closed }
     /// What a request to the listener brought, and how it was answered.
     RequestLabels { content: Closed, status: Closed }
+    /// What a gateway was told, and how it asked.
+    GatewayLabels { kind: Closed, transport: Closed }
     /// A kind of action, and what became of it.
     ActionLabels { kind: Closed, state: Closed }
     /// Who is told by the export.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Digest, Standing, StandingStatus};
+use weir_schemas::{AccountId, Digest, Standing, StandingStatus};
 use weir_topology::embedded::EmbeddedLog;
 use weir_topology::log::{Commit, Log as _};
 use weir_topology::record::Output;
@@ -65,15 +65,21 @@ pub fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
 
 /// Says on the log how the account of a key stands, as the enforcer would.
 pub fn stands(place: &Place, keys: &Path, key: &str, status: StandingStatus) {
+    stands_as(place, keys, key, &Standing { status, ..Standing::default() });
+}
+
+/// The same with all that is said, but for the account; its pseudonym.
+pub fn stands_as(place: &Place, keys: &Path, key: &str, standing: &Standing) -> AccountId {
     place.set_posture("audit");
     let secret = std::fs::read_to_string(keys.join("pseudonym-0.key")).unwrap();
     let secret: Digest = secret.trim().parse().unwrap();
     let account = PseudonymKey::new(&secret.0, 0).account("default", key);
     let log = EmbeddedLog::open(&place.data.join("log"), 4).unwrap();
-    let standing = Standing { account, status, ..Standing::default() };
+    let standing = Standing { account, ..standing.clone() };
     let payload = Wire::new().to_bytes(&standing);
     let outputs = vec![Output::keyed(Topic::Standing, account.to_key(), payload, 0)];
     log.writer("test").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();
+    account
 }
 
 /// A Redis on a port of its own; none where there is none, which with CI set is a failure.

@@ -18,6 +18,8 @@ pub enum Who {
     Ourselves,
     /// Children that have ended.
     Children,
+    /// Another process, which runs.
+    Process(u32),
 }
 
 /// Runs from its making.
@@ -64,6 +66,7 @@ fn cpu_s(who: Who) -> Result<f64> {
     match who {
         Who::Ourselves => cpu_s_of("self", 11),
         Who::Children => cpu_s_of("self", 13),
+        Who::Process(pid) => cpu_s_of(&pid.to_string(), 11),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Who is asking, how that account stands, and whether it may pass.
 
+use super::limits::{CREDENTIAL_BYTES_MAX, KEYS_MAX, REDIS_REST};
 use crate::context::{Context, now_ms};
 use crate::keys::CollectorKeys;
 use crate::settings::FailureMode;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Transport};
 use anyhow::{Result, ensure};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+use thiserror::Error;
 use weir_enforcer::act::redis::Client;
 use weir_enforcer::answer::bucket::{Buckets, Rate};
 use weir_enforcer::answer::decision::{Decision, Passes, Status};
@@ -17,11 +19,10 @@ use weir_schemas::pseudonym::PseudonymKey;
 /// Headers in which clients send their keys, in the order in which nginx's log formats look at them.
 pub const CREDENTIAL_HEADERS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
 
-/// For how long Redis is left alone after it did not answer.
-const REDIS_REST: Duration = Duration::from_secs(1);
-
-/// Longest credential that is looked at, in bytes: a longer one is nobody's whom Weir has seen.
-const CREDENTIAL_BYTES_MAX: usize = 16 << 10;
+/// A request with more keys than anybody has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a request may have {KEYS_MAX} keys at most")]
+pub struct TooManyKeys;
 
 /// What a gateway is told of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,16 +90,26 @@ impl Desk {
         self.tenant_header.as_deref()
     }
 
-    /// The accounts behind these credentials. A request with several keys is of each of them.
+    /// The accounts behind these credentials. A request with several keys is of each of them, also where a proxy on the way
+    /// has joined them with commas.
     pub fn accounts<'c>(
         &self,
         tenant: Option<&str>,
         credentials: impl Iterator<Item = &'c str>,
-    ) -> Vec<AccountId> {
+    ) -> Result<Vec<AccountId>, TooManyKeys> {
         let tenant = tenant.unwrap_or(&self.tenant);
-        let readable = credentials.filter(|credential| credential.len() <= CREDENTIAL_BYTES_MAX);
-        let accounts = readable.filter_map(weir_collector::account_of);
-        accounts.map(|account| self.pseudonyms.account(tenant, &account)).collect()
+        let mut accounts = Vec::new();
+        for credential in credentials.flat_map(with_parts) {
+            if credential.len() > CREDENTIAL_BYTES_MAX {
+                continue;
+            }
+            let Some(account) = weir_collector::account_of(credential) else { continue };
+            if accounts.len() == KEYS_MAX {
+                return Err(TooManyKeys);
+            }
+            accounts.push(self.pseudonyms.account(tenant, &account));
+        }
+        Ok(accounts)
     }
 
     /// How an account stands. Uses nothing up.
@@ -117,7 +128,7 @@ impl Desk {
     }
 
     /// Whether a request of these accounts may pass. Of several the gravest answer counts.
-    pub fn ask(&self, accounts: &[AccountId]) -> Answer {
+    pub fn ask(&self, accounts: &[AccountId], transport: Transport) -> Answer {
         let stale_ms = self.standings.stale_ms(now_ms());
         let nothing = Answer { passes: Passes::Yes, decision: Decision::NOTHING_KNOWN, stale_ms };
         let answers = accounts.iter().map(|account| self.ask_one(*account));
@@ -126,13 +137,28 @@ impl Desk {
         if self.mode == FailureMode::Closed && !is_known && answer.passes == Passes::Yes {
             answer.passes = Passes::Unknown;
         }
-        self.metrics.gateway_answered(answer.passes.as_str());
+        self.metrics.gateway_answered(transport, answer.passes);
         answer
     }
 
-    /// Whether an answer may wait for Redis.
-    pub fn may_wait(&self) -> bool {
-        self.shared.is_some()
+    /// The same, in a thread that may wait where Redis is asked too.
+    pub async fn answer(self: &Arc<Self>, accounts: Vec<AccountId>, transport: Transport) -> Answer {
+        if self.shared.is_none() {
+            return self.ask(&accounts, transport);
+        }
+        let waiting = self.clone();
+        match tokio::task::spawn_blocking(move || waiting.ask(&accounts, transport)).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::error!(%error, "a request could not be answered; please report it");
+                self.ask(&[], transport)
+            }
+        }
+    }
+
+    /// A request was refused, because nobody would know whose it is.
+    pub fn refuse(&self, transport: Transport) {
+        self.metrics.gateway_refused(transport);
     }
 
     fn ask_one(&self, account: AccountId) -> Answer {
@@ -191,6 +217,12 @@ impl Answer {
         };
         (passes, self.decision.status)
     }
+}
+
+/// A credential, and what stands between its commas where it has any.
+fn with_parts(credential: &str) -> impl Iterator<Item = &str> {
+    let parts = credential.contains(',').then(|| credential.split(','));
+    std::iter::once(credential).chain(parts.into_iter().flatten())
 }
 
 fn in_ms(wait_us: Option<i64>) -> Passes {

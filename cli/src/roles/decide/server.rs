@@ -1,134 +1,166 @@
-//! The decision API over HTTP.
+//! The server: HTTP/1.1 and HTTP/2 on one port, bounded in connections, requests, bytes and time, in a thread of its own.
 
-use super::answer::{Answer, CREDENTIAL_HEADERS, Desk};
+use super::answer::Desk;
+use super::grpc::{self, State};
+use super::http;
+use super::limits::{
+    CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEADERS_MAX, IDLE_TIME_MAX, LOOK, PING_EVERY,
+    PING_TIME_MAX, REQUEST_TIME_MAX, STREAMS_MAX,
+};
 use anyhow::Result;
 use axum::Router;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::routing::get;
-use serde_json::json;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use weir_enforcer::answer::decision::Passes;
-use weir_schemas::AccountId;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tower_service::Service as _;
 
-/// How the account stands.
-const STATUS: HeaderName = HeaderName::from_static("x-weir-status");
-/// How old what is known is, in milliseconds.
-const STALE: HeaderName = HeaderName::from_static("x-weir-stale-ms");
-/// The action and the verdict by which it stands so.
-const ACTION: HeaderName = HeaderName::from_static("x-weir-action-id");
-const VERDICT: HeaderName = HeaderName::from_static("x-weir-verdict-id");
-
-/// What is said in place of a status where too little is known.
-const UNKNOWN: &str = "unknown";
-
-type Reply = (StatusCode, HeaderMap, String);
-
-/// Serves in a thread of its own until the process ends; the address that was bound.
-pub fn serve(address: &str, desk: Arc<Desk>) -> Result<SocketAddr> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = runtime.block_on(tokio::net::TcpListener::bind(address))?;
-    let bound = listener.local_addr()?;
-    let router = Router::new()
-        .route("/auth", get(auth))
-        .route("/auth/nginx", get(auth_nginx))
-        .route("/v1/accounts/{account}", get(account))
-        .with_state(desk);
-    std::thread::Builder::new().name("decide".into()).spawn(move || {
-        if let Err(error) = runtime.block_on(async { axum::serve(listener, router).await }) {
-            tracing::error!(%error, "the decision server ended");
-        }
-    })?;
-    Ok(bound)
+/// A server that runs.
+pub struct Server {
+    /// The address that was bound.
+    pub bound: SocketAddr,
+    state: watch::Sender<State>,
+    thread: JoinHandle<()>,
 }
 
-async fn auth(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Reply {
-    reply(&asked(desk, headers).await)
-}
-
-/// nginx takes every status but 2xx, 401 and 403 for a failure of ours: the header says what it is.
-async fn auth_nginx(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Reply {
-    let (status, headers, body) = reply(&asked(desk, headers).await);
-    let status = if status == StatusCode::OK { status } else { StatusCode::FORBIDDEN };
-    (status, headers, body)
-}
-
-/// Asks the desk, in a thread that may wait where Redis is asked too.
-async fn asked(desk: Arc<Desk>, headers: HeaderMap) -> Answer {
-    if !desk.may_wait() {
-        return ask(&desk, &headers);
+impl Server {
+    /// Serves what `desk` answers.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn start(address: &str, desk: Arc<Desk>) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = runtime.block_on(TcpListener::bind(address))?;
+        let bound = listener.local_addr()?;
+        let (grpc, reporter) = grpc::routes(desk.clone())?;
+        let router = http::routes(desk).merge(grpc).layer(from_fn(within_time));
+        let (state, states) = watch::channel(State::Reading);
+        let thread = std::thread::Builder::new().name("decide".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::spawn(grpc::tell_health(reporter, states.clone()));
+                serve(listener, router, states).await;
+            });
+        })?;
+        Ok(Self { bound, state, thread })
     }
-    let waiting = desk.clone();
-    match tokio::task::spawn_blocking(move || ask(&waiting, &headers)).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            tracing::error!(%error, "a request could not be answered; please report it");
-            desk.ask(&[])
+
+    /// The table was read: what is answered from now on is worth something.
+    pub fn answers(&self) -> impl Fn() + Send + 'static {
+        let state = self.state.clone();
+        move || {
+            state.send_if_modified(|state| {
+                let is_news = *state == State::Reading;
+                if is_news {
+                    *state = State::Answering;
+                }
+                is_news
+            });
         }
     }
-}
 
-fn ask(desk: &Desk, headers: &HeaderMap) -> Answer {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let tenant = desk.tenant_header().and_then(text);
-    // Repeated headers too: whoever sends two keys is asked for both.
-    let all = CREDENTIAL_HEADERS.iter().flat_map(|name| headers.get_all(*name));
-    let credentials = all.filter_map(|value| value.to_str().ok());
-    desk.ask(&desk.accounts(tenant, credentials))
-}
-
-async fn account(State(desk): State<Arc<Desk>>, Path(account): Path<String>) -> Reply {
-    match account.parse::<AccountId>() {
-        Ok(account) => {
-            let (_, headers, body) = reply(&desk.look(account));
-            (StatusCode::OK, headers, body)
-        }
-        Err(error) => {
-            let body = json!({ "error": format!("an account is named by its pseudonym: {error}") });
-            (StatusCode::BAD_REQUEST, HeaderMap::from_iter([JSON]), format!("{body}\n"))
+    /// Takes no more connections, and ends when what is under way has its answer.
+    pub fn end(self) {
+        self.state.send_replace(State::Ending);
+        if self.thread.join().is_err() {
+            tracing::error!("the decision server's thread panicked; please report it");
         }
     }
 }
 
-const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-
-fn reply(answer: &Answer) -> Reply {
-    let decision = &answer.decision;
-    let (status, word) = match answer.passes {
-        Passes::Yes => (StatusCode::OK, decision.status.as_str()),
-        Passes::In(_) => (StatusCode::TOO_MANY_REQUESTS, decision.status.as_str()),
-        Passes::No(_) => (StatusCode::FORBIDDEN, decision.status.as_str()),
-        Passes::Unknown => (StatusCode::SERVICE_UNAVAILABLE, UNKNOWN),
-    };
-    let retry_after_ms = match answer.passes {
-        Passes::In(wait_ms) | Passes::No(Some(wait_ms)) => Some(wait_ms.max(0)),
-        Passes::Yes | Passes::No(None) | Passes::Unknown => None,
-    };
-    let (action, verdict) =
-        (decision.action_id.map(|id| id.to_string()), decision.verdict_id.map(|id| id.to_string()));
-    let mut headers = HeaderMap::from_iter([JSON, (STATUS, HeaderValue::from_static(word))]);
-    // Whole seconds, and never sooner than it is worth while.
-    let retry_after = retry_after_ms.map(|ms| (ms as u64).div_ceil(1_000).max(1).to_string());
-    let stale = answer.stale_ms.map(|stale_ms| stale_ms.to_string());
-    let told = [
-        (STALE, stale),
-        (header::RETRY_AFTER, retry_after),
-        (ACTION, action.clone()),
-        (VERDICT, verdict.clone()),
-    ];
-    for (name, text) in told {
-        headers.extend(text.and_then(|text| HeaderValue::try_from(text).ok()).map(|value| (name, value)));
+async fn serve(listener: TcpListener, router: Router, states: watch::Receiver<State>) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    let builder = builder();
+    while *states.borrow() != State::Ending {
+        let Ok(Ok(permit)) = timeout(LOOK, connections.clone().acquire_owned()).await else { continue };
+        let stream = match timeout(LOOK, listener.accept()).await {
+            Ok(Ok((stream, _))) => stream,
+            Err(_) => continue,
+            Ok(Err(error)) => {
+                // Mostly a lack of file descriptors, which ends when others close theirs.
+                tracing::warn!(%error, "a gateway's connection cannot be accepted");
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+        };
+        let (builder, router, watcher) = (builder.clone(), router.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            let _ = stream.set_nodelay(true);
+            connection(stream, &builder, router, watcher).await;
+            drop(permit);
+        });
     }
-    let body = json!({
-        "status": word,
-        "passes": answer.passes == Passes::Yes,
-        "retry_after_ms": retry_after_ms,
-        "since_ms": decision.since_ms,
-        "until_ms": decision.until_ms,
-        "action_id": action,
-        "verdict_id": verdict,
-        "stale_ms": answer.stale_ms,
+    drop(listener);
+    let _ = timeout(DRAIN_TIME_MAX, graceful.shutdown()).await;
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_TIME_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIME_MAX);
+    builder
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    builder: &auto::Builder<TokioExecutor>,
+    router: Router,
+    watcher: Watcher,
+) {
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let asked = has_asked.clone();
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
+        router.clone().call(request)
     });
-    (status, headers, format!("{body}\n"))
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let mut served = std::pin::pin!(watcher.watch(connection));
+    let outcome = match timeout(IDLE_TIME_MAX, &mut served).await {
+        Ok(outcome) => outcome,
+        // Whoever says nothing for so long, or half a first word, wants nothing.
+        Err(_) if !has_asked.load(Ordering::Relaxed) => return,
+        Err(_) => served.await,
+    };
+    if let Err(error) = outcome {
+        tracing::debug!(%error, "a gateway's connection ended");
+    }
+}
+
+/// Whoever takes too long over a request is told so, in the words of its transport.
+async fn within_time(request: Request, next: Next) -> Response {
+    let is_grpc = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    match timeout(REQUEST_TIME_MAX, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) if is_grpc => {
+            tonic::Status::deadline_exceeded("the request took too long").into_http::<axum::body::Body>()
+        }
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
 }

@@ -1,0 +1,85 @@
+//! The decision API over HTTP.
+
+use super::answer::{CREDENTIAL_HEADERS, Desk};
+use super::told::Told;
+use crate::telemetry::Transport;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::routing::get;
+use serde_json::json;
+use std::fmt::Display;
+use std::sync::Arc;
+use weir_schemas::AccountId;
+
+/// How the account stands.
+const STATUS: HeaderName = HeaderName::from_static("x-weir-status");
+/// How old what is known is, in milliseconds.
+const STALE: HeaderName = HeaderName::from_static("x-weir-stale-ms");
+/// The action and the verdict by which it stands so.
+const ACTION: HeaderName = HeaderName::from_static("x-weir-action-id");
+const VERDICT: HeaderName = HeaderName::from_static("x-weir-verdict-id");
+
+const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+
+type Reply = (StatusCode, HeaderMap, String);
+
+/// What is answered where.
+pub fn routes(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route("/auth", get(auth))
+        .route("/auth/nginx", get(auth_nginx))
+        .route("/v1/accounts/{account}", get(account))
+        .with_state(desk)
+}
+
+async fn auth(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Reply {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let tenant = desk.tenant_header().and_then(text);
+    // Repeated headers too: whoever sends two keys is asked for both.
+    let all = CREDENTIAL_HEADERS.iter().flat_map(|name| headers.get_all(*name));
+    let credentials = all.filter_map(|value| value.to_str().ok());
+    match desk.accounts(tenant, credentials) {
+        Ok(accounts) => reply(&Told::of(&desk.answer(accounts, Transport::Http).await)),
+        Err(error) => {
+            desk.refuse(Transport::Http);
+            malformed(&error)
+        }
+    }
+}
+
+/// nginx takes every status but 2xx, 401 and 403 for a failure of ours: the header says what it is.
+async fn auth_nginx(desk: State<Arc<Desk>>, headers: HeaderMap) -> Reply {
+    let (status, headers, body) = auth(desk, headers).await;
+    let status = if status == StatusCode::OK { status } else { StatusCode::FORBIDDEN };
+    (status, headers, body)
+}
+
+async fn account(State(desk): State<Arc<Desk>>, Path(account): Path<String>) -> Reply {
+    match account.parse::<AccountId>() {
+        Ok(account) => {
+            let (_, headers, body) = reply(&Told::of(&desk.look(account)));
+            (StatusCode::OK, headers, body)
+        }
+        Err(error) => malformed(&format!("an account is named by its pseudonym: {error}")),
+    }
+}
+
+fn malformed(reason: &dyn Display) -> Reply {
+    let body = json!({ "error": reason.to_string() });
+    (StatusCode::BAD_REQUEST, HeaderMap::from_iter([JSON]), format!("{body}\n"))
+}
+
+fn reply(told: &Told) -> Reply {
+    let mut headers = HeaderMap::from_iter([JSON, (STATUS, HeaderValue::from_static(told.word()))]);
+    let texts = [
+        (STALE, told.stale_ms.map(|stale_ms| stale_ms.to_string())),
+        (header::RETRY_AFTER, told.retry_after()),
+        (ACTION, told.action_id.clone()),
+        (VERDICT, told.verdict_id.clone()),
+    ];
+    for (name, text) in texts {
+        headers.extend(text.and_then(|text| HeaderValue::try_from(text).ok()).map(|value| (name, value)));
+    }
+    (told.status, headers, format!("{}\n", told.json()))
+}

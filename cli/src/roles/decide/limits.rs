@@ -1,0 +1,45 @@
+//! Every bound of the decision server, in one place.
+
+use std::time::Duration;
+
+/// Most connections; further ones wait in the system's queue.
+pub const CONNECTIONS_MAX: usize = 1_024;
+
+/// Most requests at once on a connection of HTTP/2.
+pub const STREAMS_MAX: u32 = 256;
+
+/// Most bytes of a request's head.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Most headers of a request.
+pub const HEADERS_MAX: usize = 100;
+
+/// Most bytes of a gRPC message. Envoy sends all headers, and a body where it is told to; none is needed.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Most keys that a request is asked for; one with more is refused, because nobody would know whose it is.
+pub const KEYS_MAX: usize = 64;
+
+/// Longest credential that is looked at, in bytes: a longer one is nobody's whom Weir has seen.
+pub const CREDENTIAL_BYTES_MAX: usize = 16 << 10;
+
+/// How long a connection may be without its first request, and one of HTTP/1.1 without its next: longer than nginx keeps one that is
+/// idle, so that no request meets a connection that is being closed.
+pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
+
+/// How long a request may take, from its head to the head of its answer. An answer takes microseconds, or what Redis takes.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How often a peer of HTTP/2 that says nothing is asked whether it is there, and how long it may take to say so.
+pub const PING_EVERY: Duration = Duration::from_secs(30);
+/// See [`PING_EVERY`].
+pub const PING_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long requests that are under way have when the process is told to stop.
+pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How often somebody who waits looks whether to stop.
+pub const LOOK: Duration = Duration::from_millis(50);
+
+/// For how long Redis is left alone after it did not answer.
+pub const REDIS_REST: Duration = Duration::from_secs(1);

@@ -1,0 +1,305 @@
+//! What gateways are told of accounts over gRPC, asked by gRPC's own Python with Envoy's own messages.
+
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
+mod common;
+
+use common::gateway::{answering, answering_with_metrics, ask, header, stands_as};
+use common::{Place, Running, eventually, metric, weir};
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+use weir_schemas::{ActionId, Standing, StandingStatus, VerdictId};
+
+const PYTHON_VAR: &str = "WEIR_TEST_GRPC_PYTHON";
+
+const SUSPENDED: &str = "sk-suspended";
+const SLOW: &str = "sk-slow";
+
+/// A client that is asked to ask.
+struct Client {
+    _process: Running,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Client {
+    /// None where there is none, which with CI set is a failure.
+    fn of(address: &str) -> Option<Self> {
+        let Some(python) = std::env::var_os(PYTHON_VAR) else {
+            assert!(std::env::var_os("CI").is_none(), "{PYTHON_VAR} must say where gRPC's Python is");
+            eprintln!("skipped: `cargo xtask test` installs gRPC's Python and says in {PYTHON_VAR} where");
+            return None;
+        };
+        let mut command = Command::new(python);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/decide_grpc/ask.py")).arg(address);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Running(command.spawn().unwrap());
+        let (requests, answers) = (process.0.stdin.take().unwrap(), process.0.stdout.take().unwrap());
+        Some(Self { _process: process, requests, answers: BufReader::new(answers) })
+    }
+
+    fn ask(&mut self, call: &str, asked: Value) -> Value {
+        writeln!(self.requests, "{}", json!([call, asked])).unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{call}: {error}: {line:?}"))
+    }
+
+    /// As Envoy asks for a request with these headers.
+    fn envoy(&mut self, headers: Value) -> Value {
+        self.ask("ext_authz", json!({ "headers": headers }))
+    }
+
+    /// As Envoy asks for a request with this key.
+    fn key(&mut self, key: &str) -> Value {
+        self.envoy(json!({ "authorization": format!("Bearer {key}") }))
+    }
+
+    fn is_well(&mut self, service: &str) -> Value {
+        self.ask("health", json!({ "service": service }))
+    }
+}
+
+/// How an account stands whose keys are suspended for an hour.
+fn suspended() -> Standing {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let since_ms = i64::try_from(now).unwrap();
+    Standing {
+        status: StandingStatus::Suspended,
+        since_ms,
+        until_ms: Some(since_ms + 3_600_000),
+        action_id: ActionId([0xa1; 16]),
+        verdict_id: VerdictId([0xb2; 16]),
+        ..Standing::default()
+    }
+}
+
+/// A server that knows of one account that is suspended and one that is slowed down; and where it and its metrics are.
+fn server(place: &Place, arguments: &[&str]) -> (Running, String, String) {
+    let keys = place.keys_of("collector");
+    stands_as(place, &keys, SUSPENDED, &suspended());
+    stands_as(place, &keys, SLOW, &Standing { status: StandingStatus::Limited, ..Standing::default() });
+    std::fs::write(&place.feed, "").unwrap();
+    let mut run = place.run();
+    run.args([
+        "--metrics-addr",
+        "127.0.0.1:0",
+        "--decide-limit-per-minute",
+        "2",
+        "--decide-limit-burst",
+        "2",
+    ]);
+    run.args(arguments);
+    let (run, address, metrics) = answering_with_metrics(run);
+    eventually("all is read", || header(&ask(&address, "/auth", "").1, "x-weir-stale-ms").is_some());
+    (run, address, metrics)
+}
+
+fn answers(metrics: &str, kind: &str, transport: &str) -> u64 {
+    metric(metrics, &format!("weir_gateway_answers_total{{kind=\"{kind}\",transport=\"{transport}\"}}"))
+}
+
+#[test]
+fn envoy_is_told_who_may_pass_and_what_to_tell_its_client_otherwise() {
+    let place = Place::new();
+    let (run, address, metrics) = server(&place, &[]);
+    let Some(mut client) = Client::of(&address) else { return };
+
+    let told = client.key("sk-honest");
+    assert_eq!((&told["code"], &told["status"]), (&json!(0), &Value::Null), "{told}");
+    assert_eq!(
+        (&told["metadata"]["status"], &told["metadata"]["passes"]),
+        (&json!("ok"), &json!(true)),
+        "{told}"
+    );
+    assert!(told["metadata"]["stale_ms"].as_f64().unwrap() < 60_000.0, "{told}");
+    // A request without a key is nobody's: the gateway knows what to do.
+    assert_eq!(client.envoy(json!({}))["code"], 0);
+
+    let told = client.key(SUSPENDED);
+    let (action, verdict) = (ActionId([0xa1; 16]).to_string(), VerdictId([0xb2; 16]).to_string());
+    assert_eq!((&told["code"], &told["status"]), (&json!(7), &json!(403)), "{told}");
+    let error =
+        json!({ "type": "permission_error", "message": "This key is suspended.", "verdict_id": verdict });
+    assert_eq!(told["body"], json!({ "error": error }));
+    assert_eq!(told["headers"]["content-type"], "application/json");
+    let retry_after: u64 = told["headers"]["retry-after"].as_str().unwrap().parse().unwrap();
+    assert!((3_000..=3_600).contains(&retry_after), "{told}");
+    let metadata = &told["metadata"];
+    assert_eq!((&metadata["status"], &metadata["passes"]), (&json!("suspended"), &json!(false)), "{told}");
+    assert_eq!(
+        (&metadata["action_id"], &metadata["verdict_id"]),
+        (&json!(action), &json!(verdict)),
+        "{told}"
+    );
+
+    // However the client writes its key, whichever other key it sends along, and however Envoy hands them on.
+    for headers in [
+        json!({ "x-api-key": SUSPENDED }),
+        json!({ "api-key": SUSPENDED, "x-api-key": "sk-honest" }),
+        json!({ "authorization": format!("Bearer sk-honest,Bearer {SUSPENDED}") }),
+        json!({ "x-api-key": format!("sk-honest, {SUSPENDED}") }),
+    ] {
+        assert_eq!(client.envoy(headers.clone())["code"], 7, "{headers}");
+    }
+    let apart = [["authorization", "Bearer sk-honest"], ["Authorization", &format!("bearer {SUSPENDED}")]];
+    assert_eq!(client.ask("ext_authz", json!({ "apart": apart }))["code"], 7);
+
+    // Slowed down: its burst, and then when to come back.
+    let codes: Vec<Value> = (0..3).map(|_| client.key(SLOW)["code"].clone()).collect();
+    assert_eq!(codes, [0, 0, 8]);
+    let told = client.key(SLOW);
+    assert_eq!(
+        (&told["status"], &told["metadata"]["status"]),
+        (&json!(429), &json!("rate_limited")),
+        "{told}"
+    );
+    assert_eq!(told["body"]["error"]["type"], "rate_limit_error");
+    let retry_after: u64 = told["headers"]["retry-after"].as_str().unwrap().parse().unwrap();
+    assert!((1..=30).contains(&retry_after), "{told}");
+    // All ways to ask share the bucket.
+    assert_eq!(ask(&address, "/auth", &format!("x-api-key: {SLOW}\r\n")).0, 429);
+
+    // More keys than anybody has: nobody would know whose the request is.
+    let told = client.envoy(json!({ "x-api-key": vec!["k"; 100].join(",") }));
+    assert_eq!((&told["code"], &told["status"]), (&json!(3), &json!(400)), "{told}");
+    assert_eq!(ask(&address, "/auth", &format!("x-api-key: {}\r\n", vec!["k"; 100].join(","))).0, 400);
+
+    assert_eq!(answers(&metrics, "suspended", "ext_authz"), 6);
+    assert_eq!((answers(&metrics, "passed", "ext_authz"), answers(&metrics, "limited", "ext_authz")), (4, 2));
+    assert_eq!((answers(&metrics, "limited", "http"), answers(&metrics, "refused", "http")), (1, 1));
+    assert_eq!((answers(&metrics, "refused", "ext_authz"), answers(&metrics, "passed", "grpc")), (1, 0));
+    run.stop();
+}
+
+#[test]
+fn programs_are_told_how_an_account_stands_by_its_pseudonym_or_its_key() {
+    let place = Place::new();
+    let keys = place.keys_of("collector");
+    let account = stands_as(&place, &keys, "sk-other", &suspended()).to_string();
+    let (run, address, _) = server(&place, &[]);
+    let Some(mut client) = Client::of(&address) else { return };
+    let mut by_key = |key: &str, look: bool| {
+        client.ask("check", json!({ "credentials": { "keys": [key] }, "look": look }))
+    };
+
+    let told = by_key("sk-honest", false);
+    assert_eq!((&told["status"], &told["passes"]), (&json!("STATUS_OK"), &json!(true)), "{told}");
+    assert_eq!((&told["action_id"], &told["retry_after_ms"]), (&Value::Null, &Value::Null), "{told}");
+
+    // To look uses nothing up.
+    let looked: Vec<Value> = (0..3).map(|_| by_key(SLOW, true)["passes"].clone()).collect();
+    assert_eq!(looked, [true, true, true]);
+    let asked: Vec<Value> = (0..3).map(|_| by_key(SLOW, false)["passes"].clone()).collect();
+    // What does not hold is not said: proto3 leaves false out.
+    assert_eq!(asked, [json!(true), json!(true), Value::Null]);
+    let told = by_key(SLOW, false);
+    assert_eq!(told["status"], "STATUS_RATE_LIMITED");
+    let retry_after_ms: i64 = told["retry_after_ms"].as_str().unwrap().parse().unwrap();
+    assert!((1..=30_000).contains(&retry_after_ms), "{told}");
+
+    let told = client.ask("check", json!({ "account": account }));
+    assert_eq!((&told["status"], &told["passes"]), (&json!("STATUS_SUSPENDED"), &Value::Null), "{told}");
+    assert_eq!(told["action_id"], ActionId([0xa1; 16]).to_string());
+    assert_eq!(told["verdict_id"], VerdictId([0xb2; 16]).to_string());
+    let number = |name: &str| told[name].as_str().unwrap().parse::<i64>().unwrap();
+    assert_eq!(number("until_ms") - number("since_ms"), 3_600_000);
+    assert!((3_000_000..=3_600_000).contains(&number("retry_after_ms")), "{told}");
+    assert!((0..60_000).contains(&number("stale_ms")), "{told}");
+
+    for (asked, reason) in [
+        (json!({}), "give an account, or the credentials of a request"),
+        (json!({ "account": "sk-other" }), "an account is named by its pseudonym"),
+        (json!({ "credentials": { "keys": vec!["k"; 65] } }), "a request may have 64 keys at most"),
+        (json!({ "credentials": { "keys": ["a", "b"] }, "look": true }), "one account can be looked at"),
+    ] {
+        let told = client.ask("check", asked);
+        assert_eq!(told["error"], "INVALID_ARGUMENT", "{told}");
+        assert!(told["reason"].as_str().unwrap().starts_with(reason), "{told}");
+    }
+    run.stop();
+}
+
+#[test]
+fn a_key_of_another_tenant_is_of_another_account() {
+    let place = Place::new();
+    let (run, address, _) = server(&place, &["--decide-tenant-header", "X-Tenant"]);
+    let Some(mut client) = Client::of(&address) else { return };
+    for (tenant, code) in [(Some("default"), 7), (None, 7), (Some("unknown"), 0)] {
+        let mut headers = json!({ "x-api-key": SUSPENDED });
+        headers.as_object_mut().unwrap().extend(tenant.map(|tenant| ("x-tenant".to_owned(), json!(tenant))));
+        assert_eq!(client.envoy(headers)["code"], code, "{tenant:?}");
+        let told = client.ask("check", json!({ "credentials": { "keys": [SUSPENDED], "tenant": tenant } }));
+        assert_eq!(told["passes"] == true, code == 0, "{tenant:?}: {told}");
+    }
+    run.stop();
+}
+
+#[test]
+fn the_server_says_that_it_is_well_and_what_it_speaks_and_refuses_what_it_does_not() {
+    let place = Place::new();
+    let (run, address, _) = server(&place, &[]);
+    let Some(mut client) = Client::of(&address) else { return };
+    for service in ["", "envoy.service.auth.v3.Authorization", "weir.v1.Decisions"] {
+        eventually("it is well", || client.is_well(service) == "SERVING");
+    }
+    assert_eq!(client.is_well("weir.v1.Nothing")["error"], "NOT_FOUND");
+    let services = client.ask("services", json!({}));
+    for service in ["envoy.service.auth.v3.Authorization", "grpc.health.v1.Health", "weir.v1.Decisions"] {
+        assert!(services.as_array().unwrap().contains(&json!(service)), "{services}");
+    }
+    let imports = client.ask("imports", json!({}));
+    assert_eq!(imports["missing"], json!([]));
+    assert!(imports["files"].as_u64().unwrap() > 20, "{imports}");
+
+    assert_eq!(client.ask("tcp", json!({}))["error"], "INVALID_ARGUMENT");
+    let body = "x".repeat(2 << 20);
+    assert_eq!(client.ask("ext_authz", json!({ "body": body }))["error"], "OUT_OF_RANGE");
+    for method in ["/weir.v1.Decisions/Change", "/weir.v1.Nothing/Check"] {
+        assert_eq!(client.ask("unknown", json!({ "method": method }))["error"], "UNIMPLEMENTED", "{method}");
+    }
+    // Nor does an HTTP gateway that asks at the wrong place take the answer for `may pass`.
+    assert_eq!(ask(&address, "/weir.v1.Nothing/Check", "").0, 404);
+    assert_eq!(ask(&address, "/auht", "").0, 404);
+    run.stop();
+}
+
+#[test]
+fn without_redis_a_server_counts_for_itself_over_grpc_too() {
+    let place = Place::new();
+    // Nobody listens there, and nobody will.
+    let (run, address, metrics) = server(&place, &["--decide-redis", "127.0.0.1:1"]);
+    let Some(mut client) = Client::of(&address) else { return };
+    let codes: Vec<Value> = (0..3).map(|_| client.key(SLOW)["code"].clone()).collect();
+    assert_eq!(codes, [0, 0, 8]);
+    assert_eq!(client.key(SUSPENDED)["code"], 7);
+    assert!(metric(&metrics, "weir_shared_bucket_failures_total") > 0);
+    run.stop();
+}
+
+#[test]
+fn a_server_that_knows_nothing_is_not_well_and_lets_pass_everybody_or_nobody_as_it_was_told() {
+    for (failure_mode, code, status) in [("open", 0, "STATUS_OK"), ("closed", 14, "STATUS_UNKNOWN")] {
+        let place = Place::new();
+        let mut decide = weir(&["decide", "--brokers", "127.0.0.1:1", "--decide-failure-mode", failure_mode]);
+        decide.arg("--keys-dir").arg(place.keys_of("collector"));
+        let (decide, address) = answering(decide, &[]);
+        let Some(mut client) = Client::of(&address) else { return };
+        let told = client.key("sk-anybody");
+        assert_eq!(told["code"], code, "{told}");
+        assert_eq!(told["metadata"]["stale_ms"], Value::Null, "{told}");
+        if failure_mode == "closed" {
+            assert_eq!(
+                (&told["status"], &told["metadata"]["status"]),
+                (&json!(503), &json!("unknown")),
+                "{told}"
+            );
+        }
+        let told = client.ask("check", json!({ "credentials": { "keys": ["sk-anybody"] } }));
+        assert_eq!((&told["status"], &told["stale_ms"]), (&json!(status), &Value::Null), "{told}");
+        assert_eq!(client.is_well("envoy.service.auth.v3.Authorization"), "NOT_SERVING");
+        decide.kill();
+    }
+}

@@ -1,0 +1,100 @@
+"""Asks a server of gateways by gRPC what the lines on standard input say, and writes each answer as a line."""
+
+import json
+import sys
+
+import grpc
+from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
+from google.protobuf import json_format
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+TIMEOUT_S = 60
+
+
+def plain(message):
+    return json_format.MessageToDict(message, preserving_proto_field_name=True)
+
+
+class Asking:
+    def __init__(self, address):
+        self.channel = grpc.insecure_channel(address)
+        self.described = ProtoReflectionDescriptorDatabase(self.channel)
+
+    def ext_authz(self, asked):
+        """As Envoy asks: headers of one name joined, or each by itself."""
+        request = external_auth_pb2.CheckRequest()
+        http = request.attributes.request.http
+        http.method, http.path, http.body = "POST", "/v1/chat/completions", asked.get("body", "")
+        for name, value in asked.get("headers", {}).items():
+            http.headers[name] = value
+        for name, value in asked.get("apart", []):
+            http.header_map.headers.add(key=name, raw_value=value.encode())
+        answer = external_auth_pb2_grpc.AuthorizationStub(self.channel).Check(request, timeout=TIMEOUT_S)
+        told = {"code": answer.status.code, "metadata": plain(answer.dynamic_metadata)}
+        if answer.WhichOneof("http_response") == "denied_response":
+            denied = answer.denied_response
+            told["status"] = denied.status.code
+            told["headers"] = {header.header.key: header.header.value for header in denied.headers}
+            told["body"] = json.loads(denied.body)
+        return told
+
+    def tcp(self, _):
+        """As Envoy's filter for TCP asks."""
+        request = external_auth_pb2.CheckRequest()
+        request.attributes.source.address.socket_address.address = "192.0.2.1"
+        return plain(external_auth_pb2_grpc.AuthorizationStub(self.channel).Check(request, timeout=TIMEOUT_S))
+
+    def check(self, asked):
+        """Weir's own service, known by nothing but reflection."""
+        pool = DescriptorPool(self.described)
+        method = pool.FindServiceByName("weir.v1.Decisions").FindMethodByName("Check")
+        request = json_format.ParseDict(asked, GetMessageClass(method.input_type)())
+        call = self.channel.unary_unary(
+            "/weir.v1.Decisions/Check",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=GetMessageClass(method.output_type).FromString,
+        )
+        return plain(call(request, timeout=TIMEOUT_S))
+
+    def health(self, asked):
+        request = health_pb2.HealthCheckRequest(service=asked["service"])
+        answer = health_pb2_grpc.HealthStub(self.channel).Check(request, timeout=TIMEOUT_S)
+        return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+
+    def services(self, _):
+        return sorted(self.described.get_services())
+
+    def imports(self, _):
+        """What the file of Envoy's service imports, as far as it is to be had: all of it."""
+        missing, seen, ahead = [], set(), ["envoy/service/auth/v3/external_auth.proto"]
+        while ahead:
+            name = ahead.pop()
+            if name not in seen:
+                seen.add(name)
+                try:
+                    ahead.extend(self.described.FindFileByName(name).dependency)
+                except KeyError:
+                    missing.append(name)
+        return {"missing": missing, "files": len(seen)}
+
+    def unknown(self, asked):
+        call = self.channel.unary_unary(asked["method"])
+        return call(b"", timeout=TIMEOUT_S).hex()
+
+
+def main():
+    asking = Asking(sys.argv[1])
+    for line in sys.stdin:
+        call, asked = json.loads(line)
+        try:
+            told = getattr(asking, call)(asked)
+        except grpc.RpcError as error:
+            told = {"error": error.code().name, "reason": error.details()}
+        print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()
