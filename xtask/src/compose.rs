@@ -17,7 +17,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell::succeed;
+use crate::shell::{mortal, succeed};
 use crate::{debian, dirs, venv};
 use engine::Engine;
 
@@ -94,10 +94,12 @@ pub fn with(weir: &Path) -> Result<()> {
     remove(&home)?;
     std::fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
     let mut inside = Command::new("unshare");
-    // The namespace of processes ends with its first: no container outlives us, however we end.
+    // The namespace of processes ends with its first, and that with us: no container outlives us, however we end.
     inside.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+    // The first process has to bury those whose parents have gone, and a shell does.
+    inside.args(["sh", "-c", "\"$@\"; exit $?", "sh"]);
     inside.args(ourselves("images", weir)?);
-    let outcome = succeed(inside, "the containers' part");
+    let outcome = succeed(mortal(&inside), "the containers' part");
     remove(&home)?;
     outcome
 }

@@ -29,7 +29,7 @@ pub fn check(engine: &Engine) -> Result<()> {
             ensure!(found == wanted, "{role} has {field} {found}, not {wanted}");
         }
         // Also not as root, of whom only the read-only root is left in the way.
-        for path in ["/intruder", "/usr/local/bin/weir", "/etc/passwd"] {
+        for path in ["/intruder", "/usr/local/bin/intruder", "/etc/passwd"] {
             let write = ["exec", "--user", "0", &container, "bash", "-c", &format!("echo >> {path}")];
             let refused = output(engine.podman(write), "refused").err();
             let refused = refused.with_context(|| format!("{role} can write to {path}"))?;

@@ -62,8 +62,12 @@ fn hold(engine: &Engine) -> Result<()> {
     say("4. What a role may do.");
     hardening::check(engine)?;
     say("5. A campaign through nginx, until a suspension stands and the gateway refuses it.");
-    let posture = operator(engine, &["posture", "enforce"])?;
-    println!("   weir posture enforce: {}", posture.trim());
+    until("the posture to be taken", || {
+        // On a busy machine a commit's outcome may be unknown: it is said again, as an operator would.
+        let said = operator(engine, &["posture", "enforce"]).unwrap_or_else(|error| format!("{error:#}"));
+        println!("   weir posture enforce: {}", said.trim());
+        Ok(said.contains("posture is enforce"))
+    })?;
     let drilled = output(engine.compose(&["run", "--rm", "-T", "drill"]), "the drill did not come out")?;
     for line in String::from_utf8(drilled)?.lines() {
         println!("   {line}");
