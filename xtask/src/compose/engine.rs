@@ -15,7 +15,7 @@ use crate::shell::{output, succeed};
 const RUN: &str = "/run/weir-compose";
 
 /// What podman and its helpers would share with another podman of this machine: private to our namespace of mounts.
-const PRIVATE: [&str; 4] = [RUN, "/run/netns", "/run/runc", "/dev/shm"];
+const PRIVATE: [&str; 5] = [RUN, "/run/containers", "/run/netns", "/run/runc", "/dev/shm"];
 
 /// What podman gives a container of files and processes where it may.
 const LIMIT_MAX: u64 = 1_048_576;
