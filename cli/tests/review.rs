@@ -164,8 +164,7 @@ fn analysts_decide_what_is_refuted_is_undone_and_decisions_measure_the_policy() 
 
     // Decisions are labels, and nothing is counted of those on whom nobody has decided.
     let labels = place.directory.path().join("labels.jsonl");
-    let mut write = analysts.command(&["labels", "--out"]);
-    write.arg(&labels);
+    let write = analysts.command(&["labels", "--out", labels.to_str().unwrap()]);
     assert!(text(&success(write).stdout).starts_with("2 labels in "));
     let mut evaluate = weir(&["evaluate", "--format", "json", "--data-dir"]);
     evaluate.arg(&place.data).arg("--labels").arg(&labels);
