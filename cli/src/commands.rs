@@ -32,6 +32,7 @@ mod policy;
 mod posture;
 mod process;
 mod protect;
+mod query;
 mod reinstate;
 mod replay;
 mod reveal;
@@ -91,6 +92,7 @@ commands! {
     Verify(verify::Arguments),
     Coverage(coverage::Arguments),
     Archive(archive::Arguments),
+    Query(query::Arguments),
     Audit(audit::Arguments),
     EvidencePack(evidence_pack::Arguments),
     Share(share::Arguments),

@@ -21,6 +21,8 @@ pub mod keys;
 pub mod kill_switch;
 pub mod policy;
 pub mod process;
+#[cfg(feature = "query")]
+pub mod query;
 pub mod records;
 pub mod registry;
 pub mod replay;

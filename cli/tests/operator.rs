@@ -182,3 +182,18 @@ fn an_operator_is_heard_by_a_run_that_has_the_log_open() {
     let subject = account.split_whitespace().next().unwrap();
     assert_eq!(listed["reason"], format!("{subject} is put on the list protected"));
 }
+
+#[cfg(not(feature = "query"))]
+#[test]
+fn a_build_without_sql_says_how_to_get_one_with_it() {
+    let output = weir(&["query", "select 1"]).output().unwrap();
+    assert_eq!(
+        (output.status.code(), text(&output.stderr)),
+        (
+            Some(1),
+            "weir: this build of Weir cannot answer SQL: build it with `--features query` (`cargo build --release -p weir \
+             --features query`)\n"
+                .to_owned()
+        )
+    );
+}

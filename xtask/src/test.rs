@@ -83,8 +83,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Features of the workspace's libraries that are off by default.
-const FEATURES: &str =
-    "weir-topology/embedded,weir-topology/kafka,weir-topology/runner,weir-schemas/resolve,weir/ebpf";
+const FEATURES: &str = "weir-topology/embedded,weir-topology/kafka,weir-topology/runner,weir-schemas/resolve,weir/ebpf,weir/query";
 
 fn with_broker(brokers: &str) -> Result<()> {
     let events = step("generate a log", generated_log)?;

@@ -31,6 +31,7 @@ fn arrows() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("weir-processor", &["weir-schemas", "weir-topology"]),
         ("weir-enforcer", &["weir-schemas", "weir-topology"]),
         ("weir-replay", &["weir-schemas", "weir-topology", "weir-processor"]),
+        ("weir-query", &["weir-schemas", "weir-topology"]),
     ])
 }
 

@@ -1,0 +1,34 @@
+//! A file that is there whole or not at all.
+
+use crate::error::QueryError;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// The file of an answer while it is written: beside its place, under a name of its own.
+pub struct AnswerFile {
+    aside: NamedTempFile,
+    path: PathBuf,
+}
+
+impl AnswerFile {
+    /// A file that is to be at `path`, where anything else is until it is put there.
+    pub fn new(path: &Path) -> Result<Self, QueryError> {
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let aside = NamedTempFile::new_in(directory)
+            .map_err(|error| QueryError::Write(format!("{}: {error}", path.display())))?;
+        Ok(Self { aside, path: path.to_owned() })
+    }
+
+    /// What is written to, and to be flushed before it is put in its place.
+    pub fn writer(&mut self) -> impl Write + Send + '_ {
+        BufWriter::with_capacity(1 << 20, self.aside.as_file_mut())
+    }
+
+    /// Puts it in its place.
+    pub fn put(self) -> Result<(), QueryError> {
+        self.aside.as_file().sync_all()?;
+        self.aside.persist(&self.path).map(drop).map_err(|error| QueryError::Write(error.to_string()))
+    }
+}
