@@ -6,12 +6,12 @@
 //! again, and what it sends again is known.
 
 mod answer;
-mod auth;
+pub mod auth;
 mod intake;
 mod limits;
 mod request;
 mod server;
-mod tls;
+pub mod tls;
 
 use crate::context::{Context, now_ms};
 use crate::keys::{self, CollectorKeys};
@@ -108,10 +108,15 @@ pub fn sensing_keys(keys: &CollectorKeys) -> Result<weir_collector::Keys> {
 /// Who may send.
 fn door(settings: &Settings, bound: SocketAddr) -> Result<Door> {
     let tokens = match &settings.listener_token_file {
-        Some(file) => Some(Tokens::read(file)?),
+        Some(file) => Some(Tokens::read(file, "listener.token_file")?),
         None => None,
     };
-    let tls = tls::acceptor(settings)?;
+    let files = tls::Files {
+        certificate: ("listener.cert_file", settings.listener_cert_file.as_deref()),
+        key: ("listener.key_file", settings.listener_key_file.as_deref()),
+        client_authorities: ("listener.client_ca_file", settings.listener_client_ca_file.as_deref()),
+    };
+    let tls = tls::acceptor(&files, &[b"http/1.1"])?;
     let are_clients_known = settings.listener_client_ca_file.is_some();
     ensure!(
         tokens.is_some() || are_clients_known || bound.ip().is_loopback(),

@@ -80,6 +80,9 @@ impl Transport {
 /// What is counted of a request that had more keys than anybody has.
 const REFUSED: &str = "refused";
 
+/// What is counted of one from a gateway that shows no token.
+const UNAUTHENTICATED: &str = "unauthenticated";
+
 fn asked_by(transport: Transport, kind: &'static str) -> GatewayLabels {
     GatewayLabels { kind: Closed(kind), transport: Closed(transport.as_str()) }
 }
@@ -184,7 +187,8 @@ metrics! {
     effects: Family<Kind, Counter> = Family::default(), "effects", "What executors did: applied, released, failed (answered for as not carried out), stuck (an actuator refuses to let a hold go: a person must)";
     effect_stalls: Counter = Counter::default(), "effect_stalls", "Times that an executor had to wait for what it drives, or for the log";
     shared_bucket_failures: Counter = Counter::default(), "shared_bucket_failures", "Times that Redis did not answer a server of gateways, which then counts for itself";
-    gateway_answers: Family<GatewayLabels, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass (passed, limited, suspended, unknown; refused: it had more keys than anybody has) and by how it was asked";
+    gateway_answers: Family<GatewayLabels, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass (passed, limited, suspended, unknown; refused: it had more keys than anybody has; unauthenticated: the gateway showed no token) and by how it was asked";
+    gateway_handshakes_failed: Counter = Counter::default(), "gateway_handshakes_failed", "Connections to the decision server that ended before TLS stood: no certificate of a gateway's, or one that nobody here knows";
     standings: Gauge = Gauge::default(), "standings", "Accounts of which a server of gateways knows how they stand";
     standings_stale: Gauge = Gauge::default(), "standings_stale_ms", "How long ago what a server of gateways knows was as the log was, in milliseconds; -1 where it never was";
     standings_untold: Counter = Counter::default(), "standings_untold", "Accounts that a server of gateways has no room for";
@@ -262,7 +266,7 @@ impl Metrics {
             }
         }
         for transport in Transport::ALL {
-            for kind in Passes::NAMES.iter().copied().chain([REFUSED]) {
+            for kind in Passes::NAMES.iter().copied().chain([REFUSED, UNAUTHENTICATED]) {
                 let _ = self.gateway_answers.get_or_create(&asked_by(transport, kind));
             }
         }
@@ -410,6 +414,19 @@ impl Metrics {
     /// A gateway's request had more keys than anybody has.
     pub fn gateway_refused(&self, transport: Transport) {
         self.gateway_answers.get_or_create(&asked_by(transport, REFUSED)).inc();
+    }
+
+    /// A gateway asked without a token that is known.
+    pub fn gateway_unauthenticated(&self, transport: Transport) {
+        self.gateway_answers.get_or_create(&asked_by(transport, UNAUTHENTICATED)).inc();
+    }
+
+    /// A gateway's connection ended before TLS stood.
+    pub fn gateway_handshake_failed(&self, reason: &str) {
+        let count = self.gateway_handshakes_failed.inc() + 1;
+        if is_power_of_ten(count) {
+            warn!(count, reason, "connections of gateways end before TLS stands");
+        }
     }
 
     /// A server of gateways read how accounts stand: how many it knows, how old that is, and how many it has no room for

@@ -4,10 +4,13 @@
 
 mod common;
 
+use common::authority::Authority;
 use common::gateway::{answering, answering_with_metrics, ask, header, stands_as};
 use common::{Place, Running, eventually, metric, weir};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 use weir_schemas::{ActionId, Standing, StandingStatus, VerdictId};
@@ -27,13 +30,21 @@ struct Client {
 impl Client {
     /// None where there is none, which with CI set is a failure.
     fn of(address: &str) -> Option<Self> {
+        Self::with(address, &[])
+    }
+
+    /// The same over TLS, with these files: the authority, a certificate and its key.
+    fn with(address: &str, files: &[&Path]) -> Option<Self> {
         let Some(python) = std::env::var_os(PYTHON_VAR) else {
             assert!(std::env::var_os("CI").is_none(), "{PYTHON_VAR} must say where gRPC's Python is");
             eprintln!("skipped: `cargo xtask test` installs gRPC's Python and says in {PYTHON_VAR} where");
             return None;
         };
         let mut command = Command::new(python);
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/decide_grpc/ask.py")).arg(address);
+        command
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/decide_grpc/ask.py"))
+            .arg(address)
+            .args(files);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Running(command.spawn().unwrap());
         let (requests, answers) = (process.0.stdin.take().unwrap(), process.0.stdout.take().unwrap());
@@ -302,4 +313,69 @@ fn a_server_that_knows_nothing_is_not_well_and_lets_pass_everybody_or_nobody_as_
         assert_eq!(client.is_well("envoy.service.auth.v3.Authorization"), "NOT_SERVING");
         decide.kill();
     }
+}
+
+/// A file of this test's own that nobody else can read.
+fn private(place: &Place, name: &str, text: &str) -> PathBuf {
+    let path = place.directory.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+#[test]
+fn with_tokens_only_a_gateway_that_shows_one_is_answered_and_probes_are() {
+    const TOKEN: &str = "a-token-of-the-tests-and-of-nothing-else";
+    let place = Place::new();
+    let tokens = private(&place, "tokens", TOKEN);
+    stands_as(&place, &place.keys_of("collector"), SUSPENDED, &suspended());
+    std::fs::write(&place.feed, "").unwrap();
+    let mut run = place.run();
+    run.args(["--metrics-addr", "127.0.0.1:0", "--decide-token-file"]).arg(tokens);
+    let (run, address, metrics) = answering_with_metrics(run);
+    let http = |headers: &str| ask(&address, "/auth", &format!("x-api-key: {SUSPENDED}\r\n{headers}")).0;
+    eventually("all is read", || http(&format!("x-weir-token: {TOKEN}\r\n")) == 403);
+    assert_eq!((http(""), http("x-weir-token: guessed-and-wrong\r\n")), (401, 401));
+    // The client's key is no token, and a token no client's key.
+    assert_eq!(http(&format!("authorization: Bearer {TOKEN}\r\n")), 401);
+    assert_eq!(ask(&address, "/v1/accounts/00000000000000000000000000000000", "").0, 401);
+
+    let Some(mut client) = Client::of(&address) else { return };
+    let headers = json!({ "x-api-key": SUSPENDED });
+    assert_eq!(client.ask("ext_authz", json!({ "headers": headers, "token": TOKEN }))["code"], 7);
+    assert_eq!(client.envoy(headers)["error"], "UNAUTHENTICATED");
+    assert_eq!(client.is_well("weir.v1.Decisions"), "SERVING");
+    assert_eq!(answers(&metrics, "unauthenticated", "ext_authz"), 1);
+    assert_eq!(answers(&metrics, "unauthenticated", "http"), 4);
+    run.stop();
+}
+
+#[test]
+fn with_certificates_of_gateways_only_who_shows_one_of_theirs_is_answered() {
+    let place = Place::new();
+    let (ours, others) = (Authority::new("ours"), Authority::new("others"));
+    let (certificate, key) = ours.identity();
+    let authority = private(&place, "authority.pem", &ours.certificate.pem());
+    let (certificate, key) = (private(&place, "cert.pem", &certificate), private(&place, "key.pem", &key));
+    stands_as(&place, &place.keys_of("collector"), SUSPENDED, &suspended());
+    std::fs::write(&place.feed, "").unwrap();
+    let mut run = place.run();
+    run.args(["--metrics-addr", "127.0.0.1:0", "--decide-cert-file"]).arg(certificate);
+    run.arg("--decide-key-file").arg(key).arg("--decide-client-ca-file").arg(&authority);
+    let (run, address, metrics) = answering_with_metrics(run);
+
+    let ((known, known_key), (foreign, foreign_key)) = (ours.identity(), others.identity());
+    let known = (private(&place, "known.pem", &known), private(&place, "known.key", &known_key));
+    let foreign = (private(&place, "foreign.pem", &foreign), private(&place, "foreign.key", &foreign_key));
+    let empty = private(&place, "empty", "");
+    let Some(mut client) = Client::with(&address, &[&authority, &known.0, &known.1]) else { return };
+    eventually("all is read", || client.key(SUSPENDED)["code"] == 7);
+    for (certificate, key) in [(&foreign.0, &foreign.1), (&empty, &empty)] {
+        let mut client = Client::with(&address, &[&authority, certificate, key]).unwrap();
+        assert_eq!(client.key(SUSPENDED)["error"], "UNAVAILABLE");
+    }
+    // Nor without TLS.
+    assert_eq!(Client::of(&address).unwrap().key(SUSPENDED)["error"], "UNAVAILABLE");
+    assert!(metric(&metrics, "weir_gateway_handshakes_failed_total") > 0);
+    run.stop();
 }

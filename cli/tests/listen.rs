@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::authority::Authority;
 use common::{Place, Running, START_MS, eventually, get, line, success, text, traffic, weir};
 use std::collections::BTreeSet;
 use std::fs;
@@ -389,32 +390,6 @@ fn a_listener_that_anybody_could_send_to_is_refused_and_so_is_a_token_that_other
     let said = refused(&["--listen", &taken.local_addr().unwrap().to_string()]);
     assert!(said.contains("choose another address for --listen"), "{said}");
     success(weir(&["run", "--help"]));
-}
-
-/// An authority, and identities that it vouches for.
-struct Authority {
-    certificate: rcgen::Certificate,
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let certificate = parameters.self_signed(&key).unwrap();
-        Self { certificate, issuer: rcgen::Issuer::new(parameters, key) }
-    }
-
-    /// A certificate and its key, as PEM.
-    fn identity(&self) -> (String, String) {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate =
-            rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
 }
 
 /// Sends over TLS, trusting `authority`, and with a certificate of one's own where there is one.

@@ -1,4 +1,4 @@
-//! Who may send: whoever knows a token.
+//! Who is let in: whoever knows a token.
 
 use super::limits::{TOKEN_BYTES_MIN, TOKEN_FILE_BYTES_MAX};
 use crate::keys::ensure_private;
@@ -19,29 +19,28 @@ impl Tokens {
     ///
     /// # Errors
     /// When the file cannot be read, can be read by others, or holds no token that is one.
-    pub fn read(path: &Path) -> Result<Self> {
-        const KEY: &str = "listener.token_file";
+    pub fn read(path: &Path, setting: &str) -> Result<Self> {
         let shown = path.display();
-        let file = File::open(path).with_context(|| format!("cannot read {KEY} {shown}"))?;
-        ensure_private(path, KEY)?;
+        let file = File::open(path).with_context(|| format!("cannot read {setting} {shown}"))?;
+        ensure_private(path, setting)?;
         let mut text = Zeroizing::new(String::new());
         file.take(TOKEN_FILE_BYTES_MAX + 1)
             .read_to_string(&mut text)
-            .with_context(|| format!("cannot read {KEY} {shown}"))?;
+            .with_context(|| format!("cannot read {setting} {shown}"))?;
         ensure!(
             text.len() as u64 <= TOKEN_FILE_BYTES_MAX,
-            "{KEY} {shown} is over {TOKEN_FILE_BYTES_MAX} bytes: it holds tokens, one a line"
+            "{setting} {shown} is over {TOKEN_FILE_BYTES_MAX} bytes: it holds tokens, one a line"
         );
         let tokens: Vec<&str> = text.lines().map(str::trim).filter(|token| !token.is_empty()).collect();
         ensure!(
             !tokens.is_empty(),
-            "{KEY} {shown} holds no token: `openssl rand -hex 32 > {shown}` makes one"
+            "{setting} {shown} holds no token: `openssl rand -hex 32 > {shown}` makes one"
         );
         for token in &tokens {
             let is_token = token.bytes().all(|byte| byte.is_ascii_graphic());
             ensure!(
                 is_token && token.len() >= TOKEN_BYTES_MIN,
-                "{KEY} {shown} holds a line that is no token: one has at least {TOKEN_BYTES_MIN} visible ASCII \
+                "{setting} {shown} holds a line that is no token: one has at least {TOKEN_BYTES_MIN} visible ASCII \
                  characters (`openssl rand -hex 32` makes one)"
             );
         }
@@ -54,10 +53,14 @@ impl Tokens {
             return false;
         };
         let Some((scheme, token)) = shown.trim().split_once(' ') else { return false };
-        let shown = hash(token.trim());
+        scheme.eq_ignore_ascii_case("bearer") & self.has(token.trim())
+    }
+
+    /// Whether this is one of the tokens.
+    pub fn has(&self, token: &str) -> bool {
+        let shown = hash(token);
         // Every token is looked at, so that the time does not tell which one it was.
-        let known = self.0.iter().fold(Choice::from(0), |known, token| known | token.ct_eq(&shown));
-        scheme.eq_ignore_ascii_case("bearer") && bool::from(known)
+        self.0.iter().fold(Choice::from(0), |known, token| known | token.ct_eq(&shown)).into()
     }
 }
 
@@ -78,7 +81,7 @@ mod tests {
         let file = directory.path().join("token");
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        Tokens::read(&file)
+        Tokens::read(&file, "listener.token_file")
     }
 
     fn refused(text: &str, mode: u32) -> String {

@@ -1,8 +1,7 @@
-//! TLS of the listener: its own certificate, and clients that prove who they are by theirs.
+//! TLS of a server: its own certificate, and clients that prove who they are by theirs.
 
 use super::limits::CLIENT_CERTIFICATES_MAX;
 use crate::keys::ensure_private;
-use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail, ensure};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
@@ -13,55 +12,67 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-const CERT: &str = "listener.cert_file";
-const KEY: &str = "listener.key_file";
-const CLIENT_CA: &str = "listener.client_ca_file";
+/// A file, where the settings name one, and the key that names it.
+type Named<'s> = (&'static str, Option<&'s Path>);
 
-/// How connections are made secret; none where the settings name no certificate.
+/// What the settings say.
+pub struct Files<'s> {
+    /// The server's certificate and its chain.
+    pub certificate: Named<'s>,
+    /// The key of that certificate.
+    pub key: Named<'s>,
+    /// The authorities that vouch for clients.
+    pub client_authorities: Named<'s>,
+}
+
+/// How connections are made secret, and what is then spoken by them; none where the settings name no certificate.
 ///
 /// # Errors
 /// When a file is missing, contradicts another, or holds something else. Its name is told, and nothing that it holds.
-pub fn acceptor(settings: &Settings) -> Result<Option<TlsAcceptor>> {
-    let (certificate, key) = match (&settings.listener_cert_file, &settings.listener_key_file) {
+pub fn acceptor(files: &Files<'_>, protocols: &[&[u8]]) -> Result<Option<TlsAcceptor>> {
+    let ((cert_setting, certificate), (key_setting, key)) = (files.certificate, files.key);
+    let (ca_setting, client_authorities) = files.client_authorities;
+    let (certificate, key) = match (certificate, key) {
         (Some(certificate), Some(key)) => (certificate, key),
         (None, None) => {
             ensure!(
-                settings.listener_client_ca_file.is_none(),
-                "{CLIENT_CA} is set, and clients prove who they are over TLS only: set {CERT} and {KEY} too"
+                client_authorities.is_none(),
+                "{ca_setting} is set, and clients prove who they are over TLS only: set {cert_setting} and {key_setting} too"
             );
             return Ok(None);
         }
-        _ => bail!("{CERT} and {KEY} go together: one of them is not set"),
+        _ => bail!("{cert_setting} and {key_setting} go together: one of them is not set"),
     };
-    ensure_private(key, KEY)?;
-    let chain = certificates(certificate, CERT)?;
+    ensure_private(key, key_setting)?;
+    let chain = certificates(certificate, cert_setting)?;
     let key = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("{KEY} {} holds no private key as PEM", key.display()))?;
+        .with_context(|| format!("{key_setting} {} holds no private key as PEM", key.display()))?;
     let provider = Arc::new(ring::default_provider());
     let builder =
         ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
-    let builder = match &settings.listener_client_ca_file {
-        Some(file) => builder.with_client_cert_verifier(client_verifier(file, provider)?),
+    let builder = match client_authorities {
+        Some(file) => builder.with_client_cert_verifier(client_verifier(file, ca_setting, provider)?),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder
         .with_single_cert(chain, key)
-        .with_context(|| format!("{CERT} and {KEY} do not make an identity together"))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        .with_context(|| format!("{cert_setting} and {key_setting} do not make an identity together"))?;
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
 fn client_verifier(
     file: &Path,
+    setting: &str,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(file, CLIENT_CA)? {
-        roots.add(certificate).with_context(|| format!("{CLIENT_CA} {}", file.display()))?;
+    for certificate in certificates(file, setting)? {
+        roots.add(certificate).with_context(|| format!("{setting} {}", file.display()))?;
     }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
-        .with_context(|| format!("{CLIENT_CA} {}", file.display()))
+        .with_context(|| format!("{setting} {}", file.display()))
 }
 
 fn certificates(file: &Path, setting: &str) -> Result<Vec<CertificateDer<'static>>> {

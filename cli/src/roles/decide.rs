@@ -1,11 +1,12 @@
 //! `weir decide`: tells gateways how accounts stand, from memory.
 //!
-//! A request's way: [`server`] bounds connections, times and sizes; [`http`] (for nginx and others), [`envoy`] (external
+//! A request's way: [`server`] bounds connections, times and sizes; [`door`] says who may ask; [`http`] (for nginx and others), [`envoy`] (external
 //! authorization) and [`decisions`] (Weir's own gRPC service) say whose it is; [`answer`] alone knows whether it may pass; and
 //! [`told`] is what each of them then says in its own way. Nothing can be changed here.
 
 mod answer;
 mod decisions;
+mod door;
 mod envoy;
 mod grpc;
 mod http;
@@ -25,6 +26,7 @@ use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
 
 use answer::Desk;
+use door::Door;
 use server::Server;
 
 /// How often the log is asked for news.
@@ -75,7 +77,8 @@ pub fn serve(
     let Some(address) = context.settings.decide_addr.clone() else { return Ok(None) };
     let standings = Arc::new(Standings::default());
     let desk = Arc::new(Desk::new(context, keys, standings.clone())?);
-    let server = Server::start(&address, desk)
+    let door = Door::new(&context.settings, context.metrics.clone())?;
+    let server = Server::start(&address, door, desk)
         .with_context(|| format!("cannot answer gateways on {address}; choose another decide_addr"))?;
     tracing::info!(address = %server.bound, "answering gateways");
     let answers = server.answers();

@@ -1,4 +1,7 @@
-"""Asks a server of gateways by gRPC what the lines on standard input say, and writes each answer as a line."""
+"""Asks a server of gateways by gRPC what the lines on standard input say, and writes each answer as a line.
+
+ask.py ADDRESS, or over TLS ask.py ADDRESS AUTHORITY CERTIFICATE KEY; empty files for a client without a certificate.
+"""
 
 import json
 import sys
@@ -19,8 +22,13 @@ def plain(message):
 
 
 class Asking:
-    def __init__(self, address):
-        self.channel = grpc.insecure_channel(address)
+    def __init__(self, address, identity):
+        if identity:
+            authority, chain, key = (open(path, "rb").read() for path in identity)
+            credentials = grpc.ssl_channel_credentials(authority, key or None, chain or None)
+            self.channel = grpc.secure_channel(address, credentials)
+        else:
+            self.channel = grpc.insecure_channel(address)
         self.described = ProtoReflectionDescriptorDatabase(self.channel)
 
     def ext_authz(self, asked):
@@ -32,7 +40,9 @@ class Asking:
             http.headers[name] = value
         for name, value in asked.get("apart", []):
             http.header_map.headers.add(key=name, raw_value=value.encode())
-        answer = external_auth_pb2_grpc.AuthorizationStub(self.channel).Check(request, timeout=TIMEOUT_S)
+        metadata = [("x-weir-token", asked["token"])] if "token" in asked else []
+        stub = external_auth_pb2_grpc.AuthorizationStub(self.channel)
+        answer = stub.Check(request, timeout=TIMEOUT_S, metadata=metadata)
         told = {"code": answer.status.code, "metadata": plain(answer.dynamic_metadata)}
         if answer.WhichOneof("http_response") == "denied_response":
             denied = answer.denied_response
@@ -86,7 +96,7 @@ class Asking:
 
 
 def main():
-    asking = Asking(sys.argv[1])
+    asking = Asking(sys.argv[1], sys.argv[2:])
     for line in sys.stdin:
         call, asked = json.loads(line)
         try:

@@ -27,6 +27,9 @@ pub const CREDENTIAL_BYTES_MAX: usize = 16 << 10;
 /// idle, so that no request meets a connection that is being closed.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 
+/// How long a gateway may take to make its connection secret.
+pub const TLS_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// How long a request may take, from its head to the head of its answer. An answer takes microseconds, or what Redis takes.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
 

@@ -1,6 +1,7 @@
 //! The server: HTTP/1.1 and HTTP/2 on one port, bounded in connections, requests, bytes and time, in a thread of its own.
 
 use super::answer::Desk;
+use super::door::{Door, is_grpc};
 use super::grpc::{self, State};
 use super::http;
 use super::limits::{
@@ -10,7 +11,7 @@ use super::limits::{
 use anyhow::Result;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
@@ -37,21 +38,32 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves what `desk` answers.
+    /// Serves what `desk` answers to whom `door` lets in.
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub fn start(address: &str, desk: Arc<Desk>) -> Result<Self> {
+    pub fn start(address: &str, door: Door, desk: Arc<Desk>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(address))?;
         let bound = listener.local_addr()?;
         let (grpc, reporter) = grpc::routes(desk.clone())?;
         let router = http::routes(desk).merge(grpc).layer(from_fn(within_time));
+        let door = Arc::new(door);
+        let asked = door.clone();
+        let router = router.layer(from_fn(move |request: Request, next: Next| {
+            let refusal = asked.refusal(&request);
+            async move {
+                match refusal {
+                    Some(refusal) => refusal,
+                    None => next.run(request).await,
+                }
+            }
+        }));
         let (state, states) = watch::channel(State::Reading);
         let thread = std::thread::Builder::new().name("decide".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::spawn(grpc::tell_health(reporter, states.clone()));
-                serve(listener, router, states).await;
+                serve(listener, door, router, states).await;
             });
         })?;
         Ok(Self { bound, state, thread })
@@ -80,7 +92,7 @@ impl Server {
     }
 }
 
-async fn serve(listener: TcpListener, router: Router, states: watch::Receiver<State>) {
+async fn serve(listener: TcpListener, door: Arc<Door>, router: Router, states: watch::Receiver<State>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     let builder = builder();
@@ -96,10 +108,15 @@ async fn serve(listener: TcpListener, router: Router, states: watch::Receiver<St
                 continue;
             }
         };
-        let (builder, router, watcher) = (builder.clone(), router.clone(), graceful.watcher());
+        let (builder, door, router, watcher) =
+            (builder.clone(), door.clone(), router.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
-            connection(stream, &builder, router, watcher).await;
+            if !door.has_tls() {
+                connection(stream, &builder, router, watcher).await;
+            } else if let Some(stream) = door.secure(stream).await {
+                connection(stream, &builder, router, watcher).await;
+            }
             drop(permit);
         });
     }
@@ -152,10 +169,7 @@ async fn connection(
 
 /// Whoever takes too long over a request is told so, in the words of its transport.
 async fn within_time(request: Request, next: Next) -> Response {
-    let is_grpc = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let is_grpc = is_grpc(request.headers());
     match timeout(REQUEST_TIME_MAX, next.run(request)).await {
         Ok(response) => response,
         Err(_) if is_grpc => {
