@@ -7,7 +7,7 @@ use crate::limits::{
     FOLLOW_WAIT, FOLLOW_WAITS_MAX, ROUND_RECORDS_MAX, STANDINGS_MAX, TAKE_BYTES_MAX, WATCH_MS,
 };
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, ActionId, Standing, StandingStatus, VerdictId};
 use weir_topology::log::{Log, LogError, Position, Reader};
@@ -67,12 +67,16 @@ impl Standings {
 
     /// Accounts that there was no room for, and records that could not be read, since the last call.
     pub fn take_losses(&self) -> (u64, u64) {
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.write();
         (std::mem::take(&mut table.untold), std::mem::take(&mut table.unreadable))
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Table> {
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,9 +119,12 @@ pub struct Follower {
     wire: Arc<Wire>,
     schemas: Option<Arc<dyn SchemaSource>>,
     standings: Arc<Standings>,
-    /// None before the first look, and after one that failed: then all of it is read again.
+    /// None before the first look, and after one that failed.
     reader: Option<Box<dyn Reader>>,
-    partitions: u32,
+    /// How far each partition is in the table; empty before the first look.
+    reached: Vec<i64>,
+    /// Where the log does not go on from there: what takes the table's place when it was read to its end.
+    fresh: Option<Table>,
 }
 
 impl Follower {
@@ -128,11 +135,11 @@ impl Follower {
         schemas: Option<Arc<dyn SchemaSource>>,
         standings: Arc<Standings>,
     ) -> Self {
-        Self { log, wire, schemas, standings, reader: None, partitions: 0 }
+        Self { log, wire, schemas, standings, reader: None, reached: Vec::new(), fresh: None }
     }
 
-    /// Reads up to the end as of now, which then is `now_ms` old. What it read stands even where this fails; what it may
-    /// have missed then is read again.
+    /// Reads up to the end as of now, which then is `now_ms` old. What it read stands even where this fails: the next look
+    /// goes on from there, and takes no account back to how it stood before.
     pub fn run_once(&mut self, now_ms: i64) -> Result<(), LogError> {
         let outcome = self.try_once(now_ms);
         if outcome.is_err() {
@@ -142,83 +149,175 @@ impl Follower {
     }
 
     fn try_once(&mut self, now_ms: i64) -> Result<(), LogError> {
-        if self.reader.is_none() {
-            self.partitions = self.log.partitions(Topic::Standing)?;
-            let first = |partition: u32| {
-                let (next, _) = self.log.bounds(Topic::Standing, partition)?;
-                Ok(Position { topic: Topic::Standing, partition, next })
-            };
-            let from = (0..self.partitions).map(first).collect::<Result<Vec<_>, LogError>>()?;
-            self.reader = Some(self.log.reader(&from)?);
-        }
-        let bounds = |partition| self.log.bounds(Topic::Standing, partition);
-        let ends = (0..self.partitions)
-            .map(|partition| Ok(bounds(partition)?.1))
-            .collect::<Result<Vec<i64>, LogError>>()?;
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => self.open()?,
+        };
+        let ends = self.bounds()?.into_iter().map(|(_, end)| end).collect::<Vec<_>>();
         let mut waits = 0;
-        while let Some(reader) = &mut self.reader {
-            let is_behind = |(partition, end): (usize, &i64)| reader.next(partition) < *end;
-            if !ends.iter().enumerate().any(is_behind) {
-                break;
-            }
+        while ends.iter().enumerate().any(|(partition, end)| reader.next(partition) < *end) {
             if waits == FOLLOW_WAITS_MAX {
                 let reason = "weir.standing does not give what it is said to hold".to_owned();
                 return Err(LogError::Unavailable { reason });
             }
             waits += 1;
             reader.wait(FOLLOW_WAIT)?;
-            for partition in 0..self.partitions as usize {
+            for partition in 0..ends.len() {
                 let mut records = Records::default();
                 reader.take(partition, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
-                take(&self.standings, &self.wire, self.schemas.as_deref(), &records, now_ms)?;
+                self.take(&records, now_ms)?;
+                self.reached[partition] = reader.next(partition);
             }
         }
-        let mut table = self.standings.0.write().unwrap_or_else(PoisonError::into_inner);
+        self.reader = Some(reader);
+        let mut table = self.standings.write();
+        if let Some(fresh) = self.fresh.take() {
+            table.by_account = fresh.by_account;
+            table.untold += fresh.untold;
+            table.unreadable += fresh.unreadable;
+        }
         table.fresh_ms = Some(now_ms);
         Ok(())
     }
-}
 
-fn take(
-    standings: &Standings,
-    wire: &Wire,
-    schemas: Option<&dyn SchemaSource>,
-    records: &Records,
-    now_ms: i64,
-) -> Result<(), LogError> {
-    for record in records.iter() {
-        if let (Some(schemas), Some(id)) =
-            (schemas, record.payload.and_then(|payload| wire.unknown_id(payload)))
-        {
-            schemas.learn(id, wire)?;
+    /// A reader from where the table is. Where the log does not have that (records were deleted, or the topic was made anew)
+    /// all of it is read into a fresh table, and gateways are answered from the old one meanwhile.
+    fn open(&mut self) -> Result<Box<dyn Reader>, LogError> {
+        let bounds = self.bounds()?;
+        let is_there = |(reached, (first, end)): (&i64, &(i64, i64))| (first..=end).contains(&reached);
+        let goes_on = self.reached.len() == bounds.len() && self.reached.iter().zip(&bounds).all(is_there);
+        if !goes_on {
+            self.fresh = (!self.reached.is_empty()).then(Table::default);
+            self.reached = bounds.into_iter().map(|(first, _)| first).collect();
         }
-        let standing = record.payload.map(|payload| wire.read::<Standing>(payload));
-        let mut table = standings.0.write().unwrap_or_else(PoisonError::into_inner);
-        match (AccountId::from_key(record.key), standing) {
-            (Ok(account), None) => table.take(account, None, now_ms),
-            (Ok(account), Some(Ok(standing))) if standing.account == account => {
-                table.take(account, Some(standing), now_ms);
-            }
-            // What cannot be read says nothing of its account; what was known of it stands.
-            _ => table.unreadable += 1,
-        }
+        let from = self.reached.iter().zip(0..).map(|(next, partition)| Position {
+            topic: Topic::Standing,
+            partition,
+            next: *next,
+        });
+        self.log.reader(&from.collect::<Vec<_>>())
     }
-    Ok(())
+
+    /// The first offset of each partition, and the one after its last.
+    fn bounds(&self) -> Result<Vec<(i64, i64)>, LogError> {
+        let partitions = self.log.partitions(Topic::Standing)?;
+        (0..partitions).map(|partition| self.log.bounds(Topic::Standing, partition)).collect()
+    }
+
+    /// Takes all of these records, or none.
+    fn take(&mut self, records: &Records, now_ms: i64) -> Result<(), LogError> {
+        if let Some(schemas) = &self.schemas {
+            for id in records.iter().filter_map(|record| self.wire.unknown_id(record.payload?)) {
+                schemas.learn(id, &self.wire)?;
+            }
+        }
+        for record in records.iter() {
+            let standing = record.payload.map(|payload| self.wire.read::<Standing>(payload));
+            let mut live;
+            let table = match &mut self.fresh {
+                Some(fresh) => fresh,
+                None => {
+                    live = self.standings.write();
+                    &mut *live
+                }
+            };
+            match (AccountId::from_key(record.key), standing) {
+                (Ok(account), None) => table.take(account, None, now_ms),
+                (Ok(account), Some(Ok(standing))) if standing.account == account => {
+                    table.take(account, Some(standing), now_ms);
+                }
+                // What cannot be read says nothing of its account; what was known of it stands.
+                _ => table.unreadable += 1,
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{Rig, account};
+    use std::sync::Mutex;
+    use std::time::Duration;
+    use weir_topology::log::Writer;
     use weir_topology::record::Output;
+
+    /// A log that breaks, gives records one at a time, was not compacted yet, and forgets its oldest.
+    struct Hostile {
+        log: Arc<dyn Log>,
+        moods: Arc<Mutex<Moods>>,
+    }
+
+    #[derive(Default)]
+    struct Moods {
+        /// How many more records are given before every call fails.
+        gives: Option<usize>,
+        first: i64,
+    }
+
+    struct HostileReader {
+        reader: Box<dyn Reader>,
+        moods: Arc<Mutex<Moods>>,
+    }
+
+    /// Where its records are, for one in memory compacts at once.
+    const UNCOMPACTED: Topic = Topic::Events;
+
+    fn away() -> LogError {
+        LogError::Unavailable { reason: "broken by the test".to_owned() }
+    }
+
+    impl Log for Hostile {
+        fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
+            assert_eq!(topic, Topic::Standing);
+            self.log.partitions(UNCOMPACTED)
+        }
+
+        fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+            assert_eq!(topic, Topic::Standing);
+            let (first, end) = self.log.bounds(UNCOMPACTED, partition)?;
+            Ok((first.max(self.moods.lock().unwrap().first), end))
+        }
+
+        fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
+            let from = from.iter().map(|at| Position { topic: UNCOMPACTED, ..*at }).collect::<Vec<_>>();
+            Ok(Box::new(HostileReader { reader: self.log.reader(&from)?, moods: self.moods.clone() }))
+        }
+
+        fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
+            self.log.writer(name)
+        }
+    }
+
+    impl Reader for HostileReader {
+        fn wait(&mut self, wait: Duration) -> Result<bool, LogError> {
+            if self.moods.lock().unwrap().gives == Some(0) { Err(away()) } else { self.reader.wait(wait) }
+        }
+
+        fn take(&mut self, input: usize, _: usize, bytes: usize, into: &mut Records) -> Result<(), LogError> {
+            if let Some(gives) = &mut self.moods.lock().unwrap().gives {
+                *gives = gives.checked_sub(1).ok_or_else(away)?;
+            }
+            self.reader.take(input, 1, bytes, into)
+        }
+
+        fn next(&self, input: usize) -> i64 {
+            self.reader.next(input)
+        }
+    }
 
     fn standing(number: u32, status: StandingStatus, since_ms: i64) -> Standing {
         Standing { account: account(number), status, since_ms, ..Standing::default() }
     }
 
     fn put(rig: &Rig, standing: &Standing) {
+        put_into(Topic::Standing, rig, standing);
+    }
+
+    fn put_into(topic: Topic, rig: &Rig, standing: &Standing) {
         let payload = rig.wire.to_bytes(standing);
-        rig.put(vec![Output::keyed(Topic::Standing, standing.account.to_key(), payload, 0)]);
+        rig.put(vec![Output::keyed(topic, standing.account.to_key(), payload, 0)]);
     }
 
     fn status_of(standings: &Standings, number: u32) -> Option<StandingStatus> {
@@ -269,5 +368,57 @@ mod tests {
         assert_eq!((standings.get(account(2)), standings.get(account(3))), (None, None));
         assert!(standings.take_losses().1 >= 1);
         assert_eq!(standings.take_losses(), (0, 0));
+    }
+    #[test]
+    fn a_log_that_breaks_takes_no_account_back_to_how_it_stood_before() {
+        let rig = Rig::new(1);
+        let standings = Arc::new(Standings::default());
+        let moods = Arc::new(Mutex::new(Moods::default()));
+        let log = Arc::new(Hostile { log: rig.log.clone(), moods: moods.clone() });
+        let mut follower = Follower::new(log, rig.wire.clone(), None, standings.clone());
+        let suspended = Some(StandingStatus::Suspended);
+        for (status, since_ms) in [(StandingStatus::Limited, 1), (StandingStatus::Good, 2)] {
+            put_into(UNCOMPACTED, &rig, &standing(1, status, since_ms));
+        }
+        put_into(UNCOMPACTED, &rig, &standing(2, StandingStatus::Limited, 2));
+        put_into(UNCOMPACTED, &rig, &standing(1, StandingStatus::Suspended, 3));
+        follower.run_once(1_000).unwrap();
+        assert_eq!(status_of(&standings, 1), suspended);
+
+        // It breaks, and again after each record that it gives.
+        put_into(UNCOMPACTED, &rig, &standing(3, StandingStatus::Suspended, 4));
+        for gives in [0, 1, 0] {
+            moods.lock().unwrap().gives = Some(gives);
+            let _ = follower.run_once(2_000);
+            assert_eq!(status_of(&standings, 1), suspended, "{gives}");
+        }
+        moods.lock().unwrap().gives = None;
+        follower.run_once(3_000).unwrap();
+        assert_eq!((status_of(&standings, 3), standings.stale_ms(3_000)), (suspended, Some(0)));
+    }
+
+    #[test]
+    fn a_log_that_lost_its_place_is_read_aside_and_takes_the_tables_place_at_its_end() {
+        let rig = Rig::new(1);
+        let standings = Arc::new(Standings::default());
+        let moods = Arc::new(Mutex::new(Moods::default()));
+        let log = Arc::new(Hostile { log: rig.log.clone(), moods: moods.clone() });
+        let mut follower = Follower::new(log, rig.wire.clone(), None, standings.clone());
+        let (limited, suspended) = (Some(StandingStatus::Limited), Some(StandingStatus::Suspended));
+        put_into(UNCOMPACTED, &rig, &standing(1, StandingStatus::Suspended, 1));
+        follower.run_once(1_000).unwrap();
+        put_into(UNCOMPACTED, &rig, &standing(4, StandingStatus::Good, 2));
+        for (status, since_ms) in [(StandingStatus::Good, 3), (StandingStatus::Limited, 4)] {
+            put_into(UNCOMPACTED, &rig, &standing(2, status, since_ms));
+        }
+        // What comes next has passed its retention, and with it what is known of account 1.
+        *moods.lock().unwrap() = Moods { gives: Some(0), first: 2 };
+        assert!(follower.run_once(2_000).is_err());
+        moods.lock().unwrap().gives = Some(1);
+        assert!(follower.run_once(3_000).is_err());
+        assert_eq!((status_of(&standings, 1), status_of(&standings, 2)), (suspended, None), "not yet");
+        moods.lock().unwrap().gives = None;
+        follower.run_once(4_000).unwrap();
+        assert_eq!((status_of(&standings, 1), status_of(&standings, 2)), (None, limited));
     }
 }
