@@ -68,11 +68,11 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         export = export.leaving_effects();
         hands.own(0..partitions);
     }
-    decide::serve(context, &sensing_keys, log.clone(), wire.clone(), |_| {})?;
     let exports = Exports::of(context, log.clone(), wire.clone())?;
     let watched: Arc<dyn Log> = log.clone();
     context.health.watch(&watched)?;
     let teller = LagTeller::start(&watched, context.metrics.clone())?;
+    let server = decide::serve(context, &sensing_keys, log.clone(), wire.clone(), |_| {})?;
     context.health.set_running(true);
 
     let sensed = Sensed::default();
@@ -149,7 +149,12 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         let traced = tracing.map_or(Ok(()), |tracing| collect::joined(tracing.join(), "the tracer"));
         outcome.and(sensed).and(listened).and(traced)
     });
-    worker.stop_all()?;
+    let stopped = worker.stop_all();
+    // Whatever the outcome, gateways get the answers that are under way, and are told to ask no more.
+    if let Some(server) = server {
+        server.end();
+    }
+    stopped?;
     outcome?;
     while !context.is_stopped() {
         let exported = enforce::run_export(&mut export)?;
