@@ -186,8 +186,8 @@ metrics! {
     identities_forgotten: Counter = Counter::default(), "enforcer_identities_forgotten", "Sealed identities that were forgotten to stay within the limit";
     effects: Family<Kind, Counter> = Family::default(), "effects", "What executors did: applied, released, failed (answered for as not carried out), stuck (an actuator refuses to let a hold go: a person must)";
     effect_stalls: Counter = Counter::default(), "effect_stalls", "Times that an executor had to wait for what it drives, or for the log";
-    shared_bucket_failures: Counter = Counter::default(), "shared_bucket_failures", "Times that Redis did not answer a server of gateways, which then counts for itself";
-    gateway_answers: Family<GatewayLabels, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass (passed, limited, suspended, unknown; refused: it had more keys than anybody has; unauthenticated: the gateway showed no token) and by how it was asked";
+    shared_bucket_failures: Counter = Counter::default(), "shared_bucket_failures", "Times that Redis did not answer a server of gateways, or too many requests waited for it, so that the server counted for itself";
+    gateway_answers: Family<GatewayLabels, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass (passed, limited, suspended, unknown; refused: it had more keys than anybody has, or several tenants; unauthenticated: the gateway showed no token) and by how it was asked";
     gateway_handshakes_failed: Counter = Counter::default(), "gateway_handshakes_failed", "Connections to the decision server that ended before TLS stood: no certificate of a gateway's, or one that nobody here knows";
     standings: Gauge = Gauge::default(), "standings", "Accounts of which a server of gateways knows how they stand";
     standings_stale: Gauge = Gauge::default(), "standings_stale_ms", "How long ago what a server of gateways knows was as the log was, in milliseconds; -1 where it never was";

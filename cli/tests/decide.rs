@@ -6,6 +6,7 @@ mod common;
 
 use common::gateway::{answering, answering_with_metrics, ask, header, redis, stands};
 use common::{Place, Running, eventually, metric, success, weir};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -114,6 +115,74 @@ fn a_limited_account_has_its_burst_and_then_is_told_when_to_come_back() {
     run.stop();
 }
 
+#[test]
+fn a_key_is_found_however_it_is_padded_and_whatever_its_bytes_and_its_tenant_is_one() {
+    let place = Place::new();
+    let keys = place.keys_of("collector");
+    for (key, status) in [
+        (SUSPENDED, StandingStatus::Suspended),
+        ("sk-schl\u{fc}ssel", StandingStatus::Suspended),
+        ("sk-slow", StandingStatus::Limited),
+    ] {
+        stands(&place, &keys, key, status);
+    }
+    std::fs::write(&place.feed, "").unwrap();
+    let limits = ["--decide-limit-per-minute", "1", "--decide-limit-burst", "1"];
+    let (run, address) =
+        answering(place.run(), &[&limits[..], &["--decide-tenant-header", "X-Tenant"]].concat());
+    eventually("all is read", || header(&ask(&address, "/auth", "").1, "x-weir-stale-ms").is_some());
+    let status = |headers: &str| ask(&address, "/auth", headers).0;
+    assert_eq!(status(&format!("authorization: Bearer{}{SUSPENDED}\r\n", " ".repeat(17_000))), 403);
+    assert_eq!(status("x-api-key: sk-schl\u{fc}ssel\r\n"), 403);
+    // The same key twice is one key, and one request.
+    assert_eq!(status("authorization: Bearer sk-slow\r\nx-api-key: sk-slow\r\n"), 200);
+    assert_eq!(status("x-api-key: sk-slow\r\n"), 429);
+
+    let of_tenant = |tenants: &str| ask(&address, "/auth", &format!("x-api-key: {SUSPENDED}\r\n{tenants}"));
+    for (tenants, status) in [
+        ("x-tenant: default\r\n", 403),
+        ("x-tenant: -\r\n", 403),
+        ("x-tenant:\r\n", 403),
+        ("x-tenant: other\r\n", 200),
+        ("x-tenant: \u{f6}ther\r\n", 200),
+        ("x-tenant: other\r\nx-tenant: default\r\n", 400),
+        ("x-tenant: other, default\r\n", 400),
+    ] {
+        let (told, answer) = of_tenant(tenants);
+        assert_eq!(told, status, "{tenants}");
+        let is_refused = header(&answer, "x-weir-status") == Some("refused");
+        assert_eq!(is_refused, status == 400, "{answer}");
+    }
+    run.stop();
+}
+
+/// Frames of HTTP/2 until the peer ends, by their types.
+fn frames(mut bytes: &[u8]) -> Vec<u8> {
+    let mut kinds = Vec::new();
+    while let [high, middle, low, kind, ..] = *bytes {
+        kinds.push(kind);
+        let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        bytes = bytes.get(9 + length..).unwrap_or_default();
+    }
+    kinds
+}
+
+#[test]
+fn a_run_that_is_stopped_tells_its_gateways_to_ask_no_more() {
+    const GOAWAY: u8 = 7;
+    let place = Place::new();
+    std::fs::write(&place.feed, "").unwrap();
+    let (run, address) = answering(place.run(), &[]);
+    let mut gateway = TcpStream::connect(&address).unwrap();
+    // The preface, and no settings.
+    gateway.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    let mut told = vec![0; 9];
+    gateway.read_exact(&mut told).unwrap();
+    run.stop();
+    gateway.read_to_end(&mut told).unwrap();
+    assert!(frames(&told).contains(&GOAWAY), "{told:?}");
+}
+
 /// nginx with the shipped snippet before a model that answers everybody.
 struct Nginx(Running, String);
 
@@ -184,6 +253,28 @@ fn a_real_nginx_refuses_the_suspended_lets_the_others_pass_and_all_of_them_when_
     run.kill();
     assert_eq!(request(HONEST).0, 200);
     nginx.stop();
+}
+
+#[test]
+fn a_real_nginx_tells_clients_why_they_are_refused_and_blames_no_key_for_what_weir_does_not_know() {
+    let place = Place::new();
+    let mut decide = weir(&["decide", "--brokers", "127.0.0.1:1", "--decide-failure-mode", "closed"]);
+    decide.arg("--keys-dir").arg(place.keys_of("collector"));
+    let (decide, address) = answering(decide, &[]);
+    let dir = place.directory.path().join("nginx");
+    std::fs::create_dir(&dir).unwrap();
+    let Some(Nginx(nginx, gateway)) = nginx(&dir, &address) else { return };
+    let keys = (0..65).map(|number| format!("k{number}")).collect::<Vec<_>>().join(",");
+    for (key, status, message) in [
+        (HONEST, 503, "Requests cannot be let through now. Try again later."),
+        (&*keys, 400, "The request is of too many keys or tenants."),
+    ] {
+        let (told, answer) = ask(&gateway, "/v1/chat", &format!("x-api-key: {key}\r\n"));
+        let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        assert_eq!((told, &body["error"]["message"]), (status, &message.into()), "{answer}");
+    }
+    nginx.stop();
+    decide.kill();
 }
 
 /// Requests a minute that a limited account may make, and at once after a pause.

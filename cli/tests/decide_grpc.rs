@@ -152,6 +152,7 @@ fn envoy_is_told_who_may_pass_and_what_to_tell_its_client_otherwise() {
         json!({ "api-key": SUSPENDED, "x-api-key": "sk-honest" }),
         json!({ "authorization": format!("Bearer sk-honest,Bearer {SUSPENDED}") }),
         json!({ "x-api-key": format!("sk-honest, {SUSPENDED}") }),
+        json!({ "x-api-key": format!("Bearer{}{SUSPENDED}", " ".repeat(17_000)) }),
     ] {
         assert_eq!(client.envoy(headers.clone())["code"], 7, "{headers}");
     }
@@ -174,11 +175,12 @@ fn envoy_is_told_who_may_pass_and_what_to_tell_its_client_otherwise() {
     assert_eq!(ask(&address, "/auth", &format!("x-api-key: {SLOW}\r\n")).0, 429);
 
     // More keys than anybody has: nobody would know whose the request is.
-    let told = client.envoy(json!({ "x-api-key": vec!["k"; 100].join(",") }));
+    let many = (0..100).map(|number| format!("k{number}")).collect::<Vec<_>>();
+    let told = client.envoy(json!({ "x-api-key": many.join(",") }));
     assert_eq!((&told["code"], &told["status"]), (&json!(3), &json!(400)), "{told}");
-    assert_eq!(ask(&address, "/auth", &format!("x-api-key: {}\r\n", vec!["k"; 100].join(","))).0, 400);
+    assert_eq!(ask(&address, "/auth", &format!("x-api-key: {}\r\n", many.join(","))).0, 400);
 
-    assert_eq!(answers(&metrics, "suspended", "ext_authz"), 6);
+    assert_eq!(answers(&metrics, "suspended", "ext_authz"), 7);
     assert_eq!((answers(&metrics, "passed", "ext_authz"), answers(&metrics, "limited", "ext_authz")), (4, 2));
     assert_eq!((answers(&metrics, "limited", "http"), answers(&metrics, "refused", "http")), (1, 1));
     assert_eq!((answers(&metrics, "refused", "ext_authz"), answers(&metrics, "passed", "grpc")), (1, 0));
@@ -190,6 +192,8 @@ fn programs_are_told_how_an_account_stands_by_its_pseudonym_or_its_key() {
     let place = Place::new();
     let keys = place.keys_of("collector");
     let account = stands_as(&place, &keys, "sk-other", &suspended()).to_string();
+    let limited = Standing { status: StandingStatus::Limited, ..Standing::default() };
+    let other = stands_as(&place, &keys, "sk-slow-too", &limited).to_string();
     let (run, address, _) = server(&place, &[]);
     let Some(mut client) = Client::of(&address) else { return };
     let mut by_key = |key: &str, look: bool| {
@@ -211,6 +215,10 @@ fn programs_are_told_how_an_account_stands_by_its_pseudonym_or_its_key() {
     let retry_after_ms: i64 = told["retry_after_ms"].as_str().unwrap().parse().unwrap();
     assert!((1..=30_000).contains(&retry_after_ms), "{told}");
 
+    // Nor does whoever names an account use anything of it up.
+    let mut by_name = || client.ask("check", json!({ "account": other }))["passes"].clone();
+    assert_eq!([by_name(), by_name(), by_name()], [true, true, true]);
+
     let told = client.ask("check", json!({ "account": account }));
     assert_eq!((&told["status"], &told["passes"]), (&json!("STATUS_SUSPENDED"), &Value::Null), "{told}");
     assert_eq!(told["action_id"], ActionId([0xa1; 16]).to_string());
@@ -220,10 +228,11 @@ fn programs_are_told_how_an_account_stands_by_its_pseudonym_or_its_key() {
     assert!((3_000_000..=3_600_000).contains(&number("retry_after_ms")), "{told}");
     assert!((0..60_000).contains(&number("stale_ms")), "{told}");
 
+    let many = (0..65).map(|number| format!("k{number}")).collect::<Vec<_>>();
     for (asked, reason) in [
         (json!({}), "give an account, or the credentials of a request"),
         (json!({ "account": "sk-other" }), "an account is named by its pseudonym"),
-        (json!({ "credentials": { "keys": vec!["k"; 65] } }), "a request may have 64 keys at most"),
+        (json!({ "credentials": { "keys": many } }), "a request may have 64 keys at most"),
         (json!({ "credentials": { "keys": ["a", "b"] }, "look": true }), "one account can be looked at"),
     ] {
         let told = client.ask("check", asked);
@@ -274,6 +283,7 @@ fn the_server_says_that_it_is_well_and_what_it_speaks_and_refuses_what_it_does_n
     // Nor does an HTTP gateway that asks at the wrong place take the answer for `may pass`.
     assert_eq!(ask(&address, "/weir.v1.Nothing/Check", "").0, 404);
     assert_eq!(ask(&address, "/auht", "").0, 404);
+    assert_eq!(ask(&address, "/weir.v1.Decisions/Check", "").0, 415);
     run.stop();
 }
 
@@ -336,6 +346,8 @@ fn with_tokens_only_a_gateway_that_shows_one_is_answered_and_probes_are() {
     let http = |headers: &str| ask(&address, "/auth", &format!("x-api-key: {SUSPENDED}\r\n{headers}")).0;
     eventually("all is read", || http(&format!("x-weir-token: {TOKEN}\r\n")) == 403);
     assert_eq!((http(""), http("x-weir-token: guessed-and-wrong\r\n")), (401, 401));
+    // Nor is a client let in that says it speaks gRPC, whose errors are HTTP 200.
+    assert_eq!(http("content-type: application/grpc\r\n"), 401);
     // The client's key is no token, and a token no client's key.
     assert_eq!(http(&format!("authorization: Bearer {TOKEN}\r\n")), 401);
     assert_eq!(ask(&address, "/v1/accounts/00000000000000000000000000000000", "").0, 401);
@@ -346,7 +358,7 @@ fn with_tokens_only_a_gateway_that_shows_one_is_answered_and_probes_are() {
     assert_eq!(client.envoy(headers)["error"], "UNAUTHENTICATED");
     assert_eq!(client.is_well("weir.v1.Decisions"), "SERVING");
     assert_eq!(answers(&metrics, "unauthenticated", "ext_authz"), 1);
-    assert_eq!(answers(&metrics, "unauthenticated", "http"), 4);
+    assert_eq!(answers(&metrics, "unauthenticated", "http"), 5);
     run.stop();
 }
 

@@ -45,6 +45,12 @@ pub fn account_of(credential: &str) -> Option<String> {
     self::credential::account(credential.into()).map(std::borrow::Cow::into_owned)
 }
 
+/// The tenant that a value names, as a line that carries it has. None where it says that none is known: then it is the
+/// configured one.
+pub fn tenant_of(value: &str) -> Option<&str> {
+    crate::read::said(value)
+}
+
 /// What the lines of a log look like; `docs/formats.md` has every format.
 #[derive(Debug, Clone, Default)]
 pub enum Format {

@@ -36,7 +36,7 @@ pub mod trace;
 pub use collector::{Collector, Keys, Progress, SourceState, Totals};
 pub use config::{CollectorConfig, Mode};
 pub use error::CollectorError;
-pub use format::{Format, account_of};
+pub use format::{Format, account_of, tenant_of};
 pub use identity::LineKey;
 pub use privacy::Pseudonymizer;
 pub use push::{Intake, PushConfig};

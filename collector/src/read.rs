@@ -63,10 +63,7 @@ fn known(text: Cow<'_, str>) -> Got<Cow<'_, str>> {
     if let [b'!'..=b'~', .., b'!'..=b'~'] = text.as_bytes() {
         return Got::Known(text);
     }
-    let trimmed = text.trim();
-    if trimmed.is_empty() || trimmed == "-" {
-        return Got::Absent;
-    }
+    let Some(trimmed) = said(&text) else { return Got::Absent };
     if trimmed.len() == text.len() {
         return Got::Known(text);
     }
@@ -74,6 +71,11 @@ fn known(text: Cow<'_, str>) -> Got<Cow<'_, str>> {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     })
+}
+
+/// The text without blanks around it; none where it is blank, or the dash that log writers put where nothing is known.
+pub(crate) fn said(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty() && *text != "-")
 }
 
 /// An id: a text, or a whole number for those who count their accounts.

@@ -18,8 +18,10 @@ pub struct Answers(pub Arc<Desk>);
 impl Decisions for Answers {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
         let CheckRequest { who, look } = request.into_inner();
+        // Whoever names an account shows none of its keys, and must not use anything of it up.
+        let looks = look || matches!(who, Some(Who::Account(_)));
         let accounts = self.accounts(who)?;
-        let answer = match (look, accounts.as_slice()) {
+        let answer = match (looks, accounts.as_slice()) {
             (true, [account]) => self.0.look(*account),
             (true, _) => {
                 return Err(Status::invalid_argument(
@@ -43,8 +45,9 @@ impl Answers {
                 Ok(vec![account])
             }
             Some(Who::Credentials(given)) => {
-                let keys = given.keys.iter().map(String::as_str);
-                self.0.accounts(given.tenant.as_deref(), keys).map_err(|error| {
+                let keys = given.keys.iter().map(String::as_bytes);
+                let tenant = given.tenant.iter().map(String::as_bytes);
+                self.0.accounts(tenant, keys).map_err(|error| {
                     self.0.refuse(Transport::Grpc);
                     Status::invalid_argument(error.to_string())
                 })

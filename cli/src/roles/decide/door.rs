@@ -72,7 +72,7 @@ impl Door {
         }
         self.metrics.gateway_unauthenticated(transport(path));
         let reason = "send `X-Weir-Token: TOKEN`, with a token of the decision server's";
-        if is_grpc(request.headers()) {
+        if is_grpc(request) {
             return Some(tonic::Status::unauthenticated(reason).into_http::<axum::body::Body>());
         }
         let kind = [(header::CONTENT_TYPE, "application/json")];
@@ -80,9 +80,12 @@ impl Door {
     }
 }
 
-/// Whether a request is of gRPC.
-pub fn is_grpc(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+/// Whether a request is of gRPC: it names a service, and says so. That alone would not do: nginx hands its client's own
+/// `Content-Type` on, and an error of gRPC's is an HTTP 200.
+pub fn is_grpc(request: &Request) -> bool {
+    let names_service = request.uri().path().split('/').nth(1).is_some_and(|service| service.contains('.'));
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    names_service && kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn shows(headers: &HeaderMap, tokens: &Tokens) -> bool {

@@ -30,9 +30,9 @@ impl Authorization for ExtAuthz {
                 "no HTTP request is told of: this is an answer to Envoy's HTTP filter, not to others";
             return Err(Status::invalid_argument(reason));
         };
-        let tenant = self.0.tenant_header().and_then(|name| values(&http, name).next());
-        let credentials = CREDENTIAL_HEADERS.iter().flat_map(|name| values(&http, name));
-        let response = match self.0.accounts(tenant, credentials) {
+        let tenants = self.0.tenant_header().into_iter().flat_map(|name| values(&http, name));
+        let credentials = CREDENTIAL_HEADERS.into_iter().flat_map(|name| values(&http, name));
+        let response = match self.0.accounts(tenants, credentials) {
             Ok(accounts) => response(&Told::of(&self.0.answer(accounts, Transport::ExtAuthz).await)),
             Err(error) => {
                 self.0.refuse(Transport::ExtAuthz);
@@ -46,16 +46,16 @@ impl Authorization for ExtAuthz {
 
 /// The values of a header, in either of the ways in which Envoy tells of headers. It joins those of one name with commas in the
 /// first, and has each by itself in the second.
-fn values<'r>(http: &'r HttpRequest, name: &'r str) -> impl Iterator<Item = &'r str> {
+fn values<'r>(http: &'r HttpRequest, name: &'r str) -> impl Iterator<Item = &'r [u8]> {
     let is_asked = move |key: &str| key.eq_ignore_ascii_case(name);
-    let joined = http.headers.iter().filter(move |(key, _)| is_asked(key)).map(|(_, value)| value.as_str());
+    let joined = http.headers.iter().filter(move |(key, _)| is_asked(key)).map(|(_, value)| value.as_bytes());
     let apart =
         http.header_map.iter().flat_map(|map| &map.headers).filter(move |header| is_asked(&header.key));
-    let text = |header: &'r HeaderValue| match header.value.as_str() {
-        "" => std::str::from_utf8(&header.raw_value).ok(),
-        value => Some(value),
+    let value = |header: &'r HeaderValue| match header.value.as_bytes() {
+        b"" => header.raw_value.as_slice(),
+        value => value,
     };
-    joined.chain(apart.filter_map(text))
+    joined.chain(apart.map(value))
 }
 
 fn response(told: &Told) -> CheckResponse {

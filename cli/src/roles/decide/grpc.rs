@@ -2,10 +2,15 @@
 
 use super::answer::Desk;
 use super::decisions::Answers;
+use super::door::is_grpc;
 use super::envoy::ExtAuthz;
-use super::limits::MESSAGE_BYTES_MAX;
+use super::limits::{MESSAGE_BYTES_MAX, PROBE_BYTES_MAX};
 use anyhow::Result;
 use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse as _, Response};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::server::NamedService;
@@ -41,12 +46,21 @@ pub fn routes(desk: Arc<Desk>) -> Result<(Router, HealthReporter)> {
     let decisions = DecisionsServer::new(Answers(desk));
     let routes = Routes::new(authorization.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(decisions.max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(health.max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(described().build_v1()?.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(health.max_decoding_message_size(PROBE_BYTES_MAX))
+        .add_service(described().build_v1()?.max_decoding_message_size(PROBE_BYTES_MAX))
         // What clients ask that are older than 2023.
-        .add_service(described().build_v1alpha()?.max_decoding_message_size(MESSAGE_BYTES_MAX));
+        .add_service(described().build_v1alpha()?.max_decoding_message_size(PROBE_BYTES_MAX));
     // Its own answer to unknown paths is 200 with an error of gRPC's behind it, which another gateway would take for `may pass`.
-    Ok((routes.into_axum_router().reset_fallback(), reporter))
+    Ok((routes.into_axum_router().reset_fallback().route_layer(from_fn(of_grpc_only)), reporter))
+}
+
+/// Nor is whoever speaks something else answered by an error of gRPC's.
+async fn of_grpc_only(request: Request, next: Next) -> Response {
+    if is_grpc(&request) {
+        next.run(request).await
+    } else {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response()
+    }
 }
 
 /// Tells of health whenever it changes, until the server ends.

@@ -20,6 +20,9 @@ const STALE: HeaderName = HeaderName::from_static("x-weir-stale-ms");
 const ACTION: HeaderName = HeaderName::from_static("x-weir-action-id");
 const VERDICT: HeaderName = HeaderName::from_static("x-weir-verdict-id");
 
+/// What stands there where nobody would know whose the request is.
+const REFUSED: &str = "refused";
+
 const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
 type Reply = (StatusCode, HeaderMap, String);
@@ -34,16 +37,17 @@ pub fn routes(desk: Arc<Desk>) -> Router {
 }
 
 async fn auth(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Reply {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let tenant = desk.tenant_header().and_then(text);
     // Repeated headers too: whoever sends two keys is asked for both.
-    let all = CREDENTIAL_HEADERS.iter().flat_map(|name| headers.get_all(*name));
-    let credentials = all.filter_map(|value| value.to_str().ok());
-    match desk.accounts(tenant, credentials) {
+    let values = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
+    let tenants = desk.tenant_header().into_iter().flat_map(values);
+    let credentials = CREDENTIAL_HEADERS.into_iter().flat_map(values);
+    match desk.accounts(tenants, credentials) {
         Ok(accounts) => reply(&Told::of(&desk.answer(accounts, Transport::Http).await)),
         Err(error) => {
             desk.refuse(Transport::Http);
-            malformed(&error)
+            let (status, mut headers, body) = malformed(&error);
+            headers.insert(STATUS, HeaderValue::from_static(REFUSED));
+            (status, headers, body)
         }
     }
 }

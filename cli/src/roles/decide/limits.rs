@@ -17,11 +17,15 @@ pub const HEADERS_MAX: usize = 100;
 /// Most bytes of a gRPC message. Envoy sends all headers, and a body where it is told to; none is needed.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
+/// Most bytes of a message to health or reflection, which name a service or a file.
+pub const PROBE_BYTES_MAX: usize = 4 << 10;
+
 /// Most keys that a request is asked for; one with more is refused, because nobody would know whose it is.
 pub const KEYS_MAX: usize = 64;
 
-/// Longest credential that is looked at, in bytes: a longer one is nobody's whom Weir has seen.
-pub const CREDENTIAL_BYTES_MAX: usize = 16 << 10;
+/// How old a connection of HTTP/2 may grow. Then its peer is told to ask on another, so that servers that were added get their
+/// share, and none is held for good.
+pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 
 /// How long a connection may be without its first request, and one of HTTP/1.1 without its next: longer than nginx keeps one that is
 /// idle, so that no request meets a connection that is being closed.
@@ -38,11 +42,14 @@ pub const PING_EVERY: Duration = Duration::from_secs(30);
 /// See [`PING_EVERY`].
 pub const PING_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long requests that are under way have when the process is told to stop.
+/// How long requests that are under way have when their connection is to end: it is too old, or the process is told to stop.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// How often somebody who waits looks whether to stop.
 pub const LOOK: Duration = Duration::from_millis(50);
+
+/// Most requests that wait for Redis at once; further ones are counted by this server alone.
+pub const REDIS_WAITERS_MAX: usize = 64;
 
 /// For how long Redis is left alone after it did not answer.
 pub const REDIS_REST: Duration = Duration::from_secs(1);

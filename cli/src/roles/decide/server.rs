@@ -5,24 +5,26 @@ use super::door::{Door, is_grpc};
 use super::grpc::{self, State};
 use super::http;
 use super::limits::{
-    CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEADERS_MAX, IDLE_TIME_MAX, LOOK, PING_EVERY,
-    PING_TIME_MAX, REQUEST_TIME_MAX, STREAMS_MAX,
+    CONNECTION_AGE_MAX, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEADERS_MAX, IDLE_TIME_MAX, LOOK,
+    PING_EVERY, PING_TIME_MAX, REQUEST_TIME_MAX, STREAMS_MAX,
 };
 use anyhow::Result;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Version};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::thread::JoinHandle;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -94,7 +96,6 @@ impl Server {
 
 async fn serve(listener: TcpListener, door: Arc<Door>, router: Router, states: watch::Receiver<State>) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let graceful = GracefulShutdown::new();
     let builder = builder();
     while *states.borrow() != State::Ending {
         let Ok(Ok(permit)) = timeout(LOOK, connections.clone().acquire_owned()).await else { continue };
@@ -108,20 +109,20 @@ async fn serve(listener: TcpListener, door: Arc<Door>, router: Router, states: w
                 continue;
             }
         };
-        let (builder, door, router, watcher) =
-            (builder.clone(), door.clone(), router.clone(), graceful.watcher());
+        let (builder, door, router, states) = (builder.clone(), door.clone(), router.clone(), states.clone());
         tokio::spawn(async move {
             let _ = stream.set_nodelay(true);
             if !door.has_tls() {
-                connection(stream, &builder, router, watcher).await;
+                connection(stream, &builder, router, states).await;
             } else if let Some(stream) = door.secure(stream).await {
-                connection(stream, &builder, router, watcher).await;
+                connection(stream, &builder, router, states).await;
             }
             drop(permit);
         });
     }
     drop(listener);
-    let _ = timeout(DRAIN_TIME_MAX, graceful.shutdown()).await;
+    // Each connection gives its permit back when it has ended.
+    let _ = timeout(DRAIN_TIME_MAX, connections.acquire_many(CONNECTIONS_MAX as u32)).await;
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -146,35 +147,104 @@ async fn connection(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     builder: &auto::Builder<TokioExecutor>,
     router: Router,
-    watcher: Watcher,
+    states: watch::Receiver<State>,
 ) {
-    let has_asked = Arc::new(AtomicBool::new(false));
-    let asked = has_asked.clone();
+    let (has_asked, is_http2) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (asked, by_http2) = (has_asked.clone(), is_http2.clone());
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
+        by_http2.store(request.version() == Version::HTTP_2, Ordering::Relaxed);
         router.clone().call(request)
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let mut served = std::pin::pin!(watcher.watch(connection));
-    let outcome = match timeout(IDLE_TIME_MAX, &mut served).await {
+    let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let end = end_of(&has_asked, &is_http2, states, (IDLE_TIME_MAX, CONNECTION_AGE_MAX));
+    let mut end = std::pin::pin!(end);
+    let first = poll_fn(|context| match served.as_mut().poll(context) {
+        Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
+        Poll::Pending => end.as_mut().poll(context).map(Err),
+    });
+    let outcome = match first.await {
         Ok(outcome) => outcome,
-        // Whoever says nothing for so long, or half a first word, wants nothing.
-        Err(_) if !has_asked.load(Ordering::Relaxed) => return,
-        Err(_) => served.await,
+        Err(End::Cut) => return,
+        Err(End::Drained) => {
+            served.as_mut().graceful_shutdown();
+            let Ok(outcome) = timeout(DRAIN_TIME_MAX, served).await else { return };
+            outcome
+        }
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "a gateway's connection ended");
     }
 }
 
+/// How a connection ends that does not end of itself.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// At once.
+    Cut,
+    /// When what is under way has its answer.
+    Drained,
+}
+
+/// Waits until a connection is to end: it says nothing for so long, or is so old, or the server ends.
+async fn end_of(
+    has_asked: &AtomicBool,
+    is_http2: &AtomicBool,
+    mut states: watch::Receiver<State>,
+    (idle_max, age_max): (Duration, Duration),
+) -> End {
+    let mut is_ending = async || {
+        let _ = states.wait_for(|state| *state == State::Ending).await;
+    };
+    if timeout(idle_max, is_ending()).await.is_ok() {
+        return End::Drained;
+    }
+    // Whoever says nothing for so long, or half a first word, wants nothing.
+    if !has_asked.load(Ordering::Relaxed) {
+        return End::Cut;
+    }
+    let is_old = timeout(age_max.saturating_sub(idle_max), is_ending()).await.is_err();
+    // The end of one of HTTP/1.1 could meet a request. HTTP/2 says which requests it still answers.
+    if is_old && !is_http2.load(Ordering::Relaxed) {
+        is_ending().await;
+    }
+    End::Drained
+}
+
 /// Whoever takes too long over a request is told so, in the words of its transport.
 async fn within_time(request: Request, next: Next) -> Response {
-    let is_grpc = is_grpc(request.headers());
+    let is_grpc = is_grpc(&request);
     match timeout(REQUEST_TIME_MAX, next.run(request)).await {
         Ok(response) => response,
         Err(_) if is_grpc => {
             tonic::Status::deadline_exceeded("the request took too long").into_http::<axum::body::Body>()
         }
         Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // A test may fail loudly.
+mod tests {
+    use super::*;
+
+    const SOON: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(2));
+
+    fn end(has_asked: bool, is_http2: bool, states: &watch::Receiver<State>) -> Option<End> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (has_asked, is_http2) = (AtomicBool::new(has_asked), AtomicBool::new(is_http2));
+        let end = end_of(&has_asked, &is_http2, states.clone(), SOON);
+        runtime.block_on(async { timeout(Duration::from_millis(500), end).await.ok() })
+    }
+
+    #[test]
+    fn a_connection_ends_when_it_says_nothing_and_one_of_http2_when_it_is_old() {
+        let (state, states) = watch::channel(State::Answering);
+        assert_eq!(end(false, false, &states), Some(End::Cut));
+        assert_eq!(end(true, true, &states), Some(End::Drained));
+        assert_eq!(end(true, false, &states), None, "its end could meet a request");
+        state.send_replace(State::Ending);
+        assert_eq!(end(true, false, &states), Some(End::Drained));
+        assert_eq!(end(false, false, &states), Some(End::Drained));
     }
 }
