@@ -12,6 +12,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures_util::StreamExt as _;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
@@ -31,18 +32,30 @@ pub struct Engine {
     source: Arc<Source>,
     has_tables_of_now: bool,
     memory_bytes_max: usize,
+    spill_directory: Option<PathBuf>,
 }
 
 impl Engine {
     /// Over a log, or an archive as one, which has no tables of how things stand now.
     pub fn new(log: Arc<dyn Log>, wire: Arc<Wire>, is_archive: bool, progress: Arc<Progress>) -> Self {
         let source = Arc::new(Source { log, wire, progress });
-        Self { source, has_tables_of_now: !is_archive, memory_bytes_max: MEMORY_BYTES_MAX }
+        Self {
+            source,
+            has_tables_of_now: !is_archive,
+            memory_bytes_max: MEMORY_BYTES_MAX,
+            spill_directory: None,
+        }
     }
 
     /// With another bound of memory, in bytes.
     pub fn with_memory(mut self, bytes_max: usize) -> Self {
         self.memory_bytes_max = bytes_max;
+        self
+    }
+
+    /// With a directory for what does not fit into memory, which is the caller's to remove.
+    pub fn with_spill_directory(mut self, directory: &Path) -> Self {
+        self.spill_directory = Some(directory.to_owned());
         self
     }
 
@@ -110,8 +123,11 @@ impl Engine {
             .with_sort_spill_reservation_bytes(self.memory_bytes_max / MERGE_RESERVE);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_limit(self.memory_bytes_max, 1.0)
-            .with_max_temp_directory_size(SPILL_BYTES_MAX)
-            .build_arc()?;
-        Ok(SessionContext::new_with_config_rt(config, runtime))
+            .with_max_temp_directory_size(SPILL_BYTES_MAX);
+        let runtime = match &self.spill_directory {
+            Some(directory) => runtime.with_temp_file_path(directory),
+            None => runtime,
+        };
+        Ok(SessionContext::new_with_config_rt(config, runtime.build_arc()?))
     }
 }

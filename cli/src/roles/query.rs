@@ -1,11 +1,12 @@
 //! `weir query`: SQL over the log or an archive.
 
 use crate::context::Context;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use weir_query::output::{AnswerFile, Format};
@@ -18,6 +19,9 @@ const LACKING: u8 = 4;
 
 /// How often the bar moves.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a query that is told to end may take to do so.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is asked, and how the answer is wanted.
 pub struct Question {
@@ -38,22 +42,28 @@ pub fn run(context: &Context, question: &Question) -> Result<ExitCode> {
         question.format != Format::Parquet || !to_terminal,
         "Parquet is nothing for a terminal: give --output FILE"
     );
+    ensure!(
+        question.format != Format::Csv || !to_terminal,
+        "CSV is written as clients sent it, and may steer a terminal: give --output FILE, or ask for --format table"
+    );
     let log: Arc<dyn Log> = match &question.archive {
         Some(directory) => Arc::new(ArchiveLog::open(directory)?),
         None => context.existing_log()?,
     };
     let progress = Arc::new(Progress::new(context.stop.clone()));
-    let engine = Engine::new(log, context.wire()?, question.archive.is_some(), progress.clone());
+    let spill =
+        tempfile::Builder::new().prefix("weir-query-").tempdir().context("no place for temporary files")?;
+    let engine = Engine::new(log, context.wire()?, question.archive.is_some(), progress.clone())
+        .with_spill_directory(spill.path());
     let answer = |out: &mut (dyn Write + Send)| -> Result<(), QueryError> {
         engine.answer(&question.sql, question.format.sink(out).as_mut())?;
         Ok(out.flush()?)
     };
-    match &question.output {
-        Some(path) => {
-            let mut file = AnswerFile::new(path)?;
-            watched(&progress, || answer(&mut file.writer()))?;
-            file.put()?;
-        }
+    let mut file = question.output.as_deref().map(AnswerFile::new).transpose()?;
+    let aside = file.as_ref().map(|file| file.aside().to_owned());
+    end_if_told(context.stop.clone(), spill.path().to_owned(), aside);
+    match &mut file {
+        Some(file) => watched(&progress, || answer(&mut file.writer()))?,
         // It is whole only when the bar has gone, which would stand between its lines.
         None if question.format == Format::Table => {
             let mut table = Vec::new();
@@ -63,6 +73,7 @@ pub fn run(context: &Context, question: &Question) -> Result<ExitCode> {
         None if to_terminal => answer(&mut std::io::stdout())?,
         None => watched(&progress, || answer(&mut BufWriter::new(std::io::stdout())))?,
     }
+    file.map_or(Ok(()), AnswerFile::put)?;
     match progress.unreadable_records() {
         0 => Ok(ExitCode::SUCCESS),
         count => {
@@ -70,6 +81,24 @@ pub fn run(context: &Context, question: &Question) -> Result<ExitCode> {
             Ok(ExitCode::from(LACKING))
         }
     }
+}
+
+/// Ends the process, and what it has written so far, when it is told to end and does not: an engine that computes without a row
+/// to give looks at nothing.
+fn end_if_told(stop: Arc<AtomicBool>, spill: PathBuf, aside: Option<PathBuf>) {
+    std::thread::spawn(move || {
+        while !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
+        }
+        std::thread::sleep(PATIENCE);
+        // Nobody is left to hear of what cannot be removed.
+        let _ = std::fs::remove_dir_all(spill);
+        if let Some(aside) = aside {
+            let _ = std::fs::remove_file(aside);
+        }
+        eprintln!("weir: the query was ended");
+        std::process::exit(1);
+    });
 }
 
 /// Shows how far the query has read while it runs, where somebody looks.

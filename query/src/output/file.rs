@@ -13,12 +13,24 @@ pub struct AnswerFile {
 
 impl AnswerFile {
     /// A file that is to be at `path`, where anything else is until it is put there.
+    ///
+    /// # Errors
+    /// When there is no place for it, or a device, a pipe or a link stands there, which an answer would replace.
     pub fn new(path: &Path) -> Result<Self, QueryError> {
+        if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
+            let what = format!("{} is no plain file, which an answer could replace", path.display());
+            return Err(QueryError::Write(what));
+        }
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let aside = NamedTempFile::new_in(directory)
             .map_err(|error| QueryError::Write(format!("{}: {error}", path.display())))?;
         Ok(Self { aside, path: path.to_owned() })
+    }
+
+    /// Where it is until then.
+    pub fn aside(&self) -> &Path {
+        self.aside.path()
     }
 
     /// What is written to, and to be flushed before it is put in its place.

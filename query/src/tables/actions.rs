@@ -42,7 +42,11 @@ impl Kind for Actions {
                 "The enforcer's posture when it decided.",
             ),
             c("reason", Text(|row| Some(row.reason.as_str().into())), "Why this transition."),
-            c("taken", Time(|row| Some(row.taken_ms)), "When it was taken, in processing time."),
+            c(
+                "taken",
+                Time(|row| Some(row.taken_ms).filter(|ms| *ms != 0)),
+                "When it was taken, in processing time; null where an older build wrote it.",
+            ),
             c(
                 "expires",
                 Time(|row| row.expires_ms),
