@@ -122,6 +122,18 @@ impl Engine {
         command.env("CONTAINERS_CONF", self.settings("containers.conf"));
         command.env("CONTAINERS_STORAGE_CONF", self.settings("storage.conf"));
         command.env("CONTAINERS_REGISTRIES_CONF", self.settings("registries.conf"));
+        // Timers of the machine's systemd would run outside, and outlive us; health checks are run by hand.
+        command.env("DISABLE_HC_SYSTEMD", "true");
+        // No other engine and no other project than ours.
+        for name in [
+            "CONTAINER_HOST",
+            "CONTAINER_CONNECTION",
+            "DOCKER_HOST",
+            "COMPOSE_PROJECT_NAME",
+            "COMPOSE_PROFILES",
+        ] {
+            command.env_remove(name);
+        }
     }
 
     /// Lines that podman answers with.

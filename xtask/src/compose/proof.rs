@@ -1,6 +1,6 @@
 //! After all that: the log against what the gateway wrote, and who watches.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::engine::Engine;
@@ -24,7 +24,7 @@ pub fn nothing_was_lost(engine: &Engine) -> Result<()> {
     println!("   {lines} requests in the gateway's log; weir coverage: {wanted}");
     for (words, proof) in [
         (&["verify", "--all"][..], "0 different, 0 not to be told"),
-        (&["audit", "verify", "--keys-dir", "/keys/auditor"], "SOUND"),
+        (&["audit", "verify", "--keys-dir", "/keys/auditor"], "SOUND: signed: "),
         (&["replay", "--as-recorded"], "bytes     equal to the log's"),
     ] {
         let command = words.join(" ");
@@ -62,6 +62,7 @@ pub fn is_watched(engine: &Engine) -> Result<()> {
     let groups =
         told.pointer("/data/groups").and_then(Value::as_array).context("Prometheus lists its rules")?;
     let rules: usize = groups.iter().filter_map(|group| group["rules"].as_array()).map(Vec::len).sum();
+    ensure!(rules > 0, "Prometheus has read no rule");
     until("Prometheus to know its Alertmanager", || {
         let told = fetch("alertmanagers")?;
         Ok(told.pointer("/data/activeAlertmanagers/0").is_some())
