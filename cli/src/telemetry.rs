@@ -529,6 +529,10 @@ impl Telemetry for Metrics {
     }
 
     fn task_released(&self, task: TaskId) {
+        // Whoever has the partition next tells its levels.
+        for family in [&self.kill_switch, &self.reviews_waiting, &self.reviews_overdue] {
+            family.remove(&labels_of(task));
+        }
         debug!(%task, "task released");
     }
 
@@ -799,6 +803,25 @@ mod tests {
                 assert!(line.contains(&format!("{label}=\"")), "{line} has no {label}");
             }
         }
+    }
+
+    #[test]
+    fn the_levels_of_a_partition_that_left_are_told_no_more() {
+        let metrics = Metrics::new();
+        let [left, kept] = [3, 4].map(|partition| TaskId { stage: StageName::Enforcer, partition });
+        for (task, level) in [left, kept].into_iter().flat_map(|task| {
+            [Level::KillSwitch, Level::ReviewsWaiting, Level::ReviewsOverdue].map(|level| (task, level))
+        }) {
+            metrics.level_looked_at(task, level, 1);
+        }
+        metrics.task_released(left);
+        let text = metrics.render();
+        let levels = ["weir_kill_switch_state{", "weir_reviews_waiting{", "weir_reviews_overdue{"];
+        let served = text.lines().filter(|line| levels.iter().any(|level| line.starts_with(level)));
+        assert_eq!(
+            served.collect::<Vec<_>>(),
+            levels.map(|level| format!("{level}stage=\"enforcer\",partition=\"4\"}} 1"))
+        );
     }
 
     #[test]

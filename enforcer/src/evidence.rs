@@ -11,6 +11,6 @@ pub mod report;
 pub mod zip;
 
 pub use certificate::{Certificate, envelope};
-pub use course::{Course, Courses};
+pub use course::{Course, Courses, certifies};
 pub use pack::{Pack, PackError};
 pub use report::Source;

@@ -61,7 +61,7 @@ pub const RESUMED: &str = "resumed";
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
 /// takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 10;
+pub const JUDGE_VERSION: i32 = 11;
 
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 3;
@@ -251,6 +251,11 @@ impl EnforcerStage {
             step.effects.judged += 1;
             return;
         }
+        self.refuse_here(step, input, record, refusal);
+    }
+
+    /// Writes the letter of what this task alone refuses.
+    fn refuse_here(&self, step: &mut Step<'_>, input: &InputBatch, record: RecordRef<'_>, refusal: &Refusal) {
         step.emit(dead_letter(&self.wire, step.batch.partition, input, record, refusal));
         step.effects.dead_lettered += 1;
     }

@@ -4,7 +4,7 @@ use crate::chain::{AuditKey, AuditKeys, ChainReport, Verifier};
 use crate::export::Executor;
 use crate::kill_switch::{Approval, Person, PersonKey, PersonRole, Persons, Request, RequestKind};
 use crate::open::{Opener, seal_for_tests};
-use crate::review::{Says, Word};
+use crate::review::{Decision, Says, Word};
 use crate::stage::EnforcerStage;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -222,10 +222,22 @@ pub fn switch_word(name: &str, word: &impl Serialize) -> Control {
     control(ControlKind::KillSwitch, name, &serde_json::to_string(word).unwrap())
 }
 
-/// The word of an analyst about an item, said at this time; no two of a test have the same `number`.
+/// The word of an analyst about an item, said at this time, that decides nothing; no two of a test have the same `number`.
 pub fn review_word(item: ActionId, says: Says, by: &str, created_ms: i64, number: u8) -> Word {
     let text = if matches!(says, Says::Assign(_)) { "" } else { "seen in ticket 12" };
-    Word::signed(item, says, text, by, created_ms, [number; 4], &person_key(by), &root().public())
+    Word::signed((item, None), says, text, by, created_ms, [number; 4], &person_key(by), &root().public())
+}
+
+/// The decision of an analyst on an item, of which this verdict was seen last.
+pub fn review_decision(
+    (item, seen): (ActionId, VerdictId),
+    decision: Decision,
+    by: &str,
+    created_ms: i64,
+    number: u8,
+) -> Word {
+    let (about, says, root) = ((item, Some(seen)), Says::Decide(decision), root().public());
+    Word::signed(about, says, "seen in ticket 12", by, created_ms, [number; 4], &person_key(by), &root)
 }
 
 /// The control record of a word about an item.

@@ -86,10 +86,11 @@ pub fn judge(
     if let Some(error) = unreadable {
         return Err(error.into());
     }
-    let cases = labelled
-        .truth
-        .accounts()
-        .map(|(id, account)| Case::of(*id, account, outcomes.get(id), campaigns.of(*id), &labelled.truth));
+    let truth = &labelled.truth;
+    let cases = truth.accounts().map(|(id, account)| {
+        let assembled = campaigns.of(*id).filter(|_| truth.knows_campaigns());
+        Case::of(*id, account, outcomes.get(id), assembled, truth)
+    });
     Ok(Judged {
         cases: cases.collect(),
         events: labelled.events,

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use weir_enforcer::review::{Decision, Says};
-use weir_schemas::ActionId;
+use weir_schemas::{ActionId, VerdictId};
 
 takes!(Keys: Common, Embedded, Layout, Kafka);
 
@@ -74,6 +74,10 @@ enum Verb {
         /// Why, on one line, without raw ids; it is written down for good
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        /// The latest verdict of the item that was looked at, by its id: what came later is not decided on [default: the latest
+        /// that the queue has]
+        #[arg(long, value_name = "VERDICT")]
+        seen: Option<VerdictId>,
         #[command(flatten)]
         said: SaidFlags,
     },
@@ -114,9 +118,10 @@ struct ShowFlags {
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         use roles::review::{list, show as show_item, tell, write_labels};
-        let say = |item: ItemFlag, says, text: &str, said: &SaidFlags| {
-            tell(&config.context(&said.keys)?, item.item, says, text, &said.person)
+        let say_seen = |item: ItemFlag, seen, says, text: &str, said: &SaidFlags| {
+            tell(&config.context(&said.keys)?, (item.item, seen), says, text, &said.person)
         };
+        let say = |item, says, text: &str, said: &SaidFlags| say_seen(item, None, says, text, said);
         match self.verb {
             Verb::List { all, of, show } => {
                 list(&config.context(&show.keys)?, &Wanted { all, of }, show.format == Format::Json)
@@ -129,8 +134,8 @@ impl Run for Arguments {
                 say(item, Says::Assign(to), "", &said)
             }
             Verb::Note { item, text, said } => say(item, Says::Note, &text, &said),
-            Verb::Decide { item, decision, reason, said } => {
-                say(item, Says::Decide(decision), &reason, &said)
+            Verb::Decide { item, decision, reason, seen, said } => {
+                say_seen(item, seen, Says::Decide(decision), &reason, &said)
             }
             Verb::Labels { out, keys } => write_labels(&config.context(&keys)?, out.as_deref()),
         }

@@ -12,8 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
-use weir_enforcer::evidence::{Courses, zip};
-use weir_enforcer::evidence::{Pack, Source};
+use weir_enforcer::evidence::{Courses, Pack, Source, certifies, zip};
 use weir_schemas::{Action, Audit, AuditEntry, Verdict};
 use weir_topology::topic::Topic;
 
@@ -46,9 +45,8 @@ pub fn make(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Pat
     each(log, &wire, Topic::Actions, |action: Action| courses.action(action))?;
     each(log, &wire, Topic::Verdicts, |verdict: Verdict| courses.verdict(verdict))?;
     each(log, &wire, Topic::Audit, |entry: AuditEntry| {
-        let audit = wire.read::<Audit>(&entry.record).ok();
-        if let Some(action) = audit.and_then(|audit| audit.action_id) {
-            courses.audit(&entry, action);
+        if let Ok(audit) = wire.read::<Audit>(&entry.record) {
+            courses.audit(&entry, &audit);
         }
     })?;
     let (accounts_judged, carried_out) = (courses.accounts_judged(), courses.carried_out());
@@ -67,7 +65,7 @@ pub fn make(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Pat
     let mut pack = Pack::of(&source, &courses, &secret)?;
     let certified: BTreeSet<_> = courses.iter().map(|course| course.decided.action_id).collect();
     let is_meant = |_: &AuditEntry, audit: Option<&Audit>| {
-        audit.and_then(|audit| audit.action_id).is_some_and(|action| certified.contains(&action))
+        audit.and_then(certifies).is_some_and(|action| certified.contains(&action))
     };
     for (writer, proof) in proofs_of(log, &wire, &keys, &secret, is_meant)? {
         pack.add_json(&format!("audit/{}.json", writer.replace('/', "-")), &proof)?;

@@ -8,7 +8,7 @@ use crate::keys::{Role, random, read_person, read_root};
 use crate::roles::control::{Said, is_held, say};
 use crate::roles::kill_switch::{self, PersonFlags};
 use crate::times::second_of;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use weir_enforcer::kill_switch::PersonKey;
 use weir_enforcer::review::{ITEM_PREFIX, Item, Queue, Says, Word, labels};
 use weir_schemas::wire::Wire;
-use weir_schemas::{ActionId, State};
+use weir_schemas::{ActionId, State, VerdictId};
 use weir_topology::log::{Log, read_range};
 use weir_topology::topic::Topic;
 
@@ -80,6 +80,7 @@ fn shown(item: &Item, now_ms: i64) -> serde_json::Value {
         "account": item.account.to_string(),
         "tenant": item.tenant,
         "verdict_id": item.verdict_id.to_string(),
+        "latest_verdict_id": item.latest_verdict_id.to_string(),
         "kind": item.kind.as_str(),
         "tier": item.tier.as_str(),
         "actions": item.actions,
@@ -105,6 +106,9 @@ pub fn show(context: &Context, id: ActionId, is_json: bool) -> Result<ExitCode> 
     let (opened, actions) = (second_of(item.opened_ms), item.actions);
     println!("waits since {opened}, tenant {}, {actions} actions asked for a person", item.tenant);
     println!("verdict {}: `weir explain {}`", item.verdict_id, item.verdict_id);
+    if item.latest_verdict_id != item.verdict_id {
+        println!("latest verdict {}: `weir explain {}`", item.latest_verdict_id, item.latest_verdict_id);
+    }
     for note in &item.notes {
         println!("{}  {}: {}", second_of(note.at_ms), note.by, note.text);
     }
@@ -114,11 +118,11 @@ pub fn show(context: &Context, id: ActionId, is_json: bool) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says something of an item, in the name of an analyst, unless its enforcer would refuse it. Where the log cannot be read
-/// because another process has it, the enforcer says.
+/// Says something of an item, in the name of an analyst, unless its enforcer would refuse it. A decision is of the item as it is
+/// now, or of what was `seen`. Where the log cannot be read because another process has it, the enforcer says.
 pub fn tell(
     context: &Context,
-    id: ActionId,
+    (id, seen): (ActionId, Option<VerdictId>),
     says: Says,
     text: &str,
     person: &PersonFlags,
@@ -127,20 +131,36 @@ pub fn tell(
     let key = PersonKey::new(&*read_person(&person.key)?);
     let number = random()?;
     let number = [number[0], number[1], number[2], number[3]];
-    let word = Word::signed(id, says, text, &person.name, now_ms(), number, &key, &root);
-    let (name, body) = (word.record_name(), serde_json::to_string(&word)?);
-    // Before it is said: what nobody would believe need not be.
-    Word::read(&body)?;
-    let account = match context.existing_log() {
+    let queue = match context.existing_log() {
         Ok(log) => {
             let wire = context.wire()?;
-            let queue = queue(log.as_ref(), &wire)?;
             let switch = kill_switch::in_force(log.as_ref(), &wire, root)?;
-            queue.hear((&name, &body), now_ms(), Some(root), switch.persons())?;
-            Some(known(&queue, id)?.account)
+            Some((queue(log.as_ref(), &wire)?, switch))
         }
         Err(error) if is_held(&error) => None,
         Err(error) => return Err(error),
+    };
+    let seen = match (&says, &queue) {
+        (Says::Assign(_) | Says::Note, _) => None,
+        (Says::Decide(_), Some((queue, _))) => seen.or(queue.get(id).map(|item| item.latest_verdict_id)),
+        (Says::Decide(_), None) => Some(seen.context(
+            "another process has the log: give --seen the verdict_id of the account's last line in analyst_queue.jsonl",
+        )?),
+    };
+    // Of what is in no queue nothing can be decided.
+    if queue.is_some() && matches!(says, Says::Decide(_)) && seen.is_none() {
+        return Err(unknown(id));
+    }
+    let word = Word::signed((id, seen), says, text, &person.name, now_ms(), number, &key, &root);
+    let (name, body) = (word.record_name(), serde_json::to_string(&word)?);
+    // Before it is said: what nobody would believe need not be.
+    Word::read(&body)?;
+    let account = match &queue {
+        Some((queue, switch)) => {
+            queue.hear((&name, &body), now_ms(), Some(root), switch.persons())?;
+            Some(known(queue, id)?.account)
+        }
+        None => None,
     };
     say(context, &[Said::setting(&name, &body)])?;
     println!("Word {} is said; its enforcer follows from its next epoch.", word.word_id);
@@ -176,12 +196,13 @@ pub fn write_labels(context: &Context, out: Option<&Path>) -> Result<ExitCode> {
 }
 
 fn known(queue: &Queue, id: ActionId) -> Result<&Item> {
-    let Some(item) = queue.get(id) else {
-        bail!(
-            "{id} is not in the queue: `weir review list --all` lists it within seconds of the action that opens it"
-        );
-    };
-    Ok(item)
+    queue.get(id).ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: ActionId) -> anyhow::Error {
+    anyhow!(
+        "{id} is not in the queue: `weir review list --all` lists it within seconds of the action that opens it"
+    )
 }
 
 /// What every enforcer holds, together.

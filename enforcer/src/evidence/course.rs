@@ -1,7 +1,7 @@
 //! An effect's records, put together: what was decided, when it was there, how it ended, on which verdict.
 
 use std::collections::{BTreeMap, BTreeSet};
-use weir_schemas::{Action, ActionId, ActionState, AuditEntry, Verdict, VerdictId};
+use weir_schemas::{Action, ActionId, ActionState, Audit, AuditEntry, AuditKind, Verdict, VerdictId};
 
 /// One effect.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,12 @@ impl Course {
     pub fn acted_after_ms(&self) -> i64 {
         self.effect_ms() - self.decided.taken_ms
     }
+}
+
+/// The action whose course an audit record tells: its decision or a transition of it. Packs are for outsiders, and what analysts said
+/// of an action, or did not say in time, is no part of its course.
+pub fn certifies(audit: &Audit) -> Option<ActionId> {
+    audit.action_id.filter(|_| matches!(audit.kind, AuditKind::Decision | AuditKind::Outcome))
 }
 
 /// Gathers the effects of a time.
@@ -75,9 +81,11 @@ impl Courses {
         }
     }
 
-    /// Takes an audit record of an action.
-    pub fn audit(&mut self, entry: &AuditEntry, action: ActionId) {
-        if self.under_way.contains_key(&action) {
+    /// Takes an audit record.
+    pub fn audit(&mut self, entry: &AuditEntry, audit: &Audit) {
+        if let Some(action) = certifies(audit)
+            && self.under_way.contains_key(&action)
+        {
             self.audited.entry(action).or_default().push((entry.writer.clone(), entry.sequence));
         }
     }
@@ -123,5 +131,34 @@ impl Courses {
         courses.retain(|course| (from_ms..to_ms).contains(&course.effect_ms()));
         courses.sort_by_key(|course| (course.effect_ms(), course.decided.action_id));
         courses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_analysts_say_and_when_they_are_late_is_no_part_of_a_course() {
+        let action = ActionId::of(VerdictId([7; 16]), weir_schemas::ActionKind::Suspend);
+        let of = |kind| Audit { kind, action_id: Some(action), ..Audit::default() };
+        let certified = AuditKind::ALL.iter().filter(|kind| certifies(&of(**kind)) == Some(action));
+        assert_eq!(certified.copied().collect::<Vec<_>>(), [AuditKind::Decision, AuditKind::Outcome]);
+
+        let mut courses = Courses::of(0, i64::MAX);
+        courses.action(Action { action_id: action, state: ActionState::Pending, ..Action::default() });
+        courses.action(Action { action_id: action, state: ActionState::Done, ..Action::default() });
+        for (sequence, kind) in
+            [AuditKind::Decision, AuditKind::Operator, AuditKind::Outcome].into_iter().enumerate()
+        {
+            let entry = AuditEntry {
+                writer: "enforcer/0".into(),
+                sequence: sequence as i64,
+                ..AuditEntry::default()
+            };
+            courses.audit(&entry, &of(kind));
+        }
+        let places = courses.finish().into_iter().flat_map(|course| course.audited);
+        assert_eq!(places.map(|(_, sequence)| sequence).collect::<Vec<_>>(), [0, 2]);
     }
 }

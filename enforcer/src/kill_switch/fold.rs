@@ -129,7 +129,7 @@ pub struct KillSwitch {
 /// A word that was believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
-    /// These are the persons from now on; what was open is not any more.
+    /// These are the persons from now on; what was open stays where who asked and who approved are the same.
     Persons(Persons),
     /// This is asked for, and waits.
     Asked(Request),
@@ -209,6 +209,9 @@ impl KillSwitch {
     ) -> Result<Heard, Refused> {
         let requester = persons.get(&request.requester)?;
         request.check_signature(requester, root)?;
+        if requester.roles.iter().all(|role| *role == PersonRole::Analyst) {
+            return Err(Refused::OnlyAnalyst { name: request.requester });
+        }
         let (request_id, created_ms) = (request.request_id.clone(), request.created_ms);
         if self.kept.open.contains_key(&request_id) || self.kept.settled.contains_key(&request_id) {
             return Err(Refused::Replayed { what: format!("request {request_id} was made before") });
@@ -309,8 +312,15 @@ impl KillSwitch {
         let kept = &mut self.kept;
         match heard {
             Heard::Persons(persons) => {
-                // An approval counts only of those who are persons when it is done.
-                kept.open.clear();
+                // A request and its approvals count only of those who are the same persons when it is done.
+                let known = kept.persons.as_ref();
+                let is_same = |name: &String| {
+                    known.and_then(|known| known.get(name).ok()) == persons.get(name).ok()
+                        && persons.get(name).is_ok()
+                };
+                kept.open.retain(|_, open| {
+                    is_same(&open.request.requester) && open.approvals.values().all(is_same)
+                });
                 kept.broke_ms.retain(|name, _| persons.get(name).is_ok());
                 kept.persons = Some(persons);
             }

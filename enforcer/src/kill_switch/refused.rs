@@ -82,6 +82,12 @@ pub enum Refused {
         /// The role.
         role: PersonRole,
     },
+    /// Who asks has no role towards the kill switch.
+    #[error("wrong role: {name} is only an analyst, who may not ask the kill switch for anything")]
+    OnlyAnalyst {
+        /// Who.
+        name: String,
+    },
     /// The role is not asked.
     #[error("wrong role: {kind} needs no approval of the role {role}")]
     NotAsked {

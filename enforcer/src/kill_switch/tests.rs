@@ -302,6 +302,46 @@ fn requests_are_bounded_and_those_over_time_make_room() {
 }
 
 #[test]
+fn analysts_may_not_ask_and_take_no_room() {
+    let mut switch = known();
+    let told = ask(&mut switch, &request(EmergencyShutdown, "anna", NOW_MS, 1), NOW_MS);
+    assert_eq!(told, "wrong role: anna is only an analyst, who may not ask the kill switch for anything");
+    let both = persons(2, &[("anna", &[PersonRole::Analyst, Sre])]);
+    say(&mut switch, PERSONS_NAME, &both, NOW_MS);
+    ask(&mut switch, &request(EmergencyShutdown, "anna", NOW_MS, 2), NOW_MS);
+    assert_eq!(switch.open().count(), 1, "who has another role may");
+}
+
+#[test]
+fn another_list_of_persons_keeps_what_those_asked_and_approved_who_are_the_same() {
+    let mut switch = known();
+    let [kept, withdrawn, unapproved] = [("olga", 1), ("otto", 2), ("rita", 3)]
+        .map(|(by, number)| request(EmergencyShutdown, by, NOW_MS, number));
+    for request in [&kept, &withdrawn, &unapproved] {
+        ask(&mut switch, request, NOW_MS);
+    }
+    approve(&mut switch, &approval(&kept, Security, "sam"), NOW_MS);
+    approve(&mut switch, &approval(&unapproved, Security, "sue"), NOW_MS);
+    // Ada comes; Otto and Sue have other roles.
+    let others = persons(
+        2,
+        &[
+            ("ada", &[PersonRole::Analyst]),
+            ("sam", &[Security]),
+            ("sue", &[Operations]),
+            ("otto", &[Sre]),
+            ("olga", &[Operations]),
+            ("rita", &[Sre]),
+        ],
+    );
+    say(&mut switch, PERSONS_NAME, &others, NOW_MS);
+    let open: Vec<&str> = switch.open().map(|open| &*open.request.request_id).collect();
+    assert_eq!(open, [&*kept.request_id]);
+    approve(&mut switch, &approval(&kept, Sre, "rita"), NOW_MS);
+    assert!(switch.is_on(NOW_MS), "the approval from before counts");
+}
+
+#[test]
 fn one_person_cannot_take_the_room_of_all() {
     let mut switch = known();
     for number in 0..4 {

@@ -20,6 +20,9 @@ pub struct Item {
     /// The verdict of the action of the gravest tier so far.
     #[serde(with = "text")]
     pub verdict_id: VerdictId,
+    /// The verdict of the latest action: whoever decides must have seen it.
+    #[serde(with = "text")]
+    pub latest_verdict_id: VerdictId,
     /// The account.
     #[serde(with = "text")]
     pub account: AccountId,
@@ -86,6 +89,7 @@ impl Item {
         Self {
             action_id: action.action_id,
             verdict_id: action.verdict_id,
+            latest_verdict_id: action.verdict_id,
             account: action.account,
             tenant: action.tenant.clone(),
             kind: action.kind,
@@ -104,6 +108,7 @@ impl Item {
     /// Another action on the account asks for a person while this one waits. A graver one may make it due earlier.
     pub(super) fn joined_by(&mut self, action: &Action, tier: Tier) {
         self.actions = self.actions.saturating_add(1);
+        self.latest_verdict_id = action.verdict_id;
         if tier > self.tier {
             (self.tier, self.verdict_id) = (tier, action.verdict_id);
             self.due_ms = self.due_ms.min(action.taken_ms.saturating_add(clock_ms(tier)));

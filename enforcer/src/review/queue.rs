@@ -9,7 +9,7 @@ use crate::limits::{
     REVIEW_WORDS_MAX, REVIEWS_MAX,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use weir_schemas::{AccountId, Action, ActionId, Tier};
+use weir_schemas::{AccountId, Action, ActionId, Tier, VerdictId};
 use weir_topology::stage::StateEntry;
 
 /// Outcome in the audit record of an item whose time passed before anybody decided.
@@ -65,7 +65,7 @@ impl Queue {
     /// took it; `root` is the deployment's root key and `persons` are those whom it signed.
     ///
     /// # Errors
-    /// Why it is refused; it changes nothing then.
+    /// Why it is refused; it changes nothing then. What is [of an item](Refused::is_of_item) is refused by its queue alone.
     pub fn hear(
         &self,
         (name, body): (&str, &str),
@@ -86,6 +86,11 @@ impl Queue {
         if !analyst.roles.contains(&role) {
             return Err(Unbelieved::NotTheirs { name: analyst.name.clone(), role }.into());
         }
+        if let Says::Assign(Some(to)) = &word.says
+            && !persons.get(to)?.roles.contains(&role)
+        {
+            return Err(Unbelieved::NotTheirs { name: to.clone(), role }.into());
+        }
         let Some(item) = self.items.get(&word.item) else { return Ok(None) };
         let word_id = word.word_id.clone();
         if item.heard.contains_key(&word_id) {
@@ -104,16 +109,23 @@ impl Queue {
         }
         match (&word.says, &item.decided) {
             (Says::Assign(_), Some(_)) => return Err(Refused::NothingToAssign),
-            (Says::Assign(Some(to)), None) if !persons.get(to)?.roles.contains(&role) => {
-                return Err(Unbelieved::NotTheirs { name: to.clone(), role }.into());
-            }
             (Says::Note, _) if item.notes.len() >= REVIEW_NOTES_MAX => return Err(Refused::TooManyNotes),
             (Says::Decide(decision), Some(decided)) if *decision == decided.decision => {
                 return Err(Refused::DecidedAlready { decision: *decision, by: decided.by.clone() });
             }
+            (Says::Decide(_), _) => self.is_seen(item, word.seen)?,
             _ => {}
         }
         Ok(Some(Heard { word, heard_ms }))
+    }
+
+    /// A decision is of what was seen: nothing that came since is undone by it.
+    fn is_seen(&self, item: &Item, seen: Option<VerdictId>) -> Result<(), Refused> {
+        if let Some(item) = self.open.get(&item.account).filter(|open| **open != item.action_id) {
+            return Err(Refused::AskedAnew { item: *item });
+        }
+        let latest = item.latest_verdict_id;
+        if seen == Some(latest) { Ok(()) } else { Err(Refused::NotSeen { latest }) }
     }
 
     /// Follows a word that was believed.

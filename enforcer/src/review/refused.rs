@@ -4,6 +4,7 @@ use super::words::Decision;
 use crate::kill_switch;
 use crate::limits::{REVIEW_NOTES_MAX, REVIEW_WORDS_MAX};
 use thiserror::Error;
+use weir_schemas::{ActionId, VerdictId};
 
 /// Why a word is refused. It changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -45,6 +46,18 @@ pub enum Refused {
         /// By whom.
         by: String,
     },
+    /// The account was found again since, and is asked about by another item.
+    #[error("asked anew: item {item} of the same account waits, decide on that")]
+    AskedAnew {
+        /// The item that waits.
+        item: ActionId,
+    },
+    /// Something was found since whoever decides looked at it.
+    #[error("not seen: verdict {latest} came since, look at the item again")]
+    NotSeen {
+        /// The item's latest verdict.
+        latest: VerdictId,
+    },
     /// What is decided needs nobody to look at it.
     #[error("decided already: nobody needs to look at it")]
     NothingToAssign,
@@ -54,4 +67,11 @@ pub enum Refused {
     /// Too much was said of it in too short a time.
     #[error("too many: {REVIEW_WORDS_MAX} words about it within little more than an hour")]
     TooManyWords,
+}
+
+impl Refused {
+    /// Whether only the enforcer that has the item refuses it: the others cannot tell.
+    pub fn is_of_item(&self) -> bool {
+        !matches!(self, Self::Person(_))
+    }
 }

@@ -17,6 +17,25 @@ pub(super) mod text {
     }
 }
 
+/// The same, of an id that may be missing.
+pub(super) mod text_if_any {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    pub fn serialize<T: Display, S: Serializer>(id: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+        id.as_ref().map(T::to_string).serialize(to)
+    }
+
+    pub fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        let id =
+            text.map(|text| text.parse().map_err(|_| D::Error::custom("an id is 32 lower-case hex digits")));
+        id.transpose()
+    }
+}
+
 /// Symbols as schemas spell them.
 pub(super) mod symbol {
     use serde::de::Error as _;

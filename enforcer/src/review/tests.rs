@@ -9,7 +9,7 @@ use crate::limits::{
     REQUEST_KNOWN_MS, REQUEST_LASTS_MS, REVIEW_KEPT_MS, REVIEW_MS, REVIEW_NOTES_MAX, REVIEW_URGENT_MS,
     REVIEW_WORDS_MAX, REVIEWS_MAX,
 };
-use crate::testing::{account, everybody, person_key, persons, review_word, root, verdict};
+use crate::testing::{account, everybody, person_key, persons, review_decision, review_word, root, verdict};
 use Decision::{Confirmed, Refuted, Unclear};
 use expect_test::expect;
 use proptest::prelude::*;
@@ -37,6 +37,11 @@ fn queue() -> (Queue, ActionId, ActionId) {
     (queue, high.action_id, medium.action_id)
 }
 
+/// The decision on an item of which all was seen.
+fn decision(queue: &Queue, item: ActionId, decision: Decision, by: &str, at_ms: i64, number: u8) -> Word {
+    review_decision((item, queue.get(item).unwrap().latest_verdict_id), decision, by, at_ms, number)
+}
+
 /// What a word comes to that the log takes at `heard_ms`, and follows it.
 fn say_at(queue: &mut Queue, word: &Word, heard_ms: i64) -> String {
     let body = serde_json::to_string(word).unwrap();
@@ -62,10 +67,10 @@ fn an_account_is_assigned_noted_and_decided_and_may_be_decided_otherwise() {
         review_word(item, Says::Assign(Some("ben".into())), "anna", 1_000, 1),
         review_word(item, Says::Note, "ben", 2_000, 2),
         review_word(item, Says::Assign(None), "ben", 3_000, 3),
-        review_word(item, Says::Decide(Unclear), "ben", 4_000, 4),
+        decision(&queue, item, Unclear, "ben", 4_000, 4),
         review_word(item, Says::Assign(Some("anna".into())), "ben", 5_000, 5),
-        review_word(item, Says::Decide(Unclear), "anna", 6_000, 6),
-        review_word(item, Says::Decide(Refuted), "anna", 7_000, 7),
+        decision(&queue, item, Unclear, "anna", 6_000, 6),
+        decision(&queue, item, Refuted, "anna", 7_000, 7),
         review_word(item, Says::Note, "anna", 8_000, 8),
     ];
     let said: Vec<String> = words.iter().map(|word| say(&mut queue, word)).collect();
@@ -90,7 +95,8 @@ fn an_account_is_assigned_noted_and_decided_and_may_be_decided_otherwise() {
 #[test]
 fn what_is_forged_unsigned_expired_replayed_or_not_theirs_is_refused_by_name() {
     let (mut queue, item, _) = queue();
-    let confirm = |by, created_ms, number| review_word(item, Says::Decide(Confirmed), by, created_ms, number);
+    let seen = queue.get(item).unwrap().latest_verdict_id;
+    let confirm = |by, created_ms, number| review_decision((item, seen), Confirmed, by, created_ms, number);
     let now_ms = 20 * 60_000;
     let word = confirm("anna", now_ms, 1);
     let in_the_name_of = |by: &str| Word { by: by.into(), ..word.clone() };
@@ -106,6 +112,8 @@ fn what_is_forged_unsigned_expired_replayed_or_not_theirs_is_refused_by_name() {
         Word { expires_ms: word.expires_ms + 1, ..word.clone() },
         Word { word_id: "rv-1-01010101".into(), ..word.clone() },
         Word { text: " ".into(), ..word.clone() },
+        Word { seen: Some(VerdictId([9; 16])), ..word.clone() },
+        Word { seen: None, ..word.clone() },
         review_word(item, Says::Assign(Some("olga".into())), "anna", now_ms, 5),
         review_word(item, Says::Assign(Some("mallory".into())), "anna", now_ms, 6),
     ];
@@ -123,6 +131,8 @@ fn what_is_forged_unsigned_expired_replayed_or_not_theirs_is_refused_by_name() {
         malformed: a word is good for ten minutes, no less and no more
         malformed: the word's id is not rv-, the second in which it was said, and 8 hex digits
         malformed: a note or a reason has 1 to 512 bytes on one line
+        forged: this is not what anna signed
+        malformed: a decision, and nothing else, names the latest verdict that was seen
         wrong role: olga does not have the role analyst
         unknown person: mallory is not among the persons"#]]
     .assert_eq(&said.join("\n"));
@@ -163,6 +173,32 @@ fn a_word_about_what_another_enforcer_has_is_that_ones_business() {
 }
 
 #[test]
+fn a_decision_is_of_what_was_seen_and_of_the_item_that_waits() {
+    let (mut queue, first, _) = queue();
+    let before = decision(&queue, first, Refuted, "anna", 1_000, 1);
+    let later = action(1, 500, Tier::High);
+    queue.open(&later, Tier::High);
+    assert_eq!(
+        say(&mut queue, &before),
+        format!("not seen: verdict {} came since, look at the item again", later.verdict_id)
+    );
+    let confirmed = decision(&queue, first, Confirmed, "anna", 2_000, 2);
+    assert!(say(&mut queue, &confirmed).starts_with("review_confirmed"));
+    // The account is found again: what is in force now is a question of its own.
+    let anew = action(1, 3_000, Tier::Critical);
+    queue.open(&anew, Tier::Critical);
+    let otherwise = decision(&queue, first, Refuted, "anna", 4_000, 3);
+    assert_eq!(
+        say(&mut queue, &otherwise),
+        format!("asked anew: item {} of the same account waits, decide on that", anew.action_id)
+    );
+    let refuted = decision(&queue, anew.action_id, Refuted, "anna", 5_000, 4);
+    assert!(say(&mut queue, &refuted).starts_with("review_refuted"));
+    let otherwise = decision(&queue, first, Refuted, "anna", 6_000, 5);
+    assert!(say(&mut queue, &otherwise).starts_with("review_refuted"), "none waits any more");
+}
+
+#[test]
 fn grave_accounts_are_due_in_a_day_others_in_three_and_one_that_turns_grave_earlier() {
     let (mut queue, high, medium) = queue();
     let due = |queue: &Queue, id| queue.get(id).unwrap().due_ms;
@@ -185,8 +221,8 @@ fn grave_accounts_are_due_in_a_day_others_in_three_and_one_that_turns_grave_earl
     assert_eq!((item.verdict_id, queue.waiting()), (later.verdict_id, 2));
 
     // What is decided waits no more, and is asked about anew when it is found again.
-    let decide = |id, number| review_word(id, Says::Decide(Confirmed), "anna", 0, number);
-    say(&mut queue, &decide(high, 1));
+    let confirmed = decision(&queue, high, Confirmed, "anna", 0, 1);
+    say(&mut queue, &confirmed);
     assert_eq!((queue.waiting(), queue.overdue()), (1, 0));
     queue.open(&action(1, 40 * 3_600_000, Tier::High), Tier::High);
     assert_eq!((queue.waiting(), queue.entries()), (2, 3));
@@ -204,11 +240,11 @@ fn words_and_notes_are_bounded_and_a_decision_has_room_among_them() {
     for number in REVIEW_NOTES_MAX..REVIEW_WORDS_MAX {
         assert!(say(&mut queue, &word(Says::Assign(None), number)).starts_with("review_assigned"));
     }
-    let decision = word(Says::Decide(Confirmed), 70);
-    assert_eq!(say(&mut queue, &decision), "too many: 64 words about it within little more than an hour");
+    let confirmed = decision(&queue, item, Confirmed, "anna", 70_000, 70);
+    assert_eq!(say(&mut queue, &confirmed), "too many: 64 words about it within little more than an hour");
     let later_ms = REQUEST_LASTS_MS + REQUEST_KNOWN_MS + 60_000;
-    let decision = review_word(item, Says::Decide(Confirmed), "anna", later_ms, 71);
-    assert!(say(&mut queue, &decision).starts_with("review_confirmed"));
+    let confirmed = decision(&queue, item, Confirmed, "anna", later_ms, 71);
+    assert!(say(&mut queue, &confirmed).starts_with("review_confirmed"));
     assert!(queue.get(item).unwrap().heard.len() < REVIEW_WORDS_MAX, "what is over is forgotten");
 }
 
@@ -218,7 +254,8 @@ fn who_was_decided_on_is_forgotten_first_and_who_waits_is_told_of() {
     let many: Vec<Action> = (0..REVIEWS_MAX as u32 + 2).map(|n| action(n, n.into(), Tier::High)).collect();
     many.iter().for_each(|action| queue.open(action, Tier::High));
     let last = many.last().unwrap().action_id;
-    say(&mut queue, &review_word(last, Says::Decide(Refuted), "anna", 0, 1));
+    let refuted = decision(&queue, last, Refuted, "anna", 0, 1);
+    say(&mut queue, &refuted);
     let dropped: Vec<ActionId> = queue.evict(0).iter().map(|item| item.action_id).collect();
     assert_eq!(dropped, [many[0].action_id], "the one that waits longest");
     assert_eq!((queue.entries(), queue.get(last)), (REVIEWS_MAX, None));
@@ -230,9 +267,10 @@ fn who_was_decided_on_is_forgotten_first_and_who_waits_is_told_of() {
 #[test]
 fn the_last_decision_on_an_account_is_its_label() {
     let (mut queue, first, other) = queue();
-    let decide = |id, decision, at_ms, number| review_word(id, Says::Decide(decision), "anna", at_ms, number);
-    say(&mut queue, &decide(first, Confirmed, 1_000, 1));
-    say(&mut queue, &decide(other, Unclear, 2_000, 2));
+    let confirmed = decision(&queue, first, Confirmed, "anna", 1_000, 1);
+    say(&mut queue, &confirmed);
+    let unclear = decision(&queue, other, Unclear, "anna", 2_000, 2);
+    say(&mut queue, &unclear);
     let again = action(1, 5_000, Tier::High);
     queue.open(&again, Tier::High);
     let lines = |queue: &Queue| {
@@ -246,7 +284,8 @@ fn the_last_decision_on_an_account_is_its_label() {
         )
     };
     assert_eq!(lines(&queue), line("confirmed", 1_000), "that it is asked about anew takes no label away");
-    say(&mut queue, &decide(again.action_id, Refuted, 6_000, 3));
+    let refuted = decision(&queue, again.action_id, Refuted, "anna", 6_000, 3);
+    say(&mut queue, &refuted);
     assert_eq!(lines(&queue), line("refuted", 6_000));
     // Files of several deployments may stand one after the other.
     let read = |text: &str| labels::read(text).unwrap().into_iter().collect::<Vec<_>>();
@@ -272,8 +311,8 @@ proptest! {
                 (0 | 1, _) | (_, None) => queue.open(&action(who, at_ms, tier), tier),
                 (2, Some(id)) => drop(say(&mut queue, &review_word(id, Says::Note, "ben", at_ms, number as u8))),
                 (3, Some(id)) => {
-                    let says = Says::Decide(Decision::ALL[number % 3]);
-                    say(&mut queue, &review_word(id, says, "anna", at_ms, number as u8));
+                    let word = decision(&queue, id, Decision::ALL[number % 3], "anna", at_ms, number as u8);
+                    say(&mut queue, &word);
                 }
                 (4, _) => drop(queue.fall_due(at_ms)),
                 _ => drop(queue.evict(at_ms)),
@@ -296,10 +335,10 @@ proptest! {
 
 #[test]
 fn a_key_that_signs_another_word_signs_not_this_one() {
-    let (_, item, _) = queue();
-    let word = review_word(item, Says::Decide(Confirmed), "anna", 0, 1);
+    let (queue, item, _) = queue();
+    let word = decision(&queue, item, Confirmed, "anna", 0, 1);
     let other_root = Word::signed(
-        item,
+        (item, word.seen),
         Says::Decide(Confirmed),
         &word.text,
         "anna",

@@ -1,7 +1,7 @@
 //! The signed word of an analyst about one account of the queue, and its bytes that are signed.
 
 use super::refused::Refused;
-use super::spelled::text;
+use super::spelled::{text, text_if_any};
 use crate::chain::framed;
 use crate::kill_switch::Refused as Unbelieved;
 use crate::kill_switch::words::{Person, PersonKey, parse, sha256, verify};
@@ -9,8 +9,8 @@ use crate::limits::{NAME_BYTES_MAX, REASON_BYTES_MAX, REQUEST_LASTS_MS};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
-use weir_schemas::ActionId;
 use weir_schemas::hex::hex;
+use weir_schemas::{ActionId, VerdictId};
 
 /// What the names of these words' control records begin with; the item and the word's id follow.
 pub const REVIEW_PREFIX: &str = "review/";
@@ -90,6 +90,9 @@ pub struct Word {
     pub item: ActionId,
     /// What.
     pub says: Says,
+    /// With a decision: the latest verdict of the item when it was decided, so that it decides of nothing that came later.
+    #[serde(with = "text_if_any")]
+    pub seen: Option<VerdictId>,
     /// Why, or the note, in the analyst's words; no raw ids. Empty where a word needs none.
     pub text: String,
     /// Who.
@@ -103,10 +106,11 @@ pub struct Word {
 }
 
 impl Word {
-    /// A word, signed by who says it. `id` makes it unlike any other of the same second.
+    /// A word about this item, signed by who says it; with a decision, the item's latest verdict that was seen. `id` makes it
+    /// unlike any other of the same second.
     #[allow(clippy::too_many_arguments)] // Each is a field of what is signed.
     pub fn signed(
-        item: ActionId,
+        (item, seen): (ActionId, Option<VerdictId>),
         says: Says,
         text: &str,
         by: &str,
@@ -119,6 +123,7 @@ impl Word {
             word_id: format!("rv-{}-{}", created_ms.div_euclid(1_000), hex(&id)),
             item,
             says,
+            seen,
             text: text.to_owned(),
             by: by.to_owned(),
             created_ms,
@@ -144,6 +149,9 @@ impl Word {
         });
         if !is_id {
             return malformed("the word's id is not rv-, the second in which it was said, and 8 hex digits");
+        }
+        if matches!(word.says, Says::Decide(_)) != word.seen.is_some() {
+            return malformed("a decision, and nothing else, names the latest verdict that was seen");
         }
         let needs_text = !matches!(word.says, Says::Assign(_));
         let has_text = !word.text.trim().is_empty();
@@ -187,6 +195,7 @@ impl Word {
             &self.item.0,
             says.as_bytes(),
             value.as_bytes(),
+            self.seen.as_ref().map_or(&[], |seen| &seen.0[..]),
             sha256(self.text.as_bytes()).as_bytes(),
             self.by.as_bytes(),
             &self.created_ms.to_be_bytes(),

@@ -1,8 +1,8 @@
 //! Whom persons are asked about, when that is overdue, and what is forgotten of it unanswered.
 
 use super::{ACTOR, ALREADY_IN_FORCE, EnforcerStage, Step};
-use crate::review::Item;
-use crate::review::queue::{DROPPED, OVERDUE};
+use crate::review::queue::{DROPPED, Heard, OVERDUE};
+use crate::review::{Item, Says};
 use weir_schemas::{Action, ActionKind, Audit, AuditKind, Revert, Verdict};
 
 impl EnforcerStage {
@@ -29,6 +29,16 @@ impl EnforcerStage {
         for item in self.reviews.evict(step.taken_ms) {
             step.reviews_dropped += 1;
             self.tell_of(step, &item, DROPPED, "it waited too long, or too many wait".to_owned());
+        }
+    }
+
+    /// Whoever was decided on is asked about anew when found again: nothing holds the question any more.
+    pub(super) fn let_question_go(&mut self, heard: &Heard) {
+        let item = self.reviews.get(heard.word.item);
+        if let (Says::Decide(_), Some(account)) = (&heard.word.says, item.map(|item| item.account)) {
+            let mut kept = self.accounts.get(account);
+            kept.release(ActionKind::Review);
+            self.accounts.put(account, kept);
         }
     }
 

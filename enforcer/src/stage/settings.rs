@@ -41,6 +41,25 @@ enum Setting {
     Review(Box<Reviewed>),
 }
 
+/// Why a word sets nothing.
+struct Unfollowed {
+    reason: String,
+    /// Whether it is about an item of this enforcer, so that no other refuses it.
+    is_of_item: bool,
+}
+
+impl From<String> for Unfollowed {
+    fn from(reason: String) -> Self {
+        Self { reason, is_of_item: false }
+    }
+}
+
+impl From<&str> for Unfollowed {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
 impl EnforcerStage {
     /// Folds an operator's word. Posture, audit key and its settings concern the enforcer; what it cannot
     /// follow changes nothing, and says so.
@@ -69,11 +88,12 @@ impl EnforcerStage {
                     self.undo(step, &subject, why);
                 }
             }
-            Err(reason) => {
+            Err(Unfollowed { reason, is_of_item }) => {
                 let is_switch = control.as_ref().is_some_and(|word| word.kind == ControlKind::KillSwitch)
                     || std::str::from_utf8(record.key).is_ok_and(KillSwitch::is_meant);
                 step.kill_switch_refusals += u64::from(is_switch);
-                let is_review = std::str::from_utf8(record.key).is_ok_and(Queue::is_meant);
+                let is_review = control.as_ref().is_some_and(is_review)
+                    || std::str::from_utf8(record.key).is_ok_and(Queue::is_meant);
                 step.review_refusals += u64::from(is_review);
                 let refused = Audit {
                     kind: AuditKind::Refusal,
@@ -82,7 +102,12 @@ impl EnforcerStage {
                     ..told
                 };
                 self.audit(step, refused);
-                self.refuse(step, input, record, &Refusal::new(DlqKind::InvalidField, reason));
+                let refusal = Refusal::new(DlqKind::InvalidField, reason);
+                if is_of_item {
+                    self.refuse_here(step, input, record, &refusal);
+                } else {
+                    self.refuse(step, input, record, &refusal);
+                }
             }
         }
     }
@@ -133,7 +158,7 @@ impl EnforcerStage {
         &self,
         control: Option<&Control>,
         record: RecordRef<'_>,
-    ) -> Result<Option<Setting>, String> {
+    ) -> Result<Option<Setting>, Unfollowed> {
         let key = record.key;
         let Some(control) = control else {
             if key == POSTURE_NAME.as_bytes() {
@@ -148,13 +173,22 @@ impl EnforcerStage {
         let has_its_key = std::str::from_utf8(key).is_ok_and(KillSwitch::is_meant);
         if (is_switch || has_its_key) && !(is_switch && key == control.name.as_bytes()) {
             let what = "the record's key, kind and name are not those of one word";
-            return Err(Refused::Malformed(what.into()).to_string());
+            return Err(Refused::Malformed(what.into()).to_string().into());
+        }
+        // Commands and `review_words_refused` know these by the key.
+        let is_review = is_review(control);
+        let has_its_key = std::str::from_utf8(key).is_ok_and(Queue::is_meant);
+        if (is_review || has_its_key) && !(is_review && key == control.name.as_bytes()) {
+            let what = "the record's key, kind and name are not those of one word";
+            return Err(Refused::Malformed(what.into()).to_string().into());
         }
         Ok(Some(match control.kind {
             ControlKind::Posture if control.name == POSTURE_NAME => {
                 Setting::Stance(Stance::parse(&control.body)?)
             }
-            ControlKind::Posture => return Err(format!("a posture must have the name {POSTURE_NAME}")),
+            ControlKind::Posture => {
+                return Err(format!("a posture must have the name {POSTURE_NAME}").into());
+            }
             ControlKind::Key if control.name == AUDIT_KEY_NAME => {
                 let key = self.keys.get(control.body.trim()).cloned();
                 Setting::Key(Box::new(key.ok_or("the enforcer was not given an audit key of this id")?))
@@ -169,7 +203,10 @@ impl EnforcerStage {
                 let kill_switch = &self.safeguards.kill_switch;
                 let (word, persons) = ((&*control.name, &*control.body), kill_switch.persons());
                 let heard = self.reviews.hear(word, record.timestamp_ms, kill_switch.root(), persons);
-                let heard = heard.map_err(|refused| refused.to_string())?;
+                let heard = heard.map_err(|refused| Unfollowed {
+                    reason: refused.to_string(),
+                    is_of_item: refused.is_of_item(),
+                })?;
                 return Ok(heard.map(|heard| Setting::Review(Box::new(heard))));
             }
             ControlKind::Setting if control.name == AGE_NAME => {
@@ -212,7 +249,10 @@ impl EnforcerStage {
                 self.age_max = age_max;
             }
             Setting::Safeguard(word) => self.safeguards.follow(&word, taken_ms),
-            Setting::Review(heard) => self.reviews.follow(&heard),
+            Setting::Review(heard) => {
+                self.let_question_go(&heard);
+                self.reviews.follow(&heard);
+            }
         }
     }
 
@@ -338,6 +378,11 @@ impl Setting {
 /// Whether a request to the kill switch is carried out.
 fn outcome_is_executed(setting: &Setting) -> bool {
     matches!(setting, Setting::Safeguard(Word::KillSwitch(heard)) if matches!(**heard, Heard::Done { .. }))
+}
+
+/// Whether it is an analyst's word.
+fn is_review(control: &Control) -> bool {
+    control.kind == ControlKind::Setting && Queue::is_meant(&control.name)
 }
 
 /// What every audit record about an operator's word says; `control` is none where a setting was deleted.

@@ -23,6 +23,8 @@ impl EnforcerStage {
     /// both against the digests that the epoch recorded.
     pub(super) fn take_over(&mut self, batch: &Batch, said: &[Records]) -> Result<(), StateError> {
         let taken_ms = taken_ms(batch);
+        // The other build has written down whose time passed, and whom it forgot.
+        self.reviews.fall_due(taken_ms);
         for input in batch.inputs.iter().filter(|input| input.topic == Topic::Control) {
             input.records.iter().for_each(|record| self.control_in_silence(record, taken_ms));
         }
@@ -45,6 +47,7 @@ impl EnforcerStage {
             self.safeguards.kill_switch.swept();
             self.safeguards.kill_switch_changed();
         }
+        self.reviews.evict(taken_ms);
         Ok(())
     }
 

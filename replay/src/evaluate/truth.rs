@@ -10,7 +10,8 @@ const HONEST_LABELS: [&str; 4] = ["", "benign", "honest", "none"];
 /// Population of honest accounts whose rows name none.
 const UNNAMED: &str = "honest";
 
-/// Campaign of the accounts that people decided on, and that distil.
+/// What the campaigns begin with of accounts that people decided on, and that distil; the account follows. Decisions are of
+/// accounts, so that each is a group of its own.
 const CONFIRMED: &str = "confirmed";
 
 /// The truth of all accounts.
@@ -20,6 +21,7 @@ pub struct Truth {
     /// Every name that was read, once.
     names: BTreeMap<Arc<str>, ()>,
     first_ms: Option<i64>,
+    is_decided: bool,
 }
 
 /// The truth of one account.
@@ -67,12 +69,18 @@ impl Truth {
     /// Takes what people decided in place of what sources say: whether each of these accounts distils. Nothing is known of
     /// the others, so they are counted nowhere. How many of these accounts are left: those that have events.
     pub fn decide(&mut self, decisions: &BTreeMap<AccountId, bool>) -> usize {
-        let confirmed = self.name(CONFIRMED);
+        self.is_decided = true;
         self.accounts.retain(|account, _| decisions.contains_key(account));
         for (id, account) in &mut self.accounts {
-            account.label = decisions.get(id).filter(|distils| **distils).map(|_| confirmed.clone());
+            let distils = decisions.get(id).is_some_and(|distils| *distils);
+            account.label = distils.then(|| format!("{CONFIRMED}.{id}").into());
         }
         self.accounts.len()
+    }
+
+    /// Whether it is known which accounts belong together: people decide on accounts, not on campaigns.
+    pub fn knows_campaigns(&self) -> bool {
+        !self.is_decided
     }
 
     fn name(&mut self, name: &str) -> Arc<str> {
@@ -92,5 +100,27 @@ impl Truth {
     /// The time that times of events count from, in milliseconds since the Unix epoch.
     pub fn first_ms(&self) -> i64 {
         self.first_ms.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_confirmed_is_a_group_of_their_own_and_nothing_is_known_of_campaigns() {
+        let mut truth = Truth::default();
+        let [first, second, honest, unknown] = [1, 2, 3, 4].map(|n| AccountId([n; 16]));
+        for account in [first, second, honest, unknown] {
+            truth.add(account, 0, Some("farm-1"), None, None);
+        }
+        assert!(truth.knows_campaigns());
+        let decisions = BTreeMap::from([(first, true), (second, true), (honest, false)]);
+        assert_eq!(truth.decide(&decisions), 3);
+        let labels: Vec<Option<String>> =
+            truth.accounts().map(|(_, account)| account.label.as_deref().map(str::to_owned)).collect();
+        let of = |account: AccountId| Some(format!("confirmed.{account}"));
+        assert_eq!(labels, [of(first), of(second), None]);
+        assert!(!truth.knows_campaigns());
     }
 }

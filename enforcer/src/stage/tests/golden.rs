@@ -119,10 +119,11 @@ fn decisions() -> String {
         life.now_ms += 40 * 24 * 60 * MINUTE_MS;
         life.epoch(Topic::Verdicts, Vec::new());
     }
-    let waiting = life.stage.reviews.items().find(|item| item.is_open()).map(|item| item.action_id);
-    let item = waiting.expect("an account waits for an analyst");
-    let refute = review_word(item, Says::Decide(Decision::Refuted), "ben", 0, 2);
-    for word in [review_word(item, Says::Note, "anna", 0, 1), refute.clone(), refute] {
+    let waiting = life.stage.reviews.items().find(|item| item.is_open());
+    let waiting = waiting.map(|item| (item.action_id, item.latest_verdict_id));
+    let about = waiting.expect("an account waits for an analyst");
+    let refute = review_decision(about, Decision::Refuted, "ben", 0, 2);
+    for word in [review_word(about.0, Says::Note, "anna", 0, 1), refute.clone(), refute] {
         life.told(&review_record(&word));
     }
     let sha: [u8; 32] = life.sha.finalize().into();

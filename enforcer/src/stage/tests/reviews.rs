@@ -22,8 +22,10 @@ fn item_of(verdict: &Verdict, kind: ActionKind) -> ActionId {
     ActionId::of(verdict.verdict_id, kind)
 }
 
-fn decide(rig: &Rig, item: ActionId, decision: Decision, by: &str, number: u8) -> Word {
-    let word = review_word(item, Says::Decide(decision), by, rig.calendar.unix_ms(), number);
+/// Decides on the item that this verdict's action of this kind opened, of which it is the latest.
+fn decide(rig: &Rig, of: (&Verdict, ActionKind), decision: Decision, by: &str, number: u8) -> Word {
+    let about = (item_of(of.0, of.1), of.0.verdict_id);
+    let word = review_decision(about, decision, by, rig.calendar.unix_ms(), number);
     rig.review(&word);
     word
 }
@@ -64,7 +66,7 @@ fn a_refuted_suspension_is_undone_as_an_operator_would_undo_it() {
     rig.review(&review_word(item, Says::Note, "ben", MINUTE_MS, 2));
     rig.enforce();
     assert_eq!(levels(&rig, 0), (1, 0));
-    decide(&rig, item, Refuted, "ben", 3);
+    decide(&rig, (&found, ActionKind::Suspend), Refuted, "ben", 3);
     rig.enforce();
     expect![[r#"
         0 SUSPEND PENDING: tier CRITICAL, score 0.900
@@ -95,7 +97,7 @@ fn a_confirmed_or_unclear_finding_leaves_what_is_in_force() {
         let rig = reviewing("enforce", 1);
         let found = verdict(1, 0, Tier::Critical);
         rig.enforce_live(std::slice::from_ref(&found));
-        decide(&rig, item_of(&found, ActionKind::Suspend), decision, "anna", 1);
+        decide(&rig, (&found, ActionKind::Suspend), decision, "anna", 1);
         rig.enforce();
         assert!(rig.actions().iter().all(|action| action.state != ActionState::Reverted), "{decision}");
         assert!(told(&rig).contains(&format!("review_{decision} by anna")), "{}", told(&rig));
@@ -136,15 +138,14 @@ fn what_is_refused_is_told_by_name_in_the_chain_and_undoes_nothing() {
     let rig = reviewing("enforce", 1);
     let found = verdict(1, 0, Tier::Critical);
     rig.enforce_live(std::slice::from_ref(&found));
-    let item = item_of(&found, ActionKind::Suspend);
     rig.calendar.set(20 * MINUTE_MS);
-    let word =
-        |decision, by: &str, at_ms, number| review_word(item, Says::Decide(decision), by, at_ms, number);
+    let about = (item_of(&found, ActionKind::Suspend), found.verdict_id);
+    let word = |decision, by: &str, at_ms, number| review_decision(about, decision, by, at_ms, number);
     rig.review(&Word { by: "ben".into(), ..word(Refuted, "anna", 20 * MINUTE_MS, 1) });
     rig.review(&Word { signature: String::new(), ..word(Refuted, "anna", 20 * MINUTE_MS, 2) });
     rig.review(&word(Refuted, "max", 20 * MINUTE_MS, 3));
     rig.review(&word(Refuted, "anna", MINUTE_MS, 4));
-    let confirmed = decide(&rig, item, Confirmed, "anna", 5);
+    let confirmed = decide(&rig, (&found, ActionKind::Suspend), Confirmed, "anna", 5);
     rig.review(&confirmed);
     rig.enforce();
     expect![[r#"
@@ -173,7 +174,7 @@ fn one_enforcer_has_an_item_whatever_restarts_and_the_others_say_nothing_of_it()
     rig.calendar.set(MINUTE_MS);
     for (number, verdict) in found.iter().enumerate() {
         let decision = if number % 3 == 0 { Refuted } else { Confirmed };
-        decide(&rig, item_of(verdict, ActionKind::Suspend), decision, "anna", number as u8);
+        decide(&rig, (verdict, ActionKind::Suspend), decision, "anna", number as u8);
     }
     rig.enforce();
     let outcome = |name: &str| audits(&rig.log).into_iter().filter(|audit| audit.outcome == name).count();
@@ -186,24 +187,26 @@ fn one_enforcer_has_an_item_whatever_restarts_and_the_others_say_nothing_of_it()
     assert_eq!((0..3).map(|partition| levels(&rig, partition).0).sum::<i64>(), 0);
 }
 
+/// An epoch or more by another build, which writes no snapshot.
+fn other_build(rig: &Rig) {
+    let stage = EnforcerStage::new(keys(), rig.wire.clone()).trusting(root().public()).planted();
+    let mut task = rig.task_of(stage, 0, false).unwrap();
+    while task.run_epoch(Duration::ZERO).unwrap() {}
+}
+
 #[test]
 fn a_build_that_takes_over_has_the_same_queue() {
     let rig = reviewing("enforce", 1);
-    let other_build = |rig: &Rig| {
-        let stage = EnforcerStage::new(keys(), rig.wire.clone()).trusting(root().public()).planted();
-        let mut task = rig.task_of(stage, 0, false).unwrap();
-        while task.run_epoch(Duration::ZERO).unwrap() {}
-    };
     let (first, second) = (verdict(1, 0, Tier::Critical), verdict(2, 0, Tier::High));
     rig.put_verdicts(&[first.clone(), second.clone()]);
     other_build(&rig);
     rig.calendar.set(MINUTE_MS);
-    let word = decide(&rig, item_of(&first, ActionKind::Suspend), Confirmed, "anna", 1);
+    let word = decide(&rig, (&first, ActionKind::Suspend), Confirmed, "anna", 1);
     other_build(&rig);
     // This one goes on, knows the word, and has the other account still waiting.
     rig.calendar.set(2 * MINUTE_MS);
     rig.review(&word);
-    decide(&rig, item_of(&second, ActionKind::Review), Refuted, "ben", 2);
+    decide(&rig, (&second, ActionKind::Review), Refuted, "ben", 2);
     rig.enforce();
     expect![[r#"
         OPERATOR review_confirmed by anna: word rv-60-01010101, by anna: seen in ticket 12
@@ -212,4 +215,96 @@ fn a_build_that_takes_over_has_the_same_queue() {
     "#]]
     .assert_eq(&told(&rig));
     assert_eq!(levels(&rig, 0), (0, 0));
+}
+
+#[test]
+fn what_another_build_said_is_overdue_is_not_said_again() {
+    let rig = reviewing("audit", 1);
+    rig.enforce_live(&[verdict(1, 0, Tier::High)]);
+    rig.calendar.set(REVIEW_URGENT_MS);
+    other_build(&rig);
+    rig.enforce();
+    assert_eq!(
+        told(&rig),
+        "SAFEGUARD review_overdue by enforcer: nobody has decided by 86400000; nobody looks at it\n"
+    );
+    assert_eq!(levels(&rig, 0), (1, 1));
+}
+
+#[test]
+fn who_was_refuted_and_is_found_again_is_asked_about_anew() {
+    for decision in Decision::ALL {
+        let rig = reviewing("enforce", 1);
+        let first = verdict(1, 0, Tier::High);
+        rig.enforce_live(std::slice::from_ref(&first));
+        rig.calendar.set(MINUTE_MS);
+        decide(&rig, (&first, ActionKind::Review), decision, "anna", 1);
+        rig.enforce();
+        assert_eq!(levels(&rig, 0), (0, 0));
+        rig.enforce_live(&[verdict(1, 10 * MINUTE_MS, Tier::High)]);
+        assert_eq!(levels(&rig, 0), (1, 0), "{decision}");
+    }
+}
+
+#[test]
+fn a_decision_undoes_nothing_that_came_after_it_was_made() {
+    let rig = reviewing("enforce", 1);
+    let (first, second) = (verdict(1, 0, Tier::High), verdict(1, MINUTE_MS, Tier::Critical));
+    rig.enforce_live(&[first.clone(), second.clone()]);
+    decide(&rig, (&first, ActionKind::Review), Refuted, "anna", 1);
+    rig.enforce();
+    let not_seen = format!("not seen: verdict {} came since, look at the item again", second.verdict_id);
+    assert_eq!(told(&rig), format!("REFUSAL refused by olga: {not_seen}\n"));
+    let is_suspended = |rig: &Rig| {
+        let mut actions = rig.actions().into_iter().filter(|action| action.kind == ActionKind::Suspend);
+        actions.next_back().is_some_and(|action| action.state == ActionState::Done)
+    };
+    assert!(is_suspended(&rig));
+    let about = (item_of(&first, ActionKind::Review), second.verdict_id);
+    rig.review(&review_decision(about, Refuted, "anna", rig.calendar.unix_ms(), 2));
+    rig.enforce();
+    assert!(!is_suspended(&rig));
+}
+
+#[test]
+fn every_refused_word_leaves_one_letter_whoever_has_the_item_and_is_counted() {
+    let rig = reviewing("enforce", 3);
+    let found: Vec<Verdict> = (1..10).map(|number| verdict(number, 0, Tier::Critical)).collect();
+    rig.put_verdicts(&found);
+    rig.enforce();
+    rig.calendar.set(MINUTE_MS);
+    for (number, verdict) in found.iter().enumerate() {
+        let word = decide(&rig, (verdict, ActionKind::Suspend), Confirmed, "anna", number as u8);
+        // Said again, which only its enforcer can tell; and forged, which every one can.
+        rig.review(&word);
+        rig.review(&Word { by: "ben".into(), ..word });
+    }
+    rig.enforce();
+    let letters = rig.all::<DeadLetter>(Topic::Dlq);
+    let of = |wanted: &str| letters.iter().filter(|letter| letter.reason.contains(wanted)).count();
+    assert_eq!((of("replayed: "), of("forged: "), letters.len()), (9, 9, 18));
+    let replayed = told(&rig).matches("replayed: ").count();
+    assert_eq!(replayed, 9, "the others say nothing of it");
+}
+
+#[test]
+fn a_word_under_another_records_key_is_refused_and_counted() {
+    let rig = reviewing("enforce", 1);
+    let found = verdict(1, 0, Tier::Critical);
+    rig.enforce_live(std::slice::from_ref(&found));
+    let about = (item_of(&found, ActionKind::Suspend), found.verdict_id);
+    let word = review_record(&review_decision(about, Refuted, "anna", rig.calendar.unix_ms(), 1));
+    let payload = rig.wire.to_bytes(&word);
+    let mut records = Records::default();
+    records.push(0, 0, b"another", Some(&payload), []);
+    let inputs = vec![InputBatch { topic: Topic::Control, partition: 0, records }];
+    let mut stage = EnforcerStage::new(keys(), rig.wire.clone()).trusting(root().public());
+    let effects = stage.step(&Batch { epoch: 1, partition: 0, clock_ms: 0, taken_ms: Some(0), inputs });
+    assert_eq!(effects.tallies, [(Tally::ReviewWordsRefused, 1)]);
+    rig.put(vec![Output::keyed(Topic::Control, b"another".to_vec(), payload, 0)]);
+    rig.enforce();
+    assert_eq!(
+        told(&rig),
+        "REFUSAL refused by olga: malformed: the record's key, kind and name are not those of one word\n"
+    );
 }
