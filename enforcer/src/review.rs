@@ -6,9 +6,10 @@
 //! enforcer that has the account folds it, audits it, and undoes what is in force where the finding is refuted. Decisions are
 //! labels, by which policies are measured.
 //!
-//! In this order: [`words`] (the signed words), [`item`] (one account in the queue), [`queue`] (the fold), [`refused`] (what a word is
+//! In this order: [`decision`] (what is found), [`words`] (the signed words), [`item`] (one account in the queue), [`queue`] (the fold), [`refused`] (what a word is
 //! refused for, by name), [`labels`] (decisions as labels).
 
+pub mod decision;
 pub mod item;
 pub mod labels;
 pub mod queue;
@@ -18,7 +19,8 @@ mod spelled;
 mod tests;
 pub mod words;
 
+pub use decision::Decision;
 pub use item::{ITEM_PREFIX, Item};
 pub use queue::Queue;
 pub use refused::Refused;
-pub use words::{Decision, Says, Word};
+pub use words::{Says, Word};

@@ -4,6 +4,7 @@
 //! end with the run. Whatever else has containers on this machine is not seen and not touched, and no port of it is taken.
 //! Images of others are stood in for (`xtask/compose`), because a registry may be out of reach; Weir's own is built from its Dockerfile.
 
+mod course;
 mod engine;
 mod faults;
 mod hardening;
@@ -75,7 +76,7 @@ pub fn run(args: &Args) -> Result<()> {
             stack.args(["--net", "--"]).args(ourselves("stack", &weir)?);
             Err(stack.exec()).context("cannot run unshare")
         }
-        Some(Part::Stack) => stack::run(&Engine::ensure(&home()?, &podman_compose()?)?),
+        Some(Part::Stack) => course::run(&Engine::ensure(&home()?, &podman_compose()?)?),
     }
 }
 

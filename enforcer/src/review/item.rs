@@ -1,7 +1,7 @@
 //! One account in the queue: why a person is asked, by when, and what was said so far.
 
+use super::decision::Decision;
 use super::spelled::{symbol, text};
-use super::words::Decision;
 use crate::limits::{REVIEW_MS, REVIEW_URGENT_MS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

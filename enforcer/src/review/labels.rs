@@ -1,8 +1,8 @@
 //! Decisions as labels, a line an account: what is true of it, for whoever measures a policy.
 
+use super::decision::Decision;
 use super::item::Item;
 use super::spelled::text;
-use super::words::Decision;
 use crate::limits::{LABEL_BYTES_MAX, LABELS_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
 //! The queue of one enforcer: a fold over its actions and over analysts' words, which believes nobody.
 
+use super::decision::Decision;
 use super::item::{Decided, ITEM_PREFIX, Item, Note};
 use super::refused::Refused;
-use super::words::{Decision, REVIEW_PREFIX, Says, Word};
+use super::words::{REVIEW_PREFIX, Says, Word};
 use crate::kill_switch::{PersonRole, Persons, Refused as Unbelieved};
 use crate::limits::{
     DUE_PER_EPOCH_MAX, REQUEST_AHEAD_MS, REQUEST_KNOWN_MS, REVIEW_KEPT_MS, REVIEW_NOTES_MAX,

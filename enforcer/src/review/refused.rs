@@ -1,6 +1,6 @@
 //! What a word of an analyst is refused for. Each text begins with the name of the refusal.
 
-use super::words::Decision;
+use super::decision::Decision;
 use crate::kill_switch;
 use crate::limits::{REVIEW_NOTES_MAX, REVIEW_WORDS_MAX};
 use thiserror::Error;

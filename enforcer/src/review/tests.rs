@@ -1,8 +1,9 @@
 //! Which words are believed, and what becomes of an item.
 
+use super::decision::Decision;
 use super::item::Note;
 use super::labels;
-use super::words::{Decision, Says, Word};
+use super::words::{Says, Word};
 use super::{Item, Queue};
 use crate::kill_switch::PersonRole;
 use crate::limits::{

@@ -1,5 +1,6 @@
 //! The signed word of an analyst about one account of the queue, and its bytes that are signed.
 
+use super::decision::Decision;
 use super::refused::Refused;
 use super::spelled::{text, text_if_any};
 use crate::chain::framed;
@@ -7,54 +8,11 @@ use crate::kill_switch::Refused as Unbelieved;
 use crate::kill_switch::words::{Person, PersonKey, parse, sha256, verify};
 use crate::limits::{NAME_BYTES_MAX, REASON_BYTES_MAX, REQUEST_LASTS_MS};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 use weir_schemas::hex::hex;
 use weir_schemas::{ActionId, VerdictId};
 
 /// What the names of these words' control records begin with; the item and the word's id follow.
 pub const REVIEW_PREFIX: &str = "review/";
-
-/// What an analyst finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Decision {
-    /// The account distils, as was found.
-    Confirmed,
-    /// It does not: what is in force on it is undone.
-    Refuted,
-    /// It cannot be told. This is no label.
-    Unclear,
-}
-
-impl Decision {
-    /// Every decision.
-    pub const ALL: [Self; 3] = [Self::Confirmed, Self::Refuted, Self::Unclear];
-
-    /// Its name, in words and on command lines.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Confirmed => "confirmed",
-            Self::Refuted => "refuted",
-            Self::Unclear => "unclear",
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Decision {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let known = Self::ALL.into_iter().find(|known| known.as_str() == text);
-        known.ok_or_else(|| "a decision is confirmed, refuted or unclear".to_owned())
-    }
-}
 
 /// What a word says of its item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
