@@ -67,7 +67,8 @@ enum Verb {
 enum PersonsVerb {
     /// Sign the persons of a file with the operator's key and put them in force
     ///
-    /// A line a person: its name, its roles (with commas between), and its public key as `weir keys person` prints it. What is open is not any more.
+    /// A line a person: its name, its roles (with commas between), and its public key as `weir keys person` prints it. A request that waits goes
+    /// on where whoever asked and approved has the same key and roles as before.
     Publish {
         /// The file
         #[arg(value_name = "FILE")]

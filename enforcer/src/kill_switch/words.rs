@@ -23,6 +23,9 @@ pub const REQUEST_PREFIX: &str = "kill-switch/request/";
 /// What the name of an approval's control record begins with; request and role follow.
 pub const APPROVAL_PREFIX: &str = "kill-switch/approval/";
 
+/// What a request's id begins with.
+const REQUEST_ID: &str = "ks-";
+
 /// Longest name of a person, in bytes.
 const PERSON_NAME_BYTES_MAX: usize = 64;
 
@@ -209,7 +212,7 @@ impl Request {
         root: &[u8; 32],
     ) -> Self {
         let mut request = Self {
-            request_id: format!("ks-{}-{}", created_ms.div_euclid(1_000), hex(&id)),
+            request_id: word_id(REQUEST_ID, created_ms, id),
             request_type,
             requester: requester.to_owned(),
             reason: reason.to_owned(),
@@ -226,28 +229,19 @@ impl Request {
     pub fn read(body: &str) -> Result<Self, Refused> {
         let request: Self = parse(body)?;
         let malformed = |what: &str| Err(Refused::Malformed(what.to_owned()));
-        let id = request.request_id.strip_prefix("ks-").and_then(|id| id.split_once('-'));
-        let is_id = id.is_some_and(|(second, rest)| {
-            let is_hex =
-                rest.len() == 8 && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            is_hex && second == request.created_ms.div_euclid(1_000).to_string()
-        });
-        if !is_id {
+        if !is_word_id(&request.request_id, REQUEST_ID, request.created_ms) {
             return malformed(
                 "the request's id is not ks-, the second in which it was made, and 8 hex digits",
             );
         }
         let reason = &request.reason;
-        if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control)
-        {
+        if reason.trim().is_empty() || !fits_a_line(reason) {
             return malformed(&format!("a reason has 1 to {REASON_BYTES_MAX} bytes on one line"));
         }
         if request.reason_sha256 != sha256(reason.as_bytes()) {
             return malformed("the reason is not the one of its hash");
         }
-        if request.created_ms < 0
-            || request.created_ms.checked_add(REQUEST_LASTS_MS) != Some(request.expires_ms)
-        {
+        if !is_good_for_its_time(request.created_ms, request.expires_ms) {
             return malformed("a request is good for ten minutes, no less and no more");
         }
         Ok(request)
@@ -347,6 +341,31 @@ pub(crate) fn parse<W: DeserializeOwned>(body: &str) -> Result<W, Refused> {
         return Err(Refused::Malformed(format!("it has more than {WORD_BYTES_MAX} bytes")));
     }
     serde_json::from_str(body).map_err(|error| Refused::Malformed(shown(&error.to_string())))
+}
+
+/// The id of a person's word: its prefix, the second in which it was said, and 8 hex digits.
+pub(crate) fn word_id(prefix: &str, created_ms: i64, id: [u8; 4]) -> String {
+    format!("{prefix}{}-{}", created_ms.div_euclid(1_000), hex(&id))
+}
+
+/// Whether an id is one that [`word_id`] makes of this prefix and time.
+pub(crate) fn is_word_id(id: &str, prefix: &str, created_ms: i64) -> bool {
+    let parts = id.strip_prefix(prefix).and_then(|id| id.split_once('-'));
+    parts.is_some_and(|(second, rest)| {
+        let is_hex =
+            rest.len() == 8 && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        is_hex && second == created_ms.div_euclid(1_000).to_string()
+    })
+}
+
+/// Whether a text is short enough, and on one line.
+pub(crate) fn fits_a_line(text: &str) -> bool {
+    text.len() <= REASON_BYTES_MAX && !text.chars().any(char::is_control)
+}
+
+/// Whether a word is good for as long as words are: ten minutes.
+pub(crate) fn is_good_for_its_time(created_ms: i64, expires_ms: i64) -> bool {
+    created_ms >= 0 && created_ms.checked_add(REQUEST_LASTS_MS) == Some(expires_ms)
 }
 
 /// Whether the key `public` signed `message`; `by` is whose key that is.

@@ -120,11 +120,6 @@ impl Item {
         self.decided.is_none()
     }
 
-    /// Key of its state entry.
-    pub fn key(&self) -> Vec<u8> {
-        format!("{ITEM_PREFIX}{}", self.action_id).into_bytes()
-    }
-
     /// The state entry's body.
     pub fn encode(&self) -> Vec<u8> {
         // Of texts, numbers and a map with texts as keys, which every JSON can have.

@@ -244,10 +244,7 @@ impl Queue {
     pub fn take_changes(&mut self) -> Vec<StateEntry> {
         let changed = std::mem::take(&mut self.changed).into_iter();
         changed
-            .map(|id| StateEntry {
-                key: format!("{ITEM_PREFIX}{id}").into_bytes(),
-                body: self.items.get(&id).map(Item::encode),
-            })
+            .map(|id| StateEntry { key: key_of(id), body: self.items.get(&id).map(Item::encode) })
             .collect()
     }
 
@@ -294,6 +291,11 @@ impl Heard {
         let text = if text.is_empty() { String::new() } else { format!(": {text}") };
         format!("word {word_id}, by {by}{to}{text}")
     }
+}
+
+/// The state key of an item.
+fn key_of(id: ActionId) -> Vec<u8> {
+    format!("{ITEM_PREFIX}{id}").into_bytes()
 }
 
 /// The item of a state key, where the key begins as those of items do.

@@ -1,8 +1,15 @@
 //! How ids and symbols are spelled in words, items and labels.
 
+use serde::de::Error;
+use std::str::FromStr;
+
+/// The id that a text spells.
+fn id_of<T: FromStr, E: Error>(text: &str) -> Result<T, E> {
+    text.parse().map_err(|_| E::custom("an id is 32 lower-case hex digits"))
+}
+
 /// Ids as the hex digits that they are written as.
 pub(super) mod text {
-    use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
     use std::fmt::Display;
     use std::str::FromStr;
@@ -12,14 +19,12 @@ pub(super) mod text {
     }
 
     pub fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map_err(|_| D::Error::custom("an id is 32 lower-case hex digits"))
+        super::id_of(&String::deserialize(from)?)
     }
 }
 
 /// The same, of an id that may be missing.
 pub(super) mod text_if_any {
-    use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
     use std::fmt::Display;
     use std::str::FromStr;
@@ -29,10 +34,7 @@ pub(super) mod text_if_any {
     }
 
     pub fn deserialize<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-        let text = Option::<String>::deserialize(from)?;
-        let id =
-            text.map(|text| text.parse().map_err(|_| D::Error::custom("an id is 32 lower-case hex digits")));
-        id.transpose()
+        Option::<String>::deserialize(from)?.map(|text| super::id_of(&text)).transpose()
     }
 }
 

@@ -5,14 +5,18 @@ use super::refused::Refused;
 use super::spelled::{text, text_if_any};
 use crate::chain::framed;
 use crate::kill_switch::Refused as Unbelieved;
-use crate::kill_switch::words::{Person, PersonKey, parse, sha256, verify};
+use crate::kill_switch::words::{
+    Person, PersonKey, fits_a_line, is_good_for_its_time, is_word_id, parse, sha256, verify, word_id,
+};
 use crate::limits::{NAME_BYTES_MAX, REASON_BYTES_MAX, REQUEST_LASTS_MS};
 use serde::{Deserialize, Serialize};
-use weir_schemas::hex::hex;
 use weir_schemas::{ActionId, VerdictId};
 
 /// What the names of these words' control records begin with; the item and the word's id follow.
 pub const REVIEW_PREFIX: &str = "review/";
+
+/// What a word's id begins with.
+const WORD_ID: &str = "rv-";
 
 /// What a word says of its item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +82,7 @@ impl Word {
         root: &[u8; 32],
     ) -> Self {
         let mut word = Self {
-            word_id: format!("rv-{}-{}", created_ms.div_euclid(1_000), hex(&id)),
+            word_id: word_id(WORD_ID, created_ms, id),
             item,
             says,
             seen,
@@ -99,24 +103,14 @@ impl Word {
     pub fn read(body: &str) -> Result<Self, Refused> {
         let word: Self = parse(body)?;
         let malformed = |what: &str| Err(Refused::Person(Unbelieved::Malformed(what.to_owned())));
-        let id = word.word_id.strip_prefix("rv-").and_then(|id| id.split_once('-'));
-        let is_id = id.is_some_and(|(second, rest)| {
-            let is_hex =
-                rest.len() == 8 && rest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-            is_hex && second == word.created_ms.div_euclid(1_000).to_string()
-        });
-        if !is_id {
+        if !is_word_id(&word.word_id, WORD_ID, word.created_ms) {
             return malformed("the word's id is not rv-, the second in which it was said, and 8 hex digits");
         }
         if matches!(word.says, Says::Decide(_)) != word.seen.is_some() {
             return malformed("a decision, and nothing else, names the latest verdict that was seen");
         }
         let needs_text = !matches!(word.says, Says::Assign(_));
-        let has_text = !word.text.trim().is_empty();
-        if (needs_text && !has_text)
-            || word.text.len() > REASON_BYTES_MAX
-            || word.text.chars().any(char::is_control)
-        {
+        if (needs_text && word.text.trim().is_empty()) || !fits_a_line(&word.text) {
             return malformed(&format!("a note or a reason has 1 to {REASON_BYTES_MAX} bytes on one line"));
         }
         if let Says::Assign(Some(to)) = &word.says
@@ -124,7 +118,7 @@ impl Word {
         {
             return malformed("it is assigned to no name");
         }
-        if word.created_ms < 0 || word.created_ms.checked_add(REQUEST_LASTS_MS) != Some(word.expires_ms) {
+        if !is_good_for_its_time(word.created_ms, word.expires_ms) {
             return malformed("a word is good for ten minutes, no less and no more");
         }
         Ok(word)
