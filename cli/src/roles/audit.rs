@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::keys::{Role, read_auditor};
+use crate::roles::records::enforcer_state;
 use crate::roles::verify::UNPROVEN;
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use std::process::ExitCode;
 use weir_enforcer::chain::{ChainHead, ChainReport, PublicKeys, Verifier};
 use weir_enforcer::export::audit_file::entry_of;
 use weir_enforcer::stage::{CHAIN_KEY, chain_writer, head_in_state};
+use weir_schemas::AuditEntry;
 use weir_schemas::wire::Wire;
-use weir_schemas::{AuditEntry, State};
 use weir_topology::log::{Log, read_range};
 use weir_topology::topic::Topic;
 
@@ -99,17 +100,8 @@ fn in_log(context: &Context, keys: &PublicKeys, head: Option<&(String, ChainHead
 }
 
 fn stored_head(log: &dyn Log, wire: &Wire, partition: u32) -> Result<Option<ChainHead>> {
-    let (first, end) = log.bounds(Topic::StateEnforcer, partition)?;
-    let mut latest: Option<Vec<u8>> = None;
-    read_range(log, Topic::StateEnforcer, partition, first, end, |records| {
-        for record in records.iter().filter(|record| record.key == CHAIN_KEY) {
-            latest = record.payload.map(<[u8]>::to_vec);
-        }
-        Ok(())
-    })?;
-    let Some(payload) = latest else { return Ok(None) };
-    let state: State = wire.read(&payload).context("the enforcer's state cannot be read")?;
-    Ok(head_in_state(&state.body))
+    let state = enforcer_state(log, wire, partition, |key| key == CHAIN_KEY)?;
+    Ok(state.values().next().and_then(|body| head_in_state(body)))
 }
 
 /// Lines of several chains are interleaved. A file may begin anywhere: it may have been rotated.

@@ -1,8 +1,9 @@
 //! Records of a topic from its beginning to its end as of now, for commands that look at all of them.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use std::collections::BTreeMap;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Audit, AuditEntry, Record};
+use weir_schemas::{Audit, AuditEntry, Record, State};
 use weir_topology::log::{Log, read_range};
 use weir_topology::topic::Topic;
 
@@ -31,6 +32,31 @@ pub fn each<R: for<'b> Record<'b>>(
     mut take: impl FnMut(R),
 ) -> Result<()> {
     (0..log.partitions(topic)?).try_for_each(|partition| each_in(log, wire, topic, partition, &mut take))
+}
+
+/// What a partition's enforcer holds under the keys that are `wanted`, as of its last snapshot.
+///
+/// # Errors
+/// When the log cannot be read, or an entry not be decoded.
+pub fn enforcer_state(
+    log: &dyn Log,
+    wire: &Wire,
+    partition: u32,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let (first, end) = log.bounds(Topic::StateEnforcer, partition)?;
+    let mut latest: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+    read_range(log, Topic::StateEnforcer, partition, first, end, |records| {
+        let wanted = records.iter().filter(|record| wanted(record.key));
+        latest.extend(wanted.map(|record| (record.key.to_vec(), record.payload.map(<[u8]>::to_vec))));
+        Ok(())
+    })?;
+    let kept = latest.into_iter().filter_map(|(key, payload)| Some((key, payload?)));
+    kept.map(|(key, payload)| {
+        let state: State = wire.read(&payload).context("the enforcer's state cannot be read")?;
+        Ok((key, state.body))
+    })
+    .collect()
 }
 
 /// Hands what a partition's audit chain says over, entry by entry. Whether it is sound is not looked at.

@@ -7,10 +7,10 @@ use crate::context::{Context, now_ms};
 use crate::keys::{Role, random, read_person, read_root};
 use crate::roles::control::{Said, is_held, say};
 use crate::roles::kill_switch::{self, PersonFlags};
+use crate::roles::records::enforcer_state;
 use crate::times::second_of;
 use anyhow::{Context as _, Result, anyhow};
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -18,8 +18,8 @@ use std::process::ExitCode;
 use weir_enforcer::kill_switch::PersonKey;
 use weir_enforcer::review::{ITEM_PREFIX, Item, Queue, Says, Word, labels};
 use weir_schemas::wire::Wire;
-use weir_schemas::{ActionId, State, VerdictId};
-use weir_topology::log::{Log, read_range};
+use weir_schemas::{ActionId, VerdictId};
+use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
 /// Which items are listed.
@@ -209,17 +209,9 @@ fn unknown(id: ActionId) -> anyhow::Error {
 fn queue(log: &dyn Log, wire: &Wire) -> Result<Queue> {
     let mut queue = Queue::default();
     for partition in 0..log.partitions(Topic::StateEnforcer)? {
-        let (first, end) = log.bounds(Topic::StateEnforcer, partition)?;
-        let mut latest: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
-        read_range(log, Topic::StateEnforcer, partition, first, end, |records| {
-            let items = records.iter().filter(|record| record.key.starts_with(ITEM_PREFIX.as_bytes()));
-            latest.extend(items.map(|record| (record.key.to_vec(), record.payload.map(<[u8]>::to_vec))));
-            Ok(())
-        })?;
-        for (key, payload) in latest {
-            let Some(payload) = payload else { continue };
-            let state: State = wire.read(&payload).context("the enforcer's state cannot be read")?;
-            let restored = queue.restore(&key, &state.body).unwrap_or(Ok(()));
+        let items = enforcer_state(log, wire, partition, |key| key.starts_with(ITEM_PREFIX.as_bytes()))?;
+        for (key, body) in items {
+            let restored = queue.restore(&key, &body).unwrap_or(Ok(()));
             restored.map_err(anyhow::Error::msg).with_context(|| {
                 let key = String::from_utf8_lossy(&key).into_owned();
                 format!("the item {key} cannot be read: use the release that wrote it")
