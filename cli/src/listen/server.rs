@@ -1,11 +1,12 @@
 //! The HTTP server: bounded in connections, requests, bytes and time. It runs in a thread of its own and hands whole
 //! requests over to whoever commits them.
 
+use super::accept;
 use super::answer::{self, Refused};
 use super::auth::Tokens;
 use super::limits::{
     BODY_TIME_MAX, COMMIT_TIME_MAX, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX,
-    HEADERS_MAX, HELD_BODIES_MAX, LOOK, REQUESTS_MAX,
+    HEADERS_MAX, HELD_BODIES_MAX, REQUESTS_MAX,
 };
 use super::request::{Head, content_of, notation_of_answer};
 use crate::telemetry::Metrics;
@@ -122,20 +123,9 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, is_draining: &AtomicB
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
     while !is_draining.load(Ordering::Relaxed) {
-        let Ok(Ok(permit)) = timeout(LOOK, connections.clone().acquire_owned()).await else { continue };
-        let stream = match timeout(LOOK, listener.accept()).await {
-            Ok(Ok((stream, _))) => stream,
-            Err(_) => continue,
-            Ok(Err(error)) => {
-                // Mostly a lack of file descriptors, which ends when others close theirs.
-                tracing::warn!(%error, "a connection cannot be accepted");
-                tokio::time::sleep(LOOK).await;
-                continue;
-            }
-        };
+        let Some((stream, room)) = accept::next(&listener, &connections).await else { continue };
         let (shared, watcher) = (shared.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let _ = stream.set_nodelay(true);
             match &shared.door.tls {
                 None => connection(stream, shared.clone(), watcher).await,
                 Some(tls) => match timeout(HEAD_TIME_MAX, tls.accept(stream)).await {
@@ -144,7 +134,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, is_draining: &AtomicB
                     Err(_) => shared.metrics.handshake_failed("the client took too long"),
                 },
             }
-            drop(permit);
+            drop(room);
         });
     }
     drop(listener);

@@ -45,9 +45,6 @@ pub const PING_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long requests that are under way have when their connection is to end: it is too old, or the process is told to stop.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How often somebody who waits looks whether to stop.
-pub const LOOK: Duration = Duration::from_millis(50);
-
 /// Most requests that wait for Redis at once; further ones are counted by this server alone.
 pub const REDIS_WAITERS_MAX: usize = 64;
 

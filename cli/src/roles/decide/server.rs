@@ -5,9 +5,10 @@ use super::door::{Door, is_grpc};
 use super::grpc::{self, State};
 use super::http;
 use super::limits::{
-    CONNECTION_AGE_MAX, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEADERS_MAX, IDLE_TIME_MAX, LOOK,
+    CONNECTION_AGE_MAX, CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEADERS_MAX, IDLE_TIME_MAX,
     PING_EVERY, PING_TIME_MAX, REQUEST_TIME_MAX, STREAMS_MAX,
 };
+use crate::listen::accept;
 use anyhow::Result;
 use axum::Router;
 use axum::extract::Request;
@@ -98,26 +99,15 @@ async fn serve(listener: TcpListener, door: Arc<Door>, router: Router, states: w
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let builder = builder();
     while *states.borrow() != State::Ending {
-        let Ok(Ok(permit)) = timeout(LOOK, connections.clone().acquire_owned()).await else { continue };
-        let stream = match timeout(LOOK, listener.accept()).await {
-            Ok(Ok((stream, _))) => stream,
-            Err(_) => continue,
-            Ok(Err(error)) => {
-                // Mostly a lack of file descriptors, which ends when others close theirs.
-                tracing::warn!(%error, "a gateway's connection cannot be accepted");
-                tokio::time::sleep(LOOK).await;
-                continue;
-            }
-        };
+        let Some((stream, room)) = accept::next(&listener, &connections).await else { continue };
         let (builder, door, router, states) = (builder.clone(), door.clone(), router.clone(), states.clone());
         tokio::spawn(async move {
-            let _ = stream.set_nodelay(true);
             if !door.has_tls() {
                 connection(stream, &builder, router, states).await;
             } else if let Some(stream) = door.secure(stream).await {
                 connection(stream, &builder, router, states).await;
             }
-            drop(permit);
+            drop(room);
         });
     }
     drop(listener);
