@@ -20,13 +20,26 @@ pub fn free() -> Result<String> {
 ///
 /// # Errors
 /// When it has not for two minutes, or looking fails.
-pub fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_for(what: &str, done: impl FnMut() -> Result<bool>) -> Result<()> {
+    wait_within(PATIENCE, Duration::from_millis(50), what, done)
+}
+
+/// The same for another time, with a pause after each look.
+///
+/// # Errors
+/// When it has not by then, or looking fails.
+pub fn wait_within(
+    patience: Duration,
+    pause: Duration,
+    what: &str,
+    mut done: impl FnMut() -> Result<bool>,
+) -> Result<()> {
+    let deadline = Instant::now() + patience;
     while !done()? {
         if Instant::now() > deadline {
-            bail!("waited {} s for {what}", PATIENCE.as_secs());
+            bail!("waited {} s for {what}", patience.as_secs());
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(pause);
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! The services of the stack, and how they are spoken to.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::engine::Engine;
+use crate::sandbox::wait_within;
 use crate::shell::output;
 
 /// Longest wait for something that must happen, on a machine that has much else to do.
@@ -49,13 +50,6 @@ pub fn is_healthy(engine: &Engine, service: &str) -> Result<bool> {
 ///
 /// # Errors
 /// When it has not for five minutes, or looking fails.
-pub fn until(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while !done()? {
-        if Instant::now() > deadline {
-            bail!("waited {} s for {what}", PATIENCE.as_secs());
-        }
-        std::thread::sleep(Duration::from_millis(250));
-    }
-    Ok(())
+pub fn until(what: &str, done: impl FnMut() -> Result<bool>) -> Result<()> {
+    wait_within(PATIENCE, Duration::from_millis(250), what, done)
 }
