@@ -2,10 +2,8 @@
 //!
 //! Everything else is made from these lines: the types that SQL sees, the rows, and the page that lists them.
 
-use crate::fill::{Fill, Rows};
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use std::borrow::Cow;
-use std::sync::Arc;
 use weir_schemas::wire::{Wire, WireError};
 use weir_topology::record::RecordRef;
 use weir_topology::topic::Topic;
@@ -58,7 +56,8 @@ impl<K: Kind> Column<K> {
 }
 
 impl<K: Kind> Cell<K> {
-    fn data_type(&self) -> DataType {
+    /// Its type, as SQL sees it.
+    pub(crate) fn data_type(&self) -> DataType {
         match self {
             Self::Text(_) => DataType::Utf8,
             Self::Texts(_) => DataType::new_list(DataType::Utf8, true),
@@ -75,68 +74,3 @@ pub(crate) const PLACE: [(&str, &str); 2] = [
     ("log_partition", "Partition of the topic that the row's record stands in."),
     ("log_offset", "Offset of the record in that partition."),
 ];
-
-/// A table, whatever its rows are.
-pub(crate) trait Table: Send + Sync {
-    /// Name.
-    fn name(&self) -> &'static str;
-    /// What a row stands for.
-    fn doc(&self) -> &'static str;
-    /// Where the rows come from.
-    fn topic(&self) -> Topic;
-    /// Names, types and what they say.
-    fn columns(&self) -> Vec<Described>;
-    /// Makes rows of records, with some of the columns.
-    fn fill(&self, wanted: &[usize]) -> Box<dyn Fill>;
-
-    /// Its columns as SQL sees them.
-    fn schema(&self) -> SchemaRef {
-        let fields = self.columns().into_iter().map(|column| Field::new(column.name, column.data_type, true));
-        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-    }
-}
-
-/// A column, as it is listed.
-pub(crate) struct Described {
-    pub name: &'static str,
-    pub data_type: DataType,
-    pub doc: &'static str,
-}
-
-/// The table of one kind of row.
-pub(crate) struct TableOf<K>(std::marker::PhantomData<fn() -> K>);
-
-impl<K: Kind> TableOf<K> {
-    /// The table.
-    pub(crate) fn boxed() -> Arc<dyn Table> {
-        Arc::new(Self(std::marker::PhantomData))
-    }
-}
-
-impl<K: Kind> Table for TableOf<K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
-
-    fn doc(&self) -> &'static str {
-        K::DOC
-    }
-
-    fn topic(&self) -> Topic {
-        K::TOPIC
-    }
-
-    fn columns(&self) -> Vec<Described> {
-        let own = K::columns().into_iter().map(|column| Described {
-            name: column.name,
-            data_type: column.cell.data_type(),
-            doc: column.doc,
-        });
-        let place = PLACE.map(|(name, doc)| Described { name, data_type: DataType::Int64, doc });
-        own.chain(place).collect()
-    }
-
-    fn fill(&self, wanted: &[usize]) -> Box<dyn Fill> {
-        Box::new(Rows::<K>::new(wanted))
-    }
-}

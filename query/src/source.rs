@@ -3,10 +3,10 @@
 //! One thread reads and decodes while the query works on what it read before; no more than a few batches wait. The order is
 //! always the same, so that the same query of the same log has the same answer, without `ORDER BY` too.
 
-use crate::column::Table;
 use crate::error::QueryError;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCHES_WAITING_MAX};
 use crate::progress::Progress;
+use crate::tables::Table;
 use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::SchemaRef;
