@@ -8,7 +8,7 @@ mod common;
 use common::{Place, json_lines, success, text, weir};
 use expect_test::expect;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/access.jsonl");
@@ -56,7 +56,20 @@ fn the_examples_verdicts_campaign_and_actions_are_told_by_log_and_archive_alike(
         assert_eq!(answer(&place, false, sql, more), told, "{sql}");
         told
     };
-    // How many verdicts there are besides depends on where epochs end.
+    // How many verdicts come before the last ones depends on where epochs end; the files say how many there are.
+    let actions = json_lines(&place.output.join("enforcement_actions.jsonl"));
+    let word =
+        |line: &Value, name: &str| line[name].as_str().unwrap_or_else(|| panic!("{name}: {line}")).to_owned();
+    let mut by_tier: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut by_kind: BTreeMap<(String, String), (usize, BTreeSet<String>)> = BTreeMap::new();
+    for line in &actions {
+        by_tier.entry(word(line, "tier")).or_default().insert(word(line, "verdict_id"));
+        let (count, accounts) = by_kind.entry((word(line, "action"), word(line, "state"))).or_default();
+        *count += 1;
+        accounts.insert(word(line, "account"));
+    }
+    let csv = |heading: &str, rows: Vec<String>| format!("{heading}\n{}\n", rows.join("\n"));
+    let verdicts = by_tier.iter().map(|(tier, verdicts)| format!("{tier},{}", verdicts.len()));
     expect![[r#"
         tier      accounts
         CRITICAL         6
@@ -65,27 +78,45 @@ fn the_examples_verdicts_campaign_and_actions_are_told_by_log_and_archive_alike(
         "select tier, count(distinct account) as accounts from verdicts where tier = 'CRITICAL' group by tier",
         &[],
     ));
-    expect![[r#"
-        member_count
-        6
-    "#]]
-    .assert_eq(&both("select max(member_count) as member_count from campaigns", &["--format", "csv"]));
-    expect![[r#"
-        kind              accounts
-        SHARE_INDICATORS         6
-        SUSPEND                  6
-    "#]]
-    .assert_eq(&both(
-        "select kind, count(distinct account) as accounts from actions \
-         where kind in ('SUSPEND', 'SHARE_INDICATORS') group by kind order by kind",
-        &[],
-    ));
+    assert_eq!(
+        both(
+            "select tier, count(*) as verdicts from verdicts where tier <> 'CLEAR' group by tier order by tier",
+            &["--format", "csv"],
+        ),
+        csv("tier,verdicts", verdicts.collect()),
+    );
+    let campaign = |line: &Value| {
+        let names = ["campaign_id", "sequence", "status", "tier", "member_count", "requests"];
+        let text = |name| line[name].as_str().map_or_else(|| line[name].to_string(), str::to_owned);
+        names.map(text).join(",")
+    };
+    let campaigns: BTreeSet<String> =
+        json_lines(&place.output.join("campaigns.jsonl")).iter().map(campaign).collect();
+    let asked = "select campaign_id, sequence, status, tier, member_count, requests from campaigns";
+    let shown = both(asked, &["--format", "csv"]);
+    assert_eq!(shown.lines().skip(1).map(str::to_owned).collect::<BTreeSet<_>>(), campaigns);
+    assert_eq!(both("select max(member_count) as most from campaigns", &["--format", "csv"]), "most\n6\n");
+    for kind in ["SUSPEND", "SHARE_INDICATORS"] {
+        let of_kind = by_kind.iter().filter(|((of, _), _)| of == kind);
+        let accounts: BTreeSet<&String> = of_kind.flat_map(|(_, (_, accounts))| accounts).collect();
+        assert_eq!(accounts.len(), 6, "{kind}");
+    }
+    let told = by_kind
+        .iter()
+        .map(|((kind, state), (count, accounts))| format!("{kind},{state},{count},{}", accounts.len()));
+    assert_eq!(
+        both(
+            "select kind, state, count(*) as actions, count(distinct account) as accounts from actions \
+             group by kind, state order by kind, state",
+            &["--format", "csv"],
+        ),
+        csv("kind,state,actions,accounts", told.collect()),
+    );
 
     // What the enforcer wrote to its files is what the join says.
     let mut told = BTreeMap::new();
-    for line in json_lines(&place.output.join("enforcement_actions.jsonl")) {
-        let word = |name: &str| line[name].as_str().unwrap_or_else(|| panic!("{name}: {line}")).to_owned();
-        told.insert(word("action_id"), (word("verdict_id"), word("account")));
+    for line in &actions {
+        told.insert(word(line, "action_id"), (word(line, "verdict_id"), word(line, "account")));
     }
     let joined = rows(
         &place,
