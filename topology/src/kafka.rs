@@ -37,7 +37,9 @@
 //!   not from the last record, how far it has come.
 //! * A producer that is opened while a dead one's transaction is being ended is told
 //!   `CONCURRENT_TRANSACTIONS`, and librdkafka asks again after 500 ms. A new producer asks at once.
-//! * To end a client takes 100 ms. Readers are ended aside.
+//! * To end a client takes 100 ms. Readers are ended aside, so one may still be closing its connections when the process
+//!   ends. By default OpenSSL frees its tables in an exit handler, under the threads that use them (seen: a command that had
+//!   answered died of a corrupted heap). OpenSSL is therefore set up, before the first client, without that handler.
 //! * A partition-EOF event does not say of which topic it is. Each input has a queue of its own.
 //! * `fetch.queue.backoff.ms` is 1000 by default: a reader whose small queue was full once waits a second.
 //! * Brokers expire records by their timestamp, so event time as the timestamp deletes an import

@@ -158,6 +158,7 @@ impl KafkaConfig {
 
     /// What every client has in common.
     pub(super) fn base(&self) -> Result<ClientConfig, LogError> {
+        openssl_sys::init();
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.brokers);
         client.set("client.id", &self.client_id);
