@@ -80,8 +80,29 @@ pub enum Family {
 }
 
 impl Family {
+    /// All of them, in their order.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Timing,
+        Self::Content,
+        Self::Volume,
+        Self::Probing,
+        Self::Client,
+        Self::Kin,
+        Self::Payment,
+        Self::Network,
+        Self::Script,
+        Self::Owner,
+        Self::Theme,
+    ];
+
     /// Number of families.
     pub const COUNT: usize = 11;
+
+    /// Whether it looks at more than what strangers of one trade have in common and anybody can copy: hours, texts, and a
+    /// likeness in them. CRITICAL needs one that does.
+    pub const fn is_ground(self) -> bool {
+        matches!(self, Self::Volume | Self::Probing | Self::Client | Self::Payment | Self::Network)
+    }
 
     /// Name in policies, verdicts and documents.
     pub const fn as_str(self) -> &'static str {

@@ -23,7 +23,7 @@ pub struct Fused {
 /// Adds evidence: each detector within its cap, each family within its own, on top of the policy's prior.
 ///
 /// MEDIUM needs two families that speak against the account, or one whose evidence is beyond doubt; HIGH and
-/// CRITICAL need two whatever the score.
+/// CRITICAL need two whatever the score, and CRITICAL one among them that looks at more than texts and hours.
 #[inline]
 pub fn fuse(evidence: &[Option<Millinats>; COUNT], policy: &Policy) -> Fused {
     let most = policy.detectors.most();
@@ -37,18 +37,21 @@ pub fn fuse(evidence: &[Option<Millinats>; COUNT], policy: &Policy) -> Fused {
     }
     let cap = policy.family_most();
     let speaks_from = policy.speaks_from();
-    let (mut log_odds, mut speaking, mut loudest) = (policy.prior(), 0, 0);
-    for said in &mut families {
-        *said = (*said).clamp(-cap, cap);
-        log_odds += *said;
-        loudest = loudest.max(*said);
-        speaking += u32::from(*said >= speaks_from);
+    let (mut log_odds, mut speaking, mut loudest, mut has_ground) = (policy.prior(), 0, 0, false);
+    for (family, said) in Family::ALL.into_iter().zip(families) {
+        let said = said.clamp(-cap, cap);
+        log_odds += said;
+        loudest = loudest.max(said);
+        let speaks = said >= speaks_from;
+        speaking += u32::from(speaks);
+        has_ground |= speaks && family.is_ground();
     }
     let score = nats::score(log_odds);
     let tier = match policy.tier_of(score) {
         Tier::Clear => Tier::Clear,
         _ if speaking < 2 && loudest < policy.alone() => Tier::Clear,
         Tier::High | Tier::Critical if speaking < 2 => Tier::Medium,
+        Tier::Critical if !has_ground => Tier::High,
         tier => tier,
     };
     Fused { log_odds, score, contributions, families: speaking, tier }
@@ -146,6 +149,16 @@ mod tests {
         check(&[("rhythm", 4), ("kin", 4)], expect!["1 nats, 0.441 MEDIUM, 2 families"]);
         check(&[("rhythm", 4), ("kin", 6)], expect!["3 nats, 0.607 HIGH, 2 families"]);
         check(&[("rhythm", 4), ("kin", 7), ("bond", 3)], expect!["7 nats, 0.814 CRITICAL, 3 families"]);
+    }
+
+    #[test]
+    fn nobody_is_critical_for_texts_and_hours_alone_whatever_the_score() {
+        let alike = [("rhythm", 4), ("harvest", 4), ("kin", 7), ("script", 2), ("theme", 8)];
+        check(&alike, expect!["18 nats, 0.956 HIGH, 5 families"]);
+        for ground in ["whale", "probing", "contradiction", "bond", "network"] {
+            let fused = [&alike[..], &[(ground, 1)]].concat();
+            check(&fused, expect!["19 nats, 0.962 CRITICAL, 6 families"]);
+        }
     }
 
     #[test]
