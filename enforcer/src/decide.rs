@@ -33,6 +33,11 @@ const RATE_LIMIT: Proposal = Proposal {
     subject: 0,
 };
 
+/// Slow it down for as long as HIGH stands: by the built-in policy it is said again, or taken back, after half an hour. It may be
+/// asked for again a little before it ends, so that one follows the other without a gap.
+const RATE_LIMIT_HELD: Proposal =
+    Proposal { lasts_ms: Some(30 * MINUTE_MS), holds_ms: 25 * MINUTE_MS, ..RATE_LIMIT };
+
 /// Show the account to an analyst.
 const REVIEW: Proposal = Proposal {
     kind: ActionKind::Review,
@@ -54,17 +59,18 @@ const SUSPEND: Proposal = Proposal {
     subject: 0,
 };
 
-/// What the verdict asks for, the mildest first.
+/// What the verdict asks for, the mildest first. `is_confirmed` says that a person looked at the account, and found that it distils:
+/// whoever is found again then, at HIGH, is suspended.
 ///
 /// A partial verdict lacks a detector's word, and on missing data nobody is slowed down or suspended:
 /// it asks for a person at most.
-pub fn propose(verdict: &Verdict) -> Vec<Proposal> {
+pub fn propose(verdict: &Verdict, is_confirmed: bool) -> Vec<Proposal> {
     let mut proposals = match verdict.tier {
         Tier::Clear => return Vec::new(),
         _ if verdict.partial => return vec![REVIEW],
         Tier::Medium => return vec![RATE_LIMIT],
-        Tier::High => vec![REVIEW, RATE_LIMIT],
-        Tier::Critical => vec![SUSPEND],
+        Tier::High if !is_confirmed => vec![REVIEW, RATE_LIMIT_HELD],
+        Tier::High | Tier::Critical => vec![SUSPEND],
     };
     if !verdict.clusters.is_empty() {
         proposals.push(Proposal { kind: ActionKind::ShareIndicators, subject: subject(verdict), ..REVIEW });
@@ -108,7 +114,7 @@ mod tests {
     fn check(tier: Tier, partial: bool, clusters: usize, expected: Expect) {
         let verdict =
             Verdict { tier, partial, clusters: vec![ClusterRef::default(); clusters], ..Verdict::default() };
-        let shown: Vec<String> = propose(&verdict)
+        let shown: Vec<String> = propose(&verdict, false)
             .iter()
             .map(|p| format!("{} ring {} lasts {:?} {}", p.kind, p.ring, p.lasts_ms, p.revert))
             .collect();
@@ -123,9 +129,22 @@ mod tests {
             Tier::High,
             false,
             0,
-            expect!["REVIEW ring 1 lasts None AUTO; RATE_LIMIT ring 2 lasts Some(300000) AUTO"],
+            expect!["REVIEW ring 1 lasts None AUTO; RATE_LIMIT ring 2 lasts Some(1800000) AUTO"],
         );
         check(Tier::Critical, false, 0, expect!["SUSPEND ring 3 lasts Some(600000) MANUAL"]);
+    }
+
+    #[test]
+    fn two_that_agree_suspend_the_judge_at_high_and_a_person() {
+        let kinds = |tier, partial| {
+            let verdict = Verdict { tier, partial, ..Verdict::default() };
+            propose(&verdict, true).iter().map(|proposal| proposal.kind).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(Tier::Clear, false), []);
+        assert_eq!(kinds(Tier::Medium, false), [ActionKind::RateLimit]);
+        assert_eq!(kinds(Tier::High, false), [ActionKind::Suspend]);
+        assert_eq!(kinds(Tier::Critical, false), [ActionKind::Suspend]);
+        assert_eq!(kinds(Tier::High, true), [ActionKind::Review]);
     }
 
     #[test]

@@ -125,7 +125,7 @@ mod tests {
     fn only_effects_that_last_are_lengthened() {
         let mut rings = Rings::default();
         (1..=3).for_each(|ring| rings.set(ring, Ring::Lasting(5_000, Revert::Auto)));
-        let of_tier = |tier| propose(&Verdict { tier, ..Verdict::default() });
+        let of_tier = |tier| propose(&Verdict { tier, ..Verdict::default() }, false);
         let high: Vec<_> = of_tier(Tier::High).into_iter().map(|proposal| rings.apply(proposal)).collect();
         let shown: Vec<_> = high.iter().map(|p| (p.lasts_ms, p.holds_ms, p.revert)).collect();
         assert_eq!(shown, [(None, 86_400_000, Revert::Auto), (Some(5_000), 5_000, Revert::Auto)]);

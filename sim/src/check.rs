@@ -454,7 +454,8 @@ impl Checker<'_> {
             }
             let verdict: Verdict = self.read("a verdict", &seen)?;
             totals.verdicts += 1;
-            let proposals = propose(&verdict);
+            // Nobody reviews in a simulation.
+            let proposals = propose(&verdict, false);
             let taken = decisions.remove(&Some(verdict.verdict_id)).unwrap_or_default();
             if taken.len() != proposals.len().max(1) {
                 let (id, count, expected) = (verdict.verdict_id, taken.len(), proposals.len().max(1));

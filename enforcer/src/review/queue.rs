@@ -29,6 +29,8 @@ pub struct Queue {
     by_due: BTreeSet<(i64, ActionId)>,
     /// Items by who goes first where there are too many: who was decided on, then who waits longest.
     by_end: BTreeSet<(bool, i64, ActionId)>,
+    /// Items on which was decided, of each account in the order of the decisions.
+    decided: BTreeSet<(AccountId, i64, ActionId)>,
     /// Items that changed since the last snapshot.
     changed: BTreeSet<ActionId>,
 }
@@ -151,6 +153,14 @@ impl Queue {
         self.items.get(&id)
     }
 
+    /// The decision that was made last of this account, where it is that the account distils.
+    pub fn confirmed(&self, account: AccountId) -> Option<&Decided> {
+        let of_it = (account, i64::MIN, ActionId([0; 16]))..=(account, i64::MAX, ActionId([u8::MAX; 16]));
+        let (.., id) = self.decided.range(of_it).next_back()?;
+        let last = self.items.get(id)?.decided.as_ref()?;
+        (last.decision == Decision::Confirmed).then_some(last)
+    }
+
     /// Every item, in the order of their ids.
     pub fn items(&self) -> impl Iterator<Item = &Item> {
         self.items.values()
@@ -210,10 +220,15 @@ impl Queue {
     fn set(&mut self, item: Item) {
         let id = item.action_id;
         self.remove(id);
-        if item.is_open() {
-            self.open.insert(item.account, id);
-            if !item.is_overdue {
-                self.by_due.insert((item.due_ms, id));
+        match &item.decided {
+            None => {
+                self.open.insert(item.account, id);
+                if !item.is_overdue {
+                    self.by_due.insert((item.due_ms, id));
+                }
+            }
+            Some(decided) => {
+                self.decided.insert((item.account, decided.at_ms, id));
             }
         }
         self.by_end.insert((item.is_open(), item.opened_ms, id));
@@ -226,6 +241,9 @@ impl Queue {
         self.by_end.remove(&(item.is_open(), item.opened_ms, id));
         if self.open.get(&item.account) == Some(&id) {
             self.open.remove(&item.account);
+        }
+        if let Some(decided) = &item.decided {
+            self.decided.remove(&(item.account, decided.at_ms, id));
         }
         Some(item)
     }

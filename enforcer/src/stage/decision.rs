@@ -48,8 +48,10 @@ impl EnforcerStage {
 
     /// What this build answers a verdict with.
     pub(super) fn proposals(&self, verdict: &Verdict) -> Vec<Proposal> {
+        let is_confirmed = self.reviews.confirmed(verdict.account).is_some();
+        let rings = &self.safeguards.rings;
         let mut proposals: Vec<Proposal> =
-            propose(verdict).into_iter().map(|proposal| self.safeguards.rings.apply(proposal)).collect();
+            propose(verdict, is_confirmed).into_iter().map(|proposal| rings.apply(proposal)).collect();
         if self.is_planted {
             for proposal in &mut proposals {
                 proposal.lasts_ms = proposal.lasts_ms.map(|lasts_ms| 2 * lasts_ms);
@@ -93,7 +95,10 @@ impl EnforcerStage {
             // What was only withheld so far is done as soon as nothing withholds it.
             (Some(_) | None, None) => {
                 let partial = if verdict.partial { ", partial" } else { "" };
-                (ActionState::Pending, format!("tier {}, score {:.3}{partial}", verdict.tier, verdict.score))
+                let tier = format!("tier {}, score {:.3}{partial}", verdict.tier, verdict.score);
+                let confirmed = self.reviews.confirmed(verdict.account).filter(|_| proposal.ring >= 3);
+                let by = confirmed.map(|decided| format!(", confirmed by {}", decided.by));
+                (ActionState::Pending, tier + by.as_deref().unwrap_or_default())
             }
         };
         step.withheld_as_history += u64::from(history.is_some_and(|history| reason.ends_with(&history)));

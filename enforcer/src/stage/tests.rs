@@ -58,7 +58,7 @@ fn a_fresh_install_acts_on_nothing_and_says_what_it_would_have_done() {
         expect![[r#"
             0 RATE_LIMIT WITHHELD for Some(5): the posture is audit
             0 REVIEW WITHHELD for None: the posture is audit
-            0 RATE_LIMIT WITHHELD for Some(5): the posture is audit
+            0 RATE_LIMIT WITHHELD for Some(30): the posture is audit
             0 SUSPEND WITHHELD for Some(10): the posture is audit
         "#]],
     );
@@ -77,7 +77,7 @@ fn in_enforce_posture_the_tier_decides_and_ring_three_is_undone_by_a_person() {
         expect![[r#"
             0 RATE_LIMIT PENDING for Some(5): tier MEDIUM, score 0.400
             0 REVIEW PENDING for None: tier HIGH, score 0.600
-            0 RATE_LIMIT PENDING for Some(5): tier HIGH, score 0.600
+            0 RATE_LIMIT PENDING for Some(30): tier HIGH, score 0.600
             0 SUSPEND PENDING for Some(10): tier CRITICAL, score 0.900
             0 SHARE_INDICATORS PENDING for None: tier CRITICAL, score 0.900
         "#]],
@@ -122,7 +122,7 @@ fn an_action_in_force_never_holds_an_escalation_back() {
         expect![[r#"
             0 RATE_LIMIT PENDING for Some(5): tier MEDIUM, score 0.400
             1 REVIEW PENDING for None: tier HIGH, score 0.600
-            1 RATE_LIMIT PENDING for Some(5): tier HIGH, score 0.600
+            1 RATE_LIMIT PENDING for Some(30): tier HIGH, score 0.600
             2 SUSPEND PENDING for Some(10): tier CRITICAL, score 0.900
             3 RATE_LIMIT WITHHELD for Some(5): already in force
         "#]],
@@ -418,11 +418,11 @@ fn the_graver_action_makes_the_standing_and_when_it_ends_the_other_one_does() {
         2 REVIEW PENDING: tier HIGH, score 0.600
         2 RATE_LIMIT PENDING: tier HIGH, score 0.600
         2 REVIEW DONE: told by test
-        2 RATE_LIMIT DONE until 7: told by test
+        2 RATE_LIMIT DONE until 32: told by test
         2 RATE_LIMIT SUPERSEDED until 5: action #3 took its place
         3 SUSPEND PENDING: tier CRITICAL, score 0.900
         3 SUSPEND DONE until 13: told by test
-        60 RATE_LIMIT REVERTED until 7: its time is over
+        60 RATE_LIMIT REVERTED until 32: its time is over
         60 SUSPEND EXPIRED until 13: its time is over, a person is to undo it
     "#]]
     .assert_eq(&named);

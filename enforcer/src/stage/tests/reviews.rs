@@ -105,6 +105,40 @@ fn a_confirmed_or_unclear_finding_leaves_what_is_in_force() {
 }
 
 #[test]
+fn whom_judge_and_person_agree_on_is_suspended_and_whom_the_person_took_back_is_not() {
+    let rig = reviewing("enforce", 1);
+    let [found, again, still] = [0, 30, 61].map(|minute| verdict(1, minute * MINUTE_MS, Tier::High));
+    rig.enforce_live(std::slice::from_ref(&found));
+    decide(&rig, (&found, ActionKind::Review), Confirmed, "anna", 1);
+    rig.enforce();
+    rig.calendar.set(30 * MINUTE_MS);
+    rig.enforce_live(std::slice::from_ref(&again));
+    rig.calendar.set(31 * MINUTE_MS);
+    decide(&rig, (&again, ActionKind::Suspend), Refuted, "ben", 2);
+    rig.enforce();
+    rig.calendar.set(61 * MINUTE_MS);
+    rig.enforce_live(&[still]);
+    expect![[r#"
+        0 REVIEW PENDING: tier HIGH, score 0.600
+        0 RATE_LIMIT PENDING: tier HIGH, score 0.600
+        0 REVIEW DONE: told by test
+        0 RATE_LIMIT DONE until 30: told by test
+        30 RATE_LIMIT REVERTED until 30: its time is over
+        30 SUSPEND PENDING: tier HIGH, score 0.600, confirmed by anna
+        30 SUSPEND DONE until 40: told by test
+        31 SUSPEND REVERTED until 40: an analyst refuted it
+        61 REVIEW PENDING: tier HIGH, score 0.600
+        61 RATE_LIMIT PENDING: tier HIGH, score 0.600
+        61 REVIEW DONE: told by test
+        61 RATE_LIMIT DONE until 91: told by test
+    "#]].assert_eq(&story(&rig));
+    expect![[r#"
+        OPERATOR review_confirmed by anna: word rv-0-01010101, by anna: seen in ticket 12
+        OPERATOR review_refuted by ben: word rv-1860-02020202, by ben: seen in ticket 12
+    "#]].assert_eq(&told(&rig));
+}
+
+#[test]
 fn persons_are_asked_in_audit_posture_too_but_not_about_history_and_not_twice() {
     let rig = reviewing("audit", 1);
     let history = Verdict { origin: Origin::Import, ..verdict(5, 3 * MINUTE_MS, Tier::High) };
