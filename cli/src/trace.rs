@@ -169,6 +169,7 @@ fn count(tap: &Tap, before: &mut Counts, source: &mut TraceSource<'_>, context: 
         (Loss::TapHelloFull, since(|counts| counts.hello_full)),
         (Loss::TapHelloUnreadable, since(|counts| counts.hello_unreadable)),
         (Loss::TapHelloOther, since(|counts| counts.hello_other)),
+        (Loss::TapHelloTwice, since(|counts| counts.hello_twice)),
     ] {
         source.lose(loss, lost);
     }

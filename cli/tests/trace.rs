@@ -7,6 +7,8 @@
 mod common;
 #[path = "trace/hello.rs"]
 mod hello;
+#[path = "trace/memory.rs"]
+mod memory;
 
 use common::{Place, Running, eventually, metric, success, text, weir};
 use std::collections::BTreeMap;
@@ -379,6 +381,47 @@ fn every_request_of_nginx_is_an_event_also_of_workers_that_start_later_and_a_kil
     tracing.running.stop();
     let [traced, logged] = bench.events();
     assert_eq!((traced.len(), logged.len()), (120, 130), "those that nobody heard are in the log alone");
+    for (path, seen) in &traced {
+        assert_eq!(without_heads(seen), without_heads(&logged[path]), "{path}");
+    }
+}
+
+/// `cargo test -p weir --features ebpf --test trace -- --ignored --nocapture ten_thousand`.
+#[test]
+#[ignore = "it takes minutes"]
+fn ten_thousand_requests_of_nginx_are_ten_thousand_events_with_what_its_log_has_of_each() {
+    if !can_trace() {
+        return;
+    }
+    const THREADS: u32 = 8;
+    const EACH: u32 = 1_250;
+    let all = u64::from(THREADS * EACH);
+    let bench = Bench::new();
+    let (_upstream, upstream_port) = bench.server(false);
+    let (nginx, port) = nginx(&bench, &upstream_port, "ssl");
+    let tracing = bench.tracing(&nginx.id(), &["--tap-ring-bytes", "67108864"]);
+    tracing.waits_for(3);
+    let began = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let port = &port;
+            scope.spawn(move || ask(port, thread * EACH, EACH));
+        }
+    });
+    eventually("each request is an event", || tracing.events() == all);
+    println!(
+        "{all} requests in {} s; {} messages heard",
+        began.elapsed().as_secs(),
+        tracing.messages("heard")
+    );
+    for cause in memory::CAUSES {
+        // A connection carries requests of several accounts here.
+        assert!(tracing.lost(cause) == 0 || cause == "hello_shared", "{cause}");
+    }
+    assert_eq!(tracing.messages("heard"), tracing.messages("handed_on"));
+    tracing.running.stop();
+    let [traced, logged] = bench.events();
+    assert_eq!((traced.len() as u64, logged.len() as u64), (all, all));
     for (path, seen) in &traced {
         assert_eq!(without_heads(seen), without_heads(&logged[path]), "{path}");
     }

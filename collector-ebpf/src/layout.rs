@@ -81,6 +81,8 @@ pub mod count {
     pub const HELLO_UNREADABLE: u32 = 9;
     /// Connections that begin with something else than a hello of TLS.
     pub const HELLO_OTHER: u32 = 10;
+    /// Clients' hellos with a random that another connection had.
+    pub const HELLO_TWICE: u32 = 11;
     /// Number of counters.
-    pub const ALL: u32 = 11;
+    pub const ALL: u32 = 12;
 }

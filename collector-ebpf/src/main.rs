@@ -9,6 +9,12 @@
 //! again: then the stream is set back, and user space drops what it has already. A read is taken at its return, because
 //! only then the buffer is filled.
 //!
+//! Whose socket a connection has is said by `SSL_set_fd`. A process that reads sockets itself, and gives what it read to OpenSSL from
+//! memory, does not say it: there the client's hello does. OpenSSL writes the hello that an `SSL` took to the transcript of its handshake,
+//! by `BIO_write`; the accepted socket whose bytes began with the same random of the client is its connection. Neither threads nor
+//! the order of calls count, so that however connections interleave, none is taken for another one. A random that two sockets
+//! had is neither's.
+//!
 //! Every `unsafe` here is a helper of the kernel's, or a value of a map: the verifier has proved each access before the
 //! program runs.
 #![no_std]
@@ -33,10 +39,25 @@ const NO_WAKEUP: u64 = 1;
 const NO_EXIST: u64 = 1;
 
 /// Bytes of the headers of a record and of a message of the handshake.
-const HEAD_BYTES: u64 = 9;
+const FRAME_BYTES: u64 = 9;
+
+/// Bytes of a client's random.
+const RANDOM_BYTES: usize = 32;
+
+/// Where it stands in the message of the handshake: behind its header and a version.
+const RANDOM_AT: usize = 6;
+
+/// Bytes of the message up to the end of the random.
+const MESSAGE_BYTES: usize = RANDOM_AT + RANDOM_BYTES;
+
+/// Bytes of a connection up to the end of the random, where one record holds it.
+const HEAD_BYTES: u64 = RECORD_BYTES + MESSAGE_BYTES as u64;
+
+/// Bytes of a record's header.
+const RECORD_BYTES: u64 = 5;
 
 /// The next power of two.
-const HEAD_ROOM: usize = 16;
+const HEAD_ROOM: usize = 64;
 
 /// `MSG_PEEK` and `MSG_TRUNC`: what is read comes again, or is not where it was asked for.
 const NOT_TAKEN: u64 = 0x2 | 0x20;
@@ -62,7 +83,7 @@ struct Connection {
     sent: u64,
     /// Length of the write that was begun last, if nothing was asked of the connection since.
     written: u64,
-    /// Process and file descriptor where its client's hello is listened for; 0 where it is not.
+    /// Process and file descriptor of its socket; 0 where that is not known.
     hello_at: u64,
 }
 
@@ -75,8 +96,41 @@ struct Hello {
     received: u64,
     /// Bytes that are wanted in all.
     wanted: u64,
-    /// The first of them: the header of a record, and that of the handshake's message. The rest is room for the verifier.
+    /// The first of them: the header of a record, and of the handshake's message what there is up to the random. The rest is room
+    /// for the verifier.
     head: [u8; 2 * HEAD_ROOM],
+}
+
+/// An accepted socket that no `SSL` is known to have.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Accepted {
+    /// What was handed on of its client's hello is of this connection.
+    id: u64,
+    /// Noughts where it is not known.
+    address: SockAddr,
+    /// 1 where something was handed on.
+    is_greeted: u32,
+    /// That of its client; noughts while it is not known.
+    random: [u8; RANDOM_BYTES],
+}
+
+/// What a client's hello is known by in a process.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Random {
+    process: u64,
+    bytes: [u8; RANDOM_BYTES],
+}
+
+/// The accepted socket that brought a hello.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Greeting {
+    place: u64,
+    /// Its connection; 0 where the random is not to be taken for anybody's any more: an `SSL` has taken the hello, or the socket was
+    /// closed, or another one brought the same.
+    id: u64,
 }
 
 /// A read from a socket that has not returned.
@@ -119,9 +173,25 @@ static READS: HashMap<u64, Read> = HashMap::with_max_entries(READS_MAX, 0);
 #[map]
 static ACCEPTS: HashMap<u64, u64> = HashMap::with_max_entries(READS_MAX, 0);
 
-/// Addresses of accepted connections, by process and file descriptor; noughts where it is not known.
+/// Accepted sockets, by process and file descriptor, until it is known which `SSL` has it.
 #[map]
-static PEERS: LruHashMap<u64, SockAddr> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
+static ACCEPTED: LruHashMap<u64, Accepted> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
+
+/// Which socket brought a hello. What is used up stays as long as there is room, so that who sends it again is nobody.
+#[map]
+static GREETINGS: LruHashMap<Random, Greeting> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
+
+/// By thread: the `SSL` whose handshake it is at.
+#[map]
+static HANDSHAKES: HashMap<u64, u64> = HashMap::with_max_entries(READS_MAX, 0);
+
+/// Connections whose address was not asked for when they were accepted, by process and file descriptor.
+#[map]
+static NAMELESS: LruHashMap<u64, u64> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
+
+/// Threads that ask for it, and where they will find it.
+#[map]
+static ASKS: HashMap<u64, Receive> = HashMap::with_max_entries(READS_MAX, 0);
 
 /// Hellos that are listened for, by process and file descriptor.
 #[map]
@@ -169,12 +239,17 @@ fn connection(key: &Key) -> Option<*mut Connection> {
         return Some(known);
     }
     counted(count::CONNECTIONS);
-    let processor = u64::from(unsafe { bpf_get_smp_processor_id() });
-    // A count could be read twice where a program is interrupted by another; a processor's time is not.
-    let id = unsafe { bpf_ktime_get_ns() } << 12 | processor & 0xfff;
-    let new = Connection { id, received: 0, sent: 0, written: 0, hello_at: 0 };
+    let new = Connection { id: number(), received: 0, sent: 0, written: 0, hello_at: 0 };
     CONNECTIONS.insert(key, &new, NO_EXIST).ok()?;
     CONNECTIONS.get_ptr_mut(key)
+}
+
+/// A number that no other connection has.
+#[inline(always)]
+fn number() -> u64 {
+    let processor = u64::from(unsafe { bpf_get_smp_processor_id() });
+    // A count could be read twice where a program is interrupted by another; a processor's time is not.
+    unsafe { bpf_ktime_get_ns() << 12 | processor & 0xfff }
 }
 
 /// What a header says.
@@ -367,16 +442,60 @@ fn ends(ssl: u64, is_free: bool) {
     if !is_free && connection.received == 0 && connection.sent == 0 {
         return;
     }
-    let header = Header { kind: kind::CLOSED, connection: connection.id, offset: 0, length: 0 };
+    let (id, place) = (connection.id, connection.hello_at);
+    closed(id);
+    // By now another connection may be listened for there.
+    if place != 0 && unsafe { HELLOS.get(place) }.is_some_and(|hello| hello.connection == id) {
+        let _ = HELLOS.remove(place);
+    }
+    if place != 0 && unsafe { NAMELESS.get(place) }.is_some_and(|nameless| *nameless == id) {
+        let _ = NAMELESS.remove(place);
+    }
+    let _ = CONNECTIONS.remove(key);
+}
+
+/// Tells that a connection is over.
+#[inline(always)]
+fn closed(id: u64) {
+    let header = Header { kind: kind::CLOSED, connection: id, offset: 0, length: 0 };
     if !put::<0>(&header, 0, 0) {
         counted(count::NOTICES_LOST);
     }
-    // By now another connection may be listened for there.
-    let is_own = |hello: &Hello| hello.connection == connection.id;
-    if connection.hello_at != 0 && unsafe { HELLOS.get(connection.hello_at) }.is_some_and(is_own) {
-        let _ = HELLOS.remove(connection.hello_at);
+}
+
+/// Tells who is at the other end of a connection.
+#[inline(always)]
+fn peer(id: u64, address: &SockAddr) {
+    let Some(mut record) = RECORDS.reserve_bytes(HEADER_BYTES + SOCKADDR_BYTES + 4, 0) else {
+        counted(count::NOTICES_LOST);
+        return;
+    };
+    let bytes = record.as_mut_ptr();
+    unsafe {
+        bytes.add(at::KIND).cast::<u32>().write(u32::from(kind::PEER));
+        bytes.add(at::PROCESS).cast::<u32>().write((thread() >> 32) as u32);
+        bytes.add(at::CONNECTION).cast::<u64>().write(id);
+        bytes.add(at::OFFSET).cast::<u64>().write(0);
+        bytes.add(at::LENGTH).cast::<u64>().write(SOCKADDR_BYTES as u64);
+        bytes.add(at::TIME).cast::<u64>().write(bpf_ktime_get_ns());
+        bytes.add(at::COPIED).cast::<u32>().write(SOCKADDR_BYTES as u32);
+        bytes.add(HEADER_BYTES).cast::<SockAddr>().write_unaligned(*address);
     }
-    let _ = CONNECTIONS.remove(key);
+    record.submit(NO_WAKEUP);
+}
+
+/// An accepted socket is none any more, or it is known whose it is: its hello is nobody's from now on.
+#[inline(always)]
+fn forget(place: u64) {
+    let Some(accepted) = (unsafe { ACCEPTED.get(place) }) else { return };
+    if accepted.is_greeted != 0 {
+        let random = Random { process: place >> 32, bytes: accepted.random };
+        if let Some(greeting) = GREETINGS.get_ptr_mut(random) {
+            unsafe { (*greeting).id = 0 };
+        }
+        closed(accepted.id);
+    }
+    let _ = ACCEPTED.remove(place);
 }
 
 /// `SSL_free(ssl)`: the connection is over.
@@ -399,40 +518,104 @@ pub fn ssl_set_fd(context: ProbeContext) -> u32 {
     let ssl = context.arg::<u64>(0).unwrap_or(0);
     let descriptor = context.arg::<i32>(1).unwrap_or(-1);
     let place = thread() >> 32 << 32 | u64::from(descriptor as u32);
-    let peer = unsafe { PEERS.get(place) }.copied();
+    let address = unsafe { ACCEPTED.get(place) }.map(|accepted| accepted.address);
     // A hello was listened for, and its connection's end was not told: the `SSL` is used again for another client. That the same
     // descriptor is named twice is known by its address, which is used up.
     let is_used_again = unsafe { CONNECTIONS.get(key(ssl)) }
-        .is_some_and(|known| known.hello_at != 0 && (peer.is_some() || known.hello_at != place));
+        .is_some_and(|known| known.hello_at != 0 && (address.is_some() || known.hello_at != place));
     if is_used_again {
         ends(ssl, true);
     }
-    let Some(peer) = peer else { return 0 };
-    let _ = PEERS.remove(place);
+    let Some(address) = address else { return 0 };
+    forget(place);
     let Some(connection) = connection(&key(ssl)) else { return 0 };
     let id = unsafe { (*connection).id };
-    let hello =
-        Hello { connection: id, received: 0, wanted: HELLO_BYTES_MAX, head: [0; 2 * HEAD_ROOM] };
+    let hello = Hello { connection: id, received: 0, wanted: HELLO_BYTES_MAX, head: [0; 2 * HEAD_ROOM] };
     if HELLOS.insert(place, hello, 0).is_ok() {
         unsafe { (*connection).hello_at = place };
     }
-    let Some(mut record) = RECORDS.reserve_bytes(HEADER_BYTES + SOCKADDR_BYTES + 4, 0) else {
-        counted(count::NOTICES_LOST);
-        return 0;
-    };
-    let bytes = record.as_mut_ptr();
-    unsafe {
-        bytes.add(at::KIND).cast::<u32>().write(u32::from(kind::PEER));
-        bytes.add(at::PROCESS).cast::<u32>().write((thread() >> 32) as u32);
-        bytes.add(at::CONNECTION).cast::<u64>().write(id);
-        bytes.add(at::OFFSET).cast::<u64>().write(0);
-        bytes.add(at::LENGTH).cast::<u64>().write(SOCKADDR_BYTES as u64);
-        bytes.add(at::TIME).cast::<u64>().write(bpf_ktime_get_ns());
-        bytes.add(at::COPIED).cast::<u32>().write(SOCKADDR_BYTES as u32);
-        bytes.add(HEADER_BYTES).cast::<SockAddr>().write_unaligned(peer);
-    }
-    record.submit(NO_WAKEUP);
+    named(place, id, &address);
     0
+}
+
+/// Tells a connection's address, or waits until its process asks for it.
+#[inline(always)]
+fn named(place: u64, id: u64, address: &SockAddr) {
+    if is_known(address) {
+        peer(id, address);
+    } else {
+        let _ = NAMELESS.insert(place, id, 0);
+    }
+}
+
+/// Whether an address has a family.
+#[inline(always)]
+fn is_known(address: &SockAddr) -> bool {
+    address.bytes[0] != 0 || address.bytes[1] != 0
+}
+
+/// `SSL_do_handshake(ssl)`, by which programs begin a handshake that give OpenSSL bytes from memory; others read at once.
+#[uprobe]
+pub fn ssl_do_handshake(context: ProbeContext) -> u32 {
+    let _ = HANDSHAKES.insert(thread(), context.arg::<u64>(0).unwrap_or(0), 0);
+    0
+}
+
+/// Its end.
+#[uretprobe]
+pub fn ssl_do_handshake_return(_context: RetProbeContext) -> u32 {
+    let _ = HANDSHAKES.remove(thread());
+    0
+}
+
+/// `BIO_write(bio, bytes, int length)` within a handshake: a client's hello is written to the transcript as it was taken, in one piece
+/// and without records around it.
+#[uprobe]
+pub fn bio_write(context: ProbeContext) -> u32 {
+    let thread = thread();
+    let ssl = match (unsafe { HANDSHAKES.get(thread) }, unsafe { READS.get(thread) }) {
+        (Some(ssl), None) => *ssl,
+        (None, Some(read)) => read.ssl,
+        // It has to do with no handshake, or with one within another one: then it is not known with which.
+        _ => return 0,
+    };
+    let (source, length) = (context.arg::<u64>(1).unwrap_or(0), context.arg::<i32>(2).unwrap_or(0));
+    if length < MESSAGE_BYTES as i32 {
+        return 0;
+    }
+    let Ok(head) = (unsafe { bpf_probe_read_user(source as *const [u8; MESSAGE_BYTES]) }) else { return 0 };
+    let message = u64::from(head[1]) << 16 | u64::from(head[2]) << 8 | u64::from(head[3]);
+    if head[0] != 1 || head[4] != 3 || message + 4 != length as u64 {
+        return 0;
+    }
+    let mut random = Random { process: thread >> 32, bytes: [0; RANDOM_BYTES] };
+    random.bytes.copy_from_slice(&head[RANDOM_AT..]);
+    greeted(ssl, &random);
+    0
+}
+
+/// An `SSL` has taken a client's hello: the accepted socket that brought it, and no other one, is its connection.
+#[inline(always)]
+fn greeted(ssl: u64, random: &Random) {
+    let Some(greeting) = GREETINGS.get_ptr_mut(random) else { return };
+    let Greeting { place, id } = unsafe { *greeting };
+    if id == 0 {
+        return;
+    }
+    unsafe { (*greeting).id = 0 };
+    let Some(accepted) = (unsafe { ACCEPTED.get(place) }) else { return };
+    if accepted.id != id {
+        return;
+    }
+    let address = accepted.address;
+    let _ = ACCEPTED.remove(place);
+    // A connection begins with a hello: if this one has begun, its end was not told.
+    ends(ssl, true);
+    counted(count::CONNECTIONS);
+    let new = Connection { id, received: 0, sent: 0, written: 0, hello_at: place };
+    if CONNECTIONS.insert(key(ssl), new, NO_EXIST).is_ok() {
+        named(place, id, &address);
+    }
 }
 
 /// `accept` and `accept4` begin: their second argument is where the address will stand.
@@ -460,10 +643,60 @@ pub fn accept_ends(context: TracePointContext) -> u32 {
     }
     let place = thread >> 32 << 32 | descriptor as u64;
     let unknown = SockAddr { bytes: [0; SOCKADDR_BYTES] };
-    let peer = unsafe { bpf_probe_read_user(address as *const SockAddr) }.unwrap_or(unknown);
-    let _ = PEERS.insert(place, peer, 0);
-    // What was listened for there is of an earlier connection.
+    let address = unsafe { bpf_probe_read_user(address as *const SockAddr) }.unwrap_or(unknown);
+    // What was there is over, also where its end was not heard.
+    over(place);
+    let id = number();
+    let accepted = Accepted { id, address, is_greeted: 0, random: [0; RANDOM_BYTES] };
+    let _ = ACCEPTED.insert(place, accepted, 0);
+    let hello = Hello { connection: id, received: 0, wanted: HELLO_BYTES_MAX, head: [0; 2 * HEAD_ROOM] };
+    let _ = HELLOS.insert(place, hello, 0);
+    0
+}
+
+/// A file descriptor is no accepted connection's any more.
+#[inline(always)]
+fn over(place: u64) {
+    forget(place);
     let _ = HELLOS.remove(place);
+    let _ = NAMELESS.remove(place);
+}
+
+/// `getpeername(fd, address, ...)`: how programs ask that did not when they accepted the connection.
+#[tracepoint]
+pub fn name_begins(context: TracePointContext) -> u32 {
+    let thread = thread();
+    if unsafe { PROCESSES.get((thread >> 32) as u32) }.is_none() {
+        return 0;
+    }
+    let descriptor = unsafe { context.read_at::<u64>(16) }.unwrap_or(u64::MAX) as u32;
+    let place = thread >> 32 << 32 | u64::from(descriptor);
+    let is_asked_for = unsafe { NAMELESS.get(place) }.is_some()
+        || unsafe { ACCEPTED.get(place) }.is_some_and(|accepted| !is_known(&accepted.address));
+    if is_asked_for {
+        let buffer = unsafe { context.read_at::<u64>(24) }.unwrap_or(0);
+        let _ = ASKS.insert(thread, Receive { place, buffer }, 0);
+    }
+    0
+}
+
+/// Its end.
+#[tracepoint]
+pub fn name_ends(context: TracePointContext) -> u32 {
+    let thread = thread();
+    let Some(ask) = (unsafe { ASKS.get(thread) }) else { return 0 };
+    let Receive { place, buffer } = *ask;
+    let _ = ASKS.remove(thread);
+    if unsafe { context.read_at::<i64>(16) }.unwrap_or(-1) != 0 {
+        return 0;
+    }
+    let Ok(address) = (unsafe { bpf_probe_read_user(buffer as *const SockAddr) }) else { return 0 };
+    if let Some(id) = unsafe { NAMELESS.get(place) } {
+        peer(*id, &address);
+        let _ = NAMELESS.remove(place);
+    } else if let Some(accepted) = ACCEPTED.get_ptr_mut(place) {
+        unsafe { (*accepted).address = address };
+    }
     0
 }
 
@@ -513,8 +746,8 @@ fn wanted(hello: &Hello, known: u64) -> Option<u64> {
     let record = u64::from(head[3]) << 8 | u64::from(head[4]);
     let message = u64::from(head[6]) << 16 | u64::from(head[7]) << 8 | u64::from(head[8]);
     // One that goes on in another record is not followed by its length.
-    if known >= HEAD_BYTES && message + 4 <= record && message + HEAD_BYTES < HELLO_BYTES_MAX {
-        return Some(message + HEAD_BYTES);
+    if known >= FRAME_BYTES && message + 4 <= record && message + FRAME_BYTES < HELLO_BYTES_MAX {
+        return Some(message + FRAME_BYTES);
     }
     Some(HELLO_BYTES_MAX)
 }
@@ -548,12 +781,24 @@ pub fn socket_read_ends(context: TracePointContext) -> u32 {
         }
         known += more;
     }
+    let id = hello.connection;
+    let accepted = ACCEPTED.get_ptr_mut(receive.place).filter(|accepted| unsafe { (**accepted).id } == id);
     let Some(wanted) = wanted(hello, known) else {
-        counted(count::HELLO_OTHER);
+        // Of a socket that no `SSL` is known to have it says nothing: it may speak without TLS.
+        if accepted.is_none() {
+            counted(count::HELLO_OTHER);
+        }
         let _ = HELLOS.remove(receive.place);
         return 0;
     };
     hello.wanted = if received < HEAD_BYTES { wanted } else { hello.wanted };
+    if let Some(accepted) = accepted {
+        let accepted = unsafe { &mut *accepted };
+        accepted.is_greeted = 1;
+        if received < HEAD_BYTES && known >= HEAD_BYTES {
+            greets(receive.place, hello, accepted);
+        }
+    }
     let missing = hello.wanted.saturating_sub(received);
     let copy = if length < missing { length } else { missing };
     let header = Header {
@@ -571,6 +816,24 @@ pub fn socket_read_ends(context: TracePointContext) -> u32 {
         let _ = HELLOS.remove(receive.place);
     }
     0
+}
+
+/// A client's hello is known by its random, where that stands in the first record.
+#[inline(always)]
+fn greets(place: u64, hello: &Hello, accepted: &mut Accepted) {
+    let record = u64::from(hello.head[3]) << 8 | u64::from(hello.head[4]);
+    if record < MESSAGE_BYTES as u64 {
+        return;
+    }
+    let from = RECORD_BYTES as usize + RANDOM_AT;
+    accepted.random.copy_from_slice(&hello.head[from..from + RANDOM_BYTES]);
+    let random = Random { process: place >> 32, bytes: accepted.random };
+    if GREETINGS.insert(random, Greeting { place, id: accepted.id }, NO_EXIST).is_err() {
+        counted(count::HELLO_TWICE);
+        if let Some(greeting) = GREETINGS.get_ptr_mut(random) {
+            unsafe { (*greeting).id = 0 };
+        }
+    }
 }
 
 /// Hands a piece of a hello on.
@@ -597,8 +860,7 @@ pub fn descriptor_is_over(context: TracePointContext) -> u32 {
     }
     let descriptor = unsafe { context.read_at::<u64>(16) }.unwrap_or(u64::MAX) as u32;
     let place = thread >> 32 << 32 | u64::from(descriptor);
-    let _ = PEERS.remove(place);
-    let _ = HELLOS.remove(place);
+    over(place);
     0
 }
 

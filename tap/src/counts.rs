@@ -21,4 +21,6 @@ pub struct Counts {
     pub hello_unreadable: u64,
     /// Connections that begin with something else than a hello of TLS.
     pub hello_other: u64,
+    /// Clients' hellos that another connection had brought already.
+    pub hello_twice: u64,
 }

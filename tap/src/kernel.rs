@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
+use std::path::Path;
 use weir_collector::trace::Heard;
 
 include!(concat!(env!("OUT_DIR"), "/object.rs"));
@@ -35,8 +36,13 @@ const PROBES: [(&str, &str); 10] = [
     ("ssl_read_ex", "SSL_read_ex"),
 ];
 
+/// Likewise, where a process may hand OpenSSL bytes from memory: by these it is known which accepted connection an `SSL` has.
+const HANDSHAKE_PROBES: [(&str, &str); 2] =
+    [("ssl_do_handshake_return", "SSL_do_handshake"), ("ssl_do_handshake", "SSL_do_handshake")];
+const BIO_PROBE: (&str, &str) = ("bio_write", "BIO_write");
+
 /// Ends before beginnings here too: a beginning that is not followed to its end would be taken for that of the next.
-const TRACE_POINTS: [(&str, &str); 10] = [
+const TRACE_POINTS: [(&str, &str); 12] = [
     ("socket_read_ends", "sys_exit_read"),
     ("socket_read_ends", "sys_exit_recvfrom"),
     ("socket_read_begins", "sys_enter_read"),
@@ -47,6 +53,8 @@ const TRACE_POINTS: [(&str, &str); 10] = [
     ("accept_begins", "sys_enter_accept4"),
     ("accept_ends", "sys_exit_accept"),
     ("accept_ends", "sys_exit_accept4"),
+    ("name_ends", "sys_exit_getpeername"),
+    ("name_begins", "sys_enter_getpeername"),
 ];
 
 pub(crate) fn is_built_in() -> bool {
@@ -64,9 +72,14 @@ pub(crate) struct Inner {
     reads: HashMap<MapData, u64, [u64; 3]>,
     accepts: HashMap<MapData, u64, u64>,
     receives: HashMap<MapData, u64, [u64; 2]>,
+    asks: HashMap<MapData, u64, [u64; 2]>,
+    handshakes: HashMap<MapData, u64, u64>,
     /// By process and file descriptor.
-    hellos: HashMap<MapData, u64, [u64; 7]>,
-    peers: HashMap<MapData, u64, [u8; 28]>,
+    hellos: HashMap<MapData, u64, [u64; 19]>,
+    accepted: HashMap<MapData, u64, [u64; 9]>,
+    nameless: HashMap<MapData, u64, u64>,
+    /// By process and a client's random.
+    greetings: HashMap<MapData, [u64; 5], [u64; 2]>,
     /// What is attached to each process.
     attached: BTreeMap<u32, Vec<(&'static str, UProbeLinkId)>>,
     knows_addresses: bool,
@@ -113,7 +126,11 @@ impl Inner {
         let accepts = HashMap::try_from(map(&mut ebpf, "ACCEPTS")?).map_err(of_map)?;
         let receives = HashMap::try_from(map(&mut ebpf, "RECEIVES")?).map_err(of_map)?;
         let hellos = HashMap::try_from(map(&mut ebpf, "HELLOS")?).map_err(of_map)?;
-        let peers = HashMap::try_from(map(&mut ebpf, "PEERS")?).map_err(of_map)?;
+        let accepted = HashMap::try_from(map(&mut ebpf, "ACCEPTED")?).map_err(of_map)?;
+        let asks = HashMap::try_from(map(&mut ebpf, "ASKS")?).map_err(of_map)?;
+        let handshakes = HashMap::try_from(map(&mut ebpf, "HANDSHAKES")?).map_err(of_map)?;
+        let nameless = HashMap::try_from(map(&mut ebpf, "NAMELESS")?).map_err(of_map)?;
+        let greetings = HashMap::try_from(map(&mut ebpf, "GREETINGS")?).map_err(of_map)?;
         for (name, program) in ebpf.programs_mut() {
             let outcome = match program {
                 aya::programs::Program::UProbe(program) => program.load(),
@@ -131,8 +148,12 @@ impl Inner {
             reads,
             accepts,
             receives,
+            asks,
+            handshakes,
             hellos,
-            peers,
+            accepted,
+            nameless,
+            greetings,
             attached: BTreeMap::new(),
             knows_addresses: false,
         };
@@ -165,30 +186,38 @@ impl Inner {
         self.processes
             .insert(process.id, 1, 0)
             .map_err(|error| refused(format!("process {}", process.id))(&error))?;
-        for (program, function) in PROBES.iter().filter(|(_, function)| library.symbols.contains(*function)) {
-            if let Err(error) = self.probe(program, function, number, library) {
-                // Half a process would be misread.
-                self.detach(process);
-                return Err(error);
-            }
+        let attached = self.attach_all(number, library);
+        if attached.is_err() {
+            // Half a process would be misread.
+            self.detach(process);
         }
-        Ok(())
+        attached
+    }
+
+    fn attach_all(&mut self, process: NonZeroU32, library: &Library) -> Result<(), TapError> {
+        for probe in PROBES.iter().filter(|(_, function)| library.symbols.contains(*function)) {
+            self.probe(*probe, process, (&library.name, &library.path))?;
+        }
+        let Some(bio) = &library.bio else { return Ok(()) };
+        for probe in HANDSHAKE_PROBES.iter().filter(|(_, function)| library.symbols.contains(*function)) {
+            self.probe(*probe, process, (&library.name, &library.path))?;
+        }
+        self.probe(BIO_PROBE, process, (&bio.name, &bio.path))
     }
 
     fn probe(
         &mut self,
-        name: &'static str,
-        function: &str,
+        (name, function): (&'static str, &str),
         process: NonZeroU32,
-        library: &Library,
+        (file, path): (&str, &Path),
     ) -> Result<(), TapError> {
-        let what = || format!("{function} of {} in process {process}", library.name);
+        let what = || format!("{function} of {file} in process {process}");
         let program: &mut UProbe =
             self.ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or_else(|| {
                 TapError::Kernel { what: what(), reason: "the object has no program for it".into() }
             })?;
         let scope = UProbeScope::OneProcess(process);
-        let link = program.attach(function, &library.path, scope).map_err(|error| refused(what())(&error))?;
+        let link = program.attach(function, path, scope).map_err(|error| refused(what())(&error))?;
         self.attached.entry(process.get()).or_default().push((name, link));
         Ok(())
     }
@@ -213,10 +242,18 @@ impl Inner {
         keys.iter().for_each(|key| drop(self.accepts.remove(key)));
         let keys: Vec<u64> = self.receives.keys().flatten().filter(|key| key >> 32 == own).collect();
         keys.iter().for_each(|key| drop(self.receives.remove(key)));
+        let keys: Vec<u64> = self.asks.keys().flatten().filter(|key| key >> 32 == own).collect();
+        keys.iter().for_each(|key| drop(self.asks.remove(key)));
+        let keys: Vec<u64> = self.handshakes.keys().flatten().filter(|key| key >> 32 == own).collect();
+        keys.iter().for_each(|key| drop(self.handshakes.remove(key)));
         let keys: Vec<u64> = self.hellos.keys().flatten().filter(|key| key >> 32 == own).collect();
         keys.iter().for_each(|key| drop(self.hellos.remove(key)));
-        let keys: Vec<u64> = self.peers.keys().flatten().filter(|key| key >> 32 == own).collect();
-        keys.iter().for_each(|key| drop(self.peers.remove(key)));
+        let keys: Vec<u64> = self.accepted.keys().flatten().filter(|key| key >> 32 == own).collect();
+        keys.iter().for_each(|key| drop(self.accepted.remove(key)));
+        let keys: Vec<u64> = self.nameless.keys().flatten().filter(|key| key >> 32 == own).collect();
+        keys.iter().for_each(|key| drop(self.nameless.remove(key)));
+        let keys: Vec<[u64; 5]> = self.greetings.keys().flatten().filter(|key| key[0] == own).collect();
+        keys.iter().for_each(|key| drop(self.greetings.remove(key)));
     }
 
     pub(crate) fn drain(&mut self, records_max: usize, each: &mut dyn FnMut(Heard<'_>)) -> usize {
@@ -245,6 +282,7 @@ impl Inner {
             hello_full: of(count::HELLO_FULL)?,
             hello_unreadable: of(count::HELLO_UNREADABLE)?,
             hello_other: of(count::HELLO_OTHER)?,
+            hello_twice: of(count::HELLO_TWICE)?,
         })
     }
 }

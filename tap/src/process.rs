@@ -8,6 +8,12 @@ use std::path::{Path, PathBuf};
 /// Functions without which nothing can be traced.
 const NEEDED: [&str; 3] = ["SSL_read", "SSL_write", "SSL_free"];
 
+/// Functions by which a program gives OpenSSL what it is to read bytes from, such as memory; without them it gives a file descriptor.
+const FEEDING: [&str; 2] = ["SSL_set_bio", "SSL_set0_rbio"];
+
+/// What writes to such a source, and to a handshake's transcript.
+const BIO_WRITE: &str = "BIO_write";
+
 /// Largest executable or library whose symbols are looked at, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -133,6 +139,18 @@ pub struct Library {
     pub is_deleted: bool,
     /// Which of the functions that can be traced it has.
     pub symbols: BTreeSet<String>,
+    /// What has `BIO_write`, where the process may give OpenSSL bytes from memory: by it alone, and at a price, it is known there
+    /// which accepted connection is whose.
+    pub bio: Option<BioLibrary>,
+}
+
+/// The file that OpenSSL's functions of input and output are in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BioLibrary {
+    /// Where the process sees it.
+    pub name: String,
+    /// Where it can be opened from here.
+    pub path: PathBuf,
 }
 
 /// Why a process cannot be traced, and what to do.
@@ -157,29 +175,28 @@ fn library(directory: &Path) -> Result<Library, Obstacle> {
             "run as root, or with CAP_SYS_PTRACE; a process that has ended cannot be traced",
         )
     })?;
-    if let Some(mapping) = libssl(&maps) {
-        let path = match mapping.is_deleted {
-            // The file has no name any more, but the mapping leads to it.
-            true => directory.join("map_files").join(mapping.range),
-            false => directory.join("root").join(mapping.path.trim_start_matches('/')),
-        };
-        let name = mapping.path.to_owned();
+    if let Some(mapping) = library_of(&maps, "libssl.so") {
+        let (name, path) = (mapping.path.to_owned(), mapping.path_here(directory));
         let symbols = symbols(&path).map_err(|reason| {
             Obstacle::new(
                 format!("{name} cannot be read: {reason}"),
                 "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; restart a process whose library was replaced",
             )
         })?;
-        return complete(Library { name, path, is_deleted: mapping.is_deleted, symbols });
+        let bio = library_of(&maps, "libcrypto.so")
+            .filter(|_| may_feed(directory, &maps))
+            .map(|mapping| BioLibrary { name: mapping.path.to_owned(), path: mapping.path_here(directory) });
+        return complete(Library { name, path, is_deleted: mapping.is_deleted, symbols, bio });
     }
     let path = directory.join("exe");
     let name = fs::read_link(&path).map(|path| path.display().to_string()).unwrap_or_default();
-    let symbols = symbols(&path).map_err(|reason| {
+    let mut symbols = symbols(&path).map_err(|reason| {
         Obstacle::new(
             format!("it has no libssl, and its executable cannot be read: {reason}"),
             "run as root, or with CAP_SYS_PTRACE",
         )
     })?;
+    let bio = symbols.remove(BIO_WRITE).then(|| BioLibrary { name: name.clone(), path: path.clone() });
     if symbols.is_empty() {
         return Err(Obstacle::new(
             "it has loaded no libssl, and its executable has no symbol of one",
@@ -187,7 +204,7 @@ fn library(directory: &Path) -> Result<Library, Obstacle> {
              trace the proxy in front of it",
         ));
     }
-    complete(Library { name, path, is_deleted: false, symbols })
+    complete(Library { name, path, is_deleted: false, symbols, bio })
 }
 
 fn complete(library: Library) -> Result<Library, Obstacle> {
@@ -207,9 +224,46 @@ struct Mapping<'m> {
     is_deleted: bool,
 }
 
-/// The executable mapping of OpenSSL's library: `libssl.so`, whatever follows. NSS has one of another name.
-fn libssl(maps: &str) -> Option<Mapping<'_>> {
-    maps.lines().find_map(|line| {
+impl Mapping<'_> {
+    /// Where its file can be opened from here.
+    fn path_here(&self, directory: &Path) -> PathBuf {
+        match self.is_deleted {
+            // The file has no name any more, but the mapping leads to it.
+            true => directory.join("map_files").join(self.range),
+            false => directory.join("root").join(self.path.trim_start_matches('/')),
+        }
+    }
+
+    /// Whether it is the library of this name, whatever version follows. NSS has one of another name than OpenSSL's.
+    fn is_library(&self, library: &str) -> bool {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        name.strip_prefix(library).is_some_and(|version| version.is_empty() || version.starts_with('.'))
+    }
+}
+
+/// The executable mapping of a library.
+fn library_of<'m>(maps: &'m str, library: &str) -> Option<Mapping<'m>> {
+    executables(maps).find(|mapping| mapping.is_library(library))
+}
+
+/// Whether any file of the process asks for what gives OpenSSL bytes otherwise than by a file descriptor. One that cannot be read may.
+fn may_feed(directory: &Path, maps: &str) -> bool {
+    let mut files = BTreeSet::new();
+    executables(maps)
+        .filter(|mapping| !mapping.is_library("libssl.so") && files.insert(mapping.path))
+        .any(|mapping| feeds(&mapping.path_here(directory)).unwrap_or(true))
+}
+
+fn feeds(path: &Path) -> Result<bool, String> {
+    let cache = cache(path)?;
+    let file = object::File::parse(&cache).map_err(|error| error.to_string())?;
+    let mut asked = file.dynamic_symbols().filter(|symbol| symbol.is_undefined());
+    Ok(asked.any(|symbol| symbol.name().is_ok_and(|name| FEEDING.contains(&name))))
+}
+
+/// Executable mappings of files.
+fn executables(maps: &str) -> impl Iterator<Item = Mapping<'_>> {
+    maps.lines().filter_map(|line| {
         let (range, rest) = line.split_once(' ')?;
         let place = rest.find('/')?;
         let (fields, path) = rest.split_at(place);
@@ -218,27 +272,26 @@ fn libssl(maps: &str) -> Option<Mapping<'_>> {
             Some(path) => (path, true),
             None => (path, false),
         };
-        let name = path.rsplit('/').next()?;
-        (is_executable && (name == "libssl.so" || name.starts_with("libssl.so."))).then_some(Mapping {
-            range,
-            path,
-            is_deleted,
-        })
+        is_executable.then_some(Mapping { range, path, is_deleted })
     })
 }
 
-/// The functions of a file whose names begin like OpenSSL's.
+/// The functions of a file that can be traced, by their names.
 fn symbols(path: &Path) -> Result<BTreeSet<String>, String> {
+    let cache = cache(path)?;
+    let file = object::File::parse(&cache).map_err(|error| error.to_string())?;
+    let names = file.dynamic_symbols().chain(file.symbols()).filter(|symbol| symbol.is_definition());
+    let names = names.filter_map(|symbol| symbol.name().ok().map(str::to_owned));
+    Ok(names.filter(|name| name.starts_with("SSL_") || name == BIO_WRITE).collect())
+}
+
+/// A file of which no more is read than its tables: an executable may be large.
+fn cache(path: &Path) -> Result<object::ReadCache<fs::File>, String> {
     let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
     if size > FILE_BYTES_MAX {
         return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
     }
-    // An executable may be large: no more of it is read than its tables.
-    let cache = object::ReadCache::new(fs::File::open(path).map_err(|error| error.to_string())?);
-    let file = object::File::parse(&cache).map_err(|error| error.to_string())?;
-    let names = file.dynamic_symbols().chain(file.symbols()).filter(|symbol| symbol.is_definition());
-    let names = names.filter_map(|symbol| symbol.name().ok().map(str::to_owned));
-    Ok(names.filter(|name| name.starts_with("SSL_")).collect())
+    Ok(object::ReadCache::new(fs::File::open(path).map_err(|error| error.to_string())?))
 }
 
 #[cfg(test)]
@@ -270,9 +323,22 @@ mod tests {
     fn the_library_is_the_executable_mapping_of_libssl_and_not_of_nss() {
         let maps = "7f0-7f1 r--p 0 fe:00 1 /usr/lib/libssl.so.3\n7f1-7f2 r-xp 0 fe:00 1 /usr/lib/libssl3.so\n\
                     7f2-7f3 r-xp 0 fe:00 1 /a b/libssl.so.3 (deleted)\n7f3-7f4 rw-p 0 00:00 0\n";
-        let mapping = libssl(maps).unwrap();
+        let mapping = library_of(maps, "libssl.so").unwrap();
         assert_eq!((mapping.range, mapping.path, mapping.is_deleted), ("7f2-7f3", "/a b/libssl.so.3", true));
-        assert!(libssl("7f1-7f2 r-xp 0 fe:00 1 /usr/lib/libssl3.so\n").is_none());
+        assert!(library_of("7f1-7f2 r-xp 0 fe:00 1 /usr/lib/libssl3.so\n", "libssl.so").is_none());
+    }
+
+    #[test]
+    fn a_process_may_feed_tls_from_memory_unless_each_of_its_files_can_be_read_and_does_not_ask_for_it() {
+        let directory = tempfile::TempDir::new().unwrap();
+        fs::create_dir(directory.path().join("root")).unwrap();
+        let place = |name: &str| directory.path().join("root").join(name);
+        fs::copy(std::env::current_exe().unwrap(), place("server")).unwrap();
+        // What it asks for itself says nothing: it is what is asked.
+        fs::write(place("libssl.so.3"), "no library").unwrap();
+        let maps = "1-2 r-xp 0 fe:00 1 /server\n2-3 r-xp 0 fe:00 1 /libssl.so.3\n3-4 r--p 0 fe:00 1 /data\n";
+        assert!(!may_feed(directory.path(), maps));
+        assert!(may_feed(directory.path(), &format!("{maps}4-5 r-xp 0 fe:00 1 /gone.so\n")));
     }
 
     #[test]

@@ -16,13 +16,13 @@ const REUSED: &str = include_str!("reused.py");
 pub(super) type Both = (Option<String>, Option<String>);
 
 /// A capture of a port on the loopback.
-struct Capture {
+pub(super) struct Capture {
     dumpcap: Program,
     file: PathBuf,
 }
 
 impl Capture {
-    fn start(directory: &Path, port: &str) -> Self {
+    pub(super) fn start(directory: &Path, port: &str) -> Self {
         let (file, said) = (directory.join("capture.pcapng"), directory.join("dumpcap.err"));
         let mut command = Command::new("dumpcap");
         command.args(["-q", "-i", "lo", "-f", &format!("tcp port {port}"), "-w"]).arg(&file);
@@ -34,7 +34,7 @@ impl Capture {
     }
 
     /// What Debian's Wireshark knows of the hellos: JA3 by the client's port.
-    fn ja3(&self) -> BTreeMap<String, String> {
+    pub(super) fn ja3(&self) -> BTreeMap<String, String> {
         self.hellos().into_iter().collect()
     }
 
@@ -49,7 +49,7 @@ impl Capture {
     }
 
     /// What a newer Wireshark knows of them: both by the client's port. None where there is none, which in CI is a failure.
-    fn both(&self) -> Option<BTreeMap<String, Both>> {
+    pub(super) fn both(&self) -> Option<BTreeMap<String, Both>> {
         let Some(modules) = std::env::var_os(MODULES_VAR) else {
             assert!(std::env::var_os("CI").is_none(), "{MODULES_VAR} must say where Wireshark is");
             eprintln!("JA4 is not held against Wireshark's: `cargo xtask test` installs one that knows it");

@@ -22,6 +22,8 @@ pub(crate) struct Connection {
     pub(crate) surroundings: Surroundings,
     /// That it is without a fingerprint is counted.
     is_hello_missed: bool,
+    /// That it is without an address is counted.
+    is_address_missed: bool,
 }
 
 enum Protocol {
@@ -47,15 +49,19 @@ impl Connection {
         }
     }
 
-    /// Counts, once, that exchanges of a client are without its fingerprint. Of what the process asks itself there is none.
-    pub(crate) fn miss_hello(&mut self, losses: &mut Losses) {
-        let hello = &self.surroundings.hello;
-        let is_served = matches!(self.known, Some((Way::Received, _)));
-        if self.is_hello_missed || !is_served || hello.fingerprint().is_some() {
+    /// Counts, once each, that exchanges of a client are without its fingerprint, and without its address. Of what the process asks
+    /// itself there is neither.
+    pub(crate) fn miss_client(&mut self, losses: &mut Losses) {
+        if !matches!(self.known, Some((Way::Received, _))) {
             return;
         }
-        self.is_hello_missed = true;
-        losses.add(if hello.is_begun() { Loss::HelloUnread } else { Loss::HelloUnheard }, 1);
+        let hello = &self.surroundings.hello;
+        if hello.fingerprint().is_none() && !std::mem::replace(&mut self.is_hello_missed, true) {
+            losses.add(if hello.is_begun() { Loss::HelloUnread } else { Loss::HelloUnheard }, 1);
+        }
+        if self.surroundings.peer.is_none() && !std::mem::replace(&mut self.is_address_missed, true) {
+            losses.add(if hello.is_begun() { Loss::AddressUntold } else { Loss::AddressUnheard }, 1);
+        }
     }
 
     pub(crate) fn take(&mut self, chunk: &Chunk<'_>, taker: &mut Taker<'_>) {

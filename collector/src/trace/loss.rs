@@ -29,6 +29,11 @@ pub enum Loss {
     HelloUnheard,
     /// Connections whose client's hello was not heard whole, or cannot be read.
     HelloUnread,
+    /// Connections of whose client no address is known, because it is not known which accepted connection they are: they are older
+    /// than the tap, or nothing was heard of their hello.
+    AddressUnheard,
+    /// Connections of whose client no address is known although their hello was heard: their process did not ask for it.
+    AddressUntold,
     /// Connections that carried several accounts: the fingerprint is that of who speaks for them, and is not told any more.
     HelloShared,
     /// Events that were not kept because the log took nothing for too long.
@@ -47,6 +52,8 @@ pub enum Loss {
     TapHelloUnreadable,
     /// What begins connections and is no hello of TLS, by what the tap looks at.
     TapHelloOther,
+    /// Clients' hellos that another connection had brought already, by what the tap tells them from one another.
+    TapHelloTwice,
 }
 
 impl Loss {
@@ -64,6 +71,8 @@ impl Loss {
         Self::Anonymous,
         Self::HelloUnheard,
         Self::HelloUnread,
+        Self::AddressUnheard,
+        Self::AddressUntold,
         Self::HelloShared,
         Self::LogAway,
         Self::TapFull,
@@ -73,6 +82,7 @@ impl Loss {
         Self::TapHelloFull,
         Self::TapHelloUnreadable,
         Self::TapHelloOther,
+        Self::TapHelloTwice,
     ];
 
     /// Name in metrics.
@@ -90,6 +100,8 @@ impl Loss {
             Self::Anonymous => "anonymous",
             Self::HelloUnheard => "hello_unheard",
             Self::HelloUnread => "hello_unread",
+            Self::AddressUnheard => "address_unheard",
+            Self::AddressUntold => "address_untold",
             Self::HelloShared => "hello_shared",
             Self::LogAway => "log_away",
             Self::TapFull => "tap_full",
@@ -99,6 +111,7 @@ impl Loss {
             Self::TapHelloFull => "tap_hello_full",
             Self::TapHelloUnreadable => "tap_hello_unreadable",
             Self::TapHelloOther => "tap_hello_other",
+            Self::TapHelloTwice => "tap_hello_twice",
         }
     }
 }

@@ -152,7 +152,7 @@ fn hand_on(over: Vec<Exchange>, connection: &mut Connection, losses: &mut Losses
     if over.is_empty() {
         return;
     }
-    connection.miss_hello(losses);
+    connection.miss_client(losses);
     // Of all of them first: those that are over at once are of one connection.
     over.iter().for_each(|exchange| connection.surroundings.carry(exchange, losses));
     over.into_iter().for_each(|exchange| done(exchange, &connection.surroundings, losses));

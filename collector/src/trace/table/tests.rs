@@ -59,6 +59,7 @@ impl Bench {
     fn chunk(&mut self, connection: u64, way: Way, bytes: &[u8], cap: usize, is_heard: bool) {
         let is_known = [true, false].iter().any(|is_sent| self.offsets.contains_key(&(connection, *is_sent)));
         if !is_known && !self.is_without_hellos {
+            self.hear(Heard::Peer(ConnectionId(connection), [203, 0, 113, 9].into()));
             self.hear(Heard::Hello(ConnectionId(connection), 0, &crate::trace::hello::tests::a_hello()));
         }
         let at = self.offsets.entry((connection, way == Way::Sent)).or_default();
@@ -298,7 +299,7 @@ fn memory_is_bounded_and_who_was_silent_for_longest_is_forgotten_first() {
 }
 
 #[test]
-fn that_a_clients_hello_is_not_known_is_counted_once_a_connection_and_by_why() {
+fn that_a_clients_hello_or_its_address_is_not_known_is_counted_once_a_connection_and_by_why() {
     let mut bench = Bench { is_without_hellos: true, ..Bench::default() };
     let ask = "POST / HTTP/1.1\r\nx-api-key: a\r\nContent-Length: 0\r\n\r\n";
     let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -307,6 +308,7 @@ fn that_a_clients_hello_is_not_known_is_counted_once_a_connection_and_by_why() {
     bench.hear(Heard::Hello(ConnectionId(1), 0, &known[..5]));
     bench.hear(Heard::Hello(ConnectionId(1), 5, &known[5..]));
     bench.hear(Heard::Hello(ConnectionId(2), 0, &known[..5]));
+    bench.hear(Heard::Peer(ConnectionId(2), [203, 0, 113, 9].into()));
     for connection in 1..5 {
         let ways = if connection == 4 { [Way::Sent, Way::Received] } else { [Way::Received, Way::Sent] };
         for _ in 0..2 {
@@ -316,7 +318,15 @@ fn that_a_clients_hello_is_not_known_is_counted_once_a_connection_and_by_why() {
     }
     assert_eq!(bench.seen.len(), 8);
     let losses: Vec<_> = bench.losses.iter().collect();
-    assert_eq!(losses, [(Loss::HelloUnheard, 1), (Loss::HelloUnread, 1)]);
+    assert_eq!(
+        losses,
+        [
+            (Loss::HelloUnheard, 1),
+            (Loss::HelloUnread, 1),
+            (Loss::AddressUnheard, 1),
+            (Loss::AddressUntold, 1)
+        ]
+    );
 }
 
 #[test]

@@ -1,0 +1,205 @@
+//! Servers that read sockets themselves and give TLS what they read from memory: each connection has its own client's address, account and
+//! fingerprints, however many take turns on one thread.
+
+use super::*;
+use std::collections::BTreeSet;
+
+const ASYNCIO: &str = include_str!("loop.py");
+const CROWD: &str = include_str!("crowd.py");
+const TWIN: &str = include_str!("twin.py");
+const NODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/loop.js");
+
+/// Clients, each with an address of its own, and how often each asks.
+const CLIENTS: usize = 48;
+const REQUESTS: usize = 8;
+
+/// Every cause of which nothing may be counted where all is heard.
+pub(super) const CAUSES: [&str; 20] = [
+    "request",
+    "response",
+    "orphan",
+    "unanswered",
+    "anonymous",
+    "forgotten",
+    "gap_bytes",
+    "cut_bytes",
+    "unsynced_bytes",
+    "hello_unheard",
+    "hello_unread",
+    "hello_shared",
+    "address_unheard",
+    "address_untold",
+    "tap_full",
+    "tap_unreadable",
+    "tap_notices",
+    "tap_hello_full",
+    "tap_hello_other",
+    "tap_hello_twice",
+];
+
+fn asyncio(bench: &Bench) -> (Program, String) {
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", ASYNCIO]);
+    started(bench, command, &[])
+}
+
+fn node(bench: &Bench, how: &[&str]) -> (Program, String) {
+    let mut command = Command::new("node");
+    command.arg(NODE);
+    started(bench, command, how)
+}
+
+/// A server, and its port.
+fn started(bench: &Bench, mut command: Command, how: &[&str]) -> (Program, String) {
+    command.arg(&bench.place.feed).arg(bench.place.directory.path().join("ports"));
+    command.arg(&bench.certificate).arg(&bench.key).args(how);
+    let mut server = Program::start(&mut command);
+    let port = server.said();
+    (server, port)
+}
+
+/// The port of the client that asked for each path, as the server wrote it down.
+fn ports(bench: &Bench) -> BTreeMap<String, String> {
+    let ports = fs::read_to_string(bench.place.directory.path().join("ports")).unwrap();
+    let line = |line: &str| line.split_once(' ').map(|(port, path)| (path.to_owned(), port.to_owned()));
+    ports.lines().filter_map(line).collect()
+}
+
+/// Who asked for a path: each client's are its own.
+fn client_of(path: &str) -> &str {
+    path.split('/').nth(2).and_then(|name| name.split('-').next()).unwrap()
+}
+
+/// Dozens of clients at once, whose connections take turns with each other on one thread: what is known of each is its own.
+fn a_crowd_is_told_apart(start: impl Fn(&Bench) -> (Program, String)) {
+    let bench = Bench::new();
+    let (server, port) = start(&bench);
+    let capture = hello::Capture::start(bench.place.directory.path(), &port);
+    let tracing = bench.tracing(&server.id(), &["--tap-ring-bytes", "67108864"]);
+    tracing.waits_for(1);
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", CROWD, &port, &CLIENTS.to_string(), &REQUESTS.to_string()]);
+    success(command);
+    let all = CLIENTS * REQUESTS;
+    eventually("each request is an event", || tracing.events() == all as u64);
+    for cause in CAUSES {
+        assert_eq!(tracing.lost(cause), 0, "{cause}");
+    }
+    assert_eq!(tracing.messages("heard"), tracing.messages("handed_on"));
+    // Half of the clients connect for each request.
+    let connections = CLIENTS / 2 + CLIENTS / 2 * REQUESTS;
+    eventually("every hello is captured", || capture.ja3().len() == connections);
+    let (ja3, both) = (capture.ja3(), capture.both());
+    tracing.running.stop();
+
+    // Account, address, path, model, features of the prompt, order of the headers, outcome: all that the server wrote down.
+    let [traced, logged] = bench.events();
+    assert_eq!((traced.len(), logged.len()), (all, all));
+    for (path, seen) in &logged {
+        assert_eq!(traced.get(path), Some(seen), "{path}");
+    }
+    let (ports, fingerprints) = (ports(&bench), hello::fingerprints(&bench.place.data));
+    let addresses = addresses(&bench.place.data, SourceKind::Uprobe);
+    let mut of_clients = BTreeMap::<&str, BTreeSet<_>>::new();
+    for (path, fingerprint) in &fingerprints {
+        assert_eq!(fingerprint.0.as_ref(), ja3.get(&ports[path]), "{path}");
+        if let Some(both) = &both {
+            assert_eq!(Some(fingerprint), both.get(&ports[path]), "{path}");
+        }
+        let who = (traced[path].account.clone(), addresses[path].clone(), fingerprint.clone());
+        of_clients.entry(client_of(path)).or_default().insert(who);
+    }
+    // One of each for each client, and no two clients have any of them in common.
+    assert_eq!(of_clients.len(), CLIENTS);
+    let whole: Vec<_> = of_clients.values().flatten().collect();
+    assert_eq!(whole.len(), CLIENTS, "{of_clients:#?}");
+    assert!(whole.iter().all(|(_, address, (ja3, ja4))| address.is_some() && ja3.is_some() && ja4.is_some()));
+    let distinct = |of: &dyn Fn(usize) -> String| (0..whole.len()).map(of).collect::<BTreeSet<_>>().len();
+    assert_eq!(distinct(&|at| whole[at].0.clone()), CLIENTS);
+    assert_eq!(distinct(&|at| format!("{:?}", whole[at].1)), CLIENTS);
+    assert_eq!(distinct(&|at| format!("{:?}", whole[at].2.0)), CLIENTS);
+}
+
+/// The pseudonym of every event's address, by its path.
+fn addresses(data: &Path, source: SourceKind) -> BTreeMap<String, Option<String>> {
+    let mut all = BTreeMap::new();
+    each(data, source, |event| {
+        let Body::Request(request) = event.body else { panic!("it is a request") };
+        let address = request.address.map(|address| format!("{address:?}"));
+        all.insert(request.endpoint.unwrap_or_default().to_owned(), address);
+    });
+    all
+}
+
+#[test]
+fn clients_of_an_asyncio_server_that_take_turns_on_one_thread_are_told_apart() {
+    if can_trace() {
+        a_crowd_is_told_apart(asyncio);
+    }
+}
+
+#[test]
+fn clients_of_a_node_server_whose_openssl_is_in_its_executable_are_told_apart() {
+    if can_trace() {
+        a_crowd_is_told_apart(|bench| node(bench, &[]));
+    }
+}
+
+#[test]
+fn where_a_server_never_asks_who_its_clients_are_their_addresses_are_unknown_and_counted() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let (server, port) = node(&bench, &["incurious"]);
+    let tracing = bench.tracing(&server.id(), &[]);
+    tracing.waits_for(1);
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", CROWD, &port, "3", "2"]);
+    success(command);
+    eventually("each request is an event", || tracing.events() == 6);
+    assert_eq!(tracing.lost("address_untold"), 5, "of five connections");
+    for cause in CAUSES.into_iter().filter(|cause| *cause != "address_untold") {
+        assert_eq!(tracing.lost(cause), 0, "{cause}");
+    }
+    tracing.running.stop();
+    let [traced, logged] = bench.events();
+    assert_eq!(traced, logged);
+    assert!(addresses(&bench.place.data, SourceKind::Uprobe).values().all(Option::is_none));
+    let fingerprints = hello::fingerprints(&bench.place.data);
+    assert!(fingerprints.values().all(|(ja3, ja4)| ja3.is_some() && ja4.is_some()), "{fingerprints:?}");
+}
+
+#[test]
+fn nobody_is_taken_for_who_copies_its_hello() {
+    if !can_trace() {
+        return;
+    }
+    for (how, is_known) in [(None, false), (Some("late"), true)] {
+        let bench = Bench::new();
+        let (server, port) = asyncio(&bench);
+        let tracing = bench.tracing(&server.id(), &[]);
+        tracing.waits_for(1);
+        let mut command = Command::new(PYTHON);
+        command.args(["-c", TWIN, &port, "/plain/twin"]).args(how);
+        success(command);
+        eventually("each request is an event", || tracing.events() == 2);
+        // Of the copies that came, one each is noticed; those who sent them never ask.
+        assert_eq!(tracing.lost("tap_hello_twice"), if is_known { 1 } else { 2 });
+        let unknown = u64::from(!is_known);
+        assert_eq!((tracing.lost("address_unheard"), tracing.lost("hello_unheard")), (unknown, unknown));
+        tracing.running.stop();
+        let [traced, logged] = bench.events();
+        assert_eq!((traced.len(), logged.len()), (2, 2));
+        let (data, _) = bench.place.beside();
+        let own = addresses(&data, SourceKind::Tail);
+        for (path, address) in addresses(&bench.place.data, SourceKind::Uprobe) {
+            assert!(own[&path].is_some());
+            assert_eq!(address, own[&path].clone().filter(|_| is_known), "{path}: its own, or nobody's");
+            assert_eq!(traced[&path].account, logged[&path].account, "{path}");
+        }
+        for (path, (ja3, ja4)) in hello::fingerprints(&bench.place.data) {
+            assert_eq!((ja3.is_some(), ja4.is_some()), (is_known, is_known), "{path}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+"""Two clients with one hello: twin.py PORT PATH.
+
+The first, from 127.0.2.1, has sent most of its hello when the second, from 127.0.2.2, sends a copy of all of it; then the first goes on and
+asks. When it was answered, a third, from 127.0.2.3, sends the copy again, and the first asks once more."""
+
+import json
+import socket
+import ssl
+import sys
+import time
+
+port, path = int(sys.argv[1]), sys.argv[2]
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+tls = context.wrap_bio(incoming, outgoing, server_hostname="api.example")
+try:
+    tls.do_handshake()
+except ssl.SSLWantReadError:
+    hello = outgoing.read()
+
+
+def client(last):
+    return socket.create_connection(("127.0.0.1", port), source_address=("127.0.2.%d" % last, 0))
+
+
+def copy(last):
+    """Another client that says the same, and is answered by the server."""
+    other = client(last)
+    other.sendall(hello)
+    assert other.recv(65536)
+    return other
+
+
+def call(what, *arguments):
+    """An operation of TLS, with what has to be sent and received for it."""
+    while True:
+        try:
+            result = what(*arguments)
+        except ssl.SSLWantReadError:
+            first.sendall(outgoing.read())
+            incoming.write(first.recv(65536))
+            continue
+        first.sendall(outgoing.read())
+        return result
+
+
+def ask(number):
+    body = json.dumps({"model": "atlas-t", "max_tokens": 3, "messages": [{"role": "user", "content": "whose?"}]})
+    head = "POST %s/%d HTTP/1.1\r\nhost: api.example\r\nauthorization: Bearer sk-twin\r\ncontent-length: %d\r\n\r\n"
+    call(tls.write, (head % (path, number, len(body)) + body).encode())
+    answer = b""
+    while not answer.endswith(b"xxx\"}"):
+        answer += call(tls.read, 65536)
+
+
+first = client(1)
+is_late = len(sys.argv) > 3
+if not is_late:
+    first.sendall(hello[:100])
+    time.sleep(0.2)
+    others = [copy(2)]
+    first.sendall(hello[100:])
+else:
+    first.sendall(hello)
+    others = []
+call(tls.do_handshake)
+ask(1)
+others.append(copy(3))
+ask(2)
