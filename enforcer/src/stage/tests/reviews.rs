@@ -131,11 +131,13 @@ fn whom_judge_and_person_agree_on_is_suspended_and_whom_the_person_took_back_is_
         61 RATE_LIMIT PENDING: tier HIGH, score 0.600
         61 REVIEW DONE: told by test
         61 RATE_LIMIT DONE until 91: told by test
-    "#]].assert_eq(&story(&rig));
+    "#]]
+    .assert_eq(&story(&rig));
     expect![[r#"
         OPERATOR review_confirmed by anna: word rv-0-01010101, by anna: seen in ticket 12
         OPERATOR review_refuted by ben: word rv-1860-02020202, by ben: seen in ticket 12
-    "#]].assert_eq(&told(&rig));
+    "#]]
+    .assert_eq(&told(&rig));
 }
 
 #[test]
