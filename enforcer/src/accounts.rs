@@ -4,9 +4,9 @@
 //! Bounded, and kept by processing time: what is in force now is a question about now, not about the time of the
 //! events that led to it.
 
-use crate::lifecycle::{due_of, follows, is_over};
+use crate::lifecycle::{due_of, follows, is_over, standing_due_ms};
 use crate::limiter::counted_until;
-use crate::limits::{ACCOUNTS_MAX, OPEN_MAX, STANDING_RENEWAL_MS};
+use crate::limits::{ACCOUNTS_MAX, OPEN_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use weir_schemas::{AccountId, Action, ActionKind, ActionState, Record, Standing, StandingStatus, Tier};
 
@@ -33,7 +33,7 @@ pub(crate) struct Kept {
     pub holds: Vec<Hold>,
     /// Actions whose last transition is still to come, oldest first.
     pub open: Vec<Action>,
-    /// The standing that was last told; none where none ever was.
+    /// The standing that was last told; none where none ever was, and where it was taken back.
     pub standing: Option<Standing>,
     /// When the limiter counted the account last, in processing time; none where it never did.
     pub counted_ms: Option<i64>,
@@ -96,9 +96,7 @@ impl Kept {
 
     /// The earliest processing time at which something is to be done about the account.
     fn due_ms(&self) -> Option<i64> {
-        let renewal = self.standing.as_ref().filter(|_| self.stands_out());
-        let renewal = renewal.map(|standing| standing.told_ms.saturating_add(STANDING_RENEWAL_MS));
-        self.open.iter().filter_map(due_of).chain(renewal).min()
+        self.open.iter().filter_map(due_of).chain(self.standing.as_ref().map(standing_due_ms)).min()
     }
 
     /// From which processing time on nothing is lost with it.
@@ -107,7 +105,8 @@ impl Kept {
             return i64::MAX;
         }
         let holds = self.holds.iter().map(|hold| hold.until_ms);
-        holds.chain(self.counted_ms.map(counted_until)).max().unwrap_or(i64::MIN)
+        let told = self.standing.as_ref().map(standing_due_ms);
+        holds.chain(self.counted_ms.map(counted_until)).chain(told).max().unwrap_or(i64::MIN)
     }
 }
 
@@ -124,10 +123,12 @@ pub(crate) struct Accounts {
 }
 
 /// How many accounts were forgotten, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Forgotten {
     pub expired: u64,
     pub by_cap: u64,
+    /// Those of them that were told to stand in some way, in the order in which they went.
+    pub told: Vec<AccountId>,
 }
 
 impl Accounts {
@@ -190,6 +191,9 @@ impl Accounts {
                 forgotten.expired += 1
             } else {
                 forgotten.by_cap += 1
+            }
+            if self.kept.get(&account).is_some_and(|kept| kept.standing.is_some()) {
+                forgotten.told.push(account);
             }
             self.remove(account);
             self.changed.insert(account);
@@ -302,6 +306,7 @@ fn decode_hold(chunk: &[u8; HOLD_BYTES]) -> Option<Hold> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::WATCH_MS;
     use proptest::prelude::*;
 
     fn hold(kind: ActionKind, until_ms: i64) -> Hold {
@@ -334,10 +339,27 @@ mod tests {
         assert_eq!((accounts.due_ms(), accounts.due(499, 9)), (Some(500), vec![]));
         assert_eq!(accounts.due(500, 9), [open]);
         assert_eq!(accounts.evict(999), Forgotten::default());
-        assert_eq!(accounts.evict(i64::MAX - 1), Forgotten { expired: 1, by_cap: 0 });
+        assert_eq!(accounts.evict(i64::MAX - 1), Forgotten { expired: 1, ..Forgotten::default() });
         accounts.put(open, Kept::default());
         assert_eq!((accounts.len(), accounts.by_end.len(), accounts.by_due.len()), (0, 0, 0));
         assert_eq!(accounts.take_changes().map(|(_, body)| body).collect::<Vec<_>>(), [None, None]);
+    }
+
+    #[test]
+    fn an_account_of_which_something_was_told_is_not_forgotten_without_saying_so() {
+        let told = |status, since_ms| Standing { status, since_ms, ..Standing::default() };
+        let mut accounts = Accounts::default();
+        let (good, suspended) = (AccountId([1; 16]), AccountId([2; 16]));
+        for (account, standing) in
+            [(good, told(StandingStatus::Good, 1000)), (suspended, told(StandingStatus::Suspended, 0))]
+        {
+            accounts.put(account, Kept { standing: Some(standing), ..holding(500) });
+        }
+        assert_eq!(accounts.due_ms(), Some(1000 + WATCH_MS));
+        assert_eq!(accounts.evict(1000 + WATCH_MS - 1), Forgotten::default());
+        let forgotten = Forgotten { expired: 1, by_cap: 0, told: vec![good] };
+        assert_eq!(accounts.evict(1000 + WATCH_MS), forgotten);
+        assert_eq!(accounts.evict(i64::MAX - 1), Forgotten::default(), "nobody undid it");
     }
 
     #[test]
@@ -346,7 +368,7 @@ mod tests {
         for n in 0..=ACCOUNTS_MAX {
             accounts.put(AccountId((n as u128).to_be_bytes()), holding(1_000_000 - n as i64));
         }
-        assert_eq!(accounts.evict(0), Forgotten { expired: 0, by_cap: 1 });
+        assert_eq!(accounts.evict(0), Forgotten { by_cap: 1, ..Forgotten::default() });
         let last = AccountId((ACCOUNTS_MAX as u128).to_be_bytes());
         assert_eq!(accounts.get(last), Kept::default());
         assert_eq!(accounts.len(), ACCOUNTS_MAX);

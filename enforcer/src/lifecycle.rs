@@ -1,6 +1,6 @@
 //! An action's way after its decision: carried out or not, over, undone. And how the account stands for it.
 
-use crate::limits::DEADLINE_GRACE_MS;
+use crate::limits::{DEADLINE_GRACE_MS, STANDING_RENEWAL_MS, WATCH_MS};
 use weir_schemas::{
     Action, ActionKind, ActionOutcome, ActionState, OutcomeKind, Revert, Standing, StandingStatus,
 };
@@ -116,4 +116,15 @@ pub(crate) fn standing(open: &[Action], taken_ms: i64) -> Option<Standing> {
         verdict_id: gravest.verdict_id,
         told_ms: taken_ms,
     })
+}
+
+/// When something is to be said again of an account that was told to stand so: what lasts is told again, and that
+/// it stands well is taken back when nobody watches it any more.
+pub(crate) fn standing_due_ms(told: &Standing) -> i64 {
+    match told.status {
+        StandingStatus::Good => told.since_ms.saturating_add(WATCH_MS),
+        StandingStatus::Limited | StandingStatus::Suspended => {
+            told.told_ms.saturating_add(STANDING_RENEWAL_MS)
+        }
+    }
 }

@@ -15,7 +15,8 @@ pub const DUE_PER_EPOCH_MAX: usize = 10_000;
 /// was given in time has arrived by then.
 pub const DEADLINE_GRACE_MS: i64 = 3_600_000;
 
-/// After this time a standing that lasts is told again, in milliseconds: well before its record passes its retention.
+/// After this time a standing that lasts is told again, in milliseconds: a topic that an older build made, and to which
+/// `weir topology apply` was not applied yet, forgets its record after 90 days.
 pub const STANDING_RENEWAL_MS: i64 = 30 * 86_400_000;
 
 /// Age at which an event is history where no operator says otherwise, in milliseconds.
@@ -122,8 +123,13 @@ pub const BREAKER_REST: std::time::Duration = std::time::Duration::from_secs(5);
 /// more than that are not told, and counted.
 pub const STANDINGS_MAX: usize = 2_000_000;
 
-/// How long a server of gateways says `watch` of an account on which something was in force, in milliseconds.
+/// How long a server of gateways says `watch` of an account on which something was in force, in milliseconds. After that
+/// nothing is to be said of it, and the enforcer takes its word back.
 pub const WATCH_MS: i64 = 86_400_000;
+
+/// A server of gateways that was away from `weir.standing` for longer than this reads all of it again, in milliseconds: it may have
+/// missed that a word was taken back. Well below how long a log keeps that.
+pub const STANDINGS_AWAY_MS: i64 = 12 * 3_600_000;
 
 /// Limited accounts whose requests one server counts. One more is let through: it is over the limit of the others.
 pub const BUCKETS_MAX: usize = 1_000_000;

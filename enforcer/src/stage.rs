@@ -17,6 +17,7 @@ use crate::limiter::Pause;
 use crate::posture::Stance;
 use crate::refuse::{Refusal, dead_letter};
 use crate::review::Queue;
+use crate::review::queue::CaughtUp;
 use crate::safeguards::Safeguards;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -61,7 +62,7 @@ pub const RESUMED: &str = "resumed";
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
 /// takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 12;
+pub const JUDGE_VERSION: i32 = 13;
 
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 3;
@@ -101,6 +102,8 @@ pub struct EnforcerStage {
     accounts: Accounts,
     /// What waits for analysts.
     reviews: Queue,
+    /// Whom the queue asked about since that was last written down.
+    caught_up: CaughtUp,
     /// Accounts with actions in epochs of another build that were taken over since the last look at them.
     taken_over: BTreeSet<AccountId>,
     /// Whether it decides as the second build does that tests have; see [`Self::planted`].
@@ -175,6 +178,7 @@ impl EnforcerStage {
             safeguards: Safeguards::default(),
             accounts: Accounts::default(),
             reviews: Queue::default(),
+            caught_up: CaughtUp::default(),
             taken_over: BTreeSet::new(),
             is_planted: false,
         }
@@ -263,6 +267,8 @@ impl EnforcerStage {
     /// Forgets what is over, and ends the step.
     fn finish(&mut self, mut step: Step<'_>) -> Effects {
         let forgotten = self.accounts.evict(step.taken_ms);
+        // Nobody is told to be suspended by an enforcer that no longer knows why, and could not undo it.
+        forgotten.told.iter().for_each(|account| step.take_standing_back(*account));
         self.drop_reviews(&mut step);
         let counts = [
             (Tally::Expired, forgotten.expired),
@@ -296,6 +302,8 @@ impl Stage for EnforcerStage {
 
     fn step(&mut self, batch: &Batch) -> Effects {
         let mut step = Step::new(batch);
+        self.catch_up(step.taken_ms);
+        self.tell_caught_up(&mut step);
         self.do_what_is_due(&mut step);
         self.fall_due(&mut step);
         for input in &batch.inputs {

@@ -392,10 +392,10 @@ impl Rig {
         self.all(Topic::Actions)
     }
 
-    /// Every record of a topic that is still there.
+    /// Every record of a topic that is still there, but for tombstones.
     pub fn all<R: for<'b> Record<'b>>(&self, topic: Topic) -> Vec<R> {
-        let read = |output: Output| self.wire.read(output.payload.as_deref().unwrap()).unwrap();
-        self.log.all(topic).into_iter().map(read).collect()
+        let payloads = self.log.all(topic).into_iter().filter_map(|output| output.payload);
+        payloads.map(|payload| self.wire.read(&payload).unwrap()).collect()
     }
 
     /// Answers for every action that waits for it, now.

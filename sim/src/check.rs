@@ -538,7 +538,7 @@ pub struct Totals {
     pub pending: u64,
     /// Transitions of actions after their decision.
     pub transitions: u64,
-    /// Accounts that were told how they stand.
+    /// Accounts of which it is told how they stand at the end.
     pub standings: u64,
     /// Audit records.
     pub audits: u64,

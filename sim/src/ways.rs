@@ -69,7 +69,8 @@ impl Ways {
         }
     }
 
-    /// What is said of how accounts stand is what is in effect on them.
+    /// What is said of how accounts stand is what is in effect on them, and of whom nothing is in effect any more nothing is
+    /// said.
     pub fn standings_are_what_is_in_effect(&self, standings: Vec<Standing>) -> Result<(), String> {
         let mut in_effect: BTreeMap<AccountId, BTreeMap<ActionId, StandingStatus>> = BTreeMap::new();
         for last in self.0.values().filter_map(|way| way.last()) {
@@ -87,9 +88,12 @@ impl Ways {
                 return Err(format!("account {account} stands in two ways in a topic that is compacted"));
             }
             let effects = in_effect.remove(&account).unwrap_or_default();
-            let gravest = effects.values().max().copied().unwrap_or(StandingStatus::Good);
-            let by = effects.get(&standing.action_id).copied().unwrap_or(StandingStatus::Good);
-            if standing.status != gravest || by != gravest {
+            let Some(gravest) = effects.values().max() else {
+                return Err(format!(
+                    "account {account} stays, and nothing has been in effect on it for a day"
+                ));
+            };
+            if standing.status != *gravest || effects.get(&standing.action_id) != Some(gravest) {
                 return Err(format!(
                     "account {account} stands {}, and {effects:?} are in effect",
                     standing.status

@@ -47,9 +47,13 @@ const ROUNDS_MAX: u32 = 3_000;
 /// Longer than any effect lasts, in microseconds.
 const EFFECTS_END_US: u64 = 2 * 3_600_000_000;
 
-/// How often a world waits that long. In the first time a task may learn that it was fenced, and who takes it over from
-/// another judge may have more to say: what is done about that is over after the second.
-const WAITS: u32 = 2;
+/// Longer than an account is watched after the last effect on it, in microseconds.
+const WATCH_ENDS_US: u64 = 26 * 3_600_000_000;
+
+/// How long a world waits, one time after the other. In the first time a task may learn that it was fenced, and who takes it
+/// over from another judge may have more to say: what is done about that is over after the second, and what is said of it
+/// after the third.
+const WAITS_US: [u64; 3] = [EFFECTS_END_US, EFFECTS_END_US, WATCH_ENDS_US];
 
 /// Rounds in which nothing happens before a world is at rest.
 const QUIET_ROUNDS: u32 = 4;
@@ -280,7 +284,7 @@ impl<'l> World<'l> {
             self.observe()?;
         }
         self.calm_down();
-        let (mut quiet, mut waits) = (0, 0);
+        let (mut quiet, mut waits) = (0, WAITS_US.into_iter());
         for _ in 0..ROUNDS_MAX {
             let mut moved = false;
             for actor in 0..self.actors() {
@@ -291,13 +295,11 @@ impl<'l> World<'l> {
             store.pass(100_000);
             quiet = if moved || !store.is_settled() { 0 } else { quiet + 1 };
             drop(store);
-            if quiet >= QUIET_ROUNDS && waits == WAITS {
-                return self.close();
-            }
             if quiet >= QUIET_ROUNDS {
                 // Whatever was done for a time is over then.
-                self.store.lock().pass(EFFECTS_END_US);
-                (quiet, waits) = (0, waits + 1);
+                let Some(wait_us) = waits.next() else { return self.close() };
+                self.store.lock().pass(wait_us);
+                quiet = 0;
             }
         }
         Err(format!("the world does not come to rest in {ROUNDS_MAX} rounds"))
@@ -799,7 +801,10 @@ impl<'l> World<'l> {
         self.acts("world", 0);
         for topic in compacted() {
             let mut store = self.store.lock();
-            (0..store.partitions(topic)).for_each(|partition| store.compact(topic, partition));
+            for partition in 0..store.partitions(topic) {
+                store.compact(topic, partition);
+                store.forget_tombstones(topic, partition);
+            }
         }
         let wire = self.wire.clone();
         for index in 0..self.owned.len() {

@@ -10,7 +10,7 @@ mod diagram;
 pub use diagram::{mermaid, table};
 
 use crate::limits::{PARTITIONS_MAX, RECORD_BYTES_MAX};
-use crate::topic::{Cleanup, Topic};
+use crate::topic::{Cleanup, TOMBSTONE_KEPT, Topic};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -167,6 +167,7 @@ pub fn settings(topic: Topic, target: &Target) -> Settings {
     }
     if topic.is_compacted() {
         set("min.cleanable.dirty.ratio", "0.1".into());
+        set("delete.retention.ms", TOMBSTONE_KEPT.as_millis().to_string());
         set("segment.ms", COMPACT_SEGMENT.as_millis().to_string());
         set("segment.bytes", COMPACT_SEGMENT_BYTES.to_string());
     }
@@ -193,6 +194,8 @@ fn is_same(name: &str, a: &str, b: &str) -> bool {
 /// Why a change of a setting would lose records, if it would.
 fn loses_records(name: &str, from: &str, to: &str) -> Option<String> {
     match name {
+        // What compaction takes already is gone either way; what was too old is now kept.
+        "cleanup.policy" if is_same(name, from, "compact,delete") && to == "compact" => None,
         "cleanup.policy" => Some(format!(
             "has cleanup.policy {from}, {to} is wanted: the change would let the broker forget records; \
              change it by hand if that is meant"
@@ -265,7 +268,7 @@ mod tests {
     #[test]
     fn a_cluster_as_wanted_needs_nothing() {
         check(
-            |found| set(found, Topic::Standing, "cleanup.policy", "delete, compact"),
+            |found| set(found, Topic::Identities, "cleanup.policy", "delete, compact"),
             expect![[r#"
                 the topics are as they should be
             "#]],
@@ -280,12 +283,12 @@ mod tests {
             },
             expect![[r#"
                 + weir.standing  8 partitions, 1 copies
-                    cleanup.policy = compact,delete
+                    cleanup.policy = compact
+                    delete.retention.ms = 86400000
                     max.message.bytes = 1065536
                     message.timestamp.type = LogAppendTime
                     min.cleanable.dirty.ratio = 0.1
                     min.insync.replicas = 1
-                    retention.ms = 7776000000
                     segment.bytes = 134217728
                     segment.ms = 3600000
                     unclean.leader.election.enable = false
@@ -307,6 +310,23 @@ mod tests {
                 ~ weir.verdicts  retention.ms: 1000 -> 7776000000
                 ~ weir.state.account  min.cleanable.dirty.ratio: 0.5 -> 0.1
                 3 changes, 0 refused
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_table_that_forgot_by_time_is_made_one_that_does_not() {
+        check(
+            |found| {
+                set(found, Topic::Standing, "cleanup.policy", "compact,delete");
+                set(found, Topic::Standing, "retention.ms", "7776000000");
+                // The other way round it would forget.
+                set(found, Topic::Identities, "cleanup.policy", "compact");
+            },
+            expect![[r#"
+                ~ weir.standing  cleanup.policy: compact,delete -> compact
+                ! weir.identities  has cleanup.policy compact, compact,delete is wanted: the change would let the broker forget records; change it by hand if that is meant
+                1 changes, 1 refused
             "#]],
         );
     }

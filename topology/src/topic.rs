@@ -137,7 +137,7 @@ pub struct TopicSpec {
 
 const STATE: LatestSuffices = LatestSuffices("an entry is the whole state of its key, or its end");
 const STANDING: LatestSuffices =
-    LatestSuffices("it says all of how the account stands, and is written again while an effect lasts");
+    LatestSuffices("it says all of how the account stands, or that nothing is to be said of it any more");
 const IDENTITIES: LatestSuffices =
     LatestSuffices("it is the whole identity, and is announced again daily while the account is seen");
 const CURSORS: LatestSuffices = LatestSuffices("a position takes the place of the one before");
@@ -145,6 +145,9 @@ const CURSORS: LatestSuffices = LatestSuffices("a position takes the place of th
 const fn days(count: u64) -> Duration {
     Duration::from_secs(count * 86_400)
 }
+
+/// How long a table keeps the word that a key has ended: whoever follows it and was away for less has missed none.
+pub const TOMBSTONE_KEPT: Duration = days(1);
 
 /// A hundred years. Operators' words are few, and an epoch that folded one cannot be folded again
 /// without it: compaction would take the policies away that old verdicts were judged by.
@@ -222,7 +225,7 @@ impl Topic {
                 spec!("weir.outcomes", Account, Delete(days(90)), Shared, ["executor"] => ["enforcer", "console"])
             }
             Self::Standing => {
-                spec!("weir.standing", Account, CompactAndDelete(days(90), STANDING), Shared, ["enforcer"] => ["gateway", "console"])
+                spec!("weir.standing", Account, Compact(STANDING), Shared, ["enforcer"] => ["gateway", "console"])
             }
             Self::Audit => {
                 spec!("weir.audit", Tenant, Delete(days(400)), Shared, ["enforcer"] => ["auditor"])

@@ -1,10 +1,11 @@
 //! How every account stands, in memory: all of `weir.standing`, read from its beginning and followed from there.
 //!
-//! The topic is a table of which the latest record of a key suffices. Whoever serves a gateway reads all of it, so that it
-//! needs neither the log nor another server to answer.
+//! The topic is a table of which the latest record of a key suffices; one without a payload takes back what was told. Whoever
+//! serves a gateway reads all of it, so that it needs neither the log nor another server to answer.
 
 use crate::limits::{
-    FOLLOW_WAIT, FOLLOW_WAITS_MAX, ROUND_RECORDS_MAX, STANDINGS_MAX, TAKE_BYTES_MAX, WATCH_MS,
+    FOLLOW_WAIT, FOLLOW_WAITS_MAX, ROUND_RECORDS_MAX, STANDINGS_AWAY_MS, STANDINGS_MAX, TAKE_BYTES_MAX,
+    WATCH_MS,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -123,6 +124,8 @@ pub struct Follower {
     reader: Option<Box<dyn Reader>>,
     /// How far each partition is in the table; empty before the first look.
     reached: Vec<i64>,
+    /// As of when nothing is missing from what was read up to there, in milliseconds since the Unix epoch.
+    whole_ms: i64,
     /// Where the log does not go on from there: what takes the table's place when it was read to its end.
     fresh: Option<Table>,
 }
@@ -135,7 +138,7 @@ impl Follower {
         schemas: Option<Arc<dyn SchemaSource>>,
         standings: Arc<Standings>,
     ) -> Self {
-        Self { log, wire, schemas, standings, reader: None, reached: Vec::new(), fresh: None }
+        Self { log, wire, schemas, standings, reader: None, reached: Vec::new(), whole_ms: 0, fresh: None }
     }
 
     /// Reads up to the end as of now, which then is `now_ms` old. What it read stands even where this fails: the next look
@@ -149,9 +152,11 @@ impl Follower {
     }
 
     fn try_once(&mut self, now_ms: i64) -> Result<(), LogError> {
-        let mut reader = match self.reader.take() {
+        // The log keeps for a while only that something was taken back; who has not seen it would hold on to it for good.
+        let was_away = now_ms.saturating_sub(self.whole_ms) > STANDINGS_AWAY_MS;
+        let mut reader = match self.reader.take().filter(|_| !was_away) {
             Some(reader) => reader,
-            None => self.open()?,
+            None => self.open(now_ms, was_away)?,
         };
         let ends = self.bounds()?.into_iter().map(|(_, end)| end).collect::<Vec<_>>();
         let mut waits = 0;
@@ -170,6 +175,7 @@ impl Follower {
             }
         }
         self.reader = Some(reader);
+        self.whole_ms = now_ms;
         let mut table = self.standings.write();
         if let Some(fresh) = self.fresh.take() {
             table.by_account = fresh.by_account;
@@ -180,13 +186,14 @@ impl Follower {
         Ok(())
     }
 
-    /// A reader from where the table is. Where the log does not have that (records were deleted, or the topic was made anew)
-    /// all of it is read into a fresh table, and gateways are answered from the old one meanwhile.
-    fn open(&mut self) -> Result<Box<dyn Reader>, LogError> {
+    /// A reader from where the table is. Where the log does not have that (records were deleted, or the topic was made anew), or
+    /// no longer has all that came since, all of it is read into a fresh table, and gateways are answered from the old one meanwhile.
+    fn open(&mut self, now_ms: i64, was_away: bool) -> Result<Box<dyn Reader>, LogError> {
         let bounds = self.bounds()?;
         let is_there = |(reached, (first, end)): (&i64, &(i64, i64))| (first..=end).contains(&reached);
         let goes_on = self.reached.len() == bounds.len() && self.reached.iter().zip(&bounds).all(is_there);
-        if !goes_on {
+        if !goes_on || was_away {
+            self.whole_ms = now_ms;
             self.fresh = (!self.reached.is_empty()).then(Table::default);
             self.reached = bounds.into_iter().map(|(first, _)| first).collect();
         }
@@ -254,6 +261,8 @@ mod tests {
         /// How many more records are given before every call fails.
         gives: Option<usize>,
         first: i64,
+        /// The key of which the log has no records any more.
+        forgot: Option<Vec<u8>>,
     }
 
     struct HostileReader {
@@ -299,7 +308,14 @@ mod tests {
             if let Some(gives) = &mut self.moods.lock().unwrap().gives {
                 *gives = gives.checked_sub(1).ok_or_else(away)?;
             }
-            self.reader.take(input, 1, bytes, into)
+            let mut given = Records::default();
+            self.reader.take(input, 1, bytes, &mut given)?;
+            let forgot = self.moods.lock().unwrap().forgot.clone();
+            given
+                .iter()
+                .filter(|record| Some(record.key) != forgot.as_deref())
+                .for_each(|record| into.push_ref(record));
+            Ok(())
         }
 
         fn next(&self, input: usize) -> i64 {
@@ -353,6 +369,59 @@ mod tests {
         assert_eq!((status_of(&standings, 1), status_of(&standings, 2)), (None, Some(StandingStatus::Good)));
     }
 
+    /// Takes back what was told of an account.
+    fn take_back(rig: &Rig, number: u32) {
+        let tombstone = Output::keyed(Topic::Standing, account(number).to_key(), Vec::new(), 0);
+        rig.put(vec![Output { payload: None, ..tombstone }]);
+    }
+
+    #[test]
+    fn what_was_told_holds_until_it_is_taken_back_however_long_that_is() {
+        let rig = Rig::new(1);
+        let year_ms = 366 * WATCH_MS;
+        (1..=2).for_each(|number| put(&rig, &standing(number, StandingStatus::Suspended, 0)));
+        put(&rig, &Standing { until_ms: Some(1), ..standing(3, StandingStatus::Limited, 0) });
+        take_back(&rig, 3);
+        let standings = Arc::new(Standings::default());
+        let mut follower = Follower::new(rig.log.clone(), rig.wire.clone(), None, standings.clone());
+        follower.run_once(year_ms).unwrap();
+        let suspended = Some(StandingStatus::Suspended);
+        let told = |number| status_of(&standings, number);
+        assert_eq!((told(1), told(2), told(3)), (suspended, suspended, None));
+        take_back(&rig, 1);
+        follower.run_once(year_ms + 1).unwrap();
+        assert_eq!((told(1), told(2), standings.len()), (None, suspended, 1));
+    }
+
+    #[test]
+    fn a_server_that_was_away_while_the_log_forgot_a_tombstone_holds_on_to_nothing() {
+        for (away_ms, has_error, expected) in [
+            (STANDINGS_AWAY_MS, false, Some(StandingStatus::Suspended)),
+            (STANDINGS_AWAY_MS + 1, false, None),
+            (STANDINGS_AWAY_MS + 1, true, None),
+        ] {
+            let rig = Rig::new(1);
+            let standings = Arc::new(Standings::default());
+            let moods = Arc::new(Mutex::new(Moods::default()));
+            let log = Arc::new(Hostile { log: rig.log.clone(), moods: moods.clone() });
+            let mut follower = Follower::new(log, rig.wire.clone(), None, standings.clone());
+            put_into(UNCOMPACTED, &rig, &standing(1, StandingStatus::Suspended, 1));
+            put_into(UNCOMPACTED, &rig, &standing(2, StandingStatus::Limited, 1));
+            follower.run_once(1_000).unwrap();
+            // The log has nothing of account 1 any more, and the follower's place is still there.
+            moods.lock().unwrap().forgot = Some(account(1).to_key());
+            if has_error {
+                moods.lock().unwrap().gives = Some(0);
+                put_into(UNCOMPACTED, &rig, &standing(4, StandingStatus::Limited, 1));
+                assert!(follower.run_once(1_001).is_err());
+                moods.lock().unwrap().gives = None;
+            }
+            follower.run_once(1_000 + away_ms).unwrap();
+            assert_eq!(status_of(&standings, 1), expected, "away for {away_ms}");
+            assert_eq!(status_of(&standings, 2), Some(StandingStatus::Limited));
+        }
+    }
+
     #[test]
     fn a_record_that_cannot_be_read_or_is_of_another_account_changes_nothing_and_is_counted() {
         let rig = Rig::new(1);
@@ -369,6 +438,7 @@ mod tests {
         assert!(standings.take_losses().1 >= 1);
         assert_eq!(standings.take_losses(), (0, 0));
     }
+
     #[test]
     fn a_log_that_breaks_takes_no_account_back_to_how_it_stood_before() {
         let rig = Rig::new(1);
@@ -412,7 +482,7 @@ mod tests {
             put_into(UNCOMPACTED, &rig, &standing(2, status, since_ms));
         }
         // What comes next has passed its retention, and with it what is known of account 1.
-        *moods.lock().unwrap() = Moods { gives: Some(0), first: 2 };
+        *moods.lock().unwrap() = Moods { gives: Some(0), first: 2, forgot: None };
         assert!(follower.run_once(2_000).is_err());
         moods.lock().unwrap().gives = Some(1);
         assert!(follower.run_once(3_000).is_err());

@@ -19,6 +19,9 @@ pub const OVERDUE: &str = "review_overdue";
 /// Outcome in the audit record of an item that was forgotten before anybody decided.
 pub const DROPPED: &str = "review_dropped";
 
+/// Key of the state entry that says that the queue has caught up; older than any item's.
+const CAUGHT_UP_KEY: &[u8] = b"!review";
+
 /// What waits for analysts, and what they decided lately.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Queue {
@@ -33,6 +36,18 @@ pub struct Queue {
     decided: BTreeSet<(AccountId, i64, ActionId)>,
     /// Items that changed since the last snapshot.
     changed: BTreeSet<ActionId>,
+    /// See [`Self::is_caught_up`].
+    is_caught_up: bool,
+    caught_up_changed: bool,
+}
+
+/// Whom a queue asked about that had not been there when they were acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CaughtUp {
+    /// Accounts that have an item now.
+    pub accounts: u64,
+    /// Accounts that there was no room for.
+    pub left: u64,
 }
 
 /// A word that was believed, and when the log took it.
@@ -62,6 +77,27 @@ impl Queue {
         } else if !self.items.contains_key(&action.action_id) {
             self.put(Item::opened_by(action, tier));
         }
+    }
+
+    /// Whether all are asked about on whom a build acted that had no queue. False where the state is such a build's.
+    pub fn is_caught_up(&self) -> bool {
+        self.is_caught_up
+    }
+
+    /// Asks about the accounts of these actions, as far as they have no item; each with the tier of its verdict.
+    pub fn catch_up(&mut self, asking: &[(Action, Tier)]) -> CaughtUp {
+        let known: BTreeSet<AccountId> = self.items.values().map(|item| item.account).collect();
+        let mut left = BTreeSet::new();
+        let before = self.items.len();
+        for (action, tier) in asking.iter().filter(|(action, _)| !known.contains(&action.account)) {
+            if self.items.len() < REVIEWS_MAX || self.open.contains_key(&action.account) {
+                self.open(action, *tier);
+            } else {
+                left.insert(action.account);
+            }
+        }
+        (self.is_caught_up, self.caught_up_changed) = (true, true);
+        CaughtUp { accounts: (self.items.len() - before) as u64, left: left.len() as u64 }
     }
 
     /// Whether a word is to be believed; none where it is of no item of this queue, but of another's. `heard_ms` is when the log
@@ -250,24 +286,30 @@ impl Queue {
 
     /// Number of state entries.
     pub fn entries(&self) -> usize {
-        self.items.len()
+        self.items.len() + usize::from(self.is_caught_up)
     }
 
     /// How many changed since the last snapshot.
     pub fn changed(&self) -> usize {
-        self.changed.len()
+        self.changed.len() + usize::from(self.caught_up_changed)
     }
 
     /// State entries that changed since the last call, in key order.
     pub fn take_changes(&mut self) -> Vec<StateEntry> {
+        let caught_up = std::mem::take(&mut self.caught_up_changed)
+            .then(|| StateEntry { key: CAUGHT_UP_KEY.into(), body: self.is_caught_up.then(Vec::new) });
         let changed = std::mem::take(&mut self.changed).into_iter();
-        changed
-            .map(|id| StateEntry { key: key_of(id), body: self.items.get(&id).map(Item::encode) })
-            .collect()
+        let items =
+            changed.map(|id| StateEntry { key: key_of(id), body: self.items.get(&id).map(Item::encode) });
+        caught_up.into_iter().chain(items).collect()
     }
 
-    /// Takes back an entry that [`Self::take_changes`] gave; none where the key is no item's.
+    /// Takes back an entry that [`Self::take_changes`] gave; none where the key is not of the queue.
     pub fn restore(&mut self, key: &[u8], body: &[u8]) -> Option<Result<(), String>> {
+        if key == CAUGHT_UP_KEY {
+            self.is_caught_up = true;
+            return Some(Ok(()));
+        }
         let id = id_of(key)?;
         Some(Item::decode(body).and_then(|item| {
             if id != Some(item.action_id) {
@@ -278,8 +320,12 @@ impl Queue {
         }))
     }
 
-    /// Forgets an entry; false where the key is no item's.
+    /// Forgets an entry; false where the key is not of the queue.
     pub fn forget(&mut self, key: &[u8]) -> bool {
+        if key == CAUGHT_UP_KEY {
+            self.is_caught_up = false;
+            return true;
+        }
         let Some(id) = id_of(key) else { return false };
         id.map(|id| self.remove(id));
         true

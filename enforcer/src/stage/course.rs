@@ -3,8 +3,10 @@
 
 use super::{ACTOR, AUDIT_SEQUENCE_HEADER, EnforcerStage, Step};
 use crate::accounts::Kept;
-use crate::lifecycle::{after_outcome, given_up, is_in_effect, standing, superseded, when_due};
-use crate::limits::{DUE_PER_EPOCH_MAX, OPEN_MAX, STANDING_RENEWAL_MS};
+use crate::lifecycle::{
+    after_outcome, given_up, is_in_effect, standing, standing_due_ms, superseded, when_due,
+};
+use crate::limits::{DUE_PER_EPOCH_MAX, OPEN_MAX};
 use crate::refuse::read_outcome;
 use weir_schemas::{AccountId, Action, ActionState, Audit, AuditKind, Standing, StandingStatus};
 use weir_topology::record::{Output, RecordRef};
@@ -108,15 +110,15 @@ impl EnforcerStage {
         let Some(now) = standing_of(kept, step.taken_ms) else { return };
         let is_news = kept.standing.as_ref().is_none_or(|told| {
             let same = Standing { told_ms: told.told_ms, ..now.clone() } == *told;
-            let lasts = told.status != StandingStatus::Good;
-            !same || (lasts && told.told_ms.saturating_add(STANDING_RENEWAL_MS) <= step.taken_ms)
+            !same || standing_due_ms(told) <= step.taken_ms
         });
         if is_news {
             self.tell_standing(step, account, kept, now);
         }
     }
 
-    /// Tells how the account stands.
+    /// Tells how the account stands. Where nothing is in force and nobody watches it any more, what was told is taken back, so
+    /// that nothing of the account stays.
     pub(super) fn tell_standing(
         &self,
         step: &mut Step<'_>,
@@ -124,13 +126,26 @@ impl EnforcerStage {
         kept: &mut Kept,
         standing: Standing,
     ) {
+        let is_over = standing.status == StandingStatus::Good && standing_due_ms(&standing) <= step.taken_ms;
+        if is_over {
+            kept.standing = None;
+            return step.take_standing_back(account);
+        }
         let payload = self.wire.to_bytes(&standing);
         step.emit(Output::keyed(Topic::Standing, account.to_key(), payload, step.taken_ms));
         kept.standing = Some(standing);
     }
 }
 
-/// How an account stands with what is remembered of it; none where it was never said to stand in any way.
+impl Step<'_> {
+    /// Says that nothing is to be said any more of how the account stands.
+    pub(super) fn take_standing_back(&mut self, account: AccountId) {
+        let tombstone = Output::keyed(Topic::Standing, account.to_key(), Vec::new(), self.taken_ms);
+        self.emit(Output { payload: None, ..tombstone });
+    }
+}
+
+/// How an account stands with what is remembered of it; none where nothing is to be said of it.
 pub(super) fn standing_of(kept: &Kept, taken_ms: i64) -> Option<Standing> {
     standing(&kept.open, taken_ms).or_else(|| {
         let told = kept.standing.as_ref()?;

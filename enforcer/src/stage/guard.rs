@@ -119,7 +119,7 @@ impl EnforcerStage {
     }
 
     /// Writes down what a safeguard did by itself.
-    fn tell(&mut self, step: &mut Step<'_>, outcome: &str, reason: String) {
+    pub(super) fn tell(&mut self, step: &mut Step<'_>, outcome: &str, reason: String) {
         let record_of = Audit {
             time_ms: step.taken_ms,
             kind: AuditKind::Safeguard,

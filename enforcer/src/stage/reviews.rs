@@ -1,11 +1,46 @@
 //! Whom persons are asked about, when that is overdue, and what is forgotten of it unanswered.
 
 use super::{ACTOR, ALREADY_IN_FORCE, EnforcerStage, Step};
-use crate::review::queue::{DROPPED, Heard, OVERDUE};
+use crate::review::queue::{CaughtUp, DROPPED, Heard, OVERDUE};
 use crate::review::{Item, Says};
-use weir_schemas::{Action, ActionKind, Audit, AuditKind, Revert, Verdict};
+use weir_schemas::{Action, ActionKind, Audit, AuditKind, Revert, Tier, Verdict};
+
+/// Outcome in the audit record of whom persons are asked about that were acted on before there was a queue.
+pub(super) const CAUGHT_UP: &str = "reviews_caught_up";
 
 impl EnforcerStage {
+    /// Asks persons about whom a build acted on that had no queue, where only a person undoes that: once in the life of a
+    /// state. They wait from now on.
+    pub(super) fn catch_up(&mut self, taken_ms: i64) {
+        if self.reviews.is_caught_up() {
+            return;
+        }
+        let mut asking = Vec::new();
+        for account in self.accounts.with_open(asks_a_person) {
+            let kept = self.accounts.get(account);
+            for action in kept.under_way(asks_a_person) {
+                let held = kept.holds.iter().find(|hold| hold.kind == action.kind);
+                // Of whom it is not known any more, nobody is to wait for longer than the gravest does.
+                let tier = held.map_or(Tier::Critical, |hold| hold.tier);
+                asking.push((Action { taken_ms, ..action }, tier));
+            }
+        }
+        self.caught_up = self.reviews.catch_up(&asking);
+    }
+
+    /// Writes down whom [`Self::catch_up`] asked about.
+    pub(super) fn tell_caught_up(&mut self, step: &mut Step<'_>) {
+        let CaughtUp { accounts, left } = std::mem::take(&mut self.caught_up);
+        if accounts + left > 0 {
+            step.reviews_dropped += left;
+            let reason = format!(
+                "{accounts} accounts were acted on before there was a queue, and only a person undoes that: they wait for one \
+                 now; for {left} more there is no room"
+            );
+            self.tell(step, CAUGHT_UP, reason);
+        }
+    }
+
     /// Asks a person about the account of an action on this verdict, where the action is one that asks. What is history is
     /// nobody's question of today.
     pub(super) fn ask(&mut self, action: &Action, verdict: &Verdict) {

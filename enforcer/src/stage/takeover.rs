@@ -23,6 +23,8 @@ impl EnforcerStage {
     /// both against the digests that the epoch recorded.
     pub(super) fn take_over(&mut self, batch: &Batch, said: &[Records]) -> Result<(), StateError> {
         let taken_ms = taken_ms(batch);
+        // Before the words of analysts, which are of items.
+        self.catch_up(taken_ms);
         // The other build has written down whose time passed, and whom it forgot.
         self.reviews.fall_due(taken_ms);
         for input in batch.inputs.iter().filter(|input| input.topic == Topic::Control) {
@@ -122,6 +124,7 @@ impl EnforcerStage {
             ..Audit::default()
         };
         self.audit(step, record_of);
+        self.tell_caught_up(step);
         for account in &accounts {
             let mut kept = self.accounts.get(*account);
             self.give_up_over_cap(step, &mut kept);

@@ -1,11 +1,18 @@
 use super::*;
+use crate::accounts::Kept;
+use crate::answer::decision::Decision;
+use crate::answer::standings::{Follower, Standings};
+use crate::limits::ACCOUNTS_MAX;
 use crate::testing::*;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weir_schemas::{Action, ActionId, ActionState, AuditKind, Control, ControlKind, Verdict};
-use weir_schemas::{ActionOutcome, AuditEntry, DeadLetter, Origin, OutcomeKind, Revert, Standing, Tier};
+use weir_schemas::{
+    ActionOutcome, AuditEntry, DeadLetter, Origin, OutcomeKind, Revert, Standing, StandingStatus, Tier,
+};
+use weir_topology::clock::Clock as _;
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Records;
 
@@ -397,6 +404,65 @@ fn what_only_a_person_undoes_outlasts_its_time_and_is_told_again_before_it_is_fo
     rig.enforce();
     assert_eq!((before, told_ms(&rig)), (0, 40 * 24 * 60 * MINUTE_MS));
     stands(&rig, expect!["SUSPENDED since 0"]);
+}
+
+/// What a server of gateways that starts now tells of account `number`; none where the log has nothing of it.
+fn answered(rig: &Rig, number: u32) -> Option<&'static str> {
+    let (standings, now_ms) = (Arc::<Standings>::default(), rig.calendar.unix_ms());
+    Follower::new(rig.log.clone(), rig.wire.clone(), None, standings.clone()).run_once(now_ms).unwrap();
+    let known = standings.get(account(number))?;
+    Some(Decision::of(Some(known), now_ms).status.as_str())
+}
+
+#[test]
+fn who_is_suspended_for_good_is_refused_after_any_time_and_of_whom_it_is_over_nothing_stays() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    rig.enforce_live(&[
+        verdict(1, 0, Tier::Critical),
+        verdict(2, 0, Tier::Medium),
+        verdict(3, 0, Tier::Medium),
+    ]);
+    // An operator lets one of them go earlier.
+    let reinstated = format!("account/{}", account(3));
+    rig.put_control(&control(ControlKind::Setting, crate::safeguards::REINSTATE_NAME, &reinstated));
+    rig.enforce();
+    let told = |rig: &Rig| (1..=3).map(|number| answered(rig, number)).collect::<Vec<_>>();
+    assert_eq!(told(&rig), [Some("suspended"), Some("rate_limited"), Some("watch")]);
+    rig.calendar.set(5 * MINUTE_MS);
+    rig.enforce();
+    assert_eq!(told(&rig), [Some("suspended"), Some("watch"), Some("watch")]);
+    rig.calendar.set(24 * 60 * MINUTE_MS + 5 * MINUTE_MS - 1);
+    rig.enforce();
+    assert_eq!(told(&rig), [Some("suspended"), Some("watch"), None]);
+    rig.calendar.set(24 * 60 * MINUTE_MS + 5 * MINUTE_MS);
+    rig.enforce();
+    let epochs = rig.log.all(Topic::Epochs).len();
+    rig.enforce();
+    assert_eq!(rig.log.all(Topic::Epochs).len(), epochs, "nothing is due any more");
+    // No enforcer has run for a year.
+    rig.calendar.set(366 * 24 * 60 * MINUTE_MS);
+    assert_eq!(told(&rig), [Some("suspended"), None, None]);
+    stands(&rig, expect!["SUSPENDED since 0"]);
+    let of_others = rig.log.all(Topic::StateEnforcer).into_iter().filter(|entry| {
+        [account(2), account(3)].iter().any(|account| entry.key == account.to_key())
+            && entry.payload.is_some()
+    });
+    assert_eq!(of_others.count(), 0, "nor does the enforcer remember anything of them");
+}
+
+#[test]
+fn nobody_is_told_to_stand_in_any_way_by_an_enforcer_that_had_no_room_to_remember_why() {
+    let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
+    let standing = Standing { status: StandingStatus::Suspended, ..Standing::default() };
+    let suspended = Kept { standing: Some(standing), ..Kept::default() };
+    for number in 0..=ACCOUNTS_MAX as u128 {
+        stage.accounts.put(AccountId(number.to_be_bytes()), suspended.clone());
+    }
+    let effects = stage.step(&batch(&[], 1));
+    let expected = Output::keyed(Topic::Standing, AccountId([0; 16]).to_key(), Vec::new(), 0);
+    assert_eq!(effects.outputs, [Output { payload: None, ..expected.in_partition(4) }]);
+    assert_eq!(effects.tallies, [(Tally::EvictedByCap, 1)]);
 }
 
 #[test]

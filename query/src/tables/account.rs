@@ -14,7 +14,7 @@ pub(crate) struct Standing;
 impl Kind for Standing {
     type Row<'a> = weir_schemas::Standing;
     const NAME: &'static str = "standing";
-    const DOC: &'static str = "How an account stands; of several rows of one account the latest counts, and the log forgets the others. No archive has it.";
+    const DOC: &'static str = "How an account stands; of several rows of one account the latest counts, and the log forgets the others. A day after the last effect on it ended it forgets all of them. No archive has it.";
     const TOPIC: Topic = Topic::Standing;
 
     fn columns() -> Vec<Column<Self>> {

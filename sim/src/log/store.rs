@@ -439,4 +439,16 @@ impl Store {
             self.tell("COMPACT", || format!("{topic}/{partition}: {removed} records are gone"));
         }
     }
+
+    /// Removes the tombstones of a compacted partition in which nothing stands before them any more, as a broker may when it
+    /// has kept them for a while.
+    pub fn forget_tombstones(&mut self, topic: Topic, partition: u32) {
+        let told = self.told(topic, partition);
+        let Some(log) = self.logs.get_mut(&(topic, partition)) else { return };
+        for slot in &mut log.slots[..told] {
+            if matches!(&slot.kind, Kind::Record(output) if output.payload.is_none()) {
+                slot.kind = Kind::Gap;
+            }
+        }
+    }
 }

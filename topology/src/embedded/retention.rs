@@ -9,13 +9,9 @@ use super::layout::{BOUNDS, CHUNKS, LATEST, POSITIONS, TOMBSTONES, code, topic_o
 use super::store::fault;
 use super::write::Bounds;
 use crate::log::LogError;
-use crate::topic::{StageName, Topic};
+use crate::topic::{StageName, TOMBSTONE_KEPT, Topic};
 use redb::{ReadableTable, WriteTransaction};
 use std::time::Duration;
-
-/// A tombstone is kept for this long, so that whoever follows a compacted topic sees it; as Kafka's
-/// `delete.retention.ms`.
-const TOMBSTONE_RETENTION: Duration = Duration::from_secs(86_400);
 
 /// Most chunks that go in one transaction: commits wait meanwhile.
 const CHUNKS_PER_TRANSACTION: usize = 512;
@@ -37,7 +33,7 @@ pub(super) fn trim(shared: &Shared, now_ms: i64) -> Result<u64, LogError> {
                 deleted += step(What::Records, retention)?;
             }
             if topic.is_compacted() {
-                deleted += step(What::Tombstones, TOMBSTONE_RETENTION)?;
+                deleted += step(What::Tombstones, TOMBSTONE_KEPT)?;
             }
         }
     }

@@ -104,7 +104,7 @@ mod tests {
             weir.campaigns        campaign         delete, 90 d            one         campaign                                         enforcer, exporter, console
             weir.actions          account          delete, 90 d            shared      enforcer                                         executor, exporter, console
             weir.outcomes         account          delete, 90 d            shared      executor                                         enforcer, console
-            weir.standing         account          compact + delete, 90 d  shared      enforcer                                         gateway, console                      it says all of how the account stands, and is written again while an effect lasts
+            weir.standing         account          compact                 shared      enforcer                                         gateway, console                      it says all of how the account stands, or that nothing is to be said of it any more
             weir.audit            tenant           delete, 400 d           shared      enforcer                                         auditor
             weir.control          name             delete, 36500 d         one         operator                                         account, cluster, campaign, enforcer
             weir.epochs           stage/partition  delete, 90 d            shared      account, cluster, campaign, enforcer             replay

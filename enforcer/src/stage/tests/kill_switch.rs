@@ -8,7 +8,6 @@ use crate::limits::GLASS_LASTS_MS;
 use PersonRole::{Operations, Security, Sre};
 use RequestKind::{BreakGlass, EmergencyShutdown, EnableAuditOnly, FlushJournal, RestoreNormal};
 use weir_schemas::State;
-use weir_topology::clock::Clock as _;
 
 /// Enforcing, and everybody is known.
 fn enforcing(partitions: u32) -> Rig {

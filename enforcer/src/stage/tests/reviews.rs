@@ -5,9 +5,9 @@ use super::*;
 use crate::kill_switch::words::PERSONS_NAME;
 use crate::limits::{REVIEW_KEPT_MS, REVIEW_URGENT_MS};
 use crate::review::{Decision, Says, Word};
+use crate::stage::reviews::CAUGHT_UP;
 use Decision::{Confirmed, Refuted};
 use weir_schemas::ActionKind;
-use weir_topology::clock::Clock as _;
 
 /// In this posture, and everybody is known.
 fn reviewing(stance: &str, partitions: u32) -> Rig {
@@ -343,4 +343,103 @@ fn a_word_under_another_records_key_is_refused_and_counted() {
         told(&rig),
         "REFUSAL refused by olga: malformed: the record's key, kind and name are not those of one word\n"
     );
+}
+
+/// Takes all out of the state that a build without a queue did not write.
+fn forget_queue(rig: &Rig) {
+    let entries = rig.log.all(Topic::StateEnforcer).into_iter();
+    let of_queue = entries.filter(|entry| entry.key.starts_with(b"!review") && entry.payload.is_some());
+    let tombstones: Vec<Output> = of_queue.map(|entry| Output { payload: None, ..entry }).collect();
+    assert!(!tombstones.is_empty(), "there was a queue");
+    rig.put(tombstones);
+}
+
+/// Whom the queue was said to have asked about, as the chain has it.
+fn caught_up(rig: &Rig) -> Vec<(i64, String)> {
+    let told = audits(&rig.log).into_iter().filter(|audit| audit.outcome == CAUGHT_UP);
+    told.map(|audit| (audit.time_ms, audit.reason)).collect()
+}
+
+/// Accounts 1 and 4 are suspended until a person lets them go, 2 is slowed down for a while, and 3 was reinstated; by a build that
+/// had no queue.
+fn before_the_queue() -> (Rig, Verdict) {
+    let rig = reviewing("enforce", 1);
+    let found = verdict(1, 0, Tier::Critical);
+    rig.enforce_live(&[
+        found.clone(),
+        verdict(2, 0, Tier::Medium),
+        verdict(3, 0, Tier::Critical),
+        verdict(4, 0, Tier::Critical),
+    ]);
+    let name = crate::safeguards::REINSTATE_NAME;
+    rig.put_control(&control(ControlKind::Setting, name, &format!("account/{}", account(3))));
+    rig.enforce();
+    forget_queue(&rig);
+    assert_eq!((levels(&rig, 0), caught_up(&rig).len()), ((0, 0), 0));
+    (rig, found)
+}
+
+const WAIT: &str = "2 accounts were acted on before there was a queue, and only a person undoes that: they wait for one \
+                    now; for 0 more there is no room";
+
+#[test]
+fn who_was_suspended_before_there_was_a_queue_is_asked_about_once_and_can_be_refuted() {
+    let (rig, found) = before_the_queue();
+    // Longer ago than an item is kept: they wait from now on.
+    let later_ms = 2 * REVIEW_KEPT_MS;
+    rig.calendar.set(later_ms);
+    rig.enforce();
+    assert_eq!(caught_up(&rig), [(later_ms, WAIT.to_owned())]);
+    assert_eq!(levels(&rig, 0), (2, 0));
+    rig.enforce();
+    rig.calendar.set(later_ms + REVIEW_URGENT_MS);
+    rig.enforce();
+    assert_eq!((levels(&rig, 0), caught_up(&rig).len()), ((2, 2), 1), "they were of tier CRITICAL");
+    decide(&rig, (&found, ActionKind::Suspend), Refuted, "anna", 1);
+    rig.enforce();
+    assert_eq!(levels(&rig, 0), (1, 1));
+    let last = rig.actions().pop().unwrap();
+    assert_eq!(
+        (last.account, last.state, &*last.reason),
+        (account(1), ActionState::Reverted, "an analyst refuted it")
+    );
+    // Nobody is asked again when the item's time is over, whoever restarts.
+    rig.calendar.set(later_ms + REVIEW_KEPT_MS);
+    rig.enforce();
+    rig.enforce();
+    assert_eq!((levels(&rig, 0), caught_up(&rig).len()), ((0, 0), 1));
+    sound(&entries(&rig.log));
+}
+
+#[test]
+fn who_is_in_the_queue_already_is_not_asked_about_again() {
+    let (rig, found) = before_the_queue();
+    rig.enforce();
+    decide(&rig, (&found, ActionKind::Suspend), Confirmed, "anna", 1);
+    rig.enforce();
+    assert_eq!(levels(&rig, 0), (1, 0));
+    // A build that has the queue, and does not know whether it has caught up.
+    rig.put(vec![Output {
+        payload: None,
+        ..Output::keyed(Topic::StateEnforcer, b"!review".to_vec(), Vec::new(), 0).in_partition(0)
+    }]);
+    rig.calendar.set(MINUTE_MS);
+    rig.put_verdicts(&[verdict(5, MINUTE_MS, Tier::Medium)]);
+    rig.enforce();
+    assert_eq!((levels(&rig, 0), caught_up(&rig).len()), ((1, 0), 1));
+}
+
+#[test]
+fn who_takes_over_from_a_build_without_a_queue_asks_before_it_hears_what_analysts_said() {
+    let (rig, found) = before_the_queue();
+    rig.calendar.set(MINUTE_MS);
+    takeover::live(&rig, true);
+    decide(&rig, (&found, ActionKind::Suspend), Confirmed, "anna", 1);
+    rig.calendar.set(2 * MINUTE_MS);
+    takeover::live(&rig, true);
+    // It was killed, and nothing of its queue is in the state.
+    rig.calendar.set(3 * MINUTE_MS);
+    rig.enforce();
+    assert_eq!(levels(&rig, 0), (1, 0), "one waits, and the other was confirmed");
+    sound(&entries(&rig.log));
 }

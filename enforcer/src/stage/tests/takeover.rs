@@ -1,7 +1,7 @@
 //! Another build goes on with a partition whose last owner was killed.
 
 use super::*;
-use weir_schemas::{Epoch, StandingStatus};
+use weir_schemas::Epoch;
 use weir_topology::error::TaskError;
 
 fn build(is_planted: bool) -> EnforcerStage {
@@ -129,6 +129,10 @@ fn a_standing_that_another_build_told_or_took_back_is_told_once_more() {
     told.sort_by_key(|standing| standing.status);
     let told: Vec<_> = told.iter().map(|standing| (standing.status, standing.told_ms / MINUTE_MS)).collect();
     assert_eq!(told, [(StandingStatus::Good, 9), (StandingStatus::Suspended, 9)]);
+    // And whoever takes over when nobody watches any more takes it back.
+    rig.calendar.set((5 + 24 * 60) * MINUTE_MS);
+    live(&rig, false);
+    stands(&rig, expect!["SUSPENDED since 0"]);
 }
 
 #[test]
@@ -178,6 +182,11 @@ proptest! {
         // All that is under way comes to its end.
         rig.calendar.set((minute + 3 * 24 * 60) * MINUTE_MS);
         live(&rig, false);
+        // And nothing stays of whom nothing is in force on.
+        rig.calendar.set((minute + 5 * 24 * 60) * MINUTE_MS);
+        live(&rig, false);
+        let standings = rig.all::<Standing>(Topic::Standing);
+        prop_assert!(standings.iter().all(|standing| standing.status != StandingStatus::Good), "{standings:?}");
         sound(&entries(&rig.log));
         let mut decided: Vec<_> = audits(&rig.log)
             .into_iter()

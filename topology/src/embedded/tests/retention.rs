@@ -116,11 +116,25 @@ fn a_key_that_came_back_outlives_its_tombstone() {
 #[test]
 fn a_topic_that_is_compacted_and_deleted_forgets_old_keys() {
     let (_dir, log, time) = fresh_with_clock();
-    commit(&log, vec![record(Topic::Standing, "a", "old", 0)]);
+    commit(&log, vec![record(Topic::Identities, "a", "old", 0)]);
     time.store(90 * DAY_MS, Ordering::SeqCst);
-    commit(&log, vec![record(Topic::Standing, "b", "new", 0)]);
+    commit(&log, vec![record(Topic::Identities, "b", "new", 0)]);
     assert_eq!(log.trim(91 * DAY_MS), Ok(1));
-    assert_eq!(payloads(&log, Topic::Standing, 0).unwrap(), ["1:new"]);
-    commit(&log, vec![record(Topic::Standing, "a", "again", 0)]);
-    assert_eq!(payloads(&log, Topic::Standing, 0).unwrap(), ["1:new", "2:again"]);
+    assert_eq!(payloads(&log, Topic::Identities, 0).unwrap(), ["1:new"]);
+    commit(&log, vec![record(Topic::Identities, "a", "again", 0)]);
+    assert_eq!(payloads(&log, Topic::Identities, 0).unwrap(), ["1:new", "2:again"]);
+}
+
+#[test]
+fn how_an_account_stands_is_kept_until_a_tombstone_takes_it_back_and_then_leaves_nothing() {
+    let (_dir, log, time) = fresh_with_clock();
+    commit(
+        &log,
+        vec![record(Topic::Standing, "a", "suspended", 0), record(Topic::Standing, "b", "limited", 0)],
+    );
+    time.store(400 * DAY_MS, Ordering::SeqCst);
+    let tombstone = Output { payload: None, ..record(Topic::Standing, "b", "", 0) };
+    commit(&log, vec![tombstone]);
+    log.trim(401 * DAY_MS + 1).unwrap();
+    assert_eq!(payloads(&log, Topic::Standing, 0).unwrap(), ["0:suspended"]);
 }
