@@ -121,9 +121,9 @@ fn any_byte_of_a_verdict_that_is_edited_is_caught() {
 fn the_first_difference_is_told_field_by_field() {
     let log = judged();
     let report = proved(edited(&log, 2, |verdict| verdict.score = 0.25).as_ref(), Choice::All);
-    check_difference(&report, expect!["byte 55 score: 0.25 here, 0.441033 came out"]);
+    check_difference(&report, expect!["byte 55 score: 0.25 here, 0.909943 came out"]);
     let report = proved(edited(&log, 2, |verdict| verdict.tier = Tier::Clear).as_ref(), Choice::All);
-    check_difference(&report, expect!["byte 71 tier: Clear here, Medium came out"]);
+    check_difference(&report, expect!["byte 71 tier: Clear here, Critical came out"]);
     let signal = |verdict: &mut Verdict| verdict.signals[0].millinats_max = 125;
     check_difference(
         // The latest verdicts rest on something.
@@ -134,7 +134,7 @@ fn the_first_difference_is_told_field_by_field() {
     check_difference(
         &proved(edited(&log, 2, id).as_ref(), Choice::All),
         expect![
-            "byte 10 verdict_id: 07070707070707070707070707070707 here, d5bcc5e9aadc4cf550b3fbafad5940c7 came out"
+            "byte 10 verdict_id: 07070707070707070707070707070707 here, 264497293c99a71635dfc7eae66ecd31 came out"
         ],
     );
 }
@@ -146,7 +146,7 @@ fn a_verdict_that_was_edited_is_caught_when_it_is_asked_for_by_its_id() {
     let touched = edited(&log, 2, |verdict| verdict.epoch += 1_000);
     check_difference(
         &proved(touched.as_ref(), one(verdict)),
-        expect!["byte 238 epoch: 1001 here, 1 came out"],
+        expect!["byte 906 epoch: 1003 here, 3 came out"],
     );
 }
 
@@ -161,13 +161,13 @@ fn a_verdict_that_was_moved_doubled_forged_or_deleted_is_caught() {
         }
         true
     });
-    check_difference(&proved(moved.as_ref(), Choice::All), expect!["Different(Key { epoch: 1 })"]);
+    check_difference(&proved(moved.as_ref(), Choice::All), expect!["Different(Key { epoch: 3 })"]);
 
     let doubled = copy_of(&log, |_, _, _| true);
     put(doubled.as_ref(), vec![log.all(Topic::Verdicts)[2].clone()]);
     check_difference(
         &proved(doubled.as_ref(), Choice::All),
-        expect!["Different(Doubled { first_offset: 0 })"],
+        expect!["Different(Doubled { first_offset: 2 })"],
     );
 
     let forged = copy_of(&log, |_, _, _| true);
@@ -177,7 +177,7 @@ fn a_verdict_that_was_moved_doubled_forged_or_deleted_is_caught() {
     put(forged.as_ref(), vec![Output::keyed(Topic::Verdicts, key, wire().to_bytes(&lie), 0)]);
     check_difference(
         &proved(forged.as_ref(), Choice::All),
-        expect!["Different(NotEmitted { last_epoch: 8 })"],
+        expect!["Different(NotEmitted { last_epoch: 4 })"],
     );
 
     for epoch in [0, -1] {
@@ -190,7 +190,7 @@ fn a_verdict_that_was_moved_doubled_forged_or_deleted_is_caught() {
     }
 
     let deleted = copy_of(&log, |topic, index, _| (topic, index) != (Topic::Verdicts, 2));
-    check_difference(&proved(deleted.as_ref(), Choice::All), expect!["Different(Missing { epoch: 1 })"]);
+    check_difference(&proved(deleted.as_ref(), Choice::All), expect!["Different(Missing { epoch: 3 })"]);
 }
 
 /// Why no verdict of the partition that holds the third can be proved.
@@ -246,7 +246,7 @@ fn a_build_that_judges_differently_proves_nothing_and_says_who_judged() {
     let report = verify(log.as_ref(), &wire(), &other, one(verdict), |_| ()).unwrap();
     // Another judge's verdict is not called different: it cannot be proved by this one.
     assert_eq!((report.proven, report.different, report.unproven), (0, 0, 1), "{report:#?}");
-    expect![[r#"[Unproven { reason: "account/1: epoch 1 was recorded by another judge (version 18 with policy cedd8030…), and this build (version 18 with policy 36e9ac1e…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
+    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 19 with policy 4f5ff2db…), and this build (version 19 with policy a8b04c30…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
 }
 
 #[test]
