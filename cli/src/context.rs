@@ -104,7 +104,7 @@ impl Context {
         let given = self.settings.keys_dir.clone();
         let directory = given.clone().unwrap_or_else(|| self.settings.data_dir.join("keys"));
         if given.is_none() && keys::make(&directory)? {
-            eprintln!(
+            note!(
                 "weir: made new keys in {} (owner only). Without them no pseudonym can be traced back: back them up.",
                 directory.display()
             );

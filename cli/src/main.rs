@@ -1,5 +1,11 @@
 //! The `weir` binary: every role, and the operator's commands.
 
+// What is said goes through `output`, which knows what to do when nobody reads it.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod output;
+
 mod commands;
 mod context;
 mod health;
@@ -21,18 +27,29 @@ mod trust;
 mod view;
 
 use clap::Parser as _;
+use output::Undelivered;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match commands::CommandLine::parse().run() {
-        Ok(code) => code,
-        Err(error) => {
-            // The whole chain of causes: the last one is usually the one to act on.
-            eprintln!("weir: {error:#}");
+    let outcome = commands::CommandLine::parse().run();
+    match (outcome, output::delivered()) {
+        // Whatever came after the last that was read.
+        (_, Err(Undelivered::ReaderGone)) => {
+            output::end_by_sigpipe();
             ExitCode::FAILURE
         }
+        (Err(error), _) => {
+            // The whole chain of causes: the last one is usually the one to act on.
+            note!("weir: {error:#}");
+            ExitCode::FAILURE
+        }
+        (Ok(_), Err(unwritable)) => {
+            note!("weir: {unwritable}");
+            ExitCode::FAILURE
+        }
+        (Ok(code), Ok(())) => code,
     }
 }

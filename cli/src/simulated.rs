@@ -99,7 +99,7 @@ impl SimulatedTraffic {
         match Corpus::read(directory, &self.corpus_files) {
             Ok(corpus) => Ok(Some(corpus)),
             Err(error @ weir_traffic::corpus::CorpusError::Read { .. }) => {
-                eprintln!("weir: {error}; going on with the built-in grammars");
+                note!("weir: {error}; going on with the built-in grammars");
                 Ok(None)
             }
             Err(error) => bail!(error),

@@ -1,5 +1,6 @@
 //! One line on a terminal while sources are read: how fast, how far behind, and what of them was not read as it stood.
 
+use crate::output;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use std::io::{IsTerminal as _, Write};
 use std::sync::OnceLock;
@@ -116,15 +117,10 @@ impl Status {
     /// Writes a line of output above.
     pub fn println(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| print(text)),
-            None => print(text),
+            Some(bar) => bar.suspend(|| output::in_passing(text)),
+            None => output::in_passing(text),
         }
     }
-}
-
-/// A closed pipe is the reader's choice, not an error of the run.
-fn print(text: &str) {
-    drop(writeln!(std::io::stdout(), "{text}"));
 }
 
 fn spinner() -> ProgressBar {
@@ -136,20 +132,22 @@ fn spinner() -> ProgressBar {
     bar
 }
 
-/// Standard error for log lines, which do not run into the line of a [`Status`].
+/// Standard error for log lines, which do not run into the line of a [`Status`]. Where nobody takes them (journald starts
+/// anew, a pipe's reader has gone) they are lost, and the role goes on: the layer above would panic.
 pub struct Logs;
 
 impl Write for Logs {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let write = || std::io::stderr().write(bytes);
-        match BAR.get().filter(|bar| !bar.is_finished()) {
+        let written = match BAR.get().filter(|bar| !bar.is_finished()) {
             Some(bar) => bar.suspend(write),
             None => write(),
-        }
+        };
+        Ok(written.unwrap_or(bytes.len()))
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().flush()
+        Ok(())
     }
 }
 

@@ -1,10 +1,10 @@
 //! What a person at the terminal sees of a run: verdicts as they fall, campaigns as they form, progress, and a summary.
 
+use crate::output;
 use crate::status::{Sensing, Status};
 use crate::times::second_of;
 use anyhow::Result;
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 use weir_replay::digest::VerdictDigest;
@@ -156,9 +156,7 @@ impl View {
             count => format!("history   {count} actions withheld: history\n"),
         };
         let campaigns = self.campaign_lines();
-        let mut out = std::io::stdout();
-        let _ = writeln!(
-            out,
+        output::in_passing(format_args!(
             "\nevents    {} read, {} refused, in {:.1} s\n\
              accounts  {tiers}\n\
              {campaigns}\
@@ -176,7 +174,7 @@ impl View {
             self.digest.verdicts(),
             self.digest.finish(),
             run.posture,
-        );
+        ));
     }
 }
 

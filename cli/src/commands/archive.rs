@@ -47,9 +47,11 @@ impl Run for Arguments {
             bar.finish_and_clear();
             let records: u64 = files.iter().map(|file| file.records).sum();
             match self.format {
-                Format::Text => println!("{} files with {records} records are what they were", files.len()),
+                Format::Text => {
+                    print_line!("{} files with {records} records are what they were", files.len())
+                }
                 Format::Json => {
-                    println!("{}", serde_json::json!({ "files": files.len(), "records": records }))
+                    print_line!("{}", serde_json::json!({ "files": files.len(), "records": records }))
                 }
             }
             return Ok(ExitCode::SUCCESS);
@@ -63,7 +65,7 @@ impl Run for Arguments {
         bar.finish_and_clear();
         match self.format {
             Format::Text => self.show(&kept),
-            Format::Json => println!("{}", serde_json::to_string(&kept)?),
+            Format::Json => print_line!("{}", serde_json::to_string(&kept)?),
         }
         Ok(if kept.gaps.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(GAPS) })
     }
@@ -71,10 +73,10 @@ impl Run for Arguments {
 
 impl Arguments {
     fn show(&self, kept: &Kept) {
-        println!("records   {}", kept.records);
-        println!("files     {} with {} bytes in {}", kept.files, kept.bytes, self.directory.display());
+        print_line!("records   {}", kept.records);
+        print_line!("files     {} with {} bytes in {}", kept.files, kept.bytes, self.directory.display());
         for gap in &kept.gaps {
-            println!(
+            print_line!(
                 "gap       {}/{} offsets {} to {}: their retention had passed; archive more often",
                 gap.topic,
                 gap.partition,

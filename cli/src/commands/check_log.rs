@@ -3,6 +3,7 @@
 mod formats;
 
 use super::{ConfigFile, Run};
+use crate::output;
 use crate::settings::flags::{KeyFlags, takes};
 use crate::times::time_of;
 use anyhow::Result;
@@ -53,7 +54,7 @@ pub struct Arguments {
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         let Some(file) = &self.file else {
-            print!("{}", formats::page());
+            output::text(formats::page());
             return Ok(ExitCode::SUCCESS);
         };
         let settings = config.context(&self.keys)?.settings;
@@ -68,15 +69,15 @@ impl Run for Arguments {
         // A file of which nothing can be read is a failure for scripts, too.
         let is_useless = survey.readable == 0 && survey.refused_count > 0;
         if self.json {
-            println!("{}", as_json(&survey, &detectors));
+            print_line!("{}", as_json(&survey, &detectors));
             if is_useless {
-                eprintln!("{}", next_step(&survey, file, &settings.collector_format));
+                note!("{}", next_step(&survey, file, &settings.collector_format));
             }
         } else {
-            print!("{}", as_text(&survey, &detectors, file, &settings.collector_format));
+            output::text(as_text(&survey, &detectors, file, &settings.collector_format));
         }
         if let Some(fault) = &survey.fault {
-            eprintln!("weir: {fault}; what stands before was read");
+            note!("weir: {fault}; what stands before was read");
         }
         Ok(if is_useless || survey.fault.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }

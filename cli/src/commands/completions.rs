@@ -1,6 +1,7 @@
 //! `weir completions`.
 
 use super::{CommandLine, ConfigFile, Run};
+use crate::output;
 use anyhow::Result;
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
@@ -15,7 +16,10 @@ pub struct Arguments {
 
 impl Run for Arguments {
     fn run(self, _: &ConfigFile) -> Result<ExitCode> {
-        generate(self.shell, &mut CommandLine::command(), "weir", &mut std::io::stdout());
+        // It takes a writer that never fails.
+        let mut page = Vec::new();
+        generate(self.shell, &mut CommandLine::command(), "weir", &mut page);
+        output::text(String::from_utf8_lossy(&page));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,6 +1,7 @@
 //! `weir config`.
 
 use super::{ConfigFile, Run};
+use crate::output;
 use crate::settings::reference;
 use anyhow::Result;
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ pub struct Arguments {}
 
 impl Run for Arguments {
     fn run(self, _: &ConfigFile) -> Result<ExitCode> {
-        print!("{}", reference());
+        output::text(reference());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{ConfigFile, Format, Run};
 use crate::lab::Bench;
+use crate::output;
 use crate::roles::control;
 use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
@@ -56,8 +57,8 @@ impl Run for Arguments {
             diff.lost.truncate(SHOWN);
         }
         match self.format {
-            Format::Text => print!("{diff}"),
-            Format::Json => println!("{}", serde_json::to_string(&diff)?),
+            Format::Text => output::text(diff),
+            Format::Json => print_line!("{}", serde_json::to_string(&diff)?),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,6 +1,7 @@
 //! `weir doctor`: what can be traced on this machine, and what to do where it cannot.
 
 use super::{ConfigFile, Run};
+use crate::output;
 use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -41,8 +42,8 @@ impl Run for Arguments {
         let is_good = findings.iter().all(|finding| finding.is_good || !finding.is_needed)
             && (target.is_none() || processes.iter().any(Patient::is_good));
         match self.json {
-            true => println!("{}", as_json(&findings, &processes)),
-            false => print!("{}", as_text(&findings, &processes, target.is_some())),
+            true => print_line!("{}", as_json(&findings, &processes)),
+            false => output::text(as_text(&findings, &processes, target.is_some())),
         }
         Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

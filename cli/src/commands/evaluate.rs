@@ -3,6 +3,7 @@
 use super::{ConfigFile, Run};
 use crate::context::Context;
 use crate::lab::Bench;
+use crate::output;
 use crate::roles::control;
 use crate::settings::flags::{KeyFlags, takes};
 use crate::simulated::{Seeds, SimulatedTraffic};
@@ -84,7 +85,7 @@ impl Run for Arguments {
             Format::Html => report.html(),
         };
         match &self.out {
-            None => print!("{text}"),
+            None => output::text(text),
             Some(path) => {
                 std::fs::write(path, text)
                     .with_context(|| format!("{} cannot be written", path.display()))?;

@@ -1,6 +1,7 @@
 //! `weir metrics`.
 
 use super::{ConfigFile, Format, Run};
+use crate::output;
 use crate::telemetry::{DECLARED, list};
 use anyhow::Result;
 use std::process::ExitCode;
@@ -19,8 +20,8 @@ pub struct Arguments {
 impl Run for Arguments {
     fn run(self, _: &ConfigFile) -> Result<ExitCode> {
         match self.format {
-            Format::Text => print!("{}", list::page(DECLARED)),
-            Format::Json => println!("{}", list::json(DECLARED)?),
+            Format::Text => output::text(list::page(DECLARED)),
+            Format::Json => print_line!("{}", list::json(DECLARED)?),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -2,6 +2,7 @@
 
 use super::{ConfigFile, Format, Run};
 use crate::context::Context;
+use crate::output;
 use crate::roles::bundle::{self, Terms};
 use crate::roles::{control, policy};
 use crate::settings::flags::{KeyFlags, takes};
@@ -150,7 +151,7 @@ impl Run for Arguments {
                 let context = config.context(&sign.keys)?;
                 let text = bundle::sign(&context, &sign.file, &sign.signers.signers, &sign.signers.terms())?;
                 match &sign.out {
-                    None => print!("{text}"),
+                    None => output::text(text),
                     Some(path) => std::fs::write(path, text)
                         .with_context(|| format!("{} cannot be written", path.display()))?,
                 }

@@ -50,10 +50,11 @@ enum AnswerFormat {
 #[cfg(feature = "query")]
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
+        use crate::output;
         use crate::roles::query;
         use weir_query::output::Format;
         let Some(sql) = self.sql else {
-            print!("{}", weir_query::tables::listing());
+            output::text(weir_query::tables::listing());
             return Ok(ExitCode::SUCCESS);
         };
         let format = match self.format {

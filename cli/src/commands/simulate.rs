@@ -1,6 +1,7 @@
 //! `weir simulate`: labelled traffic from a seed, as a log file.
 
 use super::{ConfigFile, Run};
+use crate::output::Answer;
 use crate::simulated::SimulatedTraffic;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
@@ -73,13 +74,13 @@ fn write(arguments: &Simulate) -> Result<ExitCode> {
         .and_then(|()| out.flush())
         .with_context(|| cannot_write(&arguments.out))?;
     bar.finish_and_clear();
-    eprintln!("{lines} exchanges of {accounts} accounts in {}", arguments.out.display());
+    note!("{lines} exchanges of {accounts} accounts in {}", arguments.out.display());
     Ok(ExitCode::SUCCESS)
 }
 
 fn create(path: &Path) -> Result<Box<dyn Write>> {
     if path == Path::new("-") {
-        return Ok(Box::new(std::io::stdout().lock()));
+        return Ok(Box::new(Answer));
     }
     let file = File::create(path).with_context(|| cannot_write(path))?;
     Ok(Box::new(BufWriter::new(file)))

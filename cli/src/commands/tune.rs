@@ -3,6 +3,7 @@
 use super::{ConfigFile, Format, Run};
 use crate::context::Context;
 use crate::lab::Bench;
+use crate::output;
 use crate::roles::control;
 use crate::settings::flags::{KeyFlags, takes};
 use crate::simulated::{Seeds, SimulatedTraffic};
@@ -229,15 +230,15 @@ impl Arguments {
 
     fn print(&self, mut report: Report, is_written: bool) -> Result<ExitCode> {
         match self.format {
-            Format::Json => println!("{}", serde_json::to_string(&report)?),
+            Format::Json => print_line!("{}", serde_json::to_string(&report)?),
             Format::Text => {
                 if let Some(diff) = &mut report.diff {
                     diff.gained.truncate(SHOWN);
                     diff.lost.truncate(SHOWN);
                 }
-                print!("{report}");
+                output::text(report);
                 if is_written {
-                    println!("\nwritten     {}", self.out.display());
+                    print_line!("\nwritten     {}", self.out.display());
                 }
             }
         }

@@ -55,7 +55,7 @@ impl Run for Arguments {
             (Some(id), _) => Choice::One { id, account: self.account },
             (None, Some(verdicts)) => {
                 let seed = self.seed.unwrap_or_else(rand::random);
-                eprintln!("weir: drawn with --seed {seed}");
+                note!("weir: drawn with --seed {seed}");
                 Choice::Sample { verdicts: verdicts as usize, seed }
             }
             (None, None) => Choice::All,
@@ -69,7 +69,7 @@ impl Run for Arguments {
 /// An error proves nothing: it must not look like a difference that was found.
 pub(super) fn proof(outcome: Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
-        eprintln!("weir: {error:#}");
+        note!("weir: {error:#}");
         ExitCode::from(UNPROVEN)
     })
 }

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::keys::{Role, read_auditor};
+use crate::output;
 use crate::roles::records::enforcer_state;
 use crate::roles::verify::UNPROVEN;
 use anyhow::{Context as _, Result, bail};
@@ -44,7 +45,7 @@ pub fn verify(context: &Context, files: &[PathBuf], head: Option<(String, ChainH
         files => in_files(files, &keys, head.as_ref())?,
     };
     let entries: u64 = found.reports.iter().map(|report| report.entries).sum();
-    print!("{}", shown(&found));
+    output::text(shown(&found));
     if !found.reports.iter().all(ChainReport::is_sound) || !found.lines.is_empty() {
         return Ok(ExitCode::FAILURE);
     }

@@ -60,11 +60,11 @@ pub fn export(context: &Context, directory: &Path, sign_keys: Option<&Path>) -> 
         // Last, so that whoever reads it finds all that it speaks of.
         let checkpoint = checkpoint(&origin_of(&writer), &tree, &secret);
         write(&place.join("checkpoint"), checkpoint.note.as_bytes())?;
-        println!("{}: {} entries, root {}", place.display(), tree.size(), tree.root());
+        print_line!("{}: {} entries, root {}", place.display(), tree.size(), tree.root());
         entries += tree.size();
     }
     ensure!(entries > 0, "there is no audit record yet: nothing was exported");
-    println!("Signed by {}", weir_schemas::hex::hex(&PersonKey::new(&secret).public()));
+    print_line!("Signed by {}", weir_schemas::hex::hex(&PersonKey::new(&secret).public()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,9 +81,9 @@ pub fn prove(context: &Context, of: &str, out: Option<&Path>, sign_keys: Option<
     match out {
         Some(path) => {
             write(path, format!("{text}\n").as_bytes())?;
-            println!("Proved, of {writer}: {}", path.display());
+            print_line!("Proved, of {writer}: {}", path.display());
         }
-        None => println!("{text}"),
+        None => print_line!("{text}"),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -98,17 +98,17 @@ pub fn verify(context: &Context, path: &Path) -> Result<ExitCode> {
     let time = |seconds: u64| second_of(i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000));
     let expires = if *expires_s == 0 { "never".to_owned() } else { time(*expires_s) };
     let enforces = if *enforces { "yes" } else { "no: verdicts by it are not acted on" };
-    println!("policy    {}, digest {}", policy.version, policy.digest);
-    println!("counter   {counter}");
-    println!("audience  {audience}");
-    println!("issued    {}", time(*issued_s));
-    println!("expires   {expires}");
-    println!("enforces  {enforces}");
+    print_line!("policy    {}, digest {}", policy.version, policy.digest);
+    print_line!("counter   {counter}");
+    print_line!("audience  {audience}");
+    print_line!("issued    {}", time(*issued_s));
+    print_line!("expires   {expires}");
+    print_line!("enforces  {enforces}");
     let names: BTreeMap<[u8; 32], String> =
         trust::signers(directory)?.into_iter().map(|(name, key)| (key, name)).collect();
     for signature in &bundle.signatures {
         let name = names.get(&signature.key).map_or("?", String::as_str);
-        println!("signed    by {name} ({})", Digest(signature.key));
+        print_line!("signed    by {name} ({})", Digest(signature.key));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -124,8 +124,8 @@ pub fn diff(one: &Policy, other: &Policy) -> Result<ExitCode> {
             continue;
         }
         code = ExitCode::FAILURE;
-        before.iter().for_each(|value| println!("-{name} = {value}"));
-        after.iter().for_each(|value| println!("+{name} = {value}"));
+        before.iter().for_each(|value| print_line!("-{name} = {value}"));
+        after.iter().for_each(|value| print_line!("+{name} = {value}"));
     }
     Ok(code)
 }

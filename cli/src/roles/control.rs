@@ -33,7 +33,7 @@ const POSTURE: &str = "posture";
 pub fn set_posture(context: &Context, body: &str) -> Result<ExitCode> {
     Stance::parse(body).map_err(anyhow::Error::msg)?;
     say(context, &[Said { kind: ControlKind::Posture, ..Said::setting(POSTURE, body) }])?;
-    println!("The enforcer's posture is {body} from its next epoch.");
+    print_line!("The enforcer's posture is {body} from its next epoch.");
     Ok(ExitCode::SUCCESS)
 }
 

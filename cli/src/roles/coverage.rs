@@ -2,6 +2,7 @@
 
 use crate::context::{Context, now_ms};
 use crate::keys::{Role, read_sign};
+use crate::output;
 use crate::roles::verify::UNPROVEN;
 use anyhow::{Context as _, Result};
 use std::fs;
@@ -35,10 +36,10 @@ pub fn run(context: &Context, asked: Asked, json: bool, out: Option<&Path>) -> R
             .with_context(|| format!("cannot write the statement to {}", path.display()))?;
     }
     match (json, out) {
-        (true, _) => print!("{signed}"),
-        (false, None) => print!("{}", shown(&statement)),
+        (true, _) => output::text(signed),
+        (false, None) => output::text(shown(&statement)),
         (false, Some(path)) => {
-            println!("{}Signed by {}: {}", shown(&statement), public_key_of(&seed), path.display())
+            print_line!("{}Signed by {}: {}", shown(&statement), public_key_of(&seed), path.display())
         }
     }
     Ok(match statement.balance {
@@ -54,16 +55,20 @@ pub fn check(path: &Path, public_key: Option<&str>) -> Result<ExitCode> {
     let checked = match check_statement(&text, public_key) {
         Ok(checked) => checked,
         Err(error) => {
-            println!("NOT TO BE BELIEVED: {error}");
+            print_line!("NOT TO BE BELIEVED: {error}");
             return Ok(ExitCode::FAILURE);
         }
     };
     let Statement { log, node, made_at_ms, .. } = &checked.statement;
-    println!("made by   {}, at {made_at_ms} ms since 1970, of {}", node.escape_debug(), log.escape_debug());
-    print!("{}", shown(&checked.statement));
+    print_line!(
+        "made by   {}, at {made_at_ms} ms since 1970, of {}",
+        node.escape_debug(),
+        log.escape_debug()
+    );
+    output::text(shown(&checked.statement));
     match public_key {
-        Some(_) => println!("The signature fits the key that was given."),
-        None => println!(
+        Some(_) => print_line!("The signature fits the key that was given."),
+        None => print_line!(
             "The signature fits {}. Whose key that is, this file cannot say: give --public-key, as `weir keys make` \
              prints it.",
             checked.public_key

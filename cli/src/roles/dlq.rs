@@ -20,7 +20,7 @@ pub fn show_list(context: &Context, filter: &Filter, letters_max: usize) -> Resu
     let listing = list(log.as_ref(), &wire, filter, letters_max)?;
     for letter in &listing.letters {
         let DeadLetter { kind, reason, stage, .. } = &letter.content;
-        println!(
+        print_line!(
             "{:<10} {} {:<14} {:<9} {}{}  {}",
             letter.id.to_string(),
             time_of(letter.timestamp_ms),
@@ -31,9 +31,9 @@ pub fn show_list(context: &Context, filter: &Filter, letters_max: usize) -> Resu
             plain(reason)
         );
     }
-    println!("{} of {} letters", listing.letters.len(), listing.count);
+    print_line!("{} of {} letters", listing.letters.len(), listing.count);
     if listing.unreadable > 0 {
-        println!("{} records of weir.dlq are no letters and cannot be read", listing.unreadable);
+        print_line!("{} records of weir.dlq are no letters and cannot be read", listing.unreadable);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -43,25 +43,25 @@ pub fn show(context: &Context, id: LetterId) -> Result<ExitCode> {
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let letter = find(log.as_ref(), &wire, id)?;
     let DeadLetter { kind, reason, stage, length, time_ms, schema, payload, .. } = &letter.content;
-    println!("letter    {id}{}", if letter.requeued { " (its record was sent back)" } else { "" });
-    println!("kind      {kind}\nreason    {}\nstage     {}", plain(reason), plain(stage));
-    println!("origin    {}\nlength    {length} bytes", origin(&letter.content));
+    print_line!("letter    {id}{}", if letter.requeued { " (its record was sent back)" } else { "" });
+    print_line!("kind      {kind}\nreason    {}\nstage     {}", plain(reason), plain(stage));
+    print_line!("origin    {}\nlength    {length} bytes", origin(&letter.content));
     if !letter.is_line() {
-        println!("time      {}\nschema    {}", time_of(*time_ms), plain(schema));
+        print_line!("time      {}\nschema    {}", time_of(*time_ms), plain(schema));
     }
-    println!("key       {}", plain(&String::from_utf8_lossy(&letter.key)));
+    print_line!("key       {}", plain(&String::from_utf8_lossy(&letter.key)));
     for (name, value) in &letter.headers {
-        println!("header    {}={}", plain(name), plain(&String::from_utf8_lossy(value)));
+        print_line!("header    {}={}", plain(name), plain(&String::from_utf8_lossy(value)));
     }
     if letter.is_line() {
-        println!("payload   none: the text of a line never leaves its node");
+        print_line!("payload   none: the text of a line never leaves its node");
         return Ok(ExitCode::SUCCESS);
     }
     let shown = payload.get(..PAYLOAD_BYTES_MAX).unwrap_or(payload);
-    println!("payload   {} bytes carried, the first {} of them:", payload.len(), shown.len());
+    print_line!("payload   {} bytes carried, the first {} of them:", payload.len(), shown.len());
     for row in shown.chunks(32) {
         let digits: Vec<String> = row.iter().map(|byte| format!("{byte:02x}")).collect();
-        println!("          {}", digits.join(" "));
+        print_line!("          {}", digits.join(" "));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -71,14 +71,14 @@ pub fn requeue(context: &Context, id: LetterId, how: Requeue) -> Result<ExitCode
     let (log, wire) = (context.existing_log()?, context.wire()?);
     match requeue_one(log.as_ref(), &wire, id, how) {
         Ok(()) => {
-            println!(
+            print_line!(
                 "The record of letter {id} is back. If it is refused again, it gets a letter of its own."
             );
             Ok(ExitCode::SUCCESS)
         }
         Err(error @ LetterError::Replay(_)) => Err(error.into()),
         Err(refused) => {
-            println!("Nothing was sent: {refused}");
+            print_line!("Nothing was sent: {refused}");
             Ok(ExitCode::FAILURE)
         }
     }
@@ -88,7 +88,7 @@ pub fn requeue(context: &Context, id: LetterId, how: Requeue) -> Result<ExitCode
 pub fn requeue_kind(context: &Context, filter: &Filter, how: Requeue) -> Result<ExitCode> {
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let done = requeue_all(log.as_ref(), &wire, filter, how)?;
-    println!("{} sent back", done.sent);
+    print_line!("{} sent back", done.sent);
     let left = [
         (done.before, "sent back before; --again sends once more"),
         (done.lines, "of lines, whose text never left their node"),
@@ -96,7 +96,7 @@ pub fn requeue_kind(context: &Context, filter: &Filter, how: Requeue) -> Result<
         (done.refused, "of operators' words, which are published again instead"),
     ];
     for (count, what) in left.into_iter().filter(|(count, _)| *count > 0) {
-        println!("{count} left: {what}");
+        print_line!("{count} left: {what}");
     }
     Ok(ExitCode::SUCCESS)
 }

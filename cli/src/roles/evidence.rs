@@ -73,6 +73,6 @@ pub fn make(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Pat
     let files = pack.signed(&secret)?;
     let archive = zip::archive(&files).context("the pack cannot be made: ask for a shorter time")?;
     fs::write(out, archive).with_context(|| format!("cannot write {}", out.display()))?;
-    println!("{} effects, {} files: {}", courses.len(), files.len(), out.display());
+    print_line!("{} effects, {} files: {}", courses.len(), files.len(), out.display());
     Ok(ExitCode::SUCCESS)
 }

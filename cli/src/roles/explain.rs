@@ -1,6 +1,7 @@
 //! `weir explain`: why a verdict or a campaign is what it is.
 
 use crate::context::Context;
+use crate::output;
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 use weir_replay::campaigns::Campaigns;
@@ -20,16 +21,16 @@ pub fn run(context: &Context, id: &str, json: bool) -> Result<ExitCode> {
         None => None,
     };
     let Some(story) = story else {
-        println!(
+        print_line!(
             "NOT FOUND: the log has no verdict and no campaign {id}. Both are kept for 90 days; ids stand in \
              enforcement_actions.jsonl and campaigns.jsonl."
         );
         return Ok(ExitCode::FAILURE);
     };
     match (&story, json) {
-        (_, true) => println!("{}", serde_json::to_string(&story)?),
-        (Story::Verdict(verdict), false) => print!("{}", of_verdict(verdict)),
-        (Story::Campaign(campaign), false) => print!("{}", of_campaign(campaign)),
+        (_, true) => print_line!("{}", serde_json::to_string(&story)?),
+        (Story::Verdict(verdict), false) => output::text(of_verdict(verdict)),
+        (Story::Campaign(campaign), false) => output::text(of_campaign(campaign)),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -43,9 +43,9 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
             SourceState::AtEnd => {
                 bar.finish_and_clear();
                 let seconds = started.elapsed().as_secs_f64();
-                println!("{events} events imported, {rejected} lines refused, in {seconds:.1} s");
+                print_line!("{events} events imported, {rejected} lines refused, in {seconds:.1} s");
                 if collector.known_lines() > 0 {
-                    println!("{} lines were read before, under another name", collector.known_lines());
+                    print_line!("{} lines were read before, under another name", collector.known_lines());
                 }
                 return collect::outcome(file, events, rejected);
             }
@@ -56,7 +56,7 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
         }
     }
     bar.abandon();
-    println!("Stopped after {events} events; run the same command again to go on.");
+    print_line!("Stopped after {events} events; run the same command again to go on.");
     Ok(ExitCode::FAILURE)
 }
 

@@ -4,6 +4,7 @@
 //! written before it answers and from which it goes on.
 
 use crate::context::now_ms;
+use crate::output;
 use crate::roles::act::secret;
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -111,7 +112,7 @@ pub fn run(address: &str, secret_file: &PathBuf, journal: &PathBuf) -> Result<Ex
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind(address))
         .with_context(|| format!("cannot listen on {address}"))?;
-    println!("The key server listens on http://{}/holds", listener.local_addr()?);
+    output::in_passing(format_args!("The key server listens on http://{}/holds", listener.local_addr()?));
     let router = Router::new().route("/holds", post(take)).route("/holds", get(show)).with_state(server);
     runtime.block_on(async { axum::serve(listener, router).await })?;
     Ok(ExitCode::SUCCESS)

@@ -11,21 +11,21 @@ pub fn make(directory: &Path) -> Result<ExitCode> {
     let made = keys::make(directory)?;
     let shown = directory.display();
     match made {
-        true => println!(
+        true => print_line!(
             "Made keys in {shown}: give each role its own directory and no other, and back {shown}/enforcer up."
         ),
-        false => println!("The keys in {shown} are all there; nothing was changed."),
+        false => print_line!("The keys in {shown} are all there; nothing was changed."),
     }
     let (audit, sign) = keys::public_halves(directory)?;
-    println!("The audit chains are signed; their public key is {audit}");
-    println!("Statements (`weir coverage`) are signed; their public key is {sign}");
+    print_line!("The audit chains are signed; their public key is {audit}");
+    print_line!("Statements (`weir coverage`) are signed; their public key is {sign}");
     Ok(ExitCode::SUCCESS)
 }
 
 /// Makes a person's key, and prints its public half.
 pub fn person(file: &Path) -> Result<ExitCode> {
     match keys::make_person(file)? {
-        Some(public) => println!("{}", hex(&public)),
+        Some(public) => print_line!("{}", hex(&public)),
         None => bail!("{} is there already, and is left as it is", file.display()),
     }
     Ok(ExitCode::SUCCESS)

@@ -74,7 +74,7 @@ pub fn publish_persons(context: &Context, file: &Path) -> Result<ExitCode> {
     let persons = Persons::signed(now_ms().unsigned_abs(), persons, &root)?;
     let count = persons.persons.len();
     tell(context, root.public(), PERSONS_NAME, &persons)?;
-    println!("{count} persons are in force from each enforcer's next epoch, version {}.", persons.version);
+    print_line!("{count} persons are in force from each enforcer's next epoch, version {}.", persons.version);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,11 +91,11 @@ pub fn persons(context: &Context, is_json: bool) -> Result<ExitCode> {
     let (switch, ..) = read(context)?;
     let Some(persons) = switch.persons() else { bail!("nobody has said who the persons are") };
     if is_json {
-        println!("{}", serde_json::to_string_pretty(persons)?);
+        print_line!("{}", serde_json::to_string_pretty(persons)?);
         return Ok(ExitCode::SUCCESS);
     }
     for Person { name, roles, public_key } in &persons.persons {
-        println!("{name:<20}  {:<24}  {public_key}", named(roles));
+        print_line!("{name:<20}  {:<24}  {public_key}", named(roles));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -120,10 +120,10 @@ pub fn request(
     }
     tell(context, root, &request.record_name(), &request)?;
     let until = second_of(request.expires_ms);
-    println!("Request {}: {what}, good until {until}.", request.request_id);
+    print_line!("Request {}: {what}, good until {until}.", request.request_id);
     match what.roles() {
-        [role] => println!("Who has the role {role} needs nobody else; others need one who has it."),
-        roles => println!("It takes the approval of {}, each another person.", named(roles)),
+        [role] => print_line!("Who has the role {role} needs nobody else; others need one who has it."),
+        roles => print_line!("It takes the approval of {}, each another person.", named(roles)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -140,10 +140,10 @@ pub fn approve(context: &Context, of: &str, role: PersonRole, person: &PersonFla
         Request::read(text.trim()).with_context(|| format!("{of} is no request"))?
     };
     let Request { request_id, request_type, requester, reason, .. } = &request;
-    println!("Request {request_id}: {request_type}, asked for by {requester}: {reason}");
+    print_line!("Request {request_id}: {request_type}, asked for by {requester}: {reason}");
     let approval = Approval::signed(&request, role, &person.name, &key, &root);
     tell(context, root, &approval.record_name(), &approval)?;
-    println!("Approved by {} as {role}.", person.name);
+    print_line!("Approved by {} as {role}.", person.name);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -153,17 +153,17 @@ pub fn list(context: &Context, is_json: bool) -> Result<ExitCode> {
     let now_ms = now_ms();
     let open: Vec<&Open> = switch.open().filter(|open| open.request.expires_ms >= now_ms).collect();
     if is_json {
-        println!("{}", serde_json::to_string_pretty(&open)?);
+        print_line!("{}", serde_json::to_string_pretty(&open)?);
         return Ok(ExitCode::SUCCESS);
     }
     if open.is_empty() {
-        println!("No request waits for an approval.");
+        print_line!("No request waits for an approval.");
     }
     for Open { request, approvals } in open {
         let Request { request_id, request_type, requester, reason, expires_ms, .. } = request;
         let lacking: Vec<PersonRole> =
             request_type.roles().iter().copied().filter(|role| !approvals.contains_key(role)).collect();
-        println!(
+        print_line!(
             "{request_id}  {request_type}  by {requester}, until {}, waits for {}: {reason}",
             second_of(*expires_ms),
             named(&lacking)
@@ -193,25 +193,25 @@ pub fn status(context: &Context, is_json: bool) -> Result<ExitCode> {
             "enforcers": partitions, "following": following,
             "persons_version": switch.persons().map(|persons| persons.version),
         });
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        print_line!("{}", serde_json::to_string_pretty(&status)?);
     } else {
         if let Some(switched) = switched {
             let since = second_of(switched.since_ms);
-            println!("On: {}, request {}, since {since}.", switched.kind, switched.request_id);
+            print_line!("On: {}, request {}, since {since}.", switched.kind, switched.request_id);
         }
         if let Some(glass) = glass {
-            println!(
+            print_line!(
                 "The glass is broken until {}, request {}.",
                 second_of(glass.until_ms),
                 glass.request_id
             );
         }
         match ids.is_empty() {
-            true => println!("Off: enforcers act as their posture has it."),
-            false => println!("{} of {partitions} enforcers follow.", following.len()),
+            true => print_line!("Off: enforcers act as their posture has it."),
+            false => print_line!("{} of {partitions} enforcers follow.", following.len()),
         }
         if switch.persons().is_none() {
-            println!("Nobody can switch it: `weir kill-switch persons publish` says who may.");
+            print_line!("Nobody can switch it: `weir kill-switch persons publish` says who may.");
         }
     }
     Ok(if switch.is_on(now_ms) { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -1,6 +1,7 @@
 //! `weir policy`: which policy is in force, which were, and how one takes another's place.
 
 use crate::context::{Context, now_ms};
+use crate::output;
 use crate::roles::control::{POLICY, Said, read_policy, say, words};
 use crate::times::time_of;
 use anyhow::{Context as _, Result, bail};
@@ -20,9 +21,9 @@ pub fn show(context: &Context, version: Option<&str>) -> Result<ExitCode> {
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let told = Told::read(context, log.as_ref(), &wire, i64::MAX)?;
     match version {
-        None => print!("{}", told.in_force.text),
+        None => output::text(&told.in_force.text),
         Some(version) => match told.latest(|control| control.version == version) {
-            Some(control) => print!("{}", Bundle::policy_in(&control.body)?),
+            Some(control) => output::text(Bundle::policy_in(&control.body)?),
             None => {
                 bail!("no policy of version {version} was ever published; `weir policy history` lists them")
             }
@@ -34,7 +35,7 @@ pub fn show(context: &Context, version: Option<&str>) -> Result<ExitCode> {
 /// `weir policy check FILE`: whether this build can judge by it.
 pub fn check(path: &Path) -> Result<ExitCode> {
     let (policy, _) = read_policy(path)?;
-    println!("{} is a policy: version {}, digest {}", path.display(), policy.version, policy.digest);
+    print_line!("{} is a policy: version {}, digest {}", path.display(), policy.version, policy.digest);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -60,11 +61,11 @@ pub fn history(context: &Context, is_json: bool) -> Result<ExitCode> {
     }
     entries.reverse();
     if is_json {
-        println!("{}", serde_json::to_string_pretty(&entries)?);
+        print_line!("{}", serde_json::to_string_pretty(&entries)?);
         return Ok(ExitCode::SUCCESS);
     }
     if entries.is_empty() {
-        println!("No policy was ever published: the built-in one is in force.");
+        print_line!("No policy was ever published: the built-in one is in force.");
     }
     for Entry { version, time, author, digest, counter, refused, in_force } in entries {
         let digest = digest.map_or("refused by this build".into(), |digest| digest[..16].to_owned());
@@ -74,7 +75,7 @@ pub fn history(context: &Context, is_json: bool) -> Result<ExitCode> {
             (false, Some(why)) => format!("  REFUSED: {why}"),
             (false, None) => String::new(),
         };
-        println!("{time}  {version:<20}  {digest:<21}  by {author}{counter}{mark}");
+        print_line!("{time}  {version:<20}  {digest:<21}  by {author}{counter}{mark}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -147,7 +148,7 @@ fn put_in_force(context: &Context, policy: Policy, body: String) -> Result<ExitC
             Ok(log) => {
                 let mut in_force = in_force(context, log.as_ref(), &*context.wire()?)?;
                 if in_force.is(&control.body) {
-                    println!("Policy {} is in force already.", policy.version);
+                    print_line!("Policy {} is in force already.", policy.version);
                     return Ok(ExitCode::SUCCESS);
                 }
                 // As every task will read it.
@@ -160,7 +161,7 @@ fn put_in_force(context: &Context, policy: Policy, body: String) -> Result<ExitC
     }
     let Control { name, kind, version, body, .. } = control;
     say(context, &[Said { name, kind, version, body }])?;
-    println!("Policy {} is in force from each task's next epoch.", policy.version);
+    print_line!("Policy {} is in force from each task's next epoch.", policy.version);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! `weir query`: SQL over the log or an archive.
 
 use crate::context::Context;
+use crate::output::Answer;
 use anyhow::{Context as _, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{BufWriter, IsTerminal as _, Write};
@@ -68,16 +69,16 @@ pub fn run(context: &Context, question: &Question) -> Result<ExitCode> {
         None if question.format == Format::Table => {
             let mut table = Vec::new();
             watched(&progress, || answer(&mut table))?;
-            std::io::stdout().write_all(&table)?;
+            Answer.write_all(&table)?;
         }
-        None if to_terminal => answer(&mut std::io::stdout())?,
-        None => watched(&progress, || answer(&mut BufWriter::new(std::io::stdout())))?,
+        None if to_terminal => answer(&mut Answer)?,
+        None => watched(&progress, || answer(&mut BufWriter::new(Answer)))?,
     }
     file.map_or(Ok(()), AnswerFile::put)?;
     match progress.unreadable_records() {
         0 => Ok(ExitCode::SUCCESS),
         count => {
-            eprintln!("weir: {count} records could not be read, and are not in the answer");
+            note!("weir: {count} records could not be read, and are not in the answer");
             Ok(ExitCode::from(LACKING))
         }
     }
@@ -96,7 +97,7 @@ fn end_if_told(stop: Arc<AtomicBool>, spill: PathBuf, aside: Option<PathBuf>) {
         if let Some(aside) = aside {
             let _ = std::fs::remove_file(aside);
         }
-        eprintln!("weir: the query was ended");
+        note!("weir: the query was ended");
         std::process::exit(1);
     });
 }

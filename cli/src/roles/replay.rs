@@ -70,34 +70,34 @@ pub fn progress(log: &dyn Log) -> Result<ProgressBar> {
 
 fn print(report: &Report, json: bool) -> Result<()> {
     if json {
-        println!("{}", serde_json::to_string(report)?);
+        print_line!("{}", serde_json::to_string(report)?);
         return Ok(());
     }
     let Report { events, judged, dlq, verdicts, digest, in_flight, seconds, .. } = report;
-    println!(
+    print_line!(
         "events    {events}\njudged    {judged}\ndlq       {dlq}\nverdicts  {verdicts}\ndigest    {digest}"
     );
     if let Some(written) = &report.written_digest {
-        println!("written   {written}");
+        print_line!("written   {written}");
     }
     if let Some(equal) = report.bytes_equal {
-        println!("bytes     {}", if equal { "equal to the log's" } else { "DIFFERENT from the log's" });
+        print_line!("bytes     {}", if equal { "equal to the log's" } else { "DIFFERENT from the log's" });
     }
-    println!("campaigns {} records, digest {}", report.campaign_records, report.campaign_digest);
+    print_line!("campaigns {} records, digest {}", report.campaign_records, report.campaign_digest);
     if let Some(equal) = report.campaigns_equal {
-        println!("          {}", if equal { "equal to the log's" } else { "DIFFERENT from the log's" });
+        print_line!("          {}", if equal { "equal to the log's" } else { "DIFFERENT from the log's" });
     }
     if let Some(adopted @ 1..) = report.verdicts_adopted {
-        println!("adopted   {adopted} (judged by another build or policy; compared with nothing)");
+        print_line!("adopted   {adopted} (judged by another build or policy; compared with nothing)");
     }
     if let Some(before @ 1..) = report.verdicts_before {
-        println!(
+        print_line!(
             "before    {before} verdicts (what led to them is no longer kept: neither folded nor compared)"
         );
     }
     if *in_flight > 0 {
-        println!("in flight {in_flight} (in the log, not yet in a recorded epoch)");
+        print_line!("in flight {in_flight} (in the log, not yet in a recorded epoch)");
     }
-    println!("seconds   {seconds:.2}");
+    print_line!("seconds   {seconds:.2}");
     Ok(())
 }

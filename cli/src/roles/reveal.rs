@@ -51,7 +51,7 @@ pub fn reveal(context: &Context, account: AccountId, reason: &str) -> Result<Exi
         identities.set_schemas(schemas);
     }
     match identities.open(account)? {
-        Ok(opened) => println!("{}\t{}", opened.tenant().escape_debug(), opened.account().escape_debug()),
+        Ok(opened) => print_line!("{}\t{}", opened.tenant().escape_debug(), opened.account().escape_debug()),
         Err(error) => bail!("{account} cannot be told: {error}"),
     }
     Ok(ExitCode::SUCCESS)

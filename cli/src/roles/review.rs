@@ -5,6 +5,7 @@
 
 use crate::context::{Context, now_ms};
 use crate::keys::{Role, random, read_person, read_root};
+use crate::output::Answer;
 use crate::roles::control::{Said, is_held, say};
 use crate::roles::kill_switch::{self, PersonFlags};
 use crate::roles::records::enforcer_state;
@@ -46,13 +47,13 @@ pub fn list(context: &Context, wanted: &Wanted, is_json: bool) -> Result<ExitCod
     let overdue = items.iter().filter(|item| is_overdue(item, now_ms)).count();
     if is_json {
         let items: Vec<_> = items.iter().map(|item| shown(item, now_ms)).collect();
-        println!("{}", serde_json::to_string_pretty(&items)?);
+        print_line!("{}", serde_json::to_string_pretty(&items)?);
     } else {
         for item in &items {
-            println!("{}", line(item, now_ms));
+            print_line!("{}", line(item, now_ms));
         }
         let waiting = items.iter().filter(|item| item.is_open()).count();
-        println!("{waiting} accounts wait for an analyst, {overdue} of them overdue.");
+        print_line!("{waiting} accounts wait for an analyst, {overdue} of them overdue.");
     }
     Ok(if overdue > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -99,21 +100,21 @@ pub fn show(context: &Context, id: ActionId, is_json: bool) -> Result<ExitCode> 
     let queue = queue(log.as_ref(), &wire)?;
     let item = known(&queue, id)?;
     if is_json {
-        println!("{}", serde_json::to_string_pretty(&shown(item, now_ms()))?);
+        print_line!("{}", serde_json::to_string_pretty(&shown(item, now_ms()))?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{}", line(item, now_ms()));
+    print_line!("{}", line(item, now_ms()));
     let (opened, actions) = (second_of(item.opened_ms), item.actions);
-    println!("waits since {opened}, tenant {}, {actions} actions asked for a person", item.tenant);
-    println!("verdict {}: `weir explain {}`", item.verdict_id, item.verdict_id);
+    print_line!("waits since {opened}, tenant {}, {actions} actions asked for a person", item.tenant);
+    print_line!("verdict {}: `weir explain {}`", item.verdict_id, item.verdict_id);
     if item.latest_verdict_id != item.verdict_id {
-        println!("latest verdict {}: `weir explain {}`", item.latest_verdict_id, item.latest_verdict_id);
+        print_line!("latest verdict {}: `weir explain {}`", item.latest_verdict_id, item.latest_verdict_id);
     }
     for note in &item.notes {
-        println!("{}  {}: {}", second_of(note.at_ms), note.by, note.text);
+        print_line!("{}  {}: {}", second_of(note.at_ms), note.by, note.text);
     }
     if let Some(decided) = &item.decided {
-        println!("{}  {}: {}: {}", second_of(decided.at_ms), decided.by, decided.decision, decided.reason);
+        print_line!("{}  {}: {}: {}", second_of(decided.at_ms), decided.by, decided.decision, decided.reason);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -163,11 +164,11 @@ pub fn tell(
         None => None,
     };
     say(context, &[Said::setting(&name, &body)])?;
-    println!("Word {} is said; its enforcer follows from its next epoch.", word.word_id);
+    print_line!("Word {} is said; its enforcer follows from its next epoch.", word.word_id);
     match account {
-        None => println!("Another process has the log: audit_log.jsonl says what becomes of it."),
+        None => print_line!("Another process has the log: audit_log.jsonl says what becomes of it."),
         Some(account) if word.undoes() => {
-            println!(
+            print_line!(
                 "What is in force on account/{account} is undone then. `weir protect add account/{account}` keeps it from being acted on again."
             );
         }
@@ -186,10 +187,10 @@ pub fn write_labels(context: &Context, out: Option<&Path>) -> Result<ExitCode> {
         text.push(b'\n');
     }
     match out {
-        None => std::io::stdout().write_all(&text)?,
+        None => Answer.write_all(&text)?,
         Some(path) => {
             fs::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-            println!("{} labels in {}.", labels.len(), path.display());
+            print_line!("{} labels in {}.", labels.len(), path.display());
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -26,7 +26,7 @@ pub fn set_list(context: &Context, list: ListName, subjects: &[String], is_on: b
     say(context, &said)?;
     for subject in subjects {
         let verb = if is_on { "on" } else { "off" };
-        println!("{subject} is {verb} the list {list} from each enforcer's next epoch.");
+        print_line!("{subject} is {verb} the list {list} from each enforcer's next epoch.");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -36,7 +36,7 @@ pub fn show_list(context: &Context, list: ListName) -> Result<ExitCode> {
     let (log, wire) = (context.existing_log()?, context.wire()?);
     for (name, control) in in_force(log.as_ref(), &wire, list.prefix())? {
         if let Some((_, subject)) = ListName::of_record(&name).filter(|_| control.body.trim() == ON) {
-            println!("{subject}  since {} by {}", control.time_ms, control.author);
+            print_line!("{subject}  since {} by {}", control.time_ms, control.author);
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -46,7 +46,7 @@ pub fn show_list(context: &Context, list: ListName) -> Result<ExitCode> {
 pub fn reinstate(context: &Context, text: &str) -> Result<ExitCode> {
     let subject = subject(context, text)?;
     say(context, &[Said::setting(REINSTATE_NAME, &subject.to_string())])?;
-    println!("What is in force on {subject} is undone from each enforcer's next epoch.");
+    print_line!("What is in force on {subject} is undone from each enforcer's next epoch.");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -54,7 +54,7 @@ pub fn reinstate(context: &Context, text: &str) -> Result<ExitCode> {
 pub fn set_ring(context: &Context, ring: u8, body: &str) -> Result<ExitCode> {
     let said = Ring::parse(body).map_err(anyhow::Error::msg)?;
     say(context, &[Said::setting(&Rings::record_of(ring), &said.to_string())])?;
-    println!("Ring {ring} is {said} from each enforcer's next epoch.");
+    print_line!("Ring {ring} is {said} from each enforcer's next epoch.");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -70,7 +70,7 @@ pub fn approve(context: &Context) -> Result<ExitCode> {
         }
     }
     say(context, &[Said::setting(RESUME_NAME, &until_ms.to_string())])?;
-    println!("Every pause that has begun by now is over from each enforcer's next epoch.");
+    print_line!("Every pause that has begun by now is over from each enforcer's next epoch.");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,19 +81,23 @@ pub fn show_limiter(context: &Context) -> Result<ExitCode> {
         Some(control) => Limit::parse(&control.body).map_err(anyhow::Error::msg)?,
         None => Limit::default(),
     };
-    println!("Up to {} accounts an hour on each of {} partitions: {limit}.", limit.cap(), limit.partitions);
+    print_line!(
+        "Up to {} accounts an hour on each of {} partitions: {limit}.",
+        limit.cap(),
+        limit.partitions
+    );
     let mut is_paused = false;
     for partition in 0..log.partitions(Topic::Audit)? {
         if let Some(audit) = pause_of(log.as_ref(), &wire, partition)? {
             is_paused = true;
-            println!("enforcer/{partition} pauses since {}: {}", audit.time_ms, audit.reason);
+            print_line!("enforcer/{partition} pauses since {}: {}", audit.time_ms, audit.reason);
         }
     }
     if is_paused {
-        println!("`weir limiter approve` lets them go on.");
+        print_line!("`weir limiter approve` lets them go on.");
         return Ok(ExitCode::FAILURE);
     }
-    println!("No enforcer pauses.");
+    print_line!("No enforcer pauses.");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -52,7 +52,7 @@ pub fn write(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Pa
         let path = out.join(name);
         fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    println!(
+    print_line!(
         "{} campaigns, TLP:{}: {}",
         shared.len(),
         asked.tlp.as_str().to_ascii_uppercase(),

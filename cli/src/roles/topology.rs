@@ -1,6 +1,7 @@
 //! `weir topology`: topics, their keys and their settings on the broker.
 
 use crate::context::Context;
+use crate::output;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -12,21 +13,21 @@ use weir_topology::topic::{Partitions, Topic};
 
 /// `plan`: what apply would change.
 pub fn plan(context: &Context) -> Result<ExitCode> {
-    print!("{}", planned(context)?.1);
+    output::text(&planned(context)?.1);
     Ok(ExitCode::SUCCESS)
 }
 
 /// `check`: exits with 1 when the broker differs from the plan.
 pub fn check(context: &Context) -> Result<ExitCode> {
     let (_, plan) = planned(context)?;
-    print!("{plan}");
+    output::text(&plan);
     Ok(if plan.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// `apply`: creates what is missing and brings settings into line.
 pub fn apply(context: &Context) -> Result<ExitCode> {
     let (admin, plan) = planned(context)?;
-    print!("{plan}");
+    output::text(&plan);
     if !plan.refusals.is_empty() {
         bail!("nothing was changed: the differences above would lose records or move keys");
     }
@@ -45,7 +46,7 @@ fn planned(context: &Context) -> Result<(Admin, Plan)> {
 
 /// `diagram`: topics and stages as a Mermaid diagram.
 pub fn diagram() -> Result<ExitCode> {
-    print!("{}", mermaid());
+    output::text(mermaid());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,7 +57,7 @@ const REPLICAS: u16 = 3;
 /// systems of them. A topic's partitions are `"shared"` where they are the deployment's count, else 1; names are without
 /// the deployment's prefix.
 pub fn list() -> Result<ExitCode> {
-    println!("{:#}", json!({ "topics": topics(), "roles": roles() }));
+    print_line!("{:#}", json!({ "topics": topics(), "roles": roles() }));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! `weir verify`: fold what led to a verdict again, and show that the same bytes come out.
 
 use crate::context::Context;
+use crate::output;
 use crate::roles::replay::progress;
 use anyhow::Result;
 use std::path::Path;
@@ -28,8 +29,8 @@ pub fn run(context: &Context, archive: Option<&Path>, choice: Choice, json: bool
     let report = verify(log.as_ref(), &wire, &stages, choice, |events| bar.inc(events))?;
     bar.finish_and_clear();
     match json {
-        true => println!("{}", serde_json::to_string(&report)?),
-        false => print!("{}", shown(&report, choice)),
+        true => print_line!("{}", serde_json::to_string(&report)?),
+        false => output::text(shown(&report, choice)),
     }
     Ok(match (report.different, report.is_proven()) {
         (0, true) => ExitCode::SUCCESS,
