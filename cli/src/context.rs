@@ -2,6 +2,7 @@
 
 use crate::health::Health;
 use crate::keys::{self, Role};
+use crate::liveness::{Liveness, Pulse};
 use crate::roles::registry::Registry;
 use crate::security::security;
 use crate::settings::{GroupProtocol as Protocol, LogFormat, Settings};
@@ -37,6 +38,10 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Whether the process can do its work.
     pub health: Arc<Health>,
+    /// Whether its loops go round.
+    pub liveness: Arc<Liveness>,
+    /// The main loop's.
+    pulse: Pulse,
     /// Who started the process, and watches it.
     pub supervisor: Arc<Supervisor>,
     /// Set when the process is told to stop.
@@ -56,12 +61,14 @@ impl Context {
             signal_hook::flag::register(signal, stop.clone())?;
         }
         let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::default()));
+        let supervisor = Arc::new(Supervisor::from_env());
+        let liveness = Arc::new(Liveness::new(supervisor.waits()));
+        let pulse = liveness.watch("the main loop");
         if let Some(address) = &settings.metrics_addr {
-            let bound = crate::serve::serve(address, metrics.clone(), health.clone())?;
+            let bound = crate::serve::serve(address, metrics.clone(), health.clone(), liveness.clone())?;
             tracing::info!(address = %bound, "serving /metrics and /health");
         }
-        let supervisor = Arc::new(Supervisor::from_env());
-        Ok(Self { settings, metrics, health, supervisor, stop, chose_directory })
+        Ok(Self { settings, metrics, health, liveness, pulse, supervisor, stop, chose_directory })
     }
 
     /// Whether the process was told to stop.
@@ -69,9 +76,10 @@ impl Context {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// The loop that does the work went round: the service manager is told, where there is one.
+    /// The main loop went round: the service manager is told, where there is one and no other loop is stuck.
     pub fn went_round(&self) {
-        self.supervisor.went_round(self.health.readiness());
+        self.pulse.beat();
+        self.supervisor.went_round(self.health.readiness(), self.liveness.stuck());
     }
 
     /// Name of this machine.

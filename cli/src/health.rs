@@ -126,6 +126,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::liveness::Liveness;
     use crate::telemetry::Metrics;
     use std::io::{Read as _, Write as _};
     use std::sync::Condvar;
@@ -193,7 +194,9 @@ mod tests {
     #[test]
     fn a_log_that_stops_answering_makes_the_process_unready_until_it_answers_again() {
         let health = Arc::new(Health::with_limits(Duration::from_millis(5), Duration::from_millis(200)));
-        let address = crate::serve::serve("127.0.0.1:0", Arc::new(Metrics::new()), health.clone()).unwrap();
+        let liveness = Arc::new(Liveness::new(None));
+        let metrics = Arc::new(Metrics::new());
+        let address = crate::serve::serve("127.0.0.1:0", metrics, health.clone(), liveness).unwrap();
         let moody = Arc::new(Moody { mood: Mutex::new(Mood::Refuses), changed: Condvar::new() });
         let log: Arc<dyn Log> = moody.clone();
         health.watch(&log).unwrap();

@@ -87,7 +87,8 @@ impl Listener {
         let keys = sensing_keys(keys)?;
         let intake = Intake::open(log, self.config, keys, wire, context.metrics.clone(), Arc::new(now_ms))?;
         let (server, arrivals) = Server::start(self.socket, self.door, context.metrics.clone())?;
-        let outcome = intake::run(intake, &arrivals, self.linger, sensed, is_stopped, &server);
+        let pulse = context.liveness.watch("the listener");
+        let outcome = intake::run(intake, &arrivals, self.linger, sensed, is_stopped, &server, &pulse);
         // What comes from now on is told to come again.
         drop(arrivals);
         server.end();

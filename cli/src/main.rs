@@ -13,6 +13,7 @@ mod keys;
 mod lab;
 mod lag;
 mod listen;
+mod liveness;
 mod roles;
 mod security;
 mod serve;

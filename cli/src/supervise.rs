@@ -1,9 +1,10 @@
 //! Tells the service manager how this process is: ready, alive, and in words.
 //!
 //! systemd starts what waits for `READY=1` only then, shows the words in `systemctl status`, and restarts a process whose loop
-//! has not gone round for `WatchdogSec`: stuck is worse than dead, because nobody takes its partitions over.
+//! has not gone round for `WatchdogSec` ([`crate::liveness`]): stuck is worse than dead, because nobody takes its partitions over.
 
 use crate::health::Readiness;
+use crate::liveness::Stuck;
 use sd_notify::NotifyState;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,37 +15,43 @@ const SHARE: u32 = 3;
 /// The service manager, where there is one.
 #[derive(Debug)]
 pub struct Supervisor {
-    alive_every: Option<Duration>,
+    waits: Option<Duration>,
     told: Mutex<Told>,
 }
 
 #[derive(Debug, Default)]
 struct Told {
     is_ready: bool,
-    readiness: Option<Readiness>,
+    words: String,
     alive: Option<Instant>,
 }
 
 impl Supervisor {
     /// The one that started this process, as the environment says; one that nothing is told where there is none.
     pub fn from_env() -> Self {
-        let alive_every = sd_notify::watchdog_enabled().map(|wait| wait / SHARE);
-        Self { alive_every, told: Mutex::default() }
+        Self { waits: sd_notify::watchdog_enabled(), told: Mutex::default() }
     }
 
-    /// The loop that does the work went round.
-    pub fn went_round(&self, readiness: Readiness) {
+    /// How long it waits for a sign of life.
+    pub fn waits(&self) -> Option<Duration> {
+        self.waits
+    }
+
+    /// The main loop went round. That another is stuck is told in words, and a sign of life is not given.
+    pub fn went_round(&self, readiness: Readiness, stuck: Option<Stuck>) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let mut news = Vec::new();
-        let words = readiness.to_string();
-        if told.readiness.replace(readiness) != Some(readiness) {
+        // Its seconds would be news at every look.
+        let words = stuck.as_ref().map_or_else(|| readiness.to_string(), Stuck::what);
+        if told.words != words {
+            told.words.clone_from(&words);
             news.push(NotifyState::Status(&words));
         }
         if readiness == Readiness::Ready && !std::mem::replace(&mut told.is_ready, true) {
             news.push(NotifyState::Ready);
         }
-        let is_due = |every: Duration| told.alive.is_none_or(|at| at.elapsed() >= every);
-        if self.alive_every.is_some_and(is_due) {
+        let is_due = |wait: Duration| told.alive.is_none_or(|at| at.elapsed() >= wait / SHARE);
+        if stuck.is_none() && self.waits.is_some_and(is_due) {
             told.alive = Some(Instant::now());
             news.push(NotifyState::Watchdog);
         }

@@ -115,7 +115,9 @@ impl Tracer {
         let mut counts = Counts::default();
         let mut searched: Option<Instant> = None;
         let mut committed = Instant::now();
+        let pulse = context.liveness.watch("the tracer");
         while !is_stopped() {
+            pulse.beat();
             if searched.is_none_or(|at| at.elapsed() >= SEARCH) {
                 traced.search(&self.target, &mut self.tap);
                 searched = Some(Instant::now());

@@ -65,6 +65,8 @@ impl Default for Pace {
 pub struct TaskStatus {
     epoch: AtomicI64,
     judged: AtomicU64,
+    /// Turns of the open task, from 1; 0 while it is being opened or ends.
+    turns: AtomicU64,
     /// Where the inputs are read next, after the last committed epoch.
     positions: Mutex<Vec<Position>>,
 }
@@ -78,6 +80,19 @@ impl TaskStatus {
     /// Input records folded since the task was first opened here.
     pub fn judged(&self) -> u64 {
         self.judged.load(Ordering::Relaxed)
+    }
+
+    /// A number that is another one after each turn of the task: an epoch, or a look that found nothing to fold. None while the
+    /// task is being opened, which takes as long as its state is large, or drains.
+    pub fn turns(&self) -> Option<u64> {
+        Some(self.turns.load(Ordering::Relaxed)).filter(|turns| *turns > 0)
+    }
+
+    pub(crate) fn turn_begins(&self, is_open: bool) {
+        match is_open {
+            true => self.turns.fetch_add(1, Ordering::Relaxed),
+            false => self.turns.swap(0, Ordering::Relaxed),
+        };
     }
 
     /// Where the inputs are read next, after the last committed epoch.

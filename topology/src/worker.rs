@@ -83,7 +83,7 @@ impl Worker {
                 None => life,
             };
             let stopped = stop.clone();
-            let thread = std::thread::spawn(move || run(life, &stopped));
+            let thread = thread_of(id, move || run(life, &stopped));
             Running { stop, status, thread }
         });
     }
@@ -155,6 +155,18 @@ impl Drop for Worker {
     }
 }
 
+/// A thread with the task's name, which is cut to 15 bytes by the kernel.
+fn thread_of(
+    id: TaskId,
+    run: impl FnOnce() -> Result<(), TaskError> + Send + 'static,
+) -> JoinHandle<Result<(), TaskError>> {
+    match std::thread::Builder::new().name(id.to_string()).spawn(run) {
+        Ok(thread) => thread,
+        // As `std::thread::spawn` does.
+        Err(error) => panic!("no thread for {id}: {error}"),
+    }
+}
+
 fn end_of(id: TaskId, running: Running) -> Result<(), WorkerError> {
     match running.thread.join() {
         Ok(outcome) => Ok(outcome?),
@@ -203,6 +215,7 @@ impl Life {
 
     /// Opens the task if it is not open, or else folds one epoch if a record comes within `wait`.
     pub fn turn(&mut self, wait: Duration) -> Result<Turn, TaskError> {
+        self.status.turn_begins(self.task.is_some());
         let outcome = match self.task.take() {
             None => {
                 self.opened = self.around.clock.now();
@@ -223,6 +236,7 @@ impl Life {
 
     /// Drains, commits and ends.
     pub fn stop(mut self) -> Result<(), TaskError> {
+        self.status.turn_begins(false);
         let Some(task) = self.task.take() else { return Ok(()) };
         match task.close() {
             Ok(()) => Ok(()),

@@ -2,6 +2,7 @@
 
 use super::limits::{COMMIT_BYTES_MAX, LOOK, REQUESTS_MAX};
 use super::server::{Arrival, Server};
+use crate::liveness::Pulse;
 use anyhow::Result;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -22,8 +23,10 @@ pub fn run(
     sensed: Sensed<'_>,
     is_stopped: &dyn Fn() -> bool,
     server: &Server,
+    pulse: &Pulse,
 ) -> Result<()> {
     loop {
+        pulse.beat();
         if is_stopped() {
             server.drain();
         }

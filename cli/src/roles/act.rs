@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::keys::EnforcerKeys;
 use crate::keys::ensure_private;
+use crate::liveness::Pulse;
 use crate::telemetry::Metrics;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,11 +108,12 @@ impl Hands {
             lanes: BTreeMap::new(),
         };
         let told = (owned.clone(), is_idle.clone(), stop.clone());
+        let pulse = context.liveness.watch("the executor");
         let thread = std::thread::Builder::new().name("act".into()).spawn(move || {
             let (owned, is_idle, stop) = told;
             while !stop.load(Ordering::Relaxed) {
                 let partitions = owned.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                is_idle.store(work.look(&partitions), Ordering::Relaxed);
+                is_idle.store(work.look(&partitions, &pulse), Ordering::Relaxed);
                 std::thread::sleep(LOOK);
             }
         })?;
@@ -166,10 +168,12 @@ struct Lane {
 
 impl Work {
     /// Does what there is to do on these partitions; whether nothing is left.
-    fn look(&mut self, partitions: &BTreeSet<u32>) -> bool {
+    fn look(&mut self, partitions: &BTreeSet<u32>, pulse: &Pulse) -> bool {
         self.lanes.retain(|partition, _| partitions.contains(partition));
         let mut is_idle = true;
+        pulse.beat();
         for partition in partitions {
+            pulse.beat();
             let mut lane = self.lanes.remove(partition).unwrap_or_default();
             if lane.again.is_none_or(|again| again <= Instant::now()) {
                 match self.turn(*partition, &mut lane) {

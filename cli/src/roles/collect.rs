@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use weir_collector::limits::LINE_BYTES_MAX_CEILING as RECORD_BYTES_MAX;
 use weir_collector::{
@@ -32,17 +33,19 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         let listening = listener.map(|listener| {
             let is_stopped = || context.is_stopped() || is_over.load(Ordering::Relaxed);
             let (keys, log, wire) = (&keys, log.as_ref(), wire.clone());
-            scope.spawn(move || listener.run(context, keys, log, wire, &|_, _| {}, &is_stopped))
+            named(scope, "listener", move || listener.run(context, keys, log, wire, &|_, _| {}, &is_stopped))
         });
         let tracing = tracer.map(|tracer| {
             let is_stopped = || context.is_stopped() || is_over.load(Ordering::Relaxed);
             let (keys, log, wire) = (&keys, log.as_ref(), wire.clone());
-            scope.spawn(move || tracer.run(context, keys, log, wire, &|_, _| {}, &is_stopped))
+            named(scope, "tracer", move || tracer.run(context, keys, log, wire, &|_, _| {}, &is_stopped))
         });
         let reading = context.settings.from_topic.clone().map(|topic| {
             let is_stopped = || context.is_stopped() || is_over.load(Ordering::Relaxed);
             let (keys, log, wire) = (&keys, log.as_ref(), wire.clone());
-            scope.spawn(move || read_topic(context, keys, log, wire, &topic, until_idle, &is_stopped))
+            named(scope, "topic", move || {
+                read_topic(context, keys, log, wire, &topic, until_idle, &is_stopped)
+            })
         });
         let has_ended = || {
             listening.as_ref().is_some_and(|listening| listening.is_finished())
@@ -102,7 +105,9 @@ fn read_topic(
     // Of two sources one has the line.
     let mut status = settings.tail.is_none().then(Status::new);
     let (mut events, mut rejected) = (0, 0);
+    let pulse = context.liveness.watch("the topic's reader");
     while !is_stopped() {
+        pulse.beat();
         let progress = source.run_once(WAIT)?;
         patience.check(source.unavailable().filter(|_| until_idle), "")?;
         events += progress.events;
@@ -166,6 +171,19 @@ pub fn check_sources(context: &Context, until_idle: bool) -> Result<Sources> {
         );
     }
     Ok(Sources { listener, tracer })
+}
+
+/// A thread with this name, of which the kernel keeps 15 bytes.
+pub fn named<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    run: impl FnOnce() -> T + Send + 'scope,
+) -> ScopedJoinHandle<'scope, T> {
+    match std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run) {
+        Ok(thread) => thread,
+        // As `Scope::spawn` does.
+        Err(error) => panic!("no thread for the {name}: {error}"),
+    }
 }
 
 /// What a thread came to.

@@ -44,17 +44,12 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     let (log, wire) = (context.kafka()?, context.wire()?);
     let log: Arc<dyn Log> = Arc::new(log);
     context.health.watch(&log)?;
-    let (supervisor, health) = (context.supervisor.clone(), context.health.clone());
-    let went_round = move |was_read| {
-        // A gateway that asked before would let suspended accounts pass. Never taken back: later it answers from memory.
-        if was_read {
-            health.set_tasks_open(true);
-        }
-        supervisor.went_round(health.readiness());
-    };
-    let server = serve(context, &keys, log, wire, went_round)?;
+    let health = context.health.clone();
+    // A gateway that asked before would let suspended accounts pass. Never taken back: later it answers from memory.
+    let server = serve(context, &keys, log, wire, move || health.set_tasks_open(true))?;
     context.health.set_running(true);
     while !context.is_stopped() {
+        context.went_round();
         std::thread::sleep(FOLLOW_EVERY);
     }
     context.supervisor.stops();
@@ -65,14 +60,14 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves where `decide.addr` says, in threads of its own, until it is ended or the process ends. `went_round` is
-/// called whenever the log was looked at, and told whether the table was read to its end.
+/// Serves where `decide.addr` says, in threads of its own, until it is ended or the process ends. `was_read` is
+/// called whenever the table was read to its end.
 pub fn serve(
     context: &Context,
     keys: &CollectorKeys,
     log: Arc<dyn Log>,
     wire: Arc<Wire>,
-    went_round: impl Fn(bool) + Send + 'static,
+    was_read: impl Fn() + Send + 'static,
 ) -> Result<Option<Server>> {
     let Some(address) = context.settings.decide_addr.clone() else { return Ok(None) };
     let standings = Arc::new(Standings::default());
@@ -84,17 +79,19 @@ pub fn serve(
     let answers = server.answers();
     let mut follower = Follower::new(log, wire, context.schemas(), standings.clone());
     let (metrics, stop) = (context.metrics.clone(), context.stop.clone());
+    let pulse = context.liveness.watch("the reader of how accounts stand");
     std::thread::Builder::new().name("standings".into()).spawn(move || {
         let mut is_away = false;
         while !stop.load(Ordering::Relaxed) {
+            pulse.beat();
             let outcome = follower.run_once(now_ms());
             metrics.standings_read(
                 standings.len() as u64,
                 standings.stale_ms(now_ms()),
                 standings.take_losses(),
             );
-            went_round(outcome.is_ok());
             if outcome.is_ok() {
+                was_read();
                 answers();
             }
             match outcome {

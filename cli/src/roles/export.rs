@@ -3,13 +3,14 @@
 mod destinations;
 
 use crate::context::Context;
+use crate::liveness::Pulse;
 use crate::settings::{ExportFrom, Settings};
 use crate::telemetry::Metrics;
 use anyhow::{Context as _, Result, bail, ensure};
 use destinations::{Choice, chosen};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use weir_enforcer::siem::destination::Failure;
@@ -24,9 +25,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How long an exporter waits before it starts over from the log.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// Rounds of one that has ended.
-const ENDED: u64 = u64::MAX;
 
 /// Tells until the process is told to stop.
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
@@ -43,14 +41,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     if until_idle {
         exports.finish();
     }
-    let mut rounds = exports.rounds();
     while !context.is_stopped() && !exports.have_ended() {
-        // One that is stuck is told to the service manager by the silence of all.
-        let now = exports.rounds();
-        if now.iter().zip(&rounds).all(|(now, before)| now > before || *now == ENDED) {
-            rounds = now;
-            context.went_round();
-        }
+        context.went_round();
         std::thread::sleep(LOOK);
     }
     context.supervisor.stops();
@@ -62,8 +54,6 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
 /// The threads.
 pub struct Exports {
     threads: Vec<JoinHandle<Result<()>>>,
-    /// How often each went round.
-    rounds: Vec<Arc<AtomicU64>>,
     stop: Arc<AtomicBool>,
     is_last_round: Arc<AtomicBool>,
 }
@@ -86,10 +76,11 @@ impl Exports {
         let jitter = Arc::new(rand::random::<f64>);
         let outside = Outside { log, wire, schemas: context.schemas(), clock, jitter };
         let (stop, is_last_round) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
-        let (mut threads, mut rounds) = (Vec::new(), Vec::new());
+        let mut threads = Vec::new();
         for choice in choices {
             // What is wrong with it is told at the start, and not by a thread.
             drop(choice.make()?);
+            let pulse = context.liveness.watch(&format!("the exporter to {}", choice.kind().as_str()));
             let lane = Lane {
                 choice,
                 group: settings.export_group.clone(),
@@ -100,21 +91,11 @@ impl Exports {
                 stop: stop.clone(),
                 is_last_round: is_last_round.clone(),
                 told: None,
-                rounds: Arc::default(),
+                pulse,
             };
-            rounds.push(lane.rounds.clone());
             threads.push(std::thread::Builder::new().name("export".into()).spawn(move || lane.run())?);
         }
-        Ok(Self { threads, rounds, stop, is_last_round })
-    }
-
-    /// How often each went round; [`ENDED`] of one that has all that there is.
-    fn rounds(&self) -> Vec<u64> {
-        let of = |(thread, rounds): (&JoinHandle<_>, &Arc<AtomicU64>)| match thread.is_finished() {
-            true => ENDED,
-            false => rounds.load(Ordering::Relaxed),
-        };
-        self.threads.iter().zip(&self.rounds).map(of).collect()
+        Ok(Self { threads, stop, is_last_round })
     }
 
     /// Lets each end when its destination has all that there is.
@@ -164,14 +145,14 @@ struct Lane {
     stop: Arc<AtomicBool>,
     is_last_round: Arc<AtomicBool>,
     told: Option<String>,
-    rounds: Arc<AtomicU64>,
+    pulse: Pulse,
 }
 
 impl Lane {
     fn run(mut self) -> Result<()> {
         let mut exporter: Option<Exporter> = None;
         while !self.stop.load(Ordering::Relaxed) {
-            self.rounds.fetch_add(1, Ordering::Relaxed);
+            self.pulse.beat();
             // Asked before the look: what was committed until then is seen by it.
             let is_last_round = self.is_last_round.load(Ordering::Relaxed);
             match self.turn(&mut exporter) {

@@ -59,6 +59,7 @@ pub fn tend(
         }
         context.health.set_tasks_open(fleets.iter().all(Fleet::is_open));
         lag.look_at(fleets.iter().map(Fleet::worker));
+        context.liveness.watch_tasks(fleets.iter().flat_map(|fleet| fleet.worker().statuses()));
         let is_idle = also(fleets)?;
         context.went_round();
         if !until_idle {

@@ -72,7 +72,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let watched: Arc<dyn Log> = log.clone();
     context.health.watch(&watched)?;
     let teller = LagTeller::start(&watched, context.metrics.clone())?;
-    let server = decide::serve(context, &sensing_keys, log.clone(), wire.clone(), |_| {})?;
+    let server = decide::serve(context, &sensing_keys, log.clone(), wire.clone(), || {})?;
     context.health.set_running(true);
 
     let sensed = Sensed::default();
@@ -83,18 +83,24 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         let is_over = || context.is_stopped() || stop_sensing.load(Ordering::Relaxed);
         let listening = listener.map(|listener| {
             let (keys, log, wire, sensed) = (&sensing_keys, log.as_ref(), wire.clone(), &sensed);
-            scope.spawn(move || listener.run(context, keys, log, wire, &|e, r| sensed.pushed(e, r), &is_over))
+            collect::named(scope, "listener", move || {
+                listener.run(context, keys, log, wire, &|e, r| sensed.pushed(e, r), &is_over)
+            })
         });
         let tracing = tracer.map(|tracer| {
             let (keys, log, wire, sensed) = (&sensing_keys, log.as_ref(), wire.clone(), &sensed);
-            scope.spawn(move || tracer.run(context, keys, log, wire, &|e, r| sensed.pushed(e, r), &is_over))
+            collect::named(scope, "tracer", move || {
+                tracer.run(context, keys, log, wire, &|e, r| sensed.pushed(e, r), &is_over)
+            })
         });
         let sensing = config.map(|config| {
-            scope.spawn(|| -> Result<()> {
+            collect::named(scope, "collector", || -> Result<()> {
                 let mut collector =
                     collect::open(context, &sensing_keys, log.as_ref(), wire.clone(), config)?;
                 let mut patience = collect::Patience::default();
+                let pulse = context.liveness.watch("the collector");
                 while !stop_sensing.load(Ordering::Relaxed) {
+                    pulse.beat();
                     let progress = collector.run_once(Duration::from_millis(200))?;
                     patience.look(&collector, &progress, until_idle)?;
                     sensed.add(&progress, &collector);
@@ -117,6 +123,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                 }
                 context.health.set_tasks_open(is_open(&worker));
                 teller.look_at(std::iter::once(&worker));
+                context.liveness.watch_tasks(worker.statuses());
                 if trimmed.is_none_or(|at| at.elapsed() >= TRIM) {
                     log.trim(now_ms())?;
                     trimmed = Some(Instant::now());
@@ -159,6 +166,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     while !context.is_stopped() {
         let exported = enforce::run_export(&mut export)?;
         withheld.note(&exported);
+        context.went_round();
         if exported.caught_up {
             break;
         }
@@ -167,6 +175,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         // Nothing is written any more: what the destinations do not have yet is there.
         exports.finish();
         while until_idle && !context.is_stopped() && !exports.have_ended() {
+            context.went_round();
             std::thread::sleep(LOOK);
         }
         exports.stop()?;

@@ -40,7 +40,8 @@ readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
 {{- end }}
 
-{{- /* /health/live answers as long as the process runs; /health/ready says whether it can do its work. */ -}}
+{{- /* /health/live says whether the loops that do the work go round, with patience for all honest pauses; /health/ready whether the
+process can do its work now. */ -}}
 {{- define "weir.probes" -}}
 startupProbe:
   httpGet: { path: /health/live, port: metrics }
