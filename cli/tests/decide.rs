@@ -302,14 +302,14 @@ fn three_servers_that_share_a_bucket_let_pass_what_one_would() {
         })
         .collect();
 
-    let began = Instant::now();
+    let (began, asks_for) = (Instant::now(), Duration::from_secs(6));
     let threads: Vec<_> = servers
         .iter()
         .map(|(_, address, _)| {
             let address = address.clone();
             std::thread::spawn(move || {
                 let (mut passed, mut refused, mut gap_max, mut last) = (0, 0, Duration::ZERO, began);
-                while began.elapsed() < Duration::from_secs(6) {
+                while began.elapsed() < asks_for {
                     match ask(&address, "/auth", "x-api-key: sk-slow\r\n").0 {
                         200 => passed += 1,
                         429 => refused += 1,
@@ -324,16 +324,20 @@ fn three_servers_that_share_a_bucket_let_pass_what_one_would() {
         .collect();
     let of_each: Vec<(u32, u32, Duration)> =
         threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-    let took = began.elapsed().as_secs_f64();
-    let allowed = f64::from(SHARED_LIMIT.1) + f64::from(SHARED_LIMIT.0) / 60.0 * took;
+    let of_limit =
+        |time: Duration| f64::from(SHARED_LIMIT.1) + f64::from(SHARED_LIMIT.0) / 60.0 * time.as_secs_f64();
+    let most = of_limit(began.elapsed());
     let passed: u32 = of_each.iter().map(|(passed, ..)| passed).sum();
-    assert!(f64::from(passed) <= allowed * 1.01 + 1.0, "{passed} passed, {allowed} may: {of_each:?}");
-    // A machine that stood still for long let the bucket overflow, and says nothing of what is missing.
+    assert!(f64::from(passed) <= most * 1.01 + 1.0, "{passed} passed, {most} may: {of_each:?}");
+    // A machine that stood still for long let the bucket overflow, and says nothing of what is missing. One that stood still at the
+    // end left in it what had come meanwhile.
     let has_asked_always =
         of_each.iter().any(|(_, refused, gap_max)| *refused > 0 && gap_max.as_millis() < 500);
+    let gap_max = of_each.iter().map(|(.., gap_max)| *gap_max).max().unwrap_or_default();
+    let least = of_limit(asks_for.saturating_sub(gap_max));
     assert!(
-        !has_asked_always || f64::from(passed) >= allowed * 0.99 - 1.0,
-        "{passed} passed, {allowed} may: {of_each:?}"
+        !has_asked_always || f64::from(passed) >= least * 0.99 - 1.0,
+        "{passed} passed, {least} must: {of_each:?}"
     );
 
     // Without Redis each counts for itself, and says so.

@@ -33,10 +33,10 @@ const RATE_LIMIT: Proposal = Proposal {
     subject: 0,
 };
 
-/// Slow it down for as long as HIGH stands: by the built-in policy it is said again, or taken back, after half an hour. It may be
-/// asked for again a little before it ends, so that one follows the other without a gap.
+/// Slow it down for as long as HIGH stands. By the built-in policy that is said again at the first event after half an hour, so
+/// the limit lasts for twice that, and each takes the place of the one before.
 const RATE_LIMIT_HELD: Proposal =
-    Proposal { lasts_ms: Some(30 * MINUTE_MS), holds_ms: 25 * MINUTE_MS, ..RATE_LIMIT };
+    Proposal { lasts_ms: Some(60 * MINUTE_MS), holds_ms: 25 * MINUTE_MS, ..RATE_LIMIT };
 
 /// Show the account to an analyst.
 const REVIEW: Proposal = Proposal {
@@ -59,8 +59,8 @@ const SUSPEND: Proposal = Proposal {
     subject: 0,
 };
 
-/// What the verdict asks for, the mildest first. `is_confirmed` says that a person looked at the account, and found that it distils:
-/// whoever is found again then, at HIGH, is suspended.
+/// What the verdict asks for, the mildest first. `is_confirmed` says that a person looked at the account, and found
+/// that it distils: whoever is found again then, at HIGH, is suspended besides.
 ///
 /// A partial verdict lacks a detector's word, and on missing data nobody is slowed down or suspended:
 /// it asks for a person at most.
@@ -69,8 +69,9 @@ pub fn propose(verdict: &Verdict, is_confirmed: bool) -> Vec<Proposal> {
         Tier::Clear => return Vec::new(),
         _ if verdict.partial => return vec![REVIEW],
         Tier::Medium => return vec![RATE_LIMIT],
-        Tier::High if !is_confirmed => vec![REVIEW, RATE_LIMIT_HELD],
-        Tier::High | Tier::Critical => vec![SUSPEND],
+        Tier::High if is_confirmed => vec![RATE_LIMIT_HELD, SUSPEND],
+        Tier::High => vec![REVIEW, RATE_LIMIT_HELD],
+        Tier::Critical => vec![SUSPEND],
     };
     if !verdict.clusters.is_empty() {
         proposals.push(Proposal { kind: ActionKind::ShareIndicators, subject: subject(verdict), ..REVIEW });
@@ -129,7 +130,7 @@ mod tests {
             Tier::High,
             false,
             0,
-            expect!["REVIEW ring 1 lasts None AUTO; RATE_LIMIT ring 2 lasts Some(1800000) AUTO"],
+            expect!["REVIEW ring 1 lasts None AUTO; RATE_LIMIT ring 2 lasts Some(3600000) AUTO"],
         );
         check(Tier::Critical, false, 0, expect!["SUSPEND ring 3 lasts Some(600000) MANUAL"]);
     }
@@ -142,7 +143,7 @@ mod tests {
         };
         assert_eq!(kinds(Tier::Clear, false), []);
         assert_eq!(kinds(Tier::Medium, false), [ActionKind::RateLimit]);
-        assert_eq!(kinds(Tier::High, false), [ActionKind::Suspend]);
+        assert_eq!(kinds(Tier::High, false), [ActionKind::RateLimit, ActionKind::Suspend]);
         assert_eq!(kinds(Tier::Critical, false), [ActionKind::Suspend]);
         assert_eq!(kinds(Tier::High, true), [ActionKind::Review]);
     }

@@ -86,10 +86,17 @@ impl Rings {
     /// The proposal as its ring has it. What has no effect that lasts, has none in any ring.
     pub fn apply(&self, proposal: Proposal) -> Proposal {
         match self.get(proposal.ring) {
-            Ring::Lasting(lasts_ms, revert) if proposal.lasts_ms.is_some() => {
-                Proposal { lasts_ms: Some(lasts_ms), holds_ms: lasts_ms, revert, ..proposal }
-            }
-            _ => proposal,
+            // What may be asked for again before it ends, may so however long it lasts.
+            Ring::Lasting(lasts_ms, revert) => match proposal.lasts_ms {
+                Some(own_ms) => Proposal {
+                    lasts_ms: Some(lasts_ms),
+                    holds_ms: lasts_ms * proposal.holds_ms / own_ms.max(1),
+                    revert,
+                    ..proposal
+                },
+                None => proposal,
+            },
+            Ring::On | Ring::Off => proposal,
         }
     }
 }
@@ -128,9 +135,10 @@ mod tests {
         let of_tier = |tier| propose(&Verdict { tier, ..Verdict::default() }, false);
         let high: Vec<_> = of_tier(Tier::High).into_iter().map(|proposal| rings.apply(proposal)).collect();
         let shown: Vec<_> = high.iter().map(|p| (p.lasts_ms, p.holds_ms, p.revert)).collect();
-        assert_eq!(shown, [(None, 86_400_000, Revert::Auto), (Some(5_000), 5_000, Revert::Auto)]);
+        assert_eq!(shown, [(None, 86_400_000, Revert::Auto), (Some(5_000), 2_083, Revert::Auto)]);
         let critical = rings.apply(of_tier(Tier::Critical)[0]);
-        assert_eq!((critical.lasts_ms, critical.revert), (Some(5_000), Revert::Auto));
+        let shown = (critical.lasts_ms, critical.holds_ms, critical.revert);
+        assert_eq!(shown, (Some(5_000), 5_000, Revert::Auto));
     }
 
     #[test]

@@ -68,7 +68,7 @@ enum Verb {
     Decide {
         #[command(flatten)]
         item: ItemFlag,
-        /// confirmed (it distils), refuted (it does not) or unclear
+        /// confirmed (it distils: found again at HIGH it is suspended), refuted (it does not) or unclear
         #[arg(value_name = "DECISION")]
         decision: Decision,
         /// Why, on one line, without raw ids; it is written down for good

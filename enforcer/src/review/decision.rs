@@ -8,7 +8,7 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
-    /// The account distils, as was found.
+    /// The account distils, as was found: where the judge finds it again at HIGH, it is suspended.
     Confirmed,
     /// It does not: what is in force on it is undone.
     Refuted,

@@ -158,10 +158,13 @@ impl Queue {
         Ok(Some(Heard { word, heard_ms }))
     }
 
-    /// A decision is of what was seen: nothing that came since is undone by it.
+    /// A decision is of what was seen: nothing that came since is undone by it, and no decision on it is changed.
     fn is_seen(&self, item: &Item, seen: Option<VerdictId>) -> Result<(), Refused> {
-        if let Some(item) = self.open.get(&item.account).filter(|open| **open != item.action_id) {
-            return Err(Refused::AskedAnew { item: *item });
+        let open = self.open.get(&item.account).copied();
+        let newer = self.decided_of(item.account).find(|other| other.opened_ms > item.opened_ms);
+        let newer = open.or(newer.map(|other| other.action_id));
+        if let Some(item) = newer.filter(|newer| *newer != item.action_id) {
+            return Err(Refused::AskedAnew { item });
         }
         let latest = item.latest_verdict_id;
         if seen == Some(latest) { Ok(()) } else { Err(Refused::NotSeen { latest }) }
@@ -189,12 +192,16 @@ impl Queue {
         self.items.get(&id)
     }
 
-    /// The decision that was made last of this account, where it is that the account distils.
-    pub fn confirmed(&self, account: AccountId) -> Option<&Decided> {
+    /// Whether the decision that was made last of this account is that it distils.
+    pub fn is_confirmed(&self, account: AccountId) -> bool {
+        let last = self.decided_of(account).next_back().and_then(|item| item.decided.as_ref());
+        last.is_some_and(|decided| decided.decision == Decision::Confirmed)
+    }
+
+    /// Items of this account on which was decided, in the order of the decisions.
+    fn decided_of(&self, account: AccountId) -> impl DoubleEndedIterator<Item = &Item> {
         let of_it = (account, i64::MIN, ActionId([0; 16]))..=(account, i64::MAX, ActionId([u8::MAX; 16]));
-        let (.., id) = self.decided.range(of_it).next_back()?;
-        let last = self.items.get(id)?.decided.as_ref()?;
-        (last.decision == Decision::Confirmed).then_some(last)
+        self.decided.range(of_it).filter_map(|(.., id)| self.items.get(id))
     }
 
     /// Every item, in the order of their ids.

@@ -47,7 +47,7 @@ pub enum Refused {
         by: String,
     },
     /// The account was found again since, and is asked about by another item.
-    #[error("asked anew: item {item} of the same account waits, decide on that")]
+    #[error("asked anew: item {item} of the same account is newer, decide on that")]
     AskedAnew {
         /// The item that waits.
         item: ActionId,

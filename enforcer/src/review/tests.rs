@@ -191,12 +191,16 @@ fn a_decision_is_of_what_was_seen_and_of_the_item_that_waits() {
     let otherwise = decision(&queue, first, Refuted, "anna", 4_000, 3);
     assert_eq!(
         say(&mut queue, &otherwise),
-        format!("asked anew: item {} of the same account waits, decide on that", anew.action_id)
+        format!("asked anew: item {} of the same account is newer, decide on that", anew.action_id)
     );
     let refuted = decision(&queue, anew.action_id, Refuted, "anna", 5_000, 4);
     assert!(say(&mut queue, &refuted).starts_with("review_refuted"));
     let otherwise = decision(&queue, first, Refuted, "anna", 6_000, 5);
-    assert!(say(&mut queue, &otherwise).starts_with("review_refuted"), "none waits any more");
+    assert!(say(&mut queue, &otherwise).starts_with("asked anew"), "the newer decision stands");
+    assert!(!queue.is_confirmed(anew.account));
+    let otherwise = decision(&queue, anew.action_id, Confirmed, "anna", 7_000, 6);
+    assert!(say(&mut queue, &otherwise).starts_with("review_confirmed"));
+    assert!(queue.is_confirmed(anew.account) && !queue.is_confirmed(action(9, 0, Tier::High).account));
 }
 
 #[test]

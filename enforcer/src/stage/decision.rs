@@ -48,7 +48,7 @@ impl EnforcerStage {
 
     /// What this build answers a verdict with.
     pub(super) fn proposals(&self, verdict: &Verdict) -> Vec<Proposal> {
-        let is_confirmed = self.reviews.confirmed(verdict.account).is_some();
+        let is_confirmed = self.reviews.is_confirmed(verdict.account);
         let rings = &self.safeguards.rings;
         let mut proposals: Vec<Proposal> =
             propose(verdict, is_confirmed).into_iter().map(|proposal| rings.apply(proposal)).collect();
@@ -96,9 +96,9 @@ impl EnforcerStage {
             (Some(_) | None, None) => {
                 let partial = if verdict.partial { ", partial" } else { "" };
                 let tier = format!("tier {}, score {:.3}{partial}", verdict.tier, verdict.score);
-                let confirmed = self.reviews.confirmed(verdict.account).filter(|_| proposal.ring >= 3);
-                let by = confirmed.map(|decided| format!(", confirmed by {}", decided.by));
-                (ActionState::Pending, tier + by.as_deref().unwrap_or_default())
+                // Who confirmed it is for the chain, not for all who read of actions.
+                let is_by_both = verdict.tier == Tier::High && proposal.kind == ActionKind::Suspend;
+                (ActionState::Pending, tier + if is_by_both { ", confirmed" } else { "" })
             }
         };
         step.withheld_as_history += u64::from(history.is_some_and(|history| reason.ends_with(&history)));

@@ -65,7 +65,7 @@ fn a_fresh_install_acts_on_nothing_and_says_what_it_would_have_done() {
         expect![[r#"
             0 RATE_LIMIT WITHHELD for Some(5): the posture is audit
             0 REVIEW WITHHELD for None: the posture is audit
-            0 RATE_LIMIT WITHHELD for Some(30): the posture is audit
+            0 RATE_LIMIT WITHHELD for Some(60): the posture is audit
             0 SUSPEND WITHHELD for Some(10): the posture is audit
         "#]],
     );
@@ -84,7 +84,7 @@ fn in_enforce_posture_the_tier_decides_and_ring_three_is_undone_by_a_person() {
         expect![[r#"
             0 RATE_LIMIT PENDING for Some(5): tier MEDIUM, score 0.400
             0 REVIEW PENDING for None: tier HIGH, score 0.600
-            0 RATE_LIMIT PENDING for Some(30): tier HIGH, score 0.600
+            0 RATE_LIMIT PENDING for Some(60): tier HIGH, score 0.600
             0 SUSPEND PENDING for Some(10): tier CRITICAL, score 0.900
             0 SHARE_INDICATORS PENDING for None: tier CRITICAL, score 0.900
         "#]],
@@ -129,7 +129,7 @@ fn an_action_in_force_never_holds_an_escalation_back() {
         expect![[r#"
             0 RATE_LIMIT PENDING for Some(5): tier MEDIUM, score 0.400
             1 REVIEW PENDING for None: tier HIGH, score 0.600
-            1 RATE_LIMIT PENDING for Some(30): tier HIGH, score 0.600
+            1 RATE_LIMIT PENDING for Some(60): tier HIGH, score 0.600
             2 SUSPEND PENDING for Some(10): tier CRITICAL, score 0.900
             3 RATE_LIMIT WITHHELD for Some(5): already in force
         "#]],
@@ -354,6 +354,35 @@ fn stands(rig: &Rig, expected: Expect) {
 }
 
 #[test]
+fn an_account_is_slowed_down_without_a_gap_for_as_long_as_high_is_said_again() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    for minute in [0, 33, 66] {
+        rig.calendar.set(minute * MINUTE_MS);
+        rig.enforce_live(&[verdict(1, minute * MINUTE_MS, Tier::High)]);
+    }
+    rig.calendar.set(126 * MINUTE_MS);
+    rig.enforce();
+    expect![[r#"
+        0 REVIEW PENDING: tier HIGH, score 0.600
+        0 RATE_LIMIT PENDING: tier HIGH, score 0.600
+        0 REVIEW DONE: told by test
+        0 RATE_LIMIT DONE until 60: told by test
+        33 REVIEW WITHHELD: already in force
+        33 RATE_LIMIT PENDING: tier HIGH, score 0.600
+        33 RATE_LIMIT DONE until 93: told by test
+        33 RATE_LIMIT SUPERSEDED until 60: action ea2e32a32acac28c9a134c558f822f33 took its place
+        66 REVIEW WITHHELD: already in force
+        66 RATE_LIMIT PENDING: tier HIGH, score 0.600
+        66 RATE_LIMIT DONE until 126: told by test
+        66 RATE_LIMIT SUPERSEDED until 93: action ba6eab31a8610c10564ce8d7fa5fa1e7 took its place
+        126 RATE_LIMIT REVERTED until 126: its time is over
+    "#]]
+    .assert_eq(&story(&rig));
+    stands(&rig, expect!["GOOD since 126"]);
+}
+
+#[test]
 fn an_action_lasts_from_its_effect_and_is_undone_without_a_record_coming() {
     let rig = Rig::new(1);
     rig.put_control(&posture("enforce"));
@@ -472,7 +501,7 @@ fn the_graver_action_makes_the_standing_and_when_it_ends_the_other_one_does() {
     let at = |minute, tier| verdict(1, minute * MINUTE_MS, tier);
     rig.enforce_live(&[at(0, Tier::Medium), at(2, Tier::High), at(3, Tier::Critical)]);
     stands(&rig, expect!["SUSPENDED since 3"]);
-    rig.calendar.set(60 * MINUTE_MS);
+    rig.calendar.set(90 * MINUTE_MS);
     rig.enforce();
     stands(&rig, expect!["SUSPENDED since 3"]);
     let ids: Vec<_> = rig.actions().iter().map(|action| action.action_id.to_string()).collect();
@@ -484,12 +513,12 @@ fn the_graver_action_makes_the_standing_and_when_it_ends_the_other_one_does() {
         2 REVIEW PENDING: tier HIGH, score 0.600
         2 RATE_LIMIT PENDING: tier HIGH, score 0.600
         2 REVIEW DONE: told by test
-        2 RATE_LIMIT DONE until 32: told by test
+        2 RATE_LIMIT DONE until 62: told by test
         2 RATE_LIMIT SUPERSEDED until 5: action #3 took its place
         3 SUSPEND PENDING: tier CRITICAL, score 0.900
         3 SUSPEND DONE until 13: told by test
-        60 RATE_LIMIT REVERTED until 32: its time is over
-        60 SUSPEND EXPIRED until 13: its time is over, a person is to undo it
+        90 RATE_LIMIT REVERTED until 62: its time is over
+        90 SUSPEND EXPIRED until 13: its time is over, a person is to undo it
     "#]]
     .assert_eq(&named);
 }

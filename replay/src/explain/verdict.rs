@@ -4,7 +4,7 @@ use super::nats;
 use crate::campaigns::Campaigns;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use weir_processor::detector::{CLAIMS, COUNT, NAMES};
+use weir_processor::detector::{CLAIMS, COUNT, Family, NAMES};
 use weir_processor::fusion::{Fused, fuse};
 use weir_processor::nats::Millinats;
 use weir_processor::policy::Policy;
@@ -169,7 +169,8 @@ fn signal_story(signal: &Signal) -> SignalStory {
     }
 }
 
-/// Without each family that speaks against the account; and how much less evidence there would have to be for the tier below.
+/// Without each family that speaks against the account; what besides the score is missing for CRITICAL; and how much less
+/// evidence there would have to be for the tier below.
 fn otherwise(verdict: &Verdict, policy: &Policy) -> Vec<Otherwise> {
     let evidence = evidence(verdict);
     let told = |differs: String, fused: &Fused| Otherwise {
@@ -189,7 +190,17 @@ fn otherwise(verdict: &Verdict, policy: &Policy) -> Vec<Otherwise> {
     }
     if verdict.tier != Tier::Clear {
         let fused = fuse(&evidence, policy);
-        let less = lesser(fused.log_odds, fused.tier, policy);
+        if (verdict.tier, policy.tier_of(fused.score)) == (Tier::High, Tier::Critical) {
+            let grounds: Vec<&str> =
+                Family::ALL.into_iter().filter(|family| family.is_ground()).map(Family::as_str).collect();
+            let differs = format!("evidence besides texts and hours: {}", grounds.join(" or "));
+            all.push(Otherwise {
+                differs,
+                tier: Tier::Critical.as_str(),
+                log_odds_nats: nats(fused.log_odds),
+            });
+        }
+        let less = lesser(fused.log_odds, verdict.tier, policy);
         let tier = policy.tier_of(weir_processor::nats::score(fused.log_odds - less));
         let differs = format!("{:.1} nats less evidence", nats(less));
         all.push(Otherwise { differs, tier: tier.as_str(), log_odds_nats: nats(fused.log_odds - less) });

@@ -6,6 +6,7 @@ use crate::kill_switch::words::PERSONS_NAME;
 use crate::review::{Decision, Says};
 use expect_test::expect_file;
 use sha2::Sha256;
+use weir_schemas::ActionKind;
 
 /// Where the version wrote down what its decisions come to.
 const GOLDEN: &str = include_str!("golden.txt");
@@ -122,10 +123,17 @@ fn decisions() -> String {
     let waiting = life.stage.reviews.items().find(|item| item.is_open());
     let waiting = waiting.map(|item| (item.action_id, item.latest_verdict_id));
     let about = waiting.expect("an account waits for an analyst");
-    let refute = review_decision(about, Decision::Refuted, "ben", 0, 2);
-    for word in [review_word(about.0, Says::Note, "anna", 0, 1), refute.clone(), refute] {
+    let account = life.stage.reviews.get(about.0).map(|item| item.account);
+    let confirm = review_decision(about, Decision::Confirmed, "ben", 0, 2);
+    for word in [review_word(about.0, Says::Note, "anna", 0, 1), confirm.clone(), confirm] {
         life.told(&review_record(&word));
     }
+    let again = Verdict { account: account.unwrap(), ..verdict(1, life.now_ms, Tier::High) };
+    life.verdicts(std::slice::from_ref(&again));
+    let about = (ActionId::of(again.verdict_id, ActionKind::Suspend), again.verdict_id);
+    life.told(&review_record(&review_decision(about, Decision::Refuted, "anna", 0, 3)));
+    life.now_ms += 90 * MINUTE_MS;
+    life.verdicts(&[Verdict { account: account.unwrap(), ..verdict(1, life.now_ms, Tier::High) }]);
     let sha: [u8; 32] = life.sha.finalize().into();
     Digest(sha).to_string()
 }

@@ -5,6 +5,7 @@ use super::*;
 use crate::kill_switch::words::PERSONS_NAME;
 use crate::limits::{REVIEW_KEPT_MS, REVIEW_URGENT_MS};
 use crate::review::{Decision, Says, Word};
+use crate::rings::Rings;
 use crate::stage::reviews::CAUGHT_UP;
 use Decision::{Confirmed, Refuted};
 use weir_schemas::ActionKind;
@@ -122,15 +123,18 @@ fn whom_judge_and_person_agree_on_is_suspended_and_whom_the_person_took_back_is_
         0 REVIEW PENDING: tier HIGH, score 0.600
         0 RATE_LIMIT PENDING: tier HIGH, score 0.600
         0 REVIEW DONE: told by test
-        0 RATE_LIMIT DONE until 30: told by test
-        30 RATE_LIMIT REVERTED until 30: its time is over
-        30 SUSPEND PENDING: tier HIGH, score 0.600, confirmed by anna
+        0 RATE_LIMIT DONE until 60: told by test
+        30 RATE_LIMIT PENDING: tier HIGH, score 0.600
+        30 SUSPEND PENDING: tier HIGH, score 0.600, confirmed
+        30 RATE_LIMIT DONE until 90: told by test
+        30 RATE_LIMIT SUPERSEDED until 60: action 4012d9a0b177f4268665964a70f33a55 took its place
         30 SUSPEND DONE until 40: told by test
+        31 RATE_LIMIT REVERTED until 90: an analyst refuted it
         31 SUSPEND REVERTED until 40: an analyst refuted it
         61 REVIEW PENDING: tier HIGH, score 0.600
         61 RATE_LIMIT PENDING: tier HIGH, score 0.600
         61 REVIEW DONE: told by test
-        61 RATE_LIMIT DONE until 91: told by test
+        61 RATE_LIMIT DONE until 121: told by test
     "#]]
     .assert_eq(&story(&rig));
     expect![[r#"
@@ -138,6 +142,29 @@ fn whom_judge_and_person_agree_on_is_suspended_and_whom_the_person_took_back_is_
         OPERATOR review_refuted by ben: word rv-1860-02020202, by ben: seen in ticket 12
     "#]]
     .assert_eq(&told(&rig));
+}
+
+#[test]
+fn whoever_is_confirmed_is_no_freer_for_it_where_nobody_is_suspended() {
+    let rig = reviewing("enforce", 1);
+    rig.put_control(&control(ControlKind::Setting, &Rings::record_of(3), "off"));
+    let found = verdict(1, 0, Tier::High);
+    rig.enforce_live(std::slice::from_ref(&found));
+    decide(&rig, (&found, ActionKind::Review), Confirmed, "anna", 1);
+    rig.calendar.set(33 * MINUTE_MS);
+    rig.enforce_live(&[verdict(1, 33 * MINUTE_MS, Tier::High)]);
+    expect![[r#"
+        0 REVIEW PENDING: tier HIGH, score 0.600
+        0 RATE_LIMIT PENDING: tier HIGH, score 0.600
+        0 REVIEW DONE: told by test
+        0 RATE_LIMIT DONE until 60: told by test
+        33 RATE_LIMIT PENDING: tier HIGH, score 0.600
+        33 SUSPEND WITHHELD: ring 3 is off
+        33 RATE_LIMIT DONE until 93: told by test
+        33 RATE_LIMIT SUPERSEDED until 60: action ea2e32a32acac28c9a134c558f822f33 took its place
+    "#]]
+    .assert_eq(&story(&rig));
+    stands(&rig, expect!["LIMITED since 33 until 93"]);
 }
 
 #[test]
