@@ -134,7 +134,7 @@ fn the_first_difference_is_told_field_by_field() {
     check_difference(
         &proved(edited(&log, 2, id).as_ref(), Choice::All),
         expect![
-            "byte 10 verdict_id: 07070707070707070707070707070707 here, 264497293c99a71635dfc7eae66ecd31 came out"
+            "byte 10 verdict_id: 07070707070707070707070707070707 here, 09c51bf1834b781a4ef8b1f06d8ca20a came out"
         ],
     );
 }
@@ -246,7 +246,7 @@ fn a_build_that_judges_differently_proves_nothing_and_says_who_judged() {
     let report = verify(log.as_ref(), &wire(), &other, one(verdict), |_| ()).unwrap();
     // Another judge's verdict is not called different: it cannot be proved by this one.
     assert_eq!((report.proven, report.different, report.unproven), (0, 0, 1), "{report:#?}");
-    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 19 with policy 4f5ff2db…), and this build (version 19 with policy a8b04c30…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
+    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 19 with policy cedd8030…), and this build (version 19 with policy 36e9ac1e…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
 }
 
 #[test]
