@@ -13,7 +13,7 @@ pub(crate) fn connection(key: &Key) -> Option<*mut Connection> {
         return Some(known);
     }
     counted(count::CONNECTIONS);
-    let new = Connection { id: number(), received: 0, sent: 0, written: 0, socket_at: 0 };
+    let new = Connection { id: number(), received: 0, sent: 0, written: 0, socket_at: 0, is_greeted: 0 };
     CONNECTIONS.insert(key, &new, NO_EXIST).ok()?;
     CONNECTIONS.get_ptr_mut(key)
 }
@@ -22,8 +22,8 @@ pub(crate) fn connection(key: &Key) -> Option<*mut Connection> {
 pub(crate) fn ends(ssl: u64, is_free: bool) {
     let key = key(ssl);
     let Some(connection) = (unsafe { CONNECTIONS.get(key) }) else { return };
-    // OpenSSL itself clears what is to begin.
-    if !is_free && connection.received == 0 && connection.sent == 0 {
+    // OpenSSL itself clears what is to begin, but nothing whose hello it has taken.
+    if !is_free && connection.is_greeted == 0 && connection.received == 0 && connection.sent == 0 {
         return;
     }
     let (id, place) = (connection.id, connection.socket_at);

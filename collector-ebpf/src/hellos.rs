@@ -14,7 +14,7 @@ use aya_ebpf::programs::TracePointContext;
 const FRAME_BYTES: u64 = 9;
 
 /// Bytes of a record's header.
-const RECORD_BYTES: u64 = 5;
+pub(crate) const RECORD_BYTES: u64 = 5;
 
 /// Where it stands in the message of the handshake: behind its header and a version.
 pub(crate) const RANDOM_AT: usize = 6;
@@ -153,9 +153,11 @@ fn greets(place: u64, hello: &Hello, accepted: &mut Accepted) {
     accepted.random.copy_from_slice(&hello.head[from..from + RANDOM_BYTES]);
     let random = Random { process: place >> 32, bytes: accepted.random };
     if GREETINGS.insert(random, Greeting { place, id: accepted.id }, NO_EXIST).is_err() {
-        counted(count::HELLO_TWICE);
         if let Some(greeting) = GREETINGS.get_ptr_mut(random) {
+            counted(count::HELLO_TWICE);
             unsafe { (*greeting).id = 0 };
+        } else {
+            counted(count::HELLO_FULL);
         }
     }
 }

@@ -6,8 +6,9 @@
 //! calls count, so that however connections interleave, none is taken for another one. A random that two sockets had is neither's.
 
 use crate::connections::{connection, ends};
-use crate::hellos::{MESSAGE_BYTES, RANDOM_AT};
+use crate::hellos::{MESSAGE_BYTES, RANDOM_AT, RECORD_BYTES};
 use crate::layout::{HELLO_BYTES_MAX, count};
+use crate::records::closed;
 use crate::sockets::{forget, named};
 use crate::state::{
     ACCEPTED, CONNECTIONS, Connection, GREETINGS, Greeting, HANDSHAKES, HEAD_ROOM, HELLOS, Hello, NO_EXIST,
@@ -79,30 +80,47 @@ pub fn bio_write(context: ProbeContext) -> u32 {
     }
     let mut random = Random { process: thread >> 32, bytes: [0; RANDOM_BYTES] };
     random.bytes.copy_from_slice(&head[RANDOM_AT..]);
-    greeted(ssl, &random);
+    greeted(ssl, &random, length as u64);
     0
 }
 
-/// An `SSL` has taken a client's hello: the accepted socket that brought it, and no other one, is its connection.
+/// An `SSL` has taken a client's hello of so many bytes: the accepted socket that brought all of it, and no other one, is its
+/// connection.
 #[inline(always)]
-fn greeted(ssl: u64, random: &Random) {
+fn greeted(ssl: u64, random: &Random, length: u64) {
+    // It has its socket, or has begun: this hello is of a retry or of a renegotiation, or copied from another client's.
+    let is_begun = |known: &Connection| known.socket_at != 0 || known.received != 0 || known.sent != 0;
+    if unsafe { CONNECTIONS.get(key(ssl)) }.is_some_and(is_begun) {
+        return;
+    }
     let Some(greeting) = GREETINGS.get_ptr_mut(random) else { return };
     let Greeting { place, id } = unsafe { *greeting };
     if id == 0 {
         return;
     }
     unsafe { (*greeting).id = 0 };
+    // A socket that has not brought all of it is not where the `SSL` has it from: another client copied what was there.
+    let is_short = |hello: &Hello| hello.connection == id && hello.received < RECORD_BYTES + length;
+    if unsafe { HELLOS.get(place) }.is_some_and(is_short) {
+        counted(count::HELLO_TWICE);
+        return;
+    }
     let Some(accepted) = (unsafe { ACCEPTED.get(place) }) else { return };
     if accepted.id != id {
         return;
     }
     let address = accepted.address;
-    let _ = ACCEPTED.remove(place);
-    // A connection begins with a hello: if this one has begun, its end was not told.
+    // Of two that took it at once one has it.
+    if ACCEPTED.remove(place).is_err() {
+        return;
+    }
+    // What is known of it has not begun, so it is another one's that ended unheard.
     ends(ssl, true);
     counted(count::CONNECTIONS);
-    let new = Connection { id, received: 0, sent: 0, written: 0, socket_at: place };
+    let new = Connection { id, received: 0, sent: 0, written: 0, socket_at: place, is_greeted: 1 };
     if CONNECTIONS.insert(key(ssl), new, NO_EXIST).is_ok() {
         named(place, id, &address);
+    } else {
+        closed(id);
     }
 }

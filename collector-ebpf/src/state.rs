@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     pub(crate) written: u64,
     /// Process and file descriptor of its socket; 0 where that is not known.
     pub(crate) socket_at: u64,
+    /// 1 where its client's hello said which socket that is.
+    pub(crate) is_greeted: u64,
 }
 
 /// A client's hello that is not whole yet.

@@ -67,7 +67,7 @@ pub(crate) struct Inner {
     processes: HashMap<MapData, u32, u8>,
     counts: PerCpuArray<MapData, u64>,
     /// By process and `SSL`, as the kernel side lays them out.
-    connections: HashMap<MapData, [u64; 2], [u64; 5]>,
+    connections: HashMap<MapData, [u64; 2], [u64; 6]>,
     /// By thread.
     reads: HashMap<MapData, u64, [u64; 3]>,
     accepts: HashMap<MapData, u64, u64>,

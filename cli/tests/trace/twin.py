@@ -1,7 +1,8 @@
 """Two clients with one hello: twin.py PORT PATH.
 
 The first, from 127.0.2.1, has sent most of its hello when the second, from 127.0.2.2, sends a copy of all of it; then the first goes on and
-asks. When it was answered, a third, from 127.0.2.3, sends the copy again, and the first asks once more."""
+asks. When it was answered, a third, from 127.0.2.3, sends the copy again, and the first asks once more. With "late" the second does not come.
+With "framed" it is the second whose hello is the first one's, in records too short for their random, and who asks."""
 
 import json
 import socket
@@ -54,9 +55,16 @@ def ask(number):
         answer += call(tls.read, 65536)
 
 
-first = client(1)
-is_late = len(sys.argv) > 3
-if not is_late:
+how = sys.argv[3] if len(sys.argv) > 3 else ""
+first = client(2 if how == "framed" else 1)
+if how == "framed":
+    others = [client(1)]
+    others[0].sendall(hello[:100])
+    time.sleep(0.2)
+    message = hello[5:]
+    parts = [message[at : at + 20] for at in range(0, len(message), 20)]
+    first.sendall(b"".join(b"\x16\x03\x01" + len(part).to_bytes(2, "big") + part for part in parts))
+elif how != "late":
     first.sendall(hello[:100])
     time.sleep(0.2)
     others = [copy(2)]
