@@ -37,8 +37,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let outcome = commands::CommandLine::parse().run();
     match (outcome, output::delivered()) {
-        // Whatever came after the last that was read.
-        (_, Err(Undelivered::ReaderGone)) => {
+        (outcome, Err(Undelivered::ReaderGone)) => {
+            // What it was to do may have failed as well; that its answer was not read nobody has to be told.
+            if let Err(error) = outcome
+                && !output::is_broken_pipe(&error)
+            {
+                note!("weir: {error:#}");
+            }
             output::end_by_sigpipe();
             ExitCode::FAILURE
         }
@@ -49,7 +54,7 @@ fn main() -> ExitCode {
         }
         (Ok(_), Err(unwritable)) => {
             note!("weir: {unwritable}");
-            ExitCode::FAILURE
+            output::failure()
         }
         (Ok(code), Ok(())) => code,
     }

@@ -9,10 +9,15 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// How far the answer of this process is.
 static ANSWER: Mutex<State> = Mutex::new(State::Unbegun);
+
+/// The exit code where it could not be written.
+static FAILURE: AtomicU8 = AtomicU8::new(1);
 
 /// Prints a line of a command's answer.
 macro_rules! print_line {
@@ -114,7 +119,30 @@ pub fn delivered() -> Result<(), Undelivered> {
     }
 }
 
-/// Ends the process as SIGPIPE ends tools that do not ignore it. It comes back only where a signal cannot be raised.
+/// Says by which exit code this command tells that its answer could not be written, where 1 says something else of it.
+pub fn fails_with(code: u8) {
+    FAILURE.store(code, Ordering::Relaxed);
+}
+
+/// The exit code of an answer that could not be written.
+pub fn failure() -> ExitCode {
+    ExitCode::from(FAILURE.load(Ordering::Relaxed))
+}
+
+/// Whether an error is that whoever read the answer has gone.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| match cause.downcast_ref::<io::Error>() {
+        Some(cause) => cause.kind() == ErrorKind::BrokenPipe,
+        // Libraries that wrap it hand on its words alone.
+        None => cause.to_string().contains("Broken pipe (os error 32)"),
+    })
+}
+
+/// Ends the process as SIGPIPE ends tools that do not ignore it. As the first process of a container, which no such signal ends, it
+/// gives the code that shells give for it.
 pub fn end_by_sigpipe() {
+    if std::process::id() == 1 {
+        std::process::exit(128 + signal_hook::consts::SIGPIPE);
+    }
     drop(signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGPIPE));
 }

@@ -6,7 +6,7 @@
 
 use crate::lifecycle::{due_of, follows, is_over, standing_due_ms};
 use crate::limiter::counted_until;
-use crate::limits::{ACCOUNTS_MAX, OPEN_MAX};
+use crate::limits::{ACCOUNTS_MAX, DUE_PER_EPOCH_MAX, OPEN_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use weir_schemas::{AccountId, Action, ActionKind, ActionState, Record, Standing, StandingStatus, Tier};
 
@@ -187,6 +187,10 @@ impl Accounts {
             if !has_expired && self.kept.len() <= ACCOUNTS_MAX {
                 break;
             }
+            // Each is a record of the epoch. What stays is due still, and goes with the next one.
+            if has_expired && forgotten.told.len() >= DUE_PER_EPOCH_MAX {
+                break;
+            }
             if has_expired {
                 forgotten.expired += 1
             } else {
@@ -360,6 +364,19 @@ mod tests {
         let forgotten = Forgotten { expired: 1, by_cap: 0, told: vec![good] };
         assert_eq!(accounts.evict(1000 + WATCH_MS), forgotten);
         assert_eq!(accounts.evict(i64::MAX - 1), Forgotten::default(), "nobody undid it");
+    }
+
+    #[test]
+    fn after_a_long_pause_no_epoch_takes_back_more_than_it_may() {
+        let mut accounts = Accounts::default();
+        let good = Standing { status: StandingStatus::Good, ..Standing::default() };
+        for n in 0..=DUE_PER_EPOCH_MAX as u128 {
+            accounts
+                .put(AccountId(n.to_be_bytes()), Kept { standing: Some(good.clone()), ..Kept::default() });
+        }
+        assert_eq!(accounts.evict(i64::MAX - 1).told.len(), DUE_PER_EPOCH_MAX);
+        assert!(accounts.due_ms().is_some_and(|due_ms| due_ms < i64::MAX - 1), "the rest is due");
+        assert_eq!(accounts.evict(i64::MAX - 1).told.len(), 1);
     }
 
     #[test]

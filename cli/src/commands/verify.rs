@@ -1,6 +1,7 @@
 //! `weir verify`.
 
 use super::{ConfigFile, Format, Run};
+use crate::output;
 use crate::roles;
 use crate::roles::verify::UNPROVEN;
 use crate::settings::flags::{KeyFlags, takes};
@@ -68,6 +69,7 @@ impl Run for Arguments {
 
 /// An error proves nothing: it must not look like a difference that was found.
 pub(super) fn proof(outcome: Result<ExitCode>) -> ExitCode {
+    output::fails_with(UNPROVEN);
     outcome.unwrap_or_else(|error| {
         note!("weir: {error:#}");
         ExitCode::from(UNPROVEN)
