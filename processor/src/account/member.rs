@@ -38,15 +38,13 @@ pub(super) fn build(
 /// The families that speak against the account, the strongest first.
 fn families(contributions: &[Option<Millinats>; COUNT], policy: &Policy) -> Vec<FamilyEvidence> {
     let mut sums = [0; Family::COUNT];
-    let mut names = [""; Family::COUNT];
     for (family, said) in FAMILIES.iter().zip(contributions) {
         sums[*family as usize] += said.unwrap_or(0);
-        names[*family as usize] = family.as_str();
     }
     let (cap, speaks_from) = (policy.family_most(), policy.speaks_from());
-    let speaking = names.into_iter().zip(sums).filter(|(name, sum)| !name.is_empty() && *sum >= speaks_from);
+    let speaking = Family::ALL.into_iter().zip(sums).filter(|(_, sum)| *sum >= speaks_from);
     let mut families: Vec<FamilyEvidence> = speaking
-        .map(|(family, sum)| FamilyEvidence { family: family.to_owned(), millinats: sum.min(cap) })
+        .map(|(family, sum)| FamilyEvidence { family: family.as_str().to_owned(), millinats: sum.min(cap) })
         .collect();
     // Stable, so that equals stay in the order of families.
     families.sort_by_key(|family| std::cmp::Reverse(family.millinats));
