@@ -199,8 +199,7 @@ fn control(random: &mut Random, wire: &Wire) -> Output {
         9 => (ControlKind::Key, "audit-key", (*random.pick(&[SECOND_KEY, "sim-1", "unknown"])).to_owned()),
         10 => {
             let name: &[u8] = if random.chance(500) { b"posture" } else { b"policy" };
-            let tombstone = Output::keyed(Topic::Control, name.to_vec(), Vec::new(), START_MS);
-            return Output { payload: None, ..tombstone };
+            return Output::tombstone(Topic::Control, name.to_vec(), START_MS);
         }
         _ => {
             let garbage = vec![0xff; 9];
@@ -241,7 +240,7 @@ fn poison(random: &mut Random, wire: &Wire, also_verdicts: bool) -> Output {
     };
     let key = stranger.to_key();
     let payload = match random.below(6) {
-        0 => return Output { payload: None, ..Output::keyed(topic, key, Vec::new(), START_MS) },
+        0 => return Output::tombstone(topic, key, START_MS),
         1 => vec![number as u8; random.below(40) as usize],
         // A frame that names a registry id which nobody knows.
         2 => vec![0, 0, 0, 9, 9, 1, 2, 3],

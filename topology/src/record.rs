@@ -171,6 +171,11 @@ impl Output {
         Self { topic, partition: None, key, payload: Some(payload), headers: Vec::new(), timestamp_ms }
     }
 
+    /// A record that takes back what a compacted topic has under a key.
+    pub fn tombstone(topic: Topic, key: Vec<u8>, timestamp_ms: i64) -> Self {
+        Self { payload: None, ..Self::keyed(topic, key, Vec::new(), timestamp_ms) }
+    }
+
     /// The same record in a given partition.
     pub fn in_partition(mut self, partition: u32) -> Self {
         self.partition = Some(partition);

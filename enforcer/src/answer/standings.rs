@@ -371,8 +371,7 @@ mod tests {
 
     /// Takes back what was told of an account.
     fn take_back(rig: &Rig, number: u32) {
-        let tombstone = Output::keyed(Topic::Standing, account(number).to_key(), Vec::new(), 0);
-        rig.put(vec![Output { payload: None, ..tombstone }]);
+        rig.put(vec![Output::tombstone(Topic::Standing, account(number).to_key(), 0)]);
     }
 
     #[test]

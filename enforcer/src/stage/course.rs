@@ -140,8 +140,7 @@ impl EnforcerStage {
 impl Step<'_> {
     /// Says that nothing is to be said any more of how the account stands.
     pub(super) fn take_standing_back(&mut self, account: AccountId) {
-        let tombstone = Output::keyed(Topic::Standing, account.to_key(), Vec::new(), self.taken_ms);
-        self.emit(Output { payload: None, ..tombstone });
+        self.emit(Output::tombstone(Topic::Standing, account.to_key(), self.taken_ms));
     }
 }
 

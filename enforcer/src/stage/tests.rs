@@ -258,7 +258,7 @@ fn a_posture_that_cannot_be_followed_changes_nothing_and_says_so_in_chain_and_de
 fn a_change_of_posture_is_in_the_chain_with_its_author_and_deleting_it_goes_back_to_audit() {
     let rig = Rig::new(1);
     rig.put_control(&posture("enforce"));
-    rig.put(vec![Output { payload: None, ..Output::keyed(Topic::Control, b"posture".to_vec(), vec![], 9) }]);
+    rig.put(vec![Output::tombstone(Topic::Control, b"posture".to_vec(), 9)]);
     rig.put_verdicts(&[verdict(1, 0, Tier::Medium)]);
     rig.enforce();
     let shown: Vec<_> = audits(&rig.log)
@@ -489,8 +489,8 @@ fn nobody_is_told_to_stand_in_any_way_by_an_enforcer_that_had_no_room_to_remembe
         stage.accounts.put(AccountId(number.to_be_bytes()), suspended.clone());
     }
     let effects = stage.step(&batch(&[], 1));
-    let expected = Output::keyed(Topic::Standing, AccountId([0; 16]).to_key(), Vec::new(), 0);
-    assert_eq!(effects.outputs, [Output { payload: None, ..expected.in_partition(4) }]);
+    let expected = Output::tombstone(Topic::Standing, AccountId([0; 16]).to_key(), 0);
+    assert_eq!(effects.outputs, [expected.in_partition(4)]);
     assert_eq!(effects.tallies, [(Tally::EvictedByCap, 1)]);
 }
 

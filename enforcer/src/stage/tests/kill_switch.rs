@@ -199,7 +199,7 @@ fn what_is_refused_is_told_by_name_in_the_chain_and_changes_nothing() {
     rig.approve(&approval(&by_olga, Sre, "max"));
     // A name without a body, and a body under another name.
     let name = by_max.record_name().into_bytes();
-    rig.put(vec![Output { payload: None, ..Output::keyed(Topic::Control, name, vec![], now_ms) }]);
+    rig.put(vec![Output::tombstone(Topic::Control, name, now_ms)]);
     rig.say("kill-switch/request/ks-1-00000000", &by_olga);
     rig.put_verdicts(&[verdict(1, now_ms, Tier::Critical)]);
     rig.enforce();

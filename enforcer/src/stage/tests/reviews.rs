@@ -446,10 +446,7 @@ fn who_is_in_the_queue_already_is_not_asked_about_again() {
     rig.enforce();
     assert_eq!(levels(&rig, 0), (1, 0));
     // A build that has the queue, and does not know whether it has caught up.
-    rig.put(vec![Output {
-        payload: None,
-        ..Output::keyed(Topic::StateEnforcer, b"!review".to_vec(), Vec::new(), 0).in_partition(0)
-    }]);
+    rig.put(vec![Output::tombstone(Topic::StateEnforcer, b"!review".to_vec(), 0).in_partition(0)]);
     rig.calendar.set(MINUTE_MS);
     rig.put_verdicts(&[verdict(5, MINUTE_MS, Tier::Medium)]);
     rig.enforce();
