@@ -8,7 +8,7 @@ const MODULES_VAR: &str = "WEIR_TEST_WIRESHARK_MODULES";
 
 const WIRESHARK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/wireshark.js");
 
-const SLOW: &str = include_str!("slow.py");
+const SLOW: &str = concat!(include_str!("tls.py"), include_str!("slow.py"));
 const OLD: &str = include_str!("old.py");
 const REUSED: &str = include_str!("reused.py");
 

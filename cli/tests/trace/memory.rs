@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 const ASYNCIO: &str = include_str!("loop.py");
 const CROWD: &str = include_str!("crowd.py");
-const TWIN: &str = include_str!("twin.py");
+const TWIN: &str = concat!(include_str!("tls.py"), include_str!("twin.py"));
 const NODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/loop.js");
 
 /// Clients, each with an address of its own, and how often each asks.

@@ -4,15 +4,12 @@ that nobody speaks. Behind it, all is as with any client."""
 
 import json
 import socket
-import ssl
 import struct
 import sys
 import time
 
 port, path = int(sys.argv[1]), sys.argv[2]
 record_bytes, write_bytes, hello_bytes = (int(number) for number in sys.argv[3:6])
-context = ssl.create_default_context()
-context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 names = ["http/1.1"]
 hello = b""
 while not hello or len(hello) < hello_bytes:
@@ -21,29 +18,11 @@ while not hello or len(hello) < hello_bytes:
         missing = hello_bytes - len(hello) - 1
         names.append("x" * (missing if missing <= 200 else min(200, missing - 2)))
     context.set_alpn_protocols(names)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.wrap_bio(incoming, outgoing, server_hostname="api.example")
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        hello = outgoing.read()
+    client = Client()
+    hello = client.hello
 assert not hello_bytes or len(hello) == hello_bytes, len(hello)
 connection = socket.create_connection(("127.0.0.1", port))
 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def call(what, *arguments):
-    """An operation of TLS, with what has to be sent and received for it."""
-    while True:
-        try:
-            result = what(*arguments)
-        except ssl.SSLWantReadError:
-            connection.sendall(outgoing.read())
-            incoming.write(connection.recv(65536))
-            continue
-        connection.sendall(outgoing.read())
-        return result
-
 
 message = hello[5:]
 records = b"".join(
@@ -53,10 +32,10 @@ records = b"".join(
 for at in range(0, len(records), write_bytes):
     connection.sendall(records[at : at + write_bytes])
     time.sleep(0.005)
-call(tls.do_handshake)
+client.call(connection, client.tls.do_handshake)
 body = json.dumps({"model": "atlas-s", "max_tokens": 3, "messages": [{"role": "user", "content": "slowly"}]})
 head = "POST %s HTTP/1.1\r\nhost: api.example\r\nauthorization: Bearer sk-slow\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-call(tls.write, (head % (path, len(body)) + body).encode())
+client.call(connection, client.tls.write, (head % (path, len(body)) + body).encode())
 answer = b""
 while not answer.startswith(b"HTTP/1.1 200"):
-    answer += call(tls.read, 65536)
+    answer += client.call(connection, client.tls.read, 65536)

@@ -6,19 +6,12 @@ With "framed" it is the second whose hello is the first one's, in records too sh
 
 import json
 import socket
-import ssl
 import sys
 import time
 
 port, path = int(sys.argv[1]), sys.argv[2]
-context = ssl.create_default_context()
-context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-tls = context.wrap_bio(incoming, outgoing, server_hostname="api.example")
-try:
-    tls.do_handshake()
-except ssl.SSLWantReadError:
-    hello = outgoing.read()
+asking = Client()
+hello = asking.hello
 
 
 def client(last):
@@ -33,26 +26,13 @@ def copy(last):
     return other
 
 
-def call(what, *arguments):
-    """An operation of TLS, with what has to be sent and received for it."""
-    while True:
-        try:
-            result = what(*arguments)
-        except ssl.SSLWantReadError:
-            first.sendall(outgoing.read())
-            incoming.write(first.recv(65536))
-            continue
-        first.sendall(outgoing.read())
-        return result
-
-
 def ask(number):
     body = json.dumps({"model": "atlas-t", "max_tokens": 3, "messages": [{"role": "user", "content": "whose?"}]})
     head = "POST %s/%d HTTP/1.1\r\nhost: api.example\r\nauthorization: Bearer sk-twin\r\ncontent-length: %d\r\n\r\n"
-    call(tls.write, (head % (path, number, len(body)) + body).encode())
+    asking.call(first, asking.tls.write, (head % (path, number, len(body)) + body).encode())
     answer = b""
     while not answer.endswith(b"xxx\"}"):
-        answer += call(tls.read, 65536)
+        answer += asking.call(first, asking.tls.read, 65536)
 
 
 how = sys.argv[3] if len(sys.argv) > 3 else ""
@@ -72,7 +52,7 @@ elif how != "late":
 else:
     first.sendall(hello)
     others = []
-call(tls.do_handshake)
+asking.call(first, asking.tls.do_handshake)
 ask(1)
 others.append(copy(3))
 ask(2)
