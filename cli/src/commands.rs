@@ -15,6 +15,7 @@ mod decide;
 mod diff;
 mod dlq;
 mod doctor;
+mod drill;
 mod enforce;
 mod evaluate;
 mod evidence_pack;
@@ -97,6 +98,7 @@ commands! {
     EvidencePack(evidence_pack::Arguments),
     Share(share::Arguments),
     Dlq(dlq::Arguments),
+    Drill(drill::Arguments),
     Simulate(simulate::Simulate),
     Evaluate(evaluate::Arguments),
     Explain(explain::Arguments),

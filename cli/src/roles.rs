@@ -9,6 +9,7 @@ pub mod control;
 pub mod coverage;
 pub mod decide;
 pub mod dlq;
+pub mod drill;
 pub mod enforce;
 pub mod evidence;
 pub mod explain;

@@ -8,7 +8,7 @@ use common::authority::Authority;
 use common::{Place, Running, START_MS, eventually, get, line, success, text, traffic, weir};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -41,22 +41,8 @@ impl Place {
 }
 
 impl Listening {
-    fn start(mut command: Command) -> Self {
-        command.args(["--metrics-addr", "127.0.0.1:0"]);
-        let mut running = Running::start(command);
-        let mut stderr = BufReader::new(running.0.stderr.take().unwrap());
-        let mut shown = String::new();
-        let after = |name: &str, shown: &str| {
-            let at = shown.find(name)? + name.len();
-            Some(shown[at..].split_whitespace().next()?.to_owned())
-        };
-        let (metrics, address) = loop {
-            assert!(stderr.read_line(&mut shown).unwrap() > 0, "{shown}");
-            if let (Some(metrics), Some(address)) = (after("address=", &shown), after("listening=", &shown)) {
-                break (metrics, address);
-            }
-        };
-        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    fn start(command: Command) -> Self {
+        let (running, metrics, address) = common::listening(command);
         Self { running, address, metrics }
     }
 

@@ -12,6 +12,8 @@
 //!
 //! And how good a policy is: [`evaluate`] folds labelled events and counts who was flagged; [`tune`] looks for a better one.
 //!
+//! [`drill`] says whether a live system found the campaign that was sent to try it.
+//!
 //! [`archive`] keeps what the log holds for longer than the log does.
 //!
 //! Nothing here judges anew: all but [`letters`] only read a log and give a report.
@@ -20,6 +22,7 @@ pub mod archive;
 pub mod campaigns;
 pub mod coverage;
 pub mod digest;
+pub mod drill;
 pub mod evaluate;
 pub mod explain;
 pub mod letters;

@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`scenario`] (which groups there are), [`honest`] and [`campaign`] (who is in them, as a
 //! [`persona`]), [`rhythm`] (when), [`access`] and [`clients`] (from where, with what), [`speech`] (what is said, in the
-//! words of [`texts`]), [`stream`] (all of it in order of time), [`write`](mod@write) (as log lines).
+//! words of [`texts`]), [`stream`] (all of it in order of time), [`write`](mod@write) (as log lines). [`drill`] is for systems
+//! that have customers.
 //!
 //! The same plan gives the same bytes, on any machine. Nothing is held but one small record an account.
 
@@ -11,6 +12,7 @@ pub mod campaign;
 pub mod care;
 pub mod clients;
 pub mod corpus;
+pub mod drill;
 pub mod exchange;
 pub mod grammar;
 pub mod honest;

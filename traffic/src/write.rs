@@ -24,12 +24,23 @@ pub enum Labels {
     Without,
 }
 
+/// What raw account ids begin with unless told otherwise: that they are API keys.
+const KEY_PREFIX: &str = "sk-";
+
 /// Appends the line of an exchange, with its line break.
 pub fn write_line(exchange: &Exchange, format: LineFormat, labels: Labels, out: &mut String) {
     match format {
         LineFormat::Glasswally => glasswally(exchange, labels, out),
-        LineFormat::Weir => weir(exchange, labels, out),
+        LineFormat::Weir => weir(exchange, KEY_PREFIX, labels, out),
     }
+    out.push_str("}\n");
+}
+
+/// Appends the line of an exchange in Weir's own format, with labels: of this tenant, by an account whose raw id is `prefix` and
+/// 16 hex digits. Neither may need escaping in JSON.
+pub fn write_line_of(tenant: &str, prefix: &str, exchange: &Exchange, out: &mut String) {
+    weir(exchange, prefix, Labels::With, out);
+    text(",\"tenant\":", tenant, out);
     out.push_str("}\n");
 }
 
@@ -66,13 +77,15 @@ fn glasswally(exchange: &Exchange, labels: Labels, out: &mut String) {
     }
 }
 
-fn weir(exchange: &Exchange, labels: Labels, out: &mut String) {
+fn weir(exchange: &Exchange, prefix: &str, labels: Labels, out: &mut String) {
     let said = &exchange.said;
     out.push_str("{\"id\":\"");
     id(exchange, out);
     out.push_str("\",\"time\":\"");
     time(exchange.time_ms, out);
-    out.push_str("\",\"account\":\"sk-");
+    text("\",\"account\":", prefix, out);
+    // Within the quotes that `text` has put.
+    out.pop();
     push_hex(exchange.account, 16, out);
     let _ = write!(out, "\",\"ip\":\"{}\"", exchange.ip());
     text(",\"user_agent\":", &exchange.shown.user_agent, out);

@@ -242,6 +242,18 @@ pub fn in_force(log: &dyn Log, wire: &Wire, prefix: &str) -> Result<BTreeMap<Str
     Ok(found)
 }
 
+/// Offset of the latest control record of this name; none where there is none.
+pub fn offset_of(log: &dyn Log, name: &str) -> Result<Option<i64>> {
+    let (first, end) = log.bounds(Topic::Control, 0)?;
+    let mut history = History::new(log, Topic::Control, 0, first, end)?;
+    let mut offset = None;
+    while let Some(records) = history.next()? {
+        let latest = records.iter().rfind(|record| record.key == name.as_bytes());
+        offset = latest.map(|record| record.offset).or(offset);
+    }
+    Ok(offset)
+}
+
 fn latest(log: &dyn Log, wire: &Wire, name: &str) -> Result<Option<Control>> {
     Ok(said(log, wire, |other| other == name)?.pop().and_then(|(_, control)| control))
 }

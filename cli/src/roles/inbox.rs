@@ -44,6 +44,11 @@ impl Inbox {
         Ok(())
     }
 
+    /// Whether no word waits that was left.
+    pub fn is_empty(&self) -> bool {
+        self.take().is_empty()
+    }
+
     /// The words that wait, in their order, or why one cannot be read. Whoever has published one removes its file.
     pub fn take(&self) -> Vec<(PathBuf, Result<Control, String>)> {
         let listing = match fs::read_dir(&self.0) {
@@ -88,5 +93,8 @@ mod tests {
         let told: Vec<_> = inbox.take().into_iter().map(|(_, word)| word.map(|word| word.body)).collect();
         assert_eq!(told[..3], ["first", "later", "and then"].map(|body| Ok(body.to_owned())));
         assert!(told.len() == 4 && told[3].is_err(), "{told:?}");
+        assert!(!inbox.is_empty());
+        inbox.take().iter().for_each(|(path, _)| fs::remove_file(path).unwrap());
+        assert!(inbox.is_empty());
     }
 }

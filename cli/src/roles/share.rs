@@ -3,18 +3,19 @@
 use crate::context::Context;
 use crate::keys::read_sign;
 use crate::roles::audit_proof::sign_directory;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use weir_enforcer::share::{Shared, Tlp, lines, stix};
 use weir_replay::campaigns::{Campaigns, Known};
 use weir_schemas::CampaignId;
+use weir_traffic::drill::is_drill;
 
 /// What is shared, and how.
 #[derive(clap::Args)]
 pub struct Asked {
-    /// Only this campaign, by its id [default: every open one]
+    /// Only this campaign, by its id [default: every open one without accounts of drills]
     #[arg(long, value_name = "ID")]
     pub campaign: Option<CampaignId>,
     /// How far it may go: white, green, amber or red
@@ -25,14 +26,23 @@ pub struct Asked {
     pub producer: String,
 }
 
+/// Whether accounts of a drill are among a campaign's members: what they share is nobody's.
+fn is_of_drill(known: &Known) -> bool {
+    known.members.values().any(|member| is_drill(&member.tenant))
+}
+
 /// Writes `stix.json`, `bundles.jsonl` and `takedown.csv` into a directory.
 pub fn write(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Path>) -> Result<ExitCode> {
     let secret = read_sign(&sign_directory(context, sign_keys)?)?;
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let campaigns = Campaigns::read(log.as_ref(), &wire)?;
     let meant: Vec<&Known> = match asked.campaign {
-        Some(id) => vec![campaigns.get(id).with_context(|| format!("no campaign is {id}"))?],
-        None => campaigns.open().collect(),
+        Some(id) => {
+            let known = campaigns.get(id).with_context(|| format!("no campaign is {id}"))?;
+            ensure!(!is_of_drill(known), "accounts of a drill are members of {id}: it is not for others");
+            vec![known]
+        }
+        None => campaigns.open().filter(|known| !is_of_drill(known)).collect(),
     };
     if meant.is_empty() {
         bail!("no campaign is open: there is nothing to share");

@@ -200,6 +200,26 @@ pub fn serving(mut command: Command) -> (Running, String) {
     (running, address)
 }
 
+/// Starts a command that takes records by HTTP and serves its metrics; gives back the addresses of its metrics and of its listener.
+pub fn listening(mut command: Command) -> (Running, String, String) {
+    command.args(["--metrics-addr", "127.0.0.1:0"]);
+    let mut running = Running::start(command);
+    let mut stderr = std::io::BufReader::new(running.0.stderr.take().unwrap());
+    let mut shown = String::new();
+    let after = |name: &str, shown: &str| {
+        let at = shown.find(name)? + name.len();
+        Some(shown[at..].split_whitespace().next()?.to_owned())
+    };
+    let (metrics, address) = loop {
+        assert!(std::io::BufRead::read_line(&mut stderr, &mut shown).unwrap() > 0, "{shown}");
+        if let (Some(metrics), Some(address)) = (after("address=", &shown), after("listening=", &shown)) {
+            break (metrics, address);
+        }
+    };
+    std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+    (running, metrics, address)
+}
+
 /// One HTTP answer, head and body.
 pub fn get(address: &str, path: &str) -> String {
     use std::io::{Read as _, Write as _};

@@ -1,0 +1,137 @@
+//! `weir drill`: sends a labelled campaign to a live system, and says whether it was found in time.
+
+mod listener;
+mod protection;
+
+use crate::context::Context;
+use crate::output;
+use crate::roles::control::is_held;
+use anyhow::{Result, ensure};
+use listener::Listener;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use weir_replay::drill::{Follower, From, Objectives, Outcome, Report};
+use weir_topology::log::Log;
+use weir_traffic::drill::{Drill, PREFIX, is_drill};
+
+/// How often it is looked what became of the drill.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How long nothing must have been said of the drill any more, once all of it is processed: what clusters say comes back.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Exit code where an objective was not met. An error of the command is 1, and of its arguments 2.
+const FAIL: u8 = 3;
+
+/// Exit code where what was processed is not enough to tell.
+const INCONCLUSIVE: u8 = 4;
+
+/// What a drill touches beside its own accounts, for whoever runs one.
+const TOUCHED: &str = "its accounts are judged among customers': they stand in metrics, in the review queue, in what is exported, \
+                       among those who ask alike, and for 90 days in the number of accounts that limits are shares of";
+
+/// Where a drill is sent to, and how long it is waited for.
+pub struct Target {
+    /// The listener's URL, without a path.
+    pub url: String,
+    /// File with the listener's token.
+    pub token_file: Option<PathBuf>,
+    /// How long it may take to be processed.
+    pub wait: Duration,
+    /// Whether the enforcer is to act on its accounts as on anybody's.
+    pub is_acted_on: bool,
+}
+
+/// Sends a drill, waits until it is processed, and prints what it came to.
+pub fn run(
+    context: &Context,
+    drill: Drill,
+    target: &Target,
+    objectives: Objectives,
+    json: bool,
+) -> Result<ExitCode> {
+    let (wire, tenant) = (context.wire()?, drill.tenant());
+    let listener = Listener::new(target)?;
+    let mut follower = follower(context, &tenant, From::Now)?;
+    ensure!(
+        follower.is_none() || context.brokers().is_some(),
+        "nothing was sent: no process has the log in {} open, so nobody would judge it; start `weir run` first, or name the log \
+         of the system that the listener belongs to",
+        context.settings.data_dir.display()
+    );
+    if !target.is_acted_on {
+        let follower = follower.as_mut().map(|followed| (&*followed.0, &mut followed.1));
+        protection::put_in_force(context, &tenant, &wire, follower)?;
+        note!("weir: {tenant} is protected: nothing is carried out on it");
+    }
+    note!("weir: {TOUCHED}");
+    let sent = listener.send(context, &drill)?;
+    note!("weir: sent {} lines of {tenant}; `weir drill measure {tenant}` measures it again", sent.lines);
+    let until = Instant::now() + target.wait;
+    let mut changed = Instant::now();
+    while Instant::now() < until && !context.is_stopped() {
+        match &mut follower {
+            Some((_, follower)) => {
+                if follower.read_on(&wire, LOOK)? {
+                    changed = Instant::now();
+                }
+                let is_known = follower.report(Some(sent), objectives).unknown.is_empty();
+                if is_known && changed.elapsed() >= QUIET {
+                    break;
+                }
+            }
+            None => {
+                std::thread::sleep(LOOK);
+                follower = self::follower(context, &tenant, From::Beginning)?;
+            }
+        }
+    }
+    let report = match &follower {
+        Some((_, follower)) => follower.report(Some(sent), objectives),
+        None => Report::unread(
+            &tenant,
+            sent,
+            objectives,
+            format!("another process has the log: when it has ended, `weir drill measure {tenant}` says"),
+        ),
+    };
+    print(&report, json)
+}
+
+/// Prints what a drill has come to by now that was sent before.
+pub fn measure(context: &Context, tenant: &str, objectives: Objectives, json: bool) -> Result<ExitCode> {
+    ensure!(
+        is_drill(tenant),
+        "{tenant:?} is no drill: `weir drill run` says what to ask for, as {PREFIX}1f2e3d4c5b6a7988"
+    );
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let mut follower = Follower::open(log.as_ref(), tenant, From::Beginning)?;
+    follower.read_all(log.as_ref(), &wire)?;
+    print(&follower.report(None, objectives), json)
+}
+
+/// Who follows the log; none while another process has it.
+fn follower(context: &Context, tenant: &str, from: From) -> Result<Option<(Arc<dyn Log>, Follower)>> {
+    match context.existing_log() {
+        Ok(log) => {
+            let follower = Follower::open(log.as_ref(), tenant, from)?;
+            Ok(Some((log, follower)))
+        }
+        Err(error) if is_held(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn print(report: &Report, json: bool) -> Result<ExitCode> {
+    match json {
+        true => print_line!("{}", serde_json::to_string(report)?),
+        false => output::text(report),
+    }
+    Ok(match report.outcome {
+        Outcome::Pass => ExitCode::SUCCESS,
+        Outcome::Fail => ExitCode::from(FAIL),
+        Outcome::Inconclusive => ExitCode::from(INCONCLUSIVE),
+    })
+}
