@@ -393,7 +393,7 @@ impl Stage for EnforcerStage {
 
     fn due_ms(&self) -> Option<i64> {
         let (switch_ms, reviews_ms) = (self.safeguards.kill_switch.due_ms(), self.reviews.due_ms());
-        [self.accounts.due_ms(), switch_ms, reviews_ms].into_iter().flatten().min()
+        [self.accounts.due_ms(), switch_ms, reviews_ms, self.catch_up_due_ms()].into_iter().flatten().min()
     }
 
     fn levels(&self, now_ms: i64) -> Vec<(Level, i64)> {

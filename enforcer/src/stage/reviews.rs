@@ -8,6 +8,9 @@ use weir_schemas::{Action, ActionKind, Audit, AuditKind, Revert, Tier, Verdict};
 /// Outcome in the audit record of whom persons are asked about that were acted on before there was a queue.
 pub(super) const CAUGHT_UP: &str = "reviews_caught_up";
 
+/// A time that has come for every clock.
+const AT_ONCE_MS: i64 = 0;
+
 impl EnforcerStage {
     /// Asks persons about whom a build acted on that had no queue, where only a person undoes that: once in the life of a
     /// state. They wait from now on.
@@ -26,6 +29,12 @@ impl EnforcerStage {
             }
         }
         self.caught_up = self.reviews.catch_up(&asking);
+    }
+
+    /// When [`Self::catch_up`] is due, so that it waits for no record; none where it has nobody to ask about.
+    pub(super) fn catch_up_due_ms(&self) -> Option<i64> {
+        let is_due = !self.reviews.is_caught_up() && !self.accounts.with_open(asks_a_person).is_empty();
+        is_due.then_some(AT_ONCE_MS)
     }
 
     /// Writes down whom [`Self::catch_up`] asked about.

@@ -439,6 +439,16 @@ fn who_was_suspended_before_there_was_a_queue_is_asked_about_once_and_can_be_ref
 }
 
 #[test]
+fn who_has_no_traffic_is_asked_about_all_the_same_and_then_nothing_is_due() {
+    let (rig, _) = before_the_queue();
+    rig.enforce();
+    assert_eq!((caught_up(&rig), levels(&rig, 0)), (vec![(0, WAIT.to_owned())], (2, 0)));
+    let epochs = rig.log.all(Topic::Epochs).len();
+    rig.enforce();
+    assert_eq!(rig.log.all(Topic::Epochs).len(), epochs);
+}
+
+#[test]
 fn who_is_in_the_queue_already_is_not_asked_about_again() {
     let (rig, found) = before_the_queue();
     rig.enforce();
