@@ -8,7 +8,10 @@ use crate::lifecycle::{due_of, follows, is_over, standing_due_ms};
 use crate::limiter::counted_until;
 use crate::limits::{ACCOUNTS_MAX, DUE_PER_EPOCH_MAX, OPEN_MAX};
 use std::collections::{BTreeMap, BTreeSet};
-use weir_schemas::{AccountId, Action, ActionKind, ActionState, Record, Standing, StandingStatus, Tier};
+use weir_schemas::{
+    AccountId, Action, ActionId, ActionKind, ActionState, Record, Standing, StandingEvidence, StandingStatus,
+    Tier,
+};
 
 /// What keeps the same action from being asked for again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub(crate) struct Kept {
     pub holds: Vec<Hold>,
     /// Actions whose last transition is still to come, oldest first.
     pub open: Vec<Action>,
+    /// What those of them rest on of which this is known: not of those that a build decided which kept none.
+    pub evidence: BTreeMap<ActionId, StandingEvidence>,
     /// The standing that was last told; none where none ever was, and where it was taken back.
     pub standing: Option<Standing>,
     /// When the limiter counted the account last, in processing time; none where it never did.
@@ -138,7 +143,9 @@ impl Accounts {
     }
 
     /// Remembers this of an account, in place of what was.
-    pub fn put(&mut self, account: AccountId, kept: Kept) {
+    pub fn put(&mut self, account: AccountId, mut kept: Kept) {
+        let is_open = |action_id: &ActionId| kept.open.iter().any(|action| action.action_id == *action_id);
+        kept.evidence.retain(|action_id, _| is_open(action_id));
         self.set(account, kept);
         self.changed.insert(account);
     }
@@ -221,9 +228,9 @@ impl Accounts {
             .map(|account| (account, self.kept.get(&account).map(encode)))
     }
 
-    /// Takes back what [`Self::take_changes`] gave.
-    pub fn restore(&mut self, account: AccountId, body: &[u8]) -> Result<(), String> {
-        self.set(account, decode(body)?);
+    /// Takes back what [`Self::take_changes`] gave, here or, without `has_evidence`, of a build that kept no evidence.
+    pub fn restore(&mut self, account: AccountId, body: &[u8], has_evidence: bool) -> Result<(), String> {
+        self.set(account, decode(body, has_evidence)?);
         Ok(())
     }
 
@@ -236,8 +243,8 @@ impl Accounts {
 const HOLD_BYTES: usize = 28;
 
 /// Number of holds (a byte), the holds; number of open actions, of standings and of times counted (a byte each), the
-/// time (8 bytes, big-endian), the actions, the standing. The numbers, each action and the standing stand behind their length (4 bytes, big-endian); actions and
-/// standing are Avro datums.
+/// time (8 bytes, big-endian), the number of pieces of evidence (a byte); the actions, the standing, the evidence. The numbers, each action, the
+/// standing and each piece of evidence stand behind their length (4 bytes, big-endian); actions and standing are Avro datums.
 fn encode(kept: &Kept) -> Vec<u8> {
     let mut out = vec![kept.holds.len() as u8];
     for hold in &kept.holds {
@@ -253,12 +260,24 @@ fn encode(kept: &Kept) -> Vec<u8> {
     let open: Vec<Vec<u8>> = kept.open.iter().map(Record::to_datum).collect();
     let standing = kept.standing.as_ref().map(Record::to_datum);
     let counts = [open.len() as u8, u8::from(standing.is_some()), u8::from(kept.counted_ms.is_some())];
-    datum([&counts[..], &kept.counted_ms.unwrap_or(0).to_be_bytes()].concat());
-    open.into_iter().chain(standing).for_each(datum);
+    datum([&counts[..], &kept.counted_ms.unwrap_or(0).to_be_bytes(), &[kept.evidence.len() as u8]].concat());
+    let evidence = kept.evidence.iter().map(|(action_id, evidence)| encode_evidence(*action_id, evidence));
+    open.into_iter().chain(standing).chain(evidence).for_each(datum);
     out
 }
 
-fn decode(body: &[u8]) -> Result<Kept, String> {
+/// Action (16 bytes), score (8 bytes, big-endian), and each family behind its length (4 bytes, big-endian).
+fn encode_evidence(action_id: ActionId, evidence: &StandingEvidence) -> Vec<u8> {
+    let mut out = [&action_id.0[..], &evidence.score.to_be_bytes()].concat();
+    for family in &evidence.families {
+        out.extend_from_slice(&(family.len() as u32).to_be_bytes());
+        out.extend_from_slice(family.as_bytes());
+    }
+    out
+}
+
+/// A build that kept no evidence wrote no number of it, and standings without that field.
+fn decode(body: &[u8], has_evidence: bool) -> Result<Kept, String> {
     let short = || "what is remembered of an account is cut short".to_owned();
     let (count, mut rest) = body.split_first().ok_or_else(short)?;
     let mut kept = Kept::default();
@@ -270,8 +289,9 @@ fn decode(body: &[u8]) -> Result<Kept, String> {
     let counts = datum(&mut rest).ok_or_else(short)?;
     let (counts, time) = counts.split_first_chunk::<3>().ok_or_else(short)?;
     let [open, standings, counted] = *counts;
-    let counted_ms = i64::from_be_bytes(*time.first_chunk::<8>().ok_or_else(short)?);
-    kept.counted_ms = (counted == 1).then_some(counted_ms);
+    let (counted_ms, evidence) = time.split_first_chunk::<8>().ok_or_else(short)?;
+    kept.counted_ms = (counted == 1).then_some(i64::from_be_bytes(*counted_ms));
+    let evidence = if has_evidence { *evidence.first().ok_or_else(short)? } else { 0 };
     if kept.holds.len() > ActionKind::ALL.len() || usize::from(open) > OPEN_MAX || standings > 1 {
         return Err(format!("{count} holds, {open} actions and {standings} standings are too many"));
     }
@@ -280,10 +300,31 @@ fn decode(body: &[u8]) -> Result<Kept, String> {
         kept.open.push(action.map_err(|error| error.to_string())?);
     }
     if standings == 1 {
-        let standing = Standing::decode(datum(&mut rest).ok_or_else(short)?);
-        kept.standing = Some(standing.map_err(|error| error.to_string())?);
+        let mut told = datum(&mut rest).ok_or_else(short)?.to_vec();
+        if !has_evidence {
+            told.push(NO_EVIDENCE);
+        }
+        kept.standing = Some(Standing::decode(&told).map_err(|error| error.to_string())?);
+    }
+    for _ in 0..evidence {
+        let piece = datum(&mut rest).ok_or_else(short)?;
+        let (action_id, evidence) = decode_evidence(piece).ok_or("evidence is damaged")?;
+        kept.evidence.insert(action_id, evidence);
     }
     if rest.is_empty() { Ok(kept) } else { Err(format!("{} bytes follow what is remembered", rest.len())) }
+}
+
+/// What stands in the datum of a standing in place of evidence that is not known.
+const NO_EVIDENCE: u8 = 0;
+
+fn decode_evidence(input: &[u8]) -> Option<(ActionId, StandingEvidence)> {
+    let (action_id, rest) = input.split_first_chunk::<16>()?;
+    let (score, mut rest) = rest.split_first_chunk::<8>()?;
+    let mut evidence = StandingEvidence { score: f64::from_be_bytes(*score), families: Vec::new() };
+    while !rest.is_empty() {
+        evidence.families.push(std::str::from_utf8(datum(&mut rest)?).ok()?.to_owned());
+    }
+    Some((ActionId(*action_id), evidence))
 }
 
 fn datum<'a>(input: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -379,6 +420,35 @@ mod tests {
         assert_eq!(accounts.evict(i64::MAX - 1).told.len(), 1);
     }
 
+    /// What version 14 of the decisions wrote of an account that is suspended until a person undoes it.
+    const WITHOUT_EVIDENCE: &str = "010102020100000000000003e8000000000000000500000000000000070000000b0101010000000000\
+        0000070000004703030303030303030303030303030303000861636d6501010101010101010101010101010101040404040404040404\
+        0404040404040406000a000002a01f02000002d00f0000000000003b010101010101010101010101010101010861636d6504d00f0003\
+        03030303030303030303030303030304040404040404040404040404040404d00f";
+
+    #[test]
+    fn what_a_build_remembered_that_kept_no_evidence_is_read_and_has_none() {
+        let body = weir_schemas::hex::unhex::<182>(WITHOUT_EVIDENCE).unwrap();
+        let kept = decode(&body, false).unwrap();
+        let standing = kept.standing.clone().unwrap();
+        assert_eq!((standing.tenant.as_str(), standing.status), ("acme", StandingStatus::Suspended));
+        assert_eq!((standing.told_ms, standing.evidence), (1_000, None));
+        assert_eq!((kept.counted_ms, kept.evidence.len()), (Some(7), 0));
+        assert_eq!(kept.under_way(|action| action.expires_ms == Some(2_000)).len(), 1);
+        assert!(decode(&body, true).is_err(), "it is not what this build writes");
+    }
+
+    #[test]
+    fn evidence_goes_with_its_action() {
+        let mut accounts = Accounts::default();
+        let (id, evidence) = (ActionId([1; 16]), StandingEvidence { score: 0.9, families: vec![] });
+        let open = vec![Action { action_id: id, ..done(500) }];
+        let evidence = BTreeMap::from([(id, evidence.clone()), (ActionId([2; 16]), evidence)]);
+        let account = AccountId([1; 16]);
+        accounts.put(account, Kept { open, evidence, ..Kept::default() });
+        assert_eq!(accounts.get(account).evidence.into_keys().collect::<Vec<_>>(), [id]);
+    }
+
     #[test]
     fn over_the_cap_the_account_whose_holds_end_first_is_forgotten_and_counted() {
         let mut accounts = Accounts::default();
@@ -398,19 +468,27 @@ mod tests {
             expiries in prop::collection::vec(any::<i64>(), 0..=OPEN_MAX),
             until in any::<Option<Option<i64>>>(),
             counted_ms in any::<Option<i64>>(),
+            scores in prop::collection::btree_map(any::<[u8; 16]>(), (0.0..=1.0, "[a-z]{0,9}"), 0..=3),
         ) {
             let holds = ends.iter().zip(ActionKind::ALL).map(|((until_ms, holds_ms, subject, acted), kind)| Hold {
                 subject: *subject, holds_ms: *holds_ms, acted: *acted, ..hold(*kind, *until_ms)
             });
-            let standing = until.map(|until_ms| Standing { until_ms, tenant: "t".into(), ..Standing::default() });
+            let evidence = scores.into_iter().map(|(id, (score, family))| {
+                (ActionId(id), StandingEvidence { score, families: vec!["volume".into(), family] })
+            });
+            let evidence: BTreeMap<_, _> = evidence.collect();
+            let told = evidence.values().next().cloned();
+            let standing = until.map(|until_ms| {
+                Standing { until_ms, tenant: "t".into(), evidence: told, ..Standing::default() }
+            });
             let open = expiries.into_iter().map(done).collect();
-            let kept = Kept { holds: holds.collect(), open, standing, counted_ms };
-            prop_assert_eq!(decode(&encode(&kept)), Ok(kept));
+            let kept = Kept { holds: holds.collect(), open, evidence, standing, counted_ms };
+            prop_assert_eq!(decode(&encode(&kept), true), Ok(kept));
         }
 
         #[test]
         fn damaged_memory_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..130)) {
-            let _ = decode(&bytes);
+            let _ = (decode(&bytes, true), decode(&bytes, false));
         }
     }
 }

@@ -101,7 +101,8 @@ pub(crate) fn has_effect(kind: ActionKind) -> bool {
     status_of(kind) != StandingStatus::Good
 }
 
-/// How an account stands with these actions under way: by the gravest that is in effect. None where none is.
+/// How an account stands with these actions under way: by the gravest that is in effect. None where none is. What the action
+/// rests on is for whoever remembers it to add.
 pub(crate) fn standing(open: &[Action], taken_ms: i64) -> Option<Standing> {
     let grave = |action: &&Action| is_in_effect(action) && status_of(action.kind) != StandingStatus::Good;
     let gravest =
@@ -115,6 +116,7 @@ pub(crate) fn standing(open: &[Action], taken_ms: i64) -> Option<Standing> {
         action_id: gravest.action_id,
         verdict_id: gravest.verdict_id,
         told_ms: taken_ms,
+        evidence: None,
     })
 }
 

@@ -49,7 +49,7 @@ pub const PARTITIONS_MAX: u64 = 1_024;
 /// Fewer accounts than this within a minute are no storm.
 pub const STORM_ACCOUNTS_MIN: u64 = 5;
 
-/// Longest tenant, policy version or detector name that the enforcer copies into its records, in bytes.
+/// Longest tenant, policy version, detector or family name that the enforcer copies into its records, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 
 /// Most signals that a verdict may have.

@@ -51,7 +51,7 @@ pub(crate) fn read_verdict(wire: &Wire, payload: Option<&[u8]>) -> Result<Verdic
     let is_long = |name: &str| name.len() > NAME_BYTES_MAX;
     let has_long_name = is_long(&verdict.tenant)
         || is_long(&verdict.policy_version)
-        || verdict.signals.iter().any(|signal| is_long(&signal.detector));
+        || verdict.signals.iter().any(|signal| is_long(&signal.detector) || is_long(&signal.family));
     if verdict.signals.len() > SIGNALS_MAX || has_long_name {
         return impossible("there are too many signals, or a name is too long");
     }

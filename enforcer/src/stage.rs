@@ -62,10 +62,13 @@ pub const RESUMED: &str = "resumed";
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
 /// takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 14;
+pub const JUDGE_VERSION: i32 = 15;
 
 /// Version of the encoding of state entries.
-const STATE_FORMAT: i32 = 3;
+const STATE_FORMAT: i32 = 4;
+
+/// The version before, which is read too: what it remembers of accounts says nothing of evidence.
+const STATE_FORMAT_WITHOUT_EVIDENCE: i32 = 3;
 
 /// Key of the state entry that holds the end of the audit chain.
 pub const CHAIN_KEY: &[u8] = b"!chain";
@@ -356,7 +359,7 @@ impl Stage for EnforcerStage {
 
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError> {
         let name = || String::from_utf8_lossy(key).into_owned();
-        if format != STATE_FORMAT {
+        if ![STATE_FORMAT, STATE_FORMAT_WITHOUT_EVIDENCE].contains(&format) {
             return Err(StateError::Format { key: name(), found: format, expected: STATE_FORMAT });
         }
         let setting = self.safeguards.restore(key, body).or_else(|| self.restore_setting(key, body));
@@ -365,7 +368,7 @@ impl Stage for EnforcerStage {
             Some(restored) => restored,
             None => AccountId::from_key(key)
                 .map_err(|error| error.to_string())
-                .and_then(|account| self.accounts.restore(account, body)),
+                .and_then(|account| self.accounts.restore(account, body, format == STATE_FORMAT)),
         };
         restored.map_err(|reason| StateError::Damaged { key: name(), reason })
     }

@@ -146,7 +146,10 @@ impl Step<'_> {
 
 /// How an account stands with what is remembered of it; none where nothing is to be said of it.
 pub(super) fn standing_of(kept: &Kept, taken_ms: i64) -> Option<Standing> {
-    standing(&kept.open, taken_ms).or_else(|| {
+    let evidence_of = |standing: &Standing| kept.evidence.get(&standing.action_id).cloned();
+    let in_effect = standing(&kept.open, taken_ms)
+        .map(|standing| Standing { evidence: evidence_of(&standing), ..standing });
+    in_effect.or_else(|| {
         let told = kept.standing.as_ref()?;
         let was_good = told.status == StandingStatus::Good;
         Some(Standing {

@@ -3,9 +3,13 @@
 use super::{ACTOR, ALREADY_IN_FORCE, EnforcerStage, Step, VERDICT_OFFSET_HEADER};
 use crate::accounts::{Hold, Kept};
 use crate::decide::{Proposal, propose};
+use crate::lifecycle::has_effect;
 use crate::limits::DEADLINE_GRACE_MS;
 use crate::refuse::read_verdict;
-use weir_schemas::{Action, ActionId, ActionKind, ActionState, Audit, AuditKind, Tier, Verdict};
+use std::cmp::Reverse;
+use weir_schemas::{
+    Action, ActionId, ActionKind, ActionState, Audit, AuditKind, StandingEvidence, Tier, Verdict,
+};
 use weir_topology::record::RecordRef;
 use weir_topology::stage::InputBatch;
 
@@ -41,6 +45,7 @@ impl EnforcerStage {
         outputs.into_iter().for_each(|output| step.emit(output));
         settled.iter().for_each(|action| self.ask(action, &verdict));
         for action in settled.into_iter().filter(|action| action.state == ActionState::Pending) {
+            remember_evidence(&mut kept, &action, &verdict);
             self.begin(step, &mut kept, action);
         }
         self.accounts.put(verdict.account, kept);
@@ -126,6 +131,30 @@ impl EnforcerStage {
         hold(kept, verdict.tier, proposal, &action);
         action
     }
+}
+
+/// Remembers what an action rests on that will say how the account stands.
+pub(super) fn remember_evidence(kept: &mut Kept, action: &Action, verdict: &Verdict) {
+    if has_effect(action.kind) {
+        kept.evidence.insert(action.action_id, evidence_of(verdict));
+    }
+}
+
+/// What the verdict rests on, in short: its score, and the families that speak against the account.
+fn evidence_of(verdict: &Verdict) -> StandingEvidence {
+    let mut families: Vec<(&str, i64)> = Vec::new();
+    for signal in &verdict.signals {
+        let millinats = i64::from(signal.millinats);
+        match families.iter_mut().find(|(family, _)| *family == signal.family) {
+            Some((_, sum)) => *sum += millinats,
+            None => families.push((&signal.family, millinats)),
+        }
+    }
+    families.retain(|(_, sum)| *sum > 0);
+    // Stable, so that equals stay in the order of their strongest signals.
+    families.sort_by_key(|(_, sum)| Reverse(*sum));
+    let families = families.into_iter().map(|(family, _)| family.to_owned()).collect();
+    StandingEvidence { score: verdict.score, families }
 }
 
 /// What keeps a proposal from being asked for again.

@@ -100,6 +100,7 @@ impl EnforcerStage {
             self.ask(action, verdict);
         }
         if action.state == ActionState::Pending {
+            verdict.into_iter().for_each(|verdict| decision::remember_evidence(&mut kept, action, verdict));
             kept.open.push(action.clone());
         }
         kept.take(action);

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weir_schemas::{Action, ActionId, ActionState, AuditKind, Control, ControlKind, Verdict};
 use weir_schemas::{
-    ActionOutcome, AuditEntry, DeadLetter, Origin, OutcomeKind, Revert, Standing, StandingStatus, Tier,
+    ActionOutcome, AuditEntry, DeadLetter, Origin, OutcomeKind, Revert, Signal, Standing, StandingStatus,
+    Tier,
 };
 use weir_topology::clock::Clock as _;
 use weir_topology::memory::MemoryLog;
@@ -521,6 +522,54 @@ fn the_graver_action_makes_the_standing_and_when_it_ends_the_other_one_does() {
         90 SUSPEND EXPIRED until 13: its time is over, a person is to undo it
     "#]]
     .assert_eq(&named);
+}
+
+/// A signal of this family, at its weight.
+fn signal(family: &str, millinats: i32) -> Signal {
+    Signal { detector: format!("of {family}"), family: family.into(), millinats, ..Signal::default() }
+}
+
+/// What account `number` is told to stand by: the score, and the families.
+fn told_evidence(rig: &Rig, number: u32) -> Option<(f64, String)> {
+    let standings = rig.all::<Standing>(Topic::Standing);
+    let standing = standings.into_iter().find(|standing| standing.account == account(number))?;
+    standing.evidence.map(|evidence| (evidence.score, evidence.families.join(" ")))
+}
+
+#[test]
+fn how_an_account_stands_says_what_its_verdict_rests_on_for_as_long_as_it_is_told() {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    let of = |number, tier, signals| Verdict { signals, ..verdict(number, 0, tier) };
+    let many = vec![
+        signal("payment", 3_000),
+        signal("timing", 2_000),
+        signal("content", 1_000),
+        signal("timing", 1_500),
+        signal("content", -1_000),
+        signal("owner", -900),
+    ];
+    let medium = of(1, Tier::Medium, vec![signal("kin", 1)]);
+    rig.enforce_live(&[medium, of(2, Tier::Medium, Vec::new())]);
+    assert_eq!(told_evidence(&rig, 1), Some((0.4, "kin".into())));
+    assert_eq!(told_evidence(&rig, 2), Some((0.4, String::new())), "known, and nothing speaks against it");
+    // The graver action makes the standing, and is what it rests on.
+    rig.enforce_live(&[of(1, Tier::Critical, many)]);
+    let critical = Some((0.9, "timing payment".into()));
+    assert_eq!(told_evidence(&rig, 1), critical);
+    rig.put_control(&control(
+        ControlKind::Setting,
+        crate::safeguards::REINSTATE_NAME,
+        &format!("account/{}", account(1)),
+    ));
+    rig.enforce();
+    stands(
+        &rig,
+        expect![[r#"
+        LIMITED since 0 until 5
+        GOOD since 0"#]],
+    );
+    assert_eq!(told_evidence(&rig, 1), critical, "what it was told to stand by last");
 }
 
 #[test]

@@ -28,6 +28,22 @@ impl Kind for Standing {
             c("action_id", Text(|row| text(row.action_id)), "The action whose effect this is, or was."),
             c("verdict_id", Text(|row| text(row.verdict_id)), "The verdict that the action answers."),
             c("told", Time(|row| Some(row.told_ms)), "When this was written, in processing time."),
+            c(
+                "score",
+                Real(|row| row.evidence.as_ref().map(|evidence| evidence.score)),
+                "Score of that verdict; null where the enforcer did not know it.",
+            ),
+            c(
+                "families",
+                Texts(|row| {
+                    row.evidence
+                        .iter()
+                        .flat_map(|evidence| &evidence.families)
+                        .map(|family| family.as_str().into())
+                        .collect()
+                }),
+                "Families of evidence that speak against the account, the strongest first; empty where `score` is null.",
+            ),
         ]
     }
 

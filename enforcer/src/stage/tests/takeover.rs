@@ -73,6 +73,18 @@ fn what_another_build_decided_stands_and_its_course_goes_on() {
 }
 
 #[test]
+fn what_an_action_rests_on_is_taken_over_from_the_verdict_that_it_answers() {
+    let rig = enforcing();
+    rig.put_verdicts(&[verdict(2, 0, Tier::Critical)]);
+    live(&rig, false);
+    live(&rig, true);
+    rig.answer(OutcomeKind::Told);
+    live(&rig, false);
+    stands(&rig, expect!["SUSPENDED since 0"]);
+    assert_eq!(told_evidence(&rig, 2), Some((0.9, "volume".into())));
+}
+
+#[test]
 fn how_long_the_same_is_not_asked_for_is_the_new_builds_word() {
     // The planted build holds for ten minutes, this one for five.
     for (first, next, expected) in [(false, true, ActionState::Withheld), (true, false, ActionState::Pending)]
