@@ -4,7 +4,12 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 /// Files that are compiled with all that they import.
-const ROOTS: [&str; 2] = ["weir/v1/decisions.proto", "envoy/service/auth/v3/external_auth.proto"];
+const ROOTS: [&str; 4] = [
+    "weir/v1/decisions.proto",
+    "envoy/service/auth/v3/external_auth.proto",
+    "envoy/service/ext_proc/v3/external_processor.proto",
+    "envoy/service/ratelimit/v3/rls.proto",
+];
 
 /// Where they and what they import are found.
 const PLACES: [&str; 2] = ["proto", "proto/envoy-api"];

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`weir::v1`] | how an account stands |
 //! | [`envoy::service::auth::v3`] | Envoy's external authorization |
+//! | [`envoy::service::ext_proc::v3`] | Envoy's external processing |
+//! | [`envoy::service::ratelimit::v3`] | Envoy's rate-limit service |
 //!
 //! Nothing here decides anything: `weir decide` does.
 

@@ -60,18 +60,24 @@ pub enum Transport {
     Http,
     /// By Envoy's external authorization.
     ExtAuthz,
+    /// By Envoy's external processing.
+    ExtProc,
+    /// By Envoy's rate-limit service.
+    RateLimit,
     /// By Weir's own gRPC service.
     Grpc,
 }
 
 impl Transport {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Http, Self::ExtAuthz, Self::Grpc];
+    pub const ALL: [Self; 5] = [Self::Http, Self::ExtAuthz, Self::ExtProc, Self::RateLimit, Self::Grpc];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::ExtAuthz => "ext_authz",
+            Self::ExtProc => "ext_proc",
+            Self::RateLimit => "rate_limit",
             Self::Grpc => "grpc",
         }
     }

@@ -6,6 +6,7 @@ mod common;
 
 use common::gateway::{answering, answering_with_metrics, ask, header, redis, stands};
 use common::{Place, Running, eventually, metric, success, weir};
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -71,6 +72,8 @@ fn a_campaigns_key_is_refused_while_it_is_suspended_and_an_honest_one_is_not() {
     for headers in [bearer(HONEST), bearer("nobody"), String::new()] {
         let (status, answer) = ask(&address, "/auth", &headers);
         assert_eq!((status, header(&answer, "x-weir-status")), (200, Some("ok")), "{headers}");
+        assert_eq!(header(&answer, "x-weir-score"), None, "nothing is known, and that is not 0");
+        assert!(answer.contains(r#""score":null"#) && answer.contains(r#""families":null"#), "{answer}");
     }
 
     // By its pseudonym, for people: the action that is told is the one in the enforcer's files.
@@ -81,6 +84,22 @@ fn a_campaigns_key_is_refused_while_it_is_suspended_and_an_honest_one_is_not() {
     let (status, answer) = ask(&address, &path, "");
     assert_eq!((status, header(&answer, "x-weir-action-id")), (200, action["action_id"].as_str()));
     assert_eq!(header(&answer, "x-weir-verdict-id"), action["verdict_id"].as_str());
+    // And what it rests on is what the verdict's line says.
+    let signals = action["detectors"].as_array().unwrap();
+    let of = |family: &str| -> i64 {
+        let signals = signals.iter().filter(|signal| signal["family"] == family);
+        signals.map(|signal| signal["millinats"].as_i64().unwrap()).sum()
+    };
+    let told: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let families: Vec<&str> =
+        told["families"].as_array().unwrap().iter().map(|family| family.as_str().unwrap()).collect();
+    assert_eq!(told["score"], action["score"], "{answer}");
+    assert_eq!(header(&answer, "x-weir-score"), Some(&*action["score"].to_string()), "{answer}");
+    assert_eq!(header(&answer, "x-weir-families"), Some(&*families.join(",")), "{answer}");
+    assert!(families.len() > 1 && families.iter().all(|family| of(family) > 0), "{answer}");
+    assert!(families.is_sorted_by(|one, next| of(one) >= of(next)), "the strongest first: {answer}");
+    let speaking: BTreeSet<&str> = signals.iter().filter_map(|signal| signal["family"].as_str()).collect();
+    assert!(speaking.into_iter().all(|family| of(family) <= 0 || families.contains(&family)), "{answer}");
     assert_eq!(ask(&address, &format!("/v1/accounts/{SUSPENDED}"), "").0, 400);
 
     eventually("its time is over", || ask(&address, "/auth", &bearer(SUSPENDED)).0 == 200);

@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
-use weir_schemas::{ActionId, Standing, StandingStatus, VerdictId};
+use weir_schemas::{ActionId, Standing, StandingEvidence, StandingStatus, VerdictId};
 
 const PYTHON_VAR: &str = "WEIR_TEST_GRPC_PYTHON";
 
@@ -73,8 +73,9 @@ impl Client {
     }
 }
 
-/// How an account stands whose keys are suspended for an hour.
+/// How an account stands whose keys are suspended for an hour, and what that rests on.
 fn suspended() -> Standing {
+    let families = vec!["payment".to_owned(), "timing".to_owned()];
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let since_ms = i64::try_from(now).unwrap();
     Standing {
@@ -83,6 +84,7 @@ fn suspended() -> Standing {
         until_ms: Some(since_ms + 3_600_000),
         action_id: ActionId([0xa1; 16]),
         verdict_id: VerdictId([0xb2; 16]),
+        evidence: Some(StandingEvidence { score: 0.912, families }),
         ..Standing::default()
     }
 }
@@ -145,6 +147,11 @@ fn envoy_is_told_who_may_pass_and_what_to_tell_its_client_otherwise() {
         (&json!(action), &json!(verdict)),
         "{told}"
     );
+    assert_eq!(
+        (&metadata["score"], &metadata["families"]),
+        (&json!(0.912), &json!(["payment", "timing"])),
+        "{told}"
+    );
 
     // However the client writes its key, whichever other key it sends along, and however Envoy hands them on.
     for headers in [
@@ -163,6 +170,8 @@ fn envoy_is_told_who_may_pass_and_what_to_tell_its_client_otherwise() {
     let codes: Vec<Value> = (0..3).map(|_| client.key(SLOW)["code"].clone()).collect();
     assert_eq!(codes, [0, 0, 8]);
     let told = client.key(SLOW);
+    // What it rests on is not known of it: that is not said, and not 0.
+    assert_eq!((&told["metadata"]["score"], &told["metadata"]["families"]), (&Value::Null, &Value::Null));
     assert_eq!(
         (&told["status"], &told["metadata"]["status"]),
         (&json!(429), &json!("rate_limited")),
@@ -184,6 +193,129 @@ fn envoy_is_told_who_may_pass_and_what_to_tell_its_client_otherwise() {
     assert_eq!((answers(&metrics, "passed", "ext_authz"), answers(&metrics, "limited", "ext_authz")), (4, 2));
     assert_eq!((answers(&metrics, "limited", "http"), answers(&metrics, "refused", "http")), (1, 1));
     assert_eq!((answers(&metrics, "refused", "ext_authz"), answers(&metrics, "passed", "grpc")), (1, 0));
+    run.stop();
+}
+
+#[test]
+fn envoys_rate_limits_are_the_same_answers_and_the_same_bucket() {
+    let place = Place::new();
+    let (run, address, metrics) = server(&place, &["--decide-tenant-header", "X-Tenant"]);
+    let Some(mut client) = Client::of(&address) else { return };
+    let mut limit = |descriptors: Value| client.ask("rate_limit", json!({ "descriptors": descriptors }));
+    let bearer = |key: &str| json!(["authorization", format!("Bearer {key}")]);
+
+    let told = limit(json!([[bearer("sk-honest")], [["path", "/v1/chat/completions"]]]));
+    assert_eq!((&told["code"], &told["codes"]), (&json!("OK"), &json!(["OK", "OK"])), "{told}");
+    assert_eq!(
+        (&told["headers"], &told["body"], &told["to_the_model"]),
+        (&json!({}), &Value::Null, &json!(0))
+    );
+    assert_eq!(told["metadata"]["status"], "ok");
+
+    // Whichever descriptor names it, and however the entry's key is written; the others are told by themselves.
+    let told = limit(json!([[bearer("sk-honest")], [["X-Api-Key", SUSPENDED], ["path", "/"]]]));
+    assert_eq!(
+        (&told["code"], &told["codes"]),
+        (&json!("OVER_LIMIT"), &json!(["OK", "OVER_LIMIT"])),
+        "{told}"
+    );
+    let verdict = VerdictId([0xb2; 16]).to_string();
+    let error =
+        json!({ "type": "permission_error", "message": "This key is suspended.", "verdict_id": verdict });
+    assert_eq!(told["body"], json!({ "error": error }));
+    let retry_after: u64 = told["headers"]["retry-after"].as_str().unwrap().parse().unwrap();
+    assert!((3_000..=3_600).contains(&retry_after), "{told}");
+    assert!(told["resets_s"][1].as_u64().unwrap().abs_diff(retry_after) <= 1, "{told}");
+    assert_eq!(told["limits"], json!([{}, {}]), "no rate would let it pass: {told}");
+    assert_eq!(
+        (&told["metadata"]["status"], &told["metadata"]["score"]),
+        (&json!("suspended"), &json!(0.912)),
+        "{told}"
+    );
+
+    // A request uses one up, however many descriptors name its key and whatever Envoy adds; all ways to ask share the bucket.
+    let slow = json!([[bearer(SLOW)], [bearer(SLOW), ["path", "/"]]]);
+    let codes: Vec<Value> = (0..3).map(|_| limit(slow.clone())["code"].clone()).collect();
+    assert_eq!(codes, ["OK", "OK", "OVER_LIMIT"]);
+    let told = limit(slow);
+    assert_eq!(told["codes"], json!(["OVER_LIMIT", "OVER_LIMIT"]), "{told}");
+    let rate = json!({ "name": "weir", "requests_per_unit": 2, "unit": "MINUTE" });
+    assert_eq!(told["limits"], json!([rate, rate]), "{told}");
+    assert_eq!(told["body"]["error"]["type"], "rate_limit_error");
+    assert_eq!(told["metadata"]["status"], "rate_limited");
+    assert_eq!(ask(&address, "/auth", &format!("x-api-key: {SLOW}\r\n")).0, 429);
+
+    // The tenant is the request's, whichever descriptor says it; and nobody passes of whom nobody would know who it is.
+    let mut limit = |descriptors: Value| client.ask("rate_limit", json!({ "descriptors": descriptors }));
+    assert_eq!(limit(json!([[bearer(SUSPENDED)], [["x-tenant", "unknown"]]]))["code"], "OK");
+    for unclear in [
+        json!([[bearer(SUSPENDED)], [["x-tenant", "a"], ["x-tenant", "b"]]]),
+        json!([
+            (0..40).map(|n| json!(["x-api-key", format!("k{n}")])).collect::<Vec<_>>(),
+            (40..80).map(|n| json!(["x-api-key", format!("k{n}")])).collect::<Vec<_>>()
+        ]),
+    ] {
+        let told = limit(unclear);
+        assert_eq!(
+            (&told["code"], &told["body"]["error"]["type"]),
+            (&json!("OVER_LIMIT"), &json!("invalid_request_error")),
+            "{told}"
+        );
+        assert_eq!(told["codes"], json!(["OVER_LIMIT", "OVER_LIMIT"]), "{told}");
+    }
+    for malformed in [json!({ "domain": "", "descriptors": [[bearer("k")]] }), json!({ "descriptors": [] })] {
+        assert_eq!(client.ask("rate_limit", malformed)["error"], "INVALID_ARGUMENT");
+    }
+    let kinds = ["passed", "limited", "suspended", "refused"];
+    assert_eq!(kinds.map(|kind| answers(&metrics, kind, "rate_limit")), [4, 2, 1, 2]);
+    run.stop();
+}
+
+#[test]
+fn envoys_external_processor_is_answered_once_about_headers_and_changes_nothing_of_a_request_that_passes() {
+    let place = Place::new();
+    let (run, address, metrics) = server(&place, &[]);
+    let Some(mut client) = Client::of(&address) else { return };
+    let mut process = |key: &str| {
+        let headers = [[":path", "/v1/chat/completions"], ["Authorization", &format!("Bearer {key}")]];
+        client.ask("ext_proc", json!({ "headers": headers }))
+    };
+
+    let told = process("sk-honest");
+    assert_eq!((&told[0]["kind"], &told[1]), (&json!("request_headers"), &Value::Null), "{told}");
+    assert_eq!(told[0]["changes"], json!({ "response": {} }), "{told}");
+    assert_eq!(told[0]["metadata"]["weir"]["status"], "ok", "{told}");
+
+    let told = process(SUSPENDED);
+    assert_eq!((&told[0]["kind"], &told[1]), (&json!("immediate_response"), &Value::Null), "{told}");
+    let told = &told[0];
+    assert_eq!((&told["status"], &told["grpc_status"]), (&json!(403), &json!(7)), "{told}");
+    assert_eq!(told["body"]["error"]["message"], "This key is suspended.");
+    assert_eq!(
+        (&told["headers"]["content-type"], &told["details"]),
+        (&json!("application/json"), &json!("weir_refused"))
+    );
+    let retry_after: u64 = told["headers"]["retry-after"].as_str().unwrap().parse().unwrap();
+    assert!((3_000..=3_600).contains(&retry_after), "{told}");
+    assert_eq!(told["metadata"]["weir"]["families"], json!(["payment", "timing"]), "{told}");
+
+    let statuses: Vec<Value> = (0..3).map(|_| process(SLOW)[0]["status"].clone()).collect();
+    assert_eq!(statuses, [0, 0, 429]);
+    assert_eq!(ask(&address, "/auth", &format!("x-api-key: {SLOW}\r\n")).0, 429, "the bucket is shared");
+
+    let many = (0..100).map(|number| format!("k{number}")).collect::<Vec<_>>().join(",");
+    let told = client.ask("ext_proc", json!({ "headers": [["x-api-key", many]] }));
+    assert_eq!((&told[0]["status"], &told[0]["grpc_status"]), (&json!(400), &json!(3)), "{told}");
+    // Where Envoy only observes, and where it has nothing to ask, nothing is said.
+    let observed = client.ask("ext_proc", json!({ "headers": [["x-api-key", SUSPENDED]], "observes": true }));
+    assert_eq!(observed, json!([]));
+    assert_eq!(client.ask("ext_proc", json!({ "headers": [], "says_nothing": true })), json!([]));
+    let told = client.ask("ext_proc", json!({ "body": "x" }));
+    assert_eq!(told["error"], "INVALID_ARGUMENT", "{told}");
+    assert!(told["reason"].as_str().unwrap().contains("request_header_mode"), "{told}");
+
+    let kinds = ["passed", "limited", "suspended", "refused"];
+    assert_eq!(kinds.map(|kind| answers(&metrics, kind, "ext_proc")), [3, 1, 2, 1]);
     run.stop();
 }
 
@@ -215,6 +347,8 @@ fn programs_are_told_how_an_account_stands_by_its_pseudonym_or_its_key() {
     let retry_after_ms: i64 = told["retry_after_ms"].as_str().unwrap().parse().unwrap();
     assert!((1..=30_000).contains(&retry_after_ms), "{told}");
 
+    assert_eq!(told["evidence"], Value::Null, "it is not known: {told}");
+
     // Nor does whoever names an account use anything of it up.
     let mut by_name = || client.ask("check", json!({ "account": other }))["passes"].clone();
     assert_eq!([by_name(), by_name(), by_name()], [true, true, true]);
@@ -223,6 +357,7 @@ fn programs_are_told_how_an_account_stands_by_its_pseudonym_or_its_key() {
     assert_eq!((&told["status"], &told["passes"]), (&json!("STATUS_SUSPENDED"), &Value::Null), "{told}");
     assert_eq!(told["action_id"], ActionId([0xa1; 16]).to_string());
     assert_eq!(told["verdict_id"], VerdictId([0xb2; 16]).to_string());
+    assert_eq!(told["evidence"], json!({ "score": 0.912, "families": ["payment", "timing"] }), "{told}");
     let number = |name: &str| told[name].as_str().unwrap().parse::<i64>().unwrap();
     assert_eq!(number("until_ms") - number("since_ms"), 3_600_000);
     assert!((3_000_000..=3_600_000).contains(&number("retry_after_ms")), "{told}");
@@ -262,12 +397,18 @@ fn the_server_says_that_it_is_well_and_what_it_speaks_and_refuses_what_it_does_n
     let place = Place::new();
     let (run, address, _) = server(&place, &[]);
     let Some(mut client) = Client::of(&address) else { return };
-    for service in ["", "envoy.service.auth.v3.Authorization", "weir.v1.Decisions"] {
+    const SERVICES: [&str; 4] = [
+        "envoy.service.auth.v3.Authorization",
+        "envoy.service.ext_proc.v3.ExternalProcessor",
+        "envoy.service.ratelimit.v3.RateLimitService",
+        "weir.v1.Decisions",
+    ];
+    for service in SERVICES.into_iter().chain([""]) {
         eventually("it is well", || client.is_well(service) == "SERVING");
     }
     assert_eq!(client.is_well("weir.v1.Nothing")["error"], "NOT_FOUND");
     let services = client.ask("services", json!({}));
-    for service in ["envoy.service.auth.v3.Authorization", "grpc.health.v1.Health", "weir.v1.Decisions"] {
+    for service in SERVICES.into_iter().chain(["grpc.health.v1.Health"]) {
         assert!(services.as_array().unwrap().contains(&json!(service)), "{services}");
     }
     let imports = client.ask("imports", json!({}));
@@ -318,6 +459,9 @@ fn a_server_that_knows_nothing_is_not_well_and_lets_pass_everybody_or_nobody_as_
                 "{told}"
             );
         }
+        let told = client.ask("rate_limit", json!({ "descriptors": [[["x-api-key", "sk-anybody"]]] }));
+        let code = if failure_mode == "closed" { "OVER_LIMIT" } else { "OK" };
+        assert_eq!((&told["code"], &told["codes"]), (&json!(code), &json!([code])), "{told}");
         let told = client.ask("check", json!({ "credentials": { "keys": ["sk-anybody"] } }));
         assert_eq!((&told["status"], &told["stale_ms"]), (&json!(status), &Value::Null), "{told}");
         assert_eq!(client.is_well("envoy.service.auth.v3.Authorization"), "NOT_SERVING");

@@ -1,7 +1,7 @@
 //! `weir decide`: tells gateways how accounts stand, from memory.
 //!
-//! A request's way: [`server`] bounds connections, times and sizes; [`door`] says who may ask; [`http`] (for nginx and others), [`envoy`] (external
-//! authorization) and [`decisions`] (Weir's own gRPC service) say whose it is; [`answer`] alone knows whether it may pass; and
+//! A request's way: [`server`] bounds connections, times and sizes; [`door`] says who may ask; [`http`] (for nginx and others), [`envoy`] (Envoy's
+//! three services) and [`decisions`] (Weir's own gRPC service) say whose it is; [`answer`] alone knows whether it may pass; and
 //! [`told`] is what each of them then says in its own way. Nothing can be changed here.
 
 mod answer;

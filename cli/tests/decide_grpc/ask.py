@@ -8,6 +8,8 @@ import sys
 
 import grpc
 from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
+from envoy.service.ext_proc.v3 import external_processor_pb2, external_processor_pb2_grpc
+from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 from google.protobuf import json_format
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
@@ -51,6 +53,57 @@ class Asking:
             told["body"] = json.loads(denied.body)
         return told
 
+    def rate_limit(self, asked):
+        """As Envoy's filter for rate limits asks: each descriptor by itself, its entries in their order."""
+        request = rls_pb2.RateLimitRequest(domain=asked.get("domain", "weir"), hits_addend=asked.get("hits", 0))
+        for entries in asked["descriptors"]:
+            descriptor = request.descriptors.add()
+            for key, value in entries:
+                descriptor.entries.add(key=key, value=value)
+        stub = rls_pb2_grpc.RateLimitServiceStub(self.channel)
+        answer = stub.ShouldRateLimit(request, timeout=TIMEOUT_S)
+        code = rls_pb2.RateLimitResponse.Code.Name
+        return {
+            "code": code(answer.overall_code),
+            "codes": [code(status.code) for status in answer.statuses],
+            "limits": [plain(status.current_limit) for status in answer.statuses],
+            "resets_s": [status.duration_until_reset.ToSeconds() for status in answer.statuses],
+            "headers": {header.key: header.value for header in answer.response_headers_to_add},
+            "to_the_model": len(answer.request_headers_to_add),
+            "body": json.loads(answer.raw_body or "null"),
+            "metadata": plain(answer.dynamic_metadata),
+        }
+
+    def ext_proc(self, asked):
+        """As Envoy's filter for external processing asks: a stream for each request, which begins with its headers."""
+        first = external_processor_pb2.ProcessingRequest(observability_mode=asked.get("observes", False))
+        if "body" in asked:
+            first.request_body.body = asked["body"].encode()
+        else:
+            first.request_headers.end_of_stream = False
+            for name, value in asked["headers"]:
+                first.request_headers.headers.headers.add(key=name, raw_value=value.encode())
+        stub = external_processor_pb2_grpc.ExternalProcessorStub(self.channel)
+        requests = [] if asked.get("says_nothing") else [first]
+        told = []
+        for answer in stub.Process(iter(requests), timeout=TIMEOUT_S):
+            immediate = answer.immediate_response
+            told.append(
+                {
+                    "kind": answer.WhichOneof("response"),
+                    "changes": plain(answer.request_headers),
+                    "status": immediate.status.code,
+                    "grpc_status": immediate.grpc_status.status,
+                    "details": immediate.details,
+                    "headers": {
+                        option.header.key: option.header.value for option in immediate.headers.set_headers
+                    },
+                    "body": json.loads(immediate.body or "null"),
+                    "metadata": plain(answer.dynamic_metadata),
+                }
+            )
+        return told
+
     def tcp(self, _):
         """As Envoy's filter for TCP asks."""
         request = external_auth_pb2.CheckRequest()
@@ -78,8 +131,13 @@ class Asking:
         return sorted(self.described.get_services())
 
     def imports(self, _):
-        """What the file of Envoy's service imports, as far as it is to be had: all of it."""
-        missing, seen, ahead = [], set(), ["envoy/service/auth/v3/external_auth.proto"]
+        """What the files of Envoy's services import, as far as it is to be had: all of it."""
+        missing, seen = [], set()
+        ahead = [
+            "envoy/service/auth/v3/external_auth.proto",
+            "envoy/service/ext_proc/v3/external_processor.proto",
+            "envoy/service/ratelimit/v3/rls.proto",
+        ]
         while ahead:
             name = ahead.pop()
             if name not in seen:

@@ -2,7 +2,8 @@
 
 use super::standings::Known;
 use crate::limits::WATCH_MS;
-use weir_schemas::{ActionId, StandingStatus, VerdictId};
+use std::sync::Arc;
+use weir_schemas::{ActionId, StandingEvidence, StandingStatus, VerdictId};
 
 /// How an account stands, for a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +62,7 @@ impl Passes {
 }
 
 /// What an account is told by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// How it stands.
     pub status: Status,
@@ -73,12 +74,20 @@ pub struct Decision {
     pub action_id: Option<ActionId>,
     /// By which verdict.
     pub verdict_id: Option<VerdictId>,
+    /// What that rests on.
+    pub evidence: Option<Arc<StandingEvidence>>,
 }
 
 impl Decision {
     /// What is told of an account of which nothing is known.
-    pub const NOTHING_KNOWN: Self =
-        Self { status: Status::Ok, since_ms: None, until_ms: None, action_id: None, verdict_id: None };
+    pub const NOTHING_KNOWN: Self = Self {
+        status: Status::Ok,
+        since_ms: None,
+        until_ms: None,
+        action_id: None,
+        verdict_id: None,
+        evidence: None,
+    };
 
     /// What `known` means at `now_ms`. An effect whose time is over is over, whether or not the enforcer has said so: it may
     /// be away.
@@ -100,6 +109,7 @@ impl Decision {
             until_ms: known.until_ms.filter(|_| ended_ms.is_none()),
             action_id: Some(known.action_id),
             verdict_id: Some(known.verdict_id),
+            evidence: known.evidence,
         }
     }
 }
@@ -109,14 +119,17 @@ mod tests {
     use super::*;
 
     fn status(status: StandingStatus, until_ms: Option<i64>, now_ms: i64) -> (&'static str, Option<i64>) {
+        let evidence = Arc::new(StandingEvidence { score: 0.9, families: vec!["volume".into()] });
         let known = Known {
             status,
             since_ms: 1_000,
             until_ms,
             action_id: ActionId([1; 16]),
             verdict_id: VerdictId([2; 16]),
+            evidence: Some(evidence.clone()),
         };
         let decision = Decision::of(Some(known), now_ms);
+        assert_eq!(decision.evidence, Some(evidence));
         assert_eq!(decision.verdict_id, Some(VerdictId([2; 16])));
         (decision.status.as_str(), decision.until_ms)
     }

@@ -10,14 +10,14 @@ use crate::limits::{
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use weir_schemas::wire::Wire;
-use weir_schemas::{AccountId, ActionId, Standing, StandingStatus, VerdictId};
+use weir_schemas::{AccountId, ActionId, Standing, StandingEvidence, StandingStatus, VerdictId};
 use weir_topology::log::{Log, LogError, Position, Reader};
 use weir_topology::record::Records;
 use weir_topology::task::SchemaSource;
 use weir_topology::topic::Topic;
 
 /// What is known of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Known {
     /// What is in force.
     pub status: StandingStatus,
@@ -29,6 +29,8 @@ pub struct Known {
     pub action_id: ActionId,
     /// By which verdict.
     pub verdict_id: VerdictId,
+    /// What that rests on; none where the enforcer did not know. Shared with whoever is told of it.
+    pub evidence: Option<Arc<StandingEvidence>>,
 }
 
 /// The table, which a follower fills and servers read.
@@ -48,7 +50,7 @@ struct Table {
 impl Standings {
     /// What is known of an account.
     pub fn get(&self, account: AccountId) -> Option<Known> {
-        self.read().by_account.get(&account).copied()
+        self.read().by_account.get(&account).cloned()
     }
 
     /// How long ago the table was as the log was, in milliseconds; none where it never was.
@@ -101,8 +103,10 @@ impl Table {
             self.untold += 1;
             return;
         }
-        let Standing { status, since_ms, until_ms, action_id, verdict_id, .. } = standing;
-        self.by_account.insert(account, Known { status, since_ms, until_ms, action_id, verdict_id });
+        let Standing { status, since_ms, until_ms, action_id, verdict_id, evidence, .. } = standing;
+        let evidence = evidence.map(Arc::new);
+        self.by_account
+            .insert(account, Known { status, since_ms, until_ms, action_id, verdict_id, evidence });
     }
 
     /// Forgets those on whom nothing is in force.

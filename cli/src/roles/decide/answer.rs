@@ -34,10 +34,12 @@ pub enum Unclear {
 }
 
 /// What a gateway is told of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// Whether it may pass.
     pub passes: Passes,
+    /// The account that the answer is about: of several the one that counts; none where the request is nobody's.
+    pub account: Option<AccountId>,
     /// How its account stands.
     pub decision: Decision,
     /// How old what is known is, in milliseconds; none where nothing was ever read.
@@ -116,6 +118,11 @@ impl Desk {
         self.tenant_header.as_deref()
     }
 
+    /// How often an account may ask that is slowed down.
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// The accounts behind these credentials, each once. A request with several keys is of each of them, also where a proxy on
     /// the way has joined them with commas. `tenants` are the values that name its tenant; without one it is the configured one.
     pub fn accounts<'c>(
@@ -139,7 +146,7 @@ impl Desk {
             }
             Status::Ok | Status::Watch => Passes::Yes,
         };
-        Answer { passes, decision, stale_ms: self.standings.stale_ms(now_ms) }
+        Answer { passes, account: Some(account), decision, stale_ms: self.standings.stale_ms(now_ms) }
     }
 
     /// Whether a request of these accounts may pass. Of several the gravest answer counts. Only for an account that is slowed
@@ -167,12 +174,14 @@ impl Desk {
 
     fn ask(&self, accounts: &[AccountId], transport: Transport, count: Count) -> Answer {
         let stale_ms = self.standings.stale_ms(now_ms());
-        let nothing = Answer { passes: Passes::Yes, decision: Decision::NOTHING_KNOWN, stale_ms };
+        let nothing =
+            Answer { passes: Passes::Yes, account: None, decision: Decision::NOTHING_KNOWN, stale_ms };
         let answers = accounts.iter().map(|account| self.ask_one(*account, count));
         let mut answer = answers.max_by_key(|answer| answer.gravity()).unwrap_or(nothing);
         let is_known = stale_ms.is_some_and(|stale_ms| stale_ms <= self.stale_ms_max);
         if self.mode == FailureMode::Closed && !is_known && answer.passes == Passes::Yes {
             answer.passes = Passes::Unknown;
+            answer.account = None;
         }
         self.metrics.gateway_answered(transport, answer.passes);
         answer

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use weir_api::weir::v1::check_request::Who;
 use weir_api::weir::v1::decisions_server::Decisions;
-use weir_api::weir::v1::{CheckRequest, CheckResponse, Status as Word};
+use weir_api::weir::v1::{CheckRequest, CheckResponse, Evidence, Status as Word};
 use weir_enforcer::answer::decision::Status as Standing;
 use weir_schemas::AccountId;
 
@@ -74,5 +74,8 @@ fn response(told: Told) -> CheckResponse {
         action_id: told.action_id,
         verdict_id: told.verdict_id,
         stale_ms: told.stale_ms,
+        evidence: told
+            .evidence
+            .map(|evidence| Evidence { score: evidence.score, families: evidence.families.clone() }),
     }
 }

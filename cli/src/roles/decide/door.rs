@@ -16,6 +16,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use weir_api::envoy::service::auth::v3::authorization_server;
+use weir_api::envoy::service::ext_proc::v3::external_processor_server;
+use weir_api::envoy::service::ratelimit::v3::rate_limit_service_server;
 use weir_api::weir::v1::decisions_server;
 
 /// Where a gateway shows its token. Not in `Authorization`, where its client's key stands.
@@ -95,6 +97,8 @@ fn shows(headers: &HeaderMap, tokens: &Tokens) -> bool {
 fn transport(path: &str) -> Transport {
     match path.split('/').nth(1) {
         Some(authorization_server::SERVICE_NAME) => Transport::ExtAuthz,
+        Some(external_processor_server::SERVICE_NAME) => Transport::ExtProc,
+        Some(rate_limit_service_server::SERVICE_NAME) => Transport::RateLimit,
         Some(decisions_server::SERVICE_NAME) => Transport::Grpc,
         _ => Transport::Http,
     }

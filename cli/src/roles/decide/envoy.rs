@@ -1,114 +1,101 @@
-//! Envoy's external authorization: the same answers, as Envoy hands them on to its client.
+//! What Envoy asks, by whichever of its services; and the words in which all of them hand an answer on to Envoy's client.
 
-use super::answer::{CREDENTIAL_HEADERS, Desk};
+pub mod ext_authz;
+pub mod ext_proc;
+pub mod rate_limit;
+
+use super::answer::Unclear;
 use super::told::Told;
-use crate::telemetry::Transport;
 use axum::http::StatusCode;
 use prost_types::value::Kind;
-use prost_types::{Struct, Value};
+use prost_types::{ListValue, Struct, Value};
 use serde_json::json;
-use std::sync::Arc;
-use tonic::{Code, Request, Response, Status};
+use tonic::Code;
 use weir_api::envoy::config::core::v3::header_value_option::HeaderAppendAction;
 use weir_api::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
-use weir_api::envoy::service::auth::v3::attribute_context::HttpRequest;
-use weir_api::envoy::service::auth::v3::authorization_server::Authorization;
-use weir_api::envoy::service::auth::v3::check_response::HttpResponse;
-use weir_api::envoy::service::auth::v3::{CheckRequest, CheckResponse, DeniedHttpResponse, OkHttpResponse};
-use weir_api::envoy::r#type::v3::HttpStatus;
-use weir_api::google::rpc;
 
-/// Answers Envoy.
-pub struct ExtAuthz(pub Arc<Desk>);
+/// What the client of a request is told that does not pass.
+struct Refusal {
+    /// In gRPC's terms.
+    code: Code,
+    /// In those of HTTP.
+    status: StatusCode,
+    /// The value of `Retry-After`.
+    retry_after: Option<String>,
+    /// The body, as JSON. The verdict's id in it is what a client can ask its provider about.
+    body: String,
+}
 
-#[tonic::async_trait]
-impl Authorization for ExtAuthz {
-    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let attributes = request.into_inner().attributes.and_then(|attributes| attributes.request);
-        let Some(http) = attributes.and_then(|request| request.http) else {
-            let reason =
-                "no HTTP request is told of: this is an answer to Envoy's HTTP filter, not to others";
-            return Err(Status::invalid_argument(reason));
-        };
-        let tenants = self.0.tenant_header().into_iter().flat_map(|name| values(&http, name));
-        let credentials = CREDENTIAL_HEADERS.into_iter().flat_map(|name| values(&http, name));
-        let response = match self.0.accounts(tenants, credentials) {
-            Ok(accounts) => response(&Told::of(&self.0.answer(accounts, Transport::ExtAuthz).await)),
-            Err(error) => {
-                self.0.refuse(Transport::ExtAuthz);
-                let body = error_body("invalid_request_error", &error.to_string(), None);
-                refused(Code::InvalidArgument, StatusCode::BAD_REQUEST, None, body)
+impl Refusal {
+    /// None where the request may pass.
+    fn of(told: &Told) -> Option<Self> {
+        let (code, kind, message) = match told.status {
+            StatusCode::OK => return None,
+            StatusCode::TOO_MANY_REQUESTS => {
+                (Code::ResourceExhausted, "rate_limit_error", "Too many requests.")
             }
+            StatusCode::FORBIDDEN => (Code::PermissionDenied, "permission_error", "This key is suspended."),
+            _ => (Code::Unavailable, "api_error", "Requests cannot be let through now. Try again later."),
         };
-        Ok(Response::new(response))
+        let body = error_body(kind, message, told.verdict_id.as_deref());
+        Some(Self { code, status: told.status, retry_after: told.retry_after(), body })
+    }
+
+    /// Nobody would know whose the request is.
+    fn unclear(error: Unclear) -> Self {
+        let body = error_body("invalid_request_error", &error.to_string(), None);
+        Self { code: Code::InvalidArgument, status: StatusCode::BAD_REQUEST, retry_after: None, body }
+    }
+
+    /// Names and values of the headers that go with it.
+    fn headers(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let retry_after = self.retry_after.clone().map(|seconds| ("retry-after", seconds));
+        std::iter::once(("content-type", "application/json".to_owned())).chain(retry_after)
+    }
+
+    /// The same, each in place of what stands there.
+    fn header_options(&self) -> Vec<HeaderValueOption> {
+        let option = |(key, value)| HeaderValueOption {
+            header: Some(header(key, value)),
+            append_action: HeaderAppendAction::OverwriteIfExistsOrAdd as i32,
+            ..HeaderValueOption::default()
+        };
+        self.headers().map(option).collect()
     }
 }
 
-/// The values of a header, in either of the ways in which Envoy tells of headers. It joins those of one name with commas in the
-/// first, and has each by itself in the second.
-fn values<'r>(http: &'r HttpRequest, name: &'r str) -> impl Iterator<Item = &'r [u8]> {
-    let is_asked = move |key: &str| key.eq_ignore_ascii_case(name);
-    let joined = http.headers.iter().filter(move |(key, _)| is_asked(key)).map(|(_, value)| value.as_bytes());
-    let apart =
-        http.header_map.iter().flat_map(|map| &map.headers).filter(move |header| is_asked(&header.key));
-    let value = |header: &'r HeaderValue| match header.value.as_bytes() {
-        b"" => header.raw_value.as_slice(),
-        value => value,
-    };
-    joined.chain(apart.map(value))
-}
-
-fn response(told: &Told) -> CheckResponse {
-    let (code, kind, message) = match told.status {
-        StatusCode::OK => {
-            return CheckResponse {
-                status: Some(rpc::Status { code: Code::Ok as i32, ..rpc::Status::default() }),
-                dynamic_metadata: Some(metadata(told)),
-                http_response: Some(HttpResponse::OkResponse(OkHttpResponse::default())),
-            };
-        }
-        StatusCode::TOO_MANY_REQUESTS => (Code::ResourceExhausted, "rate_limit_error", "Too many requests."),
-        StatusCode::FORBIDDEN => (Code::PermissionDenied, "permission_error", "This key is suspended."),
-        _ => (Code::Unavailable, "api_error", "Requests cannot be let through now. Try again later."),
-    };
-    let body = error_body(kind, message, told.verdict_id.as_deref());
-    let refused = refused(code, told.status, told.retry_after(), body);
-    CheckResponse { dynamic_metadata: Some(metadata(told)), ..refused }
-}
-
-fn refused(code: Code, status: StatusCode, retry_after: Option<String>, body: String) -> CheckResponse {
-    let mut headers = vec![header("content-type", "application/json".into())];
-    headers.extend(retry_after.map(|seconds| header("retry-after", seconds)));
-    let denied =
-        DeniedHttpResponse { status: Some(HttpStatus { code: status.as_u16().into() }), headers, body };
-    CheckResponse {
-        status: Some(rpc::Status { code: code as i32, ..rpc::Status::default() }),
-        dynamic_metadata: None,
-        http_response: Some(HttpResponse::DeniedResponse(denied)),
-    }
-}
-
-/// What the client is told. The verdict's id is what it can ask its provider about.
 fn error_body(kind: &str, message: &str, verdict_id: Option<&str>) -> String {
     format!("{}\n", json!({ "error": { "type": kind, "message": message, "verdict_id": verdict_id } }))
 }
 
-fn header(key: &str, value: String) -> HeaderValueOption {
-    let header = HeaderValue { key: key.to_owned(), value, raw_value: Vec::new() };
-    let append_action = HeaderAppendAction::OverwriteIfExistsOrAdd as i32;
-    HeaderValueOption { header: Some(header), append_action, ..HeaderValueOption::default() }
+fn header(key: &str, value: String) -> HeaderValue {
+    HeaderValue { key: key.to_owned(), value, raw_value: Vec::new() }
+}
+
+/// What a header says: as text, or as bytes where Envoy was told to hand bytes on.
+fn value_of(header: &HeaderValue) -> &[u8] {
+    match header.value.as_bytes() {
+        b"" => &header.raw_value,
+        value => value,
+    }
 }
 
 /// The whole answer for Envoy's own log and filters; the client is told nothing of it. What is not known is left out.
 fn metadata(told: &Told) -> Struct {
-    let value = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => Some(Kind::StringValue(text)),
-        serde_json::Value::Bool(flag) => Some(Kind::BoolValue(flag)),
-        serde_json::Value::Number(number) => number.as_f64().map(Kind::NumberValue),
-        _ => None,
-    };
     let serde_json::Value::Object(fields) = told.json() else { return Struct::default() };
-    let fields =
-        fields.into_iter().filter_map(|(name, field)| Some((name, Value { kind: Some(value(field)?) })));
+    let fields = fields.into_iter().filter_map(|(name, field)| Some((name, protobuf(field)?)));
     Struct { fields: fields.collect() }
+}
+
+fn protobuf(value: serde_json::Value) -> Option<Value> {
+    let kind = match value {
+        serde_json::Value::String(text) => Kind::StringValue(text),
+        serde_json::Value::Bool(flag) => Kind::BoolValue(flag),
+        serde_json::Value::Number(number) => Kind::NumberValue(number.as_f64()?),
+        serde_json::Value::Array(items) => {
+            Kind::ListValue(ListValue { values: items.into_iter().filter_map(protobuf).collect() })
+        }
+        serde_json::Value::Null | serde_json::Value::Object(_) => return None,
+    };
+    Some(Value { kind: Some(kind) })
 }

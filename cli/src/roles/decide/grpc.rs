@@ -3,7 +3,9 @@
 use super::answer::Desk;
 use super::decisions::Answers;
 use super::door::is_grpc;
-use super::envoy::ExtAuthz;
+use super::envoy::ext_authz::ExtAuthz;
+use super::envoy::ext_proc::ExtProc;
+use super::envoy::rate_limit::RateLimit;
 use super::limits::{MESSAGE_BYTES_MAX, PROBE_BYTES_MAX};
 use anyhow::Result;
 use axum::Router;
@@ -18,10 +20,18 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 use weir_api::envoy::service::auth::v3::authorization_server::AuthorizationServer;
+use weir_api::envoy::service::ext_proc::v3::external_processor_server::ExternalProcessorServer;
+use weir_api::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitServiceServer;
 use weir_api::weir::v1::decisions_server::DecisionsServer;
 
 /// Names under which health is told: all of the server, and each service.
-const NAMES: [&str; 3] = ["", AuthorizationServer::<ExtAuthz>::NAME, DecisionsServer::<Answers>::NAME];
+const NAMES: [&str; 5] = [
+    "",
+    AuthorizationServer::<ExtAuthz>::NAME,
+    ExternalProcessorServer::<ExtProc>::NAME,
+    RateLimitServiceServer::<RateLimit>::NAME,
+    DecisionsServer::<Answers>::NAME,
+];
 
 /// How it is with the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +53,12 @@ pub fn routes(desk: Arc<Desk>) -> Result<(Router, HealthReporter)> {
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let authorization = AuthorizationServer::new(ExtAuthz(desk.clone()));
+    let processor = ExternalProcessorServer::new(ExtProc(desk.clone()));
+    let rate_limit = RateLimitServiceServer::new(RateLimit(desk.clone()));
     let decisions = DecisionsServer::new(Answers(desk));
     let routes = Routes::new(authorization.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(processor.max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(rate_limit.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(decisions.max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(health.max_decoding_message_size(PROBE_BYTES_MAX))
         .add_service(described().build_v1()?.max_decoding_message_size(PROBE_BYTES_MAX))

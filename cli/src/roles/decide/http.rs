@@ -19,6 +19,9 @@ const STALE: HeaderName = HeaderName::from_static("x-weir-stale-ms");
 /// The action and the verdict by which it stands so.
 const ACTION: HeaderName = HeaderName::from_static("x-weir-action-id");
 const VERDICT: HeaderName = HeaderName::from_static("x-weir-verdict-id");
+/// The verdict's score, and the families of its evidence with commas between them; neither where that is not known.
+const SCORE: HeaderName = HeaderName::from_static("x-weir-score");
+const FAMILIES: HeaderName = HeaderName::from_static("x-weir-families");
 
 /// What stands there where nobody would know whose the request is.
 const REFUSED: &str = "refused";
@@ -81,6 +84,8 @@ fn reply(told: &Told) -> Reply {
         (header::RETRY_AFTER, told.retry_after()),
         (ACTION, told.action_id.clone()),
         (VERDICT, told.verdict_id.clone()),
+        (SCORE, told.evidence.as_ref().map(|evidence| evidence.score.to_string())),
+        (FAMILIES, told.evidence.as_ref().map(|evidence| evidence.families.join(","))),
     ];
     for (name, text) in texts {
         headers.extend(text.and_then(|text| HeaderValue::try_from(text).ok()).map(|value| (name, value)));

@@ -3,13 +3,15 @@
 use super::answer::Answer;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use weir_enforcer::answer::decision::{Passes, Status};
+use weir_schemas::StandingEvidence;
 
 /// What is said in place of a status where too little is known.
 const UNKNOWN: &str = "unknown";
 
 /// What a gateway is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Told {
     /// How the account stands; none where too little is known, and nobody passes then.
     pub standing: Option<Status>,
@@ -25,6 +27,8 @@ pub struct Told {
     pub action_id: Option<String>,
     /// By which verdict.
     pub verdict_id: Option<String>,
+    /// What that rests on; none where it is not known.
+    pub evidence: Option<Arc<StandingEvidence>>,
     /// How old what is known is, in milliseconds; none where nothing was ever read.
     pub stale_ms: Option<i64>,
 }
@@ -51,6 +55,7 @@ impl Told {
             until_ms: decision.until_ms,
             action_id: decision.action_id.map(|id| id.to_string()),
             verdict_id: decision.verdict_id.map(|id| id.to_string()),
+            evidence: decision.evidence.clone(),
             stale_ms: answer.stale_ms,
         }
     }
@@ -80,6 +85,8 @@ impl Told {
             "until_ms": self.until_ms,
             "action_id": self.action_id,
             "verdict_id": self.verdict_id,
+            "score": self.evidence.as_ref().map(|evidence| evidence.score),
+            "families": self.evidence.as_ref().map(|evidence| &evidence.families),
             "stale_ms": self.stale_ms,
         })
     }

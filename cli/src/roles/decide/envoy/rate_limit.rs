@@ -1,0 +1,126 @@
+//! Envoy's rate-limit service: the same answers in its two words, OK and OVER_LIMIT.
+//!
+//! A descriptor's entries are headers of the request, each under the header's name. All descriptors of a question are of one
+//! request: it uses one up, however many of them name its account.
+
+use super::super::answer::{Answer, CREDENTIAL_HEADERS, Desk, Unclear};
+use super::super::told::Told;
+use super::{Refusal, header, metadata};
+use crate::telemetry::Transport;
+use prost_types::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+use weir_api::envoy::config::core::v3::HeaderValue;
+use weir_api::envoy::extensions::common::ratelimit::v3::RateLimitDescriptor;
+use weir_api::envoy::service::ratelimit::v3::rate_limit_response::rate_limit::Unit;
+use weir_api::envoy::service::ratelimit::v3::rate_limit_response::{
+    Code, DescriptorStatus, RateLimit as Limit,
+};
+use weir_api::envoy::service::ratelimit::v3::rate_limit_service_server::RateLimitService;
+use weir_api::envoy::service::ratelimit::v3::{RateLimitRequest, RateLimitResponse};
+use weir_enforcer::answer::decision::Passes;
+use weir_schemas::AccountId;
+
+/// Name under which the limit of an account that is slowed down is told.
+const LIMIT_NAME: &str = "weir";
+
+/// Answers Envoy's filter `ratelimit`.
+pub struct RateLimit(pub Arc<Desk>);
+
+#[tonic::async_trait]
+impl RateLimitService for RateLimit {
+    async fn should_rate_limit(
+        &self,
+        request: Request<RateLimitRequest>,
+    ) -> Result<Response<RateLimitResponse>, Status> {
+        let RateLimitRequest { domain, descriptors, .. } = request.into_inner();
+        if domain.is_empty() || descriptors.is_empty() {
+            return Err(Status::invalid_argument("a question has a domain and at least one descriptor"));
+        }
+        let accounts = match self.accounts(&descriptors) {
+            Ok(accounts) => accounts,
+            Err(error) => {
+                self.0.refuse(Transport::RateLimit);
+                let statuses = vec![over_limit(None); descriptors.len()];
+                return Ok(Response::new(refused(&Refusal::unclear(error), statuses)));
+            }
+        };
+        let all: BTreeSet<AccountId> = accounts.iter().flatten().copied().collect();
+        let answer = self.0.answer(all.into_iter().collect(), Transport::RateLimit).await;
+        let told = Told::of(&answer);
+        let response = match Refusal::of(&told) {
+            None => RateLimitResponse {
+                overall_code: Code::Ok.into(),
+                statuses: vec![within(); descriptors.len()],
+                ..RateLimitResponse::default()
+            },
+            Some(refusal) => {
+                let statuses = accounts.iter().map(|accounts| self.status(accounts, &answer)).collect();
+                refused(&refusal, statuses)
+            }
+        };
+        Ok(Response::new(RateLimitResponse { dynamic_metadata: Some(metadata(&told)), ..response }))
+    }
+}
+
+impl RateLimit {
+    /// The accounts that each descriptor names. Its tenant is what any of them says: they are of one request.
+    fn accounts(&self, descriptors: &[RateLimitDescriptor]) -> Result<Vec<Vec<AccountId>>, Unclear> {
+        let tenants = || self.0.tenant_header().into_iter().flat_map(|name| values(descriptors, name));
+        let credentials =
+            |descriptors| CREDENTIAL_HEADERS.into_iter().flat_map(move |name| values(descriptors, name));
+        // Together they have no more keys than a request may have.
+        self.0.accounts(tenants(), credentials(descriptors))?;
+        let each = descriptors.chunks(1);
+        each.map(|descriptor| self.0.accounts(tenants(), credentials(descriptor))).collect()
+    }
+
+    /// How it is with a descriptor of a request that does not pass.
+    fn status(&self, accounts: &[AccountId], answer: &Answer) -> DescriptorStatus {
+        let is_answer = answer.account.is_none_or(|account| accounts.contains(&account));
+        if is_answer {
+            let limit = matches!(answer.passes, Passes::In(_)).then(|| self.limit());
+            return DescriptorStatus { duration_until_reset: wait_of(answer), ..over_limit(limit) };
+        }
+        let passes = accounts.iter().all(|account| self.0.look(*account).passes == Passes::Yes);
+        if passes { within() } else { over_limit(None) }
+    }
+
+    fn limit(&self) -> Limit {
+        let requests_per_unit = self.0.rate().per_minute;
+        Limit { name: LIMIT_NAME.into(), requests_per_unit, unit: Unit::Minute.into() }
+    }
+}
+
+/// The values of the entries that are this header.
+fn values<'d>(descriptors: &'d [RateLimitDescriptor], name: &'d str) -> impl Iterator<Item = &'d [u8]> {
+    let entries = descriptors.iter().flat_map(|descriptor| &descriptor.entries);
+    entries.filter(move |entry| entry.key.eq_ignore_ascii_case(name)).map(|entry| entry.value.as_bytes())
+}
+
+fn within() -> DescriptorStatus {
+    DescriptorStatus { code: Code::Ok.into(), ..DescriptorStatus::default() }
+}
+
+fn over_limit(current_limit: Option<Limit>) -> DescriptorStatus {
+    DescriptorStatus { code: Code::OverLimit.into(), current_limit, ..DescriptorStatus::default() }
+}
+
+/// When it is worth while to ask again.
+fn wait_of(answer: &Answer) -> Option<Duration> {
+    let ms = Told::of(answer).retry_after_ms?;
+    let nanos = i32::try_from(ms.rem_euclid(1_000) * 1_000_000).unwrap_or(0);
+    Some(Duration { seconds: ms.div_euclid(1_000), nanos })
+}
+
+fn refused(refusal: &Refusal, statuses: Vec<DescriptorStatus>) -> RateLimitResponse {
+    let headers: Vec<HeaderValue> = refusal.headers().map(|(key, value)| header(key, value)).collect();
+    RateLimitResponse {
+        overall_code: Code::OverLimit.into(),
+        statuses,
+        response_headers_to_add: headers,
+        raw_body: refusal.body.clone().into_bytes(),
+        ..RateLimitResponse::default()
+    }
+}
