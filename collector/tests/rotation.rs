@@ -34,9 +34,9 @@ struct Loss {
 struct Told(Mutex<Vec<Loss>>, Mutex<Vec<String>>);
 
 impl Telemetry for Told {
-    fn source_lost(&self, _cause: LossCause, file: &str, from: u64, to: Option<u64>) {
+    fn source_lost(&self, cause: LossCause, file: &str, from: u64, to: Option<u64>) {
         let loss = Loss { file: file.into(), from, to: to.unwrap_or(u64::MAX) };
-        self.1.lock().unwrap().push(format!("  {loss:?}"));
+        self.1.lock().unwrap().push(format!("  {} {loss:?}", cause.as_str()));
         self.0.lock().unwrap().push(loss);
     }
 

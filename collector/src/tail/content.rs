@@ -7,6 +7,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -195,6 +196,14 @@ impl Content {
 /// When a file was last written to, in nanoseconds since the Unix epoch.
 pub(super) fn modified_ns(metadata: &Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
+}
+
+/// Whether a file was made after a time, in nanoseconds since the Unix epoch; false where the file system does not tell.
+pub(super) fn is_made_after(metadata: &Metadata, time_ns: i64) -> bool {
+    let since = metadata.created().ok().and_then(|made| made.duration_since(SystemTime::UNIX_EPOCH).ok());
+    since.is_some_and(|since| {
+        i128::try_from(since.as_nanos()).is_ok_and(|made_ns| made_ns > i128::from(time_ns))
+    })
 }
 
 /// The window of a plain file that ends at `end`; shorter where the file is.

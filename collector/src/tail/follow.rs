@@ -6,14 +6,14 @@
 //! one that was left and has grown since; the oldest one of the log's names (`tail/family.rs`) that was never
 //! read; the path's own.
 
-use super::content::{Content, modified_ns, window_at};
+use super::content::{Content, is_made_after, modified_ns, window_at};
 use super::family::{self, Entry};
 use super::position::{FileId, FilePosition, SourcePosition};
 use super::prints::{Likeness, PrintKey, Prints};
 use super::{Line, LineReader, Look, SourceEvent};
 use crate::limits::{DIRECTORY_ENTRIES_MAX, LEFT_HANDLES_MAX, SEARCH_INTERVAL};
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -350,7 +350,12 @@ impl Tail {
                     if since.elapsed() < self.follow.grace {
                         return Ok(Look::Leaving);
                     }
-                    self.give_up(&reading, current.as_ref().ok());
+                    if reading.offset == 0 && self.is_kept_packed(&near, &reading) {
+                        self.position.reading = None;
+                        self.missing_since = None;
+                    } else {
+                        self.give_up(&reading, current.as_ref().ok());
+                    }
                 }
             }
         }
@@ -365,12 +370,11 @@ impl Tail {
         let since_ns = self.position.since_ns;
         for entry in near.iter().filter(|entry| entry.is_generation && entry.modified_ns() >= since_ns) {
             if let Some((content, from)) = self.unread(entry, &near, current.as_ref().ok())? {
-                // The file at the path was there before: this one can only be a copy of what it held.
-                let stayed = current
-                    .as_ref()
-                    .ok()
-                    .filter(|it| self.position.left.iter().any(|left| left.id == it.id()));
-                let copy_of = stayed.map(|it| it.path.clone());
+                // The file at the path was there before and was cut since: this one can only be a copy of what it held.
+                let copy_of = match &current {
+                    Ok(it) if self.was_cut(it, from.as_ref())? => Some(it.path.clone()),
+                    _ => None,
+                };
                 return self.start(content, from, copy_of);
             }
         }
@@ -410,10 +414,14 @@ impl Tail {
         if position.offset == 0 {
             return Ok(None);
         }
-        // Itself it is not any more, where it is still there.
+        // Itself it is not any more, where it is still there. A compressed file that is read on is itself: nobody cuts it.
+        let is_plain = |entry: &&Entry| Content::open(&entry.path).is_ok_and(|content| !content.is_packed());
         let was_truncated = position.id == FileId::default()
-            || current_id == Some(position.id)
-            || near.iter().any(|entry| entry.id() == position.id);
+            || current.is_some_and(|current| is_file_of(&current.metadata, position))
+            || near
+                .iter()
+                .filter(|entry| is_file_of(&entry.metadata, position))
+                .any(|entry| is_plain(&entry));
         let copy_of = was_truncated.then(|| own.to_owned());
         let names = near.iter().filter(|entry| entry.is_generation);
         let others = near.iter().filter(|entry| !entry.is_generation);
@@ -435,6 +443,37 @@ impl Tail {
         Ok(None)
     }
 
+    /// Whether the file at the path was left and was cut since, where a file that was never read, or from here on, is found:
+    /// it is a copy of that one, or that one is not as it was.
+    fn was_cut(&self, current: &Content, from: Option<&FilePosition>) -> io::Result<bool> {
+        for left in self.position.left.iter().filter(|left| is_file_of(&current.metadata, left)) {
+            let is_cut = match from {
+                Some(from) => from.id == left.id,
+                None => current.likeness(&self.key, left)? != Likeness::Same,
+            };
+            if is_cut {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a file of which nothing was read, and which is nowhere, is still there as what a tool that compresses made of
+    /// it. It cannot be known by its bytes; but one of the log's files that was written to since was never read, and tools
+    /// delete the oldest first: while one that was read before it is there, so is it.
+    fn is_kept_packed(&self, near: &[Entry], reading: &FilePosition) -> bool {
+        let (mut has_read, mut has_unread) = (false, false);
+        for entry in near.iter().filter(|entry| entry.is_generation) {
+            let Ok(content) = Content::open(&entry.path) else { continue };
+            match content.most_like(&self.key, &self.position.left) {
+                Ok(Some(_)) => has_read = true,
+                // What cannot be read yet is still being compressed.
+                Ok(None) | Err(_) => has_unread |= entry.modified_ns() >= reading.modified_ns,
+            }
+        }
+        has_read && has_unread
+    }
+
     /// Whether this is a file that was left, and not another to which the file system gave its number. One of which less
     /// was read than `offset` is known by less than what is looked for: a head that files have in common may be all.
     fn is_left(&self, entry: &Entry, offset: u64) -> bool {
@@ -454,7 +493,7 @@ impl Tail {
     /// Tells that the rest of a file cannot be read any more.
     fn give_up(&mut self, reading: &FilePosition, current: Option<&Content>) {
         let was_truncated = reading.id == FileId::default();
-        let is_truncated = current.is_some_and(|current| current.id() == reading.id);
+        let is_truncated = current.is_some_and(|current| is_file_of(&current.metadata, reading));
         let path = if reading.path.as_os_str().is_empty() { &self.follow.path } else { &reading.path };
         let path = path.clone();
         if is_truncated {
@@ -632,6 +671,12 @@ impl Tail {
     fn lost(&mut self, cause: LossCause, file: &Path, from: u64, to: Option<u64>) {
         self.events.push(SourceEvent::Lost { cause, file: file.to_owned(), from, to });
     }
+}
+
+/// Whether this is the very file of a position, whatever it holds by now, and not another to which the file system gave its
+/// number.
+fn is_file_of(metadata: &Metadata, position: &FilePosition) -> bool {
+    FileId::of(metadata) == position.id && !is_made_after(metadata, position.modified_ns)
 }
 
 /// Whether a file goes on after `offset`.

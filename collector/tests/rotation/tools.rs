@@ -112,12 +112,11 @@ fn by_logrotate(binary: &Path, seed: u64) {
 /// A tool that reads lines from a pipe and keeps a directory of files.
 struct Piped {
     child: Child,
-    /// It compresses each file that is full, and then gives the file's inode free for the next.
-    packs: bool,
 }
 
 impl Piped {
     fn svlogd(binary: &Path, round: &mut Round, directory: &Path) -> Self {
+        // What is compressed gives its inode free for the next file.
         let packs = round.below(3) == 0;
         // It leaves room for a line of 1,000 bytes.
         let bytes = 2_000 + round.below(3_000);
@@ -125,7 +124,7 @@ impl Piped {
         let processor = if packs { "!gzip -1\n" } else { "" };
         fs::write(directory.join("config"), format!("s{bytes}\nn0\n{processor}")).unwrap();
         round.step(format!("svlogd, {bytes} bytes a file, packs {packs}"));
-        Self::start(Command::new(binary).arg(directory), packs)
+        Self::start(Command::new(binary).arg(directory))
     }
 
     fn multilog(binary: &Path, round: &mut Round, directory: &Path) -> Self {
@@ -136,12 +135,12 @@ impl Piped {
         if packs {
             command.arg("!gzip -1");
         }
-        Self::start(command.arg(directory), packs)
+        Self::start(command.arg(directory))
     }
 
-    fn start(command: &mut Command, packs: bool) -> Self {
+    fn start(command: &mut Command) -> Self {
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        Self { child: child.unwrap(), packs }
+        Self { child: child.unwrap() }
     }
 
     /// Writes some lines to its pipe.
@@ -202,13 +201,12 @@ fn by_pipe(seed: u64, start: impl Fn(&mut Round, &Path) -> Piped) {
             _ => collector = Some(round.open(&log)),
         }
     }
-    let packs = piped.packs;
     piped.finish();
     collector = Some(round.open(&log));
     round.read_all(&mut collector);
-    // Every file is kept, so nothing is lost; where an inode stands for another file the next moment, a loss may be feared.
+    // Every file is kept: nothing is lost, and no loss is feared.
     let feared = std::mem::take(&mut *round.told.0.lock().unwrap());
-    assert!(feared.is_empty() || packs, "{}", round.told.1.lock().unwrap().join("\n"));
+    assert!(feared.is_empty(), "{}", round.told.1.lock().unwrap().join("\n"));
     round.check();
 }
 

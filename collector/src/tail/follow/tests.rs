@@ -555,3 +555,83 @@ fn a_file_that_cannot_be_unpacked_is_told_by_name() {
     assert!(read.contains("lost log.2.xz 0.. unreadable"), "{read}");
     assert!(read.contains("lost log.1.gz") && read.contains(".. unreadable"), "{read}");
 }
+
+#[test]
+fn a_new_file_with_the_number_of_one_that_was_compressed_was_not_cut() {
+    let mut bench = Bench::new();
+    bench.append("log", "one\n");
+    bench.read();
+    let mut saved = bench.tail.position();
+    bench.append("log", "two\n");
+    bench.rename("log", "log.1");
+    pack(&bench.path("log.1"), &bench.path("log.1.gz"), true);
+    std::thread::sleep(Duration::from_millis(15));
+    bench.append("log", "three\n");
+    saved.reading.as_mut().unwrap().id = FileId::of(&fs::metadata(bench.path("log")).unwrap());
+    bench.tail = Bench::tail(&bench.directory, Some(saved), true);
+    bench.check(expect!["two three [rotated]"]);
+}
+
+#[test]
+fn a_compressed_file_that_is_read_on_is_no_copy_of_one_that_was_cut() {
+    let mut bench = Bench::new();
+    bench.append("log", "one\n");
+    bench.read();
+    bench.rename("log", "log.1");
+    bench.append("log", "two\nthree\n");
+    bench.rename("log", "log.2");
+    bench.append("log", "four\n");
+    // Its time stays, and tells that it is newer than the one that was read.
+    pack(&bench.path("log.2"), &bench.path("log.2.gz"), true);
+    bench.restart();
+    while bench.tail.next_line().is_none_or(|line| !matches!(line, Line::Text { bytes: b"two", .. })) {
+        bench.tail.look();
+    }
+    bench.tail.take_events();
+    bench.restart();
+    bench.check(expect!["three four [rotated]"]);
+}
+
+#[test]
+fn a_file_that_was_empty_and_was_compressed_since_is_not_lost() {
+    for (is_deleted, told) in
+        [(false, expect!["two three [rotated]"]), (true, expect!["three [replaced,lost log 0.. gone]"])]
+    {
+        let mut bench = Bench::new();
+        bench.append("log", "one\n");
+        bench.read();
+        bench.rename("log", "log.1");
+        std::thread::sleep(Duration::from_millis(15));
+        bench.append("log", "");
+        bench.check(expect![" [rotated]"]);
+        bench.append("log", "two\n");
+        bench.rename("log", "log.2");
+        bench.append("log", "three\n");
+        match is_deleted {
+            true => fs::remove_file(bench.path("log.2")).unwrap(),
+            false => pack(&bench.path("log.2"), &bench.path("log.2.gz"), true),
+        }
+        bench.restart();
+        bench.check(told);
+    }
+}
+
+#[test]
+fn a_file_that_was_empty_is_lost_where_what_was_read_before_it_is_gone_too() {
+    let mut bench = Bench::new();
+    bench.append("log", "one\n");
+    bench.read();
+    bench.rename("log", "log.1");
+    std::thread::sleep(Duration::from_millis(15));
+    bench.append("log", "");
+    bench.read();
+    bench.append("log", "two\n");
+    bench.rename("log", "log.2");
+    bench.append("log", "three\n");
+    rotate_unseen(&bench, &["log.3"]);
+    // Of so many files only the latest is kept.
+    fs::remove_file(bench.path("log.1")).unwrap();
+    fs::remove_file(bench.path("log.2")).unwrap();
+    bench.restart();
+    bench.check(expect!["three after-log.3 [replaced,lost log 0.. gone,rotated]"]);
+}
