@@ -131,11 +131,8 @@ pub fn failure() -> ExitCode {
 
 /// Whether an error is that whoever read the answer has gone.
 pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| match cause.downcast_ref::<io::Error>() {
-        Some(cause) => cause.kind() == ErrorKind::BrokenPipe,
-        // Libraries that wrap it hand on its words alone.
-        None => cause.to_string().contains("Broken pipe (os error 32)"),
-    })
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == ErrorKind::BrokenPipe)
 }
 
 /// Ends the process as SIGPIPE ends tools that do not ignore it. As the first process of a container, which no such signal ends, it

@@ -1,6 +1,7 @@
 //! Why a query cannot be answered, and what to do.
 
 use crate::limits::{SQL_BYTES_MAX, SQL_TOKENS_MAX};
+use std::path::PathBuf;
 use thiserror::Error;
 use weir_topology::log::LogError;
 
@@ -64,15 +65,23 @@ pub enum QueryError {
     #[error(transparent)]
     Log(#[from] LogError),
     /// The answer cannot be written.
-    #[error("the answer cannot be written: {0}")]
-    Write(String),
+    #[error("the answer cannot be written")]
+    Write(#[from] std::io::Error),
+    /// The answer cannot be put in the form that was asked for.
+    #[error("the answer cannot be written in this form: {0}")]
+    Encode(String),
+    /// The answer cannot be put where it is to be.
+    #[error("the answer cannot be put in {}", path.display())]
+    Place {
+        /// Where it is to be.
+        path: PathBuf,
+        /// Why it cannot.
+        source: std::io::Error,
+    },
+    /// What an answer would replace is no file.
+    #[error("{} is no plain file, which an answer could replace", .0.display())]
+    NoFile(PathBuf),
     /// The process was told to stop.
     #[error("stopped before the answer was whole")]
     Stopped,
-}
-
-impl From<std::io::Error> for QueryError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Write(error.to_string())
-    }
 }

@@ -4,6 +4,7 @@
 //! file is there whole or not at all.
 
 mod file;
+mod outlet;
 mod table;
 
 pub use file::AnswerFile;
@@ -15,6 +16,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::csv;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::json::writer::{LineDelimited, Writer as JsonWriter, WriterBuilder as JsonBuilder};
+use outlet::{Failure, Outlet, Traced};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -39,17 +41,20 @@ pub enum Format {
 impl Format {
     /// Writes an answer to `out`, which is to be flushed afterwards.
     pub fn sink<'o>(self, out: &'o mut (dyn Write + Send)) -> Box<dyn Sink + 'o> {
-        match self {
+        let failure = Failure::default();
+        let out = Outlet::new(out, failure.clone());
+        let sink: Box<dyn Sink + 'o> = match self {
             Self::Table => Box::new(table::Table::new(out)),
             Self::Csv => Box::new(Csv(csv::WriterBuilder::new().build(out))),
             Self::Json => Box::new(Json(JsonBuilder::new().with_explicit_nulls(true).build(out))),
             Self::Parquet => Box::new(Parquet { out: Some(out), writer: None }),
-        }
+        };
+        Box::new(Traced::new(sink, failure))
     }
 }
 
 fn unwritten(error: impl Display) -> QueryError {
-    QueryError::Write(error.to_string())
+    QueryError::Encode(error.to_string())
 }
 
 /// Refuses two columns of one name, of which a reader by name would see one.

@@ -18,13 +18,12 @@ impl AnswerFile {
     /// When there is no place for it, or a device, a pipe or a link stands there, which an answer would replace.
     pub fn new(path: &Path) -> Result<Self, QueryError> {
         if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
-            let what = format!("{} is no plain file, which an answer could replace", path.display());
-            return Err(QueryError::Write(what));
+            return Err(QueryError::NoFile(path.to_owned()));
         }
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let aside = NamedTempFile::new_in(directory)
-            .map_err(|error| QueryError::Write(format!("{}: {error}", path.display())))?;
+            .map_err(|source| QueryError::Place { path: path.to_owned(), source })?;
         Ok(Self { aside, path: path.to_owned() })
     }
 
@@ -41,6 +40,10 @@ impl AnswerFile {
     /// Puts it in its place.
     pub fn put(self) -> Result<(), QueryError> {
         self.aside.as_file().sync_all()?;
-        self.aside.persist(&self.path).map(drop).map_err(|error| QueryError::Write(error.to_string()))
+        let Self { aside, path } = self;
+        match aside.persist(&path) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(QueryError::Place { path, source: error.error }),
+        }
     }
 }
