@@ -2,7 +2,7 @@
 //!
 //! Each loop says that it went round; one that has not for [`STUCK_AFTER`] is stuck, and so is the process, because nobody takes
 //! over the partitions of a process that lives. The bound is longer than any honest pause: brokers that go away in the middle of a
-//! read, and a rebalance that waits for a task that is being opened, may hold a loop up for a quarter of an hour. A task that is
+//! read hold it up for half a minute, a rebalance whose tasks do not end for as long, and a round may meet several. A task that is
 //! being opened is held to no bound, since a restore takes as long as its state is large; readiness tells of it.
 
 use std::fmt;

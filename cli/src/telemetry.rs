@@ -534,6 +534,11 @@ impl Telemetry for Metrics {
         warn!(%task, reason, "standby dropped; it begins anew, and until it is there the task is taken up without one");
     }
 
+    fn task_abandoned(&self, task: TaskId, waited: Duration) {
+        let waited_s = waited.as_secs();
+        warn!(%task, waited_s, "the task has not ended yet and is waited for no longer; whoever has its partition next fences it");
+    }
+
     fn task_released(&self, task: TaskId) {
         // Whoever has the partition next tells its levels.
         for family in [&self.kill_switch, &self.reviews_waiting, &self.reviews_overdue] {

@@ -33,6 +33,8 @@ pub mod stage;
 pub mod subject;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod withheld;
 
 pub use chain::{AuditKey, AuditKeys};
 pub use export::{Export, Progress};

@@ -86,11 +86,8 @@ pub const ROUND_RECORDS_MAX: usize = 2_000;
 /// Most bytes of records that one read of the export takes.
 pub const TAKE_BYTES_MAX: usize = 1 << 20;
 
-/// How long one read of the identities waits.
+/// How long one read of identities or standings waits.
 pub const FOLLOW_WAIT: std::time::Duration = std::time::Duration::from_millis(100);
-
-/// Reads of one partition's identities before the log counts as not to be had: what they hold is bounded, too.
-pub const FOLLOW_WAITS_MAX: usize = 10_000;
 
 /// Tries of an effect, after which it counts as failed.
 pub const APPLY_ATTEMPTS_MAX: u32 = 5;

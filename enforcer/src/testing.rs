@@ -24,9 +24,9 @@ use weir_schemas::{
 };
 use weir_topology::clock::Clock;
 use weir_topology::error::TaskError;
-use weir_topology::log::{Commit, Log};
+use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
-use weir_topology::record::Output;
+use weir_topology::record::{Output, Records};
 use weir_topology::stage::Stage;
 use weir_topology::task::{Pace, Surroundings, Task, TaskStatus};
 use weir_topology::telemetry::Silent;
@@ -437,5 +437,49 @@ impl Rig {
             while task.run_epoch(Duration::ZERO).unwrap() {}
             task.close().unwrap();
         }
+    }
+}
+
+/// A log that says what it holds of one topic, and gives none of it.
+pub struct Withheld {
+    pub log: Arc<dyn Log>,
+    pub topic: Topic,
+}
+
+impl Log for Withheld {
+    fn partitions(&self, topic: Topic) -> Result<u32, LogError> {
+        self.log.partitions(topic)
+    }
+
+    fn bounds(&self, topic: Topic, partition: u32) -> Result<(i64, i64), LogError> {
+        self.log.bounds(topic, partition)
+    }
+
+    fn reader(&self, from: &[Position]) -> Result<Box<dyn Reader>, LogError> {
+        match from.iter().any(|position| position.topic == self.topic) {
+            true => Ok(Box::new(Nothing(from.to_vec()))),
+            false => self.log.reader(from),
+        }
+    }
+
+    fn writer(&self, name: &str) -> Result<Box<dyn Writer>, LogError> {
+        self.log.writer(name)
+    }
+}
+
+struct Nothing(Vec<Position>);
+
+impl Reader for Nothing {
+    fn wait(&mut self, wait: Duration) -> Result<bool, LogError> {
+        std::thread::sleep(wait);
+        Ok(false)
+    }
+
+    fn take(&mut self, _: usize, _: usize, _: usize, _: &mut Records) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn next(&self, input: usize) -> i64 {
+        self.0[input].next
     }
 }

@@ -10,16 +10,17 @@ mod outcome;
 
 use crate::report::ReplayError;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use weir_schemas::Record as _;
 use weir_schemas::wire::Wire;
 use weir_schemas::{
     AccountId, Action, ActionId, ActionKind, ActionState, Cluster, Epoch, Event, EventId, Link, Tier,
     Verdict, VerdictId,
 };
-use weir_topology::limits::{READ_BYTES_MAX, READ_RECORDS_MAX, READ_STALL_MAX};
-use weir_topology::log::{Log, LogError, Position, Reader};
+use weir_topology::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
+use weir_topology::log::{Log, Position, Reader};
 use weir_topology::record::{LABEL_HEADER, RecordRef, Records};
+use weir_topology::stall::Stall;
 use weir_topology::topic::{StageName, Topic};
 
 pub use outcome::{Objectives, Outcome, Report, Sent, Times};
@@ -137,23 +138,19 @@ impl Follower {
         for (topic, partition) in &self.inputs {
             ends.push(log.bounds(*topic, *partition)?.1);
         }
-        let left = |this: &Self| -> i64 {
-            let left = ends.iter().enumerate().map(|(input, end)| (end - this.reader.next(input)).max(0));
-            left.sum()
-        };
-        let mut moved = (left(self), Instant::now());
-        while moved.0 > 0 {
-            self.read_on(wire, Duration::from_millis(100))?;
-            let now = left(self);
-            if now != moved.0 {
-                moved = (now, Instant::now());
-            } else if moved.1.elapsed() > READ_STALL_MAX {
-                let reason =
-                    format!("it gave nothing for {} s with {now} records to read", READ_STALL_MAX.as_secs());
-                return Err(LogError::Unavailable { reason }.into());
+        let mut stall = Stall::default();
+        let mut left_before = i64::MAX;
+        loop {
+            let left = |(input, end): (usize, &i64)| (end - self.reader.next(input)).max(0);
+            let left: Vec<i64> = ends.iter().enumerate().map(left).collect();
+            let Some(behind) = left.iter().position(|left| *left > 0) else { return Ok(()) };
+            let left = left.iter().sum();
+            if std::mem::replace(&mut left_before, left) != left {
+                stall.reset();
             }
+            stall.check(self.inputs[behind].0, self.inputs[behind].1)?;
+            self.read_on(wire, Duration::from_millis(100))?;
         }
-        Ok(())
     }
 
     /// Tasks of the enforcer that were not seen to have folded the control record at this offset.

@@ -6,11 +6,11 @@
 
 use crate::cursor::Cursor;
 use crate::error::TaskError;
-use crate::history::Stall;
 use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
 use crate::log::{Log, LogError, Position, Reader};
 use crate::record::{RecordRef, Records};
 use crate::stage::Stage;
+use crate::stall::Stall;
 use crate::topic::{TaskId, Topic};
 use std::time::Duration;
 use weir_schemas::wire::Wire;
@@ -88,10 +88,11 @@ impl Load {
         wire: &Wire,
     ) -> Result<Cursor, TaskError> {
         let (first, end) = self.bounds(log)?;
-        let mut stall = Stall::new(self.task.stage.state_topic(), self.task.partition);
+        let (topic, partition) = (self.task.stage.state_topic(), self.task.partition);
+        let mut stall = Stall::default();
         while self.next().max(first) < end {
             match self.take_in(stage, log, wire, end, Duration::from_millis(50))? {
-                0 => stall.check().map_err(|source| self.in_log(source))?,
+                0 => stall.check(topic, partition).map_err(|source| self.in_log(source))?,
                 _ => stall.reset(),
             }
         }

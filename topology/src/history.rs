@@ -1,11 +1,12 @@
 //! Records that lie in the log already, read forward to an end that is known.
 
-use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX, READ_STALL_MAX};
+use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
 use crate::log::{Log, LogError, Position, Reader};
 use crate::record::Records;
 use crate::stage::{Batch, InputBatch};
+use crate::stall::Stall;
 use crate::topic::{TaskId, Topic};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use weir_schemas::Epoch;
 
 /// A range of one partition, read forward batch by batch.
@@ -13,6 +14,7 @@ pub struct History {
     reader: Option<Box<dyn Reader>>,
     end: i64,
     records: Records,
+    of: (Topic, u32),
     stalled: Stall,
 }
 
@@ -23,7 +25,13 @@ impl History {
             true => Some(log.reader(&[Position { topic, partition, next: from }])?),
             false => None,
         };
-        Ok(Self { reader, end, records: Records::default(), stalled: Stall::new(topic, partition) })
+        Ok(Self {
+            reader,
+            end,
+            records: Records::default(),
+            of: (topic, partition),
+            stalled: Stall::default(),
+        })
     }
 
     /// The next batch; none after the end.
@@ -38,7 +46,7 @@ impl History {
             reader.wait(Duration::from_millis(50))?;
             reader.take(0, READ_RECORDS_MAX, READ_BYTES_MAX, &mut self.records)?;
             if self.records.is_empty() {
-                self.stalled.check()?;
+                self.stalled.check(self.of.0, self.of.1)?;
                 continue;
             }
             self.stalled.reset();
@@ -97,7 +105,7 @@ impl Inputs {
 
     fn read_to(&mut self, index: usize, from: i64, to: i64, into: &mut Records) -> Result<(), LogError> {
         let Position { topic, partition, .. } = self.positions[index];
-        let stall = Stall::new(topic, partition);
+        let stall = Stall::default();
         loop {
             let (ahead, used) = &mut self.ahead[index];
             while let Some(record) = ahead.get(*used) {
@@ -117,34 +125,8 @@ impl Inputs {
             self.reader.wait(Duration::from_millis(50))?;
             self.reader.take(index, READ_RECORDS_MAX, READ_BYTES_MAX, ahead)?;
             if ahead.is_empty() {
-                stall.check()?;
+                stall.check(topic, partition)?;
             }
         }
-    }
-}
-
-/// Notices when a log keeps back what it said was there.
-pub(crate) struct Stall {
-    topic: Topic,
-    partition: u32,
-    since: Instant,
-}
-
-impl Stall {
-    pub(crate) fn new(topic: Topic, partition: u32) -> Self {
-        Self { topic, partition, since: Instant::now() }
-    }
-
-    pub(crate) fn reset(&mut self) {
-        self.since = Instant::now();
-    }
-
-    pub(crate) fn check(&self) -> Result<(), LogError> {
-        if self.since.elapsed() < READ_STALL_MAX {
-            return Ok(());
-        }
-        let (topic, partition) = (self.topic, self.partition);
-        let seconds = READ_STALL_MAX.as_secs();
-        Err(LogError::Unavailable { reason: format!("{topic}/{partition} gave nothing for {seconds} s") })
     }
 }

@@ -41,6 +41,8 @@ pub mod record;
 pub mod restore;
 pub mod stage;
 #[cfg(feature = "runner")]
+pub mod stall;
+#[cfg(feature = "runner")]
 pub mod standby;
 #[cfg(feature = "runner")]
 pub mod task;

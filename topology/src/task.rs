@@ -24,7 +24,7 @@ use crate::restore::fold_since;
 use crate::stage::{Batch, Effects, InputBatch, Stage, StateEntry};
 use crate::telemetry::{Start, Telemetry};
 use crate::topic::{TaskId, Topic};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use weir_schemas::wire::Wire;
@@ -65,8 +65,10 @@ impl Default for Pace {
 pub struct TaskStatus {
     epoch: AtomicI64,
     judged: AtomicU64,
-    /// Turns of the open task, from 1; 0 while it is being opened or ends.
+    /// Turns of the task since it first ran here, however often it was opened again.
     turns: AtomicU64,
+    /// Whether it is open: neither being opened nor ending.
+    is_open: AtomicBool,
     /// Where the inputs are read next, after the last committed epoch.
     positions: Mutex<Vec<Position>>,
 }
@@ -85,14 +87,12 @@ impl TaskStatus {
     /// A number that is another one after each turn of the task: an epoch, or a look that found nothing to fold. None while the
     /// task is being opened, which takes as long as its state is large, or drains.
     pub fn turns(&self) -> Option<u64> {
-        Some(self.turns.load(Ordering::Relaxed)).filter(|turns| *turns > 0)
+        self.is_open.load(Ordering::Relaxed).then(|| self.turns.load(Ordering::Relaxed))
     }
 
     pub(crate) fn turn_begins(&self, is_open: bool) {
-        match is_open {
-            true => self.turns.fetch_add(1, Ordering::Relaxed),
-            false => self.turns.swap(0, Ordering::Relaxed),
-        };
+        self.is_open.store(is_open, Ordering::Relaxed);
+        self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where the inputs are read next, after the last committed epoch.

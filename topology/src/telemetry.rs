@@ -111,6 +111,8 @@ pub trait Telemetry: Send + Sync {
     /// A standby was thrown away, because it could not go on. Another begins from the start of the
     /// state topic; until it is there the task is taken up without one.
     fn standby_dropped(&self, task: TaskId, reason: &str) {}
+    /// A task that was told to end had not within this time, and is waited for no longer.
+    fn task_abandoned(&self, task: TaskId, waited: Duration) {}
     /// A task let its partition go.
     fn task_released(&self, task: TaskId) {}
     /// A task wrote a snapshot of what changed.

@@ -5,6 +5,7 @@
 //! it takes them up with that.
 
 use crate::error::TaskError;
+use crate::limits::DRAIN_MAX;
 use crate::log::LogError;
 use crate::stage::StageFactory;
 use crate::standby::Standbys;
@@ -14,11 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 
 /// How long a task waits for records before it looks whether it should stop.
 const STOP_CHECK: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether a task has ended that was told to.
+const END_CHECK: Duration = Duration::from_millis(5);
 
 /// First and longest pause before a task starts over.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -88,8 +92,10 @@ impl Worker {
         });
     }
 
-    /// Lets tasks drain, commit and end; returns when they have.
-    pub fn stop(&mut self, ids: &[TaskId]) -> Result<(), WorkerError> {
+    /// Lets tasks drain, commit and end; returns when they have, and after `within` at the latest. What has not ended by then is left to end by
+    /// itself, as by [`Self::abandon`]: a task that is being opened reads all of its state first, and has nothing to commit.
+    pub fn stop(&mut self, ids: &[TaskId], within: Duration) -> Result<(), WorkerError> {
+        let told = Instant::now();
         for id in ids {
             if let Some(running) = self.tasks.get(id) {
                 running.stop.store(true, Ordering::Relaxed);
@@ -97,9 +103,13 @@ impl Worker {
         }
         let mut outcome = Ok(());
         for id in ids {
-            if let Some(running) = self.tasks.remove(id) {
-                let ended = end_of(*id, running);
-                outcome = outcome.and(ended);
+            let Some(running) = self.tasks.remove(id) else { continue };
+            while !running.thread.is_finished() && told.elapsed() < within {
+                std::thread::sleep(END_CHECK);
+            }
+            match running.thread.is_finished() {
+                true => outcome = outcome.and(end_of(*id, running)),
+                false => self.around.telemetry.task_abandoned(*id, within),
             }
         }
         outcome
@@ -115,12 +125,12 @@ impl Worker {
         }
     }
 
-    /// Lets every task drain, commit and end, and lets go of every standby.
+    /// Lets every task drain, commit and end, for [`DRAIN_MAX`] at most, and lets go of every standby.
     pub fn stop_all(&mut self) -> Result<(), WorkerError> {
         self.kept_warm.clear();
         self.standbys = None;
         let ids: Vec<_> = self.tasks.keys().copied().collect();
-        self.stop(&ids)
+        self.stop(&ids, DRAIN_MAX)
     }
 
     /// The tasks that run here, with what they share.

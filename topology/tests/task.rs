@@ -15,8 +15,9 @@ use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
 use weir_topology::restore::fold_recorded;
-use weir_topology::task::Task;
+use weir_topology::task::{Task, TaskStatus};
 use weir_topology::topic::Topic;
+use weir_topology::worker::{Life, Turn};
 
 fn open(log: &Arc<MemoryLog>, snapshot_interval: Duration) -> Task {
     Task::open(TASK, Sums::new(), around(log.clone(), snapshot_interval, 3), Arc::default()).unwrap()
@@ -192,6 +193,25 @@ fn a_commit_of_unknown_outcome_ends_the_task_and_the_next_one_looks_at_the_log()
     let mut next = Task::open(TASK, Sums::new(), around(log, NEVER, 3), Arc::default()).unwrap();
     drain(&mut next);
     assert_eq!(said(&inner), "a=1 b=2");
+}
+
+#[test]
+fn the_turns_of_a_task_are_counted_on_when_it_is_opened_again() {
+    let (_, log) = failing(vec![LogError::Indefinite { reason: "timed out".into() }]);
+    let status = Arc::new(TaskStatus::default());
+    let mut life = Life::new(TASK, around(log, NEVER, 3), Arc::new(|_| Sums::new()), status.clone());
+    let turns = |life: &mut Life| {
+        let turn = life.turn(Duration::ZERO).unwrap();
+        (matches!(turn, Turn::Pause(_)), status.turns())
+    };
+    assert_eq!(turns(&mut life), (false, None), "it is being opened");
+    let (fails, first) = turns(&mut life);
+    assert!(fails && first.is_some());
+    assert_eq!(turns(&mut life), (false, None), "it is being opened again");
+    let (fails, second) = turns(&mut life);
+    assert!(!fails && second > first, "{second:?} after {first:?}");
+    life.stop().unwrap();
+    assert_eq!(status.turns(), None, "it has ended");
 }
 
 #[test]

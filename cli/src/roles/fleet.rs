@@ -4,6 +4,7 @@ use crate::lag::is_open;
 use anyhow::Result;
 use std::time::{Duration, Instant};
 use weir_topology::kafka::{Change, KafkaConfig, KafkaLog, Membership};
+use weir_topology::limits::DRAIN_MAX;
 use weir_topology::log::Log as _;
 use weir_topology::stage::StageFactory;
 use weir_topology::task::Surroundings;
@@ -54,8 +55,8 @@ impl Fleet {
                     self.tasks(&partitions).into_iter().for_each(|id| self.worker.start(id));
                 }
                 Change::Revoked(partitions) => {
-                    // Drained and committed while the partitions are still ours.
-                    let stopped = self.worker.stop(&self.tasks(&partitions));
+                    // Drained and committed while the partitions are still ours. One that is being opened must not hold up the group.
+                    let stopped = self.worker.stop(&self.tasks(&partitions), DRAIN_MAX);
                     self.membership.release(&partitions);
                     stopped?;
                 }

@@ -23,6 +23,7 @@ use weir_schemas::{Action, ActionId, ActionOutcome, ActionState, Control, Contro
 use weir_topology::clock::Clock;
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer, read_range};
 use weir_topology::record::{Output, Records};
+use weir_topology::stall::Stall;
 use weir_topology::topic::Topic;
 
 /// What a call of [`Executor::run_once`] did.
@@ -161,11 +162,16 @@ impl Executor {
         let end = self.log.bounds(Topic::Actions, self.partition)?.1;
         let mut gathered: Vec<(i64, Action)> = Vec::new();
         // Up to the end as of now: what was asked for long ago may be over long since.
+        let mut stall = Stall::default();
         while self.actions.next(0) < end && gathered.len() < ROUND_RECORDS_MAX {
             let mut records = Records::default();
             self.actions.take(0, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
-            if records.is_empty() {
-                self.actions.wait(Duration::from_millis(10))?;
+            match records.is_empty() {
+                true => {
+                    stall.check(Topic::Actions, self.partition)?;
+                    self.actions.wait(Duration::from_millis(10))?;
+                }
+                false => stall.reset(),
             }
             for record in records.iter() {
                 // What cannot be read, the export counts.
@@ -285,11 +291,16 @@ impl Executor {
     /// Takes in whom operators protect, and whether the kill switch is on: the last look before the effect.
     fn hear_operators(&mut self) -> Result<(), LogError> {
         let end = self.log.bounds(Topic::Control, 0)?.1;
+        let mut stall = Stall::default();
         while self.operators.next(0) < end {
             let mut records = Records::default();
             self.operators.take(0, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
-            if records.is_empty() {
-                self.operators.wait(Duration::from_millis(10))?;
+            match records.is_empty() {
+                true => {
+                    stall.check(Topic::Control, 0)?;
+                    self.operators.wait(Duration::from_millis(10))?;
+                }
+                false => stall.reset(),
             }
             for record in records.iter() {
                 let name = std::str::from_utf8(record.key).unwrap_or_default();

@@ -4,8 +4,7 @@
 //! serves a gateway reads all of it, so that it needs neither the log nor another server to answer.
 
 use crate::limits::{
-    FOLLOW_WAIT, FOLLOW_WAITS_MAX, ROUND_RECORDS_MAX, STANDINGS_AWAY_MS, STANDINGS_MAX, TAKE_BYTES_MAX,
-    WATCH_MS,
+    FOLLOW_WAIT, ROUND_RECORDS_MAX, STANDINGS_AWAY_MS, STANDINGS_MAX, TAKE_BYTES_MAX, WATCH_MS,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -13,6 +12,7 @@ use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, ActionId, Standing, StandingEvidence, StandingStatus, VerdictId};
 use weir_topology::log::{Log, LogError, Position, Reader};
 use weir_topology::record::Records;
+use weir_topology::stall::Stall;
 use weir_topology::task::SchemaSource;
 use weir_topology::topic::Topic;
 
@@ -163,19 +163,20 @@ impl Follower {
             None => self.open(now_ms, was_away)?,
         };
         let ends = self.bounds()?.into_iter().map(|(_, end)| end).collect::<Vec<_>>();
-        let mut waits = 0;
-        while ends.iter().enumerate().any(|(partition, end)| reader.next(partition) < *end) {
-            if waits == FOLLOW_WAITS_MAX {
-                let reason = "weir.standing does not give what it is said to hold".to_owned();
-                return Err(LogError::Unavailable { reason });
-            }
-            waits += 1;
+        let mut stall = Stall::default();
+        while let Some(behind) =
+            ends.iter().enumerate().position(|(partition, end)| reader.next(partition) < *end)
+        {
+            stall.check(Topic::Standing, behind as u32)?;
             reader.wait(FOLLOW_WAIT)?;
             for partition in 0..ends.len() {
                 let mut records = Records::default();
                 reader.take(partition, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
                 self.take(&records, now_ms)?;
-                self.reached[partition] = reader.next(partition);
+                let next = reader.next(partition);
+                if std::mem::replace(&mut self.reached[partition], next) != next {
+                    stall.reset();
+                }
             }
         }
         self.reader = Some(reader);

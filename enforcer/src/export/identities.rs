@@ -9,9 +9,7 @@
 //! only to what opens and makes the account's pseudonym. Only where the enforcer was not there when it was overwritten, and
 //! the log has already compacted what was, must it wait until the account is announced again.
 
-use crate::limits::{
-    FOLLOW_WAIT, FOLLOW_WAITS_MAX, IDENTITIES_MAX, ROUND_RECORDS_MAX, SEALED_BYTES_MAX, TAKE_BYTES_MAX,
-};
+use crate::limits::{FOLLOW_WAIT, IDENTITIES_MAX, ROUND_RECORDS_MAX, SEALED_BYTES_MAX, TAKE_BYTES_MAX};
 use crate::open::{OpenError, Opened, Opener};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +20,7 @@ use weir_schemas::{AccountId, Identity};
 use weir_topology::key::partition_of;
 use weir_topology::log::{Log, LogError, Position, Reader, read_range};
 use weir_topology::record::Records;
+use weir_topology::stall::Stall;
 use weir_topology::task::SchemaSource;
 use weir_topology::topic::Topic;
 
@@ -143,15 +142,19 @@ impl Identities {
     /// Reads what was announced up to the end of a partition as of now.
     fn follow(&mut self, index: usize) -> Result<(), LogError> {
         let (_, end) = self.log.bounds(Topic::Identities, self.partitions[index])?;
-        for _ in 0..FOLLOW_WAITS_MAX {
-            if self.reader.as_ref().is_some_and(|reader| reader.next(index) >= end) {
+        let (mut stall, mut reached) = (Stall::default(), None);
+        loop {
+            let next = self.reader.as_ref().map(|reader| reader.next(index));
+            if next.is_some_and(|next| next >= end) {
                 return Ok(());
             }
+            match next == reached {
+                true => stall.check(Topic::Identities, self.partitions[index])?,
+                false => stall.reset(),
+            }
+            reached = next;
             self.read_on(FOLLOW_WAIT)?;
         }
-        let partition = self.partitions[index];
-        let reason = format!("{}/{partition} does not give what it is said to hold", Topic::Identities);
-        Err(LogError::Unavailable { reason })
     }
 
     /// Takes in some of what was announced next. A reader that failed is not used again.
