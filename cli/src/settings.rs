@@ -125,6 +125,9 @@ settings! {
     Enforcer "act.redis" act_redis: Option<String> = "", "Redis server, host:port, in which the enforcer says how accounts stand. Give all enforcers the same.";
     Enforcer "act.webhook_url" act_webhook_url: Option<String> = "", "Where the key-management server takes the enforcer's webhooks. Give all enforcers the same.";
     Enforcer "act.webhook_secret_file" act_webhook_secret_file: Option<PathBuf> = "", "File with the secret that webhooks are signed with and nothing else, readable by the owner only.";
+    Enforcer "act.litellm_url" act_litellm_url: Option<String> = "", "LiteLLM's proxy, such as http://litellm:4000, where the enforcer blocks and unblocks keys and lowers their limits. Give all enforcers the same.";
+    Enforcer "act.litellm_key_file" act_litellm_key_file: Option<PathBuf> = "", "File with the proxy's master key, or another key of an admin, and nothing else, readable by the owner only.";
+    Enforcer "act.litellm_rpm_limit" act_litellm_rpm_limit: u64 = "6" in 1..=1_000_000, "Requests a minute that a key may make there which is slowed down, or as many as before where that is less.";
     Export "export.group" export_group: String = "siem", "Name under which it is kept how far destinations have come. Exporters with different destinations of one kind need different names; the later of two with the same name takes over from the earlier.";
     Export "export.topics" export_topics: String = "verdicts,campaigns,actions", "What is told, separated by commas.";
     Export "export.from" export_from: ExportFrom = "beginning", "Where a destination begins that was never told anything: with all that the log has, or with what comes from now on.";

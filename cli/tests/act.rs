@@ -6,13 +6,18 @@ mod common;
 
 use common::gateway::{redis, redis_at};
 use common::{Place, Running, eventually, success, text, weir};
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
+use weir_schemas::Digest;
+
+/// Where the interpreter is that has LiteLLM.
+const LITELLM_VAR: &str = "WEIR_TEST_LITELLM_PYTHON";
 
 /// How long a suspension lasts in these tests, in milliseconds.
 const LASTS_MS: &str = "6000";
@@ -204,4 +209,84 @@ fn every_effect_is_done_once_and_ends_however_often_all_of_them_are_killed() {
     eventually("all are let go", || is_over(&outside));
     run.stop();
     assert_all_is_over(&place, &outside);
+}
+
+/// LiteLLM's proxy with these keys and their limits of requests a minute; its address, and where it says what was changed. None where
+/// there is none, which with CI set is a failure.
+fn litellm(place: &Place, keys: &serde_json::Value, master_key: &str) -> Option<(Running, String, PathBuf)> {
+    let Some(python) = std::env::var_os(LITELLM_VAR) else {
+        assert!(std::env::var_os("CI").is_none(), "{LITELLM_VAR} must say where LiteLLM's Python is");
+        eprintln!("skipped: `cargo xtask test` installs LiteLLM and says in {LITELLM_VAR} where");
+        return None;
+    };
+    let at = |name: &str| place.directory.path().join(name);
+    let (changes, said) = (at("litellm-changes.jsonl"), at("litellm.out"));
+    std::fs::write(at("litellm-keys.json"), keys.to_string()).unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let mut command = Command::new(python);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/act/litellm_proxy.py"));
+    command.arg(address.port().to_string()).arg(at("litellm-keys.json")).arg(&changes);
+    command.env("LITELLM_MASTER_KEY", master_key);
+    // It asks nobody outside for prices.
+    command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True").env("PYTHONDONTWRITEBYTECODE", "1");
+    let said = std::fs::File::create(said).unwrap();
+    command.stdout(said.try_clone().unwrap()).stderr(said);
+    let running = Running(command.spawn().unwrap());
+    eventually("LiteLLM listens", || TcpStream::connect(address).is_ok());
+    Some((running, format!("http://{address}"), changes))
+}
+
+#[test]
+fn a_campaigns_keys_are_blocked_at_litellms_proxy_and_are_as_they_were_when_their_time_is_over() {
+    const MASTER_KEY: &str = "sk-master-of-the-tests";
+    let place = Place::new();
+    prepare(&place);
+    let members: Vec<String> = (1..=6).map(|n| format!("sk-example-mirror-0{n}")).collect();
+    let mut keys: serde_json::Map<String, serde_json::Value> =
+        members.iter().map(|key| (key.clone(), 100.into())).collect();
+    keys.insert("sk-of-an-honest-customer".into(), 100.into());
+    let Some((_proxy, url, changes)) = litellm(&place, &keys.into(), MASTER_KEY) else { return };
+    let key_file = place.directory.path().join("litellm.key");
+    std::fs::write(&key_file, format!("{MASTER_KEY}\n")).unwrap();
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let run = || {
+        let mut run = place.run();
+        run.args(["--act-litellm-url", &url, "--act-litellm-key-file"]).arg(&key_file);
+        Running(run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    };
+    let hash = |key: &str| Digest(Sha256::digest(key).into()).to_string();
+    let changed = || common::json_lines(&changes);
+    /// How a key is after these changes: whether it is blocked, its limit, and what others keep in its metadata.
+    fn key_of(changes: &[serde_json::Value], hash: &str) -> (bool, serde_json::Value, serde_json::Value) {
+        let (mut is_blocked, mut limit, mut metadata) =
+            (false, 100.into(), serde_json::json!({ "team": "core" }));
+        for change in changes.iter().filter(|change| change["token"] == hash) {
+            is_blocked = change["blocked"].as_bool().unwrap_or(is_blocked);
+            limit = change.get("rpm_limit").unwrap_or(&limit).clone();
+            metadata = change.get("metadata").unwrap_or(&metadata).clone();
+        }
+        metadata.as_object_mut().unwrap().remove("weir");
+        (is_blocked, limit, metadata)
+    }
+    let is_blocked = |key: &String| key_of(&changed(), &hash(key)).0;
+    let mut running = run();
+    eventually("a member's key is blocked", || members.iter().any(is_blocked));
+    // Killed in the middle, and gone on with.
+    running.kill();
+    running = run();
+    let was_blocked = |key: &String| {
+        changed().iter().any(|change| change["token"] == hash(key) && change["blocked"] == true)
+    };
+    let as_it_was = (false, 100.into(), serde_json::json!({ "team": "core" }));
+    eventually("every member was blocked, and is as it was", || {
+        members.iter().all(|key| was_blocked(key) && key_of(&changed(), &hash(key)) == as_it_was)
+    });
+    let stopped = running.stop();
+    assert!(stopped.status.success(), "{}", text(&stopped.stderr));
+    let of_members: BTreeSet<String> = members.iter().map(|key| hash(key)).collect();
+    for change in changed() {
+        assert!(of_members.contains(change["token"].as_str().unwrap()), "somebody else's key: {change}");
+    }
 }

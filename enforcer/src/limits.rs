@@ -110,6 +110,15 @@ pub const REDIS_REPLY_ITEMS_MAX: i64 = 1_024;
 /// How long a key-management server may take to answer.
 pub const WEBHOOK_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// How long LiteLLM's proxy may take to answer a call; a hold takes three at most.
+pub const LITELLM_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Largest answer of LiteLLM's proxy that is read, in bytes.
+pub const LITELLM_ANSWER_BYTES_MAX: u64 = 4 << 20;
+
+/// Holds that were let go and are known in a LiteLLM key's metadata. Those that were let go longest ago are forgotten first.
+pub const LITELLM_HOLDS_MAX: usize = 64;
+
 /// Failures in a row after which a key-management server is left alone.
 pub const BREAKER_FAILURES: u32 = 5;
 

@@ -28,13 +28,24 @@ const LITELLM_REQUESTS: usize = 160;
 /// Longest wait for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Where the tests find the interpreter that has LiteLLM.
+pub const PYTHON_VAR: &str = "WEIR_TEST_LITELLM_PYTHON";
+
+/// The interpreter that has them, made once under the cache directory.
+///
+/// # Errors
+/// When a package cannot be had.
+pub fn python() -> Result<PathBuf> {
+    ensure_debian_packages(&["python3-venv"])?;
+    venv::python("clients-venv", REQUIREMENTS)
+}
+
 /// Runs all of them against the binary.
 ///
 /// # Errors
 /// Says what was lost or counted twice, or what could not be run.
 pub fn run(weir: &Path) -> Result<()> {
-    ensure_debian_packages(&["python3-venv"])?;
-    let python = venv::python("clients-venv", REQUIREMENTS)?;
+    let python = python()?;
     let place = tempfile::tempdir()?;
     let bench = Bench { weir, python: &python, place: place.path() };
     bench.make_keys()?;

@@ -92,6 +92,8 @@ fn with_broker(brokers: &str) -> Result<()> {
     surroundings.push((wireshark::MODULES_VAR, modules.display().to_string()));
     let python = step("a gRPC client of another implementation", grpc::python)?;
     surroundings.push((grpc::PYTHON_VAR, python.display().to_string()));
+    let python = step("OpenTelemetry's SDK and LiteLLM's proxy", clients::python)?;
+    surroundings.push((clients::PYTHON_VAR, python.display().to_string()));
     surroundings.push((kafka::BROKERS_VAR, brokers.to_owned()));
     surroundings.push(("WEIR_TEST_EVENTS", events.display().to_string()));
     step("tests", || {

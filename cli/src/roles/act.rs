@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use weir_enforcer::act::actuator::Actuator;
 use weir_enforcer::act::executor::Executor;
+use weir_enforcer::act::litellm::LiteLlmActuator;
 use weir_enforcer::act::redis::RedisActuator;
 use weir_enforcer::act::webhook::WebhookActuator;
 use weir_enforcer::open::Opener;
@@ -28,7 +29,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Shortest and longest pause before what did not work is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// Shortest secret of webhooks, in bytes.
+/// Shortest secret of webhooks and shortest admin key, in bytes.
 const SECRET_BYTES_MIN: usize = 16;
 
 /// The thread, and what it is told.
@@ -44,6 +45,15 @@ pub struct Hands {
 struct Actuators {
     redis: Option<String>,
     webhook: Option<(String, Zeroizing<Vec<u8>>)>,
+    litellm: Option<LiteLlm>,
+}
+
+/// A proxy of LiteLLM's, and the key of its admin.
+#[derive(Clone)]
+struct LiteLlm {
+    url: String,
+    admin_key: Zeroizing<String>,
+    rpm_limit: u64,
 }
 
 impl Actuators {
@@ -52,11 +62,23 @@ impl Actuators {
         let settings = &context.settings;
         let webhook = match (&settings.act_webhook_url, &settings.act_webhook_secret_file) {
             (None, None) => None,
-            (Some(url), Some(file)) => Some((url.clone(), secret(file)?)),
+            (Some(url), Some(file)) => Some((url.clone(), secret(file, "the webhook secret")?)),
             _ => bail!("act.webhook_url and act.webhook_secret_file belong together: give both"),
         };
+        let litellm = match (&settings.act_litellm_url, &settings.act_litellm_key_file) {
+            (None, None) => None,
+            (Some(url), Some(file)) => {
+                let admin_key = secret(file, "LiteLLM's admin key")?;
+                let admin_key = std::str::from_utf8(&admin_key)
+                    .with_context(|| format!("LiteLLM's admin key {} is no text", file.display()))?;
+                let admin_key = Zeroizing::new(admin_key.to_owned());
+                Some(LiteLlm { url: url.clone(), admin_key, rpm_limit: settings.act_litellm_rpm_limit })
+            }
+            _ => bail!("act.litellm_url and act.litellm_key_file belong together: give both"),
+        };
         let redis = settings.act_redis.clone();
-        Ok((redis.is_some() || webhook.is_some()).then_some(Self { redis, webhook }))
+        let acts = redis.is_some() || webhook.is_some() || litellm.is_some();
+        Ok(acts.then_some(Self { redis, webhook, litellm }))
     }
 
     fn make(&self) -> Vec<Box<dyn Actuator>> {
@@ -67,20 +89,24 @@ impl Actuators {
         if let Some((url, secret)) = &self.webhook {
             made.push(Box::new(WebhookActuator::new(url, secret.clone(), Arc::new(MachineClock::default()))));
         }
+        if let Some(LiteLlm { url, admin_key, rpm_limit }) = &self.litellm {
+            let clock = Arc::new(MachineClock::default());
+            made.push(Box::new(LiteLlmActuator::new(url, admin_key, *rpm_limit, clock)));
+        }
         made
     }
 }
 
-/// The secret in a file that only its owner can read, without the line's end.
-pub fn secret(file: &PathBuf) -> Result<Zeroizing<Vec<u8>>> {
-    ensure_private(file, "the webhook secret")?;
+/// The secret in a file that only its owner can read, without the line's end. `what` names it in errors.
+pub fn secret(file: &PathBuf, what: &str) -> Result<Zeroizing<Vec<u8>>> {
+    ensure_private(file, what)?;
     let text = Zeroizing::new(
-        std::fs::read(file).with_context(|| format!("cannot read the webhook secret {}", file.display()))?,
+        std::fs::read(file).with_context(|| format!("cannot read {what} {}", file.display()))?,
     );
     let secret = Zeroizing::new(text.trim_ascii().to_vec());
     ensure!(
         secret.len() >= SECRET_BYTES_MIN,
-        "the webhook secret {} must have {SECRET_BYTES_MIN} bytes or more",
+        "{what} {} must have {SECRET_BYTES_MIN} bytes or more",
         file.display()
     );
     Ok(secret)

@@ -106,7 +106,7 @@ impl Holds {
 
 /// Serves until the process is told to stop.
 pub fn run(address: &str, secret_file: &PathBuf, journal: &PathBuf) -> Result<ExitCode> {
-    let (secret, holds) = (secret(secret_file)?, Mutex::new(Holds::open(journal)?));
+    let (secret, holds) = (secret(secret_file, "the webhook secret")?, Mutex::new(Holds::open(journal)?));
     let server = Arc::new(Server { secret, holds });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = runtime

@@ -1,4 +1,4 @@
-//! Carries actions out in the world: in Redis, which gateways share, and at a key-management server.
+//! Carries actions out in the world: in Redis, which gateways share, at a key-management server, and at LiteLLM's proxy.
 //!
 //! An effect is a **hold**: it is put on an account under its action's id, and let go under the same id. An account is suspended
 //! while any hold on it says so. So effects of several actions need no order among them, and doing one twice is doing it once.
@@ -8,7 +8,9 @@
 //! [`executor`] reads `weir.actions` and answers on `weir.outcomes`; [`actuator`] is what it drives.
 
 pub mod actuator;
+mod breaker;
 pub mod executor;
+pub mod litellm;
 pub mod redis;
 #[cfg(test)]
 mod tests;

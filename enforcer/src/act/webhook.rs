@@ -6,13 +6,13 @@
 //! over timestamp, `.` and the body. Any 2xx means that it is done, or was done before.
 
 use super::actuator::{Actuator, ActuatorError, Hold};
-use crate::limits::{BREAKER_FAILURES, BREAKER_REST, WEBHOOK_WAIT};
+use super::breaker::Breaker;
+use crate::limits::WEBHOOK_WAIT;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
 use sha2::Sha256;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 use ureq::Agent;
 use weir_schemas::{ActionKind, Digest};
 use weir_topology::clock::Clock;
@@ -38,24 +38,6 @@ pub fn verifies(secret: &[u8], timestamp: i64, body: &[u8], hex: &str) -> bool {
     mac.update(b".");
     mac.update(body);
     hex.parse::<Digest>().is_ok_and(|claimed| mac.verify_slice(&claimed.0).is_ok())
-}
-
-/// Lets calls through while they succeed, and after too many failures none for a while.
-#[derive(Debug, Default)]
-struct Breaker {
-    failures: u32,
-    rests_until: Option<Duration>,
-}
-
-impl Breaker {
-    fn lets_through(&self, now: Duration) -> bool {
-        self.rests_until.is_none_or(|until| until <= now)
-    }
-
-    fn note(&mut self, is_well: bool, now: Duration) {
-        self.failures = if is_well { 0 } else { self.failures + 1 };
-        self.rests_until = (self.failures >= BREAKER_FAILURES).then(|| now + BREAKER_REST);
-    }
 }
 
 /// Holds at a key-management server.
@@ -167,20 +149,5 @@ mod tests {
         assert!(!verifies(b"secret", 7, b"bodY", &signed));
         assert!(!verifies(b"Secret", 7, b"body", &signed));
         assert!(!verifies(b"secret", 7, b"body", &signed[..62]) && !verifies(b"secret", 7, b"body", ""));
-    }
-
-    #[test]
-    fn a_server_that_fails_again_and_again_is_left_alone_for_a_while_and_then_asked_once() {
-        let (mut breaker, second) = (Breaker::default(), Duration::from_secs(1));
-        for _ in 1..BREAKER_FAILURES {
-            breaker.note(false, second);
-        }
-        assert!(breaker.lets_through(second));
-        breaker.note(false, second);
-        assert!(!breaker.lets_through(second) && breaker.lets_through(second + BREAKER_REST));
-        breaker.note(false, second + BREAKER_REST);
-        assert!(!breaker.lets_through(second + BREAKER_REST), "it failed once more");
-        breaker.note(true, second * 100);
-        assert!(breaker.lets_through(second * 100));
     }
 }

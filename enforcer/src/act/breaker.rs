@@ -1,0 +1,44 @@
+//! Leaves a server alone that fails again and again.
+
+use crate::limits::{BREAKER_FAILURES, BREAKER_REST};
+use std::time::Duration;
+
+/// Lets calls through while they succeed, and after too many failures none for a while.
+#[derive(Debug, Default)]
+pub(super) struct Breaker {
+    failures: u32,
+    rests_until: Option<Duration>,
+}
+
+impl Breaker {
+    /// Whether a call may be made at `now`, by a clock that never goes back.
+    pub fn lets_through(&self, now: Duration) -> bool {
+        self.rests_until.is_none_or(|until| until <= now)
+    }
+
+    /// Takes in how a call went: not well where the server was away.
+    pub fn note(&mut self, is_well: bool, now: Duration) {
+        self.failures = if is_well { 0 } else { self.failures + 1 };
+        self.rests_until = (self.failures >= BREAKER_FAILURES).then(|| now + BREAKER_REST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_fails_again_and_again_is_left_alone_for_a_while_and_then_asked_once() {
+        let (mut breaker, second) = (Breaker::default(), Duration::from_secs(1));
+        for _ in 1..BREAKER_FAILURES {
+            breaker.note(false, second);
+        }
+        assert!(breaker.lets_through(second));
+        breaker.note(false, second);
+        assert!(!breaker.lets_through(second) && breaker.lets_through(second + BREAKER_REST));
+        breaker.note(false, second + BREAKER_REST);
+        assert!(!breaker.lets_through(second + BREAKER_REST), "it failed once more");
+        breaker.note(true, second * 100);
+        assert!(breaker.lets_through(second * 100));
+    }
+}
