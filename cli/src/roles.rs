@@ -16,6 +16,7 @@ pub mod explain;
 pub mod export;
 pub mod fleet;
 pub mod import;
+mod in_force;
 pub mod inbox;
 pub mod key_server;
 pub mod keys;

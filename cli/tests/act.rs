@@ -14,7 +14,14 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
-use weir_schemas::Digest;
+use weir_schemas::wire::Wire;
+use weir_schemas::{
+    AccountId, Action, ActionId, ActionKind, ActionState, Digest, Revert, Standing, StandingStatus, VerdictId,
+};
+use weir_topology::embedded::EmbeddedLog;
+use weir_topology::log::{Commit, Log as _};
+use weir_topology::record::Output;
+use weir_topology::topic::Topic;
 
 /// Where the interpreter is that has LiteLLM.
 const LITELLM_VAR: &str = "WEIR_TEST_LITELLM_PYTHON";
@@ -90,6 +97,47 @@ impl Outside {
         let lines = body.lines().filter_map(|line| line.split_once(' '));
         lines.map(|(account, status)| (account.to_owned(), status.to_owned())).collect()
     }
+}
+
+/// Says on the log what an enforcer did whose state is gone, and puts its effect in Redis: an account is suspended until a person
+/// undoes that. Of what was done long ago the log has only how the account stands.
+fn suspended_by_one_who_is_gone(place: &Place, outside: &Outside, number: u8, is_long_ago: bool) -> Action {
+    let (account, verdict_id) = (AccountId([number; 16]), VerdictId([number; 16]));
+    let action = Action {
+        action_id: ActionId::of(verdict_id, ActionKind::Suspend),
+        tenant: "default".into(),
+        account,
+        verdict_id,
+        kind: ActionKind::Suspend,
+        ring: 3,
+        state: ActionState::Expired,
+        expires_ms: Some(600_000),
+        revert: Revert::Manual,
+        lasts_ms: Some(600_000),
+        ..Action::default()
+    };
+    let standing = Standing {
+        account,
+        tenant: "default".into(),
+        status: StandingStatus::Suspended,
+        action_id: action.action_id,
+        verdict_id,
+        ..Standing::default()
+    };
+    let (wire, key) = (Wire::new(), account.to_key());
+    let mut outputs = vec![Output::keyed(Topic::Standing, key.clone(), wire.to_bytes(&standing), 0)];
+    if !is_long_ago {
+        outputs.push(Output::keyed(Topic::Actions, key, wire.to_bytes(&action), 0));
+    }
+    let log = EmbeddedLog::open(&place.data.join("log"), 4).unwrap();
+    log.writer("test").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();
+    let mut stream = TcpStream::connect(&outside.redis_address).unwrap();
+    let id = action.action_id;
+    write!(stream, "HSET weir:{{{account}}}:holds {id} suspended:-1\r\n").unwrap();
+    write!(stream, "SET weir:{{{account}}}:status suspended\r\nQUIT\r\n").unwrap();
+    stream.read_to_string(&mut String::new()).unwrap();
+    assert_eq!(outside.status(&account.to_string()).as_deref(), Some("suspended"));
+    action
 }
 
 /// The recorded traffic as if its last request had been made now, and an enforcer that may act on it.
@@ -171,6 +219,55 @@ fn a_campaign_is_suspended_in_redis_and_at_the_key_server_and_let_go_when_its_ti
         .filter_map(|line| line["account_raw"].as_str().map(str::to_owned))
         .collect();
     assert!((1..=6).all(|n| raw.contains(&format!("sk-example-mirror-0{n}"))), "{raw:?}");
+}
+
+#[test]
+fn who_is_reinstated_is_let_go_whether_or_not_the_enforcer_knows_of_it() {
+    let place = Place::new();
+    let Some(outside) = outside(&place) else { return };
+    std::fs::write(&place.feed, "").unwrap();
+    place.set_posture("audit");
+    let lately = suspended_by_one_who_is_gone(&place, &outside, 0xa1, false);
+    let long_ago = suspended_by_one_who_is_gone(&place, &outside, 0xb2, true);
+    let reinstate = |action: &Action| {
+        let mut reinstate = weir(&["reinstate", &format!("account/{}", action.account), "--data-dir"]);
+        reinstate.arg(&place.data);
+        text(&success(reinstate).stdout)
+    };
+    // Before anything runs, and through the process that has the log open.
+    let said = reinstate(&lately);
+    let named = format!("By the log that is SUSPEND {} (EXPIRED)", lately.action_id);
+    assert!(said.contains(&named), "{said}");
+    let run = outside.run(&place);
+    let is_free = |action: &Action| outside.status(&action.account.to_string()).is_none();
+    eventually("the first is let go", || is_free(&lately));
+    assert!(!is_free(&long_ago));
+    let said = reinstate(&long_ago);
+    assert!(said.contains("The process that has the log open names what that is"), "{said}");
+    eventually("the second is let go", || is_free(&long_ago));
+    let is_released = |action: &Action| {
+        let id = action.action_id.to_string();
+        outside.done().iter().any(|(operation, of, _)| operation == "release" && *of == id)
+    };
+    eventually("the key server knows", || is_released(&lately) && is_released(&long_ago));
+    run.stop();
+    let audits = place.lines_of("audit_log.jsonl");
+    for action in [&lately, &long_ago] {
+        let id = action.action_id.to_string();
+        let asked = |line: &serde_json::Value| {
+            line["outcome"] == "reinstated"
+                && line["reason"].as_str().is_some_and(|reason| reason.contains(&id))
+        };
+        let undone = |line: &serde_json::Value| line["outcome"] == "reverted" && line["action_id"] == *id;
+        let place_of = |is_it: &dyn Fn(&serde_json::Value) -> bool| audits.iter().position(is_it);
+        assert!(place_of(&asked).is_some_and(|asked| Some(asked) < place_of(&undone)), "{audits:?}");
+    }
+    // And nobody is known to stand in any other way than well: a second word finds nothing.
+    let said = reinstate(&lately);
+    assert!(said.contains("The log knows of nothing that is in force on it."), "{said}");
+    let mut verify = weir(&["audit", "verify", "--data-dir"]);
+    verify.arg(&place.data).arg("--keys-dir").arg(place.keys_of("auditor"));
+    success(verify);
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub mod limits;
 pub mod open;
 pub mod posture;
 mod refuse;
+pub mod reinstate;
 pub mod review;
 pub mod rings;
 pub mod safeguards;

@@ -4,13 +4,14 @@
 use crate::kill_switch::{Heard, KillSwitch};
 use crate::limiter::{LIMIT_NAME, Limit, Limiter, RESUME_NAME};
 use crate::limits::{LISTED_MAX, REASON_BYTES_MAX, TIME_MS_MAX};
+use crate::reinstate::Reinstated;
 use crate::rings::{RINGS, Ring, Rings};
 use crate::subject::{List, ListName, OFF, ON, Subject};
 use std::collections::BTreeSet;
 use weir_schemas::AccountId;
 use weir_topology::stage::StateEntry;
 
-/// Name of the control record by which an operator undoes what is in force on a subject, its body.
+/// Name of the control record by which an operator undoes what is in force on a subject; [`crate::reinstate`] is its body.
 pub const REINSTATE_NAME: &str = "act.reinstate";
 
 /// Name of the control record by which a person asks who stands behind a pseudonym: its body is that, and why.
@@ -26,7 +27,7 @@ const LIMITER_KEY: &str = "!act.limiter";
 const RINGS_KEY: &str = "!act.rings";
 
 /// What an operator says to the safeguards.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Word {
     /// Put this subject on a list, or take it off.
     Listed(ListName, Subject, bool),
@@ -36,8 +37,8 @@ pub(crate) enum Word {
     Limit(Limit),
     /// Pauses that began up to this time are over.
     Resume(i64),
-    /// What is in force on this subject is undone.
-    Reinstate(Subject),
+    /// What is in force on a subject is undone.
+    Reinstate(Box<Reinstated>),
     /// Somebody asks who this account is, and why.
     Reveal(AccountId, String),
     /// A person's signed word to the kill switch, which was believed.
@@ -74,7 +75,7 @@ impl Safeguards {
                 (LIMIT_NAME, body) => Word::Limit(body.map_or_else(|| Ok(Limit::default()), Limit::parse)?),
                 (RESUME_NAME, Some(body)) => Word::Resume(time_in(body)?),
                 (REVEAL_NAME, Some(body)) => reveal_in(body)?,
-                (REINSTATE_NAME, Some(body)) => Word::Reinstate(Subject::parse(body.trim())?),
+                (REINSTATE_NAME, Some(body)) => Word::Reinstate(Box::new(Reinstated::parse(body)?)),
                 _ => return Ok(None),
             }
         };
@@ -109,7 +110,13 @@ impl Safeguards {
                 Some(pause) => format!("the pause since {} is over: {}", pause.since_ms, pause.why),
                 None => "no pause is over".to_owned(),
             },
-            Word::Reinstate(subject) => format!("what is in force on {subject} is undone"),
+            Word::Reinstate(word) => {
+                let named =
+                    word.named.iter().map(|(_, action)| format!("{} {}", action.kind, action.action_id));
+                let named = named.collect::<Vec<_>>().join(", ");
+                let named = if named.is_empty() { named } else { format!("; the log names {named}") };
+                format!("what is in force on {} is undone{named}", word.subject)
+            }
             Word::Reveal(_, reason) => reason.clone(),
             Word::KillSwitch(heard) => heard.to_string(),
         }

@@ -1,6 +1,7 @@
 //! What operators say to all stages, and what of it is in force.
 
 use crate::context::{Context, now_ms};
+use crate::roles::in_force::named;
 use crate::roles::inbox::Inbox;
 use crate::roles::policy;
 use crate::settings::Settings;
@@ -144,8 +145,9 @@ impl Said {
     }
 }
 
-/// Says this to all stages: on Kafka, on the embedded log, or by way of the process that has the embedded log open.
-pub fn say(context: &Context, said: &[Said]) -> Result<()> {
+/// Says this to all stages: on Kafka, on the embedded log, or by way of the process that has the embedded log open. Gives back what
+/// was published; nothing where that process will.
+pub fn say(context: &Context, said: &[Said]) -> Result<Vec<Control>> {
     let wire = context.wire()?;
     let controls: Vec<Control> = said
         .iter()
@@ -159,8 +161,16 @@ pub fn say(context: &Context, said: &[Said]) -> Result<()> {
         })
         .collect();
     match context.log_or_new() {
-        Ok(log) => commit(log.as_ref(), &wire, &controls),
-        Err(error) if is_held(&error) => Inbox::of(&context.settings.data_dir).put(&controls),
+        Ok(log) => {
+            let controls = controls.into_iter().map(|control| named(log.as_ref(), &wire, control));
+            let controls = controls.collect::<Result<Vec<Control>>>()?;
+            commit(log.as_ref(), &wire, &controls)?;
+            Ok(controls)
+        }
+        Err(error) if is_held(&error) => {
+            Inbox::of(&context.settings.data_dir).put(&controls)?;
+            Ok(Vec::new())
+        }
         Err(error) => Err(error),
     }
 }
@@ -181,7 +191,7 @@ pub fn take_inbox(context: &Context, log: &dyn Log, wire: &Wire) -> Result<()> {
                     author = control.author,
                     "an operator's word is published"
                 );
-                commit(log, wire, &[control])?;
+                commit(log, wire, &[named(log, wire, control)?])?;
             }
             Err(reason) => {
                 tracing::warn!(file = %path.display(), reason, "an operator's word cannot be read")

@@ -246,7 +246,8 @@ fn tell(context: &Context, root: [u8; 32], name: &str, word: &impl Serialize) ->
         let switch = in_force(log.as_ref(), &*context.wire()?, root)?;
         switch.hear(name, &body, now_ms())?;
     }
-    say(context, &[Said { kind: ControlKind::KillSwitch, ..Said::setting(name, &body) }])
+    say(context, &[Said { kind: ControlKind::KillSwitch, ..Said::setting(name, &body) }])?;
+    Ok(())
 }
 
 fn named(roles: &[PersonRole]) -> String {

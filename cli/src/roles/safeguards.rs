@@ -7,13 +7,14 @@ use crate::roles::records::each_audit;
 use anyhow::{Result, bail};
 use std::process::ExitCode;
 use weir_enforcer::limiter::{LIMIT_NAME, Limit, RESUME_NAME};
+use weir_enforcer::reinstate::Reinstated;
 use weir_enforcer::rings::{Ring, Rings};
 use weir_enforcer::safeguards::REINSTATE_NAME;
 use weir_enforcer::stage::{PAUSED, RESUMED};
 use weir_enforcer::subject::{ListName, OFF, ON, Subject};
-use weir_schemas::Audit;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::wire::Wire;
+use weir_schemas::{Action, Audit};
 use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
@@ -45,8 +46,22 @@ pub fn show_list(context: &Context, list: ListName) -> Result<ExitCode> {
 /// Undoes what is in force on a subject.
 pub fn reinstate(context: &Context, text: &str) -> Result<ExitCode> {
     let subject = subject(context, text)?;
-    say(context, &[Said::setting(REINSTATE_NAME, &subject.to_string())])?;
+    let published = say(context, &[Said::setting(REINSTATE_NAME, &subject.to_string())])?;
     print_line!("What is in force on {subject} is undone from each enforcer's next epoch.");
+    let Some(control) = published.first() else {
+        print_line!(
+            "The process that has the log open names what that is, whether or not its enforcer knows of it."
+        );
+        return Ok(ExitCode::SUCCESS);
+    };
+    let word = Reinstated::parse(&control.body).map_err(anyhow::Error::msg)?;
+    for (_, action) in &word.named {
+        let Action { kind, action_id, verdict_id, state, .. } = action;
+        print_line!("By the log that is {kind} {action_id} ({state}), which answers verdict {verdict_id}.");
+    }
+    if word.named.is_empty() && matches!(subject, Subject::Account(_)) {
+        print_line!("The log knows of nothing that is in force on it.");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! What keeps an action from being carried out, beside what is in force already and what is history: the protected list,
 //! the posture, its ring, the limiter. And how what is in force is undone when an operator says so.
 
+use super::course::standing_of;
 use super::{ACTOR, EVERY_TENANT, EnforcerStage, PAUSED, Step};
 use crate::accounts::Kept;
 use crate::charter;
@@ -16,6 +17,12 @@ use weir_schemas::{AccountId, Action, ActionKind, ActionState, Audit, AuditKind,
 
 /// Why an action on a protected account is withheld, and why one that was in force is undone.
 pub(super) const PROTECTED: &str = "the account is protected";
+
+/// Why an action is undone that an operator undoes.
+pub(super) const UNDONE: &str = "an operator undid it";
+
+/// The same of one that the state knew nothing of.
+const UNDONE_UNKNOWN: &str = "an operator undid it; the enforcer's state knew nothing of it, and the log did";
 
 /// How the reason of an action begins that the limiter withholds.
 pub const LIMITER: &str = "the limiter pauses";
@@ -115,6 +122,24 @@ impl EnforcerStage {
                 let is_in_force = is_in_effect(action) && action.lasts_ms.is_some();
                 reaches_beyond_a_desk(action.kind) && (is_in_force || action.state == ActionState::Pending)
             });
+        }
+    }
+
+    /// Undoes actions of which the state knows nothing, as if it had known them: executors let go what they name, and
+    /// whoever was told that the account does not stand well is told that it does. One that came to its end since the
+    /// operator's word was published is let go twice, which is letting go once.
+    pub(super) fn undo_lacked(&mut self, step: &mut Step<'_>, lacked: Vec<Action>) {
+        for action in lacked {
+            let account = action.account;
+            let mut kept = self.accounts.get(account);
+            kept.open.push(action.clone());
+            if kept.standing.is_none() {
+                kept.standing = standing_of(&kept, step.taken_ms);
+            }
+            self.transition(step, &mut kept, undone(&action, UNDONE_UNKNOWN, step.taken_ms), ACTOR);
+            kept.release(action.kind);
+            self.restate(step, account, &mut kept);
+            self.accounts.put(account, kept);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What operators set: posture, audit key, from which age on an event is history, and the safeguards. All of it is part
 //! of the state.
 
-use super::guard::PROTECTED;
+use super::guard::{PROTECTED, UNDONE};
 use super::{CHAIN_KEY, EVERY_TENANT, EnforcerStage, RESUMED, Step, head_in_state, reviews};
 use crate::age::{AGE_NAME, AgeMax};
 use crate::chain::{AuditKey, ChainHead};
@@ -15,7 +15,7 @@ use crate::review::queue::Heard as Reviewed;
 use crate::safeguards::Word;
 use crate::subject::{ListName, Subject};
 use weir_schemas::wire::WireError;
-use weir_schemas::{AccountId, Audit, AuditKind, Control, ControlKind, Digest, DlqKind};
+use weir_schemas::{AccountId, Action, Audit, AuditKind, Control, ControlKind, Digest, DlqKind};
 use weir_topology::record::RecordRef;
 use weir_topology::stage::{InputBatch, StateEntry};
 
@@ -83,7 +83,9 @@ impl EnforcerStage {
                 self.audit(step, Audit { kind, account: account.or(told.account), outcome, reason, ..told });
                 let undone = self.undone(&setting);
                 step.kill_switch_changes += u64::from(outcome_is_executed(&setting));
+                let lacked = self.lacked(step, &setting);
                 self.set(setting, step.taken_ms);
+                self.undo_lacked(step, lacked);
                 if let Some((subject, why)) = undone {
                     self.undo(step, &subject, why);
                 }
@@ -262,13 +264,24 @@ impl EnforcerStage {
             Setting::Safeguard(Word::Listed(ListName::Protected, subject, true)) => {
                 Some((subject.clone(), PROTECTED))
             }
-            Setting::Safeguard(Word::Reinstate(subject)) => Some((subject.clone(), "an operator undid it")),
+            Setting::Safeguard(Word::Reinstate(word)) => Some((word.subject.clone(), UNDONE)),
             Setting::Review(heard) if heard.word.undoes() => {
                 let item = self.reviews.get(heard.word.item)?;
                 Some((Subject::Account(item.account), "an analyst refuted it"))
             }
             _ => None,
         }
+    }
+
+    /// What a word names that is in force on an account of this partition, and of which the state knows nothing.
+    fn lacked(&self, step: &Step<'_>, setting: &Setting) -> Vec<Action> {
+        let Setting::Safeguard(Word::Reinstate(word)) = setting else { return Vec::new() };
+        let named = word.named_of(step.batch.partition);
+        let is_lacked = |action: &&Action| {
+            let kept = self.accounts.get(action.account);
+            kept.open.iter().all(|other| other.action_id != action.action_id)
+        };
+        named.filter(is_lacked).cloned().collect()
     }
 
     /// What the audit record of an analyst's word says besides: of whom it is, and who said it.

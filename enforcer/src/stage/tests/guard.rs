@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::limiter::{LIMIT_NAME, RESUME_NAME};
+use crate::reinstate::Reinstated;
 use crate::safeguards::{REINSTATE_NAME, REVEAL_NAME};
 use crate::subject::{ListName, Subject};
-use weir_schemas::AccountId;
+use weir_schemas::{AccountId, ActionKind};
 
 fn setting(name: &str, body: &str) -> Control {
     control(ControlKind::Setting, name, body)
@@ -385,4 +386,89 @@ fn a_pause_outlives_the_build_that_began_it_and_so_do_the_lists() {
         0 SUSPEND PENDING: tier CRITICAL, score 0.900
     "#]]
     .assert_eq(&story(&rig));
+}
+
+/// What an enforcer with another state did: account 1 is suspended until a person undoes it, and slowed down; and what the word of an
+/// operator names who looks that up.
+fn elsewhere() -> Vec<Action> {
+    let rig = Rig::new(1);
+    rig.put_control(&posture("enforce"));
+    rig.enforce_live(&[verdict(1, 0, Tier::Medium), verdict(1, 0, Tier::Critical)]);
+    rig.actions().into_iter().filter(|action| action.state == ActionState::Done).collect()
+}
+
+fn reinstate(rig: &Rig, named: &[Action], partition: u32) {
+    let named = named.iter().map(|action| (partition, action.clone())).collect();
+    let word = Reinstated { subject: Subject::Account(account(1)), named };
+    rig.put_control(&control(ControlKind::Setting, REINSTATE_NAME, &word.body()));
+}
+
+#[test]
+fn what_the_log_names_is_undone_by_an_enforcer_whose_state_knows_nothing_of_it() {
+    let named = elsewhere();
+    let rig = Rig::new(2);
+    rig.calendar.set(MINUTE_MS);
+    reinstate(&rig, &named, 1);
+    rig.enforce();
+    let undone = rig.actions();
+    let states: Vec<_> = undone.iter().map(|action| (action.kind, action.state, &*action.reason)).collect();
+    let reason = "an operator undid it; the enforcer's state knew nothing of it, and the log did";
+    assert_eq!(
+        states,
+        [
+            (ActionKind::RateLimit, ActionState::Reverted, reason),
+            (ActionKind::Suspend, ActionState::Reverted, reason)
+        ]
+    );
+    let ids = |actions: &[Action]| actions.iter().map(|action| action.action_id).collect::<BTreeSet<_>>();
+    assert_eq!(ids(&undone), ids(&named));
+    let standings = rig.all::<Standing>(Topic::Standing);
+    let last = standings.last().unwrap();
+    assert_eq!((last.account, last.status, last.since_ms), (account(1), StandingStatus::Good, MINUTE_MS));
+    // In the chain of the partition that has the account: first who asked for what, then what came of it.
+    let audits = audits(&rig.log);
+    let of_word: Vec<_> = audits.iter().filter(|audit| audit.outcome == "reinstated").collect();
+    assert_eq!(of_word.len(), 2, "every enforcer hears it");
+    for action in &named {
+        let name = format!("{} {}", action.kind, action.action_id);
+        assert!(of_word.iter().all(|audit| audit.reason.contains(&name)), "{}", of_word[0].reason);
+    }
+    let place = |outcome: &str| audits.iter().position(|audit| audit.outcome == outcome).unwrap();
+    assert_eq!(audits.iter().filter(|audit| audit.outcome == "reverted").count(), 2);
+    assert!(place("reinstated") < place("reverted"));
+    rig.calendar.set(MINUTE_MS + 24 * 60 * MINUTE_MS);
+    rig.enforce();
+    assert_eq!(rig.all::<Standing>(Topic::Standing), [], "nothing of it stays");
+}
+
+#[test]
+fn what_the_state_knows_is_undone_once_whether_or_not_it_is_named() {
+    for is_named in [false, true] {
+        let rig = Rig::new(1);
+        rig.put_control(&posture("enforce"));
+        rig.enforce_live(&[verdict(1, 0, Tier::Critical)]);
+        let done = rig.actions().into_iter().filter(|action| is_named && action.state == ActionState::Done);
+        reinstate(&rig, &done.collect::<Vec<_>>(), 0);
+        rig.enforce();
+        expect![[r#"
+            0 SUSPEND PENDING: tier CRITICAL, score 0.900
+            0 SUSPEND DONE until 10: told by test
+            0 SUSPEND REVERTED until 10: an operator undid it
+        "#]]
+        .assert_eq(&story(&rig));
+    }
+}
+
+#[test]
+fn a_word_that_names_what_cannot_be_in_force_is_refused_and_undoes_nothing() {
+    let named = elsewhere();
+    let rig = Rig::new(1);
+    let forged = Action { action_id: ActionId([9; 16]), ..named[0].clone() };
+    reinstate(&rig, &[forged], 0);
+    rig.enforce();
+    assert_eq!((rig.actions().len(), rig.log.all(Topic::Standing).len()), (0, 0));
+    let refused = audits(&rig.log).pop().unwrap();
+    assert_eq!(refused.kind, AuditKind::Refusal);
+    assert!(refused.reason.contains("can be in force"), "{}", refused.reason);
+    assert_eq!(rig.log.all(Topic::Dlq).len(), 1);
 }
