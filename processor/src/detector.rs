@@ -69,7 +69,7 @@ pub enum Family {
     Kin,
     /// Others that do the same are paid for by the same means.
     Payment,
-    /// Others that do the same come from the same network.
+    /// Others that do the same come from the same network, or it comes from ever new ones.
     Network,
     /// Others that do the same say the same.
     Script,
@@ -404,8 +404,8 @@ impl FaultHook {
 }
 
 use crate::detectors::{
-    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Opening, Owner, Probing, Rhythm, Script, Theme,
-    Whale,
+    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Opening, Owner, Probing, Proxies, Rhythm,
+    Script, Theme, Whale,
 };
 
 // 1 to 6 were detectors of scores, and 17 was `switch`.
@@ -423,6 +423,7 @@ registry! {
     18 owner: Owner,
     19 theme: Theme,
     20 opening: Opening,
+    21 proxies: Proxies,
 }
 
 #[cfg(test)]

@@ -84,6 +84,12 @@ impl Common {
     pub fn share(&self) -> f64 {
         self.share.value()
     }
+
+    /// The same in thousandths.
+    #[inline]
+    pub fn share_permille(&self) -> i32 {
+        self.share.permille()
+    }
 }
 
 /// A quick 64-bit hash of a short text, to notice that it changed. Not for keys, not against forgery.

@@ -2,11 +2,14 @@
 //!
 //! *Evidence*: different texts among all, the limit of an answer that the account mostly asks for, whether it has
 //! a system prompt of its own. What is asked again and again, briefly answered, or asked under a system
-//! prompt is an application, and speaks for the account. *Missing* without prompts. *Cost*: a sketch of 64
-//! bytes. *Evasion*: repeat texts, ask for short answers, send a system prompt. *Price*: repeated texts teach nothing; short
-//! answers carry no reasoning. *Source*: PRADA (arXiv 1805.02628) and SEAT for looking at the stream of
+//! prompt is an application, and speaks for the account. So does what many people typed: hundreds of short texts of all
+//! lengths, under several limits, are passed on by a reseller. *Missing* without prompts. *Cost*: a sketch of 64
+//! bytes. *Evasion*: repeat texts, ask for short answers, send a system prompt, or two short questions of people beside each
+//! task, under other limits. *Price*: repeated texts teach nothing; short answers carry no reasoning; three requests for
+//! one. *Source*: PRADA (arXiv 1805.02628) and SEAT for looking at the stream of
 //! queries and not at one.
 
+use crate::behaviour::Behaviour;
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
 
@@ -20,6 +23,16 @@ const LIMIT: [(i64, Millinats); 5] = [(256, -1_800), (512, -1_000), (1_024, 0), 
 
 /// Different texts among all, in thousandths, of an account with many.
 const NOVELTY: [(i64, Millinats); 4] = [(150, -1_500), (300, -700), (500, 200), (700, 700)];
+
+/// What is said of who passes on what many people type, as far as all of what follows holds.
+const PASSED_ON: i64 = -3_000;
+
+/// Requests from which it shows, the logarithm of their mean length in bytes (people type some fifty), the spread of that
+/// logarithm, and the share of the limit that is used most: each in thousandths, and how much of it is left.
+const MANY: [(i64, Millinats); 2] = [(200, 0), (400, 1_000)];
+const TYPED: [(i64, Millinats); 2] = [(4_300, 1_000), (4_700, 0)];
+const UNEVEN: [(i64, Millinats); 2] = [(650, 0), (800, 1_000)];
+const MAIN_LIMIT: [(i64, Millinats); 2] = [(750, 1_000), (900, 0)];
 
 impl Detector for Harvest {
     const NAME: &'static str = "harvest";
@@ -37,6 +50,9 @@ impl Detector for Harvest {
         notes.milli("new_text_share", behaviour.texts.novelty_permille().unwrap_or(0).into());
         notes.note("limit_tokens", behaviour.limit.value());
         notes.note("has_system_prompt", behaviour.preamble.value() != 0);
+        if passed_on(behaviour) < 0 {
+            notes.note("passes_on_what_many_type", true);
+        }
         Some(said)
     }
 }
@@ -54,7 +70,18 @@ pub fn reading(account: &AccountView<'_>) -> Option<Millinats> {
     // Few prompts are new anyway.
     let by_novelty = if by_novelty > 0 { by_novelty * (seen.min(128) as i32) / 128 } else { by_novelty };
     let preamble = if behaviour.preamble.value() == 0 { 300 } else { -700 };
-    Some(limit + by_novelty + preamble)
+    Some(limit + by_novelty + preamble + passed_on(behaviour))
+}
+
+/// What it says that many people typed the texts.
+fn passed_on(behaviour: &Behaviour) -> Millinats {
+    let left = [
+        line(&MANY, behaviour.requests.into()),
+        line(&TYPED, behaviour.lengths.mean().into()),
+        line(&UNEVEN, behaviour.lengths.spread().into()),
+        line(&MAIN_LIMIT, behaviour.limit.share_permille().into()),
+    ];
+    left.into_iter().fold(PASSED_ON, |said, left| said * i64::from(left) / 1_000) as Millinats
 }
 
 #[cfg(test)]
@@ -62,6 +89,7 @@ mod tests {
     use super::*;
     use crate::fixture::{Traffic, check, hash, prompt};
     use expect_test::expect;
+    use weir_schemas::PromptFeatures;
 
     #[test]
     fn ever_new_texts_with_long_answers_speak_against_an_account() {
@@ -83,6 +111,41 @@ mod tests {
                 request.max_tokens = Some(16);
             }),
             expect!["-4.0 nats; new_text_share 0.066; limit_tokens 16; has_system_prompt true"],
+        );
+    }
+
+    /// A text of so many bytes.
+    fn typed(index: usize, bytes: i32) -> PromptFeatures<'static> {
+        PromptFeatures { bytes, ..prompt("shape", &format!("text {index}"), 0) }
+    }
+
+    #[test]
+    fn who_passes_on_what_many_people_type_under_several_limits_is_an_application() {
+        let reseller = |limits: &'static [i64], bytes: fn(usize) -> i32| {
+            Traffic::every_ms(60_000, 600, move |request, index| {
+                request.prompt = Some(typed(index, bytes(index)));
+                request.max_tokens = Some(limits[index % limits.len()]);
+            })
+        };
+        let people: fn(usize) -> i32 = |index| [12, 30, 55, 90, 260][index % 5];
+        check::<Harvest>(
+            reseller(&[4_096, 512, 4_096, 1_024], people),
+            expect![
+                "-0.7 nats; new_text_share 0.905; limit_tokens 4096; has_system_prompt false; passes_on_what_many_type true"
+            ],
+        );
+        // One limit is a program's, and so are long texts and even ones.
+        check::<Harvest>(
+            reseller(&[4_096], people),
+            expect!["2.3 nats; new_text_share 0.905; limit_tokens 4096; has_system_prompt false"],
+        );
+        check::<Harvest>(
+            reseller(&[4_096, 512, 4_096, 1_024], |index| 6 * [12, 30, 55, 90, 260][index % 5]),
+            expect!["2.3 nats; new_text_share 0.905; limit_tokens 4096; has_system_prompt false"],
+        );
+        check::<Harvest>(
+            reseller(&[4_096, 512, 4_096, 1_024], |index| 60 + index as i32 % 20),
+            expect!["2.3 nats; new_text_share 0.905; limit_tokens 4096; has_system_prompt false"],
         );
     }
 
