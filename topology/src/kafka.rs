@@ -280,8 +280,8 @@ impl Asker {
     }
 }
 
-/// Ends a client, or what makes one up, in a thread of its own. librdkafka takes some 100 ms for that, and a task that is being
-/// opened has no use for them.
+/// Ends a client, or what makes one up, in a thread of its own. librdkafka takes some 100 ms for that, and now and then for ever; a task
+/// that is being opened has no use for them.
 fn end_aside(client: impl Send + 'static) {
     // Where there is no thread to be had the closure ends here, and the client with it.
     let _ = std::thread::Builder::new().name("weir-end".into()).spawn(move || drop(client));

@@ -67,6 +67,9 @@ pub const HANDOVER_MAX: Duration = Duration::from_secs(2);
 /// Longest time that a task drains and commits after it was told to stop.
 pub const DRAIN_MAX: Duration = Duration::from_secs(25);
 
+/// Longest time that a member takes to leave its group.
+pub const LEAVE_MAX: Duration = Duration::from_secs(5);
+
 /// A transaction that its producer does not end is aborted by the broker after this time. Readers
 /// wait for no longer behind a worker that died.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);

@@ -12,12 +12,13 @@ use super::connection::ConnectionWatch;
 use super::errors::{is_permanent, unanswered, unavailable};
 use super::member::{Change, Group, Member, unique};
 use super::writer::shared::SharedProducer;
+use crate::limits::LEAVE_MAX;
 use crate::log::LogError;
 use crate::topic::Topic;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long joining waits for the first word of a broker that may not have KIP-848.
@@ -29,7 +30,8 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// One process's membership in a stage's group. Leaves the group when dropped.
 pub struct Membership {
-    consumer: Arc<BaseConsumer<Group>>,
+    /// None only from when it is dropped.
+    consumer: Option<Arc<BaseConsumer<Group>>>,
     protocol: GroupProtocol,
     fetched: AtomicU64,
     /// What the writers of this membership share, once there is one.
@@ -51,7 +53,7 @@ impl Membership {
         while !membership.group().lock().has_joined && Instant::now() < deadline {
             match membership.serve() {
                 Ok(()) => std::thread::sleep(LOOK),
-                Err(error) if is_unsupported(&membership.consumer, &error) => {
+                Err(error) if is_unsupported(membership.consumer(), &error) => {
                     drop(membership);
                     return Self::subscribe(config, group, topic, GroupProtocol::Classic);
                 }
@@ -82,7 +84,7 @@ impl Membership {
             .subscribe(&[&name])
             .map_err(|error| unavailable(format_args!("joining the group {group}"), &error))?;
         Ok(Self {
-            consumer: Arc::new(consumer),
+            consumer: Some(Arc::new(consumer)),
             protocol,
             fetched: AtomicU64::new(0),
             shared: OnceLock::new(),
@@ -136,7 +138,7 @@ impl Membership {
         // From here on no writer of ours commits for them.
         state.owned.retain(|partition| !all.contains(partition));
         drop(state);
-        group.unassign(&self.consumer, &all);
+        group.unassign(self.consumer(), &all);
     }
 
     /// Transactional id of the producer that commits for this membership's tasks: no other membership has it.
@@ -146,21 +148,25 @@ impl Membership {
 
     /// What the writers of this membership share.
     pub(super) fn shared(&self, cluster: &Arc<Cluster>) -> Arc<SharedProducer> {
-        let member = || Member::of(&self.consumer);
+        let member = || Member::of(self.consumer());
         self.shared.get_or_init(|| Arc::new(SharedProducer::new(cluster.clone(), member()))).clone()
     }
 
+    fn consumer(&self) -> &Arc<BaseConsumer<Group>> {
+        self.consumer.as_ref().expect("a membership has its consumer until it is dropped")
+    }
+
     fn group(&self) -> &Group {
-        self.consumer.context()
+        self.consumer().context()
     }
 
     /// Serves an event if there is one. A record that was fetched in the moment before the pause is dropped.
     fn serve(&self) -> Result<(), KafkaError> {
-        let polled = self.consumer.poll(Duration::ZERO);
+        let polled = self.consumer().poll(Duration::ZERO);
         if let Some(error) = self.group().lock().failed.take() {
             return Err(error);
         }
-        if let Some((code, _)) = self.consumer.client().fatal_error() {
+        if let Some((code, _)) = self.consumer().client().fatal_error() {
             return Err(KafkaError::MessageConsumptionFatal(code));
         }
         match polled {
@@ -178,19 +184,19 @@ impl Membership {
     fn look_for_loss(&self) {
         let group = self.group();
         let mut state = group.lock();
-        if state.revoking.is_none() || !self.consumer.assignment_lost() {
+        if state.revoking.is_none() || !self.consumer().assignment_lost() {
             return;
         }
         let Some((all, _)) = state.revoking.take() else { return };
         state.owned.retain(|partition| !all.contains(partition));
         state.changes.push_back(Change::Lost(all.clone()));
         drop(state);
-        group.unassign(&self.consumer, &all);
+        group.unassign(self.consumer(), &all);
     }
 
     fn failed(&self, error: &KafkaError) -> LogError {
         let said =
-            self.consumer.client().fatal_error().map_or_else(String::new, |(_, text)| format!(" ({text})"));
+            self.consumer().client().fatal_error().map_or_else(String::new, |(_, text)| format!(" ({text})"));
         let failure = self.group().connections.last_failure();
         unanswered(format_args!("as a member of the group{said}"), error, failure.as_ref())
     }
@@ -206,8 +212,13 @@ impl Drop for Membership {
         let revoking = state.revoking.take();
         drop(state);
         if let Some((all, _)) = revoking {
-            group.unassign(&self.consumer, &all);
+            group.unassign(self.consumer(), &all);
         }
+        // librdkafka never answers a rebalance that crosses the closing now and then (its issue 4884). Whoever has not left
+        // by then is taken for dead by the group.
+        let (leaves, has_left) = mpsc::channel::<()>();
+        super::end_aside((self.consumer.take(), leaves));
+        let _ = has_left.recv_timeout(LEAVE_MAX);
     }
 }
 
