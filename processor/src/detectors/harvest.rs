@@ -73,13 +73,17 @@ pub fn reading(account: &AccountView<'_>) -> Option<Millinats> {
     Some(limit + by_novelty + preamble + passed_on(behaviour))
 }
 
-/// What it says that many people typed the texts.
+/// What it says that many people typed the texts. Most accounts use one limit: of those nothing more is worked out.
 fn passed_on(behaviour: &Behaviour) -> Millinats {
+    let by_limit = line(&MAIN_LIMIT, behaviour.limit.share_permille().into());
+    if by_limit == 0 {
+        return 0;
+    }
     let left = [
+        by_limit,
         line(&MANY, behaviour.requests.into()),
         line(&TYPED, behaviour.lengths.mean().into()),
         line(&UNEVEN, behaviour.lengths.spread().into()),
-        line(&MAIN_LIMIT, behaviour.limit.share_permille().into()),
     ];
     left.into_iter().fold(PASSED_ON, |said, left| said * i64::from(left) / 1_000) as Millinats
 }
