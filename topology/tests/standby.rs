@@ -6,8 +6,8 @@ mod sums;
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-use sums::{FORGET, NEVER, Sums, TASK, append, around, said};
+use std::time::Duration;
+use sums::{FORGET, NEVER, Sums, TASK, append, around, eventually, said};
 use weir_schemas::wire::Wire;
 use weir_schemas::{State, StateKind};
 use weir_topology::follow::Follower;
@@ -108,14 +108,6 @@ fn take_over(around: &Surroundings, follower: Follower) -> Task {
 fn numbers() -> Vec<(&'static str, i64)> {
     let keys = ["a", "b", "c", "d", "e"];
     (0..60).map(|n| (keys[n * 7 % 5], if n % 11 == 10 { FORGET } else { n as i64 })).collect()
-}
-
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "never happened: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod sums;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use sums::*;
 use weir_topology::log::{Commit, Log as _};
 use weir_topology::memory::MemoryLog;
@@ -35,14 +35,6 @@ impl Telemetry for Told {
 
     fn task_released(&self, task: TaskId) {
         self.released.lock().unwrap().push(task);
-    }
-}
-
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < deadline, "never happened: {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weir_schemas::Judge;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::MachineClock;
@@ -172,3 +172,12 @@ pub fn said(log: &MemoryLog) -> String {
 }
 
 pub const NEVER: Duration = Duration::from_secs(3600);
+
+/// Waits until something is so; fails after a minute.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
