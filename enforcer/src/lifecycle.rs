@@ -87,6 +87,11 @@ pub(crate) fn is_in_effect(action: &Action) -> bool {
     matches!(action.state, ActionState::Done | ActionState::Expired)
 }
 
+/// Whether it is in effect and is to come to an end: there is something to undo.
+pub(crate) fn is_in_force(action: &Action) -> bool {
+    is_in_effect(action) && action.lasts_ms.is_some()
+}
+
 /// How an account stands while an action of this kind is in effect.
 fn status_of(kind: ActionKind) -> StandingStatus {
     match kind {

@@ -1,8 +1,10 @@
 //! What the log says is in force on an account, for an operator's word that undoes it: an enforcer's state may have
 //! lost the account.
 
+use super::records::each_record;
 use anyhow::Result;
 use std::collections::BTreeMap;
+use weir_enforcer::limits::OPEN_MAX;
 use weir_enforcer::reinstate::{Reinstated, can_be_undone};
 use weir_enforcer::safeguards::REINSTATE_NAME;
 use weir_enforcer::subject::Subject;
@@ -11,7 +13,7 @@ use weir_schemas::{
     AccountId, Action, ActionId, ActionKind, ActionState, Control, Record, Revert, Standing, StandingStatus,
 };
 use weir_topology::key::partition_of;
-use weir_topology::log::{Log, read_range};
+use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
 /// The same word, with what is in force on its account; any other as it is.
@@ -47,6 +49,9 @@ fn in_force(log: &dyn Log, wire: &Wire, account: AccountId, partition: u32) -> R
     let forgotten = stands.filter(|standing| !last.contains_key(&standing.action_id));
     let mut in_force: Vec<Action> = last.into_values().filter(can_be_undone).collect();
     in_force.extend(forgotten.as_ref().and_then(behind));
+    // No word names more. Whoever says it again has the rest undone.
+    in_force.sort_by_key(|action| std::cmp::Reverse(action.taken_ms));
+    in_force.truncate(OPEN_MAX);
     Ok(in_force)
 }
 
@@ -86,14 +91,13 @@ fn each_of<R: for<'b> Record<'b>>(
     partition: u32,
     mut take: impl FnMut(Option<R>),
 ) -> Result<()> {
-    let (key, (first, end)) = (account.to_key(), log.bounds(topic, partition)?);
-    read_range(log, topic, partition, first, end, |records| {
-        for record in records.iter().filter(|record| record.key == key) {
-            if let Ok(read) = record.payload.map(|payload| wire.read::<R>(payload)).transpose() {
-                take(read);
-            }
+    let key = account.to_key();
+    each_record(log, topic, partition, |record| {
+        if record.key != key {
+            return;
         }
-        Ok(())
-    })?;
-    Ok(())
+        if let Ok(read) = record.payload.map(|payload| wire.read::<R>(payload)).transpose() {
+            take(read);
+        }
+    })
 }

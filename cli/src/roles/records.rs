@@ -5,7 +5,23 @@ use std::collections::BTreeMap;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Audit, AuditEntry, Record, State};
 use weir_topology::log::{Log, read_range};
+use weir_topology::record::RecordRef;
 use weir_topology::topic::Topic;
+
+/// Hands every record of a partition over, as it lies there.
+pub fn each_record(
+    log: &dyn Log,
+    topic: Topic,
+    partition: u32,
+    mut take: impl FnMut(RecordRef<'_>),
+) -> Result<()> {
+    let (first, end) = log.bounds(topic, partition)?;
+    read_range(log, topic, partition, first, end, |records| {
+        records.iter().for_each(&mut take);
+        Ok(())
+    })?;
+    Ok(())
+}
 
 /// Hands every record of a partition over that can be read.
 pub fn each_in<R: for<'b> Record<'b>>(
@@ -15,13 +31,9 @@ pub fn each_in<R: for<'b> Record<'b>>(
     partition: u32,
     mut take: impl FnMut(R),
 ) -> Result<()> {
-    let (first, end) = log.bounds(topic, partition)?;
-    read_range(log, topic, partition, first, end, |records| {
-        let read = records.iter().filter_map(|record| wire.read(record.payload.unwrap_or_default()).ok());
-        read.for_each(&mut take);
-        Ok(())
-    })?;
-    Ok(())
+    each_record(log, topic, partition, |record| {
+        wire.read(record.payload.unwrap_or_default()).into_iter().for_each(&mut take);
+    })
 }
 
 /// The same, partition by partition.
@@ -44,12 +56,11 @@ pub fn enforcer_state(
     partition: u32,
     wanted: impl Fn(&[u8]) -> bool,
 ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-    let (first, end) = log.bounds(Topic::StateEnforcer, partition)?;
     let mut latest: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
-    read_range(log, Topic::StateEnforcer, partition, first, end, |records| {
-        let wanted = records.iter().filter(|record| wanted(record.key));
-        latest.extend(wanted.map(|record| (record.key.to_vec(), record.payload.map(<[u8]>::to_vec))));
-        Ok(())
+    each_record(log, Topic::StateEnforcer, partition, |record| {
+        if wanted(record.key) {
+            latest.insert(record.key.to_vec(), record.payload.map(<[u8]>::to_vec));
+        }
     })?;
     let kept = latest.into_iter().filter_map(|(key, payload)| Some((key, payload?)));
     kept.map(|(key, payload)| {

@@ -1,7 +1,9 @@
 //! Leaves a server alone that fails again and again.
 
+use super::actuator::ActuatorError;
 use crate::limits::{BREAKER_FAILURES, BREAKER_REST};
 use std::time::Duration;
+use weir_topology::clock::Clock;
 
 /// Lets calls through while they succeed, and after too many failures none for a while.
 #[derive(Debug, Default)]
@@ -11,15 +13,43 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
+    /// Makes a call, unless the server, which is called `server`, is left alone.
+    pub fn guard(
+        &mut self,
+        clock: &dyn Clock,
+        server: &str,
+        call: impl FnOnce() -> Result<(), ActuatorError>,
+    ) -> Result<(), ActuatorError> {
+        if !self.lets_through(clock.now()) {
+            let reason = format!("{server} failed several times in a row, and is left alone for a moment");
+            return Err(ActuatorError::Away(reason));
+        }
+        let outcome = call();
+        self.note(!matches!(outcome, Err(ActuatorError::Away(_))), clock.now());
+        outcome
+    }
+
     /// Whether a call may be made at `now`, by a clock that never goes back.
-    pub fn lets_through(&self, now: Duration) -> bool {
+    fn lets_through(&self, now: Duration) -> bool {
         self.rests_until.is_none_or(|until| until <= now)
     }
 
     /// Takes in how a call went: not well where the server was away.
-    pub fn note(&mut self, is_well: bool, now: Duration) {
+    fn note(&mut self, is_well: bool, now: Duration) {
         self.failures = if is_well { 0 } else { self.failures + 1 };
         self.rests_until = (self.failures >= BREAKER_FAILURES).then(|| now + BREAKER_REST);
+    }
+}
+
+/// What a status says that the server, which is called `server`, answers with.
+pub(super) fn succeeded(server: &str, status: u16) -> Result<(), ActuatorError> {
+    match status {
+        200..=299 => Ok(()),
+        // What is wrong on the way there, or with who asks, says nothing of this hold: it is tried again.
+        300..=399 | 401 | 403..=405 | 407 | 408 | 421 | 425 | 429 | 500..=599 => {
+            Err(ActuatorError::Away(format!("{server} answers with {status}")))
+        }
+        _ => Err(ActuatorError::Refused(format!("{server} refuses with {status}"))),
     }
 }
 

@@ -16,16 +16,22 @@ mod holds;
 mod tests;
 
 use super::actuator::{Actuator, ActuatorError, Hold};
-use super::breaker::Breaker;
+use super::breaker::{Breaker, succeeded};
+use crate::http::agent;
 use crate::limits::{LITELLM_ANSWER_BYTES_MAX, LITELLM_WAIT};
 use holds::{FIELD, Holds, Key};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
-use ureq::Agent;
+use ureq::http::Response;
+use ureq::tls::TlsConfig;
+use ureq::{Agent, Body};
 use weir_schemas::hex::hex;
 use weir_topology::clock::Clock;
 use zeroize::Zeroizing;
+
+/// What errors call it.
+const SERVER: &str = "LiteLLM";
 
 /// What LiteLLM's own audit log says of who changed a key.
 const CHANGED_BY: &str = "weir";
@@ -58,16 +64,11 @@ impl LiteLlmActuator {
     /// Holds at the proxy of this URL, whose admin key is `admin_key`. Who is slowed down has `rpm_limit` requests a
     /// minute, or as many as before where that is less.
     pub fn new(url: &str, admin_key: &str, rpm_limit: u64, clock: Arc<dyn Clock>) -> Self {
-        // A redirect would be followed with GET, and its answer believed.
-        let config = Agent::config_builder()
-            .timeout_global(Some(LITELLM_WAIT))
-            .max_redirects(0)
-            .http_status_as_error(false);
         Self {
             url: url.trim_end_matches('/').to_owned(),
             authorization: Zeroizing::new(format!("Bearer {admin_key}")),
             rpm_limit,
-            agent: config.build().into(),
+            agent: agent(url, LITELLM_WAIT, TlsConfig::default()),
             clock,
             breaker: Breaker::default(),
         }
@@ -78,17 +79,16 @@ impl LiteLlmActuator {
         &mut self,
         change: impl FnOnce(&Self) -> Result<(), ActuatorError>,
     ) -> Result<(), ActuatorError> {
-        if !self.breaker.lets_through(self.clock.now()) {
-            let reason = "LiteLLM failed several times in a row, and is left alone for a moment";
-            return Err(ActuatorError::Away(reason.into()));
-        }
-        let outcome = change(self);
-        self.breaker.note(!matches!(outcome, Err(ActuatorError::Away(_))), self.clock.now());
+        let mut breaker = std::mem::take(&mut self.breaker);
+        let outcome = breaker.guard(&*self.clock, SERVER, || change(self));
+        self.breaker = breaker;
         outcome
     }
 
     fn put_on(&self, hold: &Hold<'_>) -> Result<(), ActuatorError> {
-        let hash = hash_of(hold.account_raw)?;
+        let hash = hash_of(identity(hold.account_raw)?);
+        let no_key = "the account is neither a key of LiteLLM's (sk-…) nor the hash of one";
+        let hash = hash.ok_or_else(|| ActuatorError::Refused(no_key.into()))?;
         let told = self.told(&hash)?;
         let told = told.ok_or_else(|| ActuatorError::Refused("LiteLLM has no such key".into()))?;
         let id = hold.action.action_id.to_string();
@@ -101,8 +101,9 @@ impl LiteLlmActuator {
     }
 
     fn let_go(&self, hold: &Hold<'_>) -> Result<(), ActuatorError> {
-        let hash = hash_of(hold.account_raw)?;
-        // Of a key that is gone nothing is left to be let go.
+        let raw = identity(hold.account_raw)?;
+        // On whoever has no key there nothing was ever put, and of a key that is gone nothing is left to be let go.
+        let Some(hash) = hash_of(raw) else { return Ok(()) };
         let Some(told) = self.told(&hash)? else { return Ok(()) };
         let next = told.holds.without(&hold.action.action_id.to_string(), self.clock.unix_ms());
         if told.holds.blocked_it() && !next.suspend() && told.key.is_blocked {
@@ -131,10 +132,12 @@ impl LiteLlmActuator {
         let request = self.agent.get(format!("{}/key/info", self.url)).query("key", hash);
         let answer = request.header("Authorization", &*self.authorization).call();
         let mut answer = answer.map_err(|error| away(&error))?;
-        if answer.status() == 404 {
+        let status = answer.status().as_u16();
+        // A proxy on the way does not know of keys that are gone.
+        if status == 404 && said(&mut answer)["type"] == "not_found_error" {
             return Ok(None);
         }
-        succeeded(answer.status().as_u16())?;
+        succeeded(SERVER, status)?;
         let read = answer.body_mut().with_config().limit(LITELLM_ANSWER_BYTES_MAX).read_json::<Value>();
         let mut info = match read.map_err(|error| away(&error))? {
             Value::Object(mut fields) => match fields.remove("info") {
@@ -168,8 +171,16 @@ impl LiteLlmActuator {
             .header("Authorization", &*self.authorization)
             .header("Content-Type", "application/json")
             .header("litellm-changed-by", CHANGED_BY);
-        let answer = request.send(&body.to_string()).map_err(|error| away(&error))?;
-        succeeded(answer.status().as_u16())
+        let mut answer = request.send(&body.to_string()).map_err(|error| away(&error))?;
+        let status = answer.status().as_u16();
+        // LiteLLM says so of whatever it had not foreseen, its database's errors among it.
+        let is_unforeseen = |error: &Value| {
+            error["message"].as_str().is_some_and(|message| message.starts_with("Authentication Error, "))
+        };
+        if status == 400 && is_unforeseen(&said(&mut answer)) {
+            return Err(ActuatorError::Away(format!("{SERVER} fails with {status}")));
+        }
+        succeeded(SERVER, status)
     }
 }
 
@@ -200,35 +211,30 @@ impl Actuator for LiteLlmActuator {
     }
 }
 
-/// How LiteLLM names the key of this account: its logs tell of the hash, and a gateway before it of the key itself.
-fn hash_of(account_raw: Option<&str>) -> Result<String, ActuatorError> {
-    let refused = |reason: &str| Err(ActuatorError::Refused(reason.to_owned()));
-    let Some(raw) = account_raw else {
-        return refused("who the account is cannot be had, and LiteLLM knows no pseudonyms");
-    };
-    if raw.starts_with(KEY_PREFIX) {
-        return Ok(hex(&Sha256::digest(raw.as_bytes())));
-    }
-    let is_hash = raw.len() == HASH_DIGITS && raw.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_hash {
-        return Ok(raw.to_ascii_lowercase());
-    }
-    refused("the account is neither a key of LiteLLM's (sk-…) nor the hash of one")
+/// Who the account is.
+fn identity(account_raw: Option<&str>) -> Result<&str, ActuatorError> {
+    let reason = "who the account is cannot be had, and LiteLLM knows no pseudonyms";
+    account_raw.ok_or_else(|| ActuatorError::Refused(reason.into()))
 }
 
-fn succeeded(status: u16) -> Result<(), ActuatorError> {
-    match status {
-        200..=299 => Ok(()),
-        // What is wrong on the way there, or with who asks, says nothing of this hold: it is tried again.
-        300..=399 | 401 | 403 | 405 | 407 | 408 | 421 | 425 | 429 | 500..=599 => {
-            Err(ActuatorError::Away(format!("LiteLLM answers with {status}")))
-        }
-        _ => Err(ActuatorError::Refused(format!("LiteLLM refuses with {status}"))),
+/// How LiteLLM names the key of this account: its logs tell of the hash, and a gateway before it of the key itself. None for
+/// what is neither.
+fn hash_of(raw: &str) -> Option<String> {
+    if raw.starts_with(KEY_PREFIX) {
+        return Some(hex(&Sha256::digest(raw.as_bytes())));
     }
+    let is_hash = raw.len() == HASH_DIGITS && raw.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| raw.to_ascii_lowercase())
+}
+
+/// What an answer says of its error; null for nothing that is understood.
+fn said(answer: &mut Response<Body>) -> Value {
+    let read = answer.body_mut().with_config().limit(LITELLM_ANSWER_BYTES_MAX).read_json::<Value>();
+    read.map_or(Value::Null, |mut answer| answer["error"].take())
 }
 
 fn away(error: &ureq::Error) -> ActuatorError {
-    ActuatorError::Away(format!("LiteLLM does not answer: {error}"))
+    ActuatorError::Away(format!("{SERVER} does not answer: {error}"))
 }
 
 fn misunderstood(reason: &str) -> ActuatorError {

@@ -6,7 +6,8 @@
 //! over timestamp, `.` and the body. Any 2xx means that it is done, or was done before.
 
 use super::actuator::{Actuator, ActuatorError, Hold};
-use super::breaker::Breaker;
+use super::breaker::{Breaker, succeeded};
+use crate::http::agent;
 use crate::limits::WEBHOOK_WAIT;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
@@ -14,6 +15,7 @@ use sha2::Sha256;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use ureq::Agent;
+use ureq::tls::TlsConfig;
 use weir_schemas::{ActionKind, Digest};
 use weir_topology::clock::Clock;
 use zeroize::Zeroizing;
@@ -40,6 +42,9 @@ pub fn verifies(secret: &[u8], timestamp: i64, body: &[u8], hex: &str) -> bool {
     hex.parse::<Digest>().is_ok_and(|claimed| mac.verify_slice(&claimed.0).is_ok())
 }
 
+/// What errors call it.
+const SERVER: &str = "the key server";
+
 /// Holds at a key-management server.
 pub struct WebhookActuator {
     url: String,
@@ -52,21 +57,14 @@ pub struct WebhookActuator {
 impl WebhookActuator {
     /// Holds at the server of this URL, signed with `secret`.
     pub fn new(url: &str, secret: Zeroizing<Vec<u8>>, clock: Arc<dyn Clock>) -> Self {
-        // A redirect would be followed with GET, and its answer believed.
-        let config = Agent::config_builder()
-            .timeout_global(Some(WEBHOOK_WAIT))
-            .max_redirects(0)
-            .http_status_as_error(false);
-        Self { url: url.to_owned(), secret, agent: config.build().into(), clock, breaker: Breaker::default() }
+        let agent = agent(url, WEBHOOK_WAIT, TlsConfig::default());
+        Self { url: url.to_owned(), secret, agent, clock, breaker: Breaker::default() }
     }
 
     fn call(&mut self, operation: &str, hold: &Hold<'_>) -> Result<(), ActuatorError> {
-        if !self.breaker.lets_through(self.clock.now()) {
-            let reason = "the key server failed several times in a row, and is left alone for a moment";
-            return Err(ActuatorError::Away(reason.into()));
-        }
-        let outcome = self.post(operation, hold);
-        self.breaker.note(!matches!(outcome, Err(ActuatorError::Away(_))), self.clock.now());
+        let mut breaker = std::mem::take(&mut self.breaker);
+        let outcome = breaker.guard(&*self.clock, SERVER, || self.post(operation, hold));
+        self.breaker = breaker;
         outcome
     }
 
@@ -97,15 +95,8 @@ impl WebhookActuator {
                 format!("v1={}", signature(&self.secret, timestamp, body.as_bytes())),
             );
         match request.send(&body) {
-            Ok(answer) => match answer.status().as_u16() {
-                200..=299 => Ok(()),
-                // What is wrong on the way there, or with who asks, says nothing of this hold: it is tried again.
-                status @ (300..=399 | 401 | 403..=405 | 407 | 408 | 421 | 425 | 429 | 500..=599) => {
-                    Err(ActuatorError::Away(format!("the key server answers with {status}")))
-                }
-                status => Err(ActuatorError::Refused(format!("the key server refuses with {status}"))),
-            },
-            Err(error) => Err(ActuatorError::Away(format!("the key server does not answer: {error}"))),
+            Ok(answer) => succeeded(SERVER, answer.status().as_u16()),
+            Err(error) => Err(ActuatorError::Away(format!("{SERVER} does not answer: {error}"))),
         }
     }
 }

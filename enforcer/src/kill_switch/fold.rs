@@ -3,6 +3,7 @@
 use super::kind::{PersonRole, RequestKind};
 use super::refused::Refused;
 use super::words::{APPROVAL_PREFIX, Approval, PERSONS_NAME, Persons, REQUEST_PREFIX, Request, shown};
+use crate::lifecycle::is_in_force;
 use crate::limits::{
     GLASS_LASTS_MS, GLASS_REST_MS, REQUEST_AHEAD_MS, REQUEST_KNOWN_MS, REQUESTS_OPEN_EACH_MAX,
     REQUESTS_OPEN_MAX, REQUESTS_SETTLED_EACH_MAX,
@@ -65,9 +66,7 @@ impl Sweep {
     /// Whether this action is one of them. What is over anyway and what only shows an account to people is none. While
     /// the switch is on nothing new begins: whatever is under way was before it, whatever the clocks say.
     pub fn means(&self, action: &Action, is_on: bool) -> bool {
-        let is_in_force =
-            matches!(action.state, ActionState::Done | ActionState::Expired) && action.lasts_ms.is_some();
-        let is_of = action.state == ActionState::Pending || (is_in_force && self.of == SweepOf::All);
+        let is_of = action.state == ActionState::Pending || (is_in_force(action) && self.of == SweepOf::All);
         is_of && (is_on || action.taken_ms <= self.until_ms)
     }
 }

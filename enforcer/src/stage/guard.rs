@@ -7,7 +7,7 @@ use crate::accounts::Kept;
 use crate::charter;
 use crate::decide::Proposal;
 use crate::kill_switch::fold::MENDED;
-use crate::lifecycle::{is_in_effect, undone};
+use crate::lifecycle::{is_in_force, undone};
 use crate::limiter::{Admission, Limiter, Pause};
 use crate::limits::DUE_PER_EPOCH_MAX;
 use crate::posture::Stance;
@@ -119,8 +119,8 @@ impl EnforcerStage {
         let is_meant = |action: &Action| subject.means(&action.tenant, action.account);
         for account in self.accounts.with_open(is_meant) {
             self.undo_on(step, account, why, |action| {
-                let is_in_force = is_in_effect(action) && action.lasts_ms.is_some();
-                reaches_beyond_a_desk(action.kind) && (is_in_force || action.state == ActionState::Pending)
+                reaches_beyond_a_desk(action.kind)
+                    && (is_in_force(action) || action.state == ActionState::Pending)
             });
         }
     }

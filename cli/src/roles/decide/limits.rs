@@ -23,6 +23,9 @@ pub const PROBE_BYTES_MAX: usize = 4 << 10;
 /// Most keys that a request is asked for; one with more is refused, because nobody would know whose it is.
 pub const KEYS_MAX: usize = 64;
 
+/// Descriptors of a question to the rate-limit service.
+pub const DESCRIPTORS_MAX: usize = 64;
+
 /// How old a connection of HTTP/2 may grow. Then its peer is told to ask on another, so that servers that were added get their
 /// share, and none is held for good.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);

@@ -27,6 +27,8 @@ struct Row {
 enum Fault {
     /// It is answered with this status, and nothing is done.
     Before(u16),
+    /// LiteLLM does not do it, and takes it for the caller's fault.
+    Unforeseen,
     /// It is done, and nobody is told.
     After,
 }
@@ -51,7 +53,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let kept = Arc::new(Mutex::new(Kept::default()));
-        kept.lock().unwrap().rows.insert(hash_of(Some(KEY)).unwrap(), row);
+        kept.lock().unwrap().rows.insert(hash_of(KEY).unwrap(), row);
         let served = kept.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -112,6 +114,8 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Kept>) {
     let fault = kept.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
     let (status, answer) = match fault {
         Some(Fault::Before(status)) => (status, json!({})),
+        Some(Fault::Unforeseen) if path.starts_with("/key/info") => (500, json!({})),
+        Some(Fault::Unforeseen) => (400, error("Authentication Error, no connection", "auth_error", 400)),
         _ if !is_admin => (401, error("Authentication Error", "auth_error", 401)),
         _ => answer(&mut kept.rows, &path, &serde_json::from_slice(&body).unwrap_or(Value::Null)),
     };
@@ -229,7 +233,8 @@ fn whom_somebody_else_had_blocked_weir_does_not_unblock() {
 fn wherever_it_is_cut_off_to_do_it_again_ends_the_same() {
     let holds = [action(1, ActionKind::RateLimit), action(2, ActionKind::Suspend)];
     let words = [(0, true), (1, true), (0, false), (1, false)];
-    for fault in [Fault::Before(500), Fault::Before(429), Fault::After] {
+    for fault in [Fault::Before(500), Fault::Before(429), Fault::Before(404), Fault::Unforeseen, Fault::After]
+    {
         for at in 0..12 {
             let proxy = Proxy::start(row());
             proxy.kept().fault = Some((at, fault));
@@ -271,9 +276,10 @@ fn what_cannot_be_done_says_why_and_a_key_that_is_gone_needs_nothing() {
         assert!(matches!(&error, ActuatorError::Refused(said) if said.contains(reason)), "{error}");
     }
     assert_eq!(actuator.release(&who(Some("sk-of-nobody"))), Ok(()));
+    assert_eq!(actuator.release(&who(Some("alice@example.com"))), Ok(()), "nothing was ever put on");
     assert!(actuator.release(&who(None)).is_err(), "a person must");
     // By the hash, as LiteLLM's own logs name it.
-    let hash = hash_of(Some(KEY)).unwrap().to_ascii_uppercase();
+    let hash = hash_of(KEY).unwrap().to_ascii_uppercase();
     assert_eq!(actuator.apply(&who(Some(&hash))), Ok(()));
     assert!(proxy.row().blocked);
     proxy.kept().rows.values_mut().for_each(|row| row.is_deleted = true);

@@ -3,6 +3,7 @@
 
 use super::tls::Authorities;
 use super::{Delivery, Failure, Fate, RetryCause};
+use crate::http::agent;
 use crate::limits::{SIEM_ANSWER_BYTES_MAX, SIEM_BATCH_RECORDS_MAX};
 use crate::siem::notice::Notice;
 use crate::siem::text::{bounded, one_line};
@@ -34,15 +35,7 @@ impl Endpoint {
         wait: Duration,
     ) -> Self {
         let tls = authorities.map_or_else(|| TlsConfig::builder().build(), Authorities::config);
-        // A redirect would take the credential to somebody else.
-        let config = Agent::config_builder()
-            .timeout_global(Some(wait))
-            .max_redirects(0)
-            .http_status_as_error(false)
-            .tls_config(tls);
-        // What the surroundings name as a proxy would see the credential, unless TLS goes through it.
-        let config = if url.starts_with("https://") { config } else { config.proxy(None) };
-        Self { agent: config.build().into(), url: url.trim_end_matches('/').to_owned(), authorization }
+        Self { agent: agent(url, wait, tls), url: url.trim_end_matches('/').to_owned(), authorization }
     }
 
     /// Sends a body to a path below the URL.

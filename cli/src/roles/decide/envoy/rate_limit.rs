@@ -4,6 +4,7 @@
 //! request: it uses one up, however many of them name its account.
 
 use super::super::answer::{Answer, CREDENTIAL_HEADERS, Desk, Unclear};
+use super::super::limits::DESCRIPTORS_MAX;
 use super::super::told::Told;
 use super::{Refusal, header, metadata};
 use crate::telemetry::Transport;
@@ -38,6 +39,10 @@ impl RateLimitService for RateLimit {
         if domain.is_empty() || descriptors.is_empty() {
             return Err(Status::invalid_argument("a question has a domain and at least one descriptor"));
         }
+        if descriptors.len() > DESCRIPTORS_MAX {
+            let reason = format!("a question has at most {DESCRIPTORS_MAX} descriptors");
+            return Err(Status::invalid_argument(reason));
+        }
         let accounts = match self.accounts(&descriptors) {
             Ok(accounts) => accounts,
             Err(error) => {
@@ -56,7 +61,8 @@ impl RateLimitService for RateLimit {
                 ..RateLimitResponse::default()
             },
             Some(refusal) => {
-                let statuses = accounts.iter().map(|accounts| self.status(accounts, &answer)).collect();
+                let statuses =
+                    accounts.iter().map(|accounts| self.status(accounts, &answer, &told)).collect();
                 refused(&refusal, statuses)
             }
         };
@@ -67,21 +73,22 @@ impl RateLimitService for RateLimit {
 impl RateLimit {
     /// The accounts that each descriptor names. Its tenant is what any of them says: they are of one request.
     fn accounts(&self, descriptors: &[RateLimitDescriptor]) -> Result<Vec<Vec<AccountId>>, Unclear> {
-        let tenants = || self.0.tenant_header().into_iter().flat_map(|name| values(descriptors, name));
+        let tenants: Vec<&[u8]> =
+            self.0.tenant_header().into_iter().flat_map(|name| values(descriptors, name)).collect();
         let credentials =
             |descriptors| CREDENTIAL_HEADERS.into_iter().flat_map(move |name| values(descriptors, name));
         // Together they have no more keys than a request may have.
-        self.0.accounts(tenants(), credentials(descriptors))?;
+        self.0.accounts(tenants.iter().copied(), credentials(descriptors))?;
         let each = descriptors.chunks(1);
-        each.map(|descriptor| self.0.accounts(tenants(), credentials(descriptor))).collect()
+        each.map(|descriptor| self.0.accounts(tenants.iter().copied(), credentials(descriptor))).collect()
     }
 
     /// How it is with a descriptor of a request that does not pass.
-    fn status(&self, accounts: &[AccountId], answer: &Answer) -> DescriptorStatus {
+    fn status(&self, accounts: &[AccountId], answer: &Answer, told: &Told) -> DescriptorStatus {
         let is_answer = answer.account.is_none_or(|account| accounts.contains(&account));
         if is_answer {
             let limit = matches!(answer.passes, Passes::In(_)).then(|| self.limit());
-            return DescriptorStatus { duration_until_reset: wait_of(answer), ..over_limit(limit) };
+            return DescriptorStatus { duration_until_reset: wait_of(told), ..over_limit(limit) };
         }
         let passes = accounts.iter().all(|account| self.0.look(*account).passes == Passes::Yes);
         if passes { within() } else { over_limit(None) }
@@ -108,8 +115,8 @@ fn over_limit(current_limit: Option<Limit>) -> DescriptorStatus {
 }
 
 /// When it is worth while to ask again.
-fn wait_of(answer: &Answer) -> Option<Duration> {
-    let ms = Told::of(answer).retry_after_ms?;
+fn wait_of(told: &Told) -> Option<Duration> {
+    let ms = told.retry_after_ms?;
     let nanos = i32::try_from(ms.rem_euclid(1_000) * 1_000_000).unwrap_or(0);
     Some(Duration { seconds: ms.div_euclid(1_000), nanos })
 }
