@@ -6,7 +6,7 @@ use ureq::tls::TlsConfig;
 
 /// An agent for the server at `url`, which has to prove who it is by `tls`; an answer may take as long as `wait`. Whatever the
 /// status, it is an answer.
-pub(crate) fn agent(url: &str, wait: Duration, tls: TlsConfig) -> Agent {
+pub fn agent(url: &str, wait: Duration, tls: TlsConfig) -> Agent {
     // A redirect would take what is said to somebody else, or be followed with GET, and its answer believed.
     let config = Agent::config_builder()
         .timeout_global(Some(wait))

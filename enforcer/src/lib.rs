@@ -17,7 +17,7 @@ mod charter;
 pub mod decide;
 pub mod evidence;
 pub mod export;
-mod http;
+pub mod http;
 pub mod kill_switch;
 mod lifecycle;
 pub mod limiter;

@@ -45,7 +45,7 @@ enum Verb {
         #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         honest_accounts: u32,
         /// Seconds that it may take to be processed
-        #[arg(long, value_name = "S", default_value_t = 120)]
+        #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(..=86_400))]
         wait_s: u64,
         /// Do not protect its accounts: what is found is carried out on them, and the limiter counts them as anybody's
         #[arg(long)]

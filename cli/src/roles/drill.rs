@@ -69,35 +69,24 @@ pub fn run(
     note!("weir: {TOUCHED}");
     let sent = listener.send(context, &drill)?;
     note!("weir: sent {} lines of {tenant}; `weir drill measure {tenant}` measures it again", sent.lines);
+    // A log that another process has is left to it, also while that one starts again.
+    let Some((_log, follower)) = &mut follower else {
+        let reason =
+            format!("another process has the log: when it has ended, `weir drill measure {tenant}` says");
+        return print(&Report::unread(&tenant, sent, objectives, reason), json);
+    };
     let until = Instant::now() + target.wait;
     let mut changed = Instant::now();
     while Instant::now() < until && !context.is_stopped() {
-        match &mut follower {
-            Some((_, follower)) => {
-                if follower.read_on(&wire, LOOK)? {
-                    changed = Instant::now();
-                }
-                let is_known = follower.report(Some(sent), objectives).unknown.is_empty();
-                if is_known && changed.elapsed() >= QUIET {
-                    break;
-                }
-            }
-            None => {
-                std::thread::sleep(LOOK);
-                follower = self::follower(context, &tenant, From::Beginning)?;
-            }
+        if follower.read_on(&wire, LOOK)? {
+            changed = Instant::now();
+        }
+        // The whole of it is worked out only once nothing is said any more.
+        if changed.elapsed() >= QUIET && follower.report(Some(sent), objectives).unknown.is_empty() {
+            break;
         }
     }
-    let report = match &follower {
-        Some((_, follower)) => follower.report(Some(sent), objectives),
-        None => Report::unread(
-            &tenant,
-            sent,
-            objectives,
-            format!("another process has the log: when it has ended, `weir drill measure {tenant}` says"),
-        ),
-    };
-    print(&report, json)
+    print(&follower.report(Some(sent), objectives), json)
 }
 
 /// Prints what a drill has come to by now that was sent before.

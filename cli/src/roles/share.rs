@@ -42,7 +42,16 @@ pub fn write(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Pa
             ensure!(!is_of_drill(known), "accounts of a drill are members of {id}: it is not for others");
             vec![known]
         }
-        None => campaigns.open().filter(|known| !is_of_drill(known)).collect(),
+        None => {
+            let (of_drills, meant): (Vec<_>, Vec<_>) = campaigns.open().partition(|known| is_of_drill(known));
+            if !of_drills.is_empty() {
+                let count = of_drills.len();
+                note!(
+                    "weir: {count} open campaigns are left out: accounts of drills are among their members"
+                );
+            }
+            meant
+        }
     };
     if meant.is_empty() {
         bail!("no campaign is open: there is nothing to share");

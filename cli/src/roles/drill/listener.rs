@@ -8,6 +8,8 @@ use serde::Deserialize;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use ureq::Agent;
+use ureq::tls::TlsConfig;
+use weir_enforcer::http::agent;
 use weir_replay::drill::Sent;
 use weir_traffic::drill::Drill;
 
@@ -55,9 +57,9 @@ impl Listener {
     /// The listener of this target. Nothing is sent yet.
     pub(super) fn new(target: &Target) -> Result<Self> {
         let token = target.token_file.as_deref().map(token).transpose()?;
-        let config = Agent::config_builder().timeout_global(Some(ANSWER_MAX)).http_status_as_error(false);
         let url = format!("{}/v1/lines", target.url.trim_end_matches('/'));
-        Ok(Self { url, token, agent: config.build().into() })
+        let agent = agent(&url, ANSWER_MAX, TlsConfig::default());
+        Ok(Self { url, token, agent })
     }
 
     /// Sends all lines of a drill, as of now.
