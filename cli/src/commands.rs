@@ -43,6 +43,7 @@ mod run;
 mod share;
 mod signing;
 mod simulate;
+mod slo;
 mod topology;
 mod tune;
 mod verify;
@@ -119,6 +120,7 @@ commands! {
     KeyServer(key_server::Arguments),
     Config(config::Arguments),
     Metrics(metrics::Arguments),
+    Slo(slo::Arguments),
     Completions(completions::Arguments),
     Man(man::Arguments),
 }

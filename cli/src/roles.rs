@@ -33,5 +33,6 @@ pub mod review;
 pub mod run;
 pub mod safeguards;
 pub mod share;
+pub mod slo;
 pub mod topology;
 pub mod verify;

@@ -141,6 +141,7 @@ metrics! {
     readiness: Family<Kind, Gauge> = Family::default(), "readiness", "1 for the one that holds, as /health/ready says it: ready, not_running, no_partitions, log_silent";
     lag: Family<StageLabel, Gauge> = Family::default(), "lag_records", "Records that the tasks of this process have not folded yet";
     verdict_seconds: Histogram = Histogram::new(VERDICT_SECONDS), "event_to_verdict_seconds", "From the time of an event to its verdict's commit; events older than a day are history and are not counted";
+    effect_seconds: Histogram = Histogram::new(VERDICT_SECONDS), "decision_to_effect_seconds", "From the enforcer's decision to its effect, as whoever carried it out says; that people are to look at somebody is no effect";
     epochs: Family<StageLabel, Counter> = Family::default(), "epochs", "Epochs committed";
     judged: Family<StageLabel, Counter> = Family::default(), "records_judged", "Input records folded into state";
     dead_lettered: Family<StageLabel, Counter> = Family::default(), "records_dead_lettered", "Input records sent to the dead-letter topic";
@@ -483,6 +484,10 @@ impl Telemetry for Metrics {
         if age_ms < HISTORY_MS {
             self.verdict_seconds.observe(age_ms.max(0) as f64 / 1e3);
         }
+    }
+
+    fn effect_told(&self, took_ms: i64) {
+        self.effect_seconds.observe(took_ms.max(0) as f64 / 1e3);
     }
 
     fn commit_aborted(&self, task: TaskId, reason: &str) {

@@ -29,7 +29,7 @@ use weir_topology::memory::MemoryLog;
 use weir_topology::record::{Output, Records};
 use weir_topology::stage::Stage;
 use weir_topology::task::{Pace, Surroundings, Task, TaskStatus};
-use weir_topology::telemetry::Silent;
+use weir_topology::telemetry::{Silent, Telemetry};
 use weir_topology::topic::{StageName, TaskId, Topic};
 
 pub const MINUTE_MS: i64 = 60_000;
@@ -273,6 +273,7 @@ pub struct Rig {
     pub partitions: u32,
     /// Whose signatures policies need.
     pub trust: Option<Arc<Trust>>,
+    pub telemetry: Arc<dyn Telemetry>,
 }
 
 impl Rig {
@@ -284,6 +285,7 @@ impl Rig {
             wire: Arc::new(Wire::new()),
             partitions,
             trust: None,
+            telemetry: Arc::new(Silent),
         }
     }
 
@@ -362,7 +364,7 @@ impl Rig {
             log: self.log.clone(),
             wire: self.wire.clone(),
             schemas: None,
-            telemetry: Arc::new(Silent),
+            telemetry: self.telemetry.clone(),
             process: "test".into(),
             pace: Pace {
                 epoch_interval: Duration::ZERO,

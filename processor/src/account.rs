@@ -285,6 +285,7 @@ impl AccountStage {
             clock_ms: work.clock_ms,
             policy_version: self.policy.version.clone(),
             tallies: work.tallies.counted(),
+            ..Effects::default()
         }
     }
 }

@@ -200,6 +200,8 @@ pub struct Effects {
     pub policy_version: String,
     /// Counts of the closed set.
     pub tallies: Vec<(Tally, u64)>,
+    /// Of each effect that was heard of, milliseconds from the decision to it.
+    pub effects_ms: Vec<i64>,
 }
 
 /// A changed entry of a stage's state.

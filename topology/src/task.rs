@@ -472,6 +472,7 @@ impl Task {
         telemetry.epoch_committed(self.id, effects.judged, effects.dead_lettered, emitted, took);
         let now_ms = self.around.clock.unix_ms();
         verdicts_ms.iter().for_each(|event_ms| telemetry.verdict_told(now_ms.saturating_sub(*event_ms)));
+        effects.effects_ms.iter().for_each(|took_ms| telemetry.effect_told(*took_ms));
         for (tally, count) in &effects.tallies {
             telemetry.tallied(self.id, *tally, *count);
         }

@@ -92,6 +92,8 @@ pub trait Telemetry: Send + Sync {
     fn epoch_committed(&self, task: TaskId, judged: u64, dead_lettered: u64, outputs: u64, took: Duration) {}
     /// A verdict was committed this long after the time of the event that led to it, in milliseconds by the calendar.
     fn verdict_told(&self, age_ms: i64) {}
+    /// An effect was told that was carried out this long after its decision, in milliseconds by the clocks of those two.
+    fn effect_told(&self, took_ms: i64) {}
     /// A task's commit was aborted and is tried again.
     fn commit_aborted(&self, task: TaskId, reason: &str) {}
     /// A task starts over from the log, because the outcome of a commit is unknown or it was fenced.

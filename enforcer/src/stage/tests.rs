@@ -7,8 +7,9 @@ use crate::testing::*;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::time::Duration;
-use weir_schemas::{Action, ActionId, ActionState, AuditKind, Control, ControlKind, Verdict};
+use weir_schemas::{Action, ActionId, ActionKind, ActionState, AuditKind, Control, ControlKind, Verdict};
 use weir_schemas::{
     ActionOutcome, AuditEntry, DeadLetter, Origin, OutcomeKind, Revert, Signal, Standing, StandingStatus,
     Tier,
@@ -16,6 +17,7 @@ use weir_schemas::{
 use weir_topology::clock::Clock as _;
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Records;
+use weir_topology::telemetry::Telemetry;
 
 mod charter;
 mod golden;
@@ -71,6 +73,40 @@ fn a_fresh_install_acts_on_nothing_and_says_what_it_would_have_done() {
         "#]],
     );
     assert!(actions(&rig.log).iter().all(|action| action.posture == Posture::Audit));
+}
+
+/// How long effects took, as it is told.
+#[derive(Default)]
+struct Took(Mutex<Vec<i64>>);
+
+impl Telemetry for Took {
+    fn effect_told(&self, took_ms: i64) {
+        self.0.lock().unwrap().push(took_ms);
+    }
+}
+
+#[test]
+fn how_long_an_effect_took_is_told_and_nothing_of_what_failed_or_only_shows_an_account_to_people() {
+    let took = Arc::new(Took::default());
+    let rig = Rig { telemetry: took.clone(), ..Rig::new(1) };
+    rig.put_control(&posture("enforce"));
+    let answered = |verdict: Verdict, after_ms, kind| {
+        rig.calendar.set(verdict.time_ms);
+        rig.put_verdicts(std::slice::from_ref(&verdict));
+        rig.enforce();
+        rig.calendar.set(verdict.time_ms + after_ms);
+        rig.answer(kind);
+        rig.enforce();
+    };
+    answered(verdict(1, 0, Tier::Critical), 1_500, OutcomeKind::Told);
+    assert_eq!(*took.0.lock().unwrap(), [1_500]);
+    answered(verdict(2, MINUTE_MS, Tier::Medium), 2_500, OutcomeKind::Failed);
+    assert_eq!(took.0.lock().unwrap().len(), 1);
+    // It is slowed down, and reviewed.
+    answered(verdict(3, 2 * MINUTE_MS, Tier::High), 3_500, OutcomeKind::Told);
+    assert_eq!(*took.0.lock().unwrap(), [1_500, 3_500]);
+    let reviewed = |action: &Action| action.kind == ActionKind::Review && action.state == ActionState::Done;
+    assert!(actions(&rig.log).iter().any(reviewed));
 }
 
 #[test]
