@@ -3,10 +3,11 @@
 //! Each loop says that it went round; one that has not for [`STUCK_AFTER`] is stuck, and so is the process, because nobody takes
 //! over the partitions of a process that lives. The bound is longer than any honest pause: brokers that go away in the middle of a
 //! read hold it up for half a minute, a rebalance whose tasks do not end for as long, and a round may meet several. A task that is
-//! being opened is held to no bound, since a restore takes as long as its state is large; readiness tells of it.
+//! being opened is held to no bound, since a restore takes as long as its state is large; readiness tells of it. A loop that panicked is stuck
+//! at once, whether or not it had begun.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use weir_topology::task::TaskStatus;
@@ -26,12 +27,20 @@ pub struct Liveness {
 
 /// A loop that tells that it goes round. Nobody waits for it once this is dropped.
 #[derive(Debug, Clone)]
-pub struct Pulse(Arc<AtomicU64>);
+pub struct Pulse(Arc<Heart>);
 
-/// A loop that has not gone round for too long.
+/// What a loop tells.
+#[derive(Debug, Default)]
+struct Heart {
+    rounds: AtomicU64,
+    has_panicked: AtomicBool,
+}
+
+/// A loop that has not gone round for too long, or panicked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stuck {
     name: String,
+    has_panicked: bool,
     still: Duration,
 }
 
@@ -47,14 +56,14 @@ struct Watched {
 /// Where the rounds of a loop are counted.
 #[derive(Debug)]
 enum Rounds {
-    Loop(Weak<AtomicU64>),
+    Loop(Weak<Heart>),
     Task(Weak<TaskStatus>),
 }
 
 impl Pulse {
     /// The loop went round.
     pub fn beat(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.rounds.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -62,6 +71,7 @@ impl Drop for Pulse {
     /// A loop that panicked has not ended: nobody does its work. It is kept, and found stuck.
     fn drop(&mut self) {
         if std::thread::panicking() {
+            self.0.has_panicked.store(true, Ordering::Relaxed);
             std::mem::forget(self.0.clone());
         }
     }
@@ -70,13 +80,19 @@ impl Drop for Pulse {
 impl Stuck {
     /// Which loop it is, in words.
     pub fn what(&self) -> String {
-        format!("stuck: {} does not go round", self.name)
+        match self.has_panicked {
+            true => format!("stuck: {} has panicked", self.name),
+            false => format!("stuck: {} does not go round", self.name),
+        }
     }
 }
 
 impl fmt::Display for Stuck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (for {} s)", self.what(), self.still.as_secs())
+        match self.has_panicked {
+            true => f.write_str(&self.what()),
+            false => write!(f, "{} (for {} s)", self.what(), self.still.as_secs()),
+        }
     }
 }
 
@@ -112,13 +128,15 @@ impl Liveness {
         }
     }
 
-    /// A loop that has not gone round for too long; none where all go round. Told once in the log.
+    /// A loop that panicked, or has not gone round for too long; none where all go round. Told once in the log.
     pub fn stuck(&self) -> Option<Stuck> {
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         loops.retain(Watched::is_there);
         let watched = loops.iter_mut().chain(tasks.iter_mut().map(|(_, watched)| watched));
-        watched.filter_map(|watched| watched.look(self.stuck_after)).max_by_key(|stuck| stuck.still)
+        watched
+            .filter_map(|watched| watched.look(self.stuck_after))
+            .max_by_key(|stuck| (stuck.has_panicked, stuck.still))
     }
 }
 
@@ -142,24 +160,34 @@ impl Watched {
     fn rounds(&self) -> Option<u64> {
         match &self.rounds {
             Rounds::Loop(rounds) => {
-                Some(rounds.upgrade()?.load(Ordering::Relaxed)).filter(|rounds| *rounds > 0)
+                Some(rounds.upgrade()?.rounds.load(Ordering::Relaxed)).filter(|rounds| *rounds > 0)
             }
             Rounds::Task(status) => status.upgrade()?.turns(),
         }
     }
 
+    fn has_panicked(&self) -> bool {
+        match &self.rounds {
+            Rounds::Loop(heart) => {
+                heart.upgrade().is_some_and(|heart| heart.has_panicked.load(Ordering::Relaxed))
+            }
+            // Its worker notices, and ends the process.
+            Rounds::Task(_) => false,
+        }
+    }
+
     fn look(&mut self, stuck_after: Duration) -> Option<Stuck> {
-        let rounds = self.rounds();
-        if rounds.is_none_or(|rounds| rounds != self.seen.0) {
+        let (rounds, has_panicked) = (self.rounds(), self.has_panicked());
+        if !has_panicked && rounds.is_none_or(|rounds| rounds != self.seen.0) {
             self.seen = (rounds.unwrap_or(0), Instant::now());
             self.is_told = false;
             return None;
         }
         let still = self.seen.1.elapsed();
-        if still <= stuck_after {
+        if !has_panicked && still <= stuck_after {
             return None;
         }
-        let stuck = Stuck { name: self.name.clone(), still };
+        let stuck = Stuck { name: self.name.clone(), has_panicked, still };
         if !std::mem::replace(&mut self.is_told, true) {
             tracing::error!("{stuck}; whoever started this process should start it anew");
         }
@@ -225,20 +253,25 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_whose_thread_panicked_is_stuck_and_one_that_ended_is_not() {
-        let liveness = Liveness::new(Some(Duration::from_millis(1)));
-        for (name, panics) in [("one that ends", false), ("one that fails", true)] {
-            let pulse = liveness.watch(name);
-            let lives = std::thread::spawn(move || {
-                pulse.beat();
-                assert!(!panics, "as the test says");
-            });
-            assert_eq!(lives.join().is_err(), panics);
+    fn a_loop_whose_thread_panicked_is_stuck_at_once_and_one_that_ended_is_not() {
+        for rounds in [0, 1] {
+            let liveness = Liveness::new(None);
+            let goes_on = liveness.watch("one that goes on");
+            for (name, panics) in [("one that ends", false), ("one that fails", true)] {
+                let pulse = liveness.watch(name);
+                let lives = std::thread::spawn(move || {
+                    (0..rounds).for_each(|_| pulse.beat());
+                    assert!(!panics, "as the test says");
+                });
+                assert_eq!(lives.join().is_err(), panics);
+            }
+            goes_on.beat();
+            // Also later: nobody takes its place.
+            for _ in 0..2 {
+                let stuck = liveness.stuck().map(|stuck| stuck.to_string());
+                assert_eq!(stuck.as_deref(), Some("stuck: one that fails has panicked"));
+            }
         }
-        assert_eq!(liveness.stuck(), None, "it has just been seen to go round");
-        std::thread::sleep(Duration::from_millis(5));
-        let stuck = liveness.stuck().map(|stuck| stuck.what());
-        assert_eq!(stuck.as_deref(), Some("stuck: one that fails does not go round"));
     }
 
     #[test]
