@@ -91,10 +91,8 @@ impl Load {
         let (topic, partition) = (self.task.stage.state_topic(), self.task.partition);
         let mut stall = Stall::default();
         while self.next().max(first) < end {
-            match self.take_in(stage, log, wire, end, Duration::from_millis(50))? {
-                0 => stall.check(topic, partition).map_err(|source| self.in_log(source))?,
-                _ => stall.reset(),
-            }
+            stall.check(self.next(), topic, partition).map_err(|source| self.in_log(source))?;
+            self.take_in(stage, log, wire, end, Duration::from_millis(50))?;
         }
         Ok(self.cursor)
     }

@@ -42,14 +42,13 @@ impl History {
             if reader.next(0) >= self.end {
                 return Ok(None);
             }
+            self.stalled.check(reader.next(0), self.of.0, self.of.1)?;
             self.records.clear();
             reader.wait(Duration::from_millis(50))?;
             reader.take(0, READ_RECORDS_MAX, READ_BYTES_MAX, &mut self.records)?;
             if self.records.is_empty() {
-                self.stalled.check(self.of.0, self.of.1)?;
                 continue;
             }
-            self.stalled.reset();
             let end = self.end;
             if self.records.iter().next_back().is_some_and(|last| last.offset >= end) {
                 let mut kept = Records::default();
@@ -105,7 +104,7 @@ impl Inputs {
 
     fn read_to(&mut self, index: usize, from: i64, to: i64, into: &mut Records) -> Result<(), LogError> {
         let Position { topic, partition, .. } = self.positions[index];
-        let stall = Stall::default();
+        let mut stall = Stall::default();
         loop {
             let (ahead, used) = &mut self.ahead[index];
             while let Some(record) = ahead.get(*used) {
@@ -120,13 +119,11 @@ impl Inputs {
             if self.reader.next(index) >= to {
                 return Ok(());
             }
+            stall.check(self.reader.next(index), topic, partition)?;
             ahead.clear();
             *used = 0;
             self.reader.wait(Duration::from_millis(50))?;
             self.reader.take(index, READ_RECORDS_MAX, READ_BYTES_MAX, ahead)?;
-            if ahead.is_empty() {
-                stall.check(topic, partition)?;
-            }
         }
     }
 }

@@ -40,7 +40,6 @@ pub mod record;
 #[cfg(feature = "runner")]
 pub mod restore;
 pub mod stage;
-#[cfg(feature = "runner")]
 pub mod stall;
 #[cfg(feature = "runner")]
 pub mod standby;

@@ -7,81 +7,15 @@
 //!
 //! One conformance suite runs over every backend (`tests/conformance.rs`).
 
+mod error;
+
+use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
 use crate::record::{Output, Records};
+use crate::stall::Stall;
 use crate::topic::Topic;
 use std::time::Duration;
-use thiserror::Error;
 
-/// Why a log could not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum LogError {
-    /// Another writer of the same name was opened: this one must stop without a word.
-    #[error("another process took over {writer}")]
-    Fenced {
-        /// Name of the writer.
-        writer: String,
-    },
-    /// The commit did not happen: nothing is visible, the same commit may be tried again.
-    #[error("the commit was aborted: {reason}")]
-    Aborted {
-        /// What the backend said.
-        reason: String,
-    },
-    /// It is unknown whether the commit happened. The writer is gone; a new one must look at the log.
-    #[error("the outcome of the commit is unknown: {reason}")]
-    Indefinite {
-        /// What the backend said.
-        reason: String,
-    },
-    /// Records before `first` are gone.
-    #[error("{topic}/{partition} starts at offset {first}; offset {wanted} has passed its retention")]
-    Gone {
-        /// Topic.
-        topic: &'static str,
-        /// Partition.
-        partition: u32,
-        /// The offset that was wanted.
-        wanted: i64,
-        /// The first offset there is.
-        first: i64,
-    },
-    /// There is no such topic or partition.
-    #[error("{topic}/{partition} does not exist: run `weir topology apply`")]
-    Missing {
-        /// Topic.
-        topic: &'static str,
-        /// Partition.
-        partition: u32,
-    },
-    /// A record is larger than [`crate::limits::RECORD_BYTES_MAX`].
-    #[error("a record of {bytes} bytes for {topic} is over the limit of {limit} bytes")]
-    TooLarge {
-        /// Topic.
-        topic: &'static str,
-        /// Size of the record.
-        bytes: usize,
-        /// The limit.
-        limit: usize,
-    },
-    /// The storage has no room or fails. Nothing was lost; free space, then start again.
-    #[error("the log cannot be written: {reason}")]
-    Storage {
-        /// What the storage said.
-        reason: String,
-    },
-    /// The backend cannot be reached or used.
-    #[error("the log cannot be used: {reason}")]
-    Unavailable {
-        /// What the backend said, and what to do.
-        reason: String,
-    },
-    /// The log holds what no Weir writes.
-    #[error("the log is damaged: {reason}")]
-    Damaged {
-        /// What does not fit.
-        reason: String,
-    },
-}
+pub use error::LogError;
 
 /// Where an input is to be read next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +85,6 @@ pub trait Writer: Send {
 }
 
 /// Reads `topic`/`partition` from `from` up to `to` and hands every batch to `each`.
-///
-/// `idle` bounds the wait for records that the log says are there.
 pub fn read_range(
     log: &dyn Log,
     topic: Topic,
@@ -161,34 +93,24 @@ pub fn read_range(
     to: i64,
     mut each: impl FnMut(&Records) -> Result<(), LogError>,
 ) -> Result<(), LogError> {
-    use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
     if from >= to {
         return Ok(());
     }
     let mut reader = log.reader(&[Position { topic, partition, next: from }])?;
-    let mut records = Records::default();
-    let mut idle = 0;
+    let (mut records, mut stall) = (Records::default(), Stall::default());
     while reader.next(0) < to {
-        let before = reader.next(0);
+        stall.check(reader.next(0), topic, partition)?;
         reader.wait(Duration::from_millis(100))?;
         records.clear();
         reader.take(0, READ_RECORDS_MAX, READ_BYTES_MAX, &mut records)?;
-        if records.is_empty() {
-            idle = if reader.next(0) > before { 0 } else { idle + 1 };
-            if idle > 300 && reader.next(0) < to {
-                return Err(LogError::Unavailable {
-                    reason: format!("{topic}/{partition} gave nothing for 30 s at offset {}", reader.next(0)),
-                });
-            }
-            continue;
-        }
-        idle = 0;
         if records.iter().next_back().is_some_and(|last| last.offset >= to) {
             let mut kept = Records::default();
             records.iter().filter(|r| r.offset < to).for_each(|r| kept.push_ref(r));
             return each(&kept);
         }
-        each(&records)?;
+        if !records.is_empty() {
+            each(&records)?;
+        }
     }
     Ok(())
 }

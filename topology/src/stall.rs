@@ -9,22 +9,22 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Stall {
     since: Instant,
+    reached: Option<i64>,
 }
 
 impl Default for Stall {
     fn default() -> Self {
-        Self { since: Instant::now() }
+        Self { since: Instant::now(), reached: None }
     }
 }
 
 impl Stall {
-    /// The log gave some of it.
-    pub fn reset(&mut self) {
-        self.since = Instant::now();
-    }
-
-    /// Fails where the log has given nothing for [`READ_STALL_MAX`], of this partition last.
-    pub fn check(&self, topic: Topic, partition: u32) -> Result<(), LogError> {
+    /// To be called before each wait, with the offset that the read has reached, or with the sum of its offsets where it reads several
+    /// partitions. Fails where that has been the same for [`READ_STALL_MAX`]; this partition is then what it waits for.
+    pub fn check(&mut self, reached: i64, topic: Topic, partition: u32) -> Result<(), LogError> {
+        if self.reached.replace(reached) != Some(reached) {
+            self.since = Instant::now();
+        }
         if self.since.elapsed() < READ_STALL_MAX {
             return Ok(());
         }

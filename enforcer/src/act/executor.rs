@@ -10,7 +10,7 @@ use crate::export::identities::Identities;
 use crate::kill_switch::KillSwitch;
 use crate::lifecycle::has_effect;
 use crate::limits::{
-    APPLY_ATTEMPTS_MAX, NAME_BYTES_MAX, OUTCOMES_SEEN_FIRST, ROUND_RECORDS_MAX, ROUND_TIME_MAX,
+    APPLY_ATTEMPTS_MAX, FOLLOW_WAIT, NAME_BYTES_MAX, OUTCOMES_SEEN_FIRST, ROUND_RECORDS_MAX, ROUND_TIME_MAX,
     TAKE_BYTES_MAX,
 };
 use crate::open::Opener;
@@ -164,15 +164,10 @@ impl Executor {
         // Up to the end as of now: what was asked for long ago may be over long since.
         let mut stall = Stall::default();
         while self.actions.next(0) < end && gathered.len() < ROUND_RECORDS_MAX {
+            stall.check(self.actions.next(0), Topic::Actions, self.partition)?;
+            self.actions.wait(FOLLOW_WAIT)?;
             let mut records = Records::default();
             self.actions.take(0, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
-            match records.is_empty() {
-                true => {
-                    stall.check(Topic::Actions, self.partition)?;
-                    self.actions.wait(Duration::from_millis(10))?;
-                }
-                false => stall.reset(),
-            }
             for record in records.iter() {
                 // What cannot be read, the export counts.
                 if let Ok(action) = self.wire.read::<Action>(record.payload.unwrap_or_default())
@@ -293,15 +288,10 @@ impl Executor {
         let end = self.log.bounds(Topic::Control, 0)?.1;
         let mut stall = Stall::default();
         while self.operators.next(0) < end {
+            stall.check(self.operators.next(0), Topic::Control, 0)?;
+            self.operators.wait(FOLLOW_WAIT)?;
             let mut records = Records::default();
             self.operators.take(0, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
-            match records.is_empty() {
-                true => {
-                    stall.check(Topic::Control, 0)?;
-                    self.operators.wait(Duration::from_millis(10))?;
-                }
-                false => stall.reset(),
-            }
             for record in records.iter() {
                 let name = std::str::from_utf8(record.key).unwrap_or_default();
                 if KillSwitch::is_meant(name) {

@@ -167,16 +167,13 @@ impl Follower {
         while let Some(behind) =
             ends.iter().enumerate().position(|(partition, end)| reader.next(partition) < *end)
         {
-            stall.check(Topic::Standing, behind as u32)?;
+            stall.check(self.reached.iter().sum(), Topic::Standing, behind as u32)?;
             reader.wait(FOLLOW_WAIT)?;
             for partition in 0..ends.len() {
                 let mut records = Records::default();
                 reader.take(partition, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
                 self.take(&records, now_ms)?;
-                let next = reader.next(partition);
-                if std::mem::replace(&mut self.reached[partition], next) != next {
-                    stall.reset();
-                }
+                self.reached[partition] = reader.next(partition);
             }
         }
         self.reader = Some(reader);

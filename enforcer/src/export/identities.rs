@@ -142,17 +142,14 @@ impl Identities {
     /// Reads what was announced up to the end of a partition as of now.
     fn follow(&mut self, index: usize) -> Result<(), LogError> {
         let (_, end) = self.log.bounds(Topic::Identities, self.partitions[index])?;
-        let (mut stall, mut reached) = (Stall::default(), None);
+        let mut stall = Stall::default();
         loop {
-            let next = self.reader.as_ref().map(|reader| reader.next(index));
-            if next.is_some_and(|next| next >= end) {
+            // It is opened by the first read.
+            let next = self.reader.as_ref().map_or(-1, |reader| reader.next(index));
+            if next >= end {
                 return Ok(());
             }
-            match next == reached {
-                true => stall.check(Topic::Identities, self.partitions[index])?,
-                false => stall.reset(),
-            }
-            reached = next;
+            stall.check(next, Topic::Identities, self.partitions[index])?;
             self.read_on(FOLLOW_WAIT)?;
         }
     }
