@@ -20,6 +20,7 @@ use tracing::{debug, error, info, warn};
 use weir_collector::field::Field;
 use weir_collector::push::body::Content;
 use weir_collector::trace::Loss;
+use weir_enforcer::act::executor::{Progress as Acted, Stuck};
 use weir_enforcer::answer::decision::Passes;
 use weir_enforcer::siem::destination::{DestinationKind, RetryCause};
 use weir_enforcer::siem::exporter::{DropCause, Progress as Exported};
@@ -362,13 +363,14 @@ impl Metrics {
     }
 
     /// An executor did something.
-    pub fn effects_done(&self, progress: &weir_enforcer::act::executor::Progress) {
-        let counts = [progress.applied, progress.released, progress.failed, progress.stuck];
+    pub fn effects_done(&self, progress: &Acted) {
+        let stuck = progress.stuck.len() as u64;
+        let counts = [progress.applied, progress.released, progress.failed, stuck];
         for (kind, count) in EFFECTS.into_iter().zip(counts) {
             self.effects.get_or_create(&Kind { kind: Closed(kind) }).inc_by(count);
         }
-        if progress.stuck > 0 {
-            error!(holds = progress.stuck, "holds cannot be let go where they were put on: a person must");
+        for Stuck { action_id, account, actuator, reason } in &progress.stuck {
+            error!(%action_id, %account, actuator, reason, "a hold cannot be let go where it was put on: a person must");
         }
     }
 

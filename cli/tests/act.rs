@@ -271,6 +271,55 @@ fn who_is_reinstated_is_let_go_whether_or_not_the_enforcer_knows_of_it() {
 }
 
 #[test]
+fn a_hold_that_cannot_be_let_go_is_named_in_the_log() {
+    let place = Place::new();
+    let Some(outside) = outside(&place) else { return };
+    std::fs::write(&place.feed, "").unwrap();
+    place.set_posture("audit");
+    let action = suspended_by_one_who_is_gone(&place, &outside, 0xa1, false);
+    // A key server that refuses whatever it is asked.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/holds", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).unwrap() > 2 {
+                let value = line.to_ascii_lowercase();
+                let value = value.strip_prefix("content-length:").map(|value| value.trim().parse().unwrap());
+                length = value.unwrap_or(length);
+                line.clear();
+            }
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            let answer = "HTTP/1.1 409 Conflict\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let log = place.directory.path().join("log.txt");
+    let mut run = place.run();
+    run.args(["--act-webhook-url", &url, "--act-webhook-secret-file"]).arg(&outside.secret);
+    let errors = std::fs::File::create(&log).unwrap();
+    let run = Running(run.stdout(Stdio::null()).stderr(errors).spawn().unwrap());
+    let mut reinstate = weir(&["reinstate", &format!("account/{}", action.account), "--data-dir"]);
+    reinstate.arg(&place.data);
+    success(reinstate);
+    let said = || std::fs::read_to_string(&log).unwrap();
+    let line = || said().lines().find(|line| line.contains("a hold cannot be let go")).map(str::to_owned);
+    eventually("the hold is named", || line().is_some());
+    let line = line().unwrap();
+    for part in [
+        &action.action_id.to_string(),
+        &action.account.to_string(),
+        "webhook",
+        "the key server refuses with 409",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    run.stop();
+}
+
+#[test]
 fn every_effect_is_done_once_and_ends_however_often_all_of_them_are_killed() {
     let place = Place::new();
     let Some(mut outside) = outside(&place) else { return };

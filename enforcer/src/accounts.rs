@@ -77,10 +77,9 @@ impl Kept {
         }
         match next.state {
             ActionState::Done => {
-                let effect_ms = next.expires_ms.unwrap_or(next.taken_ms) - next.lasts_ms.unwrap_or(0);
                 let held = self.holds.iter_mut().find(|hold| hold.kind == next.kind && hold.acted);
                 if let Some(hold) = held {
-                    hold.until_ms = effect_ms.saturating_add(hold.holds_ms);
+                    hold.until_ms = next.effect_ms().saturating_add(hold.holds_ms);
                 }
             }
             // What failed may be asked for again at once.

@@ -101,15 +101,10 @@ fn status_of(kind: ActionKind) -> StandingStatus {
     }
 }
 
-/// Whether actions of this kind have an effect on the account itself, which an executor carries out.
-pub(crate) fn has_effect(kind: ActionKind) -> bool {
-    status_of(kind) != StandingStatus::Good
-}
-
 /// How an account stands with these actions under way: by the gravest that is in effect. None where none is. What the action
 /// rests on is for whoever remembers it to add.
 pub(crate) fn standing(open: &[Action], taken_ms: i64) -> Option<Standing> {
-    let grave = |action: &&Action| is_in_effect(action) && status_of(action.kind) != StandingStatus::Good;
+    let grave = |action: &&Action| is_in_effect(action) && action.kind.has_effect();
     let gravest =
         open.iter().filter(grave).max_by_key(|action| (status_of(action.kind), action.expires_ms))?;
     Some(Standing {

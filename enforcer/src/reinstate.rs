@@ -5,7 +5,7 @@
 //! the subject, and a line for each such action: the partition whose enforcer it is of, and the action in its
 //! single-object frame, in base64.
 
-use crate::lifecycle::{has_effect, is_in_force};
+use crate::lifecycle::is_in_force;
 use crate::limits::{NAME_BYTES_MAX, OPEN_MAX};
 use crate::subject::Subject;
 use base64::Engine as _;
@@ -60,7 +60,7 @@ impl Reinstated {
 
 /// Whether an action is in force, or waits to be, and there is something to undo then.
 pub fn can_be_undone(action: &Action) -> bool {
-    has_effect(action.kind) && (is_in_force(action) || action.state == ActionState::Pending)
+    action.kind.has_effect() && (is_in_force(action) || action.state == ActionState::Pending)
 }
 
 fn named_in(line: &str) -> Result<(u32, Action), String> {

@@ -139,11 +139,16 @@ impl Follower {
             ends.push(log.bounds(*topic, *partition)?.1);
         }
         let mut stall = Stall::default();
+        let mut left_before = i64::MAX;
         loop {
             let left = |(input, end): (usize, &i64)| (end - self.reader.next(input)).max(0);
             let left: Vec<i64> = ends.iter().enumerate().map(left).collect();
             let Some(behind) = left.iter().position(|left| *left > 0) else { return Ok(()) };
-            stall.check(-left.iter().sum::<i64>(), self.inputs[behind].0, self.inputs[behind].1)?;
+            let left = left.iter().sum();
+            if std::mem::replace(&mut left_before, left) != left {
+                stall.reset();
+            }
+            stall.check(self.inputs[behind].0, self.inputs[behind].1)?;
             self.read_on(wire, Duration::from_millis(100))?;
         }
     }

@@ -4,6 +4,7 @@
 //! [`wire`] frames them for a topic and reads both framings back; `avro/history` keeps every version
 //! that was ever committed, and a test holds each change against all of them.
 
+mod action;
 pub mod bundle;
 pub mod codec;
 pub mod fingerprint;

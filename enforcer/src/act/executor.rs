@@ -8,7 +8,6 @@ use super::actuator::{Actuator, ActuatorError, Hold};
 use crate::export::ACTION_OFFSET_HEADER;
 use crate::export::identities::Identities;
 use crate::kill_switch::KillSwitch;
-use crate::lifecycle::has_effect;
 use crate::limits::{
     APPLY_ATTEMPTS_MAX, FOLLOW_WAIT, NAME_BYTES_MAX, OUTCOMES_SEEN_FIRST, ROUND_RECORDS_MAX, ROUND_TIME_MAX,
     TAKE_BYTES_MAX,
@@ -19,7 +18,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_schemas::wire::Wire;
-use weir_schemas::{Action, ActionId, ActionOutcome, ActionState, Control, ControlKind, OutcomeKind};
+use weir_schemas::{
+    AccountId, Action, ActionId, ActionOutcome, ActionState, Control, ControlKind, OutcomeKind,
+};
 use weir_topology::clock::Clock;
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer, read_range};
 use weir_topology::record::{Output, Records};
@@ -36,11 +37,24 @@ pub struct Progress {
     /// Actions that were not carried out, and are answered for as failed.
     pub failed: u64,
     /// Holds that an actuator will not let go, however often it is asked: a person must.
-    pub stuck: u64,
+    pub stuck: Vec<Stuck>,
     /// Why it waits. The same is tried again by the next call; while it does, nothing else is done.
     pub stalled: Option<String>,
     /// Whether all that there was is done.
     pub caught_up: bool,
+}
+
+/// A hold that an actuator will not let go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// The action whose hold it is.
+    pub action_id: ActionId,
+    /// The account that it is on.
+    pub account: AccountId,
+    /// Name of the actuator.
+    pub actuator: &'static str,
+    /// Why it will not, in its own words, of at most [`NAME_BYTES_MAX`] bytes.
+    pub reason: String,
 }
 
 /// The executor of one partition.
@@ -171,7 +185,7 @@ impl Executor {
             for record in records.iter() {
                 // What cannot be read, the export counts.
                 if let Ok(action) = self.wire.read::<Action>(record.payload.unwrap_or_default())
-                    && has_effect(action.kind)
+                    && action.kind.has_effect()
                 {
                     gathered.push((record.offset, action));
                 }
@@ -234,7 +248,12 @@ impl Executor {
                 }
                 // Tried until it succeeds: nobody is left out for want of a try.
                 (Err(ActuatorError::Away(reason)), false) => return Ok(Some(format!("{name}: {reason}"))),
-                (Err(ActuatorError::Refused(_)), false) => progress.stuck += 1,
+                (Err(ActuatorError::Refused(reason)), false) => progress.stuck.push(Stuck {
+                    action_id: action.action_id,
+                    account: action.account,
+                    actuator: name,
+                    reason: cut(reason),
+                }),
             }
             self.round.done += 1;
             self.round.attempts = 0;

@@ -1,7 +1,7 @@
 //! An executor that is killed at every point of its way, and one that does not know that it was replaced.
 
 use super::actuator::{Actuator, ActuatorError, Hold};
-use super::executor::Executor;
+use super::executor::{Executor, Stuck};
 use crate::kill_switch::RequestKind;
 use crate::kill_switch::words::PERSONS_NAME;
 use crate::limits::APPLY_ATTEMPTS_MAX;
@@ -255,6 +255,28 @@ fn what_is_away_is_tried_again_and_given_up_after_some_tries() {
         |_| (),
         expect!["FAILED after 0 waits: executor/act/0 did not carry it out: hand: unknown key"],
     );
+}
+
+#[test]
+fn a_hold_that_is_refused_to_be_let_go_is_named_with_who_refused_it_and_why() {
+    let world = World::new(Kill::Never);
+    world.lock().unwrap().rig.put_verdicts(&[verdict(1, 0, Tier::Critical)]);
+    at(&world, 0);
+    let mut executor = executor(&world);
+    act(&world, &mut executor);
+    at(&world, 0);
+    let suspended = world.lock().unwrap().rig.actions().pop().unwrap();
+    // Its minute is over.
+    at(&world, 1);
+    world.lock().unwrap().refusals = vec![ActuatorError::Refused("the field was edited".into())];
+    let progress = executor.run_once(Duration::ZERO).unwrap();
+    let stuck = Stuck {
+        action_id: suspended.action_id,
+        account: account(1),
+        actuator: "hand",
+        reason: "the field was edited".into(),
+    };
+    assert_eq!(progress.stuck, [stuck]);
 }
 
 #[test]

@@ -21,10 +21,7 @@ pub struct Course {
 impl Course {
     /// When the effect was there, in processing time.
     pub fn effect_ms(&self) -> i64 {
-        match (self.done.expires_ms, self.done.lasts_ms) {
-            (Some(expires_ms), Some(lasts_ms)) => expires_ms - lasts_ms,
-            _ => self.done.taken_ms,
-        }
+        self.done.effect_ms()
     }
 
     /// From the event to the decision.

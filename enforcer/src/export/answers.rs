@@ -7,7 +7,6 @@
 
 use super::lines::Effect;
 use super::sidecar::Unanswered;
-use crate::lifecycle::has_effect;
 use crate::limits::ANSWER_ATTEMPTS_MAX;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -64,7 +63,7 @@ impl Answers {
                     let Ok(action) = self.wire.read::<Action>(record.payload.unwrap_or_default()) else {
                         continue;
                     };
-                    let is_anothers = self.leaves_effects && has_effect(action.kind);
+                    let is_anothers = self.leaves_effects && action.kind.has_effect();
                     if action.state == ActionState::Pending && !is_anothers {
                         let outcome = self.outcome(executor, &action, round.told_ms, record.offset);
                         outputs.push(outcome.in_partition(*partition));

@@ -4,7 +4,7 @@
 use super::{ACTOR, AUDIT_SEQUENCE_HEADER, EnforcerStage, Step};
 use crate::accounts::Kept;
 use crate::lifecycle::{
-    after_outcome, given_up, has_effect, is_in_effect, standing, standing_due_ms, superseded, when_due,
+    after_outcome, given_up, is_in_effect, standing, standing_due_ms, superseded, when_due,
 };
 use crate::limits::{DUE_PER_EPOCH_MAX, OPEN_MAX};
 use crate::refuse::read_outcome;
@@ -83,7 +83,7 @@ impl EnforcerStage {
         };
         let decided_ms = action.taken_ms;
         let action = after_outcome(action, &outcome, step.taken_ms);
-        if action.state == ActionState::Done && has_effect(action.kind) {
+        if action.state == ActionState::Done && action.kind.has_effect() {
             step.effects.effects_ms.push(outcome.effect_ms.saturating_sub(decided_ms));
         }
         // An effect that lasts takes the place of that of another of its kind.

@@ -3,7 +3,6 @@
 use super::{ACTOR, ALREADY_IN_FORCE, EnforcerStage, Step, VERDICT_OFFSET_HEADER};
 use crate::accounts::{Hold, Kept};
 use crate::decide::{Proposal, propose};
-use crate::lifecycle::has_effect;
 use crate::limits::DEADLINE_GRACE_MS;
 use crate::refuse::read_verdict;
 use std::cmp::Reverse;
@@ -135,7 +134,7 @@ impl EnforcerStage {
 
 /// Remembers what an action rests on that will say how the account stands.
 pub(super) fn remember_evidence(kept: &mut Kept, action: &Action, verdict: &Verdict) {
-    if has_effect(action.kind) {
+    if action.kind.has_effect() {
         kept.evidence.insert(action.action_id, evidence_of(verdict));
     }
 }
