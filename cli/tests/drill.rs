@@ -8,6 +8,7 @@ mod common;
 use common::fleet::Fleet;
 use common::{Place, Running, eventually, get, json_lines, listening, success, text, weir};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 /// What the command exits with.
@@ -56,7 +57,8 @@ fn report(output: &Output, code: i32) -> Value {
 }
 
 fn measure(place: &Place, told: &Value, code: i32) -> Value {
-    report(&drill(place, &["measure", &tenant_of(told)]).args(NEVER).output().unwrap(), code)
+    let sent = told["sent"].to_string();
+    report(&drill(place, &["measure", &tenant_of(told), "--sent", &sent]).args(NEVER).output().unwrap(), code)
 }
 
 /// Ends the system, and lets what it has not judged yet be judged.
@@ -73,7 +75,9 @@ fn a_campaign_that_is_found_passes_and_nobody_is_acted_on() {
     let told = send(&place, &address, &[]);
     assert_eq!(told["outcome"], "inconclusive");
     let (why, tenant) = (told["unknown"][0].as_str().unwrap(), tenant_of(&told));
-    assert!(why.contains("another process has the log") && why.contains(&tenant), "{why}");
+    let sent = told["sent"].to_string();
+    let again = format!("`weir drill measure {tenant} --sent {sent}` says");
+    assert!(why.contains("another process has the log") && why.contains(&again), "{why}");
     // Another one beside it: each finds its own accounts, and the same number would be other accounts too.
     let again = send(&place, &address, &["--seed", "8"]);
     assert_ne!(tenant_of(&again), tenant);
@@ -104,8 +108,16 @@ fn a_campaign_that_is_found_passes_and_nobody_is_acted_on() {
         assert!(action["action"] == "REVIEW" || action["execute"] == false, "{action}");
     }
 
+    // Of a drill of which more was to be sent it is not known what it would have come to.
+    let more = (told["sent"].as_u64().unwrap() + 500).to_string();
+    let partly = drill(&place, &["measure", &tenant, "--sent", &more]).args(NEVER).output().unwrap();
+    assert_eq!(
+        report(&partly, INCONCLUSIVE)["unknown"][0],
+        format!("500 of {more} events are not in the log yet")
+    );
+
     // Whoever asks for effects is not told that none is soon enough.
-    let mut asked = drill(&place, &["measure", &tenant, "--effect-p99-ms-max", "100000000"]);
+    let mut asked = drill(&place, &["measure", &tenant, "--sent", &sent, "--effect-p99-ms-max", "100000000"]);
     let asked = report(&asked.args(NEVER).output().unwrap(), INCONCLUSIVE);
     assert!(asked["unknown"][0].as_str().unwrap().starts_with("nothing was carried out"), "{asked}");
 
@@ -117,7 +129,8 @@ fn a_campaign_that_is_found_passes_and_nobody_is_acted_on() {
     assert!(text(&shared.stderr).contains("no campaign is open"), "{shared:?}");
 
     // For people, and with an objective that is not met.
-    let mut command = weir(&["drill", "measure", &tenant, "--decision-p99-ms-max", "0", "--data-dir"]);
+    let mut command = weir(&["drill", "measure", &tenant, "--sent", &sent, "--decision-p99-ms-max", "0"]);
+    command.arg("--data-dir");
     let output = command.arg(&place.data).output().unwrap();
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(FAIL), "{shown}");
@@ -157,9 +170,9 @@ fn what_was_not_processed_is_inconclusive_and_never_a_pass() {
     assert_eq!(waiting["unknown"][0], "not all of its events are judged: does a processor run?");
 
     // Of another nothing is there at all.
-    let other = drill(&place, &["measure", "weir-drill-00000000000000ff"]).output().unwrap();
+    let other = drill(&place, &["measure", "weir-drill-00000000000000ff", "--sent", "9"]).output().unwrap();
     assert_eq!(report(&other, INCONCLUSIVE)["unknown"][0], "no event of it is in the log");
-    let none = drill(&place, &["measure", "acme"]).output().unwrap();
+    let none = drill(&place, &["measure", "acme", "--sent", "9"]).output().unwrap();
     assert_eq!(none.status.code(), Some(ERROR));
     assert!(text(&none.stderr).contains("is no drill"), "{none:?}");
 }
@@ -172,7 +185,7 @@ fn what_is_found_is_carried_out_where_a_drill_is_not_protected_and_its_effects_a
     let told = send(&place, &address, &["--unprotected"]);
     end(&place, running);
     let effect = ["--effect-p99-ms-max", "100000000"];
-    let mut measured = drill(&place, &["measure", &tenant_of(&told)]);
+    let mut measured = drill(&place, &["measure", &tenant_of(&told), "--sent", &told["sent"].to_string()]);
     let found = report(&measured.args(NEVER).args(effect).output().unwrap(), PASS);
     assert!(found["effect"]["count"].as_u64().unwrap() > 0, "{found}");
 
@@ -225,6 +238,13 @@ fn a_listener_that_is_not_there_or_wants_a_token_is_told() {
     assert!(text(&refused.stderr).contains("does not take the token"), "{refused:?}");
     let with = ["run", "--to", &to, "--wait-s", "1", "--token-file", token.to_str().unwrap()];
     report(&drill(&place, &with).output().unwrap(), INCONCLUSIVE);
+    let short = place.directory.path().join("short");
+    std::fs::write(&short, "secret\n").unwrap();
+    std::fs::set_permissions(&short, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let no_token =
+        drill(&place, &["run", "--to", &to, "--token-file", short.to_str().unwrap()]).output().unwrap();
+    assert_eq!(no_token.status.code(), Some(ERROR));
+    assert!(text(&no_token.stderr).contains("holds a line that is no token"), "{no_token:?}");
     let nowhere = drill(&place, &["run", "--to", "http://127.0.0.1:1", "--wait-s", "1"]).output().unwrap();
     assert_eq!(nowhere.status.code(), Some(ERROR));
     let told = text(&nowhere.stderr);

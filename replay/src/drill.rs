@@ -12,15 +12,14 @@ use crate::report::ReplayError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use weir_schemas::Record as _;
-use weir_schemas::wire::Wire;
+use weir_schemas::wire::{Wire, WireError};
 use weir_schemas::{
-    AccountId, Action, ActionId, ActionKind, ActionState, Cluster, Epoch, Event, EventId, Link, Tier,
-    Verdict, VerdictId,
+    AccountId, Action, ActionId, ActionState, Cluster, Epoch, Event, EventId, Link, Tier, Verdict, VerdictId,
 };
+use weir_topology::history::History;
 use weir_topology::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
 use weir_topology::log::{Log, Position, Reader};
 use weir_topology::record::{LABEL_HEADER, RecordRef, Records};
-use weir_topology::stall::Stall;
 use weir_topology::topic::{StageName, Topic};
 
 pub use outcome::{Objectives, Outcome, Report, Sent, Times};
@@ -37,16 +36,36 @@ const FOLDS: [(StageName, Topic); 4] = [
     (StageName::Enforcer, Topic::Verdicts),
 ];
 
-/// From where a drill is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
-    /// From the first record that is kept.
-    Beginning,
-    /// From the end as of now: the drill is not sent yet.
-    Now,
+/// What the drill of this tenant has come to by all that stands in the log as of now.
+///
+/// # Errors
+/// When the log cannot be read.
+pub fn measure(
+    log: &dyn Log,
+    wire: &Wire,
+    tenant: &str,
+    sent: Sent,
+    objectives: Objectives,
+) -> Result<Report, ReplayError> {
+    let mut ends = Vec::new();
+    for topic in TOPICS {
+        for partition in 0..log.partitions(topic)? {
+            ends.push((topic, partition, log.bounds(topic, partition)?));
+        }
+    }
+    let mut seen = Seen::default();
+    for (topic, partition, (first, end)) in ends {
+        let mut history = History::new(log, topic, partition, first, end)?;
+        while let Some(records) = history.next()? {
+            for record in records.iter() {
+                seen.take(wire, tenant, (topic, partition), record);
+            }
+        }
+    }
+    Ok(outcome::report(tenant, &seen, sent, objectives))
 }
 
-/// Follows a log for the records of one drill.
+/// Follows a log for the records of one drill, which is not sent yet.
 pub struct Follower {
     tenant: String,
     reader: Box<dyn Reader>,
@@ -73,6 +92,8 @@ struct Seen {
     folded: BTreeMap<(Topic, u32), i64>,
     /// Offset up to which a task of the enforcer has heard operators.
     heard: BTreeMap<i32, i64>,
+    /// Records of anybody's that a newer build wrote, which may be the drill's.
+    unknown: u64,
 }
 
 /// A verdict.
@@ -89,18 +110,17 @@ struct Told {
 struct Answered {
     verdict: VerdictId,
     decided_ms: i64,
-    /// When its effect was carried out. That people are to look at somebody is no effect.
-    done_ms: Option<i64>,
+    /// When its effect was there, if it was.
+    effect_ms: Option<i64>,
 }
 
 impl Follower {
-    /// Follows `log` for the drill of this tenant.
-    pub fn open(log: &dyn Log, tenant: &str, from: From) -> Result<Self, ReplayError> {
+    /// Follows `log` for the drill of this tenant, from its end as of now.
+    pub fn open(log: &dyn Log, tenant: &str) -> Result<Self, ReplayError> {
         let (mut positions, mut inputs) = (Vec::new(), Vec::new());
         for topic in TOPICS {
             for partition in 0..log.partitions(topic)? {
-                let (first, end) = log.bounds(topic, partition)?;
-                let next = if from == From::Beginning { first } else { end };
+                let (_, next) = log.bounds(topic, partition)?;
                 positions.push(Position { topic, partition, next });
                 inputs.push((topic, partition));
             }
@@ -132,27 +152,6 @@ impl Follower {
         Ok(is_news)
     }
 
-    /// Reads all that stands in the log as of now.
-    pub fn read_all(&mut self, log: &dyn Log, wire: &Wire) -> Result<(), ReplayError> {
-        let mut ends = Vec::new();
-        for (topic, partition) in &self.inputs {
-            ends.push(log.bounds(*topic, *partition)?.1);
-        }
-        let mut stall = Stall::default();
-        let mut left_before = i64::MAX;
-        loop {
-            let left = |(input, end): (usize, &i64)| (end - self.reader.next(input)).max(0);
-            let left: Vec<i64> = ends.iter().enumerate().map(left).collect();
-            let Some(behind) = left.iter().position(|left| *left > 0) else { return Ok(()) };
-            let left = left.iter().sum();
-            if std::mem::replace(&mut left_before, left) != left {
-                stall.reset();
-            }
-            stall.check(self.inputs[behind].0, self.inputs[behind].1)?;
-            self.read_on(wire, Duration::from_millis(100))?;
-        }
-    }
-
     /// Tasks of the enforcer that were not seen to have folded the control record at this offset.
     pub fn unheard(&self, offset: i64) -> Vec<u32> {
         let heard = |partition: &u32| {
@@ -163,19 +162,21 @@ impl Follower {
     }
 
     /// What it comes to as of what was read.
-    pub fn report(&self, sent: Option<Sent>, objectives: Objectives) -> Report {
+    pub fn report(&self, sent: Sent, objectives: Objectives) -> Report {
         outcome::report(&self.tenant, &self.seen, sent, objectives)
     }
 }
 
 impl Seen {
-    /// Takes a record; whether it is of the drill. What cannot be read is none of it.
+    /// Takes a record; whether it is of the drill. What no build can read is none of it.
     fn take(&mut self, wire: &Wire, tenant: &str, of: (Topic, u32), record: RecordRef<'_>) -> bool {
         let Some(payload) = record.payload else { return false };
         let is_ours = match of.0 {
             Topic::Events => self.event(wire, tenant, payload, record.header(LABEL_HEADER).is_some()),
-            Topic::Links => wire.read::<Link>(payload).is_ok_and(|link| link.tenant == tenant),
-            Topic::Clusters => wire.read::<Cluster>(payload).is_ok_and(|cluster| cluster.tenant == tenant),
+            Topic::Links => self.known(wire.read::<Link>(payload)).is_some_and(|link| link.tenant == tenant),
+            Topic::Clusters => {
+                self.known(wire.read::<Cluster>(payload)).is_some_and(|cluster| cluster.tenant == tenant)
+            }
             Topic::Verdicts => self.verdict(wire, tenant, payload),
             Topic::Actions => self.action(wire, tenant, payload),
             _ => {
@@ -189,8 +190,14 @@ impl Seen {
         is_ours
     }
 
+    /// What was read, where it could be.
+    fn known<R>(&mut self, read: Result<R, WireError>) -> Option<R> {
+        self.unknown += u64::from(matches!(read, Err(WireError::UnknownSchema(_))));
+        read.ok()
+    }
+
     fn event(&mut self, wire: &Wire, tenant: &str, payload: &[u8], is_campaign: bool) -> bool {
-        let Ok(datum) = wire.datum::<Event<'_>>(payload) else { return false };
+        let Some(datum) = self.known(wire.datum::<Event<'_>>(payload)) else { return false };
         let Ok(event) = Event::decode(&datum) else { return false };
         if event.tenant != tenant {
             return false;
@@ -202,7 +209,7 @@ impl Seen {
     }
 
     fn verdict(&mut self, wire: &Wire, tenant: &str, payload: &[u8]) -> bool {
-        let Ok(verdict) = wire.read::<Verdict>(payload) else { return false };
+        let Some(verdict) = self.known(wire.read::<Verdict>(payload)) else { return false };
         if verdict.tenant != tenant {
             return false;
         }
@@ -212,23 +219,23 @@ impl Seen {
     }
 
     fn action(&mut self, wire: &Wire, tenant: &str, payload: &[u8]) -> bool {
-        let Ok(action) = wire.read::<Action>(payload) else { return false };
+        let Some(action) = self.known(wire.read::<Action>(payload)) else { return false };
         if action.tenant != tenant {
             return false;
         }
         let answered = self.actions.entry(action.action_id).or_insert_with(|| Answered {
             verdict: action.verdict_id,
             decided_ms: action.taken_ms,
-            done_ms: None,
+            effect_ms: None,
         });
-        if action.state == ActionState::Done && action.kind != ActionKind::Review {
-            answered.done_ms.get_or_insert(action.taken_ms);
+        if action.state == ActionState::Done && action.kind.has_effect() {
+            answered.effect_ms.get_or_insert(action.effect_ms());
         }
         true
     }
 
     fn epoch(&mut self, wire: &Wire, payload: &[u8]) {
-        let Ok(epoch) = wire.read::<Epoch>(payload) else { return };
+        let Some(epoch) = self.known(wire.read::<Epoch>(payload)) else { return };
         for input in &epoch.inputs {
             let is_folded = |(stage, topic): &(StageName, Topic)| {
                 stage.as_str() == epoch.stage && topic.name() == input.topic
@@ -264,5 +271,77 @@ impl Seen {
         let flagged = self.verdicts.values().filter(|told| told.tier >= Tier::Medium);
         let of_kind = |account: &AccountId| self.accounts.get(account) == Some(&is_campaign);
         flagged.map(|told| told.account).filter(of_kind).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_schemas::ActionKind;
+    use weir_topology::log::Commit;
+    use weir_topology::memory::MemoryLog;
+    use weir_topology::record::Output;
+
+    const TENANT: &str = "weir-drill-1";
+
+    fn measured(wire: &Wire, payloads: Vec<Vec<u8>>) -> Report {
+        let log = MemoryLog::new(1);
+        let output = |payload| Output::keyed(Topic::Actions, b"account".to_vec(), payload, 0);
+        let outputs = payloads.into_iter().map(output).collect();
+        log.writer("test").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();
+        let objectives =
+            Objectives { flagged_share_min: 0.5, decision_p99_ms_max: 1_000, effect_p99_ms_max: None };
+        measure(log.as_ref(), wire, TENANT, Sent { lines: 1 }, objectives).unwrap()
+    }
+
+    #[test]
+    fn an_effect_took_until_it_was_there_and_not_until_it_was_heard_of() {
+        let wire = Wire::new();
+        let action = |number, kind, state, taken_ms| {
+            let (action_id, tenant) = (ActionId([number; 16]), TENANT.to_owned());
+            wire.to_bytes(&Action { action_id, tenant, kind, state, taken_ms, ..Action::default() })
+        };
+        let lasts = |state, taken_ms, expires_ms| {
+            let (action_id, tenant) = (ActionId([1; 16]), TENANT.to_owned());
+            let (kind, lasts_ms) = (ActionKind::Suspend, Some(60_000));
+            let action = Action {
+                action_id,
+                tenant,
+                kind,
+                state,
+                taken_ms,
+                expires_ms,
+                lasts_ms,
+                ..Action::default()
+            };
+            wire.to_bytes(&action)
+        };
+        let report = measured(
+            &wire,
+            vec![
+                lasts(ActionState::Pending, 1_000, None),
+                // It is heard of eight seconds later.
+                lasts(ActionState::Done, 9_500, Some(61_500)),
+                lasts(ActionState::Reverted, 61_600, Some(61_500)),
+                action(2, ActionKind::ShareIndicators, ActionState::Pending, 1_000),
+                action(2, ActionKind::ShareIndicators, ActionState::Done, 4_000),
+                action(3, ActionKind::RateLimit, ActionState::Withheld, 1_000),
+                action(4, ActionKind::RateLimit, ActionState::Pending, 1_000),
+                action(4, ActionKind::RateLimit, ActionState::Failed, 7_000),
+            ],
+        );
+        assert_eq!(report.effect, Some(Times { count: 1, p50_ms: 500, p99_ms: 500 }), "{report:?}");
+    }
+
+    #[test]
+    fn what_a_newer_build_wrote_may_be_the_drills() {
+        let wire = Wire::new();
+        let told = |payloads| measured(&wire, payloads).unknown.join("; ");
+        let mut newer = wire.to_bytes(&Action::default());
+        assert!(!told(vec![newer.clone(), b"no record".to_vec()]).contains("a newer build"));
+        // The fingerprint of its schema.
+        newer[2..10].fill(0x5a);
+        let unknown = told(vec![newer]);
+        assert!(unknown.contains("1 records were written by a newer build"), "{unknown}");
     }
 }

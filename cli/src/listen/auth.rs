@@ -14,37 +14,43 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct Tokens(Vec<[u8; 32]>);
 
-impl Tokens {
-    /// The tokens of a file, one a line, so that a new one can be taken up before the old one is dropped.
-    ///
-    /// # Errors
-    /// When the file cannot be read, can be read by others, or holds no token that is one.
-    pub fn read(path: &Path, setting: &str) -> Result<Self> {
-        let shown = path.display();
-        let file = File::open(path).with_context(|| format!("cannot read {setting} {shown}"))?;
-        ensure_private(path, setting)?;
-        let mut text = Zeroizing::new(String::new());
-        file.take(TOKEN_FILE_BYTES_MAX + 1)
-            .read_to_string(&mut text)
-            .with_context(|| format!("cannot read {setting} {shown}"))?;
+/// The tokens of a file, one a line and at least one, so that a new one can be taken up before the old one is dropped. `setting` names the
+/// file in errors.
+///
+/// # Errors
+/// When the file cannot be read, can be read by others, or holds no token that is one.
+pub fn tokens_in(path: &Path, setting: &str) -> Result<Vec<Zeroizing<String>>> {
+    let shown = path.display();
+    let file = File::open(path).with_context(|| format!("cannot read {setting} {shown}"))?;
+    ensure_private(path, setting)?;
+    let mut text = Zeroizing::new(String::new());
+    file.take(TOKEN_FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("cannot read {setting} {shown}"))?;
+    ensure!(
+        text.len() as u64 <= TOKEN_FILE_BYTES_MAX,
+        "{setting} {shown} is over {TOKEN_FILE_BYTES_MAX} bytes: it holds tokens, one a line"
+    );
+    let tokens: Vec<&str> = text.lines().map(str::trim).filter(|token| !token.is_empty()).collect();
+    ensure!(
+        !tokens.is_empty(),
+        "{setting} {shown} holds no token: `openssl rand -hex 32 > {shown}` makes one"
+    );
+    for token in &tokens {
+        let is_token = token.bytes().all(|byte| byte.is_ascii_graphic());
         ensure!(
-            text.len() as u64 <= TOKEN_FILE_BYTES_MAX,
-            "{setting} {shown} is over {TOKEN_FILE_BYTES_MAX} bytes: it holds tokens, one a line"
-        );
-        let tokens: Vec<&str> = text.lines().map(str::trim).filter(|token| !token.is_empty()).collect();
-        ensure!(
-            !tokens.is_empty(),
-            "{setting} {shown} holds no token: `openssl rand -hex 32 > {shown}` makes one"
-        );
-        for token in &tokens {
-            let is_token = token.bytes().all(|byte| byte.is_ascii_graphic());
-            ensure!(
-                is_token && token.len() >= TOKEN_BYTES_MIN,
-                "{setting} {shown} holds a line that is no token: one has at least {TOKEN_BYTES_MIN} visible ASCII \
+            is_token && token.len() >= TOKEN_BYTES_MIN,
+            "{setting} {shown} holds a line that is no token: one has at least {TOKEN_BYTES_MIN} visible ASCII \
                  characters (`openssl rand -hex 32` makes one)"
-            );
-        }
-        Ok(Self(tokens.into_iter().map(hash).collect()))
+        );
+    }
+    Ok(tokens.into_iter().map(|token| Zeroizing::new(token.to_owned())).collect())
+}
+
+impl Tokens {
+    /// Those of a file: [`tokens_in`].
+    pub fn read(path: &Path, setting: &str) -> Result<Self> {
+        Ok(Self(tokens_in(path, setting)?.iter().map(|token| hash(token)).collect()))
     }
 
     /// Whether an `Authorization` header shows one of the tokens.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use weir_replay::drill::{Follower, From, Objectives, Outcome, Report};
+use weir_replay::drill::{Follower, Objectives, Outcome, Report, Sent};
 use weir_topology::log::Log;
 use weir_traffic::drill::{Drill, PREFIX, is_drill};
 
@@ -54,7 +54,7 @@ pub fn run(
 ) -> Result<ExitCode> {
     let (wire, tenant) = (context.wire()?, drill.tenant());
     let listener = Listener::new(target)?;
-    let mut follower = follower(context, &tenant, From::Now)?;
+    let mut follower = follower(context, &tenant)?;
     ensure!(
         follower.is_none() || context.brokers().is_some(),
         "nothing was sent: no process has the log in {} open, so nobody would judge it; start `weir run` first, or name the log \
@@ -68,11 +68,11 @@ pub fn run(
     }
     note!("weir: {TOUCHED}");
     let sent = listener.send(context, &drill)?;
-    note!("weir: sent {} lines of {tenant}; `weir drill measure {tenant}` measures it again", sent.lines);
+    let again = format!("weir drill measure {tenant} --sent {}", sent.lines);
+    note!("weir: sent {} lines of {tenant}; `{again}` measures it again", sent.lines);
     // A log that another process has is left to it, also while that one starts again.
     let Some((_log, follower)) = &mut follower else {
-        let reason =
-            format!("another process has the log: when it has ended, `weir drill measure {tenant}` says");
+        let reason = format!("another process has the log: when it has ended, `{again}` says");
         return print(&Report::unread(&tenant, sent, objectives, reason), json);
     };
     let until = Instant::now() + target.wait;
@@ -82,30 +82,34 @@ pub fn run(
             changed = Instant::now();
         }
         // The whole of it is worked out only once nothing is said any more.
-        if changed.elapsed() >= QUIET && follower.report(Some(sent), objectives).unknown.is_empty() {
+        if changed.elapsed() >= QUIET && follower.report(sent, objectives).unknown.is_empty() {
             break;
         }
     }
-    print(&follower.report(Some(sent), objectives), json)
+    print(&follower.report(sent, objectives), json)
 }
 
 /// Prints what a drill has come to by now that was sent before.
-pub fn measure(context: &Context, tenant: &str, objectives: Objectives, json: bool) -> Result<ExitCode> {
+pub fn measure(
+    context: &Context,
+    tenant: &str,
+    sent: Sent,
+    objectives: Objectives,
+    json: bool,
+) -> Result<ExitCode> {
     ensure!(
         is_drill(tenant),
         "{tenant:?} is no drill: `weir drill run` says what to ask for, as {PREFIX}1f2e3d4c5b6a7988"
     );
     let (log, wire) = (context.existing_log()?, context.wire()?);
-    let mut follower = Follower::open(log.as_ref(), tenant, From::Beginning)?;
-    follower.read_all(log.as_ref(), &wire)?;
-    print(&follower.report(None, objectives), json)
+    print(&weir_replay::drill::measure(log.as_ref(), &wire, tenant, sent, objectives)?, json)
 }
 
 /// Who follows the log; none while another process has it.
-fn follower(context: &Context, tenant: &str, from: From) -> Result<Option<(Arc<dyn Log>, Follower)>> {
+fn follower(context: &Context, tenant: &str) -> Result<Option<(Arc<dyn Log>, Follower)>> {
     match context.existing_log() {
         Ok(log) => {
-            let follower = Follower::open(log.as_ref(), tenant, from)?;
+            let follower = Follower::open(log.as_ref(), tenant)?;
             Ok(Some((log, follower)))
         }
         Err(error) if is_held(&error) => Ok(None),

@@ -58,8 +58,8 @@ pub struct Report {
     pub tenant: String,
     /// What it came to.
     pub outcome: Outcome,
-    /// Lines that were sent, where that is known.
-    pub sent: Option<u64>,
+    /// Lines that were sent.
+    pub sent: u64,
     /// Events of it in the log.
     pub events: u64,
     /// Accounts of the campaign.
@@ -117,12 +117,12 @@ impl Times {
 impl Report {
     /// Of a drill of which nothing could be read, for this reason.
     pub fn unread(tenant: &str, sent: Sent, objectives: Objectives, reason: String) -> Self {
-        let nothing = report(tenant, &Seen::default(), Some(sent), objectives);
+        let nothing = report(tenant, &Seen::default(), sent, objectives);
         Self { outcome: Outcome::Inconclusive, unknown: vec![reason], ..nothing }
     }
 }
 
-pub(super) fn report(tenant: &str, seen: &Seen, sent: Option<Sent>, objectives: Objectives) -> Report {
+pub(super) fn report(tenant: &str, seen: &Seen, sent: Sent, objectives: Objectives) -> Report {
     let of_campaign = |is_campaign| seen.accounts.values().filter(|is| **is == is_campaign).count() as u64;
     let (campaign, honest) = (seen.flagged(true), seen.flagged(false));
     let decision = Measured::of(
@@ -131,11 +131,11 @@ pub(super) fn report(tenant: &str, seen: &Seen, sent: Option<Sent>, objectives: 
             .filter_map(|(verdict, decided_ms)| Some(decided_ms - seen.observed_ms_of(verdict)?)),
     );
     let effect =
-        Measured::of(seen.actions.values().filter_map(|action| Some(action.done_ms? - action.decided_ms)));
+        Measured::of(seen.actions.values().filter_map(|action| Some(action.effect_ms? - action.decided_ms)));
     let mut report = Report {
         tenant: tenant.to_owned(),
         outcome: Outcome::Pass,
-        sent: sent.map(|sent| sent.lines),
+        sent: sent.lines,
         events: seen.events,
         campaign_accounts: of_campaign(true),
         campaign_flagged: campaign.len() as u64,
@@ -156,7 +156,8 @@ pub(super) fn report(tenant: &str, seen: &Seen, sent: Option<Sent>, objectives: 
     report.outcome = match (report.unknown.is_empty(), report.failed.is_empty()) {
         (true, true) => Outcome::Pass,
         (true, false) => Outcome::Fail,
-        (false, _) if report.honest_flagged > 0 => Outcome::Fail,
+        // Unless what cannot be read says that they do not.
+        (false, _) if report.honest_flagged > 0 && seen.unknown == 0 => Outcome::Fail,
         (false, _) => Outcome::Inconclusive,
     };
     report
@@ -174,10 +175,21 @@ fn decided(seen: &Seen) -> BTreeMap<VerdictId, i64> {
 
 fn unknown(report: &Report, seen: &Seen) -> Vec<String> {
     let mut unknown = Vec::new();
-    match report.sent {
-        _ if report.events == 0 => unknown.push("no event of it is in the log".to_owned()),
-        Some(sent) if sent > report.events => {
-            unknown.push(format!("{} of {sent} events are not in the log yet", sent - report.events));
+    if seen.unknown > 0 {
+        unknown.push(format!(
+            "{} records were written by a newer build, and some of them may be the drill's: measure it with that build",
+            seen.unknown
+        ));
+    }
+    match (report.sent, report.events) {
+        (_, 0) => unknown.push("no event of it is in the log".to_owned()),
+        (sent, events) if sent > events => {
+            unknown.push(format!("{} of {sent} events are not in the log yet", sent - events));
+        }
+        (sent, events) if sent < events => {
+            unknown.push(format!(
+                "{events} events of it are in the log, and {sent} lines are said to have been sent"
+            ));
         }
         _ => {}
     }
@@ -302,7 +314,7 @@ mod tests {
         seen.accounts = BTreeMap::from([(account, true), (AccountId([9; 16]), false)]);
         seen.observed_ms.insert(event, 5_000);
         seen.verdicts.insert(verdict, Told { account, tier: Tier::High, events: vec![event] });
-        let answered = Answered { verdict, decided_ms: 5_000 + decision_ms, done_ms: None };
+        let answered = Answered { verdict, decided_ms: 5_000 + decision_ms, effect_ms: None };
         seen.actions.insert(ActionId([4; 16]), answered);
         seen.ends = FOLDED.map(|topic| ((topic, 0), 7)).into();
         seen.folded = seen.ends.clone();
@@ -310,7 +322,7 @@ mod tests {
     }
 
     fn told(seen: &Seen, objectives: Objectives) -> Report {
-        report("weir-drill-1", seen, Some(Sent { lines: 2 }), objectives)
+        report("weir-drill-1", seen, Sent { lines: 2 }, objectives)
     }
 
     #[test]
@@ -345,6 +357,17 @@ mod tests {
         let wrong = Told { account: AccountId([9; 16]), tier: Tier::Medium, events: Vec::new() };
         seen.verdicts.insert(VerdictId([8; 16]), wrong);
         assert_eq!(told(&seen, OBJECTIVES).outcome, Outcome::Fail);
+        // What cannot be read may say that it was of the campaign.
+        seen.unknown = 1;
+        assert_eq!(told(&seen, OBJECTIVES).outcome, Outcome::Inconclusive);
+    }
+
+    #[test]
+    fn it_passes_only_where_as_many_events_are_there_as_lines_were_sent() {
+        for (events, outcome) in [(1, Outcome::Inconclusive), (2, Outcome::Pass), (3, Outcome::Inconclusive)]
+        {
+            assert_eq!(told(&Seen { events, ..found(10) }, OBJECTIVES).outcome, outcome, "{events}");
+        }
     }
 
     #[test]
@@ -360,7 +383,7 @@ mod tests {
         let mut seen = found(10);
         assert_eq!(told(&seen, objectives).outcome, Outcome::Inconclusive);
         let mut done = |done_ms| {
-            seen.actions.values_mut().for_each(|action| action.done_ms = Some(done_ms));
+            seen.actions.values_mut().for_each(|action| action.effect_ms = Some(done_ms));
             told(&seen, objectives).outcome
         };
         assert_eq!((done(5_510), done(5_511)), (Outcome::Pass, Outcome::Fail));

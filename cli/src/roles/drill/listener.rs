@@ -2,16 +2,16 @@
 
 use super::Target;
 use crate::context::{Context, now_ms};
-use crate::keys::ensure_private;
+use crate::listen::auth::tokens_in;
 use anyhow::{Context as _, Error, Result, anyhow, ensure};
 use serde::Deserialize;
-use std::path::Path;
 use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::tls::TlsConfig;
 use weir_enforcer::http::agent;
 use weir_replay::drill::Sent;
 use weir_traffic::drill::Drill;
+use zeroize::Zeroizing;
 
 /// Lines of a request.
 const LINES: u64 = 500;
@@ -49,14 +49,16 @@ enum Failure {
 /// The listener that lines are sent to.
 pub(super) struct Listener {
     url: String,
-    token: Option<String>,
+    token: Option<Zeroizing<String>>,
     agent: Agent,
 }
 
 impl Listener {
     /// The listener of this target. Nothing is sent yet.
     pub(super) fn new(target: &Target) -> Result<Self> {
-        let token = target.token_file.as_deref().map(token).transpose()?;
+        let tokens = target.token_file.as_deref().map(|file| tokens_in(file, "--token-file")).transpose()?;
+        // A listener takes any of them.
+        let token = tokens.and_then(|tokens| tokens.into_iter().next());
         let url = format!("{}/v1/lines", target.url.trim_end_matches('/'));
         let agent = agent(&url, ANSWER_MAX, TlsConfig::default());
         Ok(Self { url, token, agent })
@@ -107,7 +109,7 @@ impl Listener {
         // A listener that does not want it says so before it has read it, and would close on what it does not read.
         request = request.header("expect", "100-continue");
         if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
+            request = request.header("authorization", format!("Bearer {}", token.as_str()));
         }
         let mut answer = request.send(body)?;
         let text = answer.body_mut().read_to_string()?;
@@ -137,13 +139,6 @@ impl Listener {
         let reason = taken.reason.unwrap_or_default();
         lasting(format!("of {lines} lines the listener took {events} and refused {refused}: {reason}"))
     }
-}
-
-fn token(file: &Path) -> Result<String> {
-    ensure_private(file, "the listener's token")?;
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let token = text.lines().map(str::trim).find(|line| !line.is_empty());
-    Ok(token.with_context(|| format!("{} has no token in it", file.display()))?.to_owned())
 }
 
 #[cfg(test)]
