@@ -134,6 +134,24 @@ impl Desk {
         Ok(keys_of(credentials)?.iter().map(|key| self.pseudonyms.account(&tenant, key)).collect())
     }
 
+    /// Whether a request may pass whose headers have these `values`, by the name of each. Where nobody would know whose it is, it is
+    /// counted as refused.
+    pub async fn answer_to<'r, V: Iterator<Item = &'r [u8]>>(
+        self: &'r Arc<Self>,
+        transport: Transport,
+        values: impl Fn(&'r str) -> V,
+    ) -> Result<Answer, Unclear> {
+        let tenants = self.tenant_header().into_iter().flat_map(&values);
+        let accounts = self.accounts(tenants, CREDENTIAL_HEADERS.into_iter().flat_map(&values));
+        match accounts {
+            Ok(accounts) => Ok(self.answer(accounts, transport).await),
+            Err(error) => {
+                self.refuse(transport);
+                Err(error)
+            }
+        }
+    }
+
     /// How an account stands. Uses nothing up.
     pub fn look(&self, account: AccountId) -> Answer {
         let now_ms = now_ms();

@@ -1,6 +1,6 @@
 //! The decision API over HTTP.
 
-use super::answer::{CREDENTIAL_HEADERS, Desk};
+use super::answer::Desk;
 use super::told::Told;
 use crate::telemetry::Transport;
 use axum::Router;
@@ -42,12 +42,9 @@ pub fn routes(desk: Arc<Desk>) -> Router {
 async fn auth(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Reply {
     // Repeated headers too: whoever sends two keys is asked for both.
     let values = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    let tenants = desk.tenant_header().into_iter().flat_map(values);
-    let credentials = CREDENTIAL_HEADERS.into_iter().flat_map(values);
-    match desk.accounts(tenants, credentials) {
-        Ok(accounts) => reply(&Told::of(&desk.answer(accounts, Transport::Http).await)),
+    match desk.answer_to(Transport::Http, values).await {
+        Ok(answer) => reply(&Told::of(&answer)),
         Err(error) => {
-            desk.refuse(Transport::Http);
             let (status, mut headers, body) = malformed(&error);
             headers.insert(STATUS, HeaderValue::from_static(REFUSED));
             (status, headers, body)

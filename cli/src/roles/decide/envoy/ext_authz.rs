@@ -1,6 +1,6 @@
 //! Envoy's external authorization: the same answers, as Envoy hands them on to its client.
 
-use super::super::answer::{CREDENTIAL_HEADERS, Desk};
+use super::super::answer::Desk;
 use super::super::told::Told;
 use super::{Refusal, metadata, value_of};
 use crate::telemetry::Transport;
@@ -25,14 +25,10 @@ impl Authorization for ExtAuthz {
                 "no HTTP request is told of: this is an answer to Envoy's HTTP filter, not to others";
             return Err(Status::invalid_argument(reason));
         };
-        let tenants = self.0.tenant_header().into_iter().flat_map(|name| values(&http, name));
-        let credentials = CREDENTIAL_HEADERS.into_iter().flat_map(|name| values(&http, name));
-        let response = match self.0.accounts(tenants, credentials) {
-            Ok(accounts) => response(&Told::of(&self.0.answer(accounts, Transport::ExtAuthz).await)),
-            Err(error) => {
-                self.0.refuse(Transport::ExtAuthz);
-                refused(Refusal::unclear(error))
-            }
+        let answer = self.0.answer_to(Transport::ExtAuthz, |name| values(&http, name)).await;
+        let response = match answer {
+            Ok(answer) => response(&Told::of(&answer)),
+            Err(error) => refused(Refusal::unclear(error)),
         };
         Ok(Response::new(response))
     }

@@ -3,7 +3,7 @@
 //! A stream is of one request. It is answered once, about the headers, and then ended, by which Envoy is told to go on without
 //! asking about bodies, trailers and the response.
 
-use super::super::answer::{CREDENTIAL_HEADERS, Desk};
+use super::super::answer::Desk;
 use super::super::told::Told;
 use super::{Refusal, metadata, value_of};
 use crate::telemetry::Transport;
@@ -66,14 +66,9 @@ impl ExternalProcessor for ExtProc {
 
 impl ExtProc {
     async fn answer(&self, headers: &HeaderMap) -> ProcessingResponse {
-        let tenants = self.0.tenant_header().into_iter().flat_map(|name| values(headers, name));
-        let credentials = CREDENTIAL_HEADERS.into_iter().flat_map(|name| values(headers, name));
-        match self.0.accounts(tenants, credentials) {
-            Ok(accounts) => response(&Told::of(&self.0.answer(accounts, Transport::ExtProc).await)),
-            Err(error) => {
-                self.0.refuse(Transport::ExtProc);
-                refused(Refusal::unclear(error))
-            }
+        match self.0.answer_to(Transport::ExtProc, |name| values(headers, name)).await {
+            Ok(answer) => response(&Told::of(&answer)),
+            Err(error) => refused(Refusal::unclear(error)),
         }
     }
 }
