@@ -1,6 +1,7 @@
 //! One file a role or operator's task.
 
 pub mod act;
+pub mod adopt;
 pub mod audit;
 pub mod audit_proof;
 pub mod bundle;
@@ -21,6 +22,7 @@ pub mod inbox;
 pub mod key_server;
 pub mod keys;
 pub mod kill_switch;
+pub mod operators;
 pub mod policy;
 pub mod process;
 #[cfg(feature = "query")]

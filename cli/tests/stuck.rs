@@ -67,6 +67,7 @@ fn a_loop_that_is_stuck_makes_its_process_not_live_by_name_until_it_goes_round_a
         ("campaign/0", "the task campaign/0"),
         ("enforcer/0", "the task enforcer/0"),
         ("standings", "the reader of how accounts stand"),
+        ("operators", "the reader of operators' words"),
         ("export", "the exporter to files"),
     ];
     for (thread, name) in loops {

@@ -3,7 +3,7 @@
 use super::{ConfigFile, Format, Run};
 use crate::lab::Bench;
 use crate::output;
-use crate::roles::control;
+use crate::roles::policy;
 use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
@@ -68,5 +68,5 @@ fn policy(path: &Path) -> Result<Policy> {
     if path == Path::new("builtin") {
         return Ok(Policy::builtin());
     }
-    Ok(control::read_policy(path)?.0)
+    Ok(policy::read_policy(path)?.0)
 }

@@ -4,7 +4,7 @@ use super::{ConfigFile, Run};
 use crate::context::Context;
 use crate::lab::Bench;
 use crate::output;
-use crate::roles::control;
+use crate::roles::policy;
 use crate::settings::flags::{KeyFlags, takes};
 use crate::simulated::{Seeds, SimulatedTraffic};
 use anyhow::{Context as _, Result, bail};
@@ -77,7 +77,7 @@ enum Format {
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         let context = config.context(&self.keys)?;
-        let policy = control::policy_of(&context.settings)?;
+        let policy = policy::policy_of(&context.settings)?;
         let report = self.report(&policy, &context)?;
         let text = match self.format {
             Format::Text => report.to_string(),

@@ -4,7 +4,7 @@ use super::{ConfigFile, Format, Run};
 use crate::context::Context;
 use crate::output;
 use crate::roles::bundle::{self, Terms};
-use crate::roles::{control, policy};
+use crate::roles::policy;
 use crate::settings::flags::{KeyFlags, takes};
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
@@ -183,6 +183,6 @@ fn named(context: &Context, path: &Path) -> Result<Policy> {
             let (log, wire) = (context.existing_log()?, context.wire()?);
             Ok((*policy::in_force(context, log.as_ref(), &wire)?).clone())
         }
-        _ => Ok(control::read_policy(path)?.0),
+        _ => Ok(policy::read_policy(path)?.0),
     }
 }

@@ -4,7 +4,7 @@ use super::{ConfigFile, Format, Run};
 use crate::context::Context;
 use crate::lab::Bench;
 use crate::output;
-use crate::roles::control;
+use crate::roles::policy;
 use crate::settings::flags::{KeyFlags, takes};
 use crate::simulated::{Seeds, SimulatedTraffic};
 use anyhow::{Context as _, Result, ensure};
@@ -103,7 +103,7 @@ impl FromStr for Cap {
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         let context = config.context(&self.keys)?;
-        let policy = control::policy_of(&context.settings)?;
+        let policy = policy::policy_of(&context.settings)?;
         let version = self.name.clone().unwrap_or_else(|| format!("{}-tuned", policy.version));
         ensure!(version.len() <= 64 && !version.is_empty(), "--name must be 1 to 64 bytes long");
         ensure!(version != policy.version, "--name must be another than that of the policy in force");

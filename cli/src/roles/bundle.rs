@@ -2,7 +2,7 @@
 
 use crate::context::{Context, now_ms};
 use crate::keys;
-use crate::roles::control::read_policy;
+use crate::roles::policy::read_policy;
 use crate::times::second_of;
 use crate::trust;
 use anyhow::{Context as _, Result, bail, ensure};

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::keys::{EnforcerKeys, Role};
 use crate::roles::act::Hands;
-use crate::roles::control;
+use crate::roles::adopt;
 use crate::roles::fleet::Fleet;
 use crate::roles::process::tend;
 use anyhow::Result;
@@ -32,8 +32,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let (stages, standby) = (stages(context, &keys, wire.clone())?, context.settings.standby);
     let fleet = Fleet::join(StageName::Enforcer, &config, &log, &around, stages, standby)?;
     let partitions = log.partitions(Topic::Actions)?;
-    left_to_another(control::adopt_configured_age(context, &log, &wire))?;
-    left_to_another(control::adopt_configured_limit(context, &log, &wire, None))?;
+    left_to_another(adopt::configured_age(context, &log, &wire))?;
+    left_to_another(adopt::configured_limit(context, &log, &wire, None))?;
     let mut export = export(context, &keys, Arc::new(log.clone()), wire.clone(), (0..partitions).collect())?;
     let hands = Hands::start(context, &keys, Arc::new(log.clone()), wire.clone())?;
     if hands.is_some() {
@@ -103,7 +103,7 @@ impl Population {
             return Ok(());
         }
         *told = Instant::now();
-        let outcome = control::adopt_configured_limit(context, log, wire, Some(export.accounts_known()));
+        let outcome = adopt::configured_limit(context, log, wire, Some(export.accounts_known()));
         match outcome.map_err(|error| error.downcast::<LogError>()) {
             // The brokers are away; the next look tells it.
             Err(Ok(LogError::Unavailable { .. } | LogError::Aborted { .. } | LogError::Fenced { .. })) => {

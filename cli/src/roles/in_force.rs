@@ -16,11 +16,11 @@ use weir_topology::key::partition_of;
 use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
-/// The same word, with what is in force on its account; any other as it is.
+/// The same word, with what is in force on its account; any other as it is. `goes_on` is called for each record that is looked at.
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn named(log: &dyn Log, wire: &Wire, control: Control) -> Result<Control> {
+pub fn named(log: &dyn Log, wire: &Wire, control: Control, goes_on: impl Fn()) -> Result<Control> {
     if control.name != REINSTATE_NAME {
         return Ok(control);
     }
@@ -28,7 +28,7 @@ pub fn named(log: &dyn Log, wire: &Wire, control: Control) -> Result<Control> {
     match Reinstated::parse(&control.body) {
         Ok(Reinstated { subject: Subject::Account(account), named }) if named.is_empty() => {
             let partition = partition_of(&account.to_key(), log.partitions(Topic::Actions)?);
-            let named = in_force(log, wire, account, partition)?;
+            let named = in_force(&Place { log, wire, account, partition }, goes_on)?;
             let named = named.into_iter().map(|action| (partition, action)).collect();
             let word = Reinstated { subject: Subject::Account(account), named };
             Ok(Control { body: word.body(), ..control })
@@ -39,13 +39,13 @@ pub fn named(log: &dyn Log, wire: &Wire, control: Control) -> Result<Control> {
 
 /// Actions on the account that have not come to their end, by all that the log has; and the one by which it was last
 /// told to stand, where the log has forgotten its course.
-fn in_force(log: &dyn Log, wire: &Wire, account: AccountId, partition: u32) -> Result<Vec<Action>> {
+fn in_force(place: &Place<'_>, goes_on: impl Fn()) -> Result<Vec<Action>> {
     let mut last: BTreeMap<ActionId, Action> = BTreeMap::new();
-    each_of(log, wire, Topic::Actions, account, partition, |action: Option<Action>| {
+    place.each_of(Topic::Actions, &goes_on, |action: Option<Action>| {
         last.extend(action.map(|action| (action.action_id, action)));
     })?;
     let mut stands: Option<Standing> = None;
-    each_of(log, wire, Topic::Standing, account, partition, |standing| stands = standing)?;
+    place.each_of(Topic::Standing, &goes_on, |standing| stands = standing)?;
     let forgotten = stands.filter(|standing| !last.contains_key(&standing.action_id));
     let mut in_force: Vec<Action> = last.into_values().filter(can_be_undone).collect();
     in_force.extend(forgotten.as_ref().and_then(behind));
@@ -82,22 +82,31 @@ fn behind(standing: &Standing) -> Option<Action> {
     })
 }
 
-/// Hands every record of an account over that can be read; none for one that takes back what was told.
-fn each_of<R: for<'b> Record<'b>>(
-    log: &dyn Log,
-    wire: &Wire,
-    topic: Topic,
+/// Where the log has what was said of an account.
+struct Place<'a> {
+    log: &'a dyn Log,
+    wire: &'a Wire,
     account: AccountId,
     partition: u32,
-    mut take: impl FnMut(Option<R>),
-) -> Result<()> {
-    let key = account.to_key();
-    each_record(log, topic, partition, |record| {
-        if record.key != key {
-            return;
-        }
-        if let Ok(read) = record.payload.map(|payload| wire.read::<R>(payload)).transpose() {
-            take(read);
-        }
-    })
+}
+
+impl Place<'_> {
+    /// Hands every record of the account over that can be read; none for one that takes back what was told.
+    fn each_of<R: for<'b> Record<'b>>(
+        &self,
+        topic: Topic,
+        goes_on: impl Fn(),
+        mut take: impl FnMut(Option<R>),
+    ) -> Result<()> {
+        let key = self.account.to_key();
+        each_record(self.log, topic, self.partition, |record| {
+            goes_on();
+            if record.key != key {
+                return;
+            }
+            if let Ok(read) = record.payload.map(|payload| self.wire.read::<R>(payload)).transpose() {
+                take(read);
+            }
+        })
+    }
 }

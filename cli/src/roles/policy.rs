@@ -2,19 +2,24 @@
 
 use crate::context::{Context, now_ms};
 use crate::output;
-use crate::roles::control::{POLICY, Said, read_policy, say, words};
+use crate::roles::control::{Said, is_held, say, words};
+use crate::settings::Settings;
 use crate::times::time_of;
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use weir_processor::policy::Policy;
-use weir_processor::{InForce, Refused};
+use weir_processor::{InForce, POLICY_NAME, Refused};
 use weir_schemas::bundle::Bundle;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Control, ControlKind};
 use weir_topology::log::Log;
+
+/// Name of the control record that carries the policy.
+pub const POLICY: &str = POLICY_NAME;
 
 /// `weir policy show [VERSION]`: the text of the policy in force, or of one that was published.
 pub fn show(context: &Context, version: Option<&str>) -> Result<ExitCode> {
@@ -117,6 +122,25 @@ pub fn roll_back(
     put_in_force(context, policy, body)
 }
 
+/// Reads and checks a policy file, which may be a bundle; the text is the file's.
+pub fn read_policy(path: &Path) -> Result<(Policy, String)> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read the policy {}", path.display()))?;
+    let policy = Policy::published(&text).with_context(|| refused(path))?;
+    Ok((policy, text))
+}
+
+/// The policy file that is configured, or the built-in policy where there is none.
+pub fn policy_of(settings: &Settings) -> Result<Policy> {
+    let path = settings.policy.as_deref();
+    path.map_or_else(|| Ok(Policy::builtin()), |path| Ok(read_policy(path)?.0))
+}
+
+/// That this policy file is refused, for errors that say why.
+pub fn refused(path: &Path) -> String {
+    format!("the policy {} is refused", path.display())
+}
+
 /// The policy in force, as a task that folds weir.control has it.
 pub fn in_force(context: &Context, log: &dyn Log, wire: &Wire) -> Result<InForce> {
     in_force_before(context, log, wire, i64::MAX)
@@ -155,7 +179,7 @@ fn put_in_force(context: &Context, policy: Policy, body: String) -> Result<ExitC
                 in_force.put(&control, control.time_ms)?;
             }
             // Another process has the log open, and knows how far the counter is.
-            Err(error) if crate::roles::control::is_held(&error) => {}
+            Err(error) if is_held(&error) => {}
             Err(error) => return Err(error),
         }
     }

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::keys;
 use crate::lag::{LagTeller, Quiescence};
-use crate::roles::control;
+use crate::roles::adopt;
 use crate::roles::fleet::Fleet;
 use anyhow::Result;
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         keys::ensure_none(directory)?;
     }
     let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
-    control::adopt_configured_policy(context, &log, &wire)?;
+    adopt::configured_policy(context, &log, &wire)?;
     let around = context.surroundings(Arc::new(log.clone()), wire.clone());
     let stages = context.judging_stages(wire)?;
     let mut fleets = Vec::new();

@@ -1,7 +1,7 @@
 //! `weir replay`: fold history again and say what comes out.
 
 use crate::context::{Context, judging_stages};
-use crate::roles::{control, policy};
+use crate::roles::policy;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal as _;
@@ -38,7 +38,7 @@ pub fn run(context: &Context, how: How, json: bool) -> Result<ExitCode> {
         }
         How::Lockstep { partitions, workers } => {
             let policy = match &context.settings.policy {
-                Some(path) => control::read_policy(path)?.0,
+                Some(path) => policy::read_policy(path)?.0,
                 None => (*policy::in_force(context, log.as_ref(), &wire)?).clone(),
             };
             // A cap would evict by partition, and the result would depend on the layout.

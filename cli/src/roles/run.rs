@@ -5,7 +5,8 @@ use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{LagTeller, Quiescence, is_open, lag};
 use crate::roles::act::Hands;
 use crate::roles::export::Exports;
-use crate::roles::{collect, control, decide, enforce, kill_switch};
+use crate::roles::inbox::Inbox;
+use crate::roles::{adopt, collect, decide, enforce, kill_switch, operators};
 use crate::status::Sensing;
 use crate::view::{Summary, View};
 use anyhow::{Result, ensure};
@@ -38,15 +39,15 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     );
     let collect::Sources { listener, tracer } = collect::check_sources(context, until_idle)?;
     let config = settings.tail.clone().map(|path| collect::config(context, path, Mode::Tail)).transpose()?;
-    control::check_configured_policy(context)?;
+    adopt::check_policy(context)?;
     let wire = context.wire()?;
     let keys = context.all_keys()?;
     let sensing_keys = CollectorKeys::read(&keys.join(Role::Collector.name()))?;
     let keys = EnforcerKeys::read(&keys.join(Role::Enforcer.name()))?;
     let log = context.embedded()?;
-    control::adopt_configured_policy(context, log.as_ref(), &wire)?;
-    control::adopt_configured_age(context, log.as_ref(), &wire)?;
-    control::adopt_configured_limit(context, log.as_ref(), &wire, None)?;
+    adopt::configured_policy(context, log.as_ref(), &wire)?;
+    adopt::configured_age(context, log.as_ref(), &wire)?;
+    adopt::configured_limit(context, log.as_ref(), &wire, None)?;
     let partitions = log.partitions(Topic::Events)?;
 
     let judging = context.judging_stages(wire.clone())?;
@@ -93,6 +94,10 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                 tracer.run(context, keys, log, wire, &|e, r| sensed.pushed(e, r), &is_over)
             })
         });
+        let publishing = {
+            let (log, wire) = (log.as_ref(), &wire);
+            collect::named(scope, "operators", move || operators::publish(context, log, wire, &is_over))
+        };
         let sensing = config.map(|config| {
             collect::named(scope, "collector", || -> Result<()> {
                 let mut collector =
@@ -112,8 +117,9 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
             sensing.as_ref().is_some_and(|sensing| sensing.is_finished())
                 || listening.as_ref().is_some_and(|listening| listening.is_finished())
                 || tracing.as_ref().is_some_and(|tracing| tracing.is_finished())
+                || publishing.is_finished()
         };
-        let mut quiescence = Quiescence::default();
+        let (mut quiescence, inbox) = (Quiescence::default(), Inbox::of(&settings.data_dir));
         let outcome = (|| -> Result<()> {
             let mut trimmed: Option<Instant> = None;
             while !context.is_stopped() {
@@ -131,7 +137,6 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                 if has_ended() {
                     return Ok(());
                 }
-                control::take_inbox(context, log.as_ref(), &wire)?;
                 let exported = enforce::run_export(&mut export)?;
                 withheld.note(&exported);
                 population.look(context, log.as_ref(), &wire, &export)?;
@@ -139,7 +144,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                 view.progress(&sensed.sensing(), lag(log.as_ref(), &worker)?.unwrap_or(0));
                 let is_acted_on = hands.as_ref().is_none_or(Hands::is_idle) && exported.caught_up;
                 let is_at_end = sensed.is_at_end.load(Ordering::Relaxed);
-                if until_idle && is_at_end && quiescence.look(log.as_ref(), &worker)? && is_acted_on {
+                let is_heard = is_at_end && inbox.is_empty();
+                if until_idle && is_heard && quiescence.look(log.as_ref(), &worker)? && is_acted_on {
                     return Ok(());
                 }
                 context.went_round();
@@ -154,7 +160,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         let listened =
             listening.map_or(Ok(()), |listening| collect::joined(listening.join(), "the listener"));
         let traced = tracing.map_or(Ok(()), |tracing| collect::joined(tracing.join(), "the tracer"));
-        outcome.and(sensed).and(listened).and(traced)
+        let published = collect::joined(publishing.join(), "the reader of operators' words");
+        outcome.and(sensed).and(listened).and(traced).and(published)
     });
     let stopped = worker.stop_all();
     // Whatever the outcome, gateways get the answers that are under way, and are told to ask no more.

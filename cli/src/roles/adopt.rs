@@ -1,0 +1,97 @@
+//! What the configuration says to all stages: it is published at the start, where it is not in force already.
+
+use crate::context::{Context, now_ms};
+use crate::roles::control::{latest, publish};
+use crate::roles::policy::{POLICY, control_of, in_force, read_policy, refused};
+use anyhow::Result;
+use weir_enforcer::age::{AGE_NAME, AgeMax};
+use weir_enforcer::limiter::{LIMIT_NAME, Limit};
+use weir_processor::Refused;
+use weir_schemas::ControlKind;
+use weir_schemas::bundle::{Bundle, Distrust};
+use weir_schemas::wire::Wire;
+use weir_topology::log::Log;
+use weir_topology::topic::Topic;
+
+/// Refuses a configured policy file that is none, before anything is written.
+pub fn check_policy(context: &Context) -> Result<()> {
+    let Some(path) = context.settings.policy.as_deref() else { return Ok(()) };
+    let (_, text) = read_policy(path)?;
+    if let Some(trust) = context.trust()? {
+        match trust.vouched(&text, now_ms()) {
+            // What is in force stays: whether it is, the log says.
+            Ok(_) | Err(Distrust::Expired { .. }) => {}
+            Err(distrust) => return Err(anyhow::Error::new(distrust).context(refused(path))),
+        }
+    }
+    Ok(())
+}
+
+/// Publishes the configured policy file if it is not what is in force already.
+pub fn configured_policy(context: &Context, log: &dyn Log, wire: &Wire) -> Result<()> {
+    let Some(path) = &context.settings.policy else { return Ok(()) };
+    let (policy, text) = read_policy(path)?;
+    if latest(log, wire, POLICY)?.is_some_and(|control| control.body == text) {
+        return Ok(());
+    }
+    if context.trust()?.is_some() {
+        // What no task would put in force is not published.
+        let control = control_of(context, &policy, text.clone());
+        let mut in_force = in_force(context, log, wire)?;
+        match in_force.put(&control, control.time_ms) {
+            Ok(()) => {}
+            // It was in force, or one that came after it is.
+            Err(Refused::Distrust(Distrust::Expired { expires_s, .. }))
+                if Bundle::parse(&text)?.header.counter <= in_force.counter() =>
+            {
+                tracing::warn!(expires_s, "the configured policy has expired; the one in force stays");
+                return Ok(());
+            }
+            Err(Refused::Distrust(Distrust::RolledBack { found, reached })) => {
+                tracing::warn!(
+                    found,
+                    reached,
+                    "the configured policy is older than the one in force, which stays"
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(anyhow::Error::new(error).context(refused(path))),
+        }
+    }
+    publish(context, log, wire, POLICY, ControlKind::Policy, &policy.version, &text)
+}
+
+/// Publishes the configured age from which on events are history, if it is not what is in force already.
+pub fn configured_age(context: &Context, log: &dyn Log, wire: &Wire) -> Result<()> {
+    let configured = AgeMax(i64::try_from(context.settings.act_age_max_ms)?);
+    let in_force = match latest(log, wire, AGE_NAME)? {
+        Some(control) => AgeMax::parse(&control.body).ok(),
+        None => Some(AgeMax::default()),
+    };
+    if in_force == Some(configured) {
+        return Ok(());
+    }
+    publish(context, log, wire, AGE_NAME, ControlKind::Setting, "", &configured.0.to_string())
+}
+
+/// Publishes the configured limit, and how many accounts there are, where that is not what is in force. `accounts` is
+/// none where nobody has counted them yet: what was said last stands.
+pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, accounts: Option<u64>) -> Result<()> {
+    let in_force = match latest(log, wire, LIMIT_NAME)? {
+        Some(control) => Limit::parse(&control.body).ok(),
+        None => Some(Limit::default()),
+    };
+    let told = in_force.map_or(0, |limit| limit.accounts);
+    // A change of less than a tenth changes no cap that anybody would notice.
+    let is_news = |accounts: &u64| accounts.abs_diff(told) * 10 > told;
+    let configured = Limit {
+        floor: context.settings.act_limit_floor,
+        share_permille: context.settings.act_limit_share_permille,
+        accounts: accounts.filter(is_news).unwrap_or(told),
+        partitions: log.partitions(Topic::Verdicts)?.into(),
+    };
+    if in_force == Some(configured) {
+        return Ok(());
+    }
+    publish(context, log, wire, LIMIT_NAME, ControlKind::Setting, "", &configured.to_string())
+}
