@@ -44,6 +44,7 @@ mod share;
 mod signing;
 mod simulate;
 mod slo;
+mod top;
 mod topology;
 mod tune;
 mod verify;
@@ -83,6 +84,7 @@ macro_rules! commands {
 commands! {
     CheckLog(check_log::Arguments),
     Doctor(doctor::Arguments),
+    Top(top::Arguments),
     Run(run::Arguments),
     Collect(collect::Arguments),
     Process(process::Arguments),
@@ -151,11 +153,16 @@ struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Lays the keys that were given as flags over the environment and the file, and starts from there.
-    fn context<T>(&self, flags: &KeyFlags<T>) -> Result<Context> {
+    /// Lays the keys that were given as flags over the environment and the file.
+    fn settings<T>(&self, flags: &KeyFlags<T>) -> Result<Settings> {
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let settings = Settings::load(self.path.as_deref(), env, flags.given())?;
+        Ok(Settings::load(self.path.as_deref(), env, flags.given())?)
+    }
+
+    /// The same, and starts from there.
+    fn context<T>(&self, flags: &KeyFlags<T>) -> Result<Context> {
+        let settings = self.settings(flags)?;
         let chose_directory = flags.given().iter().any(|(name, _)| *name == "data_dir");
         Context::new(settings, chose_directory)
     }

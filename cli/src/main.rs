@@ -23,6 +23,7 @@ mod status;
 mod supervise;
 mod telemetry;
 mod times;
+mod top;
 mod trace;
 mod trust;
 mod view;

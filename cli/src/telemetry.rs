@@ -6,7 +6,8 @@ pub mod list;
 use crate::health::Readiness;
 use labels::{
     ActionLabels, BuildLabels, CauseLabels, Closed, DestinationCause, DestinationLabel, DetectorLabel,
-    FieldLabel, GatewayLabels, InvariantLabels, Kind, RequestLabels, StageLabel, StartLabels, TaskLabels,
+    FieldLabel, GatewayLabels, InvariantLabels, Kind, ProbeLabel, ProcessCause, ProcessWay, RequestLabels,
+    StageLabel, StartLabels, TaskLabels,
 };
 use list::{Declared, Series};
 use prometheus_client::metrics::counter::Counter;
@@ -25,6 +26,7 @@ use weir_enforcer::answer::decision::Passes;
 use weir_enforcer::siem::destination::{DestinationKind, RetryCause};
 use weir_enforcer::siem::exporter::{DropCause, Progress as Exported};
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
+use weir_tap::Counts;
 use weir_topology::invariants::Invariant;
 use weir_topology::stage::{Level, Tally};
 use weir_topology::telemetry::{LossCause, SourceChange, Start, Telemetry};
@@ -181,6 +183,12 @@ metrics! {
     source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Files of sources that appeared, were rotated, truncated or replaced";
     trace_losses: Family<Kind, Counter> = Family::default(), "collector_trace_losses", "What traced processes said and Weir did not hear, or could not use, by cause: bytes, messages, requests or connections";
     trace_messages: Family<Kind, Counter> = Family::default(), "collector_trace_messages", "Messages that traced processes read or wrote through TLS: heard by the kernel side, and handed on by it";
+    process_messages: Family<ProcessWay, Counter> = Family::default(), "collector_process_messages", "Messages that a traced process received or sent through TLS, whether or not they were handed on";
+    process_bytes: Family<ProcessWay, Counter> = Family::default(), "collector_process_bytes", "Bytes of those messages";
+    process_drops: Family<ProcessCause, Counter> = Family::default(), "collector_process_drops", "What the kernel side could not hand on of a traced process, by cause: its part of those losses whose cause begins with `tap_`";
+    probe_runs: Family<ProbeLabel, Counter> = Family::default(), "collector_probe_runs", "Times that a program of the kernel side ran, for whichever process, while the kernel measured it (`tap.measure_probes`)";
+    probe_run_ns: Family<ProbeLabel, Counter> = Family::default(), "collector_probe_run_ns", "How long that took";
+    cpu_ms: Counter = Counter::default(), "cpu_ms", "Time of processors that this process used";
     losses: Family<Kind, Counter> = Family::default(), "collector_losses", "Times that lines of a source may have been lost, by cause; the log names file and bytes";
     known: Counter = Counter::default(), "collector_lines_known", "Lines that were read under another name before, and were not read again";
     bytes_lost: Counter = Counter::default(), "collector_bytes_lost", "Bytes of sources that were lost, where their number is known";
@@ -301,6 +309,10 @@ impl Metrics {
         for kind in ["heard", "handed_on"] {
             let _ = self.trace_messages.get_or_create(&Kind { kind: Closed(kind) });
         }
+        for probe in weir_tap::PROBE_NAMES.map(Closed) {
+            let _ = self.probe_runs.get_or_create(&ProbeLabel { probe });
+            let _ = self.probe_run_ns.get_or_create(&ProbeLabel { probe });
+        }
         for cause in LossCause::ALL {
             let _ = self.losses.get_or_create(&Kind { kind: Closed(cause.as_str()) });
         }
@@ -336,6 +348,46 @@ impl Metrics {
     pub fn trace_heard(&self, heard: u64, handed_on: u64) {
         self.trace_messages.get_or_create(&Kind { kind: Closed("heard") }).inc_by(heard);
         self.trace_messages.get_or_create(&Kind { kind: Closed("handed_on") }).inc_by(handed_on);
+    }
+
+    /// So much was heard of a traced process, and so much was not handed on; noughts make its series exist.
+    pub fn process_heard(&self, process: u32, name: &str, counts: &Counts) {
+        for (way, messages, bytes) in
+            [("received", counts.received, counts.received_bytes), ("sent", counts.sent, counts.sent_bytes)]
+        {
+            let labels = ProcessWay { process, name: name.to_owned(), way: Closed(way) };
+            self.process_messages.get_or_create(&labels).inc_by(messages);
+            self.process_bytes.get_or_create(&labels).inc_by(bytes);
+        }
+        for (loss, count) in counts.drops() {
+            let labels = ProcessCause { process, name: name.to_owned(), cause: Closed(loss.as_str()) };
+            self.process_drops.get_or_create(&labels).inc_by(count);
+        }
+    }
+
+    /// A process is traced no more.
+    pub fn process_let_go(&self, process: u32, name: &str) {
+        for way in ["received", "sent"].map(Closed) {
+            let labels = ProcessWay { process, name: name.to_owned(), way };
+            self.process_messages.remove(&labels);
+            self.process_bytes.remove(&labels);
+        }
+        for (loss, _) in Counts::default().drops() {
+            let cause = Closed(loss.as_str());
+            self.process_drops.remove(&ProcessCause { process, name: name.to_owned(), cause });
+        }
+    }
+
+    /// A program of the kernel side ran so often, and for so long.
+    pub fn probe_ran(&self, probe: &'static str, runs: u64, run_ns: u64) {
+        let label = ProbeLabel { probe: Closed(probe) };
+        self.probe_runs.get_or_create(&label).inc_by(runs);
+        self.probe_run_ns.get_or_create(&label).inc_by(run_ns);
+    }
+
+    /// So much of the processors' time this process has used since it started.
+    pub fn cpu_looked_at(&self, cpu_ms: u64) {
+        self.cpu_ms.inc_by(cpu_ms.saturating_sub(self.cpu_ms.get()));
     }
 
     /// The listener answered a request.
@@ -802,6 +854,7 @@ mod tests {
         let task = TaskId { stage: StageName::Account, partition: 3 };
         metrics.standby_looked_at(task, 1, 1);
         metrics.state_entries(task, 1);
+        metrics.process_heard(7, "nginx", &Counts::default());
         for level in [Level::KillSwitch, Level::ReviewsWaiting, Level::ReviewsOverdue] {
             metrics.level_looked_at(task, level, 1);
         }

@@ -3,6 +3,8 @@
 //! One thread attaches to the processes that are meant, also to those that start later, takes what the kernel side
 //! hands on, and commits. The kernel side wakes nobody: it is looked at.
 
+mod tally;
+
 use crate::context::{Context, now_ms};
 use crate::keys::{self, CollectorKeys};
 use crate::listen::{Sensed, sensing_keys};
@@ -10,12 +12,13 @@ use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tally::Tally;
 use tracing::{info, warn};
-use weir_collector::trace::{Heard, Loss};
+use weir_collector::trace::Heard;
 use weir_collector::{TraceConfig, TraceSource};
 use weir_schemas::wire::Wire;
 use weir_tap::process::{Process, Target};
-use weir_tap::{Counts, Tap, TapConfig, TapError};
+use weir_tap::{Tap, TapConfig, TapError};
 use weir_topology::log::Log;
 
 /// Name of the source where the settings give none.
@@ -64,6 +67,7 @@ impl Tracer {
         let tap = Tap::open(TapConfig {
             copy_bytes_max: settings.tap_copy_bytes_max,
             ring_bytes: settings.tap_ring_bytes,
+            measures_probes: settings.tap_measure_probes,
         })?;
         let mut run = [0; 16];
         run.copy_from_slice(&keys::random()?[..16]);
@@ -109,10 +113,15 @@ impl Tracer {
                 "tracefs is not mounted, so neither the addresses nor the TLS fingerprints of clients are known: mount -t tracefs tracefs /sys/kernel/tracing"
             );
         }
+        if let Some(reason) = self.tap.measures_not_because() {
+            warn!(
+                reason,
+                "the kernel does not measure how long probes run, which takes CAP_SYS_ADMIN: sysctl kernel.bpf_stats_enabled=1 does it too"
+            );
+        }
         let (keys, telemetry) = (sensing_keys(keys)?, context.metrics.clone());
         let mut source = TraceSource::open(log, &self.config, keys, wire, telemetry, Arc::new(now_ms))?;
-        let mut traced = Traced::default();
-        let mut counts = Counts::default();
+        let mut traced = Traced::of(Tally::new(context.metrics.clone()));
         let mut searched: Option<Instant> = None;
         let mut committed = Instant::now();
         let pulse = context.liveness.watch("the tracer");
@@ -124,7 +133,7 @@ impl Tracer {
             }
             let heard = self.hear(&mut source);
             if committed.elapsed() >= self.linger {
-                count(&self.tap, &mut counts, &mut source, context)?;
+                traced.tally.tell(&self.tap, &mut source)?;
                 sensed(source.commit()?.events, 0);
                 committed = Instant::now();
             }
@@ -140,7 +149,7 @@ impl Tracer {
                 committed = Instant::now();
             }
         }
-        count(&self.tap, &mut counts, &mut source, context)?;
+        traced.tally.tell(&self.tap, &mut source)?;
         source.end();
         let until = Instant::now() + PATIENCE;
         loop {
@@ -158,27 +167,6 @@ impl Tracer {
     }
 }
 
-/// Tells of what the kernel side counted since the last time.
-fn count(tap: &Tap, before: &mut Counts, source: &mut TraceSource<'_>, context: &Context) -> Result<()> {
-    let now = tap.counts()?;
-    let since = |of: fn(&Counts) -> u64| of(&now).saturating_sub(of(before));
-    context.metrics.trace_heard(since(|counts| counts.messages), since(|counts| counts.handed_on));
-    for (loss, lost) in [
-        (Loss::TapFull, since(|counts| counts.full)),
-        (Loss::TapUnreadable, since(|counts| counts.unreadable)),
-        (Loss::TapConnections, since(|counts| counts.no_connection)),
-        (Loss::TapNotices, since(|counts| counts.notices_lost)),
-        (Loss::TapHelloFull, since(|counts| counts.hello_full)),
-        (Loss::TapHelloUnreadable, since(|counts| counts.hello_unreadable)),
-        (Loss::TapHelloOther, since(|counts| counts.hello_other)),
-        (Loss::TapHelloTwice, since(|counts| counts.hello_twice)),
-    ] {
-        source.lose(loss, lost);
-    }
-    *before = now;
-    Ok(())
-}
-
 /// A process that could not be traced when it was looked at last.
 struct Refused {
     process: Process,
@@ -188,14 +176,18 @@ struct Refused {
 }
 
 /// The processes that are traced, and those that cannot be.
-#[derive(Default)]
 struct Traced {
     processes: BTreeMap<u32, Process>,
+    tally: Tally,
     refused: BTreeMap<u32, Refused>,
     has_told_of_none: bool,
 }
 
 impl Traced {
+    fn of(tally: Tally) -> Self {
+        Self { processes: BTreeMap::new(), tally, refused: BTreeMap::new(), has_told_of_none: false }
+    }
+
     /// Attaches to what started, and lets go of what ended.
     fn search(&mut self, target: &Target, tap: &mut Tap) {
         let now: BTreeMap<u32, Process> =
@@ -207,6 +199,7 @@ impl Traced {
             if !is_same(process) {
                 info!(process = id, name = process.name, "a traced process has ended");
                 tap.detach(process);
+                self.tally.end(*id);
                 return false;
             }
             true
@@ -226,6 +219,7 @@ impl Traced {
                 Ok(library) => {
                     info!(process = id, name = process.name, library = library.name, "tracing");
                     self.refused.remove(&id);
+                    self.tally.begin(id, &process.name);
                     self.processes.insert(id, process);
                 }
                 Err(reason) => self.refuse(process, &reason),

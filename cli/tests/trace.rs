@@ -9,6 +9,8 @@ mod common;
 mod hello;
 #[path = "trace/memory.rs"]
 mod memory;
+#[path = "trace/top.rs"]
+mod top;
 
 use common::{Place, Running, eventually, metric, success, text, weir};
 use std::collections::BTreeMap;

@@ -57,32 +57,38 @@ pub mod kind {
     pub const HELLO: u8 = 5;
 }
 
-/// Places of the counters, each summed over all processors.
+/// Places of the counters of a process, each summed over all processors.
 pub mod count {
-    /// Messages that were heard: reads and writes of at least a byte.
-    pub const MESSAGES: u32 = 0;
+    /// Messages that the process received: reads of at least a byte.
+    pub const RECEIVED: usize = 0;
+    /// Their bytes.
+    pub const RECEIVED_BYTES: usize = 1;
+    /// Messages that it sent: writes of at least a byte.
+    pub const SENT: usize = 2;
+    /// Their bytes.
+    pub const SENT_BYTES: usize = 3;
     /// Messages that were handed on.
-    pub const HANDED_ON: u32 = 1;
+    pub const HANDED_ON: usize = 4;
     /// Messages for which the ring buffer had no room.
-    pub const FULL: u32 = 2;
+    pub const FULL: usize = 5;
     /// Messages whose bytes could not be read; they are handed on without any.
-    pub const UNREADABLE: u32 = 3;
+    pub const UNREADABLE: usize = 6;
     /// Messages of connections for which there was no room.
-    pub const NO_CONNECTION: u32 = 4;
+    pub const NO_CONNECTION: usize = 7;
     /// Ends and addresses of connections for which the ring buffer had no room.
-    pub const NOTICES_LOST: u32 = 5;
+    pub const NOTICES_LOST: usize = 8;
     /// Reads that were not followed, because too many threads were in one.
-    pub const NO_READ: u32 = 6;
+    pub const NO_READ: usize = 9;
     /// Connections that were given a number.
-    pub const CONNECTIONS: u32 = 7;
+    pub const CONNECTIONS: usize = 10;
     /// Pieces of clients' hellos for which there was no room.
-    pub const HELLO_FULL: u32 = 8;
+    pub const HELLO_FULL: usize = 11;
     /// Pieces of clients' hellos that could not be read from the process's memory.
-    pub const HELLO_UNREADABLE: u32 = 9;
+    pub const HELLO_UNREADABLE: usize = 12;
     /// Connections that begin with something else than a hello of TLS.
-    pub const HELLO_OTHER: u32 = 10;
+    pub const HELLO_OTHER: usize = 13;
     /// Clients' hellos with a random that another connection had.
-    pub const HELLO_TWICE: u32 = 11;
+    pub const HELLO_TWICE: usize = 14;
     /// Number of counters.
-    pub const ALL: u32 = 12;
+    pub const ALL: usize = 15;
 }

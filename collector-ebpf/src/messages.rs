@@ -7,7 +7,7 @@
 use crate::connections::connection;
 use crate::layout::{count, kind};
 use crate::records::{Header, message};
-use crate::state::{CONNECTIONS, READS, Read, counted, key, thread};
+use crate::state::{CONNECTIONS, READS, Read, counted, heard, key, thread};
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
@@ -19,7 +19,7 @@ pub(crate) fn written(ssl: u64, buffer: u64, length: u64) {
         return;
     }
     let Some(connection) = connection(&key(ssl)) else {
-        counted(count::MESSAGES);
+        heard(kind::SENT, length);
         counted(count::NO_CONNECTION);
         return;
     };
@@ -105,7 +105,7 @@ fn read_ends(result: i32) {
         return;
     }
     let Some(connection) = connection(&key(read.ssl)) else {
-        counted(count::MESSAGES);
+        heard(kind::RECEIVED, length);
         counted(count::NO_CONNECTION);
         return;
     };

@@ -1,7 +1,7 @@
 //! Records for user space.
 
 use crate::layout::{CLASSES, HEADER_BYTES, HELLO_CLASSES, at, count, kind};
-use crate::state::{SOCKADDR_BYTES, SockAddr, counted, thread};
+use crate::state::{SOCKADDR_BYTES, SockAddr, counted, heard, thread};
 use aya_ebpf::helpers::{bpf_ktime_get_ns, generated};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::RingBuf;
@@ -60,7 +60,7 @@ fn put<const ROOM: usize>(header: &Header, source: u64, copy: u64) -> bool {
 /// Hands a message on.
 #[inline(always)]
 pub(crate) fn message(header: &Header, source: u64) {
-    counted(count::MESSAGES);
+    heard(header.kind, header.length);
     // The loader writes it before the program runs.
     let most = unsafe { core::ptr::read_volatile(&raw const COPY_BYTES_MAX) };
     let copy = if header.length < most { header.length } else { most };

@@ -1,12 +1,15 @@
 //! What is kept between programs, and by what.
 
-use crate::layout::{CONNECTIONS_MAX, PROCESSES_MAX, READS_MAX, count};
+use crate::layout::{CONNECTIONS_MAX, PROCESSES_MAX, READS_MAX, count, kind};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
+use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuHashMap};
 
 /// `BPF_NOEXIST`.
 pub(crate) const NO_EXIST: u64 = 1;
+
+/// `BPF_F_NO_PREALLOC`: room for a process is taken when there is one.
+const NO_PREALLOC: u32 = 1;
 
 /// Bytes of a client's random.
 pub(crate) const RANDOM_BYTES: usize = 32;
@@ -155,16 +158,29 @@ pub(crate) static RECEIVES: HashMap<u64, Receive> = HashMap::with_max_entries(RE
 #[map]
 pub(crate) static PROCESSES: HashMap<u32, u8> = HashMap::with_max_entries(PROCESSES_MAX, 0);
 
+/// What is counted of each process that is traced.
 #[map]
-static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(count::ALL, 0);
+static COUNTS: PerCpuHashMap<u32, [u64; count::ALL]> =
+    PerCpuHashMap::with_max_entries(PROCESSES_MAX, NO_PREALLOC);
 
 #[inline(always)]
-pub(crate) fn counted(which: u32) -> u64 {
-    let Some(counter) = COUNTS.get_ptr_mut(which) else { return 0 };
+pub(crate) fn counted(which: usize) {
+    let Some(counts) = COUNTS.get_ptr_mut((thread() >> 32) as u32) else { return };
     // The value is this processor's own.
-    unsafe {
-        *counter += 1;
-        *counter
+    unsafe { (*counts)[which] += 1 };
+}
+
+/// Counts a message of this process's.
+#[inline(always)]
+pub(crate) fn heard(kind: u8, length: u64) {
+    let Some(counts) = COUNTS.get_ptr_mut((thread() >> 32) as u32) else { return };
+    let counts = unsafe { &mut *counts };
+    if kind == kind::RECEIVED {
+        counts[count::RECEIVED] += 1;
+        counts[count::RECEIVED_BYTES] += length;
+    } else {
+        counts[count::SENT] += 1;
+        counts[count::SENT_BYTES] += length;
     }
 }
 

@@ -7,4 +7,6 @@ pub struct TapConfig {
     pub copy_bytes_max: u64,
     /// Size of the buffer between kernel and user space; rounded up to what the kernel takes.
     pub ring_bytes: u32,
+    /// Whether the kernel is asked to measure how long the programs run. It then measures every eBPF program of the machine.
+    pub measures_probes: bool,
 }

@@ -1,61 +1,29 @@
 //! Loads the kernel side, attaches it to processes, and reads what it writes.
 
 use crate::config::TapConfig;
-use crate::counts::Counts;
+use crate::counts::{Counted, Counts, ProbeRuns};
 use crate::error::TapError;
 use crate::layout::count;
+use crate::probes::{BIO_PROBE, HANDSHAKE_PROBES, PROBE_NAMES, PROBES, TRACE_POINTS};
 use crate::process::{Library, Process};
 use crate::record;
 use crate::surroundings::has_tracefs;
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, MapData, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::programs::uprobe::{UProbeLinkId, UProbeScope};
 use aya::programs::{TracePoint, UProbe};
+use aya::sys::{Stats, enable_stats};
+use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use weir_collector::trace::Heard;
 
 include!(concat!(env!("OUT_DIR"), "/object.rs"));
-
-/// Programs and the functions that they are attached to, in this order: an end that is not heard would make one connection
-/// of two, because an `SSL`'s address is used again; and an answer is heard before what it answers.
-const PROBES: [(&str, &str); 10] = [
-    ("ssl_free", "SSL_free"),
-    ("ssl_clear", "SSL_clear"),
-    ("ssl_set_fd", "SSL_set_fd"),
-    ("ssl_get_error", "SSL_get_error"),
-    ("ssl_write", "SSL_write"),
-    ("ssl_write_ex", "SSL_write_ex"),
-    ("ssl_read_return", "SSL_read"),
-    ("ssl_read_return", "SSL_read_ex"),
-    ("ssl_read", "SSL_read"),
-    ("ssl_read_ex", "SSL_read_ex"),
-];
-
-/// Likewise, where a process may hand OpenSSL bytes from memory: by these it is known which accepted connection an `SSL` has.
-const HANDSHAKE_PROBES: [(&str, &str); 2] =
-    [("ssl_do_handshake_return", "SSL_do_handshake"), ("ssl_do_handshake", "SSL_do_handshake")];
-const BIO_PROBE: (&str, &str) = ("bio_write", "BIO_write");
-
-/// Ends before beginnings here too: a beginning that is not followed to its end would be taken for that of the next.
-const TRACE_POINTS: [(&str, &str); 12] = [
-    ("socket_read_ends", "sys_exit_read"),
-    ("socket_read_ends", "sys_exit_recvfrom"),
-    ("socket_read_begins", "sys_enter_read"),
-    ("socket_receive_begins", "sys_enter_recvfrom"),
-    ("descriptor_is_over", "sys_enter_close"),
-    ("descriptor_is_over", "sys_enter_connect"),
-    ("accept_begins", "sys_enter_accept"),
-    ("accept_begins", "sys_enter_accept4"),
-    ("accept_ends", "sys_exit_accept"),
-    ("accept_ends", "sys_exit_accept4"),
-    ("name_ends", "sys_exit_getpeername"),
-    ("name_begins", "sys_enter_getpeername"),
-];
 
 pub(crate) fn is_built_in() -> bool {
     OBJECT.is_some()
@@ -65,7 +33,12 @@ pub(crate) struct Inner {
     ebpf: Ebpf,
     records: RingBuf<MapData>,
     processes: HashMap<MapData, u32, u8>,
-    counts: PerCpuArray<MapData, u64>,
+    /// By process.
+    counts: PerCpuHashMap<MapData, u32, [u64; count::ALL]>,
+    /// What was counted of processes that are traced no more.
+    let_go: Counts,
+    /// While it is open the kernel measures how long programs run; why it does not, where it was asked to.
+    measuring: Option<Result<OwnedFd, String>>,
     /// By process and `SSL`, as the kernel side lays them out.
     connections: HashMap<MapData, [u64; 2], [u64; 6]>,
     /// By thread.
@@ -87,16 +60,19 @@ pub(crate) struct Inner {
 
 fn refused(what: impl Into<String>) -> impl FnOnce(&dyn std::error::Error) -> TapError {
     let what = what.into();
-    move |error| {
-        let mut reason = error.to_string();
-        let mut source = error.source();
-        while let Some(inner) = source {
-            // Writing to memory cannot fail.
-            let _ = write!(reason, ": {inner}");
-            source = inner.source();
-        }
-        TapError::Kernel { what, reason }
+    move |error| TapError::Kernel { what, reason: reason_of(error) }
+}
+
+/// An error with all of its causes.
+fn reason_of(error: &dyn std::error::Error) -> String {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        // Writing to memory cannot fail.
+        let _ = write!(reason, ": {inner}");
+        source = inner.source();
     }
+    reason
 }
 
 impl Inner {
@@ -120,7 +96,7 @@ impl Inner {
         let of_map = |error: aya::maps::MapError| refused("a map")(&error);
         let records = RingBuf::try_from(map(&mut ebpf, "RECORDS")?).map_err(of_map)?;
         let processes = HashMap::try_from(map(&mut ebpf, "PROCESSES")?).map_err(of_map)?;
-        let counts = PerCpuArray::try_from(map(&mut ebpf, "COUNTS")?).map_err(of_map)?;
+        let counts = PerCpuHashMap::try_from(map(&mut ebpf, "COUNTS")?).map_err(of_map)?;
         let connections = HashMap::try_from(map(&mut ebpf, "CONNECTIONS")?).map_err(of_map)?;
         let reads = HashMap::try_from(map(&mut ebpf, "READS")?).map_err(of_map)?;
         let accepts = HashMap::try_from(map(&mut ebpf, "ACCEPTS")?).map_err(of_map)?;
@@ -144,6 +120,10 @@ impl Inner {
             records,
             processes,
             counts,
+            let_go: Counts::default(),
+            measuring: config
+                .measures_probes
+                .then(|| enable_stats(Stats::RunTime).map_err(|error| reason_of(&error))),
             connections,
             reads,
             accepts,
@@ -183,15 +163,22 @@ impl Inner {
         let number = NonZeroU32::new(process.id)
             .ok_or_else(|| TapError::Process { process: 0, reason: "it is none".into() })?;
         // Before the probes, so that no accepted connection is missed that they hear of.
-        self.processes
-            .insert(process.id, 1, 0)
-            .map_err(|error| refused(format!("process {}", process.id))(&error))?;
-        let attached = self.attach_all(number, library);
+        let attached = self.expect(process.id).and_then(|()| self.attach_all(number, library));
         if attached.is_err() {
             // Half a process would be misread.
             self.detach(process);
         }
         attached
+    }
+
+    /// Takes a process for one of those that are traced, of which nothing was counted.
+    fn expect(&mut self, process: u32) -> Result<(), TapError> {
+        let what = || format!("process {process}");
+        let processors = nr_cpus().map_err(|(_, error)| refused(what())(&error))?;
+        let none = PerCpuValues::try_from(vec![[0; count::ALL]; processors])
+            .map_err(|error| refused(what())(&error))?;
+        self.counts.insert(process, none, 0).map_err(|error| refused(what())(&error))?;
+        self.processes.insert(process, 1, 0).map_err(|error| refused(what())(&error))
     }
 
     fn attach_all(&mut self, process: NonZeroU32, library: &Library) -> Result<(), TapError> {
@@ -232,6 +219,9 @@ impl Inner {
                 let _ = program.detach(link);
             }
         }
+        // The programs run no more for it, so these are the last.
+        self.let_go += self.counts_of(process.id).unwrap_or_default();
+        let _ = self.counts.remove(&process.id);
         // Nobody hears their ends any more, and they must not be taken for another's who has the same number.
         let own = u64::from(process.id);
         let keys: Vec<[u64; 2]> = self.connections.keys().flatten().filter(|key| key[0] == own).collect();
@@ -267,23 +257,49 @@ impl Inner {
         records_max
     }
 
-    pub(crate) fn counts(&self) -> Result<Counts, TapError> {
-        let of = |place: u32| -> Result<u64, TapError> {
-            let values = self.counts.get(&place, 0).map_err(|error| refused("its counters")(&error))?;
-            Ok(values.iter().sum())
-        };
+    pub(crate) fn counted(&self) -> Result<Counted, TapError> {
+        let mut counted = Counted { all: self.let_go, ..Counted::default() };
+        for process in self.attached.keys() {
+            let counts = self.counts_of(*process)?;
+            counted.all += counts;
+            counted.processes.insert(*process, counts);
+        }
+        Ok(counted)
+    }
+
+    fn counts_of(&self, process: u32) -> Result<Counts, TapError> {
+        let values = self.counts.get(&process, 0).map_err(|error| refused("its counters")(&error))?;
+        let of = |which: usize| values.iter().map(|values| values[which]).sum::<u64>();
         Ok(Counts {
-            messages: of(count::MESSAGES)?,
-            handed_on: of(count::HANDED_ON)?,
-            full: of(count::FULL)?,
-            unreadable: of(count::UNREADABLE)?,
-            no_connection: of(count::NO_CONNECTION)? + of(count::NO_READ)?,
-            notices_lost: of(count::NOTICES_LOST)?,
-            hello_full: of(count::HELLO_FULL)?,
-            hello_unreadable: of(count::HELLO_UNREADABLE)?,
-            hello_other: of(count::HELLO_OTHER)?,
-            hello_twice: of(count::HELLO_TWICE)?,
+            received: of(count::RECEIVED),
+            received_bytes: of(count::RECEIVED_BYTES),
+            sent: of(count::SENT),
+            sent_bytes: of(count::SENT_BYTES),
+            handed_on: of(count::HANDED_ON),
+            full: of(count::FULL),
+            unreadable: of(count::UNREADABLE),
+            no_connection: of(count::NO_CONNECTION) + of(count::NO_READ),
+            notices_lost: of(count::NOTICES_LOST),
+            hello_full: of(count::HELLO_FULL),
+            hello_unreadable: of(count::HELLO_UNREADABLE),
+            hello_other: of(count::HELLO_OTHER),
+            hello_twice: of(count::HELLO_TWICE),
         })
+    }
+
+    pub(crate) fn probe_runs(&self) -> Result<Vec<ProbeRuns>, TapError> {
+        let mut all = Vec::new();
+        for probe in PROBE_NAMES {
+            let Some(program) = self.ebpf.program(probe) else { continue };
+            let info = program.info().map_err(|error| refused(format!("the program {probe}"))(&error))?;
+            let run_ns = u64::try_from(info.run_time().as_nanos()).unwrap_or(u64::MAX);
+            all.push(ProbeRuns { probe, runs: info.run_count(), run_ns });
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn measures_not_because(&self) -> Option<&str> {
+        self.measuring.as_ref()?.as_ref().err().map(String::as_str)
     }
 }
 

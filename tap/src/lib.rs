@@ -14,6 +14,7 @@ mod kernel;
 #[path = "../../collector-ebpf/src/layout.rs"]
 #[allow(dead_code)] // The kernel side makes use of the rest.
 mod layout;
+mod probes;
 pub mod process;
 #[cfg(feature = "ebpf")]
 mod record;
@@ -21,6 +22,7 @@ pub mod surroundings;
 mod tap;
 
 pub use config::TapConfig;
-pub use counts::Counts;
+pub use counts::{Counted, Counts, ProbeRuns};
 pub use error::TapError;
+pub use probes::PROBE_NAMES;
 pub use tap::{Tap, is_built_in};

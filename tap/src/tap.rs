@@ -1,7 +1,7 @@
 //! The tap as its users see it, whether or not this build can trace.
 
 use crate::config::TapConfig;
-use crate::counts::Counts;
+use crate::counts::{Counted, ProbeRuns};
 use crate::error::TapError;
 use crate::process::{Library, Process};
 use weir_collector::trace::Heard;
@@ -51,8 +51,21 @@ impl Tap {
     ///
     /// # Errors
     /// When the kernel refuses to say.
-    pub fn counts(&self) -> Result<Counts, TapError> {
-        self.0.counts()
+    pub fn counted(&self) -> Result<Counted, TapError> {
+        self.0.counted()
+    }
+
+    /// How often the programs ran, and for how long: noughts where the kernel was told by nobody to measure it.
+    ///
+    /// # Errors
+    /// When the kernel refuses to say.
+    pub fn probe_runs(&self) -> Result<Vec<ProbeRuns>, TapError> {
+        self.0.probe_runs()
+    }
+
+    /// Why the kernel does not measure how long the programs run, where it was to.
+    pub fn measures_not_because(&self) -> Option<&str> {
+        self.0.measures_not_because()
     }
 }
 
@@ -61,7 +74,7 @@ use crate::kernel as imp;
 
 #[cfg(not(feature = "ebpf"))]
 mod imp {
-    use super::{Counts, Heard, Library, Process, TapConfig, TapError};
+    use super::{Counted, Heard, Library, ProbeRuns, Process, TapConfig, TapError};
     use std::convert::Infallible;
 
     pub(super) fn is_built_in() -> bool {
@@ -92,7 +105,15 @@ mod imp {
             match self.0 {}
         }
 
-        pub(super) fn counts(&self) -> Result<Counts, TapError> {
+        pub(super) fn counted(&self) -> Result<Counted, TapError> {
+            match self.0 {}
+        }
+
+        pub(super) fn probe_runs(&self) -> Result<Vec<ProbeRuns>, TapError> {
+            match self.0 {}
+        }
+
+        pub(super) fn measures_not_because(&self) -> Option<&str> {
             match self.0 {}
         }
     }

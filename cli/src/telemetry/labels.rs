@@ -56,6 +56,12 @@ label_sets! {
     DestinationLabel { destination: Closed }
     /// Why who is told was not.
     DestinationCause { destination: Closed, cause: Closed }
+    /// A process that is traced, and which way its messages go.
+    ProcessWay { process: u32, name: String, way: Closed }
+    /// A process that is traced, and why something of it was not heard.
+    ProcessCause { process: u32, name: String, cause: Closed }
+    /// A program of the kernel side.
+    ProbeLabel { probe: Closed }
     /// What runs here.
     BuildLabels { version: Closed, judge: i64 }
 }

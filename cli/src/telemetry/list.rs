@@ -53,9 +53,11 @@ pub struct Declared {
 }
 
 /// What values of a name's ending are measured in.
-const UNITS: [(&str, &str); 5] = [
+const UNITS: [(&str, &str); 7] = [
     ("_seconds", "seconds"),
     ("_ms", "milliseconds"),
+    ("_ns", "nanoseconds"),
+    ("process_bytes", "bytes"),
     ("bytes_read", "bytes"),
     ("bytes_lost", "bytes"),
     ("", "count"),
@@ -79,8 +81,9 @@ impl Declared {
 pub fn page(metrics: &[Declared]) -> String {
     let mut page = String::from(
         "# Metrics\n\nWhat `/metrics` serves where `metrics_addr` is set. Printed by `weir metrics --list`; `cargo xtask docs` writes \
-         this page.\nEvery label but `partition` has its values from a closed set, and every series of those exists from the start, at \
-         0.\n\n| metric | type | unit | labels | what it tells |\n|---|---|---|---|---|\n",
+         this page.\nEvery label but `partition`, and `process` and `name` of traced processes, has its values from a closed set, and \
+         every series of\nthose exists from the start, at 0. Of traced processes 64 have series of their own while they are \
+         traced; all others are `process` 0.\n\n| metric | type | unit | labels | what it tells |\n|---|---|---|---|---|\n",
     );
     for metric in metrics {
         let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();

@@ -1,0 +1,93 @@
+//! A view for people.
+
+use super::view::{Count, ProcessView, View};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// What is shown, as a table of the processes, one of the probes, and what was lost.
+pub fn table(view: &View) -> String {
+    let probes = match view.probes_cpu_percent {
+        Some(percent) => format!("{percent:.2} %"),
+        None => "not measured".to_owned(),
+    };
+    let mut text = format!(
+        "{}: {:.1} events/s of {} requests; CPU of one processor: Weir {:.2} %, probes {probes}\n\n",
+        view.address, view.events.per_s, view.sampled, view.cpu_percent
+    );
+    if view.processes.is_empty() {
+        text += "no process is traced: start it with --trace, and `weir doctor` says what can be\n";
+    } else {
+        text += " PROCESS NAME             RECEIVED/s    BYTES/s     SENT/s    BYTES/s  DROPPED/s  DROPPED BY CAUSE\n";
+    }
+    // Those that have no series of their own come last.
+    let (others, own): (Vec<_>, Vec<_>) = view.processes.iter().partition(|process| process.process == 0);
+    own.into_iter().chain(others).for_each(|process| row(&mut text, process));
+    text += "\n";
+    if view.probes_cpu_percent.is_none() {
+        text += "no probe was measured: none ran, or the kernel measures none (tap.measure_probes, or sysctl \
+                 kernel.bpf_stats_enabled=1)\n";
+    } else {
+        text += "PROBE                        RUNS/s   NS A RUN    CPU %\n";
+    }
+    for probe in view.probes.iter().filter(|_| view.probes_cpu_percent.is_some()) {
+        let Some(ns_per_run) = probe.ns_per_run else { continue };
+        let percent = probe.ns_per_s / 1e7;
+        let _ = writeln!(
+            text,
+            "{:<24} {:>10} {:>10} {percent:>8.2}",
+            probe.probe,
+            short(probe.runs.per_s),
+            short(ns_per_run)
+        );
+    }
+    let _ = writeln!(text, "\nlost, of all: {}", causes(&view.lost));
+    text
+}
+
+fn row(text: &mut String, process: &ProcessView) {
+    // It may be called anything.
+    let name: String = process.name.chars().filter(|char| !char.is_control()).take(16).collect();
+    let dropped = process.dropped.values().fold(0.0, |sum, count| sum + count.per_s);
+    let [received, sent] = [&process.received, &process.sent];
+    let [number, causes] = [process.process.to_string(), causes(&process.dropped)];
+    let _ = writeln!(
+        text,
+        "{:>8} {name:<16} {:>10} {:>10} {:>10} {:>10} {:>10}  {causes}",
+        if process.process == 0 { "-" } else { &number },
+        short(received.messages.per_s),
+        short(received.bytes.per_s),
+        short(sent.messages.per_s),
+        short(sent.bytes.per_s),
+        short(dropped),
+    );
+}
+
+/// `tap_full 12, …`: since they began.
+fn causes(counts: &BTreeMap<String, Count>) -> String {
+    match counts.is_empty() {
+        true => "nothing".to_owned(),
+        false => {
+            let each: Vec<_> =
+                counts.iter().map(|(cause, count)| format!("{cause} {}", count.total)).collect();
+            each.join(", ")
+        }
+    }
+}
+
+/// A number of three or four digits, by thousands.
+fn short(value: f64) -> String {
+    let (mut value, mut unit) = (value, "");
+    for larger in ["k", "M", "G", "T"] {
+        if value < 9_999.5 {
+            break;
+        }
+        (value, unit) = (value / 1_000.0, larger);
+    }
+    match value < 100.0 && (!unit.is_empty() || value.fract() != 0.0) {
+        true => format!("{value:.1}{unit}"),
+        false => format!("{value:.0}{unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
