@@ -271,6 +271,44 @@ fn who_is_reinstated_is_let_go_whether_or_not_the_enforcer_knows_of_it() {
 }
 
 #[test]
+fn whoever_a_reinstated_tenant_has_is_let_go_also_where_the_enforcer_does_not_know_of_it() {
+    let place = Place::new();
+    let Some(outside) = outside(&place) else { return };
+    std::fs::write(&place.feed, "").unwrap();
+    place.set_posture("audit");
+    let actions = [(0xa1, false), (0xb2, true), (0xc3, false)]
+        .map(|(number, is_long_ago)| suspended_by_one_who_is_gone(&place, &outside, number, is_long_ago));
+    let reinstate = |tenant: &str| {
+        let mut reinstate = weir(&["reinstate", &format!("tenant/{tenant}"), "--data-dir"]);
+        reinstate.arg(&place.data);
+        text(&success(reinstate).stdout)
+    };
+    let is_free = |action: &Action| outside.status(&action.account.to_string()).is_none();
+    // Of another tenant nobody is.
+    let said = reinstate("another");
+    assert!(said.contains("The log knows of nothing that is in force on it."), "{said}");
+    let said = reinstate("default");
+    for Action { action_id, account, .. } in &actions {
+        let named = format!("By the log that is SUSPEND {action_id} (EXPIRED) on account {account}, ");
+        assert!(said.contains(&named), "{said}");
+    }
+    let run = outside.run(&place);
+    eventually("all are let go", || actions.iter().all(is_free));
+    // Through the process that has the log open; it hears a second word, which finds nothing.
+    let said = reinstate("default");
+    assert!(said.contains("The process that has the log open names what that is"), "{said}");
+    run.stop();
+    let said = reinstate("default");
+    assert!(said.contains("The log knows of nothing that is in force on it."), "{said}");
+    let audits = place.lines_of("audit_log.jsonl");
+    for action in &actions {
+        let id = action.action_id.to_string();
+        let undone = |line: &&serde_json::Value| line["outcome"] == "reverted" && line["action_id"] == *id;
+        assert_eq!(audits.iter().filter(undone).count(), 1, "{audits:?}");
+    }
+}
+
+#[test]
 fn a_hold_that_cannot_be_let_go_is_named_in_the_log() {
     let place = Place::new();
     let Some(outside) = outside(&place) else { return };

@@ -72,7 +72,7 @@ pub fn say(context: &Context, said: &[Said]) -> Result<Vec<Control>> {
     match context.log_or_new() {
         Ok(log) => {
             let controls = controls.into_iter().map(|control| named(log.as_ref(), &wire, control, || ()));
-            let controls = controls.collect::<Result<Vec<Control>>>()?;
+            let controls = controls.collect::<Result<Vec<Vec<Control>>>>()?.concat();
             commit(log.as_ref(), &wire, &controls)?;
             Ok(controls)
         }

@@ -36,7 +36,7 @@ fn take(inbox: &Inbox, log: &dyn Log, wire: &Wire, pulse: &Pulse) -> Result<()> 
                     author = control.author,
                     "an operator's word is published"
                 );
-                commit(log, wire, &[named(log, wire, control, || pulse.beat())?])?;
+                commit(log, wire, &named(log, wire, control, || pulse.beat())?)?;
             }
             Err(reason) => {
                 tracing::warn!(file = %path.display(), reason, "an operator's word cannot be read")

@@ -48,18 +48,28 @@ pub fn reinstate(context: &Context, text: &str) -> Result<ExitCode> {
     let subject = subject(context, text)?;
     let published = say(context, &[Said::setting(REINSTATE_NAME, &subject.to_string())])?;
     print_line!("What is in force on {subject} is undone from each enforcer's next epoch.");
-    let Some(control) = published.first() else {
+    if published.is_empty() {
         print_line!(
             "The process that has the log open names what that is, whether or not its enforcer knows of it."
         );
         return Ok(ExitCode::SUCCESS);
-    };
-    let word = Reinstated::parse(&control.body).map_err(anyhow::Error::msg)?;
-    for (_, action) in &word.named {
-        let Action { kind, action_id, verdict_id, state, .. } = action;
-        print_line!("By the log that is {kind} {action_id} ({state}), which answers verdict {verdict_id}.");
     }
-    if word.named.is_empty() && matches!(subject, Subject::Account(_)) {
+    let mut knows_of_any = false;
+    for control in &published {
+        let word = Reinstated::parse(&control.body).map_err(anyhow::Error::msg)?;
+        for (_, action) in &word.named {
+            knows_of_any = true;
+            let Action { kind, account, action_id, verdict_id, state, .. } = action;
+            let whose = match subject {
+                Subject::Account(_) => String::new(),
+                Subject::Tenant(_) => format!(" on account {account}"),
+            };
+            print_line!(
+                "By the log that is {kind} {action_id} ({state}){whose}, which answers verdict {verdict_id}."
+            );
+        }
+    }
+    if !knows_of_any {
         print_line!("The log knows of nothing that is in force on it.");
     }
     Ok(ExitCode::SUCCESS)
