@@ -18,7 +18,7 @@ use weir_collector::trace::Heard;
 use weir_collector::{TraceConfig, TraceSource};
 use weir_schemas::wire::Wire;
 use weir_tap::process::{Process, Target};
-use weir_tap::{Tap, TapConfig, TapError};
+use weir_tap::{Attached, Tap, TapConfig, TapError};
 use weir_topology::log::Log;
 
 /// Name of the source where the settings give none.
@@ -67,6 +67,7 @@ impl Tracer {
         let tap = Tap::open(TapConfig {
             copy_bytes_max: settings.tap_copy_bytes_max,
             ring_bytes: settings.tap_ring_bytes,
+            hello_age_max_ms: settings.tap_hello_age_max_ms,
             measures_probes: settings.tap_measure_probes,
         })?;
         let mut run = [0; 16];
@@ -129,6 +130,7 @@ impl Tracer {
             pulse.beat();
             if searched.is_none_or(|at| at.elapsed() >= SEARCH) {
                 traced.search(&self.target, &mut self.tap);
+                self.tap.let_late_go(&mut |heard| source.hear(heard));
                 searched = Some(Instant::now());
             }
             let heard = self.hear(&mut source);
@@ -210,14 +212,23 @@ impl Traced {
                 continue;
             }
             let outcome = match process.library() {
-                Ok(library) => {
-                    tap.attach(&process, &library).map(|()| library).map_err(|error| error.to_string())
-                }
+                Ok(library) => tap
+                    .attach(&process, &library)
+                    .map(|attached| (library, attached))
+                    .map_err(|error| error.to_string()),
                 Err(obstacle) => Err(format!("{}; {}", obstacle.reason, obstacle.remedy)),
             };
             match outcome {
-                Ok(library) => {
+                Ok((library, attached)) => {
                     info!(process = id, name = process.name, library = library.name, "tracing");
+                    if let Attached::WithoutClients { reason } = attached {
+                        warn!(
+                            process = id,
+                            name = process.name,
+                            reason,
+                            "traced without the addresses and the TLS fingerprints of its clients; `weir doctor` says more"
+                        );
+                    }
                     self.refused.remove(&id);
                     self.tally.begin(id, &process.name);
                     self.processes.insert(id, process);

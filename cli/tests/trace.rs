@@ -82,6 +82,11 @@ impl Drop for Program {
     }
 }
 
+fn success_of(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+}
+
 struct Bench {
     place: Place,
     certificate: PathBuf,

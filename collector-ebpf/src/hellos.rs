@@ -36,11 +36,10 @@ fn socket_begins(context: &TracePointContext) {
     }
     let descriptor = unsafe { context.read_at::<u64>(16) }.unwrap_or(u64::MAX) as u32;
     let place = thread >> 32 << 32 | u64::from(descriptor);
-    if unsafe { HELLOS.get(place) }.is_none() {
-        return;
-    }
+    let Some(hello) = (unsafe { HELLOS.get(place) }) else { return };
+    let connection = hello.connection;
     let buffer = unsafe { context.read_at::<u64>(24) }.unwrap_or(0);
-    if RECEIVES.insert(thread, Receive { place, buffer }, 0).is_err() {
+    if RECEIVES.insert(thread, Receive { place, buffer, connection }, 0).is_err() {
         // Without this piece the others are nothing.
         counted(count::HELLO_FULL);
         let _ = HELLOS.remove(place);
@@ -94,6 +93,9 @@ pub fn socket_read_ends(context: TracePointContext) -> u32 {
     let Some(hello) = HELLOS.get_ptr_mut(receive.place) else { return 0 };
     // One thread at a time reads a connection: OpenSSL asks that of its users.
     let hello = unsafe { &mut *hello };
+    if hello.connection != receive.connection {
+        return 0;
+    }
     let received = hello.received;
     let length = if length > HELLO_BYTES_MAX as i64 { HELLO_BYTES_MAX } else { length as u64 };
     let mut known = received;

@@ -7,11 +7,11 @@
 
 use crate::connections::{connection, ends};
 use crate::hellos::{MESSAGE_BYTES, RANDOM_AT, RECORD_BYTES};
-use crate::layout::{HELLO_BYTES_MAX, count};
+use crate::layout::count;
 use crate::records::closed;
 use crate::sockets::{forget, named};
 use crate::state::{
-    ACCEPTED, CONNECTIONS, Connection, GREETINGS, Greeting, HANDSHAKES, HEAD_ROOM, HELLOS, Hello, NO_EXIST,
+    ACCEPTED, CONNECTIONS, Connection, GREETINGS, Greeting, HANDSHAKES, HELLOS, Hello, NO_EXIST,
     RANDOM_BYTES, READS, Random, counted, key, thread,
 };
 use aya_ebpf::helpers::bpf_probe_read_user;
@@ -36,8 +36,7 @@ pub fn ssl_set_fd(context: ProbeContext) -> u32 {
     forget(place);
     let Some(connection) = connection(&key(ssl)) else { return 0 };
     let id = unsafe { (*connection).id };
-    let hello = Hello { connection: id, received: 0, wanted: HELLO_BYTES_MAX, head: [0; 2 * HEAD_ROOM] };
-    if HELLOS.insert(place, hello, 0).is_ok() {
+    if HELLOS.insert(place, Hello::of(id), 0).is_ok() {
         unsafe { (*connection).socket_at = place };
     }
     named(place, id, &address);

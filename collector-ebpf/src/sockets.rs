@@ -1,9 +1,8 @@
 //! Accepted sockets, by file descriptor: who is at the other end, and when they are over.
 
-use crate::layout::HELLO_BYTES_MAX;
 use crate::records::{closed, peer};
 use crate::state::{
-    ACCEPTED, ACCEPTS, ASKS, Accepted, GREETINGS, HEAD_ROOM, HELLOS, Hello, NAMELESS, PROCESSES,
+    ACCEPTED, ACCEPTS, ASKS, Accepted, GREETINGS, HELLOS, Hello, NAMELESS, PROCESSES,
     RANDOM_BYTES, Random, Receive, SOCKADDR_BYTES, SockAddr, number, thread,
 };
 use aya_ebpf::helpers::bpf_probe_read_user;
@@ -41,8 +40,7 @@ pub fn accept_ends(context: TracePointContext) -> u32 {
     let id = number();
     let accepted = Accepted { id, address, is_greeted: 0, random: [0; RANDOM_BYTES] };
     let _ = ACCEPTED.insert(place, accepted, 0);
-    let hello = Hello { connection: id, received: 0, wanted: HELLO_BYTES_MAX, head: [0; 2 * HEAD_ROOM] };
-    let _ = HELLOS.insert(place, hello, 0);
+    let _ = HELLOS.insert(place, Hello::of(id), 0);
     0
 }
 
@@ -107,12 +105,13 @@ pub fn name_begins(context: TracePointContext) -> u32 {
     }
     let descriptor = unsafe { context.read_at::<u64>(16) }.unwrap_or(u64::MAX) as u32;
     let place = thread >> 32 << 32 | u64::from(descriptor);
-    let is_asked_for = unsafe { NAMELESS.get(place) }.is_some()
-        || unsafe { ACCEPTED.get(place) }.is_some_and(|accepted| !is_known(&accepted.address));
-    if is_asked_for {
-        let buffer = unsafe { context.read_at::<u64>(24) }.unwrap_or(0);
-        let _ = ASKS.insert(thread, Receive { place, buffer }, 0);
-    }
+    let connection = match (unsafe { NAMELESS.get(place) }, unsafe { ACCEPTED.get(place) }) {
+        (Some(id), _) => *id,
+        (None, Some(accepted)) if !is_known(&accepted.address) => accepted.id,
+        _ => return 0,
+    };
+    let buffer = unsafe { context.read_at::<u64>(24) }.unwrap_or(0);
+    let _ = ASKS.insert(thread, Receive { place, buffer, connection }, 0);
     0
 }
 
@@ -121,16 +120,18 @@ pub fn name_begins(context: TracePointContext) -> u32 {
 pub fn name_ends(context: TracePointContext) -> u32 {
     let thread = thread();
     let Some(ask) = (unsafe { ASKS.get(thread) }) else { return 0 };
-    let Receive { place, buffer } = *ask;
+    let Receive { place, buffer, connection } = *ask;
     let _ = ASKS.remove(thread);
     if unsafe { context.read_at::<i64>(16) }.unwrap_or(-1) != 0 {
         return 0;
     }
     let Ok(address) = (unsafe { bpf_probe_read_user(buffer as *const SockAddr) }) else { return 0 };
-    if let Some(id) = unsafe { NAMELESS.get(place) } {
-        peer(*id, &address);
+    if unsafe { NAMELESS.get(place) }.is_some_and(|id| *id == connection) {
+        peer(connection, &address);
         let _ = NAMELESS.remove(place);
-    } else if let Some(accepted) = ACCEPTED.get_ptr_mut(place) {
+    } else if let Some(accepted) =
+        ACCEPTED.get_ptr_mut(place).filter(|own| unsafe { (**own).id } == connection)
+    {
         unsafe { (*accepted).address = address };
     }
     0

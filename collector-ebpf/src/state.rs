@@ -1,6 +1,6 @@
 //! What is kept between programs, and by what.
 
-use crate::layout::{CONNECTIONS_MAX, PROCESSES_MAX, READS_MAX, count, kind};
+use crate::layout::{CONNECTIONS_MAX, HELLO_BYTES_MAX, PROCESSES_MAX, READS_MAX, count, kind};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuHashMap};
@@ -53,6 +53,8 @@ pub(crate) struct Hello {
     pub(crate) received: u64,
     /// Bytes that are wanted in all.
     pub(crate) wanted: u64,
+    /// Since when it is listened for, in nanoseconds since boot: user space waits for it no longer than it is told.
+    pub(crate) since: u64,
     /// The first of them: the header of a record, and of the handshake's message what there is up to the random. The rest is room
     /// for the verifier.
     pub(crate) head: [u8; 2 * HEAD_ROOM],
@@ -90,12 +92,14 @@ pub(crate) struct Greeting {
     pub(crate) id: u64,
 }
 
-/// A read from a socket that has not returned.
+/// A read from a socket that has not returned, or a question who is at its other end.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Receive {
     pub(crate) place: u64,
     pub(crate) buffer: u64,
+    /// Whose the socket was when it began: by its end another thread may have closed it, and another one may have its descriptor.
+    pub(crate) connection: u64,
 }
 
 /// A read that has not returned.
@@ -149,6 +153,15 @@ pub(crate) static ASKS: HashMap<u64, Receive> = HashMap::with_max_entries(READS_
 /// Hellos that are listened for, by process and file descriptor.
 #[map]
 pub(crate) static HELLOS: LruHashMap<u64, Hello> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
+
+impl Hello {
+    /// That of a connection of which nothing was heard yet.
+    #[inline(always)]
+    pub(crate) fn of(connection: u64) -> Self {
+        let since = unsafe { bpf_ktime_get_ns() };
+        Self { connection, received: 0, wanted: HELLO_BYTES_MAX, since, head: [0; 2 * HEAD_ROOM] }
+    }
+}
 
 /// Reads of such a file descriptor, by thread.
 #[map]

@@ -33,6 +33,8 @@ pub struct Counts {
     pub hello_other: u64,
     /// Clients' hellos that another connection had brought already.
     pub hello_twice: u64,
+    /// Clients' hellos that were waited for no longer.
+    pub hello_late: u64,
 }
 
 impl Counts {
@@ -42,7 +44,7 @@ impl Counts {
     }
 
     /// What could not be handed on, by its causes.
-    pub fn drops(&self) -> [(Loss, u64); 8] {
+    pub fn drops(&self) -> [(Loss, u64); 9] {
         [
             (Loss::TapFull, self.full),
             (Loss::TapUnreadable, self.unreadable),
@@ -52,6 +54,7 @@ impl Counts {
             (Loss::TapHelloUnreadable, self.hello_unreadable),
             (Loss::TapHelloOther, self.hello_other),
             (Loss::TapHelloTwice, self.hello_twice),
+            (Loss::TapHelloLate, self.hello_late),
         ]
     }
 
@@ -76,6 +79,7 @@ impl Counts {
         act(&mut self.hello_unreadable, other.hello_unreadable);
         act(&mut self.hello_other, other.hello_other);
         act(&mut self.hello_twice, other.hello_twice);
+        act(&mut self.hello_late, other.hello_late);
     }
 }
 

@@ -1,11 +1,12 @@
 //! Loads the kernel side, attaches it to processes, and reads what it writes.
 
+use crate::attached::Attached;
 use crate::config::TapConfig;
 use crate::counts::{Counted, Counts, ProbeRuns};
 use crate::error::TapError;
 use crate::layout::count;
 use crate::probes::{BIO_PROBE, HANDSHAKE_PROBES, PROBE_NAMES, PROBES, TRACE_POINTS};
-use crate::process::{Library, Process};
+use crate::process::{Bio, BioLibrary, Library, Process};
 use crate::record;
 use crate::surroundings::has_tracefs;
 use aya::maps::{HashMap, MapData, PerCpuHashMap, PerCpuValues, RingBuf};
@@ -21,7 +22,7 @@ use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use weir_collector::trace::Heard;
+use weir_collector::trace::{ConnectionId, Heard};
 
 include!(concat!(env!("OUT_DIR"), "/object.rs"));
 
@@ -37,6 +38,10 @@ pub(crate) struct Inner {
     counts: PerCpuHashMap<MapData, u32, [u64; count::ALL]>,
     /// What was counted of processes that are traced no more.
     let_go: Counts,
+    /// How long a hello is waited for, in nanoseconds.
+    hello_age_max_ns: u64,
+    /// Hellos that were waited for no longer, by process.
+    late: BTreeMap<u32, u64>,
     /// While it is open the kernel measures how long programs run; why it does not, where it was asked to.
     measuring: Option<Result<OwnedFd, String>>,
     /// By process and `SSL`, as the kernel side lays them out.
@@ -44,11 +49,11 @@ pub(crate) struct Inner {
     /// By thread.
     reads: HashMap<MapData, u64, [u64; 3]>,
     accepts: HashMap<MapData, u64, u64>,
-    receives: HashMap<MapData, u64, [u64; 2]>,
-    asks: HashMap<MapData, u64, [u64; 2]>,
+    receives: HashMap<MapData, u64, [u64; 3]>,
+    asks: HashMap<MapData, u64, [u64; 3]>,
     handshakes: HashMap<MapData, u64, u64>,
     /// By process and file descriptor.
-    hellos: HashMap<MapData, u64, [u64; 19]>,
+    hellos: HashMap<MapData, u64, [u64; 20]>,
     accepted: HashMap<MapData, u64, [u64; 9]>,
     nameless: HashMap<MapData, u64, u64>,
     /// By process and a client's random.
@@ -121,6 +126,8 @@ impl Inner {
             processes,
             counts,
             let_go: Counts::default(),
+            hello_age_max_ns: config.hello_age_max_ms.saturating_mul(1_000_000),
+            late: BTreeMap::new(),
             measuring: config
                 .measures_probes
                 .then(|| enable_stats(Stats::RunTime).map_err(|error| reason_of(&error))),
@@ -159,7 +166,7 @@ impl Inner {
         program.attach("syscalls", point).map(drop).map_err(|error| refused(what())(&error))
     }
 
-    pub(crate) fn attach(&mut self, process: &Process, library: &Library) -> Result<(), TapError> {
+    pub(crate) fn attach(&mut self, process: &Process, library: &Library) -> Result<Attached, TapError> {
         let number = NonZeroU32::new(process.id)
             .ok_or_else(|| TapError::Process { process: 0, reason: "it is none".into() })?;
         // Before the probes, so that no accepted connection is missed that they hear of.
@@ -181,15 +188,48 @@ impl Inner {
         self.processes.insert(process, 1, 0).map_err(|error| refused(what())(&error))
     }
 
-    fn attach_all(&mut self, process: NonZeroU32, library: &Library) -> Result<(), TapError> {
+    fn attach_all(&mut self, process: NonZeroU32, library: &Library) -> Result<Attached, TapError> {
         for probe in PROBES.iter().filter(|(_, function)| library.symbols.contains(*function)) {
             self.probe(*probe, process, (&library.name, &library.path))?;
         }
-        let Some(bio) = &library.bio else { return Ok(()) };
+        let bio = match &library.bio {
+            Bio::NotNeeded => return Ok(Attached::Whole),
+            Bio::Unknown(obstacle) => {
+                return Ok(Attached::WithoutClients { reason: obstacle.reason.clone() });
+            }
+            Bio::In(bio) => bio,
+        };
+        let own = self.attached.get(&process.get()).map_or(0, Vec::len);
+        match self.attach_to_handshakes(process, library, bio) {
+            Ok(()) => Ok(Attached::Whole),
+            Err(error) => {
+                // Some of them are of no use, and would cost the process what all do.
+                let links = self.attached.get_mut(&process.get());
+                let half = links.map(|links| links.split_off(own)).unwrap_or_default();
+                half.into_iter().for_each(|link| self.detach_link(link));
+                Ok(Attached::WithoutClients { reason: error.to_string() })
+            }
+        }
+    }
+
+    fn attach_to_handshakes(
+        &mut self,
+        process: NonZeroU32,
+        library: &Library,
+        bio: &BioLibrary,
+    ) -> Result<(), TapError> {
         for probe in HANDSHAKE_PROBES.iter().filter(|(_, function)| library.symbols.contains(*function)) {
             self.probe(*probe, process, (&library.name, &library.path))?;
         }
         self.probe(BIO_PROBE, process, (&bio.name, &bio.path))
+    }
+
+    fn detach_link(&mut self, (name, link): (&'static str, UProbeLinkId)) {
+        let program: Option<&mut UProbe> =
+            self.ebpf.program_mut(name).and_then(|program| program.try_into().ok());
+        if let Some(program) = program {
+            let _ = program.detach(link);
+        }
     }
 
     fn probe(
@@ -212,16 +252,13 @@ impl Inner {
     pub(crate) fn detach(&mut self, process: &Process) {
         // It may have ended: then there is nothing to detach from.
         let _ = self.processes.remove(&process.id);
-        for (name, link) in self.attached.remove(&process.id).unwrap_or_default() {
-            let program: Option<&mut UProbe> =
-                self.ebpf.program_mut(name).and_then(|program| program.try_into().ok());
-            if let Some(program) = program {
-                let _ = program.detach(link);
-            }
+        for link in self.attached.remove(&process.id).unwrap_or_default() {
+            self.detach_link(link);
         }
         // The programs run no more for it, so these are the last.
         self.let_go += self.counts_of(process.id).unwrap_or_default();
         let _ = self.counts.remove(&process.id);
+        self.late.remove(&process.id);
         // Nobody hears their ends any more, and they must not be taken for another's who has the same number.
         let own = u64::from(process.id);
         let keys: Vec<[u64; 2]> = self.connections.keys().flatten().filter(|key| key[0] == own).collect();
@@ -244,6 +281,28 @@ impl Inner {
         keys.iter().for_each(|key| drop(self.nameless.remove(key)));
         let keys: Vec<[u64; 5]> = self.greetings.keys().flatten().filter(|key| key[0] == own).collect();
         keys.iter().for_each(|key| drop(self.greetings.remove(key)));
+    }
+
+    pub(crate) fn let_late_go(&mut self, each: &mut dyn FnMut(Heard<'_>)) {
+        let now_ns = monotonic_ns();
+        let is_late = |hello: &[u64; 20]| now_ns.saturating_sub(hello[HELLO_SINCE]) > self.hello_age_max_ns;
+        let late: Vec<(u64, u64)> = self
+            .hellos
+            .iter()
+            .flatten()
+            .filter(|(_, hello)| is_late(hello))
+            .map(|(place, hello)| (place, hello[HELLO_CONNECTION]))
+            .collect();
+        for (place, connection) in late {
+            // What it goes on with is not all of it: by it no `SSL` may be known.
+            let is_own = self.accepted.get(&place, 0).is_ok_and(|accepted| accepted[0] == connection);
+            if is_own && self.accepted.remove(&place).is_ok() {
+                each(Heard::Closed(ConnectionId(connection)));
+            }
+            if self.hellos.remove(&place).is_ok() {
+                *self.late.entry((place >> 32) as u32).or_default() += 1;
+            }
+        }
     }
 
     pub(crate) fn drain(&mut self, records_max: usize, each: &mut dyn FnMut(Heard<'_>)) -> usize {
@@ -284,6 +343,7 @@ impl Inner {
             hello_unreadable: of(count::HELLO_UNREADABLE),
             hello_other: of(count::HELLO_OTHER),
             hello_twice: of(count::HELLO_TWICE),
+            hello_late: self.late.get(&process).copied().unwrap_or(0),
         })
     }
 
@@ -301,6 +361,16 @@ impl Inner {
     pub(crate) fn measures_not_because(&self) -> Option<&str> {
         self.measuring.as_ref()?.as_ref().err().map(String::as_str)
     }
+}
+
+/// Where in a hello, as the kernel side lays it out, its connection stands, and since when it is listened for.
+const HELLO_CONNECTION: usize = 0;
+const HELLO_SINCE: usize = 3;
+
+/// The clock that the kernel side reads.
+fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0)
 }
 
 /// When the clock that the kernel side reads was at zero, in milliseconds since the Unix epoch: it is asked each time,

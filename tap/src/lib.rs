@@ -5,6 +5,7 @@
 //! it hears, as [`Heard`](weir_collector::trace::Heard). Without the feature `ebpf`, or without the object that
 //! `cargo xtask build-ebpf` makes, everything but tracing works, and says what to do.
 
+mod attached;
 mod config;
 mod counts;
 mod error;
@@ -21,6 +22,7 @@ mod record;
 pub mod surroundings;
 mod tap;
 
+pub use attached::Attached;
 pub use config::TapConfig;
 pub use counts::{Counted, Counts, ProbeRuns};
 pub use error::TapError;

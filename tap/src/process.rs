@@ -139,9 +139,19 @@ pub struct Library {
     pub is_deleted: bool,
     /// Which of the functions that can be traced it has.
     pub symbols: BTreeSet<String>,
-    /// What has `BIO_write`, where the process may give OpenSSL bytes from memory: by it alone, and at a price, it is known there
-    /// which accepted connection is whose.
-    pub bio: Option<BioLibrary>,
+    /// How it is known which accepted connection is whose.
+    pub bio: Bio,
+}
+
+/// How it is known which accepted connection is whose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bio {
+    /// The process says it: it gives OpenSSL file descriptors.
+    NotNeeded,
+    /// It may give OpenSSL bytes from memory: this has `BIO_write`, by which alone, and at a price, it is known there.
+    In(BioLibrary),
+    /// Likewise, and nothing is known to have it: neither addresses nor TLS fingerprints of its clients are known.
+    Unknown(Obstacle),
 }
 
 /// The file that OpenSSL's functions of input and output are in.
@@ -183,9 +193,10 @@ fn library(directory: &Path) -> Result<Library, Obstacle> {
                 "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; restart a process whose library was replaced",
             )
         })?;
-        let bio = library_of(&maps, "libcrypto.so")
-            .filter(|_| may_feed(directory, &maps))
-            .map(|mapping| BioLibrary { name: mapping.path.to_owned(), path: mapping.path_here(directory) });
+        let bio = match may_feed(directory, &maps) {
+            true => bio_of(directory, &maps).map_or_else(Bio::Unknown, Bio::In),
+            false => Bio::NotNeeded,
+        };
         return complete(Library { name, path, is_deleted: mapping.is_deleted, symbols, bio });
     }
     let path = directory.join("exe");
@@ -196,7 +207,13 @@ fn library(directory: &Path) -> Result<Library, Obstacle> {
             "run as root, or with CAP_SYS_PTRACE",
         )
     })?;
-    let bio = symbols.remove(BIO_WRITE).then(|| BioLibrary { name: name.clone(), path: path.clone() });
+    let bio = match symbols.remove(BIO_WRITE) {
+        true => Bio::In(BioLibrary { name: name.clone(), path: path.clone() }),
+        false => Bio::Unknown(Obstacle::new(
+            format!("{name} has no symbol {BIO_WRITE}"),
+            "it was stripped in part: read its log besides for the addresses of clients",
+        )),
+    };
     if symbols.is_empty() {
         return Err(Obstacle::new(
             "it has loaded no libssl, and its executable has no symbol of one",
@@ -205,6 +222,30 @@ fn library(directory: &Path) -> Result<Library, Obstacle> {
         ));
     }
     complete(Library { name, path, is_deleted: false, symbols, bio })
+}
+
+/// What has `BIO_write`, where OpenSSL is shared.
+fn bio_of(directory: &Path, maps: &str) -> Result<BioLibrary, Obstacle> {
+    let Some(mapping) = library_of(maps, "libcrypto.so") else {
+        return Err(Obstacle::new(
+            "it has loaded no libcrypto",
+            "it is another library than OpenSSL: read its log besides for the addresses of clients",
+        ));
+    };
+    let library = BioLibrary { name: mapping.path.to_owned(), path: mapping.path_here(directory) };
+    let has = symbols(&library.path).map_err(|reason| {
+        Obstacle::new(
+            format!("{} cannot be read: {reason}", library.name),
+            "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; restart a process whose library was replaced",
+        )
+    })?;
+    match has.contains(BIO_WRITE) {
+        true => Ok(library),
+        false => Err(Obstacle::new(
+            format!("{} has no symbol {BIO_WRITE}", library.name),
+            "it was stripped, or is another library: install the distribution's OpenSSL",
+        )),
+    }
 }
 
 fn complete(library: Library) -> Result<Library, Obstacle> {

@@ -1,5 +1,6 @@
 //! The tap as its users see it, whether or not this build can trace.
 
+use crate::attached::Attached;
 use crate::config::TapConfig;
 use crate::counts::{Counted, ProbeRuns};
 use crate::error::TapError;
@@ -28,7 +29,7 @@ impl Tap {
     ///
     /// # Errors
     /// When the process ended, or the kernel refuses.
-    pub fn attach(&mut self, process: &Process, library: &Library) -> Result<(), TapError> {
+    pub fn attach(&mut self, process: &Process, library: &Library) -> Result<Attached, TapError> {
         self.0.attach(process, library)
     }
 
@@ -45,6 +46,12 @@ impl Tap {
     /// Hands on at most `records_max` of what was heard, and says how many there were.
     pub fn drain(&mut self, records_max: usize, each: &mut dyn FnMut(Heard<'_>)) -> usize {
         self.0.drain(records_max, each)
+    }
+
+    /// Waits no longer for hellos of clients that are not whole after so long as it was told: what was heard of one that no `SSL` has is
+    /// over.
+    pub fn let_late_go(&mut self, each: &mut dyn FnMut(Heard<'_>)) {
+        self.0.let_late_go(each);
     }
 
     /// What was counted.
@@ -74,7 +81,7 @@ use crate::kernel as imp;
 
 #[cfg(not(feature = "ebpf"))]
 mod imp {
-    use super::{Counted, Heard, Library, ProbeRuns, Process, TapConfig, TapError};
+    use super::{Attached, Counted, Heard, Library, ProbeRuns, Process, TapConfig, TapError};
     use std::convert::Infallible;
 
     pub(super) fn is_built_in() -> bool {
@@ -89,7 +96,7 @@ mod imp {
             Err(TapError::NotBuilt)
         }
 
-        pub(super) fn attach(&mut self, _: &Process, _: &Library) -> Result<(), TapError> {
+        pub(super) fn attach(&mut self, _: &Process, _: &Library) -> Result<Attached, TapError> {
             match self.0 {}
         }
 
@@ -102,6 +109,10 @@ mod imp {
         }
 
         pub(super) fn drain(&mut self, _: usize, _: &mut dyn FnMut(Heard<'_>)) -> usize {
+            match self.0 {}
+        }
+
+        pub(super) fn let_late_go(&mut self, _: &mut dyn FnMut(Heard<'_>)) {
             match self.0 {}
         }
 

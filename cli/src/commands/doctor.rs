@@ -6,7 +6,7 @@ use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-use weir_tap::process::{Obstacle, Process, Target};
+use weir_tap::process::{Bio, Library, Obstacle, Process, Target};
 use weir_tap::surroundings::{Finding, findings};
 
 takes!(Keys: Common, Tracing);
@@ -52,7 +52,7 @@ impl Run for Arguments {
 /// A process, and what it can be traced by.
 struct Patient {
     process: Process,
-    outcome: Result<weir_tap::process::Library, Obstacle>,
+    outcome: Result<Library, Obstacle>,
 }
 
 impl Patient {
@@ -63,6 +63,14 @@ impl Patient {
 
     fn is_good(&self) -> bool {
         self.outcome.is_ok()
+    }
+}
+
+/// Why the addresses and the TLS fingerprints of its clients are not known, where that is so.
+fn lack(library: &Library) -> Option<&Obstacle> {
+    match &library.bio {
+        Bio::NotNeeded | Bio::In(_) => None,
+        Bio::Unknown(obstacle) => Some(obstacle),
     }
 }
 
@@ -79,13 +87,17 @@ fn as_json(findings: &[Finding], processes: &[Patient]) -> Value {
     let processes: Vec<Value> = processes
         .iter()
         .map(|Patient { process, outcome }| match outcome {
-            Ok(library) => json!({
-                "process": process.id, "name": process.name, "can_be_traced": true, "library": library.name,
-                "is_replaced": library.is_deleted, "reason": "", "remedy": "",
-            }),
+            Ok(library) => {
+                let lack = lack(library);
+                json!({
+                    "process": process.id, "name": process.name, "can_be_traced": true,
+                    "knows_clients": lack.is_none(), "library": library.name, "is_replaced": library.is_deleted,
+                    "reason": lack.map_or("", |lack| &lack.reason), "remedy": lack.map_or("", |lack| &lack.remedy),
+                })
+            }
             Err(obstacle) => json!({
-                "process": process.id, "name": process.name, "can_be_traced": false, "library": null,
-                "is_replaced": false, "reason": obstacle.reason, "remedy": obstacle.remedy,
+                "process": process.id, "name": process.name, "can_be_traced": false, "knows_clients": false,
+                "library": null, "is_replaced": false, "reason": obstacle.reason, "remedy": obstacle.remedy,
             }),
         })
         .collect();
@@ -115,7 +127,14 @@ fn as_text(findings: &[Finding], processes: &[Patient], are_meant: bool) -> Stri
         match outcome {
             Ok(library) => {
                 let replaced = if library.is_deleted { " (replaced on disk since it started)" } else { "" };
-                text += &format!("ok    {name:<24}  {}{replaced}\n", library.name);
+                let mark = if lack(library).is_none() { "ok  " } else { "warn" };
+                text += &format!("{mark}  {name:<24}  {}{replaced}\n", library.name);
+                if let Some(Obstacle { reason, remedy }) = lack(library) {
+                    text += &format!(
+                        "      {:<24}  without the addresses and the TLS fingerprints of its clients: {reason}\n      {:<24}  → {remedy}\n",
+                        "", ""
+                    );
+                }
             }
             Err(Obstacle { reason, remedy }) => {
                 text += &format!("FAIL  {name:<24}  {reason}\n      {:<24}  → {remedy}\n", "");

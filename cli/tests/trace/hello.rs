@@ -11,6 +11,12 @@ const WIRESHARK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/wiresh
 const SLOW: &str = concat!(include_str!("tls.py"), include_str!("slow.py"));
 const OLD: &str = include_str!("old.py");
 const REUSED: &str = include_str!("reused.py");
+const LATE: &str = include_str!("late.py");
+
+/// A client's hello, of another program than any of these.
+fn ghost() -> Vec<u8> {
+    [&[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 0x01, 1, 0]].concat()
+}
 
 /// JA3 and JA4.
 pub(super) type Both = (Option<String>, Option<String>);
@@ -312,8 +318,7 @@ fn whose_hello_it_is_is_known_where_an_ssl_and_its_descriptor_are_used_again() {
     // One is gone behind its hello, which is another program's; of the next the descriptor is closed, and a file is read by it.
     let address = format!("127.0.0.1:{port}");
     let mut gone = std::net::TcpStream::connect(&address).unwrap();
-    let hello = [&[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 0x01, 1, 0]].concat();
-    gone.write_all(&hello).unwrap();
+    gone.write_all(&ghost()).unwrap();
     drop(gone);
     assert_eq!(said.next().unwrap().unwrap(), "gone");
     let closed = std::net::TcpStream::connect(&address).unwrap();
@@ -327,4 +332,34 @@ fn whose_hello_it_is_is_known_where_an_ssl_and_its_descriptor_are_used_again() {
     let traced = fingerprints(&bench.place.data);
     let ja4 = traced["/curl/1"].1.as_deref().unwrap();
     assert!(ja4.starts_with("t13d"), "{ja4} is that of the one that is gone");
+}
+
+#[test]
+fn what_a_read_brings_late_is_not_of_the_connection_that_has_its_descriptor_by_then() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", LATE]).arg(&bench.certificate).arg(&bench.key);
+    let mut server = Program(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+    let mut said = BufReader::new(server.0.stdout.take().unwrap()).lines();
+    let port = said.next().unwrap().unwrap();
+    let tracing = bench.tracing(&server.id(), &[]);
+    tracing.waits_for(1);
+    server.0.stdin.as_mut().unwrap().write_all(b"go on\n").unwrap();
+    let mut late = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| by_curl(&["--http1.1"], &port, "localhost", &["/curl/1"]));
+        assert_eq!(said.next().unwrap().unwrap(), "accepted");
+        late.write_all(&ghost()).unwrap();
+    });
+    eventually("it is an event", || tracing.events() == 1);
+    for cause in memory::CAUSES {
+        assert_eq!(tracing.lost(cause), 0, "{cause}");
+    }
+    tracing.running.stop();
+    let traced = fingerprints(&bench.place.data);
+    let ja4 = traced["/curl/1"].1.as_deref().unwrap();
+    assert!(ja4.starts_with("t13d"), "{ja4} is that of the one that came late");
 }

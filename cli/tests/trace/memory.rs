@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 const ASYNCIO: &str = include_str!("loop.py");
 const CROWD: &str = include_str!("crowd.py");
+const SHIFT: &str = include_str!("shift.py");
+const STALL: &str = concat!(include_str!("tls.py"), include_str!("stall.py"));
 const TWIN: &str = concat!(include_str!("tls.py"), include_str!("twin.py"));
 const NODE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/loop.js");
 
@@ -14,7 +16,7 @@ const CLIENTS: usize = 48;
 const REQUESTS: usize = 8;
 
 /// Every cause of which nothing may be counted where all is heard.
-pub(super) const CAUSES: [&str; 21] = [
+pub(super) const CAUSES: [&str; 22] = [
     "request",
     "response",
     "orphan",
@@ -36,15 +38,16 @@ pub(super) const CAUSES: [&str; 21] = [
     "tap_hello_unreadable",
     "tap_hello_other",
     "tap_hello_twice",
+    "tap_hello_late",
 ];
 
-fn asyncio(bench: &Bench) -> (Program, String) {
+pub(super) fn asyncio(bench: &Bench) -> (Program, String) {
     let mut command = Command::new(PYTHON);
     command.args(["-c", ASYNCIO]);
     started(bench, command, &[])
 }
 
-fn node(bench: &Bench, how: &[&str]) -> (Program, String) {
+pub(super) fn node(bench: &Bench, how: &[&str]) -> (Program, String) {
     let mut command = Command::new("node");
     command.arg(NODE);
     started(bench, command, how)
@@ -60,7 +63,7 @@ fn started(bench: &Bench, mut command: Command, how: &[&str]) -> (Program, Strin
 }
 
 /// The port of the client that asked for each path, as the server wrote it down.
-fn ports(bench: &Bench) -> BTreeMap<String, String> {
+pub(super) fn ports(bench: &Bench) -> BTreeMap<String, String> {
     let ports = fs::read_to_string(bench.place.directory.path().join("ports")).unwrap();
     let line = |line: &str| line.split_once(' ').map(|(port, path)| (path.to_owned(), port.to_owned()));
     ports.lines().filter_map(line).collect()
@@ -202,5 +205,135 @@ fn nobody_is_taken_for_who_copies_its_hello() {
         for (path, (ja3, ja4)) in hello::fingerprints(&bench.place.data) {
             assert_eq!((ja3.is_some(), ja4.is_some()), (is_known, is_known), "{path}");
         }
+    }
+}
+
+/// A server by which clients stall in their hellos, and what is then unknown of the one that goes on in the end.
+fn who_stalls_is_waited_for_no_longer(start: impl Fn(&Bench) -> (Program, String), unknown: &[&str]) {
+    let bench = Bench::new();
+    let (server, port) = start(&bench);
+    let tracing = bench.tracing(&server.id(), &["--tap-hello-age-max-ms", "2000"]);
+    tracing.waits_for(1);
+    // One says nothing; another one begins.
+    let silent = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let mut command = Command::new(PYTHON);
+    command.args(["-c", STALL, &port, "/plain/stall/v1/chat/completions"]);
+    let mut stalled = Program(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+    assert_eq!(stalled.said(), "stalls");
+    eventually("both are waited for no longer", || tracing.lost("tap_hello_late") == 2);
+    drop(stalled.0.stdin.take());
+    eventually("who goes on is an event", || tracing.events() == 1);
+    assert!(stalled.0.wait().unwrap().success());
+    // Who does not stall is known as ever.
+    let mut command = Command::new(PYTHON);
+    success_of(command.args(["-c", CROWD, &port, "1", "1"]));
+    eventually("and the next one is", || tracing.events() == 2);
+    for cause in CAUSES {
+        let expected = match cause {
+            "tap_hello_late" => 2,
+            cause => u64::from(unknown.contains(&cause)),
+        };
+        assert_eq!(tracing.lost(cause), expected, "{cause}");
+    }
+    drop(silent);
+    tracing.running.stop();
+    let [traced, logged] = bench.events();
+    assert_eq!((traced.len(), logged.len()), (2, 2));
+    let addresses = addresses(&bench.place.data, SourceKind::Uprobe);
+    for (path, (ja3, ja4)) in hello::fingerprints(&bench.place.data) {
+        let is_known = !path.contains("/stall/");
+        assert_eq!((ja3.is_some(), ja4.is_some()), (is_known, is_known), "{path}");
+        let has_address = is_known || !unknown.contains(&"address_unheard");
+        assert_eq!(addresses[&path].is_some(), has_address, "{path}");
+        assert_eq!(traced[&path].account, logged[&path].account, "{path}");
+    }
+}
+
+#[test]
+fn a_client_that_stalls_in_its_hello_is_waited_for_no_longer_than_is_set_and_its_request_is_an_event() {
+    if can_trace() {
+        who_stalls_is_waited_for_no_longer(asyncio, &["hello_unheard", "address_unheard"]);
+        who_stalls_is_waited_for_no_longer(|bench| bench.server(true), &["hello_unread"]);
+    }
+}
+
+/// Another file over a library, as long as it lasts: what a process has loaded is not what its path leads to.
+struct Cover(PathBuf);
+
+impl Cover {
+    fn over(library: PathBuf, file: &Path) -> Self {
+        let mut command = Command::new("mount");
+        command.arg("--bind").arg(file).arg(&library);
+        success(command);
+        Self(library)
+    }
+}
+
+impl Drop for Cover {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_process_whose_hellos_cannot_be_heard_is_traced_without_and_that_is_told() {
+    if !can_trace() {
+        return;
+    }
+    let listed = Command::new("/sbin/ldconfig").arg("-p").output().unwrap();
+    let listed = text(&listed.stdout);
+    let library = listed.lines().find(|line| line.trim_start().starts_with("libcrypto.so.3 ")).unwrap();
+    let library = library.rsplit("=> ").next().unwrap();
+    // Nothing is known of it; or its function is said to be where the kernel takes no probe.
+    for is_readable in [false, true] {
+        let bench = Bench::new();
+        let own = bench.place.directory.path().join("libcrypto.so.3");
+        let other = bench.place.directory.path().join("other");
+        fs::copy(library, &own).unwrap();
+        let mut command = Command::new(PYTHON);
+        command.env("LD_LIBRARY_PATH", bench.place.directory.path()).args(["-c", ASYNCIO]);
+        let (server, port) = started(&bench, command, &[]);
+        fs::write(&other, "").unwrap();
+        if is_readable {
+            let mut command = Command::new(PYTHON);
+            success_of(command.args(["-c", SHIFT, library, "BIO_write"]).arg(&other));
+        }
+        let _cover = Cover::over(own.clone(), &other);
+        let output = success(weir(&["doctor", "--json", "--pid", &server.id()]));
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let process = &told["processes"][0];
+        assert_eq!(
+            (&process["can_be_traced"], &process["knows_clients"]),
+            (&true.into(), &is_readable.into())
+        );
+        let reason = process["reason"].as_str().unwrap();
+        assert_eq!(
+            reason.starts_with(&format!("{} cannot be read", own.display())),
+            !is_readable,
+            "{reason}"
+        );
+        assert_eq!(process["remedy"] == "", is_readable, "{process}");
+        let tracing = bench.tracing(&server.id(), &[]);
+        tracing.waits_for(1);
+        let warned =
+            || tracing.log.lock().unwrap().contains("traced without the addresses and the TLS fingerprints");
+        eventually("it is told", warned);
+        let mut command = Command::new(PYTHON);
+        success_of(command.args(["-c", CROWD, &port, "1", "3"]));
+        eventually("each request is an event", || tracing.events() == 3);
+        for cause in CAUSES {
+            // Of each of three connections.
+            let expected = if ["address_unheard", "hello_unheard"].contains(&cause) { 3 } else { 0 };
+            assert_eq!(tracing.lost(cause), expected, "{cause}");
+        }
+        tracing.running.stop();
+        let [traced, logged] = bench.events();
+        assert_eq!((traced.len(), logged.len()), (3, 3));
+        for (path, seen) in &traced {
+            assert_eq!(seen.account, logged[path].account, "{path}");
+        }
+        assert!(addresses(&bench.place.data, SourceKind::Uprobe).values().all(Option::is_none));
+        let fingerprints = hello::fingerprints(&bench.place.data);
+        assert!(fingerprints.values().all(|both| *both == (None, None)), "{fingerprints:?}");
     }
 }

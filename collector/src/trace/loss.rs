@@ -54,6 +54,8 @@ pub enum Loss {
     TapHelloOther,
     /// Clients' hellos that another connection had brought already, by what the tap tells them from one another.
     TapHelloTwice,
+    /// Accepted sockets of which the tap heard no whole hello of a client's for so long that it waits no longer.
+    TapHelloLate,
 }
 
 impl Loss {
@@ -83,6 +85,7 @@ impl Loss {
         Self::TapHelloUnreadable,
         Self::TapHelloOther,
         Self::TapHelloTwice,
+        Self::TapHelloLate,
     ];
 
     /// Name in metrics.
@@ -112,6 +115,7 @@ impl Loss {
             Self::TapHelloUnreadable => "tap_hello_unreadable",
             Self::TapHelloOther => "tap_hello_other",
             Self::TapHelloTwice => "tap_hello_twice",
+            Self::TapHelloLate => "tap_hello_late",
         }
     }
 }
