@@ -9,6 +9,8 @@ mod common;
 mod hello;
 #[path = "trace/memory.rs"]
 mod memory;
+#[path = "trace/peers.rs"]
+mod peers;
 #[path = "trace/top.rs"]
 mod top;
 

@@ -90,6 +90,7 @@ fn with_broker(brokers: &str) -> Result<()> {
     let mut surroundings = kafka::secure_surroundings()?;
     let modules = step("a Wireshark that knows JA4", wireshark::modules)?;
     surroundings.push((wireshark::MODULES_VAR, modules.display().to_string()));
+    step("Go, for a client of another TLS library", || debian::ensure_command("go", "golang-go"))?;
     let python = step("a gRPC client of another implementation", grpc::python)?;
     surroundings.push((grpc::PYTHON_VAR, python.display().to_string()));
     let python = step("OpenTelemetry's SDK and LiteLLM's proxy", clients::python)?;
