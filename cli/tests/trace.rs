@@ -340,7 +340,7 @@ fn nginx(bench: &Bench, upstream_port: &str, listens: &str) -> (Program, String)
     drop(listener);
     let config = format!(
         "daemon off; pid {0}/nginx.pid; error_log {0}/nginx.err; worker_processes 2; user root;\n\
-         events {{ worker_connections 64; }}\n\
+         events {{ worker_connections 512; }}\n\
          http {{ log_format ports '$remote_port $request_uri'; access_log {0}/ports ports; client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f;\n\
          uwsgi_temp_path {0}/u; scgi_temp_path {0}/s; client_body_buffer_size 256k;\n\
          server {{ listen 127.0.0.1:{port} {listens}; ssl_certificate {1}; ssl_certificate_key {2};\n\

@@ -1,4 +1,4 @@
-//! Clients as customers have them: OpenAI's SDK for Python, and Go's net/http by HTTP/1.1. All that servers wrote down of them is
+//! Clients as customers have them: OpenAI's SDK for Python, and Go's net/http by HTTP/1.1 and HTTP/2. All that servers wrote down of them is
 //! what is heard, and their fingerprints are Wireshark's.
 
 use super::*;
@@ -11,6 +11,9 @@ const GO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/trace/client.go");
 
 /// Requests of each client of the SDK, which has two.
 const SDK_REQUESTS: usize = 30;
+
+/// Those of both that are streamed.
+const SDK_STREAMS: usize = 2 * SDK_REQUESTS.div_ceil(4);
 
 /// Clients of Go's, and requests of each.
 const GO_WORKERS: usize = 4;
@@ -44,7 +47,7 @@ impl Clients {
     }
 
     /// Asks by all of them at once, and says how many requests that were.
-    fn ask(&self, port: &str) -> usize {
+    fn ask(&self, port: &str, speaks: &[&str]) -> usize {
         std::thread::scope(|scope| {
             if let Some(python) = &self.sdk {
                 scope.spawn(move || {
@@ -52,15 +55,17 @@ impl Clients {
                     success_of(command.args(["-c", SDK, port, &SDK_REQUESTS.to_string()]));
                 });
             }
-            if let Some(program) = &self.go {
+            for how in speaks {
+                let Some(program) = &self.go else { continue };
                 scope.spawn(move || {
                     let mut command = Command::new(program);
-                    command.args([port, "h1"]).args([GO_WORKERS, GO_REQUESTS].map(|n| n.to_string()));
-                    success_of(&mut command);
+                    success_of(
+                        command.args([port, how]).args([GO_WORKERS, GO_REQUESTS].map(|n| n.to_string())),
+                    );
                 });
             }
         });
-        let of_go = GO_WORKERS * GO_REQUESTS;
+        let of_go = speaks.len() * GO_WORKERS * GO_REQUESTS;
         usize::from(self.sdk.is_some()) * 2 * SDK_REQUESTS + usize::from(self.go.is_some()) * of_go
     }
 }
@@ -86,7 +91,7 @@ fn every_request_is_the_event_that_its_log_makes(start: impl Fn(&Bench) -> (Prog
     let capture = hello::Capture::start(bench.place.directory.path(), &port);
     let tracing = bench.tracing(&server.id(), &["--tap-ring-bytes", "67108864"]);
     tracing.waits_for(1);
-    let all = clients.ask(&port);
+    let all = clients.ask(&port, &["h1"]);
     eventually("each request is an event", || tracing.events() == all as u64);
     for cause in memory::CAUSES {
         assert_eq!(tracing.lost(cause), 0, "{cause}");
@@ -113,4 +118,39 @@ fn and_those_to_a_node_server() {
     if can_trace() {
         every_request_is_the_event_that_its_log_makes(|bench| memory::node(bench, &[]));
     }
+}
+
+#[test]
+fn and_those_to_nginx_where_go_speaks_http_2() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let clients = Clients::find(bench.place.directory.path());
+    let (_upstream, upstream_port) = bench.server(false);
+    let (nginx, port) = nginx(&bench, &upstream_port, "ssl http2");
+    let capture = hello::Capture::start(bench.place.directory.path(), &port);
+    let tracing = bench.tracing(&nginx.id(), &["--tap-ring-bytes", "67108864"]);
+    tracing.waits_for(3);
+    let all = clients.ask(&port, &["h1", "h2"]);
+    eventually("each request is an event", || tracing.events() == all as u64);
+    for cause in memory::CAUSES.into_iter().filter(|cause| *cause != "response") {
+        assert_eq!(tracing.lost(cause), 0, "{cause}");
+    }
+    // OpenAI's SDK closes a connection behind `[DONE]`, and nginx may not have sent the end of the answer by then.
+    assert!(tracing.lost("response") <= SDK_STREAMS as u64);
+    assert_eq!(tracing.messages("heard"), tracing.messages("handed_on"));
+    tracing.running.stop();
+    let [traced, logged] = bench.events();
+    assert_eq!((traced.len(), logged.len()), (all, all));
+    for (path, seen) in &traced {
+        let is_http_2 = path.contains("/go-h2-");
+        let known = if is_http_2 { without_h2(seen) } else { (seen.clone(), String::new()) };
+        assert_eq!(without_heads(&known.0), without_heads(&logged[path]), "{path}");
+        // Go sets up its connections so, and in this order it says what it asks for.
+        let is_gos = known.1.starts_with("2:0;4:4194304;") && known.1.ends_with("|a,m,p,s");
+        assert_eq!(is_http_2, is_gos, "{path}: {}", known.1);
+    }
+    eventually("nginx wrote down whose port is whose", || memory::ports(&bench).len() == all);
+    fingerprints_are_wiresharks(&bench, &capture);
 }
