@@ -13,7 +13,8 @@ use weir_schemas::Identity;
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::wire::Wire;
 use weir_topology::embedded::EmbeddedLog;
-use weir_topology::log::{Log as _, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::Log as _;
 use weir_topology::topic::Topic;
 
 /// Every identity that was ever announced and is still in the log.

@@ -9,8 +9,9 @@ mod common;
 use common::fleet::{Fleet, all_succeed};
 use common::{Running, text, traffic};
 use std::process::{Command, Output};
+use weir_topology::history::read_range;
 use weir_topology::kafka::{KafkaConfig, KafkaLog};
-use weir_topology::log::{Commit, Log, read_range};
+use weir_topology::log::{Commit, Log};
 use weir_topology::record::Output as Written;
 use weir_topology::topic::Topic;
 

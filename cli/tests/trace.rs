@@ -24,7 +24,8 @@ use std::sync::{Arc, Mutex};
 use weir_schemas::wire::split;
 use weir_schemas::{Body, Event, EventId, Record, Request, SourceKind};
 use weir_topology::embedded::EmbeddedLog;
-use weir_topology::log::{Log, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
 const SERVER: &str = include_str!("trace/server.py");

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use weir_schemas::Verdict;
 use weir_schemas::wire::Wire;
 use weir_topology::embedded::EmbeddedLog;
-use weir_topology::log::{Commit, Log, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::{Commit, Log};
 use weir_topology::topic::Topic;
 
 fn judged() -> Place {

@@ -5,8 +5,9 @@ use crate::error::CollectorError;
 use std::collections::BTreeMap;
 use weir_schemas::wire::Wire;
 use weir_schemas::{State, StateKind};
+use weir_topology::history::read_range;
 use weir_topology::key::partition_of;
-use weir_topology::log::{Log, LogError, read_range};
+use weir_topology::log::{Log, LogError};
 use weir_topology::record::Output;
 use weir_topology::topic::Topic;
 

@@ -64,6 +64,22 @@ impl History {
     }
 }
 
+/// Reads `topic`/`partition` from `from` up to `to` and hands every batch to `each`.
+pub fn read_range(
+    log: &dyn Log,
+    topic: Topic,
+    partition: u32,
+    from: i64,
+    to: i64,
+    mut each: impl FnMut(&Records) -> Result<(), LogError>,
+) -> Result<(), LogError> {
+    let mut history = History::new(log, topic, partition, from, to)?;
+    while let Some(records) = history.next()? {
+        each(records)?;
+    }
+    Ok(())
+}
+
 /// A task's inputs, read up to offsets that epoch records give.
 pub(crate) struct Inputs {
     reader: Box<dyn Reader>,

@@ -9,9 +9,7 @@
 
 mod error;
 
-use crate::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
 use crate::record::{Output, Records};
-use crate::stall::Stall;
 use crate::topic::Topic;
 use std::time::Duration;
 
@@ -82,37 +80,6 @@ pub trait Writer: Send {
     /// Makes all of `commit` visible, or nothing. After [`LogError::Aborted`] the same commit may be
     /// tried again; after any other error the writer is of no more use.
     fn commit(&mut self, commit: &Commit) -> Result<(), LogError>;
-}
-
-/// Reads `topic`/`partition` from `from` up to `to` and hands every batch to `each`.
-pub fn read_range(
-    log: &dyn Log,
-    topic: Topic,
-    partition: u32,
-    from: i64,
-    to: i64,
-    mut each: impl FnMut(&Records) -> Result<(), LogError>,
-) -> Result<(), LogError> {
-    if from >= to {
-        return Ok(());
-    }
-    let mut reader = log.reader(&[Position { topic, partition, next: from }])?;
-    let (mut records, mut stall) = (Records::default(), Stall::default());
-    while reader.next(0) < to {
-        stall.check(reader.next(0), topic, partition)?;
-        reader.wait(Duration::from_millis(100))?;
-        records.clear();
-        reader.take(0, READ_RECORDS_MAX, READ_BYTES_MAX, &mut records)?;
-        if records.iter().next_back().is_some_and(|last| last.offset >= to) {
-            let mut kept = Records::default();
-            records.iter().filter(|r| r.offset < to).for_each(|r| kept.push_ref(r));
-            return each(&kept);
-        }
-        if !records.is_empty() {
-            each(&records)?;
-        }
-    }
-    Ok(())
 }
 
 /// The partition of a record to be written, if the record may be written at all.

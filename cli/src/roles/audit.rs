@@ -16,7 +16,8 @@ use weir_enforcer::export::audit_file::entry_of;
 use weir_enforcer::stage::{CHAIN_KEY, chain_writer, head_in_state};
 use weir_schemas::AuditEntry;
 use weir_schemas::wire::Wire;
-use weir_topology::log::{Log, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
 /// Lines of a file that are no entry, which are told one by one.

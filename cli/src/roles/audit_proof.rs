@@ -17,7 +17,8 @@ use weir_enforcer::kill_switch::PersonKey;
 use weir_enforcer::stage::chain_writer;
 use weir_schemas::wire::Wire;
 use weir_schemas::{ActionId, Audit, AuditEntry};
-use weir_topology::log::{Log, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
 /// The name of a chain as a log of others.

@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Audit, AuditEntry, Record, State};
-use weir_topology::log::{Log, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::Log;
 use weir_topology::record::RecordRef;
 use weir_topology::topic::Topic;
 

@@ -22,7 +22,8 @@ use weir_schemas::{
     AccountId, Action, ActionId, ActionOutcome, ActionState, Control, ControlKind, OutcomeKind,
 };
 use weir_topology::clock::Clock;
-use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::record::{Output, Records};
 use weir_topology::stall::Stall;
 use weir_topology::topic::Topic;

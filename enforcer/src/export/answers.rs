@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Action, ActionOutcome, ActionState, OutcomeKind};
-use weir_topology::log::{Commit, Log, LogError, Writer, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::{Commit, Log, LogError, Writer};
 use weir_topology::record::Output;
 use weir_topology::topic::Topic;
 

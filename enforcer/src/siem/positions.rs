@@ -3,7 +3,8 @@
 use crate::siem::notice::Kind;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Position as Stored, State, StateKind};
-use weir_topology::log::{Log, LogError, Position, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::{Log, LogError, Position};
 use weir_topology::record::Output;
 use weir_topology::topic::Topic;
 

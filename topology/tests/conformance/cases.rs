@@ -14,7 +14,8 @@ pub use reading::*;
 pub use records::*;
 pub use waiting::*;
 
-use weir_topology::log::{Commit, Log, Position, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::{Commit, Log, Position};
 use weir_topology::record::{Output, Records};
 use weir_topology::topic::Topic;
 

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 use weir_topology::embedded::EmbeddedLog;
-use weir_topology::log::{Commit, Log, Position, read_range};
+use weir_topology::history::read_range;
+use weir_topology::log::{Commit, Log, Position};
 use weir_topology::record::Output;
 use weir_topology::topic::Topic;
 

@@ -3,8 +3,9 @@
 use crate::support::{Deployment, WAIT, at, deploy, event, text};
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
+use weir_topology::history::read_range;
 use weir_topology::kafka::{GroupProtocol, Membership};
-use weir_topology::log::{Commit, Log, LogError, Writer, read_range};
+use weir_topology::log::{Commit, Log, LogError, Writer};
 use weir_topology::record::Output;
 use weir_topology::topic::Topic;
 
