@@ -15,8 +15,13 @@ const ERROR: i32 = 1;
 const BURNING: i32 = 3;
 const UNMEASURED: i32 = 4;
 
-/// Asks a server that answers each question by what it is about: the part of a metric's name, and the window.
+/// Asks a server that answers like this.
 fn asked(answer: impl Fn(&str, &str) -> String + Send + 'static, format: &str) -> Output {
+    weir(&["slo", "--prometheus", &serve(answer), "--format", format]).output().unwrap()
+}
+
+/// URL of a server that answers each question by what it is about: the part of a metric's name, and the window.
+fn serve(answer: impl Fn(&str, &str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -38,7 +43,7 @@ fn asked(answer: impl Fn(&str, &str) -> String + Send + 'static, format: &str) -
             stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
         }
     });
-    weir(&["slo", "--prometheus", &url, "--format", format]).output().unwrap()
+    url
 }
 
 fn value(value: &str) -> String {
@@ -110,8 +115,40 @@ fn a_budget_that_burns_says_so_by_its_windows() {
 }
 
 #[test]
-fn where_nothing_was_measured_nothing_is_kept() {
-    told(&asked(|_, _| NOTHING.to_owned(), "json"), UNMEASURED);
+fn a_budget_of_which_more_than_all_is_gone_is_not_kept_however_well_it_goes_now() {
+    let spent = |_: &str, window: &str| if window == "30d" { value("0.02") } else { value("0") };
+    let of = told(&asked(spent, "json"), BURNING);
+    assert_eq!((&of[0]["outcome"], &of[0]["burns"]), (&"spent".into(), &Value::Null));
+    let shown = text(&asked(spent, "text").stdout);
+    let expected = "          budget    -100 % of 30d left
+          result    SPENT: more than the budget is gone
+";
+    assert!(shown.contains(expected), "{shown}");
+}
+
+#[test]
+fn where_nothing_was_measured_of_late_nothing_is_kept() {
+    let none = told(&asked(|_, _| NOTHING.to_owned(), "json"), UNMEASURED);
+    assert!(none.iter().all(|of| of["outcome"] == "unmeasured"), "{none:?}");
+    // Whatever wrote the metrics is gone since half an hour.
+    let gone = |_: &str, window: &str| match window {
+        "5m" | "30m" => NOTHING.to_owned(),
+        _ => value("0.001"),
+    };
+    let of = told(&asked(gone, "json"), UNMEASURED);
+    assert!(of.iter().all(|of| of["outcome"] == "unmeasured_of_late"), "{of:?}");
+    let shown = text(&asked(gone, "text").stdout);
+    assert_eq!(shown.matches("result    nothing was measured of late\n").count(), 3, "{shown}");
+}
+
+#[test]
+fn no_proxy_of_the_surroundings_stands_before_a_prometheus_over_http() {
+    let url = serve(|_, _| value("0"));
+    let mut command = weir(&["slo", "--prometheus", &url, "--format", "json"]);
+    for proxy in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env(proxy, "http://127.0.0.1:1");
+    }
+    told(&command.output().unwrap(), KEPT);
 }
 
 #[test]

@@ -174,6 +174,11 @@ impl Accounts {
         meant.map(|(account, _)| *account).collect()
     }
 
+    /// Whether an action of the account is under way.
+    pub fn has_open(&self, account: AccountId) -> bool {
+        self.kept.get(&account).is_some_and(|kept| !kept.open.is_empty())
+    }
+
     /// The earliest processing time at which something is to be done.
     pub fn due_ms(&self) -> Option<i64> {
         self.by_due.first().map(|(due_ms, _)| *due_ms)

@@ -5,6 +5,11 @@ use weir_schemas::{
     Action, ActionKind, ActionOutcome, ActionState, OutcomeKind, Revert, Standing, StandingStatus,
 };
 
+/// When an effect took place. The executor's clock is not ours: that is neither before the decision nor in the future.
+pub(crate) fn effect_ms(outcome: &ActionOutcome, decided_ms: i64, taken_ms: i64) -> i64 {
+    outcome.effect_ms.clamp(decided_ms, taken_ms.max(decided_ms))
+}
+
 /// What an executor's word makes of an action that waits for it.
 pub(crate) fn after_outcome(action: &Action, outcome: &ActionOutcome, taken_ms: i64) -> Action {
     let next = Action { taken_ms, deadline_ms: None, ..action.clone() };
@@ -12,8 +17,7 @@ pub(crate) fn after_outcome(action: &Action, outcome: &ActionOutcome, taken_ms: 
         let reason = format!("{} did not carry it out: {}", outcome.executor, outcome.detail);
         return Action { state: ActionState::Failed, reason, ..next };
     }
-    // The executor's clock is not ours: its effect is neither before the decision nor in the future.
-    let effect_ms = outcome.effect_ms.min(taken_ms).max(action.taken_ms);
+    let effect_ms = effect_ms(outcome, action.taken_ms, taken_ms);
     Action {
         state: ActionState::Done,
         reason: format!("told by {}", outcome.executor),

@@ -62,7 +62,7 @@ pub const RESUMED: &str = "resumed";
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
 /// takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 16;
+pub const JUDGE_VERSION: i32 = 17;
 
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 4;
@@ -131,6 +131,7 @@ struct Step<'b> {
     review_refusals: u64,
     pauses: u64,
     outcomes_unmatched: u64,
+    effects_failed: u64,
 }
 
 /// When an epoch was taken. Whoever folds without a clock folds as if everything were acted on at once.
@@ -156,6 +157,7 @@ impl<'b> Step<'b> {
             review_refusals: 0,
             pauses: 0,
             outcomes_unmatched: 0,
+            effects_failed: 0,
         }
     }
 
@@ -287,6 +289,7 @@ impl EnforcerStage {
             (Tally::ReviewWordsRefused, step.review_refusals),
             (Tally::LimiterPaused, step.pauses),
             (Tally::OutcomesUnmatched, step.outcomes_unmatched),
+            (Tally::EffectsFailed, step.effects_failed),
         ];
         step.effects.tallies = counts.into_iter().filter(|(_, count)| *count > 0).collect();
         step.effects.policy_version = self.stance_at(step.taken_ms).to_string();

@@ -96,6 +96,8 @@ pub enum Tally {
     ReviewWordsRefused,
     /// Executors' words about actions that do not wait for one: told twice, or after another took the action's place.
     OutcomesUnmatched,
+    /// Effects that were decided on and did not come about: refused, given up, or carried out by nobody by their deadline.
+    EffectsFailed,
     /// Verdicts of tier CLEAR: an account that was spoken of is no longer.
     VerdictsClear,
     /// Verdicts of tier MEDIUM.
@@ -127,6 +129,7 @@ impl Tally {
         Self::ReviewsDropped,
         Self::ReviewWordsRefused,
         Self::OutcomesUnmatched,
+        Self::EffectsFailed,
         Self::VerdictsClear,
         Self::VerdictsMedium,
         Self::VerdictsHigh,
@@ -166,6 +169,7 @@ impl Tally {
             Self::ReviewsDropped => "reviews_dropped",
             Self::ReviewWordsRefused => "review_words_refused",
             Self::OutcomesUnmatched => "outcomes_unmatched",
+            Self::EffectsFailed => "effects_failed",
             Self::VerdictsClear => "verdicts_clear",
             Self::VerdictsMedium => "verdicts_medium",
             Self::VerdictsHigh => "verdicts_high",

@@ -4,12 +4,14 @@ mod objective;
 
 use crate::output;
 use anyhow::{Context as _, Result, bail};
-use objective::{Burn, OBJECTIVES, Objective, PERIOD, Standing, WINDOWS};
+use objective::{Burn, OBJECTIVES, Objective, Outcome, PERIOD, Standing, WINDOWS};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 use ureq::Agent;
+use ureq::tls::TlsConfig;
+use weir_enforcer::http::agent;
 
 /// Longest time that Prometheus may take to answer a question.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -17,10 +19,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// How much is shown of what answers and is no Prometheus, in characters.
 const SAID_CHARS_MAX: usize = 200;
 
-/// Exit code where a budget burns.
+/// Exit code where a budget burns, or more than all of it is gone.
 const BURNING: u8 = 3;
 
-/// Exit code where nothing was measured.
+/// Exit code where nothing was measured of late.
 const UNMEASURED: u8 = 4;
 
 /// Asks Prometheus about every objective, and prints how each stands.
@@ -32,12 +34,13 @@ pub fn run(url: &str, json: bool) -> Result<ExitCode> {
         true => print_line!("{}", serde_json::to_string(&report)?),
         false => output::text(&report),
     }
-    Ok(if report.objectives.iter().any(|standing| standing.burns.is_some()) {
+    let is_any = |outcome: Outcome| report.objectives.iter().any(|standing| standing.outcome == outcome);
+    Ok(if is_any(Outcome::Burns) || is_any(Outcome::Spent) {
         ExitCode::from(BURNING)
-    } else if report.objectives.iter().all(|standing| !standing.is_measured()) {
-        ExitCode::from(UNMEASURED)
-    } else {
+    } else if is_any(Outcome::Kept) {
         ExitCode::SUCCESS
+    } else {
+        ExitCode::from(UNMEASURED)
     })
 }
 
@@ -62,11 +65,13 @@ impl fmt::Display for Report {
                 None => "not known".to_owned(),
             };
             writeln!(f, "          budget    {left}")?;
-            let says = match standing.burns {
-                Some(Burn::Fast) => "BURNS: gone in two days",
-                Some(Burn::Slow) => "BURNS: gone in five days",
-                None if standing.is_measured() => "kept",
-                None => "nothing was measured",
+            let says = match (standing.burns, standing.outcome) {
+                (Some(Burn::Fast), _) => "BURNS: gone in two days",
+                (Some(Burn::Slow), _) => "BURNS: gone in five days",
+                (None, Outcome::Burns | Outcome::Spent) => "SPENT: more than the budget is gone",
+                (None, Outcome::Kept) => "kept",
+                (None, Outcome::UnmeasuredOfLate) => "nothing was measured of late",
+                (None, Outcome::Unmeasured) => "nothing was measured",
             };
             writeln!(f, "          result    {says}")?;
         }
@@ -102,9 +107,9 @@ struct Sample {
 
 impl Prometheus {
     fn new(url: &str) -> Self {
-        let config = Agent::config_builder().timeout_global(Some(ANSWER_MAX)).http_status_as_error(false);
         let url = format!("{}/api/v1/query", url.trim_end_matches('/'));
-        Self { url, agent: config.build().into() }
+        let agent = agent(&url, ANSWER_MAX, TlsConfig::default());
+        Self { url, agent }
     }
 
     fn standing(&self, objective: &Objective) -> Result<Standing> {

@@ -4,7 +4,7 @@
 use super::{ACTOR, AUDIT_SEQUENCE_HEADER, EnforcerStage, Step};
 use crate::accounts::Kept;
 use crate::lifecycle::{
-    after_outcome, given_up, is_in_effect, standing, standing_due_ms, superseded, when_due,
+    after_outcome, effect_ms, given_up, is_in_effect, standing, standing_due_ms, superseded, when_due,
 };
 use crate::limits::{DUE_PER_EPOCH_MAX, OPEN_MAX};
 use crate::refuse::read_outcome;
@@ -28,6 +28,7 @@ impl EnforcerStage {
     pub(super) fn give_up_over_cap(&mut self, step: &mut Step<'_>, kept: &mut Kept) {
         while kept.open.len() > OPEN_MAX {
             let failed = given_up(&kept.open[0], step.taken_ms);
+            step.measure_failure(&kept.open[0], &failed);
             self.transition(step, kept, failed, ACTOR);
         }
     }
@@ -82,9 +83,11 @@ impl EnforcerStage {
             return;
         };
         let decided_ms = action.taken_ms;
-        let action = after_outcome(action, &outcome, step.taken_ms);
+        let next = after_outcome(action, &outcome, step.taken_ms);
+        step.measure_failure(action, &next);
+        let action = next;
         if action.state == ActionState::Done && action.kind.has_effect() {
-            step.effects.effects_ms.push(outcome.effect_ms.saturating_sub(decided_ms));
+            step.effects.effects_ms.push(effect_ms(&outcome, decided_ms, step.taken_ms) - decided_ms);
         }
         // An effect that lasts takes the place of that of another of its kind.
         let takes_place = is_in_effect(&action) && action.lasts_ms.is_some();
@@ -99,9 +102,10 @@ impl EnforcerStage {
     pub(super) fn do_what_is_due(&mut self, step: &mut Step<'_>) {
         for account in self.accounts.due(step.taken_ms, DUE_PER_EPOCH_MAX) {
             let mut kept = self.accounts.get(account);
-            let due: Vec<Action> =
-                kept.open.iter().filter_map(|action| when_due(action, step.taken_ms)).collect();
-            for action in due {
+            let due = kept.open.iter().filter_map(|action| Some((action, when_due(action, step.taken_ms)?)));
+            let due: Vec<(Action, Action)> = due.map(|(action, next)| (action.clone(), next)).collect();
+            for (before, action) in due {
+                step.measure_failure(&before, &action);
                 self.transition(step, &mut kept, action, ACTOR);
             }
             self.restate(step, account, &mut kept);
@@ -142,6 +146,12 @@ impl EnforcerStage {
 }
 
 impl Step<'_> {
+    /// Counts an effect that waited to be carried out and never will be. What an operator undid is no failure.
+    fn measure_failure(&mut self, before: &Action, next: &Action) {
+        let has_failed = before.state == ActionState::Pending && next.state == ActionState::Failed;
+        self.effects_failed += u64::from(has_failed && before.kind.has_effect());
+    }
+
     /// Says that nothing is to be said any more of how the account stands.
     pub(super) fn take_standing_back(&mut self, account: AccountId) {
         self.emit(Output::tombstone(Topic::Standing, account.to_key(), self.taken_ms));

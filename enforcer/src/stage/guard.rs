@@ -117,7 +117,14 @@ impl EnforcerStage {
     /// Undoes what is in force on every account that is meant, and gives up what still waits for its executor.
     pub(super) fn undo(&mut self, step: &mut Step<'_>, subject: &Subject, why: &str) {
         let is_meant = |action: &Action| subject.means(&action.tenant, action.account);
-        for account in self.accounts.with_open(is_meant) {
+        let meant = match subject {
+            // Of one account nobody else needs to be looked at.
+            Subject::Account(account) => {
+                self.accounts.has_open(*account).then_some(*account).into_iter().collect()
+            }
+            Subject::Tenant(_) => self.accounts.with_open(is_meant),
+        };
+        for account in meant {
             self.undo_on(step, account, why, |action| {
                 reaches_beyond_a_desk(action.kind)
                     && (is_in_force(action) || action.state == ActionState::Pending)

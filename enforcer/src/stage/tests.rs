@@ -636,6 +636,64 @@ fn what_fails_or_is_never_answered_is_asked_for_again_and_changes_no_standing() 
 }
 
 #[test]
+fn of_each_effect_it_is_measured_how_long_it_took_or_that_it_never_came_about() {
+    let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
+    let decided_ms = 100 * 24 * 60 * MINUTE_MS;
+    // An enforcer of three accounts that are slowed down and one that is only shown to people, each of which waits.
+    let kinds = [ActionKind::RateLimit, ActionKind::RateLimit, ActionKind::RateLimit, ActionKind::Review];
+    for (number, kind) in (1..).zip(kinds) {
+        let waits = Action {
+            action_id: ActionId([number; 16]),
+            account: account(number.into()),
+            kind,
+            state: ActionState::Pending,
+            taken_ms: decided_ms,
+            deadline_ms: Some(decided_ms + MINUTE_MS),
+            lasts_ms: Some(MINUTE_MS),
+            ..Action::default()
+        };
+        stage.accounts.put(waits.account, Kept { open: vec![waits], ..Kept::default() });
+    }
+    let answer = |number: u8, kind, effect_ms| {
+        let account = account(number.into());
+        let outcome = ActionOutcome {
+            action_id: ActionId([number; 16]),
+            account,
+            kind,
+            effect_ms,
+            ..ActionOutcome::default()
+        };
+        Output::keyed(Topic::Outcomes, account.to_key(), Wire::new().to_bytes(&outcome), 0)
+    };
+    let mut epoch = 0;
+    let mut step = |taken_ms, answers: &[Output]| {
+        epoch += 1;
+        let mut records = Records::default();
+        for (offset, answer) in (0..).zip(answers) {
+            records.push(offset, 0, &answer.key, answer.payload.as_deref(), []);
+        }
+        let inputs = vec![InputBatch { topic: Topic::Outcomes, partition: 0, records }];
+        let effects =
+            stage.step(&Batch { epoch, partition: 0, clock_ms: 0, taken_ms: Some(taken_ms), inputs });
+        let failed = effects.tallies.iter().find(|(tally, _)| *tally == Tally::EffectsFailed);
+        (effects.effects_ms, failed.map_or(0, |(_, count)| *count))
+    };
+    // One executor's clock is an hour ahead, the other refuses.
+    let ahead_ms = decided_ms + 60 * MINUTE_MS;
+    let answers = [answer(1, OutcomeKind::Told, ahead_ms), answer(2, OutcomeKind::Failed, decided_ms)];
+    assert_eq!(step(decided_ms + 700, &answers), (vec![700], 1));
+    // Nobody carries the others out.
+    let none: (Vec<i64>, u64) = (Vec::new(), 0);
+    assert_eq!(step(decided_ms + MINUTE_MS, &[]), none);
+    assert_eq!(
+        step(decided_ms + 24 * 60 * MINUTE_MS, &[]),
+        (Vec::new(), 1),
+        "to show it to people is no effect"
+    );
+    assert_eq!(step(decided_ms + 48 * 60 * MINUTE_MS, &[]), none);
+}
+
+#[test]
 fn an_answer_counts_once_and_one_that_nobody_waits_for_changes_nothing() {
     let rig = Rig::new(1);
     rig.put_control(&posture("enforce"));

@@ -17,13 +17,16 @@ pub const OBJECTIVES: [Objective; 3] = [
         name: "verdicts",
         what: "99 of 100 verdicts within 5 s of their event",
         budget: 0.01,
-        measured: Measured::Slow { histogram: "weir_event_to_verdict_seconds" },
+        measured: Measured::Slow { histogram: "weir_event_to_verdict_seconds", failed: None },
     },
     Objective {
         name: "effects",
         what: "99 of 100 effects within 5 s of the decision on them",
         budget: 0.01,
-        measured: Measured::Slow { histogram: "weir_decision_to_effect_seconds" },
+        measured: Measured::Slow {
+            histogram: "weir_decision_to_effect_seconds",
+            failed: Some("weir_stage_events_total{cause=\"effects_failed\"}"),
+        },
     },
     Objective {
         name: "gateways",
@@ -48,8 +51,8 @@ pub struct Objective {
 /// By what it is measured.
 #[derive(Debug)]
 enum Measured {
-    /// Bad is what took more than 5 s.
-    Slow { histogram: &'static str },
+    /// Bad is what took more than 5 s, and what a counter says never came about, of which there is no time.
+    Slow { histogram: &'static str, failed: Option<&'static str> },
     /// Bad is what is of a kind.
     Kind { counter: &'static str, bad: &'static str },
 }
@@ -62,6 +65,22 @@ pub enum Burn {
     Fast,
     /// In five days.
     Slow,
+}
+
+/// What is to be said of an objective, the gravest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Its budget burns.
+    Burns,
+    /// More than all of its budget is gone, however well it is met now.
+    Spent,
+    /// It is met.
+    Kept,
+    /// Something was measured once, and too little of late to tell.
+    UnmeasuredOfLate,
+    /// Nothing was measured.
+    Unmeasured,
 }
 
 /// How an objective stands.
@@ -85,15 +104,22 @@ pub struct Standing {
     pub budget_left: Option<f64>,
     /// Whether it burns.
     pub burns: Option<Burn>,
+    /// What is to be said of it.
+    pub outcome: Outcome,
 }
 
 impl Objective {
     /// The expression that gives the share that was bad in a window.
     pub fn bad_share(&self, window: &str) -> String {
         match self.measured {
-            Measured::Slow { histogram } => format!(
-                "1 - sum(rate({histogram}_bucket{{le=\"5.0\"}}[{window}])) / sum(rate({histogram}_count[{window}]))"
-            ),
+            Measured::Slow { histogram, failed } => {
+                let timed = format!("sum(rate({histogram}_count[{window}]))");
+                let all = match failed {
+                    Some(failed) => format!("({timed} + sum(rate({failed}[{window}])))"),
+                    None => timed,
+                };
+                format!("1 - sum(rate({histogram}_bucket{{le=\"5.0\"}}[{window}])) / {all}")
+            }
             Measured::Kind { counter, bad } => {
                 format!("sum(rate({counter}{{kind=\"{bad}\"}}[{window}])) / sum(rate({counter}[{window}]))")
             }
@@ -111,20 +137,26 @@ impl Standing {
         let mut burns =
             BURNS.iter().filter(|(_, long, short, rate)| is_over(*long, *rate) && is_over(*short, *rate));
         let burns = burns.next().map(|(burn, ..)| *burn);
-        let [bad_5m, bad_30m, bad_1h, bad_6h] = bad;
         let budget_left = bad_in_period.map(|bad| 1.0 - bad / budget);
-        Self { name, what, budget, bad_5m, bad_30m, bad_1h, bad_6h, budget_left, burns }
+        let is_measured = bad.iter().chain([&bad_in_period]).any(Option::is_some);
+        // A short window in which nothing was measured is over no rate, and says nothing.
+        let is_measured_of_late =
+            BURNS.iter().all(|(_, _, short, _)| bad.get(*short).is_some_and(Option::is_some));
+        let outcome = match () {
+            () if burns.is_some() => Outcome::Burns,
+            () if budget_left.is_some_and(|left| left < 0.0) => Outcome::Spent,
+            () if is_measured_of_late => Outcome::Kept,
+            () if is_measured => Outcome::UnmeasuredOfLate,
+            () => Outcome::Unmeasured,
+        };
+        let [bad_5m, bad_30m, bad_1h, bad_6h] = bad;
+        Self { name, what, budget, bad_5m, bad_30m, bad_1h, bad_6h, budget_left, burns, outcome }
     }
 
     /// How fast its budget burns in each of [`WINDOWS`]: 1 is a budget that lasts as long as it is for.
     pub fn rates(&self) -> [Option<f64>; WINDOWS.len()] {
         let bad = [self.bad_5m, self.bad_30m, self.bad_1h, self.bad_6h];
         bad.map(|bad| bad.map(|bad| bad / self.budget))
-    }
-
-    /// Whether anything was measured in any window.
-    pub fn is_measured(&self) -> bool {
-        self.rates().iter().any(Option::is_some)
     }
 }
 
@@ -138,7 +170,7 @@ mod tests {
             std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/prometheus/weir-alerts.yml");
         let rules = std::fs::read_to_string(path).unwrap();
         for (objective, recorded) in
-            OBJECTIVES.iter().zip(["verdicts_slow", "effects_slow", "gateway_unknown"])
+            OBJECTIVES.iter().zip(["verdicts_slow", "effects_bad", "gateway_unknown"])
         {
             for window in WINDOWS {
                 let bad = objective.bad_share(window);
@@ -165,8 +197,25 @@ mod tests {
         assert_eq!(burns([0.0, 0.0, 0.2, 0.2]), None, "it is over");
         assert_eq!(burns([1.0, 0.0, 0.0, 0.0]), None, "it has only begun");
         assert_eq!(burns([0.01; 4]), None);
-        let unmeasured = Standing::of(&OBJECTIVES[0], [None; 4], None);
-        assert!(unmeasured.burns.is_none() && !unmeasured.is_measured());
+    }
+
+    #[test]
+    fn an_objective_is_kept_only_where_its_budget_lasts_and_it_was_measured_of_late() {
+        let outcome = |bad, in_period| Standing::of(&OBJECTIVES[0], bad, in_period).outcome;
+        assert_eq!(outcome([Some(0.2); 4], Some(0.02)), Outcome::Burns);
+        assert_eq!(outcome([Some(0.0); 4], Some(0.0101)), Outcome::Spent);
+        assert_eq!(outcome([None; 4], Some(0.0101)), Outcome::Spent, "whatever was measured since");
+        assert_eq!(outcome([Some(0.0); 4], Some(0.01)), Outcome::Kept, "all of it is gone, and no more");
+        assert_eq!(outcome([Some(0.0); 4], None), Outcome::Kept);
+        for bad in [
+            [None, Some(0.0), Some(0.2), Some(0.2)],
+            [Some(0.0), None, Some(0.2), Some(0.2)],
+            [None, None, Some(0.2), Some(0.2)],
+            [None; 4],
+        ] {
+            assert_eq!(outcome(bad, Some(0.001)), Outcome::UnmeasuredOfLate, "{bad:?}");
+        }
+        assert_eq!(outcome([None; 4], None), Outcome::Unmeasured);
     }
 
     #[test]
