@@ -57,8 +57,11 @@ fn report(output: &Output, code: i32) -> Value {
 }
 
 fn measure(place: &Place, told: &Value, code: i32) -> Value {
-    let sent = told["sent"].to_string();
-    report(&drill(place, &["measure", &tenant_of(told), "--sent", &sent]).args(NEVER).output().unwrap(), code)
+    let lines = told["lines"].to_string();
+    report(
+        &drill(place, &["measure", &tenant_of(told), "--lines", &lines]).args(NEVER).output().unwrap(),
+        code,
+    )
 }
 
 /// Ends the system, and lets what it has not judged yet be judged.
@@ -75,8 +78,8 @@ fn a_campaign_that_is_found_passes_and_nobody_is_acted_on() {
     let told = send(&place, &address, &[]);
     assert_eq!(told["outcome"], "inconclusive");
     let (why, tenant) = (told["unknown"][0].as_str().unwrap(), tenant_of(&told));
-    let sent = told["sent"].to_string();
-    let again = format!("`weir drill measure {tenant} --sent {sent}` says");
+    let lines = told["lines"].to_string();
+    let again = format!("`weir drill measure {tenant} --lines {lines}` says");
     assert!(why.contains("another process has the log") && why.contains(&again), "{why}");
     // Another one beside it: each finds its own accounts, and the same number would be other accounts too.
     let again = send(&place, &address, &["--seed", "8"]);
@@ -86,7 +89,7 @@ fn a_campaign_that_is_found_passes_and_nobody_is_acted_on() {
     for told in [&told, &again] {
         let found = measure(&place, told, PASS);
         assert_eq!(found["outcome"], "pass", "{found}");
-        assert_eq!(found["events"], told["sent"]);
+        assert_eq!(found["events"], told["lines"]);
         assert_eq!(
             (found["campaign_accounts"].as_u64(), found["honest_flagged"].as_u64()),
             (Some(12), Some(0))
@@ -109,15 +112,16 @@ fn a_campaign_that_is_found_passes_and_nobody_is_acted_on() {
     }
 
     // Of a drill of which more was to be sent it is not known what it would have come to.
-    let more = (told["sent"].as_u64().unwrap() + 500).to_string();
-    let partly = drill(&place, &["measure", &tenant, "--sent", &more]).args(NEVER).output().unwrap();
+    let more = (told["lines"].as_u64().unwrap() + 500).to_string();
+    let partly = drill(&place, &["measure", &tenant, "--lines", &more]).args(NEVER).output().unwrap();
     assert_eq!(
         report(&partly, INCONCLUSIVE)["unknown"][0],
-        format!("500 of {more} events are not in the log yet")
+        format!("500 of {more} events are not in the log")
     );
 
     // Whoever asks for effects is not told that none is soon enough.
-    let mut asked = drill(&place, &["measure", &tenant, "--sent", &sent, "--effect-p99-ms-max", "100000000"]);
+    let mut asked =
+        drill(&place, &["measure", &tenant, "--lines", &lines, "--effect-p99-ms-max", "100000000"]);
     let asked = report(&asked.args(NEVER).output().unwrap(), INCONCLUSIVE);
     assert!(asked["unknown"][0].as_str().unwrap().starts_with("nothing was carried out"), "{asked}");
 
@@ -129,7 +133,7 @@ fn a_campaign_that_is_found_passes_and_nobody_is_acted_on() {
     assert!(text(&shared.stderr).contains("no campaign is open"), "{shared:?}");
 
     // For people, and with an objective that is not met.
-    let mut command = weir(&["drill", "measure", &tenant, "--sent", &sent, "--decision-p99-ms-max", "0"]);
+    let mut command = weir(&["drill", "measure", &tenant, "--lines", &lines, "--decision-p99-ms-max", "0"]);
     command.arg("--data-dir");
     let output = command.arg(&place.data).output().unwrap();
     let shown = text(&output.stdout);
@@ -170,9 +174,9 @@ fn what_was_not_processed_is_inconclusive_and_never_a_pass() {
     assert_eq!(waiting["unknown"][0], "not all of its events are judged: does a processor run?");
 
     // Of another nothing is there at all.
-    let other = drill(&place, &["measure", "weir-drill-00000000000000ff", "--sent", "9"]).output().unwrap();
+    let other = drill(&place, &["measure", "weir-drill-00000000000000ff", "--lines", "9"]).output().unwrap();
     assert_eq!(report(&other, INCONCLUSIVE)["unknown"][0], "no event of it is in the log");
-    let none = drill(&place, &["measure", "acme", "--sent", "9"]).output().unwrap();
+    let none = drill(&place, &["measure", "acme", "--lines", "9"]).output().unwrap();
     assert_eq!(none.status.code(), Some(ERROR));
     assert!(text(&none.stderr).contains("is no drill"), "{none:?}");
 }
@@ -185,7 +189,7 @@ fn what_is_found_is_carried_out_where_a_drill_is_not_protected_and_its_effects_a
     let told = send(&place, &address, &["--unprotected"]);
     end(&place, running);
     let effect = ["--effect-p99-ms-max", "100000000"];
-    let mut measured = drill(&place, &["measure", &tenant_of(&told), "--sent", &told["sent"].to_string()]);
+    let mut measured = drill(&place, &["measure", &tenant_of(&told), "--lines", &told["lines"].to_string()]);
     let found = report(&measured.args(NEVER).args(effect).output().unwrap(), PASS);
     assert!(found["effect"]["count"].as_u64().unwrap() > 0, "{found}");
 
@@ -214,7 +218,7 @@ fn a_fleet_is_drilled_only_once_every_enforcer_has_heard_that_it_is_protected() 
     assert_eq!(fleet.replay(&["--as-recorded"]).number("events"), 0);
     let _enforcer = Running::start(enforce);
     let found = report(&waiting.ended("the drill"), PASS);
-    assert_eq!(found["events"], found["sent"]);
+    assert_eq!(found["events"], found["lines"]);
     assert!(found["campaign_flagged"].as_u64().unwrap() >= 11, "{found}");
     println!("decision {}", found["decision"]);
     let actions = json_lines(&fleet.place.output.join("enforcement_actions.jsonl"));
@@ -248,7 +252,10 @@ fn a_listener_that_is_not_there_or_wants_a_token_is_told() {
     let nowhere = drill(&place, &["run", "--to", "http://127.0.0.1:1", "--wait-s", "1"]).output().unwrap();
     assert_eq!(nowhere.status.code(), Some(ERROR));
     let told = text(&nowhere.stderr);
-    assert!(told.contains("0 lines of weir-drill-") && told.contains("does not answer at"), "{told}");
+    assert!(
+        told.contains(" was not sent whole") && told.contains("0 of ") && told.contains("does not answer at"),
+        "{told}"
+    );
     running.kill();
     let away = drill(&place, &["run", "--to", &to, "--wait-s", "1"]).output().unwrap();
     assert_eq!(away.status.code(), Some(ERROR));

@@ -22,7 +22,7 @@ use weir_topology::log::{Log, Position, Reader};
 use weir_topology::record::{LABEL_HEADER, RecordRef, Records};
 use weir_topology::topic::{StageName, Topic};
 
-pub use outcome::{Objectives, Outcome, Report, Sent, Times};
+pub use outcome::{Objectives, Outcome, Report, Size, Times};
 
 /// What is read of a drill. Epochs come first: what those wrote that stood there when it was asked where a topic ends is then read as well.
 const TOPICS: [Topic; 6] =
@@ -44,7 +44,7 @@ pub fn measure(
     log: &dyn Log,
     wire: &Wire,
     tenant: &str,
-    sent: Sent,
+    size: Size,
     objectives: Objectives,
 ) -> Result<Report, ReplayError> {
     let mut ends = Vec::new();
@@ -62,7 +62,7 @@ pub fn measure(
             }
         }
     }
-    Ok(outcome::report(tenant, &seen, sent, objectives))
+    Ok(outcome::report(tenant, &seen, size, objectives))
 }
 
 /// Follows a log for the records of one drill, which is not sent yet.
@@ -162,8 +162,8 @@ impl Follower {
     }
 
     /// What it comes to as of what was read.
-    pub fn report(&self, sent: Sent, objectives: Objectives) -> Report {
-        outcome::report(&self.tenant, &self.seen, sent, objectives)
+    pub fn report(&self, size: Size, objectives: Objectives) -> Report {
+        outcome::report(&self.tenant, &self.seen, size, objectives)
     }
 }
 
@@ -291,7 +291,7 @@ mod tests {
         log.writer("test").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();
         let objectives =
             Objectives { flagged_share_min: 0.5, decision_p99_ms_max: 1_000, effect_p99_ms_max: None };
-        measure(log.as_ref(), wire, TENANT, Sent { lines: 1 }, objectives).unwrap()
+        measure(log.as_ref(), wire, TENANT, Size { lines: 1 }, objectives).unwrap()
     }
 
     #[test]

@@ -152,16 +152,29 @@ impl Ahead {
 }
 
 impl Lines {
+    /// How many there are.
+    pub fn count(mut self) -> u64 {
+        let mut lines = 0;
+        while self.step().is_some() {
+            lines += 1;
+        }
+        lines
+    }
+
     /// Appends the next line, with its line break; false after the last.
     pub fn write_next(&mut self, out: &mut String) -> bool {
+        let Some(mut exchange) = self.step() else { return false };
+        self.drill.make_own(&mut exchange);
+        write_line_of(&self.tenant, &format!("{}-", self.tenant), &exchange, out);
+        true
+    }
+
+    fn step(&mut self) -> Option<Exchange> {
         let earlier = match self.campaign.time_ms() <= self.honest.time_ms() {
             true => &mut self.campaign,
             false => &mut self.honest,
         };
-        let Some(mut exchange) = earlier.step() else { return false };
-        self.drill.make_own(&mut exchange);
-        write_line_of(&self.tenant, &format!("{}-", self.tenant), &exchange, out);
-        true
+        earlier.step()
     }
 }
 
@@ -171,12 +184,22 @@ mod tests {
     use std::collections::BTreeSet;
     use std::net::Ipv4Addr;
 
+    const END_MS: i64 = 1_800_000_000_000;
+
+    fn of(number: u64) -> Drill {
+        Drill { number, seed: 5, campaign_accounts: 12, honest_accounts: 60 }
+    }
+
     fn lines(number: u64) -> Vec<String> {
-        let mut lines =
-            Drill { number, seed: 5, campaign_accounts: 12, honest_accounts: 60 }.lines(1_800_000_000_000);
+        let mut lines = of(number).lines(END_MS);
         let mut text = String::new();
         while lines.write_next(&mut text) {}
         text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn its_lines_are_known_before_any_is_written() {
+        assert_eq!(of(1).lines(END_MS).count(), lines(1).len() as u64);
     }
 
     /// The values of a string field, or of a number, as they are written.

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use weir_replay::drill::{Objectives, Sent};
+use weir_replay::drill::{Objectives, Size};
 use weir_traffic::drill::Drill;
 
 takes!(Keys: Common, Embedded, Layout, Kafka);
@@ -58,9 +58,9 @@ enum Verb {
         /// Its tenant, as `weir drill run` said
         #[arg(value_name = "TENANT")]
         tenant: String,
-        /// Lines of it that were sent, as `weir drill run` said
+        /// Lines that it has, as `weir drill run` said: what was sent only in part is inconclusive
         #[arg(long, value_name = "N")]
-        sent: u64,
+        lines: u64,
         #[command(flatten)]
         measured: Measured,
     },
@@ -118,16 +118,10 @@ impl Run for Arguments {
                 let context = config.context(&measured.keys)?;
                 drill::run(&context, drill, &target, objectives, measured.format == Format::Json)
             }
-            Verb::Measure { tenant, sent, measured } => {
+            Verb::Measure { tenant, lines, measured } => {
                 let objectives = measured.objectives()?;
                 let context = config.context(&measured.keys)?;
-                drill::measure(
-                    &context,
-                    &tenant,
-                    Sent { lines: sent },
-                    objectives,
-                    measured.format == Format::Json,
-                )
+                drill::measure(&context, &tenant, Size { lines }, objectives, measured.format == Format::Json)
             }
         }
     }

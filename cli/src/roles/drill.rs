@@ -3,16 +3,16 @@
 mod listener;
 mod protection;
 
-use crate::context::Context;
+use crate::context::{Context, now_ms};
 use crate::output;
 use crate::roles::control::is_held;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use listener::Listener;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use weir_replay::drill::{Follower, Objectives, Outcome, Report, Sent};
+use weir_replay::drill::{Follower, Objectives, Outcome, Report, Size};
 use weir_topology::log::Log;
 use weir_traffic::drill::{Drill, PREFIX, is_drill};
 
@@ -67,13 +67,17 @@ pub fn run(
         note!("weir: {tenant} is protected: nothing is carried out on it");
     }
     note!("weir: {TOUCHED}");
-    let sent = listener.send(context, &drill)?;
-    let again = format!("weir drill measure {tenant} --sent {}", sent.lines);
-    note!("weir: sent {} lines of {tenant}; `{again}` measures it again", sent.lines);
+    let end_ms = now_ms();
+    let size = Size { lines: drill.lines(end_ms).count() };
+    listener
+        .send(context, drill.lines(end_ms), size)
+        .with_context(|| format!("{tenant} was not sent whole"))?;
+    let again = format!("weir drill measure {tenant} --lines {}", size.lines);
+    note!("weir: sent all {} lines of {tenant}; `{again}` measures it again", size.lines);
     // A log that another process has is left to it, also while that one starts again.
     let Some((_log, follower)) = &mut follower else {
         let reason = format!("another process has the log: when it has ended, `{again}` says");
-        return print(&Report::unread(&tenant, sent, objectives, reason), json);
+        return print(&Report::unread(&tenant, size, objectives, reason), json);
     };
     let until = Instant::now() + target.wait;
     let mut changed = Instant::now();
@@ -82,18 +86,18 @@ pub fn run(
             changed = Instant::now();
         }
         // The whole of it is worked out only once nothing is said any more.
-        if changed.elapsed() >= QUIET && follower.report(sent, objectives).unknown.is_empty() {
+        if changed.elapsed() >= QUIET && follower.report(size, objectives).unknown.is_empty() {
             break;
         }
     }
-    print(&follower.report(sent, objectives), json)
+    print(&follower.report(size, objectives), json)
 }
 
 /// Prints what a drill has come to by now that was sent before.
 pub fn measure(
     context: &Context,
     tenant: &str,
-    sent: Sent,
+    size: Size,
     objectives: Objectives,
     json: bool,
 ) -> Result<ExitCode> {
@@ -102,7 +106,7 @@ pub fn measure(
         "{tenant:?} is no drill: `weir drill run` says what to ask for, as {PREFIX}1f2e3d4c5b6a7988"
     );
     let (log, wire) = (context.existing_log()?, context.wire()?);
-    print(&weir_replay::drill::measure(log.as_ref(), &wire, tenant, sent, objectives)?, json)
+    print(&weir_replay::drill::measure(log.as_ref(), &wire, tenant, size, objectives)?, json)
 }
 
 /// Who follows the log; none while another process has it.

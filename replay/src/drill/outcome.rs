@@ -21,9 +21,9 @@ pub struct Objectives {
     pub effect_p99_ms_max: Option<u64>,
 }
 
-/// What was sent.
+/// How large a drill is, whether or not all of it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Sent {
+pub struct Size {
     /// Lines, each of which makes an event.
     pub lines: u64,
 }
@@ -58,8 +58,8 @@ pub struct Report {
     pub tenant: String,
     /// What it came to.
     pub outcome: Outcome,
-    /// Lines that were sent.
-    pub sent: u64,
+    /// Lines of it, each of which makes an event.
+    pub lines: u64,
     /// Events of it in the log.
     pub events: u64,
     /// Accounts of the campaign.
@@ -116,13 +116,13 @@ impl Times {
 
 impl Report {
     /// Of a drill of which nothing could be read, for this reason.
-    pub fn unread(tenant: &str, sent: Sent, objectives: Objectives, reason: String) -> Self {
-        let nothing = report(tenant, &Seen::default(), sent, objectives);
+    pub fn unread(tenant: &str, size: Size, objectives: Objectives, reason: String) -> Self {
+        let nothing = report(tenant, &Seen::default(), size, objectives);
         Self { outcome: Outcome::Inconclusive, unknown: vec![reason], ..nothing }
     }
 }
 
-pub(super) fn report(tenant: &str, seen: &Seen, sent: Sent, objectives: Objectives) -> Report {
+pub(super) fn report(tenant: &str, seen: &Seen, size: Size, objectives: Objectives) -> Report {
     let of_campaign = |is_campaign| seen.accounts.values().filter(|is| **is == is_campaign).count() as u64;
     let (campaign, honest) = (seen.flagged(true), seen.flagged(false));
     let decision = Measured::of(
@@ -135,7 +135,7 @@ pub(super) fn report(tenant: &str, seen: &Seen, sent: Sent, objectives: Objectiv
     let mut report = Report {
         tenant: tenant.to_owned(),
         outcome: Outcome::Pass,
-        sent: sent.lines,
+        lines: size.lines,
         events: seen.events,
         campaign_accounts: of_campaign(true),
         campaign_flagged: campaign.len() as u64,
@@ -181,15 +181,14 @@ fn unknown(report: &Report, seen: &Seen) -> Vec<String> {
             seen.unknown
         ));
     }
-    match (report.sent, report.events) {
+    match (report.lines, report.events) {
         (_, 0) => unknown.push("no event of it is in the log".to_owned()),
-        (sent, events) if sent > events => {
-            unknown.push(format!("{} of {sent} events are not in the log yet", sent - events));
+        (lines, events) if lines > events => {
+            unknown.push(format!("{} of {lines} events are not in the log", lines - events));
         }
-        (sent, events) if sent < events => {
-            unknown.push(format!(
-                "{events} events of it are in the log, and {sent} lines are said to have been sent"
-            ));
+        (lines, events) if lines < events => {
+            unknown
+                .push(format!("{events} events of it are in the log, and it is said to have {lines} lines"));
         }
         _ => {}
     }
@@ -322,7 +321,7 @@ mod tests {
     }
 
     fn told(seen: &Seen, objectives: Objectives) -> Report {
-        report("weir-drill-1", seen, Sent { lines: 2 }, objectives)
+        report("weir-drill-1", seen, Size { lines: 2 }, objectives)
     }
 
     #[test]
@@ -363,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn it_passes_only_where_as_many_events_are_there_as_lines_were_sent() {
+    fn it_passes_only_where_as_many_events_are_there_as_it_has_lines() {
         for (events, outcome) in [(1, Outcome::Inconclusive), (2, Outcome::Pass), (3, Outcome::Inconclusive)]
         {
             assert_eq!(told(&Seen { events, ..found(10) }, OBJECTIVES).outcome, outcome, "{events}");

@@ -1,7 +1,7 @@
 //! Sends the lines of a drill to a listener, each batch until it is taken.
 
 use super::Target;
-use crate::context::{Context, now_ms};
+use crate::context::Context;
 use crate::listen::auth::tokens_in;
 use anyhow::{Context as _, Error, Result, anyhow, ensure};
 use serde::Deserialize;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::tls::TlsConfig;
 use weir_enforcer::http::agent;
-use weir_replay::drill::Sent;
-use weir_traffic::drill::Drill;
+use weir_replay::drill::Size;
+use weir_traffic::drill::Lines;
 use zeroize::Zeroizing;
 
 /// Lines of a request.
@@ -64,21 +64,20 @@ impl Listener {
         Ok(Self { url, token, agent })
     }
 
-    /// Sends all lines of a drill, as of now.
-    pub(super) fn send(&self, context: &Context, drill: &Drill) -> Result<Sent> {
-        let mut lines = drill.lines(now_ms());
+    /// Sends all lines of a drill of this size.
+    pub(super) fn send(&self, context: &Context, mut lines: Lines, size: Size) -> Result<()> {
         let (mut body, mut waiting, mut sent) = (String::new(), 0, 0);
         loop {
             let is_more = lines.write_next(&mut body);
             waiting += u64::from(is_more);
             if waiting > 0 && (waiting == LINES || !is_more) {
-                let so_far = || format!("{sent} lines of {} were taken", drill.tenant());
+                let so_far = || format!("{sent} of {} lines were taken", size.lines);
                 self.post(context, &body, waiting, sent > 0).with_context(so_far)?;
                 sent += std::mem::take(&mut waiting);
                 body.clear();
             }
             if !is_more {
-                return Ok(Sent { lines: sent });
+                return Ok(());
             }
         }
     }
