@@ -3,7 +3,7 @@
 use crate::context::{Context, now_ms};
 use crate::roles::in_force::named;
 use crate::roles::inbox::Inbox;
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use weir_enforcer::posture::Stance;
@@ -71,8 +71,11 @@ pub fn say(context: &Context, said: &[Said]) -> Result<Vec<Control>> {
         .collect();
     match context.log_or_new() {
         Ok(log) => {
-            let controls = controls.into_iter().map(|control| named(log.as_ref(), &wire, control, || ()));
-            let controls = controls.collect::<Result<Vec<Vec<Control>>>>()?.concat();
+            let goes_on = || !context.is_stopped();
+            let named = |control| {
+                named(log.as_ref(), &wire, control, goes_on)?.context("told to stop: nothing was published")
+            };
+            let controls = controls.into_iter().map(named).collect::<Result<Vec<Vec<Control>>>>()?.concat();
             commit(log.as_ref(), &wire, &controls)?;
             Ok(controls)
         }

@@ -1,7 +1,6 @@
 //! What the log says is in force on an account, or on those of a tenant, for an operator's word that undoes it: an enforcer's state may have
 //! lost the account.
 
-use super::records::each_record;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use weir_enforcer::limits::OPEN_MAX;
@@ -12,28 +11,36 @@ use weir_schemas::wire::Wire;
 use weir_schemas::{
     AccountId, Action, ActionId, ActionKind, ActionState, Control, Revert, Standing, StandingStatus,
 };
+use weir_topology::history::History;
 use weir_topology::key::partition_of;
 use weir_topology::log::Log;
+use weir_topology::record::RecordRef;
 use weir_topology::topic::Topic;
 
 /// Most accounts of a tenant for which one word names what is in force. Whoever says it again has the rest undone.
 const ACCOUNTS_MAX: usize = 1_000;
 
 /// What is to be published of this word: the same, with what is in force on its account; of a tenant's, such a word for each of its accounts
-/// before it, so that enforcers find nothing left that was named; any other as it is. `goes_on` is called for each record that is looked at.
+/// before it, so that enforcers find nothing left that was named; any other as it is. `goes_on` is asked before each batch of records that is
+/// looked at: none where it says no.
 ///
 /// # Errors
 /// When the log cannot be read.
-pub fn named(log: &dyn Log, wire: &Wire, control: Control, goes_on: impl Fn()) -> Result<Vec<Control>> {
-    if control.name != REINSTATE_NAME {
-        return Ok(vec![control]);
+pub fn named(
+    log: &dyn Log,
+    wire: &Wire,
+    control: Control,
+    goes_on: impl Fn() -> bool,
+) -> Result<Option<Vec<Control>>> {
+    if !is_looked_up(&control) {
+        return Ok(Some(vec![control]));
     }
     // What is malformed the enforcer refuses, and says so.
     let Ok(Reinstated { subject, named }) = Reinstated::parse(&control.body) else {
-        return Ok(vec![control]);
+        return Ok(Some(vec![control]));
     };
     if !named.is_empty() {
-        return Ok(vec![control]);
+        return Ok(Some(vec![control]));
     }
     let partitions = log.partitions(Topic::Actions)?;
     let word = |account, partition, named: Vec<Action>| {
@@ -45,13 +52,15 @@ pub fn named(log: &dyn Log, wire: &Wire, control: Control, goes_on: impl Fn()) -
         Subject::Account(account) => {
             let partition = partition_of(&account.to_key(), partitions);
             let key = account.to_key();
-            let mut found = in_force(log, wire, partition, Meant::Account(&key), &goes_on)?;
-            Ok(vec![word(account, partition, found.remove(&account).unwrap_or_default())])
+            let found = in_force(log, wire, partition, Meant::Account(&key), &goes_on)?;
+            Ok(found
+                .map(|mut found| vec![word(account, partition, found.remove(&account).unwrap_or_default())]))
         }
         Subject::Tenant(tenant) => {
             let mut words = Vec::new();
             for partition in 0..partitions {
                 let found = in_force(log, wire, partition, Meant::Tenant(&tenant), &goes_on)?;
+                let Some(found) = found else { return Ok(None) };
                 words.extend(found.into_iter().map(|(account, named)| word(account, partition, named)));
             }
             if words.len() > ACCOUNTS_MAX {
@@ -64,9 +73,14 @@ pub fn named(log: &dyn Log, wire: &Wire, control: Control, goes_on: impl Fn()) -
                 words.truncate(ACCOUNTS_MAX);
             }
             words.push(control);
-            Ok(words)
+            Ok(Some(words))
         }
     }
+}
+
+/// Whether the log has to be looked through before this word is published.
+pub fn is_looked_up(control: &Control) -> bool {
+    control.name == REINSTATE_NAME
 }
 
 /// Of whom it is looked up what is in force.
@@ -93,27 +107,30 @@ impl Meant<'_> {
 }
 
 /// By account that is meant, of whom there are any: actions that have not come to their end, by all that the log has of a partition; and the
-/// one by which it was last told to stand, where the log has forgotten its course.
+/// one by which it was last told to stand, where the log has forgotten its course. None where `goes_on` says no.
 fn in_force(
     log: &dyn Log,
     wire: &Wire,
     partition: u32,
     meant: Meant<'_>,
-    goes_on: impl Fn(),
-) -> Result<BTreeMap<AccountId, Vec<Action>>> {
-    let mut last: BTreeMap<AccountId, BTreeMap<ActionId, Action>> = BTreeMap::new();
-    each_record(log, Topic::Actions, partition, |record| {
-        goes_on();
+    goes_on: impl Fn() -> bool,
+) -> Result<Option<BTreeMap<AccountId, Vec<Action>>>> {
+    // Of what cannot be undone any more it is enough that it was there: a large tenant has many of them.
+    let mut last: BTreeMap<AccountId, BTreeMap<ActionId, Option<Action>>> = BTreeMap::new();
+    let is_read = each_record(log, Topic::Actions, partition, &goes_on, |record| {
         if meant.may_be(record.key)
             && let Ok(action) = wire.read::<Action>(record.payload.unwrap_or_default())
             && meant.is_of(record.key, &action.tenant)
         {
-            last.entry(action.account).or_default().insert(action.action_id, action);
+            let of_account = last.entry(action.account).or_default();
+            of_account.insert(action.action_id, Some(action).filter(can_be_undone));
         }
     })?;
+    if !is_read {
+        return Ok(None);
+    }
     let mut stands: BTreeMap<Vec<u8>, Standing> = BTreeMap::new();
-    each_record(log, Topic::Standing, partition, |record| {
-        goes_on();
+    let is_read = each_record(log, Topic::Standing, partition, &goes_on, |record| {
         let payload = record.payload.filter(|_| meant.may_be(record.key));
         match payload.map(|payload| wire.read::<Standing>(payload)) {
             Some(Ok(standing)) if meant.is_of(record.key, &standing.tenant) => {
@@ -124,6 +141,9 @@ fn in_force(
             Some(_) => {}
         }
     })?;
+    if !is_read {
+        return Ok(None);
+    }
     let mut in_force: BTreeMap<AccountId, Vec<Action>> = BTreeMap::new();
     for standing in stands.values() {
         let is_known = last.get(&standing.account).is_some_and(|last| last.contains_key(&standing.action_id));
@@ -132,7 +152,7 @@ fn in_force(
         }
     }
     for (account, last) in last {
-        let open: Vec<Action> = last.into_values().filter(can_be_undone).collect();
+        let open: Vec<Action> = last.into_values().flatten().collect();
         if !open.is_empty() {
             in_force.entry(account).or_default().extend(open);
         }
@@ -142,7 +162,24 @@ fn in_force(
         actions.sort_by_key(|action| std::cmp::Reverse(action.taken_ms));
         actions.truncate(OPEN_MAX);
     }
-    Ok(in_force)
+    Ok(Some(in_force))
+}
+
+/// Hands every record of a partition over that it has by now, for as long as `goes_on` says so; whether it did to the end.
+fn each_record(
+    log: &dyn Log,
+    topic: Topic,
+    partition: u32,
+    goes_on: impl Fn() -> bool,
+    mut take: impl FnMut(RecordRef<'_>),
+) -> Result<bool> {
+    let (first, end) = log.bounds(topic, partition)?;
+    let mut history = History::new(log, topic, partition, first, end)?;
+    while goes_on() {
+        let Some(records) = history.next()? else { return Ok(true) };
+        records.iter().for_each(&mut take);
+    }
+    Ok(false)
 }
 
 /// The action by which an account stands so; none where nothing is in force.

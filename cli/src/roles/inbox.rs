@@ -4,7 +4,7 @@
 
 use anyhow::{Context as _, Result};
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use weir_schemas::{Control, Record as _};
@@ -45,25 +45,34 @@ impl Inbox {
     }
 
     /// Whether no word waits that was left.
-    pub fn is_empty(&self) -> bool {
-        self.take().is_empty()
+    ///
+    /// # Errors
+    /// When that cannot be seen: words may wait.
+    pub fn is_empty(&self) -> Result<bool> {
+        let cannot = || format!("cannot see whether operators' words wait in {}", self.0.display());
+        Ok(self.waiting().with_context(cannot)?.is_empty())
     }
 
     /// The words that wait, in their order, or why one cannot be read. Whoever has published one removes its file.
     pub fn take(&self) -> Vec<(PathBuf, Result<Control, String>)> {
-        let listing = match fs::read_dir(&self.0) {
-            Ok(listing) => listing,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
-            Err(error) => {
-                tracing::error!(directory = %self.0.display(), %error, "operators' words cannot be read: it must belong to this user");
-                return Vec::new();
-            }
-        };
-        let mut paths: Vec<PathBuf> = listing.flatten().map(|entry| entry.path()).collect();
-        paths.retain(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")));
+        let mut paths = self.waiting().unwrap_or_else(|error| {
+            tracing::error!(directory = %self.0.display(), %error, "operators' words cannot be read: it must belong to this user");
+            Vec::new()
+        });
         paths.sort();
         paths.truncate(WORDS_MAX);
         paths.into_iter().map(|path| (path.clone(), read(&path))).collect()
+    }
+
+    /// The files of the words that wait, in no order.
+    fn waiting(&self) -> io::Result<Vec<PathBuf>> {
+        let listing = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            listing => listing?,
+        };
+        let mut paths = listing.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
+        paths.retain(|path| path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")));
+        Ok(paths)
     }
 }
 
@@ -93,8 +102,19 @@ mod tests {
         let told: Vec<_> = inbox.take().into_iter().map(|(_, word)| word.map(|word| word.body)).collect();
         assert_eq!(told[..3], ["first", "later", "and then"].map(|body| Ok(body.to_owned())));
         assert!(told.len() == 4 && told[3].is_err(), "{told:?}");
-        assert!(!inbox.is_empty());
+        assert!(!inbox.is_empty().unwrap());
         inbox.take().iter().for_each(|(path, _)| fs::remove_file(path).unwrap());
-        assert!(inbox.is_empty());
+        assert!(inbox.is_empty().unwrap());
+    }
+
+    #[test]
+    fn an_inbox_that_cannot_be_read_is_not_empty() {
+        let place = tempfile::tempdir().unwrap();
+        let inbox = Inbox::of(place.path());
+        assert!(inbox.is_empty().unwrap(), "nobody has left anything yet");
+        fs::write(place.path().join("inbox"), b"no directory").unwrap();
+        let error = inbox.is_empty().unwrap_err().to_string();
+        assert!(error.starts_with("cannot see whether operators' words wait in "), "{error}");
+        assert!(inbox.take().is_empty());
     }
 }

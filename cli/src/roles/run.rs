@@ -144,8 +144,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
                 view.progress(&sensed.sensing(), lag(log.as_ref(), &worker)?.unwrap_or(0));
                 let is_acted_on = hands.as_ref().is_none_or(Hands::is_idle) && exported.caught_up;
                 let is_at_end = sensed.is_at_end.load(Ordering::Relaxed);
-                let is_heard = is_at_end && inbox.is_empty();
-                if until_idle && is_heard && quiescence.look(log.as_ref(), &worker)? && is_acted_on {
+                let is_heard = until_idle && is_at_end && inbox.is_empty()?;
+                if is_heard && quiescence.look(log.as_ref(), &worker)? && is_acted_on {
                     return Ok(());
                 }
                 context.went_round();

@@ -39,7 +39,7 @@ pub(super) fn put_in_force(
     let waited = Waited { context, tenant, until: Instant::now() + IN_FORCE_MAX };
     let Some((log, follower)) = follower else {
         let inbox = Inbox::of(&context.settings.data_dir);
-        while !inbox.is_empty() {
+        while !inbox.is_empty()? {
             waited.check("the process that has the log does not take what operators say")?;
             std::thread::sleep(LOOK);
         }
