@@ -12,7 +12,7 @@ mod verdict;
 
 use crate::behaviour::Behaviour;
 use crate::detector::{AccountView, Counts, FaultHook, Seen};
-use crate::detectors::rhythm;
+use crate::detectors::{harvest, rhythm};
 use crate::fusion::{Fused, Voice, fuse};
 use crate::in_force::{InForce, policy_control};
 use crate::limits::{ACCOUNTS_MAX, AHEAD_MAX_MS, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_MAX};
@@ -342,6 +342,7 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
         return;
     }
     let card = card_of(&view, is_human);
+    let behaviour = &account.profile.behaviour;
     let theme = &account.profile.theme;
     let openings = &account.profile.openings;
     let (cells, told) = match asks_anew(&account.profile.behaviour) {
@@ -350,10 +351,18 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
     };
     let of_theme = Card { theme: theme.to_bytes(), ..card.clone() };
     let of_stock = Card { openings: openings.stock().to_bytes(), ..card.clone() };
+    // Who pays is taken for the owner where no organisation is declared. An owner is told what harvests ask, and of others
+    // only that they are there.
+    let owners: Vec<Shared> = round.iter().filter_map(|shared| shared.owner(behaviour)).collect();
+    let of_owner = match behaviour.org.value() == 0 && harvest::is_told(&view) {
+        true => card.clone(),
+        false => Card { length_millinats: -1, length_spread: -1, novelty_permille: -1, ..card.clone() },
+    };
+    let owners = owners.into_iter().map(|owner| (owner, &of_owner));
     let themes = cells.into_iter().map(|cell| (Shared::theme(cell), &of_theme));
     let openings = told.into_iter().map(|opening: u32| (Shared::opening(opening), &of_stock));
     let values = round.into_iter().map(|shared| (shared, &card));
-    for (shared, card) in values.chain(themes).chain(openings) {
+    for (shared, card) in values.chain(owners).chain(themes).chain(openings) {
         let link = Link {
             time_ms: cause.time_ms,
             tenant: cause.tenant.to_owned(),

@@ -123,7 +123,7 @@ impl Behaviour {
 }
 
 /// A part of a hash that is never 0; 0 for none.
-fn part(value: Option<ValueHash>) -> u32 {
+pub(crate) fn part(value: Option<ValueHash>) -> u32 {
     value.map_or(0, |value| short(&value.0) | 1)
 }
 

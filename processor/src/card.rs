@@ -61,6 +61,11 @@ persist_fields!(Likeness {
 });
 
 impl Likeness {
+    /// Whether its prompts are told: to an owner's value only those of a harvest are.
+    fn has_prompts(&self) -> bool {
+        self.novelty >= 0
+    }
+
     /// How many of their least texts both asked for.
     fn common_texts(&self, other: &Self) -> usize {
         let themes = self.theme.as_ref().zip(other.theme.as_ref());
@@ -124,6 +129,8 @@ const DEPENDENCE: Millinats = 1_900;
 const PEOPLE: Millinats = 2_000;
 /// People who do one job are alike more often than strangers: one in eight.
 const OF_ONE_THEME: Millinats = -2_080;
+/// Of strangers one in twelve takes long answers to ever new texts.
+const HARVESTS: Millinats = -2_500;
 /// No chance is believed to be smaller: one in five hundred.
 const CHANCE_MIN: Millinats = -6_200;
 const CHANCE_MAX: Millinats = -300;
@@ -139,6 +146,8 @@ pub enum By {
     Theme,
     /// By the first words of what they ask.
     Opening,
+    /// By whether they harvest: one owner who pays, however differently his accounts ask.
+    Owner,
 }
 
 impl By {
@@ -148,6 +157,7 @@ impl By {
             LinkKind::Program | LinkKind::Habit => Self::Limit,
             LinkKind::Theme => Self::Theme,
             LinkKind::Opening => Self::Opening,
+            LinkKind::Org => Self::Owner,
             _ => Self::Value,
         }
     }
@@ -160,6 +170,7 @@ impl By {
                 one.theme.as_ref().zip(other.theme.as_ref()).is_some_and(|(one, other)| one.is_near(other))
             }
             Self::Opening => one.stock.is_some() && other.stock.is_some(),
+            Self::Owner => true,
             Self::Value | Self::Limit => one.is_human == other.is_human,
         }
     }
@@ -190,6 +201,10 @@ pub fn nearness(one: &Likeness, other: &Likeness, by: By) -> Nearness {
             || one.common_texts(other) >= TEXTS_COMMON_MIN;
         let alike_permille = if is_apart { 0 } else { peers::alike_permille(one, other) };
         return Nearness { alike_permille, chance: OF_ONE_THEME };
+    }
+    if by == By::Owner {
+        let is_alike = one.has_prompts() && other.has_prompts() && !is_newcomer(one, other);
+        return Nearness { alike_permille: if is_alike { 1_000 } else { 0 }, chance: HARVESTS };
     }
     let width_permille = width_permille(one, other);
     let widening = ln(width_permille as u64) - ln(1_000);
@@ -267,6 +282,17 @@ mod tests {
     fn a_person_is_never_like_a_machine_nor_a_newcomer_like_one_with_a_history() {
         assert_eq!(alike(|other| other.is_human = true), 0);
         assert_eq!(alike(|other| other.age_h = 200), 0);
+    }
+
+    #[test]
+    fn to_an_owner_those_are_alike_who_harvest_however_differently() {
+        let mut other = Likeness { pause: 9_000, length: 4_000, limit: 0, is_human: true, ..card() };
+        let alike = |other: &Likeness| nearness(&card(), other, By::Owner).alike_permille;
+        assert_eq!(alike(&other), 1_000);
+        other.age_h = 200;
+        assert_eq!(alike(&other), 0);
+        (other.age_h, other.novelty) = (23, -1);
+        assert_eq!(alike(&other), 0);
     }
 
     #[test]

@@ -404,7 +404,7 @@ impl FaultHook {
 }
 
 use crate::detectors::{
-    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Opening, Owner, Probing, Proxies, Rhythm,
+    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Opening, Owner, Payer, Probing, Proxies, Rhythm,
     Script, Theme, Whale,
 };
 
@@ -424,6 +424,7 @@ registry! {
     19 theme: Theme,
     20 opening: Opening,
     21 proxies: Proxies,
+    22 payer: Payer,
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ mod tests {
     fn nobody_is_critical_for_texts_and_hours_alone_whatever_the_score() {
         let alike = [("rhythm", 4), ("harvest", 4), ("kin", 7), ("script", 2), ("theme", 8)];
         check(&alike, expect!["18 nats, 0.956 HIGH, 5 families"]);
-        for ground in ["whale", "probing", "contradiction", "bond", "network", "proxies"] {
+        for ground in ["whale", "probing", "contradiction", "bond", "network", "proxies", "payer"] {
             let fused = [&alike[..], &[(ground, 1)]].concat();
             check(&fused, expect!["19 nats, 0.962 CRITICAL, 6 families"]);
         }

@@ -33,7 +33,7 @@ pub const SAMPLE_WEIGHT_MAX: i32 = 1_000;
 
 /// Shared values on which an account remembers the cluster stage's word: all that it links to. A word that made room would not be
 /// said again until it changed, and what is remembered would depend on the order in which words came.
-pub const CLUSTER_WORDS_MAX: usize = 22;
+pub const CLUSTER_WORDS_MAX: usize = 24;
 
 /// Of these, most on themes: an account lies in six cells at a time, and comes to others as it goes on.
 pub const THEME_WORDS_MAX: usize = 6;

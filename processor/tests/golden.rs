@@ -148,4 +148,5 @@ golden! {
     a_hydra_of_forty_is_one_campaign: "hydra_40.txt",
     a_hydra_of_four_hundred_is_one_campaign: "hydra_400.txt",
     two_campaigns_that_share_a_popular_value_stay_two: "two_campaigns.txt",
+    accounts_of_one_card_that_harvest_are_spoken_of_and_a_laboratory_a_household_and_an_agency_are_not: "payer.txt",
 }

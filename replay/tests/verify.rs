@@ -121,7 +121,7 @@ fn any_byte_of_a_verdict_that_is_edited_is_caught() {
 fn the_first_difference_is_told_field_by_field() {
     let log = judged();
     let report = proved(edited(&log, 2, |verdict| verdict.score = 0.25).as_ref(), Choice::All);
-    check_difference(&report, expect!["byte 55 score: 0.25 here, 0.909943 came out"]);
+    check_difference(&report, expect!["byte 55 score: 0.25 here, 0.811891 came out"]);
     let report = proved(edited(&log, 2, |verdict| verdict.tier = Tier::Clear).as_ref(), Choice::All);
     check_difference(&report, expect!["byte 71 tier: Clear here, Critical came out"]);
     let signal = |verdict: &mut Verdict| verdict.signals[0].millinats_max = 125;
@@ -134,7 +134,7 @@ fn the_first_difference_is_told_field_by_field() {
     check_difference(
         &proved(edited(&log, 2, id).as_ref(), Choice::All),
         expect![
-            "byte 10 verdict_id: 07070707070707070707070707070707 here, b50001542812ed611867a5c7db0b6cce came out"
+            "byte 10 verdict_id: 07070707070707070707070707070707 here, 6e4b91a52213fe0fdd62b7c5794c02a7 came out"
         ],
     );
 }
@@ -146,7 +146,7 @@ fn a_verdict_that_was_edited_is_caught_when_it_is_asked_for_by_its_id() {
     let touched = edited(&log, 2, |verdict| verdict.epoch += 1_000);
     check_difference(
         &proved(touched.as_ref(), one(verdict)),
-        expect!["byte 914 epoch: 1003 here, 3 came out"],
+        expect!["byte 918 epoch: 1003 here, 3 came out"],
     );
 }
 
@@ -246,7 +246,7 @@ fn a_build_that_judges_differently_proves_nothing_and_says_who_judged() {
     let report = verify(log.as_ref(), &wire(), &other, one(verdict), |_| ()).unwrap();
     // Another judge's verdict is not called different: it cannot be proved by this one.
     assert_eq!((report.proven, report.different, report.unproven), (0, 0, 1), "{report:#?}");
-    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 20 with policy c2ddda89…), and this build (version 20 with policy 606bbfcf…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
+    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 21 with policy fd02a7d2…), and this build (version 21 with policy bb7479ff…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
 }
 
 #[test]

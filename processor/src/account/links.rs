@@ -4,7 +4,7 @@
 //! values in rounds: when its requests have grown by half, and every two hours while its rhythm is no
 //! person's. Few values of each kind are remembered, the oldest is forgotten first.
 
-use crate::behaviour::Behaviour;
+use crate::behaviour::{Behaviour, part};
 use crate::measure::{quick_hash, short};
 use weir_schemas::{LinkKind, Request, ValueHash};
 
@@ -31,6 +31,12 @@ impl Shared {
     /// A direction of what is asked for.
     pub fn theme(cell: u64) -> Self {
         Self::of(LinkKind::Theme, number_value(cell))
+    }
+
+    /// Who pays, where this is the means by which the account mostly does: not a voucher, or somebody else's card.
+    pub fn owner(&self, behaviour: &Behaviour) -> Option<Self> {
+        let is_main = self.kind() == LinkKind::Payment && part(Some(self.value)) == behaviour.payment.value();
+        is_main.then(|| Self::of(LinkKind::Org, self.value))
     }
 
     /// The first words of prompts, by a part of their hash.

@@ -2,7 +2,7 @@
 //!
 //! *Evidence*: accounts alike (see `kin`) share a payment method without one declared owner; more so when they
 //! declare different organisations. *Missing* while the cluster stage has said nothing of a payment
-//! method. *Cost*: at most twenty-two words. *Evasion*: a payment method of its own for each account. *Price*: that many
+//! method. *Cost*: at most twenty-four words. *Evasion*: a payment method of its own for each account. *Price*: that many
 //! cards. *Source*: Glasswally's `hydra` by idea.
 
 use super::kin::strongest;

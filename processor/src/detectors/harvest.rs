@@ -73,6 +73,21 @@ pub fn reading(account: &AccountView<'_>) -> Option<Millinats> {
     Some(limit + by_novelty + preamble + passed_on(behaviour))
 }
 
+/// What is said from which an owner is told of a harvest: long answers, or a hundred new texts without a limit; and more under
+/// a system prompt, as a coding agent has.
+const TOLD_FROM: Millinats = 700;
+const TOLD_FROM_AGENTS: Millinats = 1_000;
+
+/// Texts before which nobody is told of a harvest.
+const TOLD_TEXTS: u32 = 16;
+
+/// Whether an account's owner is told that it harvests.
+pub fn is_told(account: &AccountView<'_>) -> bool {
+    let behaviour = &account.profile.behaviour;
+    let from = if behaviour.preamble.value() == 0 { TOLD_FROM } else { TOLD_FROM_AGENTS };
+    behaviour.texts.seen() >= TOLD_TEXTS && reading(account).is_some_and(|said| said >= from)
+}
+
 /// What it says that many people typed the texts. Most accounts use one limit: of those nothing more is worked out.
 fn passed_on(behaviour: &Behaviour) -> Millinats {
     let by_limit = line(&MAIN_LIMIT, behaviour.limit.share_permille().into());

@@ -4,7 +4,7 @@
 //! many would be by chance. The account is measured by its own card, so what its neighbours do is never held against
 //! it: who is unlike them is no kin. One declared owner explains it. People are alike by nature; so are the programs of strangers
 //! that run one benchmark or one template of a workflow tool: of those only a little counts. *Missing* while the cluster stage has said
-//! nothing. *Cost*: at most twenty-two words. *Evasion*: pace, length, novelty, hours and limits of each
+//! nothing. *Cost*: at most twenty-four words. *Evasion*: pace, length, novelty, hours and limits of each
 //! account drawn apart. *Price*: accounts spread over a factor of ten in volume, most of them below what they could
 //! take. *Source*: CatchSync, BotSniffer, SynchroTrap; validated networks for counting against chance.
 
@@ -28,6 +28,9 @@ const MACHINE: Millinats = 1_000;
 
 /// What must be said of what it asks besides: who explains a little at length, day and night, may be a tutor.
 const HARVEST: Millinats = 1_000;
+
+/// What must be said of what it asks for strangers' likeness to it not to be that of one workflow tool's customers.
+const SMALL: Millinats = 600;
 
 /// The alike among those who share a text, a network or a card, in thousandths, and how much of it is left: among many users of
 /// one template, and many guests of one event, some do the same work.
@@ -64,6 +67,17 @@ pub(super) fn is_application(account: &AccountView<'_>) -> bool {
     harvest::reading(account).is_some_and(|said| said < 0)
 }
 
+/// Limit of an answer in tokens up to which it teaches little.
+const SHORT: u32 = 512;
+
+/// Whether it is as one application is under several keys: it does the same under each, for short answers under a system
+/// prompt. What a card pays for without one may be a probe.
+fn is_under_several_keys(account: &AccountView<'_>) -> bool {
+    let behaviour = &account.profile.behaviour;
+    let has_short_answers = (1..=SHORT).contains(&behaviour.limit.value());
+    behaviour.preamble.value() != 0 && has_short_answers && is_application(account)
+}
+
 /// Whether a machine is at work beyond doubt, and takes long answers to ever new texts: only then is it no chance that
 /// strangers do the same with what anybody can share. One template of a workflow tool, one benchmark, one public preamble
 /// make programs of strangers alike in everything that they do.
@@ -81,11 +95,19 @@ fn most_of(word: &Word, account: &AccountView<'_>, settings: &Settings) -> Milli
         let known_well = line(&KNOWN_WELL, account.profile.behaviour.requests.into());
         return if is_paid_together { little + known_well } else { little };
     }
+    if word.kind() == LinkKind::Payment && is_under_several_keys(account) {
+        return little;
+    }
     if !is_public(word.kind(), account) || is_harvest(account) {
         return settings.most();
     }
-    // A benchmark is run by a few strangers at a time, an application's template by any number.
-    if is_application(account) { little / 2 } else { little + line(&STRANGERS, word.alike_milli.into()) }
+    // A benchmark is run by a few strangers at a time, an application's template by any number, and a workflow tool's by
+    // any number of small programs.
+    match harvest::reading(account) {
+        Some(said) if said < 0 => little / 2,
+        Some(said) if said < SMALL => little * 2 / 3,
+        _ => little + line(&STRANGERS, word.alike_milli.into()),
+    }
 }
 
 /// How much of a word's evidence is left: by who answers for the alike, and by how much there is to judge by.
@@ -132,9 +154,9 @@ impl Detector for Kin {
         notes: &mut Notes,
     ) -> Option<Millinats> {
         let (mut most, mut said) = (None, 0);
-        // Those of one theme are another family's, and less unlikely to be alike.
+        // Those of one theme, and of one owner, are another family's, and less unlikely to be alike.
         let words = account.profile.words.at(account.now_ms);
-        for word in words.filter(|word| !word.is_of_content()) {
+        for word in words.filter(|word| word.is_of_conduct()) {
             // Everybody has a client and a limit: of those many share one, and chance has been counted.
             let is_anybodys = matches!(word.kind(), LinkKind::Program | LinkKind::Habit);
             let dominance = if is_anybodys { 1_000 } else { line(&DOMINANCE, word.share_permille.into()) };
@@ -238,7 +260,7 @@ mod tests {
         );
         check::<Kin>(
             workflow(LinkKind::Payment),
-            expect!["7.0 nats; alike_by PAYMENT; alike_accounts 11.000; sharing_accounts 12"],
+            expect!["3.0 nats; alike_by PAYMENT; alike_accounts 11.000; sharing_accounts 12"],
         );
         let harvest = day_and_night(4_096, None).told(vec![cluster(LinkKind::Template, "shared", 12)]);
         check::<Kin>(

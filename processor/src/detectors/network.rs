@@ -2,7 +2,7 @@
 //!
 //! *Evidence*: accounts alike (see `kin`) share an address or a subnet, and are no small minority there; a
 //! carrier's address has many users and few that are alike, a platform's has applications that are. *Missing* while the
-//! cluster stage has said nothing of a network. *Cost*: at most twenty-two words. *Evasion*: residential proxies. *Price*: dollars a
+//! cluster stage has said nothing of a network. *Cost*: at most twenty-four words. *Evasion*: residential proxies. *Price*: dollars a
 //! gigabyte. *Source*: SynchroTrap.
 
 use super::kin::{is_application, strongest};

@@ -4,7 +4,7 @@
 //! that are not alike, and say nothing; one benchmark is run by many strangers, so little of it counts unless a machine
 //! harvests. How prompts begin is another family's evidence, and anybody can copy it: here it counts only where something besides content
 //! links the accounts. *Missing* while the cluster stage has said nothing of a
-//! text. *Cost*: at most twenty-two words. *Evasion*: other words for each account. *Price*: a paraphraser's tokens.
+//! text. *Cost*: at most twenty-four words. *Evasion*: other words for each account. *Price*: a paraphraser's tokens.
 //! *Source*: MinHash and SimHash grouping of near texts.
 
 use super::kin::{is_harvest, strongest};

@@ -1,0 +1,168 @@
+//! `payer`: one means of payment, for which no organisation answers, pays for several accounts that harvest.
+//!
+//! *Evidence*: of the accounts without a declared organisation that one means pays for, how many take long answers to ever
+//! new texts (see `harvest`), as this one does, however differently they go about it; and their share. A family, an agency
+//! or a class that shares a card does many things; who buys accounts to take one model's answers home does one. *Missing* while
+//! the cluster stage has said nothing of an owner, and where an organisation is declared. *Cost*: up to two links more a round, as many
+//! words, and a value for each card. *Evasion*: a card for each two accounts; as many accounts that do not harvest on the same card; or an
+//! organisation declared for each. *Price*: that many cards, on names of their own, or the operator's verification. *Source*:
+//! disclosures of 2026-02 (accounts by the hundred on few means of payment); `detection.md`, "one declared owner is judged as one account".
+
+use super::harvest;
+use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
+use crate::nats::{Millinats, line};
+use crate::words::Word;
+use weir_schemas::LinkKind;
+
+detector_settings! {}
+
+/// See [`crate::detectors::payer`].
+pub struct Payer;
+
+/// Other accounts of the owner that harvest, in thousandths, and what they say: one may be the same customer's second key.
+const OTHERS: [(i64, Millinats); 5] =
+    [(500, 0), (1_000, 400), (2_000, 5_000), (4_000, 6_000), (8_000, 7_000)];
+
+/// Their share of the owner's other accounts, in thousandths, and how much of it is left.
+const SHARE: [(i64, Millinats); 2] = [(400, 0), (700, 1_000)];
+
+/// Accounts that pay by it, and how much of it is left: what hundreds pay by is an invoice or a voucher, and nobody's card.
+const POPULAR: [(i64, Millinats); 2] = [(64, 1_000), (128, 0)];
+
+/// Age in minutes, and how much of it is left: a team that works one evening has one card and one task.
+const AGE: [(i64, Millinats); 2] = [(180, 0), (480, 1_000)];
+
+/// What a word says to an account that has existed for so long.
+fn says(word: &Word, account: &AccountView<'_>) -> Millinats {
+    let left_permille = [
+        line(&SHARE, word.share_permille.into()),
+        line(&POPULAR, word.members.into()),
+        line(&AGE, account.age_ms / 60_000),
+        account.maturity_permille() as i32,
+    ];
+    let said = i64::from(line(&OTHERS, word.alike_milli.into()));
+    left_permille.into_iter().fold(said, |said, left| said * i64::from(left) / 1_000) as Millinats
+}
+
+impl Detector for Payer {
+    const NAME: &'static str = "payer";
+    const CLAIM: &'static str =
+        "One means pays for several accounts that harvest, and no organisation answers.";
+    const FAMILY: Family = Family::Payment;
+    const STATE_VERSION: u8 = 1;
+    const INPUTS: Inputs =
+        Inputs { needs: &[&["payment"], &["prompt"]], uses: &[&["org"], &["max_tokens"], &["preamble"]] };
+    type State = ();
+    type Settings = Settings;
+
+    fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
+        // What was told before an organisation was declared counts no longer.
+        if account.profile.behaviour.org.value() != 0 {
+            return None;
+        }
+        let words = account.profile.words.at(account.now_ms).filter(|word| word.kind() == LinkKind::Org);
+        let (said, word) = words.map(|word| (says(word, account), word)).max_by_key(|(said, _)| *said)?;
+        if !harvest::is_told(account) {
+            return Some(0);
+        }
+        notes.milli("accounts_of_the_owner_that_harvest", word.alike_milli.into());
+        notes.note("accounts_of_the_owner", word.members);
+        Some(said)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Traffic, check, cluster, hash, prompt};
+    use expect_test::expect;
+    use weir_schemas::Cluster;
+
+    /// Long answers to ever new texts, every five minutes of a day.
+    fn harvest(limit: i64, count: usize) -> Traffic {
+        Traffic::every_ms(300_000, count, move |request, index| {
+            request.prompt = Some(prompt("shape", &format!("text {index}"), 0));
+            request.max_tokens = Some(limit);
+        })
+    }
+
+    #[test]
+    fn several_accounts_of_one_means_that_harvest_speak_against_each_other() {
+        check::<Payer>(
+            harvest(4_096, 288).told(vec![cluster(LinkKind::Org, "card", 2)]),
+            expect!["0.4 nats; accounts_of_the_owner_that_harvest 1.000; accounts_of_the_owner 2"],
+        );
+        check::<Payer>(
+            harvest(4_096, 288).told(vec![cluster(LinkKind::Org, "card", 3)]),
+            expect!["5.0 nats; accounts_of_the_owner_that_harvest 2.000; accounts_of_the_owner 3"],
+        );
+        check::<Payer>(
+            harvest(4_096, 288).told(vec![cluster(LinkKind::Org, "card", 20)]),
+            expect!["7.0 nats; accounts_of_the_owner_that_harvest 19.000; accounts_of_the_owner 20"],
+        );
+    }
+
+    #[test]
+    fn a_few_of_an_agency_that_harvest_say_nothing() {
+        let few = Cluster {
+            compared: 19,
+            alike_milli: 4_000,
+            share_permille: 200,
+            ..cluster(LinkKind::Org, "card", 20)
+        };
+        check::<Payer>(
+            harvest(4_096, 288).told(vec![few]),
+            expect!["0.0 nats; accounts_of_the_owner_that_harvest 4.000; accounts_of_the_owner 20"],
+        );
+    }
+
+    #[test]
+    fn who_does_not_harvest_has_no_part_in_it() {
+        check::<Payer>(harvest(256, 288).told(vec![cluster(LinkKind::Org, "card", 9)]), expect!["0.0 nats"]);
+    }
+
+    #[test]
+    fn a_team_that_works_one_evening_says_little() {
+        let evening = Traffic::uneven_ms(&[40_000, 150_000, 90_000, 400_000], 100, |request, index| {
+            request.prompt = Some(prompt("shape", &format!("text {index}"), 0));
+            request.max_tokens = Some(4_096);
+        });
+        check::<Payer>(
+            evening.told(vec![cluster(LinkKind::Org, "card", 5)]),
+            expect!["1.9 nats; accounts_of_the_owner_that_harvest 4.000; accounts_of_the_owner 5"],
+        );
+    }
+
+    #[test]
+    fn what_hundreds_pay_by_is_nobodys_card_and_the_word_that_says_most_counts() {
+        let invoice = Cluster { compared: 63, alike_milli: 60_000, ..cluster(LinkKind::Org, "invoice", 400) };
+        check::<Payer>(
+            harvest(4_096, 288).told(vec![invoice.clone()]),
+            expect!["0.0 nats; accounts_of_the_owner_that_harvest 60.000; accounts_of_the_owner 400"],
+        );
+        let both = vec![cluster(LinkKind::Org, "card", 5), invoice];
+        check::<Payer>(
+            harvest(4_096, 288).told(both),
+            expect!["6.0 nats; accounts_of_the_owner_that_harvest 4.000; accounts_of_the_owner 5"],
+        );
+    }
+
+    #[test]
+    fn where_an_organisation_is_declared_it_is_missing() {
+        let declared = Traffic::every_ms(300_000, 288, |request, index| {
+            request.prompt = Some(prompt("shape", &format!("text {index}"), 0));
+            request.max_tokens = Some(4_096);
+            request.org = Some(hash("org"));
+        });
+        check::<Payer>(declared.told(vec![cluster(LinkKind::Org, "card", 9)]), expect!["missing"]);
+    }
+
+    #[test]
+    fn while_nothing_was_said_of_an_owner_it_is_missing() {
+        check::<Payer>(harvest(4_096, 288), expect!["missing"]);
+        check::<Payer>(
+            harvest(4_096, 288).told(vec![cluster(LinkKind::Payment, "card", 9)]),
+            expect!["missing"],
+        );
+    }
+}
