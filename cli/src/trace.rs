@@ -130,7 +130,7 @@ impl Tracer {
             pulse.beat();
             if searched.is_none_or(|at| at.elapsed() >= SEARCH) {
                 traced.search(&self.target, &mut self.tap);
-                self.tap.let_late_go(&mut |heard| source.hear(heard));
+                self.tap.let_late_go();
                 searched = Some(Instant::now());
             }
             let heard = self.hear(&mut source);
@@ -200,8 +200,7 @@ impl Traced {
         self.processes.retain(|id, process| {
             if !is_same(process) {
                 info!(process = id, name = process.name, "a traced process has ended");
-                tap.detach(process);
-                self.tally.end(*id);
+                self.tally.end(*id, tap.detach(process));
                 return false;
             }
             true

@@ -42,6 +42,8 @@ pub(crate) struct Inner {
     hello_age_max_ns: u64,
     /// Hellos that were waited for no longer, by process.
     late: BTreeMap<u32, u64>,
+    /// Connections of such hellos that no `SSL` has. They are over behind what the ring still has of them, or that would begin them anew.
+    closing: Vec<ConnectionId>,
     /// While it is open the kernel measures how long programs run; why it does not, where it was asked to.
     measuring: Option<Result<OwnedFd, String>>,
     /// By process and `SSL`, as the kernel side lays them out.
@@ -128,6 +130,7 @@ impl Inner {
             let_go: Counts::default(),
             hello_age_max_ns: config.hello_age_max_ms.saturating_mul(1_000_000),
             late: BTreeMap::new(),
+            closing: Vec::new(),
             measuring: config
                 .measures_probes
                 .then(|| enable_stats(Stats::RunTime).map_err(|error| reason_of(&error))),
@@ -249,14 +252,15 @@ impl Inner {
         Ok(())
     }
 
-    pub(crate) fn detach(&mut self, process: &Process) {
+    pub(crate) fn detach(&mut self, process: &Process) -> Counts {
         // It may have ended: then there is nothing to detach from.
         let _ = self.processes.remove(&process.id);
         for link in self.attached.remove(&process.id).unwrap_or_default() {
             self.detach_link(link);
         }
         // The programs run no more for it, so these are the last.
-        self.let_go += self.counts_of(process.id).unwrap_or_default();
+        let last = self.counts_of(process.id).unwrap_or_default();
+        self.let_go += last;
         let _ = self.counts.remove(&process.id);
         self.late.remove(&process.id);
         // Nobody hears their ends any more, and they must not be taken for another's who has the same number.
@@ -281,9 +285,14 @@ impl Inner {
         keys.iter().for_each(|key| drop(self.nameless.remove(key)));
         let keys: Vec<[u64; 5]> = self.greetings.keys().flatten().filter(|key| key[0] == own).collect();
         keys.iter().for_each(|key| drop(self.greetings.remove(key)));
+        last
     }
 
-    pub(crate) fn let_late_go(&mut self, each: &mut dyn FnMut(Heard<'_>)) {
+    pub(crate) fn let_late_go(&mut self) {
+        // Not while those of the last time are to be closed: so their number is bounded.
+        if !self.closing.is_empty() {
+            return;
+        }
         let now_ns = monotonic_ns();
         let is_late = |hello: &[u64; 20]| now_ns.saturating_sub(hello[HELLO_SINCE]) > self.hello_age_max_ns;
         let late: Vec<(u64, u64)> = self
@@ -297,9 +306,11 @@ impl Inner {
             // What it goes on with is not all of it: by it no `SSL` may be known.
             let is_own = self.accepted.get(&place, 0).is_ok_and(|accepted| accepted[0] == connection);
             if is_own && self.accepted.remove(&place).is_ok() {
-                each(Heard::Closed(ConnectionId(connection)));
+                self.closing.push(ConnectionId(connection));
             }
-            if self.hellos.remove(&place).is_ok() {
+            // By now another connection may be listened for there.
+            let is_same = self.hellos.get(&place, 0).is_ok_and(|hello| hello[HELLO_CONNECTION] == connection);
+            if is_same && self.hellos.remove(&place).is_ok() {
                 *self.late.entry((place >> 32) as u32).or_default() += 1;
             }
         }
@@ -308,7 +319,10 @@ impl Inner {
     pub(crate) fn drain(&mut self, records_max: usize, each: &mut dyn FnMut(Heard<'_>)) -> usize {
         let zero_ms = zero_ms();
         for taken in 0..records_max {
-            let Some(bytes) = self.records.next() else { return taken };
+            let Some(bytes) = self.records.next() else {
+                self.closing.drain(..).for_each(|connection| each(Heard::Closed(connection)));
+                return taken;
+            };
             if let Some(heard) = record::read(&bytes, zero_ms) {
                 each(heard);
             }

@@ -2,7 +2,7 @@
 
 use crate::attached::Attached;
 use crate::config::TapConfig;
-use crate::counts::{Counted, ProbeRuns};
+use crate::counts::{Counted, Counts, ProbeRuns};
 use crate::error::TapError;
 use crate::process::{Library, Process};
 use weir_collector::trace::Heard;
@@ -33,9 +33,9 @@ impl Tap {
         self.0.attach(process, library)
     }
 
-    /// Listens no more to a process that ended.
-    pub fn detach(&mut self, process: &Process) {
-        self.0.detach(process);
+    /// Listens no more to a process that ended, and says what was counted of it in all.
+    pub fn detach(&mut self, process: &Process) -> Counts {
+        self.0.detach(process)
     }
 
     /// Whether addresses and hellos of clients are known.
@@ -49,9 +49,9 @@ impl Tap {
     }
 
     /// Waits no longer for hellos of clients that are not whole after so long as it was told: what was heard of one that no `SSL` has is
-    /// over.
-    pub fn let_late_go(&mut self, each: &mut dyn FnMut(Heard<'_>)) {
-        self.0.let_late_go(each);
+    /// over, which [`drain`](Self::drain) hands on behind all that was heard before.
+    pub fn let_late_go(&mut self) {
+        self.0.let_late_go();
     }
 
     /// What was counted.
@@ -81,7 +81,7 @@ use crate::kernel as imp;
 
 #[cfg(not(feature = "ebpf"))]
 mod imp {
-    use super::{Attached, Counted, Heard, Library, ProbeRuns, Process, TapConfig, TapError};
+    use super::{Attached, Counted, Counts, Heard, Library, ProbeRuns, Process, TapConfig, TapError};
     use std::convert::Infallible;
 
     pub(super) fn is_built_in() -> bool {
@@ -100,7 +100,7 @@ mod imp {
             match self.0 {}
         }
 
-        pub(super) fn detach(&mut self, _: &Process) {
+        pub(super) fn detach(&mut self, _: &Process) -> Counts {
             match self.0 {}
         }
 
@@ -112,7 +112,7 @@ mod imp {
             match self.0 {}
         }
 
-        pub(super) fn let_late_go(&mut self, _: &mut dyn FnMut(Heard<'_>)) {
+        pub(super) fn let_late_go(&mut self) {
             match self.0 {}
         }
 

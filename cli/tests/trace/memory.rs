@@ -3,6 +3,10 @@
 
 use super::*;
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use weir_collector::trace::Heard;
+use weir_tap::process::Process;
+use weir_tap::{Counts, Tap, TapConfig};
 
 const ASYNCIO: &str = include_str!("loop.py");
 const CROWD: &str = include_str!("crowd.py");
@@ -255,6 +259,51 @@ fn a_client_that_stalls_in_its_hello_is_waited_for_no_longer_than_is_set_and_its
         who_stalls_is_waited_for_no_longer(asyncio, &["hello_unheard", "address_unheard"]);
         who_stalls_is_waited_for_no_longer(|bench| bench.server(true), &["hello_unread"]);
     }
+}
+
+#[test]
+fn what_was_still_to_be_read_of_a_hello_that_is_let_go_does_not_begin_its_connection_anew() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let (server, port) = asyncio(&bench);
+    let mut tap = Tap::open(TapConfig {
+        copy_bytes_max: 64,
+        ring_bytes: 65_536,
+        hello_age_max_ms: 0,
+        measures_probes: false,
+    })
+    .unwrap();
+    let process = Process::of(server.0.id()).unwrap();
+    tap.attach(&process, &process.library().unwrap()).unwrap();
+    let mut client = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    // A hello of which more is to come, in two pieces: the second one is in the ring when it is let go.
+    client.write_all(&[22, 3, 1, 15, 255, 1, 0, 15, 251, 3, 3]).unwrap();
+    let heard = |tap: &mut Tap| {
+        let mut heard = Vec::new();
+        tap.drain(99, &mut |one| {
+            heard.push(match one {
+                Heard::Hello(id, offset, bytes) => (id, Some((offset, bytes.len()))),
+                Heard::Closed(id) => (id, None),
+                _ => panic!("neither of a hello nor an end"),
+            });
+        });
+        heard
+    };
+    let mut first = Vec::new();
+    eventually("the first piece is heard", || {
+        first = heard(&mut tap);
+        !first.is_empty()
+    });
+    let [(id, Some((0, 11)))] = first[..] else { panic!("{first:?}") };
+    client.write_all(&[7; 200]).unwrap();
+    // Whether it is in the ring cannot be seen without taking it out.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    tap.let_late_go();
+    assert_eq!(heard(&mut tap), [(id, Some((11, 200))), (id, None)]);
+    assert_eq!(heard(&mut tap), []);
+    assert_eq!(tap.detach(&process), Counts { hello_late: 1, ..Counts::default() });
 }
 
 /// Another file over a library, as long as it lasts: what a process has loaded is not what its path leads to.

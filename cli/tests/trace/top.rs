@@ -151,3 +151,23 @@ fn what_found_no_room_is_shown_of_the_process_whose_it_was() {
             && shown(&view, &loud.0.id()) == counted(&loud.2)
     });
 }
+
+#[test]
+fn a_process_that_ends_before_its_counts_were_told_is_shown_with_all_that_it_counted() {
+    if !can_trace() {
+        return;
+    }
+    let bench = Bench::new();
+    let name = name();
+    let (server, port, tally) = server(&bench, &name, "tally");
+    let id = server.id();
+    // Nothing is told meanwhile but what is told of an end.
+    let tracing = bench.tracing(&name, &["--collector-linger-ms", "60000"]);
+    tracing.waits_for(1);
+    ask(&port, 0, 12);
+    drop(server);
+    eventually("all that the server counted is shown", || {
+        let counted = counted(&tally);
+        counted["received"].as_u64() >= Some(12) && shown(&top(&tracing), &id) == counted
+    });
+}
