@@ -334,14 +334,15 @@ fn a_hold_that_cannot_be_let_go_is_named_in_the_log() {
             stream.write_all(answer.as_bytes()).unwrap();
         }
     });
+    // Before the run: the log is open to one of them at a time.
+    let mut reinstate = weir(&["reinstate", &format!("account/{}", action.account), "--data-dir"]);
+    reinstate.arg(&place.data);
+    success(reinstate);
     let log = place.directory.path().join("log.txt");
     let mut run = place.run();
     run.args(["--act-webhook-url", &url, "--act-webhook-secret-file"]).arg(&outside.secret);
     let errors = std::fs::File::create(&log).unwrap();
     let run = Running(run.stdout(Stdio::null()).stderr(errors).spawn().unwrap());
-    let mut reinstate = weir(&["reinstate", &format!("account/{}", action.account), "--data-dir"]);
-    reinstate.arg(&place.data);
-    success(reinstate);
     let said = || std::fs::read_to_string(&log).unwrap();
     let line = || said().lines().find(|line| line.contains("a hold cannot be let go")).map(str::to_owned);
     eventually("the hold is named", || line().is_some());
