@@ -78,6 +78,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+# Five, as it is by itself, are too few of a proxy's: who finds no place waits, and the proxy gives up after a minute.
+http.server.ThreadingHTTPServer.request_queue_size = 1024
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 server.daemon_threads = True
 if len(sys.argv) > 2:
