@@ -337,15 +337,15 @@ fn is_worth_judging(profile: &Profile, pause_ms: i64) -> bool {
 fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) {
     let view = account.profile.view();
     let is_human = rhythm::reading(&view).is_none_or(|said| said <= rhythm::PERSON);
-    let round = account.links.round(&account.profile.behaviour, view.now_ms, is_human);
+    let behaviour = &account.profile.behaviour;
+    let round = account.links.round(behaviour, view.now_ms, is_human);
     if round.is_empty() {
         return;
     }
     let card = card_of(&view, is_human);
-    let behaviour = &account.profile.behaviour;
     let theme = &account.profile.theme;
     let openings = &account.profile.openings;
-    let (cells, told) = match asks_anew(&account.profile.behaviour) {
+    let (cells, told) = match asks_anew(behaviour) {
         true => (theme.cells(), openings.told().collect()),
         false => (Vec::new(), Vec::new()),
     };

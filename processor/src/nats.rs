@@ -108,6 +108,12 @@ pub fn line<const N: usize>(points: &[(i64, Millinats); N], at: i64) -> Millinat
     (from + (at - low) * (to - from) / (high - low).max(1)) as Millinats
 }
 
+/// What is left of `said` by each of these shares in turn, in thousandths.
+#[inline]
+pub fn left_of(said: i64, shares_permille: impl IntoIterator<Item = Millinats>) -> Millinats {
+    shares_permille.into_iter().fold(said, |said, share| said * i64::from(share) / 1_000) as Millinats
+}
+
 /// How many were counted, and mean and spread of what they measured. The past fades: at
 /// `MEMORY` everything is halved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

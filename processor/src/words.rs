@@ -67,10 +67,15 @@ impl Word {
         matches!(self.kind(), LinkKind::Theme | LinkKind::Opening)
     }
 
+    /// Whether it is of those whom one owner pays for: only [`crate::detectors::payer`] reads it.
+    pub fn is_of_owner(&self) -> bool {
+        self.kind() == LinkKind::Org
+    }
+
     /// Whether it is of those who do the same with what they share. Those of one theme, or of one owner, may each do it
     /// in their own way.
     pub fn is_of_conduct(&self) -> bool {
-        !self.is_of_content() && self.kind() != LinkKind::Org
+        !self.is_of_content() && !self.is_of_owner()
     }
 
     /// Accounts that were held against it.
@@ -96,7 +101,7 @@ impl Word {
     /// Whether it links the account with others: so many are like it as would not be by chance, and no declared owner
     /// explains it. Those of one owner are linked by the means of payment, where they are alike.
     fn links(&self) -> bool {
-        self.kind() != LinkKind::Org && !self.is_owned() && self.alike_millinats() >= LINKS_FROM
+        !self.is_of_owner() && !self.is_owned() && self.alike_millinats() >= LINKS_FROM
     }
 
     /// Log-likelihood ratio that so many are alike by one hand against by chance, without a cap: with `k`
@@ -174,7 +179,7 @@ impl Words {
     pub fn references(&self, now_ms: i64) -> Vec<ClusterRef> {
         let reference =
             |word: &Word| ClusterRef { kind: word.kind(), value: word.value, members: word.members.into() };
-        let is_named = |word: &&Word| word.kind() != LinkKind::Org && !word.is_owned();
+        let is_named = |word: &&Word| !word.is_of_owner() && !word.is_owned();
         self.at(now_ms).filter(is_named).map(reference).collect()
     }
 

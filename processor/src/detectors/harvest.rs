@@ -11,7 +11,7 @@
 
 use crate::behaviour::Behaviour;
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
-use crate::nats::{Millinats, line};
+use crate::nats::{Millinats, left_of, line};
 
 detector_settings! {}
 
@@ -100,7 +100,7 @@ fn passed_on(behaviour: &Behaviour) -> Millinats {
         line(&TYPED, behaviour.lengths.mean().into()),
         line(&UNEVEN, behaviour.lengths.spread().into()),
     ];
-    left.into_iter().fold(PASSED_ON, |said, left| said * i64::from(left) / 1_000) as Millinats
+    left_of(PASSED_ON, left)
 }
 
 #[cfg(test)]

@@ -3,16 +3,15 @@
 //! *Evidence*: of the accounts without a declared organisation that one means pays for, how many take long answers to ever
 //! new texts (see `harvest`), as this one does, however differently they go about it; and their share. A family, an agency
 //! or a class that shares a card does many things; who buys accounts to take one model's answers home does one. *Missing* while
-//! the cluster stage has said nothing of an owner, and where an organisation is declared. *Cost*: up to two links more a round, as many
-//! words, and a value for each card. *Evasion*: a card for each two accounts; as many accounts that do not harvest on the same card; or an
+//! the cluster stage has said nothing of an owner, and where an organisation is declared. *Cost*: one link more a round, a word
+//! (two after another card), and a value for each card. *Evasion*: a card for each two accounts; as many accounts that do not harvest on the same card; or an
 //! organisation declared for each. *Price*: that many cards, on names of their own, or the operator's verification. *Source*:
 //! disclosures of 2026-02 (accounts by the hundred on few means of payment); `detection.md`, "one declared owner is judged as one account".
 
 use super::harvest;
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
-use crate::nats::{Millinats, line};
+use crate::nats::{Millinats, left_of, line};
 use crate::words::Word;
-use weir_schemas::LinkKind;
 
 detector_settings! {}
 
@@ -40,8 +39,7 @@ fn says(word: &Word, account: &AccountView<'_>) -> Millinats {
         line(&AGE, account.age_ms / 60_000),
         account.maturity_permille() as i32,
     ];
-    let said = i64::from(line(&OTHERS, word.alike_milli.into()));
-    left_permille.into_iter().fold(said, |said, left| said * i64::from(left) / 1_000) as Millinats
+    left_of(line(&OTHERS, word.alike_milli.into()).into(), left_permille)
 }
 
 impl Detector for Payer {
@@ -60,7 +58,7 @@ impl Detector for Payer {
         if account.profile.behaviour.org.value() != 0 {
             return None;
         }
-        let words = account.profile.words.at(account.now_ms).filter(|word| word.kind() == LinkKind::Org);
+        let words = account.profile.words.at(account.now_ms).filter(|word| word.is_of_owner());
         let (said, word) = words.map(|word| (says(word, account), word)).max_by_key(|(said, _)| *said)?;
         if !harvest::is_told(account) {
             return Some(0);
@@ -76,7 +74,7 @@ mod tests {
     use super::*;
     use crate::fixture::{Traffic, check, cluster, hash, prompt};
     use expect_test::expect;
-    use weir_schemas::Cluster;
+    use weir_schemas::{Cluster, LinkKind};
 
     /// Long answers to ever new texts, every five minutes of a day.
     fn harvest(limit: i64, count: usize) -> Traffic {
