@@ -16,7 +16,7 @@ use weir_schemas::wire::{Wire, WireError};
 use weir_schemas::{
     AccountId, Action, ActionId, ActionState, Cluster, Epoch, Event, EventId, Link, Tier, Verdict, VerdictId,
 };
-use weir_topology::history::History;
+use weir_topology::history::read_range;
 use weir_topology::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
 use weir_topology::log::{Log, Position, Reader};
 use weir_topology::record::{LABEL_HEADER, RecordRef, Records};
@@ -55,12 +55,12 @@ pub fn measure(
     }
     let mut seen = Seen::default();
     for (topic, partition, (first, end)) in ends {
-        let mut history = History::new(log, topic, partition, first, end)?;
-        while let Some(records) = history.next()? {
+        read_range(log, topic, partition, first, end, |records| {
             for record in records.iter() {
                 seen.take(wire, tenant, (topic, partition), record);
             }
-        }
+            Ok(())
+        })?;
     }
     Ok(outcome::report(tenant, &seen, size, objectives))
 }

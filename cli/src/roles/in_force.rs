@@ -1,6 +1,7 @@
 //! What the log says is in force on an account, or on those of a tenant, for an operator's word that undoes it: an enforcer's state may have
 //! lost the account.
 
+use super::records::each_record_while;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use weir_enforcer::limits::OPEN_MAX;
@@ -11,10 +12,8 @@ use weir_schemas::wire::Wire;
 use weir_schemas::{
     AccountId, Action, ActionId, ActionKind, ActionState, Control, Revert, Standing, StandingStatus,
 };
-use weir_topology::history::History;
 use weir_topology::key::partition_of;
 use weir_topology::log::Log;
-use weir_topology::record::RecordRef;
 use weir_topology::topic::Topic;
 
 /// Most accounts of a tenant for which one word names what is in force. Whoever says it again has the rest undone.
@@ -117,7 +116,7 @@ fn in_force(
 ) -> Result<Option<BTreeMap<AccountId, Vec<Action>>>> {
     // Of what cannot be undone any more it is enough that it was there: a large tenant has many of them.
     let mut last: BTreeMap<AccountId, BTreeMap<ActionId, Option<Action>>> = BTreeMap::new();
-    let is_read = each_record(log, Topic::Actions, partition, &goes_on, |record| {
+    let is_read = each_record_while(log, Topic::Actions, partition, &goes_on, |record| {
         if meant.may_be(record.key)
             && let Ok(action) = wire.read::<Action>(record.payload.unwrap_or_default())
             && meant.is_of(record.key, &action.tenant)
@@ -130,7 +129,7 @@ fn in_force(
         return Ok(None);
     }
     let mut stands: BTreeMap<Vec<u8>, Standing> = BTreeMap::new();
-    let is_read = each_record(log, Topic::Standing, partition, &goes_on, |record| {
+    let is_read = each_record_while(log, Topic::Standing, partition, &goes_on, |record| {
         let payload = record.payload.filter(|_| meant.may_be(record.key));
         match payload.map(|payload| wire.read::<Standing>(payload)) {
             Some(Ok(standing)) if meant.is_of(record.key, &standing.tenant) => {
@@ -163,23 +162,6 @@ fn in_force(
         actions.truncate(OPEN_MAX);
     }
     Ok(Some(in_force))
-}
-
-/// Hands every record of a partition over that it has by now, for as long as `goes_on` says so; whether it did to the end.
-fn each_record(
-    log: &dyn Log,
-    topic: Topic,
-    partition: u32,
-    goes_on: impl Fn() -> bool,
-    mut take: impl FnMut(RecordRef<'_>),
-) -> Result<bool> {
-    let (first, end) = log.bounds(topic, partition)?;
-    let mut history = History::new(log, topic, partition, first, end)?;
-    while goes_on() {
-        let Some(records) = history.next()? else { return Ok(true) };
-        records.iter().for_each(&mut take);
-    }
-    Ok(false)
 }
 
 /// The action by which an account stands so; none where nothing is in force.

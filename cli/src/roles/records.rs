@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use std::collections::BTreeMap;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Audit, AuditEntry, Record, State};
-use weir_topology::history::read_range;
+use weir_topology::history::History;
 use weir_topology::log::Log;
 use weir_topology::record::RecordRef;
 use weir_topology::topic::Topic;
@@ -14,14 +14,26 @@ pub fn each_record(
     log: &dyn Log,
     topic: Topic,
     partition: u32,
-    mut take: impl FnMut(RecordRef<'_>),
+    take: impl FnMut(RecordRef<'_>),
 ) -> Result<()> {
+    each_record_while(log, topic, partition, || true, take).map(drop)
+}
+
+/// The same for as long as `goes_on` says so, which is asked before each batch; whether it did to the end.
+pub fn each_record_while(
+    log: &dyn Log,
+    topic: Topic,
+    partition: u32,
+    goes_on: impl Fn() -> bool,
+    mut take: impl FnMut(RecordRef<'_>),
+) -> Result<bool> {
     let (first, end) = log.bounds(topic, partition)?;
-    read_range(log, topic, partition, first, end, |records| {
+    let mut history = History::new(log, topic, partition, first, end)?;
+    while goes_on() {
+        let Some(records) = history.next()? else { return Ok(true) };
         records.iter().for_each(&mut take);
-        Ok(())
-    })?;
-    Ok(())
+    }
+    Ok(false)
 }
 
 /// Hands every record of a partition over that can be read.
