@@ -86,6 +86,7 @@ impl Announcer {
 
     /// The identities since the last call, and how many accounts were forgotten for want of room.
     pub fn take(&mut self) -> (Vec<Output>, u64) {
+        self.sealer.begin_anew();
         (std::mem::take(&mut self.identities), self.announced.take_forgotten())
     }
 

@@ -132,6 +132,9 @@ pub const AHEAD_MAX_MS: i64 = 5 * 60 * 1_000;
 /// How often an account's sealed identity is announced, in milliseconds: well within its retention.
 pub const ANNOUNCE_EVERY_MS: i64 = 24 * 3600 * 1000;
 
+/// Identities that are sealed with one ephemeral key: a commit has more only where it has more events than most.
+pub const SEALED_TOGETHER_MAX: i32 = 1_024;
+
 /// Accounts of which it is remembered that they were announced, of one source, at some 40 bytes each.
 pub const ANNOUNCED_MAX: usize = 262_144;
 

@@ -4,19 +4,22 @@
 //! What opens must make the pseudonym that it was announced for. So a collector, or whoever has taken one,
 //! cannot put one customer in another's place.
 
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{ChaCha20Poly1305 as Cipher, Key, Nonce};
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
-use hpke::{Deserializable as _, Kem, OpModeR, Serializable as _, single_shot_open};
+use hpke::{Deserializable as _, HpkeError, Kem, OpModeR, Serializable as _, setup_receiver};
 use std::collections::BTreeMap;
 use std::fmt;
 use thiserror::Error;
 use weir_schemas::Identity;
 use weir_schemas::pseudonym::PseudonymKey;
-use weir_schemas::sealed::{INFO, parse};
+use weir_schemas::sealed::{INFO, exported_for, parse};
 use zeroize::Zeroizing;
 
 type SecretKey = <X25519HkdfSha256 as Kem>::PrivateKey;
+type EncapsulatedKey = <X25519HkdfSha256 as Kem>::EncappedKey;
 
 /// Why a sealed identity cannot be opened. Never says what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -114,16 +117,9 @@ impl Opener {
         let epoch = identity.key_epoch;
         let secret = self.secrets.get(&number).ok_or(OpenError::UnknownKey { number })?;
         let pseudonyms = self.pseudonyms.get(&epoch).ok_or(OpenError::UnknownEpoch { epoch })?;
-        let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&identity.encapsulated);
+        let encapsulated = EncapsulatedKey::from_bytes(&identity.encapsulated);
         let encapsulated = encapsulated.map_err(|_| OpenError::Malformed)?;
-        let content = single_shot_open::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-            &OpModeR::Base,
-            secret,
-            &encapsulated,
-            INFO,
-            &identity.sealed,
-            &identity.bound_to(),
-        );
+        let content = unsealed(identity, secret, &encapsulated);
         let content = Zeroizing::new(content.map_err(|_| OpenError::Rejected { number })?);
         let (tenant, account) = parse(&content).ok_or(OpenError::Malformed)?;
         if pseudonyms.account(tenant, account) != identity.account {
@@ -132,6 +128,28 @@ impl Opener {
         let text = |text: &str| Zeroizing::new(text.to_owned());
         Ok(Opened { tenant: text(tenant), account: text(account) })
     }
+}
+
+/// What was sealed, by HPKE itself or by a key that it exported: see the schema.
+fn unsealed(
+    identity: &Identity,
+    secret: &SecretKey,
+    encapsulated: &EncapsulatedKey,
+) -> Result<Vec<u8>, HpkeError> {
+    let (sealed, bound_to) = (&identity.sealed, identity.bound_to());
+    let mut context = setup_receiver::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
+        &OpModeR::Base,
+        secret,
+        encapsulated,
+        INFO,
+    )?;
+    if identity.place == 0 {
+        return context.open(sealed, &bound_to);
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    context.export(&exported_for(identity.place), key.as_mut())?;
+    let payload = Payload { msg: sealed, aad: &bound_to };
+    Cipher::new(&Key::from(*key)).decrypt(&Nonce::default(), payload).map_err(|_| HpkeError::OpenError)
 }
 
 impl fmt::Debug for Opener {
@@ -143,6 +161,28 @@ impl fmt::Debug for Opener {
     }
 }
 
+/// Ephemeral keys of tests need not be secret.
+#[cfg(test)]
+struct Fixed;
+
+#[cfg(test)]
+impl hpke::rand_core::TryRng for Fixed {
+    type Error = std::convert::Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(7)
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(7)
+    }
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        bytes.fill(7);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl hpke::rand_core::TryCryptoRng for Fixed {}
+
 /// Seals as a collector does, for tests: `who` under the pseudonym of `as_whom`.
 #[cfg(test)]
 pub(crate) fn seal_for_tests(
@@ -151,23 +191,6 @@ pub(crate) fn seal_for_tests(
     pseudonym: weir_schemas::AccountId,
     content: &[u8],
 ) -> Identity {
-    use hpke::rand_core::{TryCryptoRng, TryRng};
-    /// Test identities need no secret ephemeral key.
-    struct Fixed;
-    impl TryRng for Fixed {
-        type Error = std::convert::Infallible;
-        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-            Ok(7)
-        }
-        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-            Ok(7)
-        }
-        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-            bytes.fill(7);
-            Ok(())
-        }
-    }
-    impl TryCryptoRng for Fixed {}
     let public = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&public_of(secret)).expect("a key");
     let mut identity = Identity { account: pseudonym, seal_key: number, ..Identity::default() };
     let (encapsulated, sealed) =
@@ -209,6 +232,41 @@ mod tests {
         for (number, secret) in [(1, [1; 32]), (2, [2; 32])] {
             let opened = opener().open(&sealed(number, secret, "acct-ü")).unwrap();
             assert_eq!((opened.tenant(), opened.account()), ("acme", "acct-ü"));
+        }
+    }
+
+    /// As a collector seals what it announces in one commit.
+    fn sealed_together(accounts: &[&str]) -> Vec<Identity> {
+        let public = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&public_of(&[1; 32])).unwrap();
+        let (encapsulated, context) = hpke::setup_sender_with_rng::<
+            ChaCha20Poly1305,
+            HkdfSha256,
+            X25519HkdfSha256,
+        >(&hpke::OpModeS::Base, &public, INFO, &mut Fixed)
+        .unwrap();
+        let seal = |(place, account): (i32, &&str)| {
+            let mut key = [0; 32];
+            context.export(&place.to_be_bytes(), &mut key).unwrap();
+            let account_id = pseudonyms().account("acme", account);
+            let mut identity = Identity { account: account_id, seal_key: 1, place, ..Identity::default() };
+            let payload = Payload { msg: &content("acme", account), aad: &identity.bound_to() };
+            identity.sealed = Cipher::new(&Key::from(key)).encrypt(&Nonce::default(), payload).unwrap();
+            identity.encapsulated = encapsulated.to_bytes().to_vec();
+            identity
+        };
+        (1..).zip(accounts).map(seal).collect()
+    }
+
+    #[test]
+    fn identities_that_have_an_ephemeral_key_in_common_open_each_by_its_place_and_by_no_other() {
+        let together = sealed_together(&["one", "two", "one"]);
+        let opened = |identity: &Identity| opener().open(identity).map(|opened| opened.account().to_owned());
+        let each: Vec<_> = together.iter().map(opened).collect();
+        assert_eq!(each, [Ok("one".to_owned()), Ok("two".to_owned()), Ok("one".to_owned())]);
+        assert_ne!(together[0].sealed, together[2].sealed, "each is sealed with a key of its own");
+        for place in [-1, 0, 2, 3, i32::MAX] {
+            let moved = Identity { place, ..together[0].clone() };
+            assert_eq!(opened(&moved), Err(OpenError::Rejected { number: 1 }), "place {place}");
         }
     }
 
