@@ -35,8 +35,11 @@ pub const CHECKPOINT_PAUSE: Duration = Duration::from_secs(60);
 /// that there is always one.
 pub const CHECKPOINT_RENEWAL: Duration = Duration::from_secs(86_400);
 
-/// Most state entries of a checkpoint that a task writes at once when it ends: as many as a snapshot.
+/// Most state entries of a task that still writes a checkpoint when it ends: as many as a snapshot has.
 pub const CHECKPOINT_AT_END_MAX: usize = SNAPSHOT_ENTRIES_MAX;
+
+/// Most of them that one epoch writes then. A task that ends is not to be waited for long, so they are few commits, of some 6 MiB.
+pub const CHECKPOINT_AT_END_SLICE: usize = 10_000;
 
 /// How often the same commit is tried after aborts before the task starts over from the log.
 pub const COMMIT_ATTEMPTS_MAX: u32 = 5;

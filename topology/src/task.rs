@@ -15,7 +15,8 @@ use crate::error::TaskError;
 use crate::follow::Follower;
 use crate::invariants::{Broken, Chain, check_fold};
 use crate::limits::{
-    CHECKPOINT_ENTRIES_MAX, COMMIT_ATTEMPTS_MAX, EPOCH_BYTES_MAX, EPOCH_RECORDS_MAX, SNAPSHOT_ENTRIES_MAX,
+    CHECKPOINT_AT_END_SLICE, CHECKPOINT_ENTRIES_MAX, COMMIT_ATTEMPTS_MAX, EPOCH_BYTES_MAX, EPOCH_RECORDS_MAX,
+    SNAPSHOT_ENTRIES_MAX,
 };
 use crate::log::{Commit, Log, LogError, Position, Reader, Writer};
 use crate::outputs::count_outputs;
@@ -291,15 +292,21 @@ impl Task {
         Ok(true)
     }
 
-    /// Commits what changed of the state, so that the next owner has nothing to fold again.
+    /// Commits what changed of the state, so that the next owner has nothing to fold again, and a checkpoint where one is
+    /// due. Each of its slices has a commit of its own: in one with the state, it would take several times the stage's memory.
     pub fn close(mut self) -> Result<(), TaskError> {
         let entries = self.stage.entries();
         let checkpoints = self.checkpoints.as_ref();
         let is_due = checkpoints.is_some_and(|checkpoints| checkpoints.is_due_at_end(&self.cursor, entries));
-        let rest = is_due.then_some(usize::MAX);
-        if self.stage.changed() > 0 || rest.is_some() {
+        if self.stage.changed() > 0 {
             let inputs = self.no_records();
-            self.fold(inputs, None, true, rest)?;
+            self.fold(inputs, None, true, None)?;
+        }
+        let mut is_incomplete = is_due;
+        while is_incomplete {
+            let inputs = self.no_records();
+            self.fold(inputs, None, false, Some(CHECKPOINT_AT_END_SLICE))?;
+            is_incomplete = self.unfinished.is_some();
         }
         self.around.telemetry.task_released(self.id);
         Ok(())

@@ -207,6 +207,28 @@ fn a_task_that_ends_early_writes_a_checkpoint_when_event_time_says_that_one_is_d
 }
 
 #[test]
+fn the_checkpoint_of_a_task_that_ends_has_a_commit_for_each_slice_and_none_with_the_state() {
+    let log = MemoryLog::new(1);
+    // Sums are surveyed by the first byte of their keys.
+    let key = |number: u16| format!("{}{number}", char::from(b'#' + (number % 90) as u8));
+    let keys: Vec<String> = (0..25_000).map(key).collect();
+    append(&log, Topic::Events, keys.iter().map(|key| (key.as_str(), 4_000_000)));
+    let mut around = around(log.clone(), NEVER, keys.len());
+    around.pace.checkpoint_interval = NEVER;
+    let mut task = Task::open(TASK, Sums::new(), around, Arc::default()).unwrap();
+    drain(&mut task);
+    let before = log.bounds(Topic::Epochs, 0).unwrap().1;
+    task.close().unwrap();
+    // The state, two whole slices, and what is left.
+    assert_eq!(log.bounds(Topic::Epochs, 0).unwrap().1 - before, 4);
+    let all = checkpoints(&log);
+    assert_eq!(all.len(), 1);
+    let mut stage = Sums::new();
+    all[0].load(stage.as_mut(), log.as_ref(), &Wire::new()).unwrap();
+    assert_eq!(stage.entries(), keys.len());
+}
+
+#[test]
 fn checkpoints_of_a_life_that_was_ended_by_hand_count_no_more() {
     let first = MemoryLog::new(1);
     append(&first, Topic::Events, [("a", 1), ("b", 2), ("c", 3)]);

@@ -50,13 +50,16 @@ fn a_task_that_is_being_opened_is_not_waited_for_and_commits_nothing_when_anothe
     let around = Surroundings { telemetry: told.clone(), ..around(log.clone(), NEVER, 100) };
     // The first who opens it is kept at it.
     let (let_go, gate) = mpsc::channel::<()>();
-    let (gate, is_first) = (Mutex::new(gate), AtomicBool::new(true));
-    let make_stage: StageFactory = Arc::new(move |id| {
-        if id == LOADING && is_first.swap(false, Ordering::Relaxed) {
-            gate.lock().unwrap().recv().unwrap();
-        }
-        Sums::new()
-    });
+    let (gate, is_kept) = (Mutex::new(gate), Arc::new(AtomicBool::new(false)));
+    let make_stage: StageFactory = {
+        let is_kept = is_kept.clone();
+        Arc::new(move |id| {
+            if id == LOADING && !is_kept.swap(true, Ordering::Relaxed) {
+                gate.lock().unwrap().recv().unwrap();
+            }
+            Sums::new()
+        })
+    };
     let mut worker = Worker::new(around, make_stage);
     worker.start(TASK);
     worker.start(LOADING);
@@ -64,6 +67,7 @@ fn a_task_that_is_being_opened_is_not_waited_for_and_commits_nothing_when_anothe
         worker.statuses().find(|(task, _)| *task == id).map(|(_, status)| status.judged())
     };
     eventually("the other one folds", || judged(&worker, TASK) == Some(2));
+    eventually("it is being opened", || is_kept.load(Ordering::Relaxed));
 
     worker.stop(&[LOADING, TASK], WITHIN).unwrap();
     assert_eq!(worker.statuses().count(), 0);

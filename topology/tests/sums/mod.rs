@@ -157,7 +157,7 @@ pub fn around(log: Arc<dyn Log>, snapshot_interval: Duration, epoch_records_max:
     Surroundings { log, wire, schemas: None, telemetry, process: "test".into(), pace, clock }
 }
 
-pub fn append(log: &Arc<MemoryLog>, topic: Topic, records: impl IntoIterator<Item = (&'static str, i64)>) {
+pub fn append<'a>(log: &Arc<MemoryLog>, topic: Topic, records: impl IntoIterator<Item = (&'a str, i64)>) {
     let output = |(key, number): (&str, i64)| {
         let timestamp_ms = 1_000 + number;
         Output::keyed(topic, key.into(), number.to_string().into(), timestamp_ms).in_partition(0)
