@@ -50,6 +50,7 @@ mod tune;
 mod verify;
 
 use crate::context::Context;
+use crate::pages::Pages;
 use crate::settings::Settings;
 use crate::settings::flags::KeyFlags;
 use anyhow::Result;
@@ -138,8 +139,12 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Does what the command line says.
-    pub fn run(self) -> Result<ExitCode> {
+    /// Does what the command line says, in small pages where `pages` are not restored.
+    pub fn run(self, pages: Pages) -> Result<ExitCode> {
+        // A collector runs beside a gateway and holds little.
+        if !matches!(self.command, Command::Collect(_)) {
+            pages.restore();
+        }
         self.command.run(&self.config)
     }
 }

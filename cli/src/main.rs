@@ -14,6 +14,7 @@ mod lab;
 mod lag;
 mod listen;
 mod liveness;
+mod pages;
 mod roles;
 mod security;
 mod serve;
@@ -36,7 +37,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let outcome = commands::CommandLine::parse().run();
+    // From the beginning: of the command line alone much is made and dropped.
+    let pages = pages::Pages::small();
+    let outcome = commands::CommandLine::parse().run(pages);
     match (outcome, output::delivered()) {
         (outcome, Err(Undelivered::ReaderGone)) => {
             // What it was to do may have failed as well; that its answer was not read nobody has to be told.

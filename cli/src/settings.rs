@@ -87,7 +87,7 @@ settings! {
     Collector "collector.format" collector_format: String = "auto", "Format of the lines: auto (the one that gets most out of each), the name of a shipped format (docs/formats.md), or a format file of your own.";
     Collector "collector.line_bytes_max" collector_line_bytes_max: usize = "1048576" in 1..=16_777_216, "Of a longer line only what is small is kept, and the beginning of what is long.";
     Collector "collector.keep_text" collector_keep_text: bool = "false", "Keep the text of prompts in events. Off, only features and keyed hashes leave the node.";
-    Collector "collector.batch_lines" collector_batch_lines: usize = "5000" in 1..=1_000_000, "Most lines that are published in one commit.";
+    Collector "collector.batch_lines" collector_batch_lines: usize = "1000" in 1..=1_000_000, "Most lines that are published in one commit.";
     Collector "collector.linger_ms" collector_linger_ms: u64 = "200" in 0..=60_000, "How long lines of a followed file wait for others to be published with in one commit.";
     Collector "collector.rotated_dir" collector_rotated_dir: Option<PathBuf> = "", "Directory that rotated files are moved to (logrotate's `olddir`), where that is not the log's own.";
     Feed "from_topic" from_topic: Option<String> = "", "Topic on the same brokers that logs or records of gateways are read from, a record or lines of them each, in any format that files are read in; its name is taken as it is, without kafka.prefix. One process a topic reads all of its partitions.";

@@ -24,7 +24,7 @@ pub const LINE_BYTES_MAX_CEILING: usize = 16 << 20;
 pub const CHUNK_BYTES: usize = 256 << 10;
 
 /// Most lines that one commit covers where the configuration does not say otherwise.
-pub const BATCH_LINES_DEFAULT: usize = 4_000;
+pub const BATCH_LINES_DEFAULT: usize = 1_000;
 
 /// Most bytes of records that one commit carries where the configuration does not say otherwise. The
 /// last event of a batch may exceed it.
