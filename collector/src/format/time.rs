@@ -35,6 +35,10 @@ pub(super) fn epoch_ms(number: f64, unit: Option<Unit>) -> Option<i64> {
 /// A time as text: RFC 3339 and what comes near it, a web server's, an e-mail's, or a number. One that names no zone
 /// is in `zone`.
 pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option<i64> {
+    // Digits and points are a number, or nothing: what tables have most, and the library would be asked last.
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return text.parse().ok().and_then(|number| epoch_ms(number, unit));
+    }
     // Go prints how long its process runs behind.
     let text = text.split_once(" m=").map_or(text, |(text, _)| text).trim_matches('\'');
     if let Some(ms) = plain_ms(text.as_bytes()) {
