@@ -24,6 +24,8 @@ mod plain;
 #[cfg(feature = "bench")]
 mod reading;
 #[cfg(feature = "bench")]
+mod resident;
+#[cfg(feature = "bench")]
 mod restore;
 #[cfg(feature = "bench")]
 mod spine;
@@ -43,9 +45,12 @@ pub struct Args {
     /// Measure only this
     #[arg(long)]
     only: Option<Measure>,
-    /// Number of accounts for `account`, `restore` and `takeover`
+    /// Number of accounts for `account`, `resident`, `restore` and `takeover`
     #[arg(long)]
     accounts: Option<usize>,
+    /// Size of the file for `resident`, in bytes
+    #[arg(long)]
+    file_bytes: Option<u64>,
     /// Directory for the parts of `restore`
     #[arg(long, hide = true)]
     dir: Option<std::path::PathBuf>,
@@ -61,6 +66,8 @@ enum Measure {
     Reading,
     /// A collector that reads a file into a log which keeps nothing
     Tail,
+    /// What `weir collect` holds at its peak, from a file of 10 GB into Kafka
+    Resident,
     /// `weir run` over a generated log, start to end, and its replay
     Embedded,
     /// `weir run` over 100,000 accounts that just pass by: five requests each, nothing shared
@@ -116,6 +123,9 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(accounts) = args.accounts {
         bench.args(["--accounts", &accounts.to_string()]);
     }
+    if let Some(bytes) = args.file_bytes {
+        bench.args(["--file-bytes", &bytes.to_string()]);
+    }
     if let Some(dir) = &args.dir {
         bench.arg("--dir").arg(dir);
     }
@@ -140,6 +150,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if is_asked(Measure::Tail) {
         tail::run()?;
+    }
+    if is_asked(Measure::Resident) {
+        resident::run(args.file_bytes, args.accounts)?;
     }
     if is_asked(Measure::Embedded) {
         spine::run()?;

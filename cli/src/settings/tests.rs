@@ -57,6 +57,16 @@ fn every_key_is_set_by_each_layer_and_later_wins() {
 }
 
 #[test]
+fn a_collector_has_the_same_bounds_whether_a_key_or_the_library_says_them() {
+    let (settings, config) = (load("", &[], &[]).unwrap(), weir_collector::CollectorConfig::new("x", "y"));
+    let linger_ms = u64::try_from(config.linger.as_millis()).unwrap();
+    assert_eq!(settings.collector_batch_lines, config.batch_lines);
+    assert_eq!(settings.collector_line_bytes_max, config.line_bytes_max);
+    assert_eq!(settings.collector_linger_ms, linger_ms);
+    assert_eq!(settings.collector_keep_text, config.keep_text);
+}
+
+#[test]
 fn numbers_and_flags_may_stand_in_a_file_as_what_they_are() {
     let file = "partitions = 8\nstandby = true\n[kafka]\nsession_timeout_ms = 6000\n";
     let settings = load(file, &[("PATH", "/bin"), ("WEIR_TEST_X", "y")], &[]).unwrap();

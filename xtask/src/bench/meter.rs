@@ -91,7 +91,7 @@ pub fn thread_ns() -> u64 {
 }
 
 /// A field of `/proc/PID/status` in bytes: `VmHWM` is the peak of the resident size, `VmRSS` the size
-/// now.
+/// now, `RssAnon` what of it is no file's.
 pub fn memory_bytes(pid: &str, field: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with(field))?;
@@ -104,6 +104,8 @@ pub struct Watched {
     pub status: ExitStatus,
     /// The peak of its resident size, in bytes.
     pub peak: u64,
+    /// The peak of what of it is its own and no file's, in bytes, to the precision of a look.
+    pub own_peak: u64,
     /// Milliseconds since the Unix epoch, and its CPU time by then in seconds.
     cpu: Vec<(i64, f64)>,
 }
@@ -119,14 +121,15 @@ impl Watched {
 /// Runs a command to its end and looks at it meanwhile.
 pub fn watched(mut command: Command) -> Result<Watched> {
     let mut child: Child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-    let (pid, mut peak, mut cpu) = (child.id().to_string(), 0, Vec::new());
+    let (pid, mut peak, mut own_peak, mut cpu) = (child.id().to_string(), 0, 0, Vec::new());
     loop {
         peak = peak.max(memory_bytes(&pid, "VmHWM").unwrap_or(0));
+        own_peak = own_peak.max(memory_bytes(&pid, "RssAnon").unwrap_or(0));
         if let Ok(cpu_s) = cpu_s_of(&pid, 11) {
             cpu.push((SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64, cpu_s));
         }
         if let Some(status) = child.try_wait()? {
-            return Ok(Watched { status, peak, cpu });
+            return Ok(Watched { status, peak, own_peak, cpu });
         }
         std::thread::sleep(LOOK);
     }
