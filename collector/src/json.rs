@@ -14,7 +14,7 @@ mod text;
 pub(crate) use number::Number;
 pub(crate) use text::{Text, write_text};
 
-use memchr::memchr2;
+use crate::search::first_of;
 
 /// Where reading could not go on: the offset of the byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -222,7 +222,7 @@ impl<'a> Json<'a> {
     fn string(&mut self) -> Result<(usize, bool), Fault> {
         let mut at = self.at + 1;
         let mut is_escaped = false;
-        while let Some(found) = quote_or_backslash(self.bytes, at) {
+        while let Some(found) = first_of(self.bytes, at, *b"\"\\") {
             if self.bytes[found] == b'"' {
                 self.at = found + 1;
                 return Ok((found, is_escaped));
@@ -280,31 +280,6 @@ impl<'a> Json<'a> {
 
 fn is_of_word(byte: u8) -> bool {
     !matches!(byte, b',' | b'}' | b']' | b'{' | b'[' | b':' | b'"' | 0..=b' ')
-}
-
-/// Offset of the next quote or backslash at or after `at`.
-#[inline]
-fn quote_or_backslash(bytes: &[u8], mut at: usize) -> Option<usize> {
-    // Most strings of a log line are short: a few words of eight bytes cost less than a call of memchr.
-    for _ in 0..4 {
-        let Some(word) = bytes.get(at..at + 8).and_then(|word| word.first_chunk::<8>()) else { break };
-        let word = u64::from_le_bytes(*word);
-        let hits = bytes_equal(word, b'"') | bytes_equal(word, b'\\');
-        if hits != 0 {
-            return Some(at + hits.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-    }
-    memchr2(b'"', b'\\', bytes.get(at..)?).map(|found| at + found)
-}
-
-/// The top bit of each byte that equals `byte`; right up to the first one, which is all that is asked.
-#[inline]
-fn bytes_equal(word: u64, byte: u8) -> u64 {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let other = word ^ (LOW * u64::from(byte));
-    other.wrapping_sub(LOW) & !other & HIGH
 }
 
 /// A value, as a piece of the input.

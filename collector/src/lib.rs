@@ -29,6 +29,7 @@ pub mod push;
 mod read;
 pub mod refusal;
 pub mod seal;
+mod search;
 pub mod tail;
 pub mod topic;
 pub mod trace;

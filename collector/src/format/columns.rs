@@ -5,7 +5,8 @@ use super::found::Found;
 use super::spec;
 use super::tree::{Target, Tree};
 use crate::limits::COLUMNS_MAX;
-use memchr::{memchr, memchr2};
+use crate::search::first_of;
+use memchr::memchr;
 use std::borrow::Cow;
 
 /// What may stand between columns.
@@ -56,27 +57,29 @@ impl Columns {
     /// quotes or backslashes inside, or are not as many as the names.
     pub(super) fn find(&self, line: &[u8], tree: &Tree, found: &mut Found) -> bool {
         let Some(targets) = &self.targets else { return false };
-        let end = line.strip_suffix(b"\r").unwrap_or(line).len();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if memchr(b'\\', line).is_some() {
             return false;
         }
         found.clear();
-        let mut at = 0;
-        for (index, target) in targets.iter().enumerate() {
+        let (mut at, mut left) = (0, targets.len());
+        for target in targets {
             let (from, to, next) = match line.get(at) {
                 Some(b'"') => {
-                    let Some(quote) = memchr(b'"', &line[at + 1..end]) else { return false };
-                    (at + 1, at + 1 + quote, at + 2 + quote)
+                    let Some(quote) = first_of(line, at + 1, [b'"'; 2]) else { return false };
+                    (at + 1, quote, quote + 1)
                 }
                 _ => {
-                    let rest = &line[at..end];
-                    let to = at + memchr2(self.separator, b'"', rest).unwrap_or(rest.len());
+                    let to = first_of(line, at, [self.separator, b'"']).unwrap_or(line.len());
                     (at, to, to)
                 }
             };
+            left -= 1;
             // A quote anywhere else is one of two, or somebody's mistake.
-            let is_last = index + 1 == targets.len();
-            let is_ended = if is_last { next == end } else { next < end && line[next] == self.separator };
+            let is_ended = match line.get(next) {
+                Some(byte) => left > 0 && *byte == self.separator,
+                None => left == 0,
+            };
             if !is_ended {
                 return false;
             }

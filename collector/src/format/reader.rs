@@ -162,6 +162,11 @@ impl Reader {
     /// A line that is columns, or names them; false where it is something else.
     fn line_of_columns(&mut self, line: Line<'_>, each: Each<'_>) -> bool {
         let is_other = matches!(line.bytes.trim_ascii_start().first(), None | Some(b'{' | b'['));
+        // Nearly all lines of columns: nothing is held, no cell is open, and they name none but the values there.
+        let is_alone = !is_other && !self.assembly.is_within() && line.cuts.is_empty();
+        if is_alone && self.row_in_place(line.offset, line.bytes, each) {
+            return true;
+        }
         // Within quotes a line is what a client says, whatever it looks like.
         let is_cells = !is_other || self.assembly.is_within_quotes();
         let separator = self.columns.as_ref().filter(|_| is_cells).map(Columns::separator);
@@ -181,7 +186,7 @@ impl Reader {
         if self.take_names(&text) {
             return true;
         }
-        if line.cuts.is_empty() && self.row_in_place(offset, &text, each) {
+        if is_several && line.cuts.is_empty() && self.row_in_place(offset, &text, each) {
             return true;
         }
         let Some(columns) = &self.columns else { return false };
@@ -252,12 +257,11 @@ impl Reader {
 
     /// Nearly all lines of columns: cells as they stand are a record that is read. False where it is anything else.
     fn row_in_place(&mut self, offset: u64, line: &[u8], each: Each<'_>) -> bool {
-        let catalog = self.catalog.clone();
         let Some(columns) = &self.columns else { return false };
-        if !columns.find(line, &catalog.tree, &mut self.found) {
+        if !columns.find(line, &self.catalog.tree, &mut self.found) {
             return false;
         }
-        let shape = self.shapes.of(&catalog, &self.found);
+        let shape = self.shapes.of(&self.catalog, &self.found);
         let Some(plan) = shape.plan.filter(|_| shape.is_readable) else { return false };
         let mut is_read = false;
         self.record(offset, line, 0..line.len(), plan, false, &mut |record| {
@@ -323,8 +327,7 @@ impl Reader {
                 continue;
             }
             is_first = false;
-            let catalog = self.catalog.clone();
-            at = match catalog.tree.scan(text, at, &mut self.found) {
+            at = match self.catalog.tree.scan(text, at, &mut self.found) {
                 Ok(end) => {
                     let rest = &text[end..];
                     let next = end + separators(rest);
@@ -352,14 +355,13 @@ impl Reader {
         depth: usize,
         each: Each<'_>,
     ) {
-        let catalog = self.catalog.clone();
-        let shape = self.shapes.of(&catalog, &self.found);
+        let shape = self.shapes.of(&self.catalog, &self.found);
         let (plan, is_readable) = (shape.plan, shape.is_readable);
         if !is_readable && depth < WRAPPED_DEPTH_MAX && self.inner(offset, text, depth, each) {
             return;
         }
         let Some(plan) = plan else {
-            let refusal = match catalog.nearest(&self.found) {
+            let refusal = match self.catalog.nearest(&self.found) {
                 Some(plan) => Refusal::near(&plan.title, &plan.lacking(&self.found)),
                 None => Refusal::no_format(),
             };

@@ -1,6 +1,7 @@
 //! Times as logs write them, in milliseconds since the Unix epoch.
 
 use super::spec::Unit;
+use crate::json::Number;
 use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::macros::format_description;
@@ -37,7 +38,7 @@ pub(super) fn epoch_ms(number: f64, unit: Option<Unit>) -> Option<i64> {
 pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option<i64> {
     // Digits and points are a number, or nothing: what tables have most, and the library would be asked last.
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return text.parse().ok().and_then(|number| epoch_ms(number, unit));
+        return epoch_ms(Number::of(text.as_bytes()).as_f64(), unit);
     }
     // Go prints how long its process runs behind.
     let text = text.split_once(" m=").map_or(text, |(text, _)| text).trim_matches('\'');
