@@ -16,7 +16,7 @@ mod words;
 
 pub(crate) use answer::Answer;
 pub(crate) use ask::{Ask, Part};
-pub(crate) use path::{Api, model_of};
+pub(crate) use path::{Api, model_of, without_query};
 pub(crate) use unpack::{Unpacked, unpack};
 
 #[cfg(test)]

@@ -218,7 +218,7 @@ impl Sample {
             id: own(&exchange.request_id),
             account: exchange.account.clone().into_owned(),
             time_ms: exchange.time_ms,
-            endpoint: exchange.endpoint.as_deref().map(|path| crate::event::without_query(path).to_owned()),
+            endpoint: exchange.endpoint.as_deref().map(|path| crate::body::without_query(path).to_owned()),
             model: own(&exchange.model),
             prompt: cut(&exchange.prompt),
             system_prompt: cut(&exchange.system_prompt),

@@ -1,6 +1,7 @@
 //! From an exchange to the record that leaves the node.
 
 use crate::announce::Announcer;
+use crate::body::without_query;
 use crate::config::{CollectorConfig, Mode};
 use crate::exchange::Exchange;
 use crate::features::{Features, cut, note_left_out, of_headers, of_preamble};
@@ -195,11 +196,6 @@ impl Hidden {
     pub(crate) fn of_test(account: AccountId) -> Self {
         Self { account, sealed: None }
     }
-}
-
-/// Some clients put keys into the query.
-pub(crate) fn without_query(path: &str) -> &str {
-    path.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// How the exchange ended, where the line says anything about it.

@@ -44,6 +44,20 @@ pub enum ValueKind {
 }
 
 impl ValueKind {
+    /// Every kind, in the order of their numbers.
+    const ALL: [Self; 10] = [
+        Self::Address,
+        Self::Subnet,
+        Self::Payment,
+        Self::Org,
+        Self::Preamble,
+        Self::PreambleHash,
+        Self::Text,
+        Self::Template,
+        Self::Head,
+        Self::RequestId,
+    ];
+
     /// Name of the hash's domain: part of what is hashed.
     const fn domain(self) -> &'static str {
         match self {
@@ -64,6 +78,8 @@ impl ValueKind {
 /// Makes pseudonyms under one key. The key is wiped when this is dropped, and cannot be printed.
 pub struct Pseudonymizer {
     key: PseudonymKey,
+    /// The keyed hash of each kind of values, for which the value is still to come.
+    values: [KeyedHash; ValueKind::ALL.len()],
     simhash_seed: u64,
     remembered: Remembered,
     message: Vec<u8>,
@@ -79,10 +95,14 @@ impl Pseudonymizer {
     /// Pseudonyms under `key`, which is the `key_epoch`-th rotation.
     pub fn new(key: [u8; 32], key_epoch: i32) -> Self {
         let key = PseudonymKey::new(&Zeroizing::new(key), key_epoch);
-        let mut this = Self { key, simhash_seed: 0, remembered: Remembered::default(), message: Vec::new() };
-        let seed = this.hash("weir.simhash", &[]);
-        this.simhash_seed = seed.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
-        this
+        let seed = key.hash("weir.simhash", &[]);
+        Self {
+            values: ValueKind::ALL.map(|kind| key.domain(kind.domain())),
+            key,
+            simhash_seed: seed.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte)),
+            remembered: Remembered::default(),
+            message: Vec::new(),
+        }
     }
 
     /// Which rotation of the key makes these pseudonyms.
@@ -97,17 +117,18 @@ impl Pseudonymizer {
 
     /// The analytic id of an account.
     pub fn account(&mut self, tenant: &str, account: &str) -> AccountId {
-        AccountId(self.remembered(u8::MAX, "weir.account", &[tenant.as_bytes(), account.as_bytes()]))
+        let parts = [tenant.as_bytes(), account.as_bytes()];
+        AccountId(self.remembered(u8::MAX, &parts, |this| this.key.account(tenant, account).0))
     }
 
     /// The hash of a value that many events share.
     pub fn value(&mut self, kind: ValueKind, value: &[u8]) -> ValueHash {
-        ValueHash(self.remembered(kind as u8, kind.domain(), &[value]))
+        ValueHash(self.remembered(kind as u8, &[value], |this| this.rare_value(kind, value).0))
     }
 
     /// The hash of a value that is seldom seen twice.
     pub(crate) fn rare_value(&self, kind: ValueKind, value: &[u8]) -> ValueHash {
-        ValueHash(self.hash(kind.domain(), &[value]))
+        ValueHash(self.values[kind as usize].first_16(&[&(value.len() as u64).to_be_bytes(), value]))
     }
 
     /// The hashes of a client address and of its /24 or /48. An IPv4 address in an IPv6 one is the
@@ -130,14 +151,10 @@ impl Pseudonymizer {
         self.key.domain(domain)
     }
 
-    fn hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 16] {
-        self.key.hash(domain, parts)
-    }
-
-    /// `kind` stands for the domain among what is remembered.
-    fn remembered(&mut self, kind: u8, domain: &str, parts: &[&[u8]]) -> [u8; 16] {
+    /// What `hash` gives for these parts, or gave of late; `kind` stands for the domain among what is remembered.
+    fn remembered(&mut self, kind: u8, parts: &[&[u8]], hash: impl FnOnce(&Self) -> [u8; 16]) -> [u8; 16] {
         if parts.iter().map(|part| part.len()).sum::<usize>() > REMEMBERED_BYTES_MAX {
-            return self.hash(domain, parts);
+            return hash(self);
         }
         self.message.clear();
         self.message.push(kind);
@@ -149,7 +166,7 @@ impl Pseudonymizer {
         if let Some(hash) = self.remembered.get(fingerprint) {
             return hash;
         }
-        let hash = self.hash(domain, parts);
+        let hash = hash(self);
         self.remembered.put(fingerprint, hash);
         hash
     }
@@ -212,6 +229,15 @@ mod tests {
     fn the_pseudonym_is_the_hmac_that_is_documented() {
         // Computed with Python's hmac over b"\0\0\0\0\0\0\0\x0cweir.account" + b"\0"*7 + b"\x01a" + b"\0"*7 + b"\x01x".
         assert_eq!(pseudonymizer().account("a", "x").to_string(), "3f82ea86f3609d96909f9a996517904d");
+    }
+
+    #[test]
+    fn the_hash_of_a_value_is_that_of_its_domain_and_its_length() {
+        let keys = pseudonymizer();
+        for (index, kind) in ValueKind::ALL.into_iter().enumerate() {
+            let documented = PseudonymKey::new(&[7; 32], 3).hash(kind.domain(), &[b"value"]);
+            assert_eq!((kind as usize, keys.rare_value(kind, b"value").0), (index, documented), "{kind:?}");
+        }
     }
 
     #[test]

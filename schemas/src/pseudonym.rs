@@ -45,17 +45,11 @@ impl PseudonymKey {
 
     /// The first 16 bytes of the keyed hash of a domain and its parts.
     pub fn hash(&self, domain: &str, parts: &[&[u8]]) -> [u8; 16] {
-        let length = |part: &[u8]| (part.len() as u64).to_be_bytes();
-        match parts {
-            [one] => self.mac.first_16(&[&length(domain.as_bytes()), domain.as_bytes(), &length(one), one]),
-            _ => {
-                let mut mac = self.domain(domain);
-                for part in parts {
-                    mac.update(&length(part));
-                    mac.update(part);
-                }
-                mac.first_16(&[])
-            }
+        let mut mac = self.domain(domain);
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
         }
+        mac.first_16(&[])
     }
 }

@@ -1,5 +1,6 @@
 //! What the path of a request says: which API, and for some of them which model.
 
+use memchr::memchr2;
 use std::borrow::Cow;
 
 /// Which key of a body the server reads, where a client sends several.
@@ -17,7 +18,7 @@ pub(crate) enum Api {
 impl Api {
     /// By the path, possibly with a query or a host before it.
     pub(crate) fn of_path(path: &str) -> Self {
-        let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+        let path = without_query(path).trim_end_matches('/');
         if path.ends_with("/chat/completions") {
             Self::Chat
         } else if path.ends_with("/completions")
@@ -38,7 +39,13 @@ impl Api {
 
 /// The model that the path names, as in Azure's, Bedrock's and Gemini's, and whether it asks for the answer in pieces.
 pub(crate) fn model_of(path: &str) -> (Option<Cow<'_, str>>, Option<bool>) {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let path = without_query(path);
+    // Most paths have no segment that begins as those do which a model follows.
+    let begins_so = |byte: Option<&u8>| matches!(byte, Some(b'd' | b'e' | b'm'));
+    let bytes = path.as_bytes();
+    if !begins_so(bytes.first()) && !bytes.windows(2).any(|two| two[0] == b'/' && begins_so(two.get(1))) {
+        return (None, None);
+    }
     let mut segments = path.split('/');
     let mut before = "";
     while let Some(segment) = segments.next() {
@@ -66,6 +73,11 @@ pub(crate) fn model_of(path: &str) -> (Option<Cow<'_, str>>, Option<bool>) {
         before = segment;
     }
     (None, None)
+}
+
+/// The path without its query: some clients put keys into it.
+pub(crate) fn without_query(path: &str) -> &str {
+    memchr2(b'?', b'#', path.as_bytes()).map_or(path, |end| &path[..end])
 }
 
 /// The text with `%3A` and the like resolved, as far as they are UTF-8.
@@ -104,6 +116,8 @@ mod tests {
         let known = |model: &str, stream| (Some(model.to_owned()), stream);
         assert_eq!(of("/openai/deployments/prod-4o/chat/completions?api-version=1"), known("prod-4o", None));
         assert_eq!(of("/v1/engines/atlas/completions"), known("atlas", None));
+        assert_eq!(of("engines/atlas/completions#x"), known("atlas", None));
+        assert_eq!(of("/v1/endpoints/atlas:predict"), known("atlas", Some(false)));
         assert_eq!(of("/model/vendor.atlas-1%3A0/invoke"), known("vendor.atlas-1:0", Some(false)));
         assert_eq!(of("/model/vendor.atlas/converse-stream"), known("vendor.atlas", Some(true)));
         assert_eq!(

@@ -48,6 +48,10 @@ fn hashed(account: &str) -> String {
 }
 
 fn without_schemes(text: &str) -> &str {
+    // Most are one word: nothing to trim, and nothing behind it.
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+        return if is_scheme(text) { "" } else { text };
+    }
     let mut rest = trimmed(text);
     // A client that writes `Bearer Bearer KEY` has the same key.
     for _ in 0..4 {
@@ -71,8 +75,11 @@ fn behind_scheme(text: &str) -> Option<&str> {
     if behind.starts_with('%') && !behind.starts_with(BLANK_IN_ADDRESS) {
         return None;
     }
-    let is_scheme = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    is_scheme.then(|| behind.trim_start_matches(BLANK_IN_ADDRESS).trim_start_matches(is_between))
+    is_scheme(scheme).then(|| behind.trim_start_matches(BLANK_IN_ADDRESS).trim_start_matches(is_between))
+}
+
+fn is_scheme(word: &str) -> bool {
+    SCHEMES.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 fn trimmed(text: &str) -> &str {
