@@ -20,11 +20,18 @@ impl Turn {
 
     /// Turns a vector. It grows by a factor of eight, so one that is shorter than 2^22 may be turned three times.
     pub fn apply(&self, vector: &mut [i32; DIMENSIONS]) {
-        for (part, changes) in vector.iter_mut().zip(&self.changes) {
-            *part = (*part ^ changes) - changes;
+        for (parts, changes) in vector.as_chunks_mut::<4>().0.iter_mut().zip(self.changes.as_chunks::<4>().0)
+        {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|index| (parts[index] ^ changes[index]) - changes[index]);
+            // Neighbours, and those that are two apart, without a way to memory between.
+            let (sum, difference, other_sum, other_difference) = (a + b, a - b, c + d, c - d);
+            *parts = [
+                sum + other_sum,
+                difference + other_difference,
+                sum - other_sum,
+                difference - other_difference,
+            ];
         }
-        mix::<1>(vector);
-        mix::<2>(vector);
         mix::<4>(vector);
         mix::<8>(vector);
         mix::<16>(vector);
@@ -46,6 +53,21 @@ fn mix<const WIDTH: usize>(vector: &mut [i32; DIMENSIONS]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_turn_is_the_transform_as_it_is_defined() {
+        let vector: [i32; DIMENSIONS] = std::array::from_fn(|index| (index as i32 * 37) % 101 - 50);
+        let mask = 0x0123_4567_89ab_cdef_u64;
+        let changed: [i32; DIMENSIONS] =
+            std::array::from_fn(|index| if mask >> index & 1 == 1 { -vector[index] } else { vector[index] });
+        let defined: [i32; DIMENSIONS] = std::array::from_fn(|row| {
+            let sign = |column: usize| if (row & column).count_ones() % 2 == 1 { -1 } else { 1 };
+            changed.iter().enumerate().map(|(column, part)| sign(column) * part).sum()
+        });
+        let mut turned = vector;
+        Turn::new(mask).apply(&mut turned);
+        assert_eq!(turned, defined);
+    }
 
     #[test]
     fn a_rotation_keeps_angles_and_grows_lengths_eightfold() {

@@ -34,6 +34,21 @@ const SQUARES_MIN: u64 = 128 * 128;
 static TABLE: &[u8; HEAD_BYTES + BUCKETS * DIMENSIONS] = include_bytes!("embedding.bin");
 const HEAD_BYTES: usize = 4 * DIMENSIONS;
 
+/// The means and the scales of the table's head.
+static MEANS: [i32; DIMENSIONS] = numbers(0);
+static SCALES: [i32; DIMENSIONS] = numbers(1);
+
+/// Every other number of the table's head, from this one on.
+const fn numbers(first: usize) -> [i32; DIMENSIONS] {
+    let (mut numbers, mut index) = ([0; DIMENSIONS], 0);
+    while index < DIMENSIONS {
+        let at = 2 * (2 * index + first);
+        numbers[index] = i16::from_le_bytes([TABLE[at], TABLE[at + 1]]) as i32;
+        index += 1;
+    }
+    numbers
+}
+
 /// Calls `each` with the row of every word and 4-gram of a normalised text; of scripts without blanks, with those of
 /// characters and pairs of them.
 pub fn rows(text: &[u8], mut each: impl FnMut(usize)) {
@@ -135,15 +150,15 @@ impl Embedding {
         if squares < SQUARES_MIN {
             return 0;
         }
-        let head = &TABLE[..HEAD_BYTES];
-        let number = |index: usize| i32::from(i16::from_le_bytes([head[2 * index], head[2 * index + 1]]));
         let length = Divisor::new(squares.isqrt());
-        let mut vector: [i32; DIMENSIONS] = std::array::from_fn(|index| {
-            let centred = length.divide(i64::from(sum[index]) * LENGTH) as i32 - number(2 * index);
-            centred * number(2 * index + 1) / 256
-        });
+        let mut vector = sum;
+        for ((part, mean), scale) in vector.iter_mut().zip(&MEANS).zip(&SCALES) {
+            let centred = length.divide(i64::from(*part) * LENGTH) as i32 - mean;
+            *part = centred * scale / 256;
+        }
         self.turns(seed).iter().for_each(|turn| turn.apply(&mut vector));
-        let bits = vector.iter().rev().fold(0u64, |bits, part| bits << 1 | u64::from(*part > 0));
+        let parts = vector.iter().enumerate();
+        let bits = parts.fold(0u64, |bits, (index, part)| bits | u64::from(*part > 0) << index);
         // All zeros stands for nothing known.
         bits.max(1) as i64
     }
@@ -253,9 +268,8 @@ mod tests {
 
     #[test]
     fn no_vector_is_too_long_to_be_turned() {
-        let number = |at: usize| f64::from(i16::from_le_bytes([TABLE[2 * at], TABLE[2 * at + 1]]));
-        let means: f64 = (0..DIMENSIONS).map(|index| number(2 * index).powi(2)).sum();
-        let scale = (0..DIMENSIONS).map(|index| number(2 * index + 1).abs()).fold(0.0, f64::max);
+        let means: f64 = MEANS.iter().map(|mean| f64::from(*mean).powi(2)).sum();
+        let scale = SCALES.iter().map(|scale| f64::from(scale.abs())).fold(0.0, f64::max);
         let length = (LENGTH as f64 + means.sqrt()) * scale / 256.0;
         assert!(length < f64::from(1 << 22), "{length}");
     }
