@@ -23,6 +23,7 @@ mod simulated;
 mod status;
 mod supervise;
 mod telemetry;
+mod tenants;
 mod times;
 mod top;
 mod trace;

@@ -11,7 +11,7 @@ pub mod flags;
 mod layers;
 mod reference;
 
-pub use declare::{Group, Key};
+pub use declare::{Group, Key, Value};
 pub use error::ConfigError;
 pub use reference::reference;
 
@@ -113,6 +113,8 @@ settings! {
     Enforcer "act.age_max_ms" act_age_max_ms: u64 = "86400000" in 60_000..=31_622_400_000, "Age up to which an event may be acted on; what is older when it is answered is history: judged, and its actions withheld. When it differs from what is in force it is published on weir.control.";
     Enforcer "act.limit_floor" act_limit_floor: u64 = "100" in 1..=1_000_000_000, "Accounts that may be acted on in an hour in any case, over all partitions, before the limiter pauses and a person is asked (`weir limiter`). Published on weir.control like act.age_max_ms.";
     Enforcer "act.limit_share_permille" act_limit_share_permille: u64 = "20" in 0..=1_000, "The same as a share of all accounts, in thousandths; it counts where it comes to more than act.limit_floor.";
+    Tenants "tenants.dir" tenants_dir: Option<PathBuf> = "", "Directory of the tenants' registry: a file ID.toml for each tenant, with what it chose (docs/operations.md#tenants). Nobody is answered who is of a tenant without a file. Without it every name is a tenant's.";
+    Tenants "tenants.allow_anonymous" tenants_allow_anonymous: bool = "false", "With tenants.dir: who names no tenant is of the tenant `default`, which must have a file. Off, nobody is answered who names none, unless `tenant` says whose all of it is.";
     Deciding "decide.addr" decide_addr: Option<String> = "", "Address on which gateways ask how accounts stand, for example 127.0.0.1:50051. Whoever reaches it learns how accounts stand: keep it on loopback or in the gateways' own network, or ask for tokens or certificates. Nothing is answered when not given.";
     Deciding "decide.token_file" decide_token_file: Option<PathBuf> = "", "File with the tokens, one a line, of which gateways send one as `X-Weir-Token: TOKEN`; readable by the owner only. Whoever shows none is not answered.";
     Deciding "decide.cert_file" decide_cert_file: Option<PathBuf> = "", "Certificate of the decision server and its chain, PEM: with it gateways speak TLS.";

@@ -86,8 +86,30 @@ impl Transport {
     }
 }
 
-/// What is counted of a request that had more keys than anybody has.
-const REFUSED: &str = "refused";
+/// Why a gateway's request is of nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It had more keys than anybody has, or several tenants.
+    Unclear,
+    /// It named a tenant that is not registered.
+    UnknownTenant,
+    /// It named none, where it has to.
+    NoTenant,
+}
+
+impl Refused {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Unclear, Self::UnknownTenant, Self::NoTenant];
+
+    /// Name in answers and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unclear => "refused",
+            Self::UnknownTenant => "unknown_tenant",
+            Self::NoTenant => "no_tenant",
+        }
+    }
+}
 
 /// What is counted of one from a gateway that shows no token.
 const UNAUTHENTICATED: &str = "unauthenticated";
@@ -203,7 +225,7 @@ metrics! {
     effects: Family<Kind, Counter> = Family::default(), "effects", "What executors did: applied, released, failed (answered for as not carried out), stuck (an actuator refuses to let a hold go: a person must)";
     effect_stalls: Counter = Counter::default(), "effect_stalls", "Times that an executor had to wait for what it drives, or for the log";
     shared_bucket_failures: Counter = Counter::default(), "shared_bucket_failures", "Times that Redis did not answer a server of gateways, or too many requests waited for it, so that the server counted for itself";
-    gateway_answers: Family<GatewayLabels, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass (passed, limited, suspended, unknown; refused: it had more keys than anybody has, or several tenants; unauthenticated: the gateway showed no token) and by how it was asked";
+    gateway_answers: Family<GatewayLabels, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass (passed, limited, suspended, unknown; refused: it had more keys than anybody has, or several tenants; unknown_tenant, no_tenant: the registry does not have the tenant that it named, or it named none; unauthenticated: the gateway showed no token) and by how it was asked";
     gateway_handshakes_failed: Counter = Counter::default(), "gateway_handshakes_failed", "Connections to the decision server that ended before TLS stood: no certificate of a gateway's, or one that nobody here knows";
     standings: Gauge = Gauge::default(), "standings", "Accounts of which a server of gateways knows how they stand";
     standings_stale: Gauge = Gauge::default(), "standings_stale_ms", "How long ago what a server of gateways knows was as the log was, in milliseconds; -1 where it never was";
@@ -282,7 +304,12 @@ impl Metrics {
             }
         }
         for transport in Transport::ALL {
-            for kind in Passes::NAMES.iter().copied().chain([REFUSED, UNAUTHENTICATED]) {
+            for kind in Passes::NAMES
+                .iter()
+                .copied()
+                .chain(Refused::ALL.map(Refused::as_str))
+                .chain([UNAUTHENTICATED])
+            {
                 let _ = self.gateway_answers.get_or_create(&asked_by(transport, kind));
             }
         }
@@ -472,9 +499,17 @@ impl Metrics {
         self.gateway_answers.get_or_create(&asked_by(transport, passes.as_str())).inc();
     }
 
-    /// A gateway's request had more keys than anybody has.
-    pub fn gateway_refused(&self, transport: Transport) {
-        self.gateway_answers.get_or_create(&asked_by(transport, REFUSED)).inc();
+    /// A gateway's request was of nobody.
+    pub fn gateway_refused(&self, transport: Transport, why: Refused) {
+        let count = self.gateway_answers.get_or_create(&asked_by(transport, why.as_str())).inc() + 1;
+        if why != Refused::Unclear && is_power_of_ten(count) {
+            warn!(
+                count,
+                transport = transport.as_str(),
+                why = why.as_str(),
+                "gateways ask for tenants that are not registered, and nobody of them passes: see docs/operations.md#tenants"
+            );
+        }
     }
 
     /// A gateway asked without a token that is known.

@@ -535,3 +535,82 @@ fn with_certificates_of_gateways_only_who_shows_one_of_theirs_is_answered() {
     assert!(metric(&metrics, "weir_gateway_handshakes_failed_total") > 0);
     run.stop();
 }
+
+#[test]
+fn by_every_transport_each_tenant_is_answered_as_it_chose_and_strangers_are_refused() {
+    let place = Place::new();
+    let directory = place.directory.path().join("tenants");
+    std::fs::create_dir(&directory).unwrap();
+    for (id, mode) in [("shut", "closed"), ("wide", "open")] {
+        std::fs::write(directory.join(format!("{id}.toml")), format!("failure_mode = \"{mode}\"")).unwrap();
+    }
+    // Nobody listens there, and nobody will: too little is known, of everybody.
+    let mut decide = weir(&["decide", "--brokers", "127.0.0.1:1", "--decide-tenant-header", "X-Tenant"]);
+    decide.arg("--keys-dir").arg(place.keys_of("collector")).arg("--tenants-dir").arg(&directory);
+    decide.args(["--metrics-addr", "127.0.0.1:0"]);
+    let (decide, address, metrics) = answering_with_metrics(decide);
+    let Some(mut client) = Client::of(&address) else { return };
+    let unknown = "the tenant of the request is not registered here";
+    let unnamed = "the request names no tenant, and without one nobody is answered here";
+    for (tenant, code, status, word, message) in [
+        (Some("wide"), 0, 0, Some("STATUS_OK"), None),
+        (
+            Some("shut"),
+            14,
+            503,
+            Some("STATUS_UNKNOWN"),
+            Some("Requests cannot be let through now. Try again later."),
+        ),
+        (Some("stranger"), 7, 403, None, Some(unknown)),
+        (None, 7, 403, None, Some(unnamed)),
+    ] {
+        let mut headers = json!({ "x-api-key": "sk-anybody" });
+        headers.as_object_mut().unwrap().extend(tenant.map(|tenant| ("x-tenant".to_owned(), json!(tenant))));
+        let told = client.envoy(headers);
+        assert_eq!(told["code"], code, "{tenant:?}: {told}");
+        let of_message = |body: &Value| body["error"]["message"].as_str().map(str::to_owned);
+        assert_eq!(of_message(&told["body"]).as_deref(), message, "{told}");
+        assert_eq!(told["status"].as_i64().unwrap_or(0), status, "{told}");
+
+        let named = tenant.map(|tenant| ["X-Tenant", tenant]);
+        let headers: Vec<_> = named.into_iter().chain([["x-api-key", "sk-anybody"]]).collect();
+        let told = &client.ask("ext_proc", json!({ "headers": headers }))[0];
+        assert_eq!((&told["status"], &told["grpc_status"]), (&json!(status), &json!(code)), "{told}");
+        assert_eq!(of_message(&told["body"]).as_deref(), message, "{told}");
+
+        let told = client.ask("rate_limit", json!({ "descriptors": [headers] }));
+        let limited = if code == 0 { "OK" } else { "OVER_LIMIT" };
+        assert_eq!((&told["code"], &told["codes"]), (&json!(limited), &json!([limited])), "{told}");
+        assert_eq!(of_message(&told["body"]).as_deref(), message, "{told}");
+
+        let keys = json!({ "keys": ["sk-anybody"], "tenant": tenant });
+        // Of an account that is named, or looked at, the mode says nothing; that its tenant is a stranger does.
+        for (asked, word) in [
+            (json!({ "credentials": keys }), word),
+            (json!({ "credentials": { "keys": ["sk-anybody"] }, "tenant": tenant }), word),
+            (json!({ "credentials": keys, "look": true }), word.map(|_| "STATUS_OK")),
+            (json!({ "account": "0".repeat(32), "tenant": tenant }), word.map(|_| "STATUS_OK")),
+        ] {
+            let told = client.ask("check", asked);
+            match word {
+                Some(word) => assert_eq!(told["status"], word, "{tenant:?}: {told}"),
+                None => assert_eq!(
+                    (&told["error"], told["reason"].as_str()),
+                    (&json!("PERMISSION_DENIED"), message),
+                    "{told}"
+                ),
+            }
+        }
+    }
+    for transport in ["ext_authz", "ext_proc", "rate_limit"] {
+        let kinds = ["passed", "unknown", "unknown_tenant", "no_tenant"];
+        assert_eq!(kinds.map(|kind| answers(&metrics, kind, transport)), [1, 1, 1, 1], "{transport}");
+    }
+    let kinds = ["passed", "unknown", "unknown_tenant", "no_tenant"];
+    assert_eq!(kinds.map(|kind| answers(&metrics, kind, "grpc")), [2, 2, 4, 4]);
+    // Two names are none, wherever they stand.
+    let told =
+        client.ask("check", json!({ "credentials": { "keys": ["k"], "tenant": "wide" }, "tenant": "shut" }));
+    assert_eq!(told["error"], "INVALID_ARGUMENT", "{told}");
+    decide.kill();
+}

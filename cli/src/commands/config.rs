@@ -2,7 +2,8 @@
 
 use super::{ConfigFile, Run};
 use crate::output;
-use crate::settings::reference;
+use crate::settings;
+use crate::tenants;
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ pub struct Arguments {}
 
 impl Run for Arguments {
     fn run(self, _: &ConfigFile) -> Result<ExitCode> {
-        output::text(reference());
+        output::text(settings::reference() + &tenants::reference());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -6,7 +6,7 @@ use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use std::process::ExitCode;
 
-takes!(Keys: Common, Embedded, Layout, Serving, Collector, Listener, Tracing, Stages, Enforcer, Deciding, Export);
+takes!(Keys: Common, Embedded, Layout, Serving, Collector, Listener, Tracing, Stages, Enforcer, Deciding, Tenants, Export);
 
 /// Every role in one process on the embedded log: the place to start
 #[derive(clap::Args)]

@@ -1,7 +1,7 @@
 //! `weir decide`: tells gateways how accounts stand, from memory.
 //!
 //! A request's way: [`server`] bounds connections, times and sizes; [`door`] says who may ask; [`http`] (for nginx and others), [`envoy`] (Envoy's
-//! three services) and [`decisions`] (Weir's own gRPC service) say whose it is; [`answer`] alone knows whether it may pass; and
+//! three services) and [`decisions`] (Weir's own gRPC service) [`whose`] whose it is; [`answer`] alone knows whether it may pass; and
 //! [`told`] is what each of them then says in its own way. Nothing can be changed here.
 
 mod answer;
@@ -13,6 +13,7 @@ mod http;
 mod limits;
 mod server;
 mod told;
+mod whose;
 
 use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, Role};

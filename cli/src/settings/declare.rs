@@ -72,6 +72,8 @@ pub enum Group {
     Export,
     /// What answers gateways.
     Deciding,
+    /// What reads the tenants' registry.
+    Tenants,
     /// What serves metrics.
     Serving,
 }

@@ -68,14 +68,15 @@ pub fn stands(place: &Place, keys: &Path, key: &str, status: StandingStatus) {
     stands_as(place, keys, key, &Standing { status, ..Standing::default() });
 }
 
-/// The same with all that is said, but for the account; its pseudonym.
+/// The same with all that is said, but for the account; its pseudonym. It is of the tenant that is said, or of `default`.
 pub fn stands_as(place: &Place, keys: &Path, key: &str, standing: &Standing) -> AccountId {
     place.set_posture("audit");
     let secret = std::fs::read_to_string(keys.join("pseudonym-0.key")).unwrap();
     let secret: Digest = secret.trim().parse().unwrap();
-    let account = PseudonymKey::new(&secret.0, 0).account("default", key);
+    let tenant = Some(standing.tenant.as_str()).filter(|tenant| !tenant.is_empty()).unwrap_or("default");
+    let account = PseudonymKey::new(&secret.0, 0).account(tenant, key);
     let log = EmbeddedLog::open(&place.data.join("log"), 4).unwrap();
-    let standing = Standing { account, ..standing.clone() };
+    let standing = Standing { account, tenant: tenant.into(), ..standing.clone() };
     let payload = Wire::new().to_bytes(&standing);
     let outputs = vec![Output::keyed(Topic::Standing, account.to_key(), payload, 0)];
     log.writer("test").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();

@@ -121,6 +121,7 @@ mod tests {
     fn status(status: StandingStatus, until_ms: Option<i64>, now_ms: i64) -> (&'static str, Option<i64>) {
         let evidence = Arc::new(StandingEvidence { score: 0.9, families: vec!["volume".into()] });
         let known = Known {
+            tenant: "acme".into(),
             status,
             since_ms: 1_000,
             until_ms,

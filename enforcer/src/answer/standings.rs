@@ -6,7 +6,7 @@
 use crate::limits::{
     FOLLOW_WAIT, ROUND_RECORDS_MAX, STANDINGS_AWAY_MS, STANDINGS_MAX, TAKE_BYTES_MAX, WATCH_MS,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, ActionId, Standing, StandingEvidence, StandingStatus, VerdictId};
@@ -19,6 +19,8 @@ use weir_topology::topic::Topic;
 /// What is known of an account.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Known {
+    /// Whose account it is. Shared with the tenant's other accounts.
+    pub tenant: Arc<str>,
     /// What is in force.
     pub status: StandingStatus,
     /// Since when, in milliseconds since the Unix epoch.
@@ -40,6 +42,8 @@ pub struct Standings(RwLock<Table>);
 #[derive(Debug, Default)]
 struct Table {
     by_account: HashMap<AccountId, Known>,
+    /// The tenants of those accounts, each once.
+    tenants: HashSet<Arc<str>>,
     /// When the table was as the log was, in milliseconds since the Unix epoch.
     fresh_ms: Option<i64>,
     /// Accounts that there was no room for, since they were last asked for.
@@ -103,10 +107,21 @@ impl Table {
             self.untold += 1;
             return;
         }
+        let tenant = self.shared(&standing.tenant);
         let Standing { status, since_ms, until_ms, action_id, verdict_id, evidence, .. } = standing;
         let evidence = evidence.map(Arc::new);
-        self.by_account
-            .insert(account, Known { status, since_ms, until_ms, action_id, verdict_id, evidence });
+        let known = Known { tenant, status, since_ms, until_ms, action_id, verdict_id, evidence };
+        self.by_account.insert(account, known);
+    }
+
+    /// The one copy of a tenant's name.
+    fn shared(&mut self, tenant: &str) -> Arc<str> {
+        if let Some(tenant) = self.tenants.get(tenant) {
+            return tenant.clone();
+        }
+        let tenant: Arc<str> = tenant.into();
+        self.tenants.insert(tenant.clone());
+        tenant
     }
 
     /// Forgets those on whom nothing is in force.
@@ -181,6 +196,7 @@ impl Follower {
         let mut table = self.standings.write();
         if let Some(fresh) = self.fresh.take() {
             table.by_account = fresh.by_account;
+            table.tenants = fresh.tenants;
             table.untold += fresh.untold;
             table.unreadable += fresh.unreadable;
         }

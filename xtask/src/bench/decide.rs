@@ -189,7 +189,7 @@ async fn ext_authz(channel: Channel, number: u64) -> Result<()> {
 
 async fn decisions(channel: Channel, number: u64) -> Result<()> {
     let credentials = Credentials { keys: vec![key(number)], tenant: None };
-    let asked = Asked { who: Some(OfWhom::Credentials(credentials)), look: false };
+    let asked = Asked { who: Some(OfWhom::Credentials(credentials)), look: false, tenant: None };
     let answer = DecisionsClient::new(channel).check(asked).await?;
     ensure!(answer.into_inner().passes, "it may not pass");
     Ok(())

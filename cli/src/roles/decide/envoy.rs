@@ -4,8 +4,8 @@ pub mod ext_authz;
 pub mod ext_proc;
 pub mod rate_limit;
 
-use super::answer::Unclear;
-use super::told::Told;
+use super::told::{Told, status_of};
+use super::whose::Unclear;
 use axum::http::StatusCode;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
@@ -43,8 +43,14 @@ impl Refusal {
 
     /// Nobody would know whose the request is.
     fn unclear(error: Unclear) -> Self {
-        let body = error_body("invalid_request_error", &error.to_string(), None);
-        Self { code: Code::InvalidArgument, status: StatusCode::BAD_REQUEST, retry_after: None, body }
+        let (code, kind) = match error {
+            Unclear::TooManyKeys | Unclear::TooManyTenants => {
+                (Code::InvalidArgument, "invalid_request_error")
+            }
+            Unclear::Stranger(_) => (Code::PermissionDenied, "permission_error"),
+        };
+        let body = error_body(kind, &error.to_string(), None);
+        Self { code, status: status_of(error), retry_after: None, body }
     }
 
     /// Names and values of the headers that go with it.

@@ -1,7 +1,8 @@
 //! The decision API over HTTP.
 
 use super::answer::Desk;
-use super::told::Told;
+use super::told::{Told, status_of};
+use super::whose::Unclear;
 use crate::telemetry::Transport;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -23,9 +24,6 @@ const VERDICT: HeaderName = HeaderName::from_static("x-weir-verdict-id");
 const SCORE: HeaderName = HeaderName::from_static("x-weir-score");
 const FAMILIES: HeaderName = HeaderName::from_static("x-weir-families");
 
-/// What stands there where nobody would know whose the request is.
-const REFUSED: &str = "refused";
-
 const JSON: (HeaderName, HeaderValue) = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
 
 type Reply = (StatusCode, HeaderMap, String);
@@ -44,11 +42,7 @@ async fn auth(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Reply {
     let values = |name| headers.get_all(name).iter().map(HeaderValue::as_bytes);
     match desk.answer_to(Transport::Http, values).await {
         Ok(answer) => reply(&Told::of(&answer)),
-        Err(error) => {
-            let (status, mut headers, body) = malformed(&error);
-            headers.insert(STATUS, HeaderValue::from_static(REFUSED));
-            (status, headers, body)
-        }
+        Err(error) => refused(error),
     }
 }
 
@@ -59,19 +53,34 @@ async fn auth_nginx(desk: State<Arc<Desk>>, headers: HeaderMap) -> Reply {
     (status, headers, body)
 }
 
-async fn account(State(desk): State<Arc<Desk>>, Path(account): Path<String>) -> Reply {
-    match account.parse::<AccountId>() {
-        Ok(account) => {
-            let (_, headers, body) = reply(&Told::of(&desk.look(account)));
+async fn account(State(desk): State<Arc<Desk>>, Path(account): Path<String>, headers: HeaderMap) -> Reply {
+    let account = match account.parse::<AccountId>() {
+        Ok(account) => account,
+        Err(error) => {
+            let reason = format!("an account is named by its pseudonym: {error}");
+            return error_of(StatusCode::BAD_REQUEST, &reason);
+        }
+    };
+    let tenants = desk.askers().tenant_header().into_iter().flat_map(|name| headers.get_all(name));
+    match desk.look_for(Transport::Http, tenants.map(HeaderValue::as_bytes), account) {
+        Ok(answer) => {
+            let (_, headers, body) = reply(&Told::of(&answer));
             (StatusCode::OK, headers, body)
         }
-        Err(error) => malformed(&format!("an account is named by its pseudonym: {error}")),
+        Err(error) => refused(error),
     }
 }
 
-fn malformed(reason: &dyn Display) -> Reply {
+/// Nobody would know whose the request is.
+fn refused(error: Unclear) -> Reply {
+    let (status, mut headers, body) = error_of(status_of(error), &error);
+    headers.insert(STATUS, HeaderValue::from_static(error.refused().as_str()));
+    (status, headers, body)
+}
+
+fn error_of(status: StatusCode, reason: &dyn Display) -> Reply {
     let body = json!({ "error": reason.to_string() });
-    (StatusCode::BAD_REQUEST, HeaderMap::from_iter([JSON]), format!("{body}\n"))
+    (status, HeaderMap::from_iter([JSON]), format!("{body}\n"))
 }
 
 fn reply(told: &Told) -> Reply {

@@ -1,6 +1,7 @@
 //! An answer in words that every transport has: each says the same in its own way.
 
 use super::answer::Answer;
+use super::whose::Unclear;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -9,6 +10,14 @@ use weir_schemas::StandingEvidence;
 
 /// What is said in place of a status where too little is known.
 const UNKNOWN: &str = "unknown";
+
+/// The status of HTTP for a request of which nobody would know whose it is.
+pub fn status_of(error: Unclear) -> StatusCode {
+    match error {
+        Unclear::TooManyKeys | Unclear::TooManyTenants => StatusCode::BAD_REQUEST,
+        Unclear::Stranger(_) => StatusCode::FORBIDDEN,
+    }
+}
 
 /// What a gateway is told.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,13 +3,13 @@
 //! A descriptor's entries are headers of the request, each under the header's name. All descriptors of a question are of one
 //! request: it uses one up, however many of them name its account.
 
-use super::super::answer::{Answer, CREDENTIAL_HEADERS, Desk, Unclear};
+use super::super::answer::{Answer, Desk};
 use super::super::limits::DESCRIPTORS_MAX;
 use super::super::told::Told;
+use super::super::whose::{Asking, CREDENTIAL_HEADERS, Terms, Unclear};
 use super::{Refusal, header, metadata};
 use crate::telemetry::Transport;
 use prost_types::Duration;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use weir_api::envoy::config::core::v3::HeaderValue;
@@ -43,16 +43,16 @@ impl RateLimitService for RateLimit {
             let reason = format!("a question has at most {DESCRIPTORS_MAX} descriptors");
             return Err(Status::invalid_argument(reason));
         }
-        let accounts = match self.accounts(&descriptors) {
-            Ok(accounts) => accounts,
+        let (all, each) = match self.asking(&descriptors) {
+            Ok(asking) => asking,
             Err(error) => {
-                self.0.refuse(Transport::RateLimit);
+                self.0.refuse(Transport::RateLimit, error);
                 let statuses = vec![over_limit(None); descriptors.len()];
                 return Ok(Response::new(refused(&Refusal::unclear(error), statuses)));
             }
         };
-        let all: BTreeSet<AccountId> = accounts.iter().flatten().copied().collect();
-        let answer = self.0.answer(all.into_iter().collect(), Transport::RateLimit).await;
+        let terms = all.terms;
+        let answer = self.0.answer(all, Transport::RateLimit).await;
         let told = Told::of(&answer);
         let response = match Refusal::of(&told) {
             None => RateLimitResponse {
@@ -62,7 +62,7 @@ impl RateLimitService for RateLimit {
             },
             Some(refusal) => {
                 let statuses =
-                    accounts.iter().map(|accounts| self.status(accounts, &answer, &told)).collect();
+                    each.iter().map(|accounts| self.status(accounts, terms, &answer, &told)).collect();
                 refused(&refusal, statuses)
             }
         };
@@ -71,33 +71,35 @@ impl RateLimitService for RateLimit {
 }
 
 impl RateLimit {
-    /// The accounts that each descriptor names. Its tenant is what any of them says: they are of one request.
-    fn accounts(&self, descriptors: &[RateLimitDescriptor]) -> Result<Vec<Vec<AccountId>>, Unclear> {
+    /// Whose the request is, and the accounts that each descriptor names. Its tenant is what any of them says: they are of one
+    /// request. Together they have no more keys than a request may have.
+    fn asking(&self, descriptors: &[RateLimitDescriptor]) -> Result<(Asking, Vec<Vec<AccountId>>), Unclear> {
+        let askers = self.0.askers();
         let tenants: Vec<&[u8]> =
-            self.0.tenant_header().into_iter().flat_map(|name| values(descriptors, name)).collect();
-        let credentials =
-            |descriptors| CREDENTIAL_HEADERS.into_iter().flat_map(move |name| values(descriptors, name));
-        // Together they have no more keys than a request may have.
-        self.0.accounts(tenants.iter().copied(), credentials(descriptors))?;
-        let each = descriptors.chunks(1);
-        each.map(|descriptor| self.0.accounts(tenants.iter().copied(), credentials(descriptor))).collect()
+            askers.tenant_header().into_iter().flat_map(|name| values(descriptors, name)).collect();
+        let asking = |descriptors| {
+            let credentials = CREDENTIAL_HEADERS.into_iter().flat_map(|name| values(descriptors, name));
+            askers.asking(tenants.iter().copied(), credentials)
+        };
+        let all = asking(descriptors)?;
+        let each = descriptors.chunks(1).map(|descriptor| asking(descriptor).map(|one| one.accounts));
+        Ok((all, each.collect::<Result<_, Unclear>>()?))
     }
 
     /// How it is with a descriptor of a request that does not pass.
-    fn status(&self, accounts: &[AccountId], answer: &Answer, told: &Told) -> DescriptorStatus {
+    fn status(&self, accounts: &[AccountId], terms: Terms, answer: &Answer, told: &Told) -> DescriptorStatus {
         let is_answer = answer.account.is_none_or(|account| accounts.contains(&account));
         if is_answer {
-            let limit = matches!(answer.passes, Passes::In(_)).then(|| self.limit());
+            let limit = matches!(answer.passes, Passes::In(_)).then(|| limit_of(terms));
             return DescriptorStatus { duration_until_reset: wait_of(told), ..over_limit(limit) };
         }
-        let passes = accounts.iter().all(|account| self.0.look(*account).passes == Passes::Yes);
+        let passes = accounts.iter().all(|account| self.0.look(*account, terms).passes == Passes::Yes);
         if passes { within() } else { over_limit(None) }
     }
+}
 
-    fn limit(&self) -> Limit {
-        let requests_per_unit = self.0.rate().per_minute;
-        Limit { name: LIMIT_NAME.into(), requests_per_unit, unit: Unit::Minute.into() }
-    }
+fn limit_of(terms: Terms) -> Limit {
+    Limit { name: LIMIT_NAME.into(), requests_per_unit: terms.rate.per_minute, unit: Unit::Minute.into() }
 }
 
 /// The values of the entries that are this header.

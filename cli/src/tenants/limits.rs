@@ -1,0 +1,10 @@
+//! Bounds of the tenants' registry.
+
+/// Longest id of a tenant, in bytes.
+pub const ID_BYTES_MAX: usize = 64;
+
+/// Most tenants of a registry. All of them are kept in memory.
+pub const TENANTS_MAX: usize = 10_000;
+
+/// Largest file of a tenant, in bytes.
+pub const FILE_BYTES_MAX: u64 = 64 << 10;

@@ -1,0 +1,169 @@
+//! What gateways are told where there is a registry of tenants: each tenant by its own terms, of its own accounts, and strangers nothing.
+
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
+mod common;
+
+use common::gateway::{answering, answering_with_metrics, ask, header, stands_as};
+use common::{Place, Running, eventually, metric, weir};
+use std::path::PathBuf;
+use weir_schemas::{Standing, StandingStatus};
+
+const HEADER: [&str; 2] = ["--decide-tenant-header", "X-Tenant"];
+
+/// A registry with these files.
+fn registry(place: &Place, files: &[(&str, &str)]) -> PathBuf {
+    let directory = place.directory.path().join("tenants");
+    std::fs::create_dir(&directory).unwrap();
+    for (id, text) in files {
+        std::fs::write(directory.join(format!("{id}.toml")), text).unwrap();
+    }
+    directory
+}
+
+/// Status, and what is told of the account, where a request of this tenant shows this key.
+fn told(address: &str, path: &str, tenant: Option<&str>, key: &str) -> (u16, String) {
+    let tenant = tenant.map(|tenant| format!("x-tenant: {tenant}\r\n")).unwrap_or_default();
+    let (status, answer) = ask(address, path, &format!("{tenant}x-api-key: {key}\r\n"));
+    (status, header(&answer, "x-weir-status").unwrap_or_default().to_owned())
+}
+
+fn answers(metrics: &str, kind: &str) -> u64 {
+    metric(metrics, &format!("weir_gateway_answers_total{{kind=\"{kind}\",transport=\"http\"}}"))
+}
+
+#[test]
+fn while_nothing_is_known_each_tenant_is_answered_as_it_chose_and_a_stranger_never_passes() {
+    let place = Place::new();
+    let files = [("shut", "failure_mode = \"closed\""), ("wide", "failure_mode = \"open\""), ("plain", "")];
+    let directory = registry(&place, &files);
+    for (mode, plain) in [("open", (200, "ok")), ("closed", (503, "unknown"))] {
+        // Nobody listens there, and nobody will.
+        let mut decide = weir(&["decide", "--brokers", "127.0.0.1:1", "--decide-failure-mode", mode]);
+        decide.args(HEADER).arg("--tenants-dir").arg(&directory).args(["--metrics-addr", "127.0.0.1:0"]);
+        decide.arg("--keys-dir").arg(place.keys_of("collector"));
+        let (decide, address, metrics) = answering_with_metrics(decide);
+        let of = |path: &str, tenant: Option<&str>| told(&address, path, tenant, "sk-anybody");
+        assert_eq!(of("/auth", Some("shut")), (503, "unknown".into()), "{mode}");
+        assert_eq!(of("/auth", Some("wide")), (200, "ok".into()), "{mode}");
+        assert_eq!(of("/auth", Some("plain")), (plain.0, plain.1.into()), "{mode}");
+        for path in ["/auth", "/auth/nginx"] {
+            for stranger in ["Shut", "wide.toml", "../wide", "default", "weir-drill-1"] {
+                assert_eq!(of(path, Some(stranger)), (403, "unknown_tenant".into()), "{stranger} {mode}");
+            }
+            for nobody in [None, Some(""), Some("-")] {
+                assert_eq!(of(path, nobody), (403, "no_tenant".into()), "{nobody:?} {mode}");
+            }
+        }
+        assert_eq!(of("/auth", Some("wide, shut")), (400, "refused".into()));
+        // Nor does a request pass that shows no key, where its tenant is a stranger.
+        let (status, answer) = ask(&address, "/auth", "x-tenant: stranger\r\n");
+        assert_eq!(status, 403, "{answer}");
+        let body = "{\"error\":\"the tenant of the request is not registered here\"}\n";
+        assert_eq!(answer.split("\r\n\r\n").nth(1), Some(body));
+        assert_eq!(
+            ["unknown_tenant", "no_tenant", "refused"].map(|kind| answers(&metrics, kind)),
+            [11, 6, 1]
+        );
+        let passed = 1 + u64::from(mode == "open");
+        assert_eq!((answers(&metrics, "passed"), answers(&metrics, "unknown")), (passed, 3 - passed));
+        decide.kill();
+    }
+}
+
+/// A run whose gateways name their tenant, that knows how the same key stands at two of them; their pseudonyms.
+fn two_tenants(place: &Place, arguments: &[&str]) -> (Running, String, [String; 2]) {
+    let keys = place.keys_of("collector");
+    let stands = |tenant: &str, status| {
+        let standing = Standing { tenant: tenant.into(), status, ..Standing::default() };
+        stands_as(place, &keys, "sk-same", &standing).to_string()
+    };
+    let accounts = [stands("acme", StandingStatus::Suspended), stands("north", StandingStatus::Limited)];
+    let files = [("acme", ""), ("north", "limit_per_minute = 1\nlimit_burst = 1"), ("third", "")];
+    let directory = registry(place, &files);
+    std::fs::write(&place.feed, "").unwrap();
+    let mut run = place.run();
+    run.arg("--tenants-dir").arg(directory).args(["--decide-limit-burst", "3"]);
+    let (run, address) = answering(run, arguments);
+    eventually("all is read", || {
+        let (_, answer) = ask(&address, "/auth", "x-tenant: third\r\nx-api-key: sk-other\r\n");
+        header(&answer, "x-weir-stale-ms").is_some()
+    });
+    (run, address, accounts)
+}
+
+#[test]
+fn a_tenant_is_told_of_its_own_accounts_only_by_key_and_by_pseudonym() {
+    let place = Place::new();
+    let (run, address, [of_acme, of_north]) = two_tenants(&place, &HEADER);
+    assert_ne!(of_acme, of_north, "one key at two tenants is two accounts");
+    let by_key = |tenant: &str| told(&address, "/auth", Some(tenant), "sk-same");
+    assert_eq!(by_key("acme"), (403, "suspended".into()));
+    assert_eq!(by_key("north"), (200, "rate_limited".into()));
+    assert_eq!(by_key("north"), (429, "rate_limited".into()), "its own burst is one, and the others' three");
+    assert_eq!(by_key("third"), (200, "ok".into()));
+    assert_eq!(by_key("stranger"), (403, "unknown_tenant".into()));
+
+    let look = |tenant: &str, account: &str| {
+        ask(&address, &format!("/v1/accounts/{account}"), &format!("x-tenant: {tenant}\r\n"))
+    };
+    for (tenant, own, status) in
+        [("acme", &of_acme, "suspended"), ("north", &of_north, "rate_limited"), ("third", &of_acme, "ok")]
+    {
+        let (code, answer) = look(tenant, own);
+        assert_eq!((code, header(&answer, "x-weir-status")), (200, Some(status)), "{tenant}: {answer}");
+        assert_eq!(header(&answer, "x-weir-action-id").is_some(), tenant != "third", "{answer}");
+    }
+    // Of another tenant's account there is no more to be told than of one that is nobody's.
+    let body = |account: &str| {
+        let (code, answer) = look("acme", account);
+        let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+        let names: Vec<String> =
+            answer.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned()).collect();
+        (code, body["status"].clone(), body["passes"].clone(), body["since_ms"].clone(), names)
+    };
+    assert_eq!(body(&of_north), body("00000000000000000000000000000000"));
+    for (headers, status) in [("", "no_tenant"), ("x-tenant: stranger\r\n", "unknown_tenant")] {
+        let (code, answer) = ask(&address, &format!("/v1/accounts/{of_acme}"), headers);
+        assert_eq!((code, header(&answer, "x-weir-status")), (403, Some(status)), "{answer}");
+        assert!(!answer.contains("suspended"), "{answer}");
+    }
+    run.stop();
+}
+
+#[test]
+fn who_names_no_tenant_is_of_the_one_that_the_operator_says() {
+    let place = Place::new();
+    let (run, address, [of_acme, of_north]) = two_tenants(&place, &["--tenant", "acme"]);
+    // No header is trusted: what the client says makes no difference.
+    for tenant in [None, Some("north"), Some("stranger")] {
+        assert_eq!(told(&address, "/auth", tenant, "sk-same"), (403, "suspended".into()), "{tenant:?}");
+    }
+    let look = |account: &str| {
+        let (_, answer) = ask(&address, &format!("/v1/accounts/{account}"), "");
+        header(&answer, "x-weir-status").unwrap().to_owned()
+    };
+    assert_eq!((look(&of_acme), look(&of_north)), ("suspended".into(), "ok".into()));
+    run.stop();
+}
+
+#[test]
+fn a_registry_that_is_none_refuses_the_start_with_a_sentence() {
+    let place = Place::new();
+    let directory = registry(&place, &[("acme", "failure_mode = \"closed\""), ("north", "")]);
+    let refused = |arguments: &[&str]| {
+        let mut decide = weir(&["decide", "--brokers", "127.0.0.1:1", "--decide-addr", "127.0.0.1:0"]);
+        decide.arg("--keys-dir").arg(place.keys_of("collector")).arg("--tenants-dir").arg(&directory);
+        let output = decide.args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap().replace(&directory.display().to_string(), "DIR")
+    };
+    let nobody = refused(&[]);
+    assert!(nobody.contains("there is no way to name one: give decide.tenant_header"), "{nobody}");
+    let anonymous = refused(&["--tenants-allow-anonymous"]);
+    assert!(anonymous.contains("write default.toml there (it may be empty)"), "{anonymous}");
+    std::fs::write(directory.join("north.toml"), "failure_mode = \"open\"\nfailuremode = \"open\"\n")
+        .unwrap();
+    let bad = refused(&HEADER);
+    assert!(bad.contains("DIR/north.toml:2:1: unknown field `failuremode`"), "{bad}");
+}
