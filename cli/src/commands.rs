@@ -44,6 +44,7 @@ mod share;
 mod signing;
 mod simulate;
 mod slo;
+mod tenants;
 mod top;
 mod topology;
 mod tune;
@@ -119,6 +120,7 @@ commands! {
     Reveal(reveal::Arguments),
     Review(review::Arguments),
     KillSwitch(kill_switch::Arguments),
+    Tenants(tenants::Arguments),
     Keys(keys::Arguments),
     KeyServer(key_server::Arguments),
     Config(config::Arguments),

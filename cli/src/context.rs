@@ -8,12 +8,13 @@ use crate::security::security;
 use crate::settings::{GroupProtocol as Protocol, LogFormat, Settings};
 use crate::supervise::Supervisor;
 use crate::telemetry::Metrics;
+use crate::tenants::{Tenants, TenantsError};
 use crate::trust;
 use anyhow::{Context as _, Result, bail};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use weir_processor::account::AccountStage;
 use weir_processor::campaign::CampaignStage;
@@ -46,6 +47,8 @@ pub struct Context {
     pub supervisor: Arc<Supervisor>,
     /// Set when the process is told to stop.
     pub stop: Arc<AtomicBool>,
+    /// Whose requests and events may be, once it was read.
+    tenants: OnceLock<Arc<Tenants>>,
     /// The command line names a data directory, which outweighs brokers from elsewhere.
     chose_directory: bool,
 }
@@ -68,7 +71,8 @@ impl Context {
             let bound = crate::serve::serve(address, metrics.clone(), health.clone(), liveness.clone())?;
             tracing::info!(address = %bound, "serving /metrics and /health");
         }
-        Ok(Self { settings, metrics, health, liveness, pulse, supervisor, stop, chose_directory })
+        let tenants = OnceLock::new();
+        Ok(Self { settings, metrics, health, liveness, pulse, supervisor, stop, tenants, chose_directory })
     }
 
     /// Whether the process was told to stop.
@@ -93,6 +97,15 @@ impl Context {
     /// Name of this process in epoch records.
     pub fn process(&self) -> String {
         format!("{}:{}", self.node(), std::process::id())
+    }
+
+    /// Of whom requests and events may be. The registry is read once, so that all of a process go by the same.
+    pub fn tenants(&self) -> Result<Arc<Tenants>, TenantsError> {
+        if let Some(tenants) = self.tenants.get() {
+            return Ok(tenants.clone());
+        }
+        let tenants = Arc::new(Tenants::of(&self.settings)?);
+        Ok(self.tenants.get_or_init(|| tenants).clone())
     }
 
     /// The directory with the keys that a distributed role must be given.

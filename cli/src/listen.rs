@@ -57,7 +57,7 @@ impl Listener {
         let config = PushConfig {
             source: settings.source.clone().unwrap_or_else(|| SOURCE.into()),
             node: context.node(),
-            tenant: settings.tenant.clone(),
+            tenants: context.tenants()?.of_events(),
             format: Format::load(&settings.collector_format)?,
             keep_text: settings.collector_keep_text,
             body_bytes_max: settings.listener_body_bytes_max,

@@ -9,12 +9,14 @@ mod error;
 mod keys;
 mod limits;
 
+pub use directory::read;
 pub use error::TenantsError;
-pub use keys::{Tenant, reference};
+pub use keys::{Tenant, reference, shown};
 
 use crate::settings::Settings;
 use std::collections::BTreeMap;
 use thiserror::Error;
+use weir_traffic::drill::PREFIX;
 
 /// The tenant of what names none, where nothing else is configured.
 const ANONYMOUS: &str = "default";
@@ -72,6 +74,17 @@ impl Tenants {
     /// Whose that is which names no tenant; none where it is nobody's.
     pub fn unnamed(&self) -> Option<&str> {
         self.unnamed.as_deref()
+    }
+
+    /// Of which tenants events may be. A drill is of a tenant of its own that needs no file: who sends it has put it on the list of
+    /// who is protected, and a gateway that is asked for it answers as for any stranger.
+    pub fn of_events(&self) -> weir_collector::Tenants {
+        match (&self.registered, &self.unnamed) {
+            (None, unnamed) => weir_collector::Tenants::any(unnamed.clone().unwrap_or_default()),
+            (Some(registered), unnamed) => {
+                weir_collector::Tenants::registered(registered.keys().cloned(), PREFIX, unnamed.clone())
+            }
+        }
     }
 
     /// The tenant that is `named`, and what it chose; of nothing that is named the one whose that is.

@@ -8,7 +8,7 @@ mod tally;
 use crate::context::{Context, now_ms};
 use crate::keys::{self, CollectorKeys};
 use crate::listen::{Sensed, sensing_keys};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +57,10 @@ impl Tracer {
         let settings = &context.settings;
         let Some(text) = &settings.trace else { return Ok(None) };
         ensure!(weir_tap::is_built_in(), TapError::NotBuilt);
+        let tenants = context.tenants()?;
+        let tenant = tenants.unnamed().context(
+            "what is traced names no tenant, and with tenants.dir that is nobody's: set `tenant`, or tenants.allow_anonymous",
+        )?;
         let target = Target::of(text);
         if let Target::Tree(process) = target {
             ensure!(
@@ -75,7 +79,7 @@ impl Tracer {
         let config = TraceConfig {
             source: settings.source.clone().unwrap_or_else(|| SOURCE.into()),
             node: context.node(),
-            tenant: settings.tenant.clone(),
+            tenant: tenant.to_owned(),
             keep_text: settings.collector_keep_text,
             batch_events: settings.collector_batch_lines,
             run,

@@ -277,18 +277,23 @@ fn a_real_nginx_refuses_the_suspended_lets_the_others_pass_and_all_of_them_when_
 #[test]
 fn a_real_nginx_tells_clients_why_they_are_refused_and_blames_no_key_for_what_weir_does_not_know() {
     let place = Place::new();
-    let mut decide = weir(&["decide", "--brokers", "127.0.0.1:1", "--decide-failure-mode", "closed"]);
-    decide.arg("--keys-dir").arg(place.keys_of("collector"));
+    let tenants = place.directory.path().join("tenants");
+    std::fs::create_dir(&tenants).unwrap();
+    std::fs::write(tenants.join("acme.toml"), "failure_mode = \"closed\"").unwrap();
+    let mut decide = weir(&["decide", "--brokers", "127.0.0.1:1", "--decide-tenant-header", "X-Tenant"]);
+    decide.arg("--keys-dir").arg(place.keys_of("collector")).arg("--tenants-dir").arg(&tenants);
     let (decide, address) = answering(decide, &[]);
     let dir = place.directory.path().join("nginx");
     std::fs::create_dir(&dir).unwrap();
     let Some(Nginx(nginx, gateway)) = nginx(&dir, &address) else { return };
     let keys = (0..65).map(|number| format!("k{number}")).collect::<Vec<_>>().join(",");
-    for (key, status, message) in [
-        (HONEST, 503, "Requests cannot be let through now. Try again later."),
-        (&*keys, 400, "The request is of too many keys or tenants."),
+    for (key, tenant, status, message) in [
+        (HONEST, "x-tenant: acme\r\n", 503, "Requests cannot be let through now. Try again later."),
+        (&*keys, "x-tenant: acme\r\n", 400, "The request is of too many keys or tenants."),
+        (HONEST, "x-tenant: stranger\r\n", 403, "The tenant of the request is not registered here."),
+        (HONEST, "", 403, "The request names no tenant."),
     ] {
-        let (told, answer) = ask(&gateway, "/v1/chat", &format!("x-api-key: {key}\r\n"));
+        let (told, answer) = ask(&gateway, "/v1/chat", &format!("{tenant}x-api-key: {key}\r\n"));
         let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
         assert_eq!((told, &body["error"]["message"]), (status, &message.into()), "{answer}");
     }

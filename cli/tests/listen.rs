@@ -466,3 +466,26 @@ fn a_protobuf_sender_is_answered_in_protobuf() {
     assert!(body.contains("the body is no OTLP export as protobuf: "), "{body:?}");
     assert_eq!(listening.post("/v1/lines", protobuf, b"").0, 415);
 }
+
+#[test]
+fn a_strangers_records_are_refused_and_counted_and_the_others_of_its_request_are_taken() {
+    let place = Place::new();
+    let directory = place.directory.path().join("tenants");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("acme.toml"), "").unwrap();
+    let mut listen = place.listen(&[]);
+    listen.arg("--tenants-dir").arg(&directory);
+    let listening = Listening::start(listen);
+    let record = |tenant: &str| format!(r#"{{"time":1793491200,"account":"a",{tenant}"prompt":"p"}}"#);
+    let body = [record(r#""tenant":"acme","#), record(r#""tenant":"stranger","#), record("")].join("\n");
+    let (status, answer) = listening.post("/v1/lines", JSON, body.as_bytes());
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(
+        (status, answer["events"].as_u64(), answer["refused"].as_u64()),
+        (200, Some(1), Some(2)),
+        "{answer}"
+    );
+    let rejected = listening.metric("weir_collector_lines_rejected_total{kind=\"UNKNOWN_TENANT\"}");
+    assert_eq!(rejected, 2);
+    listening.running.stop();
+}

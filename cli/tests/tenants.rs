@@ -5,7 +5,7 @@
 mod common;
 
 use common::gateway::{answering, answering_with_metrics, ask, header, stands_as};
-use common::{Place, Running, eventually, metric, weir};
+use common::{Place, Running, eventually, metric, success, text, weir};
 use std::path::PathBuf;
 use weir_schemas::{Standing, StandingStatus};
 
@@ -145,6 +145,64 @@ fn who_names_no_tenant_is_of_the_one_that_the_operator_says() {
     };
     assert_eq!((look(&of_acme), look(&of_north)), ("suspended".into(), "ok".into()));
     run.stop();
+}
+
+#[test]
+fn lines_of_strangers_become_dead_letters_that_are_counted_and_no_events() {
+    let place = Place::new();
+    let directory = registry(&place, &[("acme", ""), ("north", "")]);
+    let line = |number: u32, tenant: &str| {
+        let time = 1_793_491_200 + number;
+        let tenant = if tenant.is_empty() { String::new() } else { format!(r#""tenant":"{tenant}","#) };
+        format!(
+            "{{{tenant}\"id\":\"r{number}\",\"time\":{time},\"account\":\"sk-same\",\"prompt\":\"hello\"}}\n"
+        )
+    };
+    let tenants = ["acme", "north", "stranger", "acme", "", "weir-drill-1f2e3d4c5b6a7988", "ACME"];
+    let lines = (0..).zip(tenants).map(|(number, tenant)| line(number, tenant));
+    std::fs::write(&place.feed, lines.collect::<String>()).unwrap();
+    let mut run = place.run_to_idle();
+    run.arg("--tenants-dir").arg(&directory);
+    success(run);
+
+    let letters = |arguments: &[&str]| {
+        let mut list = weir(&["dlq", "list", "--data-dir"]);
+        list.arg(&place.data).args(arguments);
+        text(&success(list).stdout)
+    };
+    let list = letters(&["--kind", "UNKNOWN_TENANT"]);
+    assert!(list.ends_with("3 of 3 letters\n"), "{list}");
+    assert_eq!(list.matches("names no tenant that is registered").count(), 2, "{list}");
+    assert_eq!(list.matches("with tenants.dir every line names its tenant").count(), 1, "{list}");
+    assert!(!list.contains("stranger") && !list.contains("ACME"), "{list}");
+    assert!(letters(&[]).ends_with("3 of 3 letters\n"));
+    let report = place.replay(&["--as-recorded"]);
+    let counted = (report.balances().number("judged"), report.number("dlq"));
+    assert_eq!(counted, (4, 3), "what is of nobody was never an event");
+}
+
+#[test]
+fn a_registry_is_checked_by_a_command_before_a_process_starts_with_it() {
+    let place = Place::new();
+    let files = [
+        ("acme", "limit_burst = 1_0\nfailure_mode = \"closed\""),
+        ("x", "id = \"north-2\"\nlimit_per_minute = 60"),
+        ("south", ""),
+    ];
+    let directory = registry(&place, &files);
+    let check = || weir(&["tenants", "check"]).arg(&directory).output().unwrap();
+    let output = check();
+    assert_eq!(output.status.code(), Some(0));
+    let shown = "acme     failure_mode = \"closed\", limit_burst = 10\nnorth-2  limit_per_minute = 60\nsouth\n3 tenants\n";
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), shown);
+    std::fs::write(directory.join("notes.txt"), "").unwrap();
+    let output = check();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    let reason = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        reason.contains("notes.txt is no tenant's file: in tenants.dir only files ID.toml may stand"),
+        "{reason}"
+    );
 }
 
 #[test]

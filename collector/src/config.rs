@@ -3,6 +3,7 @@
 use crate::error::CollectorError;
 use crate::format::Format;
 use crate::limits;
+use crate::tenants::Tenants;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ pub struct CollectorConfig {
     pub source: String,
     /// Name of this node, unique in the deployment.
     pub node: String,
-    /// Tenant of lines that do not name one.
-    pub tenant: String,
+    /// Of which tenants lines may be.
+    pub tenants: Tenants,
     /// What the lines look like.
     pub format: Format,
     /// Longest line, in bytes.
@@ -58,7 +59,7 @@ impl CollectorConfig {
             path,
             source,
             node: node.into(),
-            tenant: "default".into(),
+            tenants: Tenants::any("default"),
             format: Format::Auto,
             line_bytes_max: limits::LINE_BYTES_MAX_DEFAULT,
             batch_lines: limits::BATCH_LINES_DEFAULT,
@@ -86,7 +87,7 @@ impl CollectorConfig {
         if self.node.is_empty() {
             return fault("node", "must not be empty: name this node".into());
         }
-        check_tenant(&self.tenant)?;
+        self.tenants.check()?;
         if !(1..=limits::LINE_BYTES_MAX_CEILING).contains(&self.line_bytes_max) {
             return fault("line_bytes_max", format!("must be 1 to {}", limits::LINE_BYTES_MAX_CEILING));
         }
@@ -104,13 +105,4 @@ impl CollectorConfig {
         }
         Ok(())
     }
-}
-
-/// Refuses a tenant that is none.
-pub(crate) fn check_tenant(tenant: &str) -> Result<(), CollectorError> {
-    if tenant.is_empty() || tenant.len() > limits::TENANT_BYTES_MAX {
-        let reason = format!("must have 1 to {} bytes", limits::TENANT_BYTES_MAX);
-        return Err(CollectorError::Config { setting: "tenant", reason });
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use crate::limits::{AHEAD_MAX_MS, COUNTRY_BYTES_MAX, USER_AGENT_BYTES_MAX, VALUE
 use crate::privacy::{Pseudonymizer, ValueKind};
 use crate::refusal::Refusal;
 use crate::seal::Sealer;
+use crate::tenants::Tenants;
 use std::borrow::Cow;
 use std::sync::Arc;
 use weir_schemas::wire::Wire;
@@ -19,7 +20,7 @@ use weir_topology::topic::Topic;
 /// Writes events, with buffers that are used again.
 pub struct EventWriter {
     kind: SourceKind,
-    tenant: String,
+    tenants: Tenants,
     keep_text: bool,
     pseudonyms: Pseudonymizer,
     announcer: Announcer,
@@ -34,13 +35,13 @@ impl EventWriter {
             Mode::Tail => SourceKind::Tail,
             Mode::Import => SourceKind::Import,
         };
-        Self::of(kind, config.tenant.clone(), config.keep_text, pseudonyms, sealer, wire)
+        Self::of(kind, config.tenants.clone(), config.keep_text, pseudonyms, sealer, wire)
     }
 
     /// A writer for a source of this kind.
     pub(crate) fn of(
         kind: SourceKind,
-        tenant: String,
+        tenants: Tenants,
         keep_text: bool,
         pseudonyms: Pseudonymizer,
         sealer: Sealer,
@@ -48,7 +49,7 @@ impl EventWriter {
     ) -> Self {
         Self {
             kind,
-            tenant,
+            tenants,
             keep_text,
             pseudonyms,
             announcer: Announcer::new(sealer, wire.clone()),
@@ -58,7 +59,7 @@ impl EventWriter {
     }
 
     /// The event of an exchange, keyed by its account, under the [id](crate::identity) of its line. The
-    /// label and the population go into headers, never into the payload.
+    /// label and the population go into headers, never into the payload. One of a tenant that nobody knows is refused.
     pub fn write<'e>(
         &mut self,
         exchange: &'e Exchange<'e>,
@@ -66,16 +67,17 @@ impl EventWriter {
         now_ms: i64,
     ) -> Result<Output, Refusal> {
         check_ahead(exchange, now_ms)?;
-        let tenant = exchange.tenant.as_deref().unwrap_or(&self.tenant);
+        let tenants = self.tenants.clone();
+        let tenant = tenants.of(exchange.tenant.as_deref())?;
         let account = self.pseudonyms.account(tenant, &exchange.account);
         self.announcer.announce(account, self.pseudonyms.key_epoch(), tenant, &exchange.account, now_ms);
-        Ok(self.write_of(account, exchange, event_id, now_ms))
+        Ok(self.write_of((tenant, account), exchange, event_id, now_ms))
     }
 
     /// Hides the account of a request whose end is still to come, at once.
-    pub(crate) fn hide(&mut self, account: &str, now_ms: i64) -> Hidden {
-        let id = self.pseudonyms.account(&self.tenant, account);
-        let sealed = self.announcer.seal(id, self.pseudonyms.key_epoch(), &self.tenant, account, now_ms);
+    pub(crate) fn hide(&mut self, tenant: &str, account: &str, now_ms: i64) -> Hidden {
+        let id = self.pseudonyms.account(tenant, account);
+        let sealed = self.announcer.seal(id, self.pseudonyms.key_epoch(), tenant, account, now_ms);
         Hidden { account: id, sealed }
     }
 
@@ -88,18 +90,19 @@ impl EventWriter {
         now_ms: i64,
     ) -> Result<Output, Refusal> {
         check_ahead(exchange, now_ms)?;
+        let tenants = self.tenants.clone();
+        let tenant = tenants.of(exchange.tenant.as_deref())?;
         self.announcer.announce_sealed(hidden.account, hidden.sealed, now_ms);
-        Ok(self.write_of(hidden.account, exchange, event_id, now_ms))
+        Ok(self.write_of((tenant, hidden.account), exchange, event_id, now_ms))
     }
 
     fn write_of<'e>(
         &mut self,
-        account: AccountId,
+        (tenant, account): (&str, AccountId),
         exchange: &'e Exchange<'e>,
         event_id: EventId,
         now_ms: i64,
     ) -> Output {
-        let tenant = exchange.tenant.as_deref().unwrap_or(&self.tenant);
         let keys = &mut self.pseudonyms;
         let (address, subnet) = exchange.address.map(|address| keys.address(address)).unzip();
         let payment = exchange.payment.as_ref().map(|value| keys.value(ValueKind::Payment, value.as_bytes()));

@@ -31,6 +31,7 @@ pub mod refusal;
 pub mod seal;
 mod search;
 pub mod tail;
+pub mod tenants;
 pub mod topic;
 pub mod trace;
 
@@ -42,5 +43,6 @@ pub use identity::LineKey;
 pub use privacy::Pseudonymizer;
 pub use push::{Intake, PushConfig};
 pub use seal::Sealer;
+pub use tenants::Tenants;
 pub use topic::{TopicProgress, TopicSource};
 pub use trace::{TraceConfig, TraceSource};

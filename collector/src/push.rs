@@ -16,12 +16,12 @@ mod stored;
 
 use crate::backoff::Backoff;
 use crate::collector::{Clock, Keys};
-use crate::config::check_tenant;
 use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::Format;
 use crate::identity::PushKey;
 use crate::place::Place;
+use crate::tenants::Tenants;
 use body::{Delivery, Fault};
 pub(crate) use publish::{Publisher, Pushed};
 use seen::Seen;
@@ -41,8 +41,8 @@ pub struct PushConfig {
     pub source: String,
     /// Name of this node, unique in the deployment.
     pub node: String,
-    /// Tenant of records that do not name one.
-    pub tenant: String,
+    /// Of which tenants records may be.
+    pub tenants: Tenants,
     /// What the records look like.
     pub format: Format,
     /// Whether prompts leave the node as text.
@@ -60,7 +60,7 @@ impl PushConfig {
                 return Err(CollectorError::Config { setting, reason });
             }
         }
-        check_tenant(&self.tenant)
+        self.tenants.check()
     }
 
     pub(crate) fn source_key(&self) -> String {
@@ -137,7 +137,7 @@ impl<'l> Intake<'l> {
         let Keys { pseudonymizer, sealer } = keys;
         let events = EventWriter::of(
             SourceKind::Push,
-            config.tenant.clone(),
+            config.tenants.clone(),
             config.keep_text,
             pseudonymizer,
             sealer,

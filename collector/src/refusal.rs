@@ -70,6 +70,20 @@ impl Refusal {
         Self { kind: DlqKind::MissingField, reason: format!("field `{field}` is missing or empty") }
     }
 
+    /// The line names a tenant that is not registered.
+    pub fn unknown_tenant() -> Self {
+        let reason = "field `tenant` names no tenant that is registered: give it a file in tenants.dir, or mend \
+                      what writes the log";
+        Self { kind: DlqKind::UnknownTenant, reason: reason.into() }
+    }
+
+    /// The line names no tenant, where it has to.
+    pub fn no_tenant() -> Self {
+        let reason = "field `tenant` is missing or empty, and with tenants.dir every line names its tenant: mend what \
+                      writes the log, or set `tenant` or tenants.allow_anonymous";
+        Self { kind: DlqKind::UnknownTenant, reason: reason.into() }
+    }
+
     /// A field that every event needs has another type or range than it should: `field` must be `what`.
     pub fn invalid(field: Field, what: &str) -> Self {
         Self { kind: DlqKind::InvalidField, reason: format!("field `{field}` is not {what}") }

@@ -83,9 +83,9 @@ impl<'l> TopicSource<'l> {
         let place = Place::of(log, offsets::KIND, &config.source_key())?;
         let key = PushKey::of_log(&keys.pseudonymizer);
         let Keys { pseudonymizer, sealer } = keys;
-        let (tenant, keep_text) = (config.tenant.clone(), config.keep_text);
+        let (tenants, keep_text) = (config.tenants.clone(), config.keep_text);
         let events =
-            EventWriter::of(SourceKind::Topic, tenant, keep_text, pseudonymizer, sealer, wire.clone());
+            EventWriter::of(SourceKind::Topic, tenants, keep_text, pseudonymizer, sealer, wire.clone());
         let publisher = Publisher::new(&config, place.key().to_owned(), events, key, wire.clone())?;
         Ok(Self {
             log,

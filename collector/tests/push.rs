@@ -14,7 +14,7 @@ use std::time::Duration;
 use weir_collector::limits::PUSH_COMMIT_BYTES;
 use weir_collector::push::body::{Content, Delivery, Notation, Packing};
 use weir_collector::push::{Answer, Taken};
-use weir_collector::{CollectorError, Format, Intake, Keys, Pseudonymizer, PushConfig, Sealer};
+use weir_collector::{CollectorError, Format, Intake, Keys, Pseudonymizer, PushConfig, Sealer, Tenants};
 use weir_schemas::wire::{Wire, split};
 use weir_schemas::{Body, DeadLetter, DlqKind, Event, Record, SourceKind};
 use weir_topology::clock::Clock;
@@ -80,7 +80,7 @@ impl Bench {
         let config = PushConfig {
             source: "listen".into(),
             node: node.into(),
-            tenant: "default".into(),
+            tenants: Tenants::any("default"),
             format: self.format.clone(),
             keep_text: true,
             body_bytes_max: 1 << 20,

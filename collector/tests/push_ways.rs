@@ -8,7 +8,7 @@ use std::time::Duration;
 use weir_collector::push::body::{Content, Delivery, Notation, Packing};
 use weir_collector::push::{Answer, Taken};
 use weir_collector::{
-    Collector, CollectorConfig, Format, Intake, Keys, Mode, Pseudonymizer, PushConfig, Sealer,
+    Collector, CollectorConfig, Format, Intake, Keys, Mode, Pseudonymizer, PushConfig, Sealer, Tenants,
 };
 use weir_schemas::wire::{Wire, split};
 use weir_schemas::{Body, Event, EventId, Origin, Record, SourceKind};
@@ -195,7 +195,7 @@ fn intake(log: &MemoryLog) -> Intake<'_> {
     let config = PushConfig {
         source: "listen".into(),
         node: "node-1".into(),
-        tenant: "default".into(),
+        tenants: Tenants::any("default"),
         format: Format::Auto,
         keep_text: true,
         body_bytes_max: 1 << 20,

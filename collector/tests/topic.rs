@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weir_collector::{
     Collector, CollectorConfig, CollectorError, Format, Keys, LineKey, Mode, Pseudonymizer, PushConfig,
-    Sealer, TopicProgress, TopicSource,
+    Sealer, Tenants, TopicProgress, TopicSource,
 };
 use weir_schemas::wire::{Wire, split};
 use weir_schemas::{DeadLetter, DlqKind, Event, EventId, Origin, Record, SourceKind};
@@ -137,7 +137,7 @@ impl Bench {
         let config = PushConfig {
             source: "gateway-logs".into(),
             node: "node-1".into(),
-            tenant: "default".into(),
+            tenants: Tenants::any("default"),
             format,
             keep_text: false,
             body_bytes_max: 1 << 20,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weir_collector::push::Answer;
 use weir_collector::push::body::{Content, Delivery, Notation, Packing};
-use weir_collector::{Format, Intake, Keys, Pseudonymizer, PushConfig, Sealer, TopicSource};
+use weir_collector::{Format, Intake, Keys, Pseudonymizer, PushConfig, Sealer, Tenants, TopicSource};
 use weir_schemas::wire::Wire;
 use weir_topology::feed::{Feed, FeedRecord, Gap};
 use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
@@ -85,7 +85,7 @@ impl Bench {
         let config = PushConfig {
             source: "fuzz".into(),
             node: "fuzz".into(),
-            tenant: "default".into(),
+            tenants: Tenants::any("default"),
             format: Format::Auto,
             keep_text: true,
             body_bytes_max: BODY_BYTES_MAX,

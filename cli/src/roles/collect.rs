@@ -91,7 +91,7 @@ fn read_topic(
     let config = PushConfig {
         source: topic.to_owned(),
         node: context.node(),
-        tenant: settings.tenant.clone(),
+        tenants: context.tenants()?.of_events(),
         format: Format::load(&settings.collector_format)?,
         keep_text: settings.collector_keep_text,
         body_bytes_max: RECORD_BYTES_MAX,
@@ -143,6 +143,7 @@ pub struct Sources {
 
 /// What there is to read; what contradicts itself is told before anything is written.
 pub fn check_sources(context: &Context, until_idle: bool) -> Result<Sources> {
+    context.tenants()?;
     let listener = Listener::bind(context)?;
     let tracer = Tracer::open(context)?;
     let sources = [
@@ -283,7 +284,7 @@ pub fn config(context: &Context, path: PathBuf, mode: Mode) -> Result<CollectorC
     if let Some(source) = &settings.source {
         config.source.clone_from(source);
     }
-    config.tenant.clone_from(&settings.tenant);
+    config.tenants = context.tenants()?.of_events();
     config.format = Format::load(&settings.collector_format)?;
     config.line_bytes_max = settings.collector_line_bytes_max;
     config.keep_text = settings.collector_keep_text;

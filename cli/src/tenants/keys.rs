@@ -3,7 +3,8 @@
 use super::limits::ID_BYTES_MAX;
 use crate::settings::{FailureMode, Value};
 use serde::Deserialize;
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use toml::Spanned;
 use weir_traffic::drill::{PREFIX, is_drill};
@@ -72,6 +73,31 @@ pub struct Tenant {
     pub limit_per_minute: Option<u32>,
     /// Requests at once that such an account may make.
     pub limit_burst: Option<u32>,
+}
+
+impl fmt::Display for Tenant {
+    /// What it chose, as it would be written in its file, on a line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { failure_mode, limit_per_minute, limit_burst } = self;
+        let chosen = [
+            failure_mode.map(|mode| format!("failure_mode = \"{mode}\"")),
+            limit_per_minute.map(|limit| format!("limit_per_minute = {limit}")),
+            limit_burst.map(|limit| format!("limit_burst = {limit}")),
+        ];
+        f.write_str(&chosen.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Tenants on a line each, with what they chose, and how many they are.
+pub fn shown(tenants: &BTreeMap<String, Tenant>) -> String {
+    let wide = tenants.keys().map(String::len).max().unwrap_or(0);
+    let mut text = String::new();
+    for (id, tenant) in tenants {
+        let line = format!("{id:wide$}  {tenant}");
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    let _ = writeln!(text, "{} tenants", tenants.len());
+    text
 }
 
 /// What is wrong with a file, and with which of its bytes.

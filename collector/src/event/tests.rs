@@ -1,6 +1,7 @@
 use super::*;
 use crate::format::{Format, Line, Reader};
 use expect_test::expect;
+use weir_schemas::DlqKind;
 use weir_schemas::codec::Record;
 use weir_schemas::wire::split;
 
@@ -125,4 +126,40 @@ fn long_values_are_cut_between_characters_and_a_long_tenant_is_not_known() {
     assert_eq!((length(request.country), output.headers[0].1.len()), (16, 128));
     let output = write(&mut writer, &format!(r#"{{"account":"a","time":1,"tenant":"{long}"}}"#)).unwrap();
     assert_eq!(event(&output).tenant, "default");
+}
+
+#[test]
+fn with_registered_tenants_a_line_of_another_or_of_none_is_refused_and_a_drills_is_not() {
+    let named = |tenant: &str| LINE.replacen('{', &format!(r#"{{"tenant":"{tenant}","#), 1);
+    let registered = |unnamed: Option<&str>| {
+        let ids = ["acme", "north"].map(str::to_owned);
+        writer(|config| {
+            config.tenants = Tenants::registered(ids, "weir-drill-", unnamed.map(str::to_owned));
+        })
+    };
+    let mut strict = registered(None);
+    let mut tenant_of = |line: &str| {
+        let written = write(&mut strict, line);
+        written.map(|output| (event(&output).tenant.to_owned(), event(&output).account))
+    };
+    let account = |tenant: &str| Pseudonymizer::new([1; 32], 2).account(tenant, "canary-account");
+    for tenant in ["acme", "north", "weir-drill-1f2e3d4c5b6a7988"] {
+        assert_eq!(tenant_of(&named(tenant)), Ok((tenant.to_owned(), account(tenant))));
+    }
+    assert_ne!(account("acme"), account("north"), "one id at two tenants is two accounts");
+    for stranger in ["other", "ACME", "acme2", "default", "../acme"] {
+        let refusal = tenant_of(&named(stranger)).unwrap_err();
+        assert_eq!(refusal, Refusal::unknown_tenant(), "{stranger}");
+        assert!(!refusal.reason.contains(stranger), "{}", refusal.reason);
+        assert_eq!(refusal.kind, DlqKind::UnknownTenant);
+    }
+    for nobody in [LINE.to_owned(), named(""), named("-")] {
+        assert_eq!(tenant_of(&nobody), Err(Refusal::no_tenant()), "{nobody}");
+    }
+    // Nobody is announced of whom there is no event.
+    assert_eq!(strict.announcer().take().0.len(), 3);
+
+    let mut allowed = registered(Some("north"));
+    assert_eq!(event(&write(&mut allowed, LINE).unwrap()).tenant, "north");
+    assert_eq!(write(&mut allowed, &named("other")).unwrap_err(), Refusal::unknown_tenant());
 }

@@ -13,13 +13,13 @@ use super::table::Table;
 use crate::announce::Announcer;
 use crate::backoff::Backoff;
 use crate::collector::{Clock, Gathered, Keys, Told};
-use crate::config::check_tenant;
 use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::{Format, Reader};
 use crate::identity::TraceKey;
 use crate::limits::{BATCH_BYTES_DEFAULT, LINE_BYTES_MAX_CEILING, TRACE_WAITING_BYTES_MAX};
 use crate::place::Place;
+use crate::tenants::{Tenants, check_tenant};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use weir_schemas::SourceKind;
@@ -81,6 +81,8 @@ pub struct TraceSource<'l> {
 struct Maker {
     reader: Reader,
     events: EventWriter,
+    /// Whose all accounts are.
+    tenant: String,
     key: TraceKey,
     /// Number of the exchange that was heard last.
     number: u64,
@@ -125,12 +127,13 @@ impl<'l> TraceSource<'l> {
         let format = Format::of_file("trace", record::FORMAT)?;
         let key = TraceKey::new(&keys.pseudonymizer, config.run);
         let Keys { pseudonymizer, sealer } = keys;
-        let (tenant, keep_text) = (config.tenant.clone(), config.keep_text);
+        let (tenants, keep_text) = (Tenants::any(&config.tenant), config.keep_text);
         let events =
-            EventWriter::of(SourceKind::Uprobe, tenant, keep_text, pseudonymizer, sealer, wire.clone());
+            EventWriter::of(SourceKind::Uprobe, tenants, keep_text, pseudonymizer, sealer, wire.clone());
         let maker = Maker {
             reader: Reader::new(&format, LINE_BYTES_MAX_CEILING)?,
             events,
+            tenant: config.tenant.clone(),
             key,
             number: 0,
             text: Vec::new(),
@@ -288,7 +291,10 @@ impl<'l> TraceSource<'l> {
         let now_ms = (self.clock)();
         let Self { table, losses, maker, .. } = self;
         let maker = std::cell::RefCell::new(maker);
-        let mut hide = |account: &str| maker.borrow_mut().events.hide(account, now_ms);
+        let mut hide = |account: &str| {
+            let maker = &mut **maker.borrow_mut();
+            maker.events.hide(&maker.tenant, account, now_ms)
+        };
         let mut done = |exchange: Exchange, surroundings: &Surroundings, losses: &mut Losses| {
             maker.borrow_mut().take(exchange, surroundings, losses, now_ms);
         };

@@ -71,7 +71,7 @@ impl Desk {
         Ok(Self {
             standings,
             buckets: Mutex::new(Buckets::default()),
-            askers: Askers::new(settings, keys)?,
+            askers: Askers::new(context, keys)?,
             stale_ms_max: i64::try_from(settings.decide_stale_ms_max)?,
             began: Instant::now(),
             shared: settings.decide_redis.as_deref().map(|address| Shared {

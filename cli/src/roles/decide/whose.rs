@@ -1,13 +1,15 @@
 //! Who is asking: the tenant that a request names, the accounts behind its keys, and the terms on which its tenant is answered.
 
 use super::limits::KEYS_MAX;
+use crate::context::Context;
 use crate::keys::CollectorKeys;
-use crate::settings::{FailureMode, Settings};
+use crate::settings::FailureMode;
 use crate::telemetry::Refused;
 use crate::tenants::{Stranger, Tenant, Tenants};
 use anyhow::{Result, ensure};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use thiserror::Error;
 use weir_enforcer::answer::bucket::Rate;
 use weir_schemas::AccountId;
@@ -82,7 +84,7 @@ impl Scope {
 /// Knows who is asking.
 pub struct Askers {
     pseudonyms: PseudonymKey,
-    tenants: Tenants,
+    tenants: Arc<Tenants>,
     tenant_header: Option<String>,
     /// Of a tenant that chose nothing.
     terms: Terms,
@@ -93,14 +95,15 @@ impl Askers {
     ///
     /// # Errors
     /// When the registry cannot be used, or nobody could name its tenant.
-    pub fn new(settings: &Settings, keys: &CollectorKeys) -> Result<Self> {
+    pub fn new(context: &Context, keys: &CollectorKeys) -> Result<Self> {
+        let settings = &context.settings;
         let (epoch, key) = &keys.pseudonym;
         let tenant_header = settings.decide_tenant_header.as_ref().map(|name| name.to_ascii_lowercase());
         ensure!(
             tenant_header.as_deref().is_none_or(|name| !CREDENTIAL_HEADERS.contains(&name)),
             "decide.tenant_header must be another header than those of keys"
         );
-        let tenants = Tenants::of(settings)?;
+        let tenants = context.tenants()?;
         ensure!(
             tenant_header.is_some() || tenants.unnamed().is_some(),
             "with tenants.dir nobody is answered who names no tenant, and there is no way to name one: give decide.tenant_header, \
@@ -206,7 +209,7 @@ fn with_parts(credential: &str) -> impl Iterator<Item = &str> {
 impl Askers {
     /// Everybody, on these terms.
     pub fn of_test(terms: Terms) -> Self {
-        let (pseudonyms, tenants) = (PseudonymKey::new(&[1; 32], 0), Tenants::of_test("default"));
+        let (pseudonyms, tenants) = (PseudonymKey::new(&[1; 32], 0), Arc::new(Tenants::of_test("default")));
         Self { pseudonyms, tenants, tenant_header: None, terms }
     }
 }

@@ -1,0 +1,72 @@
+//! Of which tenants events may be.
+
+use crate::error::CollectorError;
+use crate::limits;
+use crate::refusal::Refusal;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Of which tenants events may be. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenants(Arc<Known>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Known {
+    /// Tenant of what names none; none where that is refused.
+    unnamed: Option<String>,
+    /// Those that may be named; none where every name is a tenant.
+    registered: Option<Registered>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Registered {
+    ids: BTreeSet<String>,
+    /// What names begin with that need not be registered.
+    besides: &'static str,
+}
+
+impl Tenants {
+    /// Every name is a tenant, and what names none is of `unnamed`.
+    pub fn any(unnamed: impl Into<String>) -> Self {
+        Self(Arc::new(Known { unnamed: Some(unnamed.into()), registered: None }))
+    }
+
+    /// These, and those whose names begin with `besides`; what names none is of `unnamed`, and without one refused.
+    pub fn registered(
+        ids: impl IntoIterator<Item = String>,
+        besides: &'static str,
+        unnamed: Option<String>,
+    ) -> Self {
+        let registered = Some(Registered { ids: ids.into_iter().collect(), besides });
+        Self(Arc::new(Known { unnamed, registered }))
+    }
+
+    /// The tenant of what names this one, or none.
+    pub(crate) fn of<'t>(&'t self, named: Option<&'t str>) -> Result<&'t str, Refusal> {
+        let tenant = named.or(self.0.unnamed.as_deref()).ok_or_else(Refusal::no_tenant)?;
+        match &self.0.registered {
+            Some(registered) if !registered.has(tenant) => Err(Refusal::unknown_tenant()),
+            _ => Ok(tenant),
+        }
+    }
+
+    /// Refuses a tenant that is none.
+    pub(crate) fn check(&self) -> Result<(), CollectorError> {
+        self.0.unnamed.as_deref().map_or(Ok(()), check_tenant)
+    }
+}
+
+impl Registered {
+    fn has(&self, tenant: &str) -> bool {
+        self.ids.contains(tenant) || tenant.starts_with(self.besides)
+    }
+}
+
+/// Refuses a tenant that is none.
+pub(crate) fn check_tenant(tenant: &str) -> Result<(), CollectorError> {
+    if tenant.is_empty() || tenant.len() > limits::TENANT_BYTES_MAX {
+        let reason = format!("must have 1 to {} bytes", limits::TENANT_BYTES_MAX);
+        return Err(CollectorError::Config { setting: "tenant", reason });
+    }
+    Ok(())
+}
