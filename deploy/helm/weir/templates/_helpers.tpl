@@ -83,7 +83,7 @@ secret's are of root and its group. What changes in them counts from the next st
 
 {{- define "weir.secrets.volumes" -}}
 - name: own
-  emptyDir: { medium: Memory, sizeLimit: 1Mi }
+  emptyDir: { medium: Memory, sizeLimit: {{ ternary "16Mi" "1Mi" (has "tenants" .places) }} }
 {{- if has "keys" .places }}
 - name: keys
   secret: { secretName: {{ .keys }}, defaultMode: 0440, optional: false }
@@ -107,6 +107,10 @@ secret's are of root and its group. What changes in them counts from the next st
 {{- if has "hec" .places }}
 - name: hec
   secret: { secretName: weir-hec, defaultMode: 0440 }
+{{- end }}
+{{- if has "tenants" .places }}
+- name: tenants
+  configMap: { name: {{ .root.Values.tenants }}, defaultMode: 0440 }
 {{- end }}
 {{- with .root.Values.policyTrust }}
 - name: trust
