@@ -18,7 +18,7 @@ ROLES = {
     "collector": ("weir-keys-collector", "weir-collector", set()),
     "trace": ("weir-keys-collector", "weir-collector", set()),
     "processor": (None, "weir-processor", set()),
-    "enforcer": ("weir-keys-enforcer", "weir-enforcer", {"weir-webhook"}),
+    "enforcer": ("weir-keys-enforcer", "weir-enforcer", {"weir-webhook", "weir-litellm"}),
     "decide": ("weir-keys-collector", "weir-decide", set()),
     "export": (None, "weir-export", {"weir-hec"}),
 }
@@ -352,7 +352,7 @@ def network(objects, _):
         out = {port["port"] for p in ours for rule in p["spec"].get("egress", []) for port in rule.get("ports", [])}
         into = {port["port"] for p in ours for rule in p["spec"].get("ingress", []) for port in rule.get("ports", [])}
         words = [word for container in spec["containers"] for word in container.get("args", [])]
-        urls = [flag(words, name) for name in ("--act-redis", "--decide-redis", "--act-webhook-url", "--export-hec-url")]
+        urls = [flag(words, name) for name in ("--act-redis", "--decide-redis", "--act-webhook-url", "--act-litellm-url", "--export-hec-url")]
         places = [*config(objects).get("WEIR_BROKERS", "").split(","), *(url for url in urls if url)]
         for place in places:
             port = re.search(r":(\d+)(/|$)", place)

@@ -91,6 +91,7 @@ FAULTS = [
     ("network", "egress to every port", lambda o: policy(o, "weir-enforcer")["egress"][0].pop("ports")),
     ("network", "no way to Redis", lambda o: policy(o, "weir-enforcer")["egress"].pop(0)),
     ("network", "no way to a port that goes without saying", lambda o: [args.__setitem__(at, "--act-webhook-url=https://keys.keys.svc/weir") for args in [weir(o, "StatefulSet", "weir-enforcer")["args"]] for at, word in enumerate(args) if word.startswith("--act-webhook-url")]),
+    ("network", "no way to LiteLLM", lambda o: policy(o, "weir-enforcer")["egress"].pop(2)),
     ("network", "no way to the brokers", lambda o: policy(o, "weir-all")["egress"].pop(1)),
     ("network", "no way for gateways", lambda o: policy(o, "weir-decide")["ingress"].clear()),
     ("network", "a port that is not there", lambda o: policy(o, "weir-decide")["ingress"][0]["ports"].append({"protocol": "TCP", "port": "grpc"})),
@@ -110,11 +111,12 @@ FAULTS = [
 # Values that the chart must refuse, and what it must say of them.
 REFUSED = [
     *((f"{name}=[]", name.split(".")[1]) for name in (
-        "kafka.peers", "network.gateways", "network.prometheus", "network.dns", "network.redis", "network.webhook", "network.siem",
+        "kafka.peers", "network.gateways", "network.prometheus", "network.dns", "network.redis", "network.webhook", "network.litellm", "network.siem",
     )),
     ("network.gateways=[{}]", "gateways"),
     ("network.dns=null", "dns"),
     ("collector.trace.enabled=true", "twice"),
+    ("enforcer.litellmRpmLimit=0", "litellmRpmLimit"),
     ("processor.replicas=13", "kafka.partitions"),
     ("enforcer.replicas=13", "kafka.partitions"),
     ('processor.autoscale={"enabled":true,"replicasMax":13}', "kafka.partitions"),

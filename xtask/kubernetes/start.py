@@ -181,6 +181,7 @@ class Starter:
             "weir-keys-enforcer": read(Path(keys) / "enforcer"),
             "weir-webhook": {"secret": "not one of anybody's\n"},
             "weir-tenants": {"acme.toml": 'failure_mode = "closed"\n', "north.toml": ""},
+            "weir-litellm": {"key": "sk-not-one-of-anybodys\n"},
             "weir-hec": {"token": "not one of anybody's\n"},
             "weir-policy-trust": {"somebody.pub": (Path(keys) / "enforcer/sign.pub").read_text()},
             check.BROKERS_AUTHORITY: {"ca.crt": (self.files / "ca.pem").read_text()},

@@ -104,6 +104,10 @@ secret's are of root and its group. What changes in them counts from the next st
 - name: webhook
   secret: { secretName: weir-webhook, defaultMode: 0440 }
 {{- end }}
+{{- if has "litellm" .places }}
+- name: litellm
+  secret: { secretName: weir-litellm, defaultMode: 0440 }
+{{- end }}
 {{- if has "hec" .places }}
 - name: hec
   secret: { secretName: weir-hec, defaultMode: 0440 }
