@@ -169,9 +169,18 @@ impl ConfigFile {
 
     /// The same, and starts from there.
     fn context<T>(&self, flags: &KeyFlags<T>) -> Result<Context> {
+        Ok(self.context_behind(flags, |_| Ok(()))?.0)
+    }
+
+    /// The same, behind what is to be done while the process has one thread.
+    fn context_behind<T, F>(
+        &self,
+        flags: &KeyFlags<T>,
+        first: impl FnOnce(&Settings) -> Result<F>,
+    ) -> Result<(Context, F)> {
         let settings = self.settings(flags)?;
         let chose_directory = flags.given().iter().any(|(name, _)| *name == "data_dir");
-        Context::new(settings, chose_directory)
+        Context::behind(first, settings, chose_directory)
     }
 }
 

@@ -54,9 +54,15 @@ pub struct Context {
 }
 
 impl Context {
-    /// Starts logging, listens for SIGTERM and SIGINT, and serves metrics where asked.
-    pub fn new(settings: Settings, chose_directory: bool) -> Result<Self> {
+    /// Starts logging, does what is to be done first, while the process has one thread, listens for SIGTERM and SIGINT, and
+    /// serves metrics where asked.
+    pub fn behind<F>(
+        first: impl FnOnce(&Settings) -> Result<F>,
+        settings: Settings,
+        chose_directory: bool,
+    ) -> Result<(Self, F)> {
         start_logging(&settings)?;
+        let first = first(&settings)?;
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
             // The second signal ends the process at once: draining may hang on a broker that is gone.
@@ -72,7 +78,9 @@ impl Context {
             tracing::info!(address = %bound, "serving /metrics and /health");
         }
         let tenants = OnceLock::new();
-        Ok(Self { settings, metrics, health, liveness, pulse, supervisor, stop, tenants, chose_directory })
+        let context =
+            Self { settings, metrics, health, liveness, pulse, supervisor, stop, tenants, chose_directory };
+        Ok((context, first))
     }
 
     /// Whether the process was told to stop.

@@ -8,6 +8,7 @@ mod tally;
 use crate::context::{Context, now_ms};
 use crate::keys::{self, CollectorKeys};
 use crate::listen::{Sensed, sensing_keys};
+use crate::settings::Settings;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tracing::{info, warn};
 use weir_collector::trace::Heard;
 use weir_collector::{TraceConfig, TraceSource};
 use weir_schemas::wire::Wire;
+use weir_tap::privileges::{Account, give_up};
 use weir_tap::process::{Process, Target};
 use weir_tap::{Attached, Tap, TapConfig, TapError};
 use weir_topology::log::Log;
@@ -36,6 +38,48 @@ const RECORDS_MAX: usize = 4_096;
 /// How long a log that takes nothing is waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The kernel side, loaded by a process that has given up since what only loading takes.
+pub struct Loaded {
+    target: Target,
+    tap: Tap,
+}
+
+impl Loaded {
+    /// Loads the kernel side where the settings say what to trace, and gives up whatever tracing does not take from then on. It
+    /// is to be called while the process has one thread: the others then have no more than that one. What the operator may have
+    /// got wrong is told before anything is written.
+    ///
+    /// # Errors
+    /// When this build or this machine cannot trace, there is no process of that number, or privileges cannot be given up.
+    pub fn of(settings: &Settings) -> Result<Option<Self>> {
+        let Some(text) = &settings.trace else { return Ok(None) };
+        ensure!(weir_tap::is_built_in(), TapError::NotBuilt);
+        let target = Target::of(text);
+        if let Target::Tree(process) = target {
+            ensure!(
+                Process::of(process).is_some(),
+                "there is no process {process}: --trace takes a number or a name"
+            );
+        }
+        let account = settings.trace_user.as_deref().map(Account::of).transpose()?;
+        let mut tap = Tap::open(TapConfig {
+            copy_bytes_max: settings.tap_copy_bytes_max,
+            ring_bytes: settings.tap_ring_bytes,
+            hello_age_max_ms: settings.tap_hello_age_max_ms,
+            measures_probes: settings.tap_measure_probes,
+        })?;
+        let kept = give_up(account.as_ref(), || tap.can_attach())?;
+        let (keeps, gave_up) = (kept.capabilities.join(", "), kept.given_up.join(", "));
+        info!(keeps, gave_up, "privileges given up that tracing does not take");
+        if kept.is_root {
+            warn!(
+                "the collector is root, to whom root's files belong: give it a user of its own with --trace-user NAME"
+            );
+        }
+        Ok(Some(Self { target, tap }))
+    }
+}
+
 /// What is to be traced, checked and not begun.
 pub struct Tracer {
     target: Target,
@@ -48,32 +92,16 @@ pub struct Tracer {
 }
 
 impl Tracer {
-    /// Loads the kernel side where the settings say what to trace. What the operator may have got wrong is told before
-    /// anything is written.
+    /// Traces by what is loaded.
     ///
     /// # Errors
-    /// When this build or this machine cannot trace, or there is no process of that number.
-    pub fn open(context: &Context) -> Result<Option<Self>> {
-        let settings = &context.settings;
-        let Some(text) = &settings.trace else { return Ok(None) };
-        ensure!(weir_tap::is_built_in(), TapError::NotBuilt);
+    /// When the operating system has no random numbers, or the registry of tenants has none for who names none.
+    pub fn of(loaded: Loaded, context: &Context) -> Result<Self> {
+        let (Loaded { target, tap }, settings) = (loaded, &context.settings);
         let tenants = context.tenants()?;
         let tenant = tenants.unnamed().context(
             "what is traced names no tenant, and with tenants.dir that is nobody's: set `tenant`, or tenants.allow_anonymous",
         )?;
-        let target = Target::of(text);
-        if let Target::Tree(process) = target {
-            ensure!(
-                Process::of(process).is_some(),
-                "there is no process {process}: --trace takes a number or a name"
-            );
-        }
-        let tap = Tap::open(TapConfig {
-            copy_bytes_max: settings.tap_copy_bytes_max,
-            ring_bytes: settings.tap_ring_bytes,
-            hello_age_max_ms: settings.tap_hello_age_max_ms,
-            measures_probes: settings.tap_measure_probes,
-        })?;
         let mut run = [0; 16];
         run.copy_from_slice(&keys::random()?[..16]);
         let config = TraceConfig {
@@ -87,7 +115,7 @@ impl Tracer {
         let linger = Duration::from_millis(settings.collector_linger_ms);
         let addresses_are_known = tap.knows_addresses();
         let is_behind_proxy = settings.trace_behind_proxy;
-        Ok(Some(Self { target, tap, config, linger, addresses_are_known, is_behind_proxy }))
+        Ok(Self { target, tap, config, linger, addresses_are_known, is_behind_proxy })
     }
 
     /// Takes what the kernel side has ready, at most so much as is taken before anything else is looked at; and how many records that were.

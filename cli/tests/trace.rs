@@ -11,6 +11,8 @@ mod hello;
 mod memory;
 #[path = "trace/peers.rs"]
 mod peers;
+#[path = "trace/privileges.rs"]
+mod privileges;
 #[path = "trace/top.rs"]
 mod top;
 

@@ -10,7 +10,7 @@ use crate::process::{Bio, BioLibrary, Library, Process};
 use crate::record;
 use crate::surroundings::has_tracefs;
 use aya::maps::{HashMap, MapData, PerCpuHashMap, PerCpuValues, RingBuf};
-use aya::programs::uprobe::{UProbeLinkId, UProbeScope};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
 use aya::programs::{TracePoint, UProbe};
 use aya::sys::{Stats, enable_stats};
 use aya::util::nr_cpus;
@@ -189,6 +189,18 @@ impl Inner {
             .map_err(|error| refused(what())(&error))?;
         self.counts.insert(process, none, 0).map_err(|error| refused(what())(&error))?;
         self.processes.insert(process, 1, 0).map_err(|error| refused(what())(&error))
+    }
+
+    pub(crate) fn can_attach(&mut self) -> bool {
+        let program: Option<&mut UProbe> =
+            self.ebpf.program_mut(TRIED).and_then(|program| program.try_into().ok());
+        let (Some(program), Some(own)) = (program, NonZeroU32::new(std::process::id())) else { return false };
+        // Where a file has its own description there is no code.
+        let start = UProbeAttachLocation::AbsoluteOffset(0);
+        match program.attach(start, "/proc/self/exe", UProbeScope::OneProcess(own)) {
+            Ok(link) => program.detach(link).is_ok(),
+            Err(_) => false,
+        }
     }
 
     fn attach_all(&mut self, process: NonZeroU32, library: &Library) -> Result<Attached, TapError> {
@@ -376,6 +388,9 @@ impl Inner {
         self.measuring.as_ref()?.as_ref().err().map(String::as_str)
     }
 }
+
+/// The program by which it is tried whether anything can be attached: that of `SSL_free`.
+const TRIED: &str = "ssl_free";
 
 /// Where in a hello, as the kernel side lays it out, its connection stands, and since when it is listened for.
 const HELLO_CONNECTION: usize = 0;

@@ -1,7 +1,7 @@
 //! The tap: listens to processes by eBPF, for the collector.
 //!
 //! [`process`] finds the processes that are meant and says why each can or cannot be traced; [`surroundings`] says what
-//! the machine lacks; the kernel side (`collector-ebpf`) runs in the traced processes' TLS library, and [`Tap`] hands on what
+//! the machine lacks; [`privileges`] says what of its rights a process keeps; the kernel side (`collector-ebpf`) runs in the traced processes' TLS library, and [`Tap`] hands on what
 //! it hears, as [`Heard`](weir_collector::trace::Heard). Without the feature `ebpf`, or without the object that
 //! `cargo xtask build-ebpf` makes, everything but tracing works, and says what to do.
 
@@ -15,6 +15,7 @@ mod kernel;
 #[path = "../../collector-ebpf/src/layout.rs"]
 #[allow(dead_code)] // The kernel side makes use of the rest.
 mod layout;
+pub mod privileges;
 mod probes;
 pub mod process;
 #[cfg(feature = "ebpf")]

@@ -190,7 +190,7 @@ fn library(directory: &Path) -> Result<Library, Obstacle> {
         let symbols = symbols(&path).map_err(|reason| {
             Obstacle::new(
                 format!("{name} cannot be read: {reason}"),
-                "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; restart a process whose library was replaced",
+                "run as root, or with CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE; or restart the process",
             )
         })?;
         let bio = match may_feed(directory, &maps) {
@@ -236,7 +236,7 @@ fn bio_of(directory: &Path, maps: &str) -> Result<BioLibrary, Obstacle> {
     let has = symbols(&library.path).map_err(|reason| {
         Obstacle::new(
             format!("{} cannot be read: {reason}", library.name),
-            "run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; restart a process whose library was replaced",
+            "run as root, or with CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE; or restart the process",
         )
     })?;
     match has.contains(BIO_WRITE) {
@@ -399,7 +399,7 @@ mod tests {
         fs::write(path.join("root/libssl.so.3"), "no library").unwrap();
         expect![[r#"
             /libssl.so.3 cannot be read: Could not read file magic
-            run as root, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH; restart a process whose library was replaced"#]]
+            run as root, or with CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE; or restart the process"#]]
         .assert_eq(&told(path));
         fs::write(path.join("maps"), "").unwrap();
         std::os::unix::fs::symlink(std::env::current_exe().unwrap(), path.join("exe")).unwrap();

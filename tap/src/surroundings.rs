@@ -21,15 +21,21 @@ pub struct Finding {
 /// Oldest kernel: the first with a ring buffer (5.8).
 const KERNEL_MIN: (u32, u32) = (5, 8);
 
+/// First kernel that lets nobody attach probes to programs without `CAP_SYS_ADMIN` (CVE-2025-38466). Earlier ones may have been mended
+/// likewise, which only shows when it is tried.
+const ADMINS_PROBES: (u32, u32) = (6, 16);
+
 /// Capabilities by their bits.
+const CAP_DAC_READ_SEARCH: u32 = 2;
 const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
+const CAP_CHECKPOINT_RESTORE: u32 = 40;
 
 /// Looks at everything.
 pub fn findings() -> Vec<Finding> {
-    vec![kernel(), built_in(), capabilities(), uprobes(), tracefs(), btf(), lockdown()]
+    vec![kernel(), built_in(), capabilities(), reach(), uprobes(), tracefs(), btf(), lockdown()]
 }
 
 fn finding(what: &'static str, is_good: bool, is_needed: bool, found: String, remedy: &str) -> Finding {
@@ -47,6 +53,11 @@ fn kernel() -> Finding {
     finding("kernel", is_good, true, release, "Linux 5.8 or newer is needed, for its ring buffer")
 }
 
+/// The version of this kernel.
+pub(crate) fn kernel_version() -> Option<(u32, u32)> {
+    version(&text("/proc/sys/kernel/osrelease"))
+}
+
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|char: char| !char.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
@@ -62,13 +73,40 @@ fn built_in() -> Finding {
 fn capabilities() -> Finding {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = effective(&status).unwrap_or(0);
-    let missing = missing(effective);
+    let missing = missing(effective, kernel_version());
     let found = match missing.is_empty() {
-        true => "CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE".to_owned(),
+        true => "those that tracing takes".to_owned(),
         false => format!("without {}", missing.join(", ")),
     };
-    let remedy = "run as root, or give the binary them: setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep";
+    let remedy = "run as root, or give the binary them: setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep, and cap_sys_admin where the \
+                  kernel attaches nothing without";
     finding("capabilities", missing.is_empty(), true, found, remedy)
+}
+
+/// Which files of other users' processes can be opened.
+fn reach() -> Finding {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let missing = out_of_reach(effective(&status).unwrap_or(0));
+    let found = match missing.is_empty() {
+        true => "libraries in containers, and those that were replaced".to_owned(),
+        false => format!("without {}", missing.join(", ")),
+    };
+    let remedy = "run as root, or give the binary it too: CAP_DAC_READ_SEARCH opens libraries that only others may read, \
+                  CAP_CHECKPOINT_RESTORE those that were replaced on disk under a running process";
+    finding("reach", missing.is_empty(), false, found, remedy)
+}
+
+/// The capabilities that open files of others and are not there; CAP_SYS_ADMIN has the second in it.
+fn out_of_reach(effective: u64) -> Vec<&'static str> {
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    let mut missing = Vec::new();
+    if !has(CAP_DAC_READ_SEARCH) {
+        missing.push("CAP_DAC_READ_SEARCH");
+    }
+    if !has(CAP_CHECKPOINT_RESTORE) && !has(CAP_SYS_ADMIN) {
+        missing.push("CAP_CHECKPOINT_RESTORE");
+    }
+    missing
 }
 
 fn effective(status: &str) -> Option<u64> {
@@ -76,8 +114,8 @@ fn effective(status: &str) -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-/// The capabilities that are needed and not there; CAP_SYS_ADMIN has the first two in it.
-fn missing(effective: u64) -> Vec<&'static str> {
+/// The capabilities that are needed and not there; CAP_SYS_ADMIN has the first two in it, and newer kernels ask for it itself.
+fn missing(effective: u64, kernel: Option<(u32, u32)>) -> Vec<&'static str> {
     let has = |bit: u32| effective >> bit & 1 == 1;
     let mut missing = Vec::new();
     if !has(CAP_BPF) && !has(CAP_SYS_ADMIN) {
@@ -88,6 +126,9 @@ fn missing(effective: u64) -> Vec<&'static str> {
     }
     if !has(CAP_SYS_PTRACE) {
         missing.push("CAP_SYS_PTRACE");
+    }
+    if !has(CAP_SYS_ADMIN) && kernel.is_some_and(|kernel| kernel >= ADMINS_PROBES) {
+        missing.push("CAP_SYS_ADMIN");
     }
     missing
 }
@@ -146,10 +187,15 @@ mod tests {
 
     #[test]
     fn missing_capabilities_are_named() {
-        let of = |bits: &[u32]| missing(bits.iter().fold(0, |set, bit| set | 1 << bit));
+        let of = |bits: &[u32]| missing(bits.iter().fold(0, |set, bit| set | 1 << bit), Some((6, 15)));
         assert_eq!(of(&[]), ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE"]);
         assert_eq!(of(&[CAP_SYS_ADMIN]), ["CAP_SYS_PTRACE"]);
         assert!(of(&[CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE]).is_empty());
+        let without_admin = 1 << CAP_BPF | 1 << CAP_PERFMON | 1 << CAP_SYS_PTRACE;
+        assert_eq!(missing(without_admin, Some(ADMINS_PROBES)), ["CAP_SYS_ADMIN"]);
+        assert!(missing(without_admin | 1 << CAP_SYS_ADMIN, Some(ADMINS_PROBES)).is_empty());
+        assert_eq!(out_of_reach(0), ["CAP_DAC_READ_SEARCH", "CAP_CHECKPOINT_RESTORE"]);
+        assert_eq!(out_of_reach(1 << CAP_DAC_READ_SEARCH | 1 << CAP_SYS_ADMIN), [""; 0]);
         assert_eq!(effective("Name:\tx\nCapEff:\t000001ffffffffff\n"), Some(0x1ff_ffff_ffff));
     }
 

@@ -33,6 +33,11 @@ impl Tap {
         self.0.attach(process, library)
     }
 
+    /// Whether the kernel lets this thread attach probes to programs, tried on this process, where nothing runs into it.
+    pub fn can_attach(&mut self) -> bool {
+        self.0.can_attach()
+    }
+
     /// Listens no more to a process that ended, and says what was counted of it in all.
     pub fn detach(&mut self, process: &Process) -> Counts {
         self.0.detach(process)
@@ -97,6 +102,10 @@ mod imp {
         }
 
         pub(super) fn attach(&mut self, _: &Process, _: &Library) -> Result<Attached, TapError> {
+            match self.0 {}
+        }
+
+        pub(super) fn can_attach(&mut self) -> bool {
             match self.0 {}
         }
 

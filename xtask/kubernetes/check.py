@@ -31,7 +31,7 @@ COMMANDS = {
 }
 # The only pod with capabilities, and the only one that sees the node's processes.
 TRACER = "trace"
-CAPABILITIES = {"BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH"}
+CAPABILITIES = {"BPF", "PERFMON", "SYS_PTRACE", "DAC_READ_SEARCH", "CHECKPOINT_RESTORE", "SYS_ADMIN"}
 # Directories of the node that a role may see, all read-only; the gateway's log is where the values say.
 HOST_PATHS = {"collector": {"gateway-log"}, "trace": {"tracefs"}}
 

@@ -3,6 +3,7 @@
 use super::{ConfigFile, Following, Run};
 use crate::roles;
 use crate::settings::flags::{KeyFlags, takes};
+use crate::trace::Loaded;
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ pub struct Arguments {
 
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
-        roles::collect::run(&config.context(&self.keys)?, self.following.until_idle)
+        let (context, loaded) = config.context_behind(&self.keys, Loaded::of)?;
+        roles::collect::run(&context, loaded, self.following.until_idle)
     }
 }

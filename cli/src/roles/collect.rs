@@ -4,7 +4,7 @@ use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, Role};
 use crate::listen::{Listener, sensing_keys};
 use crate::status::{Sensing, Status};
-use crate::trace::Tracer;
+use crate::trace::{Loaded, Tracer};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,8 +24,8 @@ use weir_topology::log::Log;
 const WAIT: Duration = Duration::from_millis(200);
 
 /// Reads the configured sources until the process is told to stop, or has read all there is.
-pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
-    let Sources { listener, tracer } = check_sources(context, until_idle)?;
+pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Result<ExitCode> {
+    let Sources { listener, tracer } = check_sources(context, loaded, until_idle)?;
     let keys = CollectorKeys::read(context.given_keys(Role::Collector)?)?;
     let (log, wire): (Arc<dyn Log>, _) = (Arc::new(context.kafka()?), context.wire()?);
     let is_over = AtomicBool::new(false);
@@ -142,10 +142,10 @@ pub struct Sources {
 }
 
 /// What there is to read; what contradicts itself is told before anything is written.
-pub fn check_sources(context: &Context, until_idle: bool) -> Result<Sources> {
+pub fn check_sources(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Result<Sources> {
     context.tenants()?;
     let listener = Listener::bind(context)?;
-    let tracer = Tracer::open(context)?;
+    let tracer = loaded.map(|loaded| Tracer::of(loaded, context)).transpose()?;
     let sources = [
         context.settings.tail.is_some(),
         listener.is_some(),

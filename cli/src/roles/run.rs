@@ -8,6 +8,7 @@ use crate::roles::export::Exports;
 use crate::roles::inbox::Inbox;
 use crate::roles::{adopt, collect, decide, enforce, kill_switch, operators};
 use crate::status::Sensing;
+use crate::trace::Loaded;
 use crate::view::{Summary, View};
 use anyhow::{Result, ensure};
 use std::path::Path;
@@ -29,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const TRIM: Duration = Duration::from_secs(600);
 
 /// Runs until everything is judged (`until_idle`) or the process is told to stop.
-pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
+pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Result<ExitCode> {
     let started = Instant::now();
     let settings = &context.settings;
     // What the operator may have got wrong, before anything is written.
@@ -37,7 +38,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         settings.from_topic.is_none(),
         "from_topic is set: topics are read by `weir collect`, from the brokers that it writes to"
     );
-    let collect::Sources { listener, tracer } = collect::check_sources(context, until_idle)?;
+    let collect::Sources { listener, tracer } = collect::check_sources(context, loaded, until_idle)?;
     let config = settings.tail.clone().map(|path| collect::config(context, path, Mode::Tail)).transpose()?;
     adopt::check_policy(context)?;
     let wire = context.wire()?;
