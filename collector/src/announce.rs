@@ -86,8 +86,13 @@ impl Announcer {
 
     /// The identities since the last call, and how many accounts were forgotten for want of room.
     pub fn take(&mut self) -> (Vec<Output>, u64) {
-        self.sealer.begin_anew();
+        self.forget_key();
         (std::mem::take(&mut self.identities), self.announced.take_forgotten())
+    }
+
+    /// What was sealed so far can be opened by the enforcer alone from now on, also where it is not taken yet.
+    pub fn forget_key(&mut self) {
+        self.sealer.begin_anew();
     }
 
     /// Announces everybody again: what was announced last is not in the log.
@@ -157,6 +162,37 @@ mod tests {
 
     fn account(number: usize) -> AccountId {
         AccountId((number as u128).to_be_bytes())
+    }
+
+    #[test]
+    fn every_commit_has_an_ephemeral_key_of_its_own_and_announcing_anew_uses_no_place_twice() {
+        let mut public = [0; 32];
+        public[0] = 9;
+        let sealer = Sealer::new(1, &public, [5; 32]).expect("a key");
+        let mut announcer = Announcer::new(sealer, Arc::new(Wire::new()));
+        let announce = |announcer: &mut Announcer| {
+            announcer.announce(account(1), 0, "acme", "one", 7);
+            announcer.announce(account(2), 0, "acme", "two", 7);
+        };
+        announce(&mut announcer);
+        announcer.begin_anew();
+        announce(&mut announcer);
+        let (first, _) = announcer.take();
+        announcer.begin_anew();
+        announce(&mut announcer);
+        let (second, _) = announcer.take();
+        let identity = |output: &Output| -> (Vec<u8>, i32) {
+            let payload = output.payload.as_deref().expect("an identity");
+            let identity: weir_schemas::Identity = Wire::new().read(payload).expect("an identity");
+            (identity.encapsulated, identity.place)
+        };
+        let (first, second): (Vec<_>, Vec<_>) =
+            (first.iter().map(identity).collect(), second.iter().map(identity).collect());
+        let places =
+            |identities: &[(Vec<u8>, i32)]| identities.iter().map(|(_, place)| *place).collect::<Vec<_>>();
+        assert_eq!((places(&first), places(&second)), (vec![3, 4], vec![1, 2]));
+        assert_eq!((&first[0].0, &second[0].0), (&first[1].0, &second[1].0));
+        assert_ne!(first[0].0, second[0].0);
     }
 
     #[test]

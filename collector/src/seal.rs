@@ -3,8 +3,8 @@
 //!
 //! HPKE (RFC 9180) in base mode. Two multiplications on the curve are what sealing costs, a tenth of a millisecond, and where
 //! most accounts ask a few times a day that is half of what a line costs. So the identities of a commit have an ephemeral key in common, and each
-//! is sealed by a key of its own that HPKE exports. Who takes a node with its memory can open what was sealed since the last commit,
-//! which stands in the same memory as it was read; nothing older.
+//! is sealed by a key of its own that HPKE exports. Who takes a node with its memory can open what was sealed since the last commit was
+//! closed, and nothing older: ephemeral keys are wiped, and so is what the generator would make them of again.
 
 use crate::limits::SEALED_TOGETHER_MAX;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
@@ -13,8 +13,8 @@ use hpke::aead::{AeadCtxS, ChaCha20Poly1305};
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable as _, Kem, OpModeS, Serializable as _, setup_sender_with_rng};
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use std::fmt;
 use weir_schemas::sealed::{INFO, content, exported_for};
 use weir_schemas::{AccountId, Identity};
@@ -96,6 +96,10 @@ impl Sealer {
                 setup_sender_with_rng(&mode, &self.public, INFO, &mut self.ephemeral).ok()?;
             let encapsulated = encapsulated.to_bytes().to_vec();
             self.together = Some(Together { encapsulated, context, place: 0 });
+            // A generator can be set back, and would give the same keys again.
+            let mut next = Zeroizing::new([0; 32]);
+            self.ephemeral.fill_bytes(next.as_mut());
+            self.ephemeral = StdRng::from_seed(*next);
         }
         self.together.as_mut()
     }

@@ -251,6 +251,8 @@ impl<'l> TraceSource<'l> {
     /// Makes a batch of what is ready; without room for it, it is counted.
     fn close_batch(&mut self) {
         if !self.maker.ready.has_lines() {
+            // Whose requests are under way still was sealed too.
+            self.maker.events.announcer().forget_key();
             return;
         }
         let mut gathered = std::mem::take(&mut self.maker.ready);
