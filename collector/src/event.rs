@@ -68,7 +68,7 @@ impl EventWriter {
     ) -> Result<Output, Refusal> {
         check_ahead(exchange, now_ms)?;
         let tenants = self.tenants.clone();
-        let tenant = tenants.of(exchange.tenant.as_deref())?;
+        let tenant = tenants.of(exchange)?;
         let account = self.pseudonyms.account(tenant, &exchange.account);
         self.announcer.announce(account, self.pseudonyms.key_epoch(), tenant, &exchange.account, now_ms);
         Ok(self.write_of((tenant, account), exchange, event_id, now_ms))
@@ -91,7 +91,7 @@ impl EventWriter {
     ) -> Result<Output, Refusal> {
         check_ahead(exchange, now_ms)?;
         let tenants = self.tenants.clone();
-        let tenant = tenants.of(exchange.tenant.as_deref())?;
+        let tenant = tenants.of(exchange)?;
         self.announcer.announce_sealed(hidden.account, hidden.sealed, now_ms);
         Ok(self.write_of((tenant, hidden.account), exchange, event_id, now_ms))
     }

@@ -1,6 +1,8 @@
 //! Of which tenants events may be.
 
 use crate::error::CollectorError;
+use crate::exchange::Exchange;
+use crate::field::Field;
 use crate::limits;
 use crate::refusal::Refusal;
 use std::collections::BTreeSet;
@@ -21,7 +23,7 @@ struct Known {
 #[derive(Debug, PartialEq, Eq)]
 struct Registered {
     ids: BTreeSet<String>,
-    /// What names begin with that need not be registered.
+    /// What names begin with that need not be registered: 16 lower-case hex digits follow.
     besides: &'static str,
 }
 
@@ -31,7 +33,7 @@ impl Tenants {
         Self(Arc::new(Known { unnamed: Some(unnamed.into()), registered: None }))
     }
 
-    /// These, and those whose names begin with `besides`; what names none is of `unnamed`, and without one refused.
+    /// These, and those whose names are `besides` and 16 lower-case hex digits; what names none is of `unnamed`, and without one refused.
     pub fn registered(
         ids: impl IntoIterator<Item = String>,
         besides: &'static str,
@@ -41,8 +43,14 @@ impl Tenants {
         Self(Arc::new(Known { unnamed, registered }))
     }
 
-    /// The tenant of what names this one, or none.
-    pub(crate) fn of<'t>(&'t self, named: Option<&'t str>) -> Result<&'t str, Refusal> {
+    /// Whose an exchange is. One that names what cannot be read is a stranger's where tenants are registered, and so is one of
+    /// which a part is lost that may have named one.
+    pub(crate) fn of<'t>(&'t self, exchange: &'t Exchange<'_>) -> Result<&'t str, Refusal> {
+        let named = exchange.tenant.as_deref();
+        let is_lost = [Field::Tenant, Field::Rest].iter().any(|field| exchange.unknown.contains(*field));
+        if self.0.registered.is_some() && named.is_none() && is_lost {
+            return Err(Refusal::unknown_tenant());
+        }
         let tenant = named.or(self.0.unnamed.as_deref()).ok_or_else(Refusal::no_tenant)?;
         match &self.0.registered {
             Some(registered) if !registered.has(tenant) => Err(Refusal::unknown_tenant()),
@@ -58,7 +66,10 @@ impl Tenants {
 
 impl Registered {
     fn has(&self, tenant: &str) -> bool {
-        self.ids.contains(tenant) || tenant.starts_with(self.besides)
+        let is_number = |number: &str| {
+            number.len() == 16 && number.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        self.ids.contains(tenant) || tenant.strip_prefix(self.besides).is_some_and(is_number)
     }
 }
 

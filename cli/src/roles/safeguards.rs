@@ -148,7 +148,13 @@ fn subject(context: &Context, text: &str) -> Result<Subject> {
         });
     };
     let Some(account) = weir_collector::account_of(raw) else { bail!("key/ has no key behind it") };
+    let tenants = context.tenants()?;
+    let Ok((tenant, _)) = tenants.find(None) else {
+        bail!(
+            "key/ is of the tenant that `tenant` names, and the registry has nobody of that name: set WEIR_TENANT to one of its ids"
+        );
+    };
     let keys = CollectorKeys::read(&context.given_or_own_keys(Role::Collector)?)?;
     let (epoch, key) = &keys.pseudonym;
-    Ok(Subject::Account(PseudonymKey::new(key, *epoch).account(&context.settings.tenant, &account)))
+    Ok(Subject::Account(PseudonymKey::new(key, *epoch).account(tenant, &account)))
 }

@@ -3,9 +3,11 @@
 use super::error::{Place, TenantsError};
 use super::keys::{Fault, Tenant, is_id};
 use super::limits::{FILE_BYTES_MAX, TENANTS_MAX};
+use rustix::fs::OFlags;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirEntry, File};
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use weir_traffic::drill::is_drill;
 
@@ -92,7 +94,14 @@ fn name_of(entry: &DirEntry) -> Result<String, TenantsError> {
 }
 
 fn text_of(path: &Path) -> Result<String, TenantsError> {
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    // It may have become something else since it was looked at.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let file = File::options().read(true).custom_flags(flags as i32).open(path);
+    let file = file.map_err(|error| unreadable(path, &error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() {
+        return Err(TenantsError::Foreign { path: path.to_owned(), what: "no regular file" });
+    }
     let mut text = String::new();
     file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| unreadable(path, &error))?;
     if text.len() as u64 > FILE_BYTES_MAX {

@@ -147,7 +147,16 @@ fn with_registered_tenants_a_line_of_another_or_of_none_is_refused_and_a_drills_
         assert_eq!(tenant_of(&named(tenant)), Ok((tenant.to_owned(), account(tenant))));
     }
     assert_ne!(account("acme"), account("north"), "one id at two tenants is two accounts");
-    for stranger in ["other", "ACME", "acme2", "default", "../acme"] {
+    for stranger in [
+        "other",
+        "ACME",
+        "acme2",
+        "default",
+        "../acme",
+        "weir-drill-",
+        "weir-drill-x",
+        "weir-drill-1F2E3D4C5B6A7988",
+    ] {
         let refusal = tenant_of(&named(stranger)).unwrap_err();
         assert_eq!(refusal, Refusal::unknown_tenant(), "{stranger}");
         assert!(!refusal.reason.contains(stranger), "{}", refusal.reason);
@@ -162,4 +171,9 @@ fn with_registered_tenants_a_line_of_another_or_of_none_is_refused_and_a_drills_
     let mut allowed = registered(Some("north"));
     assert_eq!(event(&write(&mut allowed, LINE).unwrap()).tenant, "north");
     assert_eq!(write(&mut allowed, &named("other")).unwrap_err(), Refusal::unknown_tenant());
+    // What names somebody, and cannot be read, does not name nobody.
+    for value in [format!(r#""{}""#, "n".repeat(200)), "{}".into(), "true".into(), "[1]".into()] {
+        let line = LINE.replacen('{', &format!(r#"{{"tenant":{value},"#), 1);
+        assert_eq!(write(&mut allowed, &line).unwrap_err(), Refusal::unknown_tenant(), "{value}");
+    }
 }

@@ -119,6 +119,10 @@ impl Table {
         if let Some(tenant) = self.tenants.get(tenant) {
             return tenant.clone();
         }
+        // Accounts go, and their tenants' names after them: the table's own copy is the last.
+        if self.tenants.len() > self.by_account.len() {
+            self.tenants.retain(|tenant| Arc::strong_count(tenant) > 1);
+        }
         let tenant: Arc<str> = tenant.into();
         self.tenants.insert(tenant.clone());
         tenant

@@ -83,7 +83,7 @@ secret's are of root and its group. What changes in them counts from the next st
 
 {{- define "weir.secrets.volumes" -}}
 - name: own
-  emptyDir: { medium: Memory, sizeLimit: {{ ternary "16Mi" "1Mi" (has "tenants" .places) }} }
+  emptyDir: { medium: Memory, sizeLimit: {{ ternary "64Mi" "1Mi" (has "tenants" .places) }} }
 {{- if has "keys" .places }}
 - name: keys
   secret: { secretName: {{ .keys }}, defaultMode: 0440, optional: false }
