@@ -56,7 +56,11 @@ impl Account {
                 Self { name: text.to_owned(), user: found.uid, group: found.gid, groups }
             }
         };
-        match account.user.is_root() {
+        // To a kernel the greatest number means nobody in particular: whoever one is already.
+        if account.user.as_raw() == u32::MAX || account.group.as_raw() == u32::MAX {
+            return Err(unknown("there is no such user"));
+        }
+        match account.user.is_root() || account.group.as_raw() == 0 {
             true => Err(unknown("it is root's, which owns what nobody else may write")),
             false => Ok(account),
         }
@@ -248,7 +252,19 @@ mod tests {
         assert_eq!(ids, (65_534, 65_533, vec![Gid::from_raw(65_533)]));
         let named = Account::of("nobody").unwrap();
         assert!(!named.user.is_root() && named.groups.contains(&named.group));
-        for nobody in ["root", "0:0", "0:65534", "no-such-user", "", "1:", "a:b", "nul\0"] {
+        for nobody in [
+            "root",
+            "0:0",
+            "0:65534",
+            "no-such-user",
+            "",
+            "1:",
+            "a:b",
+            "nul\0",
+            "1:0",
+            "4294967295:1",
+            "1:4294967295",
+        ] {
             assert!(matches!(Account::of(nobody), Err(PrivilegeError::Account { .. })), "{nobody:?}");
         }
     }
