@@ -206,6 +206,23 @@ fn a_registry_is_checked_by_a_command_before_a_process_starts_with_it() {
 }
 
 #[test]
+fn a_raw_key_of_no_registered_tenant_is_refused_and_protects_nobody() {
+    let place = Place::new();
+    let directory = registry(&place, &[("acme", "")]);
+    let protect = |tenant: &str| {
+        let mut command = weir(&["protect", "add", "key/sk-anybody", "--data-dir"]);
+        command.arg(&place.data).env("WEIR_TENANTS_DIR", &directory).env("WEIR_TENANT", tenant);
+        let output = command.output().unwrap();
+        (output.status.success(), text(&output.stderr))
+    };
+    // Nobody is of the tenant that is there when none is named.
+    let (is_done, told) = protect("default");
+    assert!(!is_done && told.contains("the registry has nobody of that name"), "{told}");
+    let (_, told) = protect("acme");
+    assert!(!told.contains("the registry has nobody of that name"), "{told}");
+}
+
+#[test]
 fn a_registry_that_is_none_refuses_the_start_with_a_sentence() {
     let place = Place::new();
     let directory = registry(&place, &[("acme", "failure_mode = \"closed\""), ("north", "")]);

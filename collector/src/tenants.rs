@@ -43,12 +43,12 @@ impl Tenants {
         Self(Arc::new(Known { unnamed, registered }))
     }
 
-    /// Whose an exchange is. One that names what cannot be read is a stranger's where tenants are registered, and so is one of
-    /// which a part is lost that may have named one.
+    /// Whose an exchange is. One that names what cannot be read is a stranger's where tenants are registered. One that was cut is not:
+    /// who asks at length would go unseen.
     pub(crate) fn of<'t>(&'t self, exchange: &'t Exchange<'_>) -> Result<&'t str, Refusal> {
         let named = exchange.tenant.as_deref();
-        let is_lost = [Field::Tenant, Field::Rest].iter().any(|field| exchange.unknown.contains(*field));
-        if self.0.registered.is_some() && named.is_none() && is_lost {
+        let is_unreadable = exchange.unknown.contains(Field::Tenant);
+        if self.0.registered.is_some() && named.is_none() && is_unreadable {
             return Err(Refusal::unknown_tenant());
         }
         let tenant = named.or(self.0.unnamed.as_deref()).ok_or_else(Refusal::no_tenant)?;

@@ -272,6 +272,25 @@ mod tests {
     use weir_topology::log::Writer;
     use weir_topology::record::Output;
 
+    #[test]
+    fn the_names_of_tenants_go_with_their_accounts() {
+        let mut table = Table::default();
+        let standing = |number: u32| Standing {
+            tenant: format!("tenant-{number}"),
+            status: StandingStatus::Suspended,
+            ..Standing::default()
+        };
+        for number in 0..100 {
+            table.take(account(number), Some(standing(number)), 1_000);
+        }
+        assert_eq!(table.tenants.len(), 100);
+        (0..99).for_each(|number| table.take(account(number), None, 1_000));
+        table.take(account(100), Some(standing(100)), 1_000);
+        let mut left: Vec<&str> = table.tenants.iter().map(AsRef::as_ref).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["tenant-100", "tenant-99"]);
+    }
+
     /// A log that breaks, gives records one at a time, was not compacted yet, and forgets its oldest.
     struct Hostile {
         log: Arc<dyn Log>,
