@@ -40,7 +40,7 @@ FAULTS = [
     ("schemas", "a field that KEDA does not know", lambda o: find(o, "ScaledObject", "weir-processor")["spec"].update(minReplicas=1)),
     ("schemas", "an alert without an expression", lambda o: find(o, "PrometheusRule", "weir")["spec"]["groups"][1]["rules"][0].pop("expr")),
     ("privileges", "a privileged tracer", lambda o: weir(o, "DaemonSet", "weir-trace")["securityContext"].update(privileged=True)),
-    ("privileges", "one capability more", lambda o: weir(o, "DaemonSet", "weir-trace")["securityContext"]["capabilities"]["add"].append("SYS_ADMIN")),
+    ("privileges", "one capability more", lambda o: weir(o, "DaemonSet", "weir-trace")["securityContext"]["capabilities"]["add"].append("NET_ADMIN")),
     ("privileges", "one capability less", lambda o: weir(o, "DaemonSet", "weir-trace")["securityContext"]["capabilities"]["add"].remove("PERFMON")),
     ("privileges", "a capability of a processor", lambda o: weir(o, "Deployment", "weir-processor")["securityContext"]["capabilities"].update(add=["BPF"])),
     ("privileges", "capabilities that are kept", lambda o: weir(o, "Deployment", "weir-decide")["securityContext"].pop("capabilities")),
