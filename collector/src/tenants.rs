@@ -7,6 +7,7 @@ use crate::limits;
 use crate::refusal::Refusal;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use weir_schemas::hex::unhex;
 
 /// Of which tenants events may be. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +67,8 @@ impl Tenants {
 
 impl Registered {
     fn has(&self, tenant: &str) -> bool {
-        let is_number = |number: &str| {
-            number.len() == 16 && number.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-        };
-        self.ids.contains(tenant) || tenant.strip_prefix(self.besides).is_some_and(is_number)
+        let number = tenant.strip_prefix(self.besides).and_then(unhex::<8>);
+        self.ids.contains(tenant) || number.is_some()
     }
 }
 
