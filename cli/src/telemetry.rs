@@ -692,6 +692,12 @@ impl Telemetry for Metrics {
         if tally == Tally::ReviewWordsRefused {
             warn!(%task, "an analyst's word is refused: the audit chain says whose and why");
         }
+        if tally == Tally::StormsFound {
+            error!(
+                %task,
+                "a storm: many more accounts are found at CRITICAL within a minute than usual; `weir explain` says why each is"
+            );
+        }
         if tally == Tally::LimiterPaused {
             error!(
                 %task,

@@ -138,13 +138,31 @@ fn whom_nobody_may_act_on_is_said_before_the_first_run_and_shown() {
     let told = said(&["limiter", "show"], &place);
     assert_eq!(
         text(&told.stdout),
-        "Up to 25 accounts an hour on each of 4 partitions: floor 100 share 20 accounts 0 partitions 4.\n\
+        "Up to 25 accounts an hour on each of 4 partitions: floor 100 share 20 accounts 0 partitions 4 \
+         tenant 1000 storm 100 times 10.\n\
          No enforcer pauses.\n"
     );
+    let told = said(&["limiter", "set", "acme", "40", "--node", "test"], &place);
+    assert_eq!(
+        text(&told.stdout),
+        "Up to 40 accounts of tenant acme an hour, over all partitions, from each enforcer's next epoch.\n"
+    );
+    let shown = text(&said(&["limiter", "show"], &place).stdout);
+    assert!(shown.contains("\nOf tenant \"acme\" up to 10 on each: 40 over all.\n"), "{shown}");
+    let told = said(&["limiter", "approve", "--tenant", "acme", "--node", "test"], &place);
+    assert_eq!(
+        text(&told.stdout),
+        "Every pause of tenant acme that has begun by now is over from each enforcer's next epoch.\n"
+    );
+    assert!(said(&["limiter", "set", "acme", "default", "--node", "test"], &place).status.success());
+    let shown = text(&said(&["limiter", "show"], &place).stdout);
+    assert!(!shown.contains("acme"), "{shown}");
     for (arguments, expected) in [
         (&["protect", "add", "me"][..], "\"me\" is nobody: give account/"),
         (&["ring", "3", "90 auto"], "a ring must be on, off, or a number from 1000"),
         (&["ring", "7", "off"], "7 is not in 1..=5"),
+        (&["limiter", "set", "*", "40"], "\"*\" is no tenant: a tenant's name has 1 to 256 bytes"),
+        (&["limiter", "set", "acme", "0"], "give a number from 1 to 1000000000, or `default`"),
     ] {
         let told = said(arguments, &place);
         assert!(!told.status.success() && text(&told.stderr).contains(expected), "{told:?}");

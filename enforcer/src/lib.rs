@@ -3,7 +3,7 @@
 //!
 //! Read in this order: [`chain`] (the audit chain), [`posture`] (how far the enforcer is trusted),
 //! [`decide`] (which tier asks for which action), [`rings`] (how far each reaches), [`age`] (what is history and never
-//! acted on), [`subject`] (who is never acted on), [`limiter`] (how many may be before a person is asked), [`kill_switch`] (how persons stop it), [`review`] (what analysts say of whom it found), [`stage`] (the pure
+//! acted on), [`subject`] (who is never acted on), [`limiter`] (how many may be before a person is asked), `storm` (whether many more are found at once than usual), [`kill_switch`] (how persons stop it), [`review`] (what analysts say of whom it found), [`stage`] (the pure
 //! fold from verdicts to audit records and actions), [`export`] (the output directory), [`act`] (effects in the world),
 //! [`answer`] (what gateways are told), [`siem`] (what leaves for SIEMs), [`share`] (what is shared of campaigns), [`evidence`] (what is proved of it all), [`open`] (the only place where a
 //! pseudonym is reversed).
@@ -32,6 +32,7 @@ pub mod safeguards;
 pub mod share;
 pub mod siem;
 pub mod stage;
+mod storm;
 pub mod subject;
 #[cfg(test)]
 mod testing;

@@ -1,113 +1,90 @@
 //! How many accounts may be acted on before a person is asked: the blast-radius limiter.
 //!
 //! A detector that goes wrong goes wrong on many accounts at once. So the accounts that are acted on for the first time
-//! in an hour are counted, and over the cap the limiter pauses: nothing that reaches further than a person's desk is done
-//! until an operator approves. Enforcers are one a partition, so each has its part of the cap.
+//! in an hour are counted, over all tenants and of each, and over the cap the limiter pauses: nothing that reaches further
+//! than a person's desk is done, to anybody or to that tenant's accounts, until an operator approves. Enforcers are one a
+//! partition, so each has its part of the cap.
 
-use crate::limits::{
-    ACCOUNTS_TOLD_MAX, LIMIT_FLOOR_DEFAULT, LIMIT_PARTITIONS_DEFAULT, LIMIT_SHARE_DEFAULT_PERMILLE,
-    PARTITIONS_MAX, STORM_ACCOUNTS_MIN,
-};
+use crate::limits::{ACCOUNTS_TOLD_MAX, NAME_BYTES_MAX, TENANTS_COUNTED_MAX};
+use counted::Counted;
 use std::collections::BTreeMap;
-use std::fmt;
 
-/// Name of the control record of kind SETTING that says how many accounts may be acted on in an hour.
+mod counted;
+mod limit;
+
+pub use counted::{Pause, counted_until};
+pub use limit::Limit;
+
+/// Name of the control record of kind SETTING that says how many accounts may be acted on in an hour. With `/` and a
+/// tenant behind it, it says how many of that tenant's may: its body is what [`tenant_cap_in`] reads.
 pub const LIMIT_NAME: &str = "act.limit";
 
 /// Name of the control record of kind SETTING by which an operator approves: its body is the time up to which pauses are
-/// over, in milliseconds. So an approval is of pauses that its author knew of, and of no later one.
+/// over, in milliseconds. So an approval is of pauses that its author knew of, and of no later one. With `/` and a
+/// tenant behind it, it is of that tenant's pause; without, of the one that holds for all tenants.
 pub const RESUME_NAME: &str = "act.resume";
 
-const MINUTE_MS: i64 = 60_000;
+/// Body of the control record that leaves a tenant with no cap of its own.
+const DEFAULT: &str = "default";
 
-/// Minutes that count: an hour.
-const MINUTES: i64 = 60;
+/// Whom a limiter's word or pause concerns: one tenant, or all of them together.
+pub type Whose = Option<String>;
 
-/// How many accounts may be acted on in an hour, over all partitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit {
-    /// So many in any case.
-    pub floor: u64,
-    /// This share of all accounts where that is more, in thousandths.
-    pub share_permille: u64,
-    /// How many accounts there are; 0 where nobody has said.
-    pub accounts: u64,
-    /// Partitions among which the cap is divided.
-    pub partitions: u64,
+/// The name of a control record about `whose`, which begins with `prefix`.
+pub fn record_of(prefix: &str, whose: Option<&str>) -> String {
+    whose.map_or_else(|| prefix.to_owned(), |tenant| format!("{prefix}/{tenant}"))
 }
 
-impl Default for Limit {
-    fn default() -> Self {
-        Self {
-            floor: LIMIT_FLOOR_DEFAULT,
-            share_permille: LIMIT_SHARE_DEFAULT_PERMILLE,
-            accounts: 0,
-            partitions: LIMIT_PARTITIONS_DEFAULT,
-        }
+/// Whom the record of this name concerns; none where its name does not begin with `prefix`. The error says what is
+/// allowed, for the operator.
+pub fn whose(prefix: &str, name: &str) -> Option<Result<Whose, String>> {
+    let rest = name.strip_prefix(prefix)?;
+    if rest.is_empty() {
+        return Some(Ok(None));
     }
+    let tenant = rest.strip_prefix('/')?;
+    let is_name = !tenant.is_empty() && tenant.len() <= NAME_BYTES_MAX && tenant != EVERYBODY;
+    Some(if is_name {
+        Ok(Some(tenant.to_owned()))
+    } else {
+        Err(format!("a tenant's name has 1 to {NAME_BYTES_MAX} bytes and is not {EVERYBODY}"))
+    })
 }
 
-impl Limit {
-    /// Reads `floor N share PERMILLE accounts N partitions N`. The error says what is allowed, for the operator.
-    pub fn parse(body: &str) -> Result<Self, String> {
-        let refused = || {
-            format!(
-                "{LIMIT_NAME} must be: floor 1 to {ACCOUNTS_TOLD_MAX} share 0 to 1000 accounts 0 to \
-                 {ACCOUNTS_TOLD_MAX} partitions 1 to {PARTITIONS_MAX}"
-            )
-        };
-        let words: Vec<&str> = body.split_ascii_whitespace().collect();
-        let ["floor", floor, "share", share, "accounts", accounts, "partitions", partitions] = words[..]
-        else {
-            return Err(refused());
-        };
-        let number = |text: &str, least: u64, greatest: u64| {
-            let number = text.parse().ok().filter(|number| (least..=greatest).contains(number));
-            number.ok_or_else(refused)
-        };
-        Ok(Self {
-            floor: number(floor, 1, ACCOUNTS_TOLD_MAX)?,
-            share_permille: number(share, 0, 1_000)?,
-            accounts: number(accounts, 0, ACCOUNTS_TOLD_MAX)?,
-            partitions: number(partitions, 1, PARTITIONS_MAX)?,
-        })
-    }
+/// What audit records call all tenants together. A tenant that calls itself so has no cap of its own.
+const EVERYBODY: &str = crate::stage::EVERY_TENANT;
 
-    /// One partition's part of the cap, in accounts an hour; at least one.
-    pub fn cap(&self) -> u64 {
-        let share = self.accounts * self.share_permille / 1_000;
-        self.floor.max(share).div_ceil(self.partitions)
+/// Reads `accounts N`, a tenant's cap in accounts an hour over all partitions, or `default`: none of its own. The error says
+/// what is allowed, for the operator.
+pub fn tenant_cap_in(body: &str) -> Result<Option<u64>, String> {
+    if body.trim() == DEFAULT {
+        return Ok(None);
     }
-
-    /// Accounts within one minute that are a storm: half of the hour's cap.
-    pub fn storm(&self) -> u64 {
-        self.cap().div_ceil(2).max(STORM_ACCOUNTS_MIN)
-    }
+    let number = body.trim().strip_prefix("accounts ").and_then(|number| number.parse().ok());
+    let number = number.filter(|number| (1..=ACCOUNTS_TOLD_MAX).contains(number));
+    let refused = || format!("a tenant's limit must be: accounts 1 to {ACCOUNTS_TOLD_MAX}, or {DEFAULT}");
+    number.map(Some).ok_or_else(refused)
 }
 
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { floor, share_permille, accounts, partitions } = self;
-        write!(f, "floor {floor} share {share_permille} accounts {accounts} partitions {partitions}")
-    }
-}
-
-/// A pause that waits for an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pause {
-    /// Since when, in processing time.
-    pub since_ms: i64,
-    /// Why.
-    pub why: String,
+/// What [`tenant_cap_in`] reads.
+pub fn tenant_cap_body(cap: Option<u64>) -> String {
+    cap.map_or_else(|| DEFAULT.to_owned(), |accounts| format!("accounts {accounts}"))
 }
 
 /// The limiter of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Limiter {
     limit: Limit,
-    /// Accounts by the minute in which they were acted on; of the last hour.
-    minutes: BTreeMap<i64, u64>,
-    pause: Option<Pause>,
+    all: Counted,
+    /// Tenants that have a cap of their own, of whom accounts count, or that pause.
+    tenants: BTreeMap<String, OfTenant>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct OfTenant {
+    /// Its own cap over all partitions, in accounts an hour.
+    cap: Option<u64>,
+    counted: Counted,
 }
 
 /// What the limiter says to one more account.
@@ -115,8 +92,8 @@ pub struct Limiter {
 pub enum Admission {
     /// It may be acted on, and counts.
     Admitted,
-    /// It may not, and from now on nobody may.
-    PausesNow(Pause),
+    /// It may not, and from now on nobody of these may.
+    PausesNow(Whose, Pause),
 }
 
 impl Limiter {
@@ -130,9 +107,48 @@ impl Limiter {
         self.limit = limit;
     }
 
-    /// The pause that waits for an operator.
+    /// The tenant's own cap over all partitions, in accounts an hour.
+    pub fn tenant_cap(&self, tenant: &str) -> Option<u64> {
+        self.tenants.get(tenant)?.cap
+    }
+
+    /// Gives a tenant a cap of its own, or takes it away. A pause goes on.
+    pub fn set_tenant_cap(&mut self, tenant: &str, cap: Option<u64>) {
+        self.tenants.entry(tenant.to_owned()).or_default().cap = cap;
+        self.forget_if_empty(tenant);
+    }
+
+    /// Whether no further tenant may be given a cap of its own.
+    pub fn is_full(&self) -> bool {
+        self.tenants.len() >= TENANTS_COUNTED_MAX
+    }
+
+    /// Tenants of whom something is remembered.
+    pub fn tenants(&self) -> impl Iterator<Item = &str> {
+        self.tenants.keys().map(String::as_str)
+    }
+
+    /// The pause of all tenants that waits for an operator.
     pub fn pause(&self) -> Option<&Pause> {
-        self.pause.as_ref()
+        self.all.pause.as_ref()
+    }
+
+    /// The pause of `whose`.
+    pub fn pause_of(&self, whose: Option<&str>) -> Option<&Pause> {
+        match whose {
+            Some(tenant) => self.tenants.get(tenant)?.counted.pause.as_ref(),
+            None => self.pause(),
+        }
+    }
+
+    /// The pause that keeps accounts of this tenant from being acted on.
+    pub fn withholds(&self, tenant: &str) -> Option<&Pause> {
+        self.pause().or_else(|| self.pause_of(Some(tenant)))
+    }
+
+    /// How many tenants pause, each by itself.
+    pub fn tenants_paused(&self) -> usize {
+        self.tenants.values().filter(|tenant| tenant.counted.pause.is_some()).count()
     }
 
     /// Whether an account that was counted at `counted_ms` still counts at `taken_ms`, and so needs no room of its own.
@@ -140,79 +156,134 @@ impl Limiter {
         counted_ms.is_some_and(|counted_ms| counted_until(counted_ms) > taken_ms)
     }
 
-    /// Asks for one account that does not count yet. Only where there is no pause.
-    pub fn admit(&mut self, taken_ms: i64) -> Admission {
-        let minute = taken_ms.div_euclid(MINUTE_MS);
-        self.minutes.retain(|counted, _| *counted > minute - MINUTES);
-        let hour: u64 = self.minutes.values().sum();
-        let this_minute = self.minutes.get(&minute).copied().unwrap_or(0);
+    /// Asks for one account of this tenant that does not count yet. Only where nothing pauses that concerns it.
+    pub fn admit(&mut self, tenant: &str, taken_ms: i64) -> Admission {
+        let (hour, this_minute) = self.all.at(taken_ms);
         let why = if hour >= self.limit.cap() {
             format!("{hour} accounts were acted on within an hour, which is the cap")
-        } else if this_minute >= self.limit.storm() {
-            format!("{this_minute} accounts were acted on within a minute, which is a storm")
+        } else if this_minute >= self.limit.burst() {
+            format!("{this_minute} accounts were acted on within a minute, which is half of the hour's cap")
         } else {
-            self.count(taken_ms);
-            return Admission::Admitted;
+            return self.admit_of(tenant, taken_ms);
         };
         let pause = Pause { since_ms: taken_ms, why };
-        self.pause = Some(pause.clone());
-        Admission::PausesNow(pause)
+        self.all.pause = Some(pause.clone());
+        Admission::PausesNow(None, pause)
     }
 
-    /// Counts an account that is acted on, whoever admitted it.
-    pub fn count(&mut self, taken_ms: i64) {
-        let minute = taken_ms.div_euclid(MINUTE_MS);
-        self.minutes.retain(|counted, _| *counted > minute - MINUTES);
-        *self.minutes.entry(minute).or_default() += 1;
+    /// The same as to the tenant's own share alone.
+    fn admit_of(&mut self, tenant: &str, taken_ms: i64) -> Admission {
+        if let Some(of) = self.tenants.get_mut(tenant)
+            && let Some(cap) = self.limit.tenant_cap(of.cap)
+        {
+            let (hour, _) = of.counted.at(taken_ms);
+            if hour >= cap {
+                let why =
+                    format!("{hour} accounts of the tenant were acted on within an hour, which is its cap");
+                let pause = Pause { since_ms: taken_ms, why };
+                of.counted.pause = Some(pause.clone());
+                return Admission::PausesNow(Some(tenant.to_owned()), pause);
+            }
+        }
+        self.count(tenant, taken_ms);
+        Admission::Admitted
     }
 
-    /// Takes over a pause that another build recorded.
-    pub fn pauses(&mut self, pause: Pause) {
-        self.pause = Some(pause);
+    /// Counts an account that is acted on, whoever admitted it. Of more tenants than are counted one by one, the cap for all
+    /// alone holds.
+    pub fn count(&mut self, tenant: &str, taken_ms: i64) {
+        self.all.count(taken_ms);
+        if tenant != EVERYBODY && (self.tenants.contains_key(tenant) || !self.is_full()) {
+            self.tenants.entry(tenant.to_owned()).or_default().counted.count(taken_ms);
+        }
     }
 
-    /// An operator approves of pauses that began up to `until_ms`: the pause that is over, and the hour begins anew.
-    /// None where there is none that old.
-    pub fn resume(&mut self, until_ms: i64) -> Option<Pause> {
-        let over = self.pause.take_if(|pause| pause.since_ms <= until_ms)?;
-        self.minutes.clear();
-        Some(over)
+    /// Begins to pause, or takes over a pause that another build recorded.
+    pub fn pauses(&mut self, whose: Option<&str>, pause: Pause) {
+        match whose {
+            Some(tenant) => self.tenants.entry(tenant.to_owned()).or_default().counted.pause = Some(pause),
+            None => self.all.pause = Some(pause),
+        }
+    }
+
+    /// Whether [`Self::resume`] would end a pause.
+    pub fn would_resume(&self, whose: Option<&str>, until_ms: i64) -> bool {
+        match whose {
+            Some(tenant) => self.tenants.get(tenant).is_some_and(|of| of.counted.would_resume(until_ms)),
+            None => self.all.would_resume(until_ms),
+        }
+    }
+
+    /// An operator approves of a pause that began up to `until_ms`: it is over, and the hour begins anew. None where
+    /// there is none that old.
+    pub fn resume(&mut self, whose: Option<&str>, until_ms: i64) -> Option<Pause> {
+        let Some(tenant) = whose else { return self.all.resume(until_ms) };
+        let over = self.tenants.get_mut(tenant)?.counted.resume(until_ms);
+        self.forget_if_empty(tenant);
+        over
+    }
+
+    /// Forgets tenants of whom nothing is lost at `taken_ms`; their names.
+    pub fn evict(&mut self, taken_ms: i64) -> Vec<String> {
+        let is_over = |of: &OfTenant| of.cap.is_none() && of.counted.is_over(taken_ms);
+        let over = self.tenants.iter().filter(|(_, of)| is_over(of)).map(|(name, _)| name.clone());
+        let over: Vec<String> = over.collect();
+        over.iter().for_each(|name| drop(self.tenants.remove(name)));
+        over
+    }
+
+    fn forget_if_empty(&mut self, tenant: &str) {
+        if self.tenants.get(tenant).is_some_and(|of| *of == OfTenant::default()) {
+            self.tenants.remove(tenant);
+        }
     }
 
     /// The limit on a line; then where there is a pause since when and why, on a line; then minutes and their accounts.
     pub fn encode(&self) -> Vec<u8> {
-        let pause = self.pause.as_ref().map(|pause| format!("{} {}", pause.since_ms, pause.why));
-        let minutes: Vec<String> =
-            self.minutes.iter().map(|(minute, count)| format!("{minute} {count}")).collect();
-        format!("{}\n{}\n{}", self.limit, pause.unwrap_or_default(), minutes.join(" ")).into_bytes()
+        format!("{}\n{}", self.limit, self.all.encode()).into_bytes()
     }
 
     /// Takes back what [`Self::encode`] gave.
-    pub fn decode(body: &[u8]) -> Result<Self, String> {
+    pub fn restore(&mut self, body: &[u8]) -> Result<(), String> {
         let damaged = || "what the limiter counts is damaged".to_owned();
         let text = std::str::from_utf8(body).map_err(|_| damaged())?;
-        let lines: Vec<&str> = text.split('\n').collect();
-        let [limit, pause, minutes] = lines[..] else { return Err(damaged()) };
-        let pause = match pause.split_once(' ') {
-            Some((since_ms, why)) => {
-                Some(Pause { since_ms: since_ms.parse().map_err(|_| damaged())?, why: why.to_owned() })
-            }
-            None if pause.is_empty() => None,
-            None => return Err(damaged()),
-        };
-        let mut limiter = Self { limit: Limit::parse(limit)?, minutes: BTreeMap::new(), pause };
-        let mut numbers = minutes.split_ascii_whitespace();
-        while let Some(minute) = numbers.next() {
-            let count = numbers.next().and_then(|count| count.parse().ok()).ok_or_else(damaged)?;
-            limiter.minutes.insert(minute.parse().map_err(|_| damaged())?, count);
-        }
-        if limiter.minutes.len() > MINUTES as usize { Err(damaged()) } else { Ok(limiter) }
+        let (limit, counted) = text.split_once('\n').ok_or_else(damaged)?;
+        self.limit = Limit::parse(limit)?;
+        self.all = Counted::decode(counted).ok_or_else(damaged)?;
+        Ok(())
     }
-}
 
-/// Until when an account that was counted at `counted_ms` counts, in processing time.
-pub fn counted_until(counted_ms: i64) -> i64 {
-    counted_ms.div_euclid(MINUTE_MS).saturating_add(MINUTES).saturating_mul(MINUTE_MS)
+    /// Back to the limit and the counts of a fresh install, but for what tenants have.
+    pub fn forget(&mut self) {
+        (self.limit, self.all) = (Limit::default(), Counted::default());
+    }
+
+    /// The tenant's own cap on a line, and what is counted of it, as in [`Self::encode`]; none where nothing is remembered.
+    pub fn encode_of(&self, tenant: &str) -> Option<Vec<u8>> {
+        let OfTenant { cap, counted } = self.tenants.get(tenant)?;
+        Some(format!("{}\n{}", tenant_cap_body(*cap), counted.encode()).into_bytes())
+    }
+
+    /// Takes back what [`Self::encode_of`] gave.
+    pub fn restore_of(&mut self, tenant: &str, body: &[u8]) -> Result<(), String> {
+        let damaged = || "what the limiter counts of a tenant is damaged".to_owned();
+        let text = std::str::from_utf8(body).map_err(|_| damaged())?;
+        let (cap, counted) = text.split_once('\n').ok_or_else(damaged)?;
+        let of =
+            OfTenant { cap: tenant_cap_in(cap)?, counted: Counted::decode(counted).ok_or_else(damaged)? };
+        self.tenants.insert(tenant.to_owned(), of);
+        Ok(())
+    }
+
+    /// Forgets what [`Self::restore_of`] took.
+    pub fn forget_of(&mut self, tenant: &str) {
+        self.tenants.remove(tenant);
+    }
+
+    /// Whether it is as in a fresh install, but for what tenants have.
+    pub fn is_default(&self) -> bool {
+        self.limit == Limit::default() && self.all == Counted::default()
+    }
 }
 
 #[cfg(test)]
@@ -220,30 +291,38 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const MINUTE_MS: i64 = 60_000;
+
     fn limited(floor: u64) -> Limiter {
         let mut limiter = Limiter::default();
-        limiter.set_limit(Limit { floor, share_permille: 0, accounts: 0, partitions: 1 });
+        limiter.set_limit(Limit { floor, share_permille: 0, partitions: 1, ..Limit::default() });
         limiter
     }
 
-    /// Accounts that are admitted of those that ask, one every `every_ms`.
-    fn admitted(limiter: &mut Limiter, from_ms: i64, every_ms: i64, asking: i64) -> i64 {
+    /// Accounts of the tenant that are admitted of those that ask, one every `every_ms`.
+    fn admitted_of(limiter: &mut Limiter, tenant: &str, from_ms: i64, every_ms: i64, asking: i64) -> i64 {
         let mut admitted = 0;
         for n in 0..asking {
-            if limiter.pause().is_none() && limiter.admit(from_ms + n * every_ms) == Admission::Admitted {
+            let is_open = limiter.withholds(tenant).is_none();
+            if is_open && limiter.admit(tenant, from_ms + n * every_ms) == Admission::Admitted {
                 admitted += 1;
             }
         }
         admitted
     }
 
-    #[test]
-    fn the_cap_is_the_floor_or_the_share_where_that_is_more_and_each_partition_has_its_part() {
-        let cap = |text| Limit::parse(text).unwrap().cap();
-        assert_eq!(cap("floor 100 share 20 accounts 0 partitions 4"), 25);
-        assert_eq!(cap("floor 100 share 20 accounts 4000 partitions 4"), 25);
-        assert_eq!(cap("floor 100 share 20 accounts 1000000 partitions 8"), 2_500);
-        assert_eq!(cap("floor 1 share 0 accounts 0 partitions 64"), 1);
+    fn admitted(limiter: &mut Limiter, from_ms: i64, every_ms: i64, asking: i64) -> i64 {
+        admitted_of(limiter, "acme", from_ms, every_ms, asking)
+    }
+
+    /// The same limiter, as its state entries have it.
+    fn recorded(limiter: &Limiter) -> Limiter {
+        let mut restored = Limiter::default();
+        restored.restore(&limiter.encode()).unwrap();
+        for tenant in limiter.tenants() {
+            restored.restore_of(tenant, &limiter.encode_of(tenant).unwrap()).unwrap();
+        }
+        restored
     }
 
     #[test]
@@ -254,16 +333,72 @@ mod tests {
         let pause = limiter.pause().unwrap().clone();
         assert_eq!(pause.since_ms, 100 * 30_000);
         assert_eq!(pause.why, "100 accounts were acted on within an hour, which is the cap");
-        assert_eq!(limiter.resume(pause.since_ms - 1), None, "an approval of an earlier pause");
-        assert_eq!(limiter.resume(pause.since_ms), Some(pause));
+        assert_eq!(limiter.resume(None, pause.since_ms - 1), None, "an approval of an earlier pause");
+        assert_eq!(limiter.resume(None, pause.since_ms), Some(pause));
         assert_eq!(admitted(&mut limiter, 6_000_000, 30_000, 1_000), 100, "the hour begins anew");
+    }
+
+    #[test]
+    fn a_tenant_over_its_cap_pauses_alone_and_goes_on_by_its_own_approval() {
+        let mut limiter = limited(1_000);
+        limiter.set_limit(Limit { tenant_permille: 50, ..limiter.limit() });
+        limiter.set_tenant_cap("globex", Some(80));
+        assert_eq!(admitted_of(&mut limiter, "acme", 0, 10, 400), 50);
+        assert_eq!(admitted_of(&mut limiter, "globex", 0, 10, 400), 80);
+        assert_eq!(limiter.pause(), None);
+        let pause = limiter.pause_of(Some("acme")).unwrap().clone();
+        assert_eq!(
+            (pause.since_ms, &*pause.why),
+            (500, "50 accounts of the tenant were acted on within an hour, which is its cap")
+        );
+        assert_eq!(limiter.resume(None, i64::MAX), None, "nothing holds for all");
+        assert_eq!(limiter.resume(Some("acme"), 499), None, "an approval of an earlier pause");
+        assert_eq!(limiter.resume(Some("acme"), 500), Some(pause));
+        assert_eq!(admitted_of(&mut limiter, "acme", 10_000, 10, 400), 50);
+        assert_eq!(admitted_of(&mut limiter, "globex", 10_000, 10, 400), 0, "whose pause nobody ended");
+        assert_eq!(recorded(&limiter), limiter);
+    }
+
+    #[test]
+    fn tenants_of_whom_nothing_counts_any_more_are_forgotten_and_caps_and_pauses_are_not() {
+        let mut limiter = limited(1_000);
+        limiter.set_tenant_cap("capped", Some(80));
+        limiter.set_tenant_cap("paused", Some(1));
+        admitted_of(&mut limiter, "paused", 0, 1, 2);
+        limiter.set_tenant_cap("paused", None);
+        admitted_of(&mut limiter, "quiet", 0, 1, 1);
+        assert_eq!(limiter.evict(60 * MINUTE_MS - 1), Vec::<String>::new());
+        assert_eq!(limiter.evict(60 * MINUTE_MS), ["quiet"]);
+        assert_eq!(limiter.tenants().collect::<Vec<_>>(), ["capped", "paused"]);
+    }
+
+    #[test]
+    fn of_more_tenants_than_are_counted_the_cap_for_all_holds() {
+        let mut limiter = limited(u64::from(u32::MAX).min(ACCOUNTS_TOLD_MAX));
+        limiter.set_limit(Limit { tenant_permille: 1, ..limiter.limit() });
+        for number in 0..TENANTS_COUNTED_MAX + 10 {
+            limiter.count(&format!("t{number}"), 0);
+        }
+        limiter.count(EVERYBODY, 0);
+        assert!(limiter.is_full());
+        assert_eq!(limiter.tenants().count(), TENANTS_COUNTED_MAX);
+        assert_eq!(limiter.all.at(0).0, TENANTS_COUNTED_MAX as u64 + 11);
     }
 
     #[test]
     fn what_another_build_acted_on_for_hours_is_remembered_for_one() {
         let mut limiter = limited(100);
-        (0..1_000).for_each(|minute| limiter.count(minute * MINUTE_MS));
-        assert_eq!(Limiter::decode(&limiter.encode()).unwrap(), limiter);
+        (0..1_000).for_each(|minute| limiter.count("acme", minute * MINUTE_MS));
+        assert_eq!(recorded(&limiter), limiter);
+    }
+
+    #[test]
+    fn what_a_build_before_remembered_is_taken_over() {
+        let mut limiter = Limiter::default();
+        limiter.restore(b"floor 7 share 0 accounts 0 partitions 1\n9 over the cap\n1 5").unwrap();
+        let pause = Pause { since_ms: 9, why: "over the cap".into() };
+        assert_eq!(limiter.pause(), Some(&pause));
+        assert_eq!(limiter.all.at(60_000), (5, 5));
     }
 
     #[test]
@@ -273,12 +408,12 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_hours_cap_within_a_minute_is_a_storm() {
+    fn half_of_the_hours_cap_within_a_minute_is_too_much_at_once() {
         let mut limiter = limited(1_000);
         assert_eq!(admitted(&mut limiter, 0, 10, 2_000), 500);
         assert_eq!(
             limiter.pause().unwrap().why,
-            "500 accounts were acted on within a minute, which is a storm"
+            "500 accounts were acted on within a minute, which is half of the hour's cap"
         );
     }
 
@@ -290,15 +425,29 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_is_none_is_refused_and_says_what_is_allowed() {
-        for text in
-            ["", "floor 0 share 20 accounts 0 partitions 4", "floor 9 share 1001 accounts 0 partitions 4"]
-        {
-            let refused = Limit::parse(text).unwrap_err();
-            assert_eq!(
-                refused,
-                "act.limit must be: floor 1 to 1000000000 share 0 to 1000 accounts 0 to 1000000000 partitions 1 to 1024"
-            );
+    fn the_name_of_a_record_says_whom_it_concerns() {
+        for name in [None, Some("acme"), Some("a/b")] {
+            let record = record_of(RESUME_NAME, name);
+            assert_eq!(whose(RESUME_NAME, &record), Some(Ok(name.map(str::to_owned))), "{record}");
+        }
+        for name in ["act.limiter", "act.limits/acme", "act.age_max_ms"] {
+            assert_eq!(whose(LIMIT_NAME, name), None, "{name}");
+        }
+        let long = format!("act.limit/{}", "x".repeat(NAME_BYTES_MAX + 1));
+        for name in ["act.limit/", "act.limit/*", &long] {
+            let refused = "a tenant's name has 1 to 256 bytes and is not *";
+            assert_eq!(whose(LIMIT_NAME, name), Some(Err(refused.into())), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_tenants_cap_reads_as_it_is_written_and_anything_else_is_refused() {
+        for cap in [None, Some(1), Some(ACCOUNTS_TOLD_MAX)] {
+            assert_eq!(tenant_cap_in(&tenant_cap_body(cap)), Ok(cap));
+        }
+        for body in ["", "40", "accounts 0", "accounts -1", "accounts 1000000001", "none"] {
+            let refused = "a tenant's limit must be: accounts 1 to 1000000000, or default";
+            assert_eq!(tenant_cap_in(body), Err(refused.into()), "{body}");
         }
     }
 
@@ -310,14 +459,16 @@ mod tests {
             let mut limiter = limited(floor);
             admitted(&mut limiter, 5_000, every_ms, asking);
             if let Some(since_ms) = since {
-                limiter.pauses(Pause { since_ms, why: "a storm of 5".into() });
+                limiter.pauses(None, Pause { since_ms, why: "a storm of 5".into() });
+                limiter.pauses(Some("globex"), Pause { since_ms, why: "too many".into() });
             }
-            prop_assert_eq!(Limiter::decode(&limiter.encode()), Ok(limiter));
+            prop_assert_eq!(recorded(&limiter), limiter);
         }
 
         #[test]
         fn damaged_counts_never_panic(text in "[0-9a-z \n-]{0,80}") {
-            let _ = Limiter::decode(text.as_bytes());
+            let _ = Limiter::default().restore(text.as_bytes());
+            let _ = Limiter::default().restore_of("acme", text.as_bytes());
         }
     }
 }

@@ -46,8 +46,23 @@ pub const ACCOUNTS_TOLD_MAX: u64 = 1_000_000_000;
 /// Most partitions that a limit may be divided among.
 pub const PARTITIONS_MAX: u64 = 1_024;
 
-/// Fewer accounts than this within a minute are no storm.
-pub const STORM_ACCOUNTS_MIN: u64 = 5;
+/// Fewer accounts than this within a minute are never too many at once.
+pub const BURST_ACCOUNTS_MIN: u64 = 5;
+
+/// Which share of the cap may fall on one tenant where nobody has said so, in thousandths: all of it.
+pub const LIMIT_TENANT_DEFAULT_PERMILLE: u64 = 1_000;
+
+/// Tenants of whom the limiter of one partition counts accounts one by one. Of further ones the cap for all holds.
+pub const TENANTS_COUNTED_MAX: usize = 10_000;
+
+/// How many accounts that are found at CRITICAL within a minute are no storm in any case where nobody has said so.
+pub const STORM_FLOOR_DEFAULT: u64 = 100;
+
+/// How many times what a minute of the last day had are no storm where nobody has said so.
+pub const STORM_TIMES_DEFAULT: u64 = 10;
+
+/// Least and greatest such number: once would make a storm of every second minute.
+pub const STORM_TIMES_RANGE: (u64, u64) = (2, 1_000);
 
 /// Longest tenant, policy version, detector or family name that the enforcer copies into its records, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;

@@ -2,10 +2,11 @@
 //! rings, and the limiter. All of it is set by control records and is part of the state.
 
 use crate::kill_switch::{Heard, KillSwitch};
-use crate::limiter::{LIMIT_NAME, Limit, Limiter, RESUME_NAME};
-use crate::limits::{LISTED_MAX, REASON_BYTES_MAX, TIME_MS_MAX};
+use crate::limiter::{LIMIT_NAME, Limit, Limiter, RESUME_NAME, Whose, tenant_cap_body, tenant_cap_in, whose};
+use crate::limits::{LISTED_MAX, REASON_BYTES_MAX, TENANTS_COUNTED_MAX, TIME_MS_MAX};
 use crate::reinstate::Reinstated;
 use crate::rings::{RINGS, Ring, Rings};
+use crate::storm::Storm;
 use crate::subject::{List, ListName, OFF, ON, Subject};
 use std::collections::BTreeSet;
 use weir_schemas::AccountId;
@@ -23,6 +24,12 @@ const KILL_SWITCH_KEY: &str = "!act.kill_switch";
 /// State key of the limiter.
 const LIMITER_KEY: &str = "!act.limiter";
 
+/// What the state key of what the limiter counts of a tenant begins with; the tenant follows.
+const TENANT_PREFIX: &str = "!act.limiter/";
+
+/// State key of what is counted of a storm.
+const STORM_KEY: &str = "!act.storm";
+
 /// State key of the rings.
 const RINGS_KEY: &str = "!act.rings";
 
@@ -35,8 +42,10 @@ pub(crate) enum Word {
     Ring(u8, Ring),
     /// So many accounts may be acted on in an hour.
     Limit(Limit),
-    /// Pauses that began up to this time are over.
-    Resume(i64),
+    /// So many accounts of a tenant may be; none where it has no cap of its own.
+    TenantLimit(String, Option<u64>),
+    /// The pause of a tenant, or of all, is over if it began up to this time.
+    Resume(Whose, i64),
     /// What is in force on a subject is undone.
     Reinstate(Box<Reinstated>),
     /// Somebody asks who this account is, and why.
@@ -53,6 +62,7 @@ pub(crate) struct Safeguards {
     pub kill_switch: KillSwitch,
     pub rings: Rings,
     pub limiter: Limiter,
+    pub storm: Storm,
     /// State keys of what changed since the last snapshot.
     changed: BTreeSet<String>,
 }
@@ -70,10 +80,15 @@ impl Safeguards {
             Word::Listed(list, Subject::parse(subject)?, is_on)
         } else if let Some(ring) = Rings::of_record(name) {
             Word::Ring(ring?, body.map_or(Ok(Ring::On), Ring::parse)?)
+        } else if let Some(whose) = whose(LIMIT_NAME, name) {
+            match whose? {
+                Some(tenant) => Word::TenantLimit(tenant, body.map_or(Ok(None), tenant_cap_in)?),
+                None => Word::Limit(body.map_or_else(|| Ok(Limit::default()), Limit::parse)?),
+            }
+        } else if let (Some(whose), Some(body)) = (whose(RESUME_NAME, name), body) {
+            Word::Resume(whose?, time_in(body)?)
         } else {
             match (name, body) {
-                (LIMIT_NAME, body) => Word::Limit(body.map_or_else(|| Ok(Limit::default()), Limit::parse)?),
-                (RESUME_NAME, Some(body)) => Word::Resume(time_in(body)?),
                 (REVEAL_NAME, Some(body)) => reveal_in(body)?,
                 (REINSTATE_NAME, Some(body)) => Word::Reinstate(Box::new(Reinstated::parse(body)?)),
                 _ => return Ok(None),
@@ -84,6 +99,14 @@ impl Safeguards {
         {
             return Err(format!("the list {list} has {LISTED_MAX} entries already: take some off first"));
         }
+        if let Word::TenantLimit(tenant, Some(_)) = &word
+            && self.limiter.is_full()
+            && !self.limiter.tenants().any(|known| known == tenant)
+        {
+            return Err(format!(
+                "the limiter counts {TENANTS_COUNTED_MAX} tenants already: take a limit off first, or wait an hour"
+            ));
+        }
         Ok(Some(word).filter(|word| self.is_news(word)))
     }
 
@@ -92,7 +115,8 @@ impl Safeguards {
             Word::Listed(list, subject, is_on) => self.list(*list).has(subject) != *is_on,
             Word::Ring(ring, said) => self.rings.get(i32::from(*ring)) != *said,
             Word::Limit(limit) => self.limiter.limit() != *limit,
-            Word::Resume(until_ms) => self.limiter.pause().is_some_and(|pause| pause.since_ms <= *until_ms),
+            Word::TenantLimit(tenant, cap) => self.limiter.tenant_cap(tenant) != *cap,
+            Word::Resume(whose, until_ms) => self.limiter.would_resume(whose.as_deref(), *until_ms),
             Word::Reinstate(_) | Word::Reveal(..) | Word::KillSwitch(_) => true,
         }
     }
@@ -106,7 +130,11 @@ impl Safeguards {
                 format!("ring {ring}: {} gives way to {said}", self.rings.get(i32::from(*ring)))
             }
             Word::Limit(limit) => format!("{LIMIT_NAME} {} gives way to {limit}", self.limiter.limit()),
-            Word::Resume(_) => match self.limiter.pause() {
+            Word::TenantLimit(tenant, cap) => {
+                let was = tenant_cap_body(self.limiter.tenant_cap(tenant));
+                format!("{LIMIT_NAME} of tenant {tenant} {was} gives way to {}", tenant_cap_body(*cap))
+            }
+            Word::Resume(whose, _) => match self.limiter.pause_of(whose.as_deref()) {
                 Some(pause) => format!("the pause since {} is over: {}", pause.since_ms, pause.why),
                 None => "no pause is over".to_owned(),
             },
@@ -138,9 +166,19 @@ impl Safeguards {
                 self.limiter.set_limit(*limit);
                 self.limiter_changed();
             }
-            Word::Resume(until_ms) => {
-                self.limiter.resume(*until_ms);
+            Word::TenantLimit(tenant, cap) => {
+                self.limiter.set_tenant_cap(tenant, *cap);
+                self.limiter_changed_of(tenant);
+            }
+            Word::Resume(None, until_ms) => {
+                self.limiter.resume(None, *until_ms);
                 self.limiter_changed();
+                self.storm.clear();
+                self.storm_changed();
+            }
+            Word::Resume(Some(tenant), until_ms) => {
+                self.limiter.resume(Some(tenant), *until_ms);
+                self.limiter_changed_of(tenant);
             }
             Word::Reinstate(_) | Word::Reveal(..) => {}
             Word::KillSwitch(heard) => {
@@ -158,6 +196,29 @@ impl Safeguards {
         self.changed.insert(LIMITER_KEY.to_owned());
     }
 
+    /// What the limiter counts of a tenant is not what it was.
+    pub fn limiter_changed_of(&mut self, tenant: &str) {
+        self.changed.insert(format!("{TENANT_PREFIX}{tenant}"));
+    }
+
+    /// Another account was acted on: what the limiter counts of all and of its tenant is not what it was.
+    pub fn counted(&mut self, tenant: &str) {
+        self.limiter_changed();
+        self.limiter_changed_of(tenant);
+    }
+
+    /// What is counted of a storm is not what it was.
+    pub fn storm_changed(&mut self) {
+        self.changed.insert(STORM_KEY.to_owned());
+    }
+
+    /// Forgets what counts no more of tenants at `taken_ms`.
+    pub fn evict(&mut self, taken_ms: i64) {
+        for tenant in self.limiter.evict(taken_ms) {
+            self.limiter_changed_of(&tenant);
+        }
+    }
+
     /// The kill switch is not what it was.
     pub fn kill_switch_changed(&mut self) {
         self.changed.insert(KILL_SWITCH_KEY.to_owned());
@@ -169,6 +230,10 @@ impl Safeguards {
         let paused = match self.limiter.pause() {
             Some(pause) => format!("paused since {}", pause.since_ms),
             None => "not paused".to_owned(),
+        };
+        let paused = match self.limiter.tenants_paused() {
+            0 => paused,
+            tenants => format!("{paused}, {tenants} tenants paused"),
         };
         let kill_switch = match (self.kill_switch.switched(), self.kill_switch.glass(i64::MIN)) {
             (Some(switched), _) => format!("kill switch {}", switched.kind),
@@ -190,10 +255,12 @@ impl Safeguards {
 
     /// Number of state entries.
     pub fn entries(&self) -> usize {
-        let has_limiter = self.limiter != Limiter::default();
+        let has_limiter = !self.limiter.is_default();
+        let has_storm = self.storm != Storm::default();
         let has_rings = self.rings != Rings::default();
-        let settings = [has_limiter, has_rings, self.kill_switch.is_known()];
-        self.canary.len() + self.protected.len() + settings.into_iter().filter(|has| *has).count()
+        let settings = [has_limiter, has_storm, has_rings, self.kill_switch.is_known()];
+        let settings = settings.into_iter().filter(|has| *has).count();
+        self.canary.len() + self.protected.len() + self.limiter.tenants().count() + settings
     }
 
     /// State entries that changed since the last call, in key order; all of their keys begin with `!ac`.
@@ -206,11 +273,15 @@ impl Safeguards {
         match key {
             KILL_SWITCH_KEY => Some(self.kill_switch.encode()),
             LIMITER_KEY => Some(self.limiter.encode()),
+            STORM_KEY => Some(self.storm.encode()),
             RINGS_KEY => {
                 let lines = RINGS.iter().map(|ring| self.rings.get(i32::from(*ring)).to_string());
                 Some(lines.collect::<Vec<_>>().join("\n").into_bytes())
             }
             _ => {
+                if let Some(tenant) = key.strip_prefix(TENANT_PREFIX) {
+                    return self.limiter.encode_of(tenant);
+                }
                 let (list, subject) = listed(key)?;
                 self.list(list).has(&subject.ok()?).then(|| ON.into())
             }
@@ -222,9 +293,13 @@ impl Safeguards {
         let key = std::str::from_utf8(key).ok()?;
         Some(match key {
             KILL_SWITCH_KEY => self.kill_switch.restore(body),
-            LIMITER_KEY => Limiter::decode(body).map(|limiter| self.limiter = limiter),
+            LIMITER_KEY => self.limiter.restore(body),
+            STORM_KEY => Storm::decode(body).map(|storm| self.storm = storm),
             RINGS_KEY => self.restore_rings(body),
             _ => {
+                if let Some(tenant) = key.strip_prefix(TENANT_PREFIX) {
+                    return Some(self.limiter.restore_of(tenant, body));
+                }
                 let (list, subject) = listed(key)?;
                 subject.map(|subject| self.list_mut(list).set(subject, true))
             }
@@ -248,8 +323,10 @@ impl Safeguards {
         let Ok(key) = std::str::from_utf8(key) else { return false };
         match key {
             KILL_SWITCH_KEY => self.kill_switch.forget(),
-            LIMITER_KEY => self.limiter = Limiter::default(),
+            LIMITER_KEY => self.limiter.forget(),
+            STORM_KEY => self.storm = Storm::default(),
             RINGS_KEY => self.rings = Rings::default(),
+            _ if key.starts_with(TENANT_PREFIX) => self.limiter.forget_of(&key[TENANT_PREFIX.len()..]),
             _ => match listed(key) {
                 Some((list, Ok(subject))) => self.list_mut(list).set(subject, false),
                 _ => return false,

@@ -59,10 +59,13 @@ pub const PAUSED: &str = "paused";
 /// Outcome in the audit record of a limiter that goes on because an operator approved.
 pub const RESUMED: &str = "resumed";
 
+/// Outcome in the audit record of a storm of verdicts where nothing is acted on, so that nothing pauses.
+pub const STORM: &str = "storm";
+
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
 /// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
 /// takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 18;
+pub const JUDGE_VERSION: i32 = 19;
 
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 4;
@@ -130,6 +133,7 @@ struct Step<'b> {
     reviews_dropped: u64,
     review_refusals: u64,
     pauses: u64,
+    storms: u64,
     outcomes_unmatched: u64,
     effects_failed: u64,
 }
@@ -156,6 +160,7 @@ impl<'b> Step<'b> {
             reviews_dropped: 0,
             review_refusals: 0,
             pauses: 0,
+            storms: 0,
             outcomes_unmatched: 0,
             effects_failed: 0,
         }
@@ -272,6 +277,7 @@ impl EnforcerStage {
     /// Forgets what is over, and ends the step.
     fn finish(&mut self, mut step: Step<'_>) -> Effects {
         let forgotten = self.accounts.evict(step.taken_ms);
+        self.safeguards.evict(step.taken_ms);
         // Nobody is told to be suspended by an enforcer that no longer knows why, and could not undo it.
         forgotten.told.iter().for_each(|account| step.take_standing_back(*account));
         self.drop_reviews(&mut step);
@@ -288,6 +294,7 @@ impl EnforcerStage {
             (Tally::ReviewsDropped, step.reviews_dropped),
             (Tally::ReviewWordsRefused, step.review_refusals),
             (Tally::LimiterPaused, step.pauses),
+            (Tally::StormsFound, step.storms),
             (Tally::OutcomesUnmatched, step.outcomes_unmatched),
             (Tally::EffectsFailed, step.effects_failed),
         ];

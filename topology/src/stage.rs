@@ -82,6 +82,8 @@ pub enum Tally {
     WithheldByLimiter,
     /// Times that the limiter began to pause.
     LimiterPaused,
+    /// Times that many more accounts were found at CRITICAL within a minute than usual, which pauses the limiter.
+    StormsFound,
     /// Actions withheld because the kill switch is on.
     WithheldByKillSwitch,
     /// Requests to the kill switch that were carried out, and glass that mended.
@@ -122,6 +124,7 @@ impl Tally {
         Self::WithheldAsProtected,
         Self::WithheldByLimiter,
         Self::LimiterPaused,
+        Self::StormsFound,
         Self::WithheldByKillSwitch,
         Self::KillSwitchChanged,
         Self::KillSwitchRefused,
@@ -162,6 +165,7 @@ impl Tally {
             Self::WithheldAsProtected => "withheld_as_protected",
             Self::WithheldByLimiter => "withheld_by_limiter",
             Self::LimiterPaused => "limiter_paused",
+            Self::StormsFound => "storms_found",
             Self::WithheldByKillSwitch => "withheld_by_kill_switch",
             Self::KillSwitchChanged => "kill_switch_changed",
             Self::KillSwitchRefused => "kill_switch_refused",

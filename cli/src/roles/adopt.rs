@@ -89,6 +89,9 @@ pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, accounts:
         share_permille: context.settings.act_limit_share_permille,
         accounts: accounts.filter(is_news).unwrap_or(told),
         partitions: log.partitions(Topic::Verdicts)?.into(),
+        tenant_permille: context.settings.act_limit_tenant_permille,
+        storm_floor: context.settings.act_storm_floor,
+        storm_times: context.settings.act_storm_times,
     };
     if in_force == Some(configured) {
         return Ok(());

@@ -5,12 +5,15 @@ use crate::keys::{CollectorKeys, Role};
 use crate::roles::control::{Said, in_force, say};
 use crate::roles::records::each_audit;
 use anyhow::{Result, bail};
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
-use weir_enforcer::limiter::{LIMIT_NAME, Limit, RESUME_NAME};
+use weir_enforcer::limiter::{
+    LIMIT_NAME, Limit, RESUME_NAME, record_of, tenant_cap_body, tenant_cap_in, whose,
+};
 use weir_enforcer::reinstate::Reinstated;
 use weir_enforcer::rings::{Ring, Rings};
 use weir_enforcer::safeguards::REINSTATE_NAME;
-use weir_enforcer::stage::{PAUSED, RESUMED};
+use weir_enforcer::stage::{EVERY_TENANT, PAUSED, RESUMED};
 use weir_enforcer::subject::{ListName, OFF, ON, Subject};
 use weir_schemas::pseudonym::PseudonymKey;
 use weir_schemas::wire::Wire;
@@ -83,26 +86,46 @@ pub fn set_ring(context: &Context, ring: u8, body: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Approves of every pause that has begun by now.
-pub fn approve(context: &Context) -> Result<ExitCode> {
+/// Gives a tenant a cap of its own in accounts an hour, or takes it away.
+pub fn set_tenant_limit(context: &Context, tenant: &str, cap: Option<u64>) -> Result<ExitCode> {
+    say(context, &[Said::setting(&record_about(LIMIT_NAME, Some(tenant))?, &tenant_cap_body(cap))])?;
+    match cap {
+        Some(accounts) => print_line!(
+            "Up to {accounts} accounts of tenant {tenant} an hour, over all partitions, from each enforcer's next epoch."
+        ),
+        None => print_line!("Tenant {tenant} has no cap of its own from each enforcer's next epoch."),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Approves of every pause of a tenant, or of those that hold for all tenants, that has begun by now.
+pub fn approve(context: &Context, tenant: Option<&str>) -> Result<ExitCode> {
+    let name = record_about(RESUME_NAME, tenant)?;
     // Pauses are told in the enforcers' time, which may be ahead of this machine's.
     let mut until_ms = now_ms();
     if let Ok(log) = context.existing_log() {
         let wire = context.wire()?;
         for partition in 0..log.partitions(Topic::Audit)? {
-            let pause = pause_of(log.as_ref(), &wire, partition)?;
+            let mut pauses = pauses_of(log.as_ref(), &wire, partition)?;
+            let pause = pauses.remove(tenant.unwrap_or(EVERY_TENANT));
             until_ms = until_ms.max(pause.map_or(0, |audit| audit.time_ms));
         }
     }
-    say(context, &[Said::setting(RESUME_NAME, &until_ms.to_string())])?;
-    print_line!("Every pause that has begun by now is over from each enforcer's next epoch.");
+    say(context, &[Said::setting(&name, &until_ms.to_string())])?;
+    match tenant {
+        Some(tenant) => print_line!(
+            "Every pause of tenant {tenant} that has begun by now is over from each enforcer's next epoch."
+        ),
+        None => print_line!("Every pause that has begun by now is over from each enforcer's next epoch."),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the limit in force, and which enforcers pause and why. Exits with 1 where one does.
+/// Prints the limits in force, and which enforcers pause and why. Exits with 1 where one does.
 pub fn show_limiter(context: &Context) -> Result<ExitCode> {
     let (log, wire) = (context.existing_log()?, context.wire()?);
-    let limit = match in_force(log.as_ref(), &wire, LIMIT_NAME)?.remove(LIMIT_NAME) {
+    let mut said = in_force(log.as_ref(), &wire, LIMIT_NAME)?;
+    let limit = match said.remove(LIMIT_NAME) {
         Some(control) => Limit::parse(&control.body).map_err(anyhow::Error::msg)?,
         None => Limit::default(),
     };
@@ -111,30 +134,58 @@ pub fn show_limiter(context: &Context) -> Result<ExitCode> {
         limit.cap(),
         limit.partitions
     );
-    let mut is_paused = false;
-    for partition in 0..log.partitions(Topic::Audit)? {
-        if let Some(audit) = pause_of(log.as_ref(), &wire, partition)? {
-            is_paused = true;
-            print_line!("enforcer/{partition} pauses since {}: {}", audit.time_ms, audit.reason);
+    for (name, control) in said {
+        if let Some(Ok(Some(tenant))) = whose(LIMIT_NAME, &name)
+            && let Ok(Some(cap)) = tenant_cap_in(&control.body)
+        {
+            let part = limit.tenant_cap(Some(cap)).unwrap_or(cap);
+            print_line!("Of tenant {tenant:?} up to {part} on each: {cap} over all.");
         }
     }
-    if is_paused {
+    let (mut all_pause, mut tenants) = (false, BTreeSet::new());
+    for partition in 0..log.partitions(Topic::Audit)? {
+        for (tenant, audit) in pauses_of(log.as_ref(), &wire, partition)? {
+            let Audit { time_ms, reason, .. } = audit;
+            if tenant == EVERY_TENANT {
+                all_pause = true;
+                print_line!("enforcer/{partition} pauses since {time_ms}: {reason}");
+            } else {
+                print_line!("enforcer/{partition} pauses for tenant {tenant:?} since {time_ms}: {reason}");
+                tenants.insert(tenant);
+            }
+        }
+    }
+    if all_pause {
         print_line!("`weir limiter approve` lets them go on.");
+    }
+    for tenant in &tenants {
+        print_line!("`weir limiter approve --tenant {tenant:?}` lets them go on for it.");
+    }
+    if all_pause || !tenants.is_empty() {
         return Ok(ExitCode::FAILURE);
     }
     print_line!("No enforcer pauses.");
     Ok(ExitCode::SUCCESS)
 }
 
-/// The record of the pause that is in force on a partition.
-fn pause_of(log: &dyn Log, wire: &Wire, partition: u32) -> Result<Option<Audit>> {
-    let mut pause = None;
+/// Name of the record about a tenant, or about all of them, if there can be a tenant of that name.
+fn record_about(prefix: &str, tenant: Option<&str>) -> Result<String> {
+    let name = record_of(prefix, tenant);
+    match whose(prefix, &name) {
+        Some(Err(refused)) => bail!("{:?} is no tenant: {refused}", tenant.unwrap_or_default()),
+        _ => Ok(name),
+    }
+}
+
+/// The records of the pauses that are in force on a partition, by the tenants that they hold for.
+fn pauses_of(log: &dyn Log, wire: &Wire, partition: u32) -> Result<BTreeMap<String, Audit>> {
+    let mut pauses = BTreeMap::new();
     each_audit(log, wire, partition, |audit| match audit.outcome.as_str() {
-        PAUSED => pause = Some(audit),
-        RESUMED => pause = None,
+        PAUSED => drop(pauses.insert(audit.tenant.clone(), audit)),
+        RESUMED => drop(pauses.remove(&audit.tenant)),
         _ => {}
     })?;
-    Ok(pause)
+    Ok(pauses)
 }
 
 /// `account/HEX`, `tenant/NAME`, or `key/RAW`: the account that the collector makes of this raw id of the configured

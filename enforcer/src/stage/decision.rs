@@ -27,6 +27,7 @@ impl EnforcerStage {
             return;
         }
         let mut kept = self.accounts.get(verdict.account);
+        self.watch_for_storm(step, &verdict, &kept);
         let settled: Vec<Action> =
             proposals.iter().map(|proposal| self.settle(step, &verdict, proposal, &mut kept)).collect();
         let mut outputs = Vec::with_capacity(settled.len());
@@ -86,7 +87,7 @@ impl EnforcerStage {
                 .or_else(|| self.charter_withholds(verdict, proposal).map(str::to_owned))
                 .or(history.clone())
                 .or_else(|| self.ring_withholds(proposal))
-                .or_else(|| self.limiter_withholds(step, proposal, kept)),
+                .or_else(|| self.limiter_withholds(step, &verdict.tenant, proposal, kept)),
         };
         let (state, reason) = match (in_force, withheld_by) {
             (Some(hold), _) if hold.acted && protected.is_none() => {

@@ -1,8 +1,9 @@
 //! What keeps an action from being carried out, beside what is in force already and what is history: the protected list,
-//! the posture, its ring, the limiter. And how what is in force is undone when an operator says so.
+//! the posture, its ring, the limiter, which pauses in a storm of verdicts. And how what is in force is undone when an
+//! operator says so.
 
 use super::course::standing_of;
-use super::{ACTOR, EVERY_TENANT, EnforcerStage, PAUSED, Step};
+use super::{ACTOR, EVERY_TENANT, EnforcerStage, PAUSED, STORM, Step};
 use crate::accounts::Kept;
 use crate::charter;
 use crate::decide::Proposal;
@@ -13,7 +14,7 @@ use crate::limits::DUE_PER_EPOCH_MAX;
 use crate::posture::Stance;
 use crate::rings::Ring;
 use crate::subject::Subject;
-use weir_schemas::{AccountId, Action, ActionKind, ActionState, Audit, AuditKind, Posture, Verdict};
+use weir_schemas::{AccountId, Action, ActionKind, ActionState, Audit, AuditKind, Posture, Tier, Verdict};
 
 /// Why an action on a protected account is withheld, and why one that was in force is undone.
 pub(super) const PROTECTED: &str = "the account is protected";
@@ -60,33 +61,60 @@ impl EnforcerStage {
         is_off.then(|| format!("ring {} is off", proposal.ring))
     }
 
+    /// Counts an account that is found at CRITICAL, if it was not before. A partial verdict acts on nobody, history tells
+    /// nothing of now, and while the limiter pauses nothing is counted. Where that is a storm the limiter pauses, unless
+    /// nothing is acted on anyway.
+    pub(super) fn watch_for_storm(&mut self, step: &mut Step<'_>, verdict: &Verdict, kept: &Kept) {
+        let is_first = verdict.tier == Tier::Critical
+            && !verdict.partial
+            && !kept.holds.iter().any(|hold| hold.tier == Tier::Critical && hold.until_ms > step.taken_ms);
+        let is_history = || self.age_max.history(verdict, step.taken_ms).is_some();
+        if !is_first || self.safeguards.limiter.pause().is_some() || is_history() {
+            return;
+        }
+        let limit = self.safeguards.limiter.limit();
+        self.safeguards.storm_changed();
+        let Some(why) = self.safeguards.storm.count(limit, step.taken_ms) else { return };
+        step.storms += 1;
+        if self.stance_at(step.taken_ms).posture == Posture::Audit {
+            let why = format!("{why}; nothing is acted on, or the limiter would pause");
+            return self.tell(step, STORM, EVERY_TENANT, why);
+        }
+        let pause = Pause { since_ms: step.taken_ms, why };
+        self.safeguards.limiter.pauses(None, pause.clone());
+        self.safeguards.limiter_changed();
+        step.pauses += 1;
+        self.tell(step, PAUSED, EVERY_TENANT, pause.why);
+    }
+
     /// Why the limiter withholds an action. Where it does not, the account counts.
     pub(super) fn limiter_withholds(
         &mut self,
         step: &mut Step<'_>,
+        tenant: &str,
         proposal: &Proposal,
         kept: &mut Kept,
     ) -> Option<String> {
         if !reaches_beyond_a_desk(proposal.kind) {
             return None;
         }
-        if let Some(pause) = self.safeguards.limiter.pause() {
+        if let Some(pause) = self.safeguards.limiter.withholds(tenant) {
             step.withheld_by_limiter += 1;
             return Some(reason_of(pause));
         }
         if !is_on_the_account(proposal.kind) || Limiter::still_counts(kept.counted_ms, step.taken_ms) {
             return None;
         }
-        self.safeguards.limiter_changed();
-        match self.safeguards.limiter.admit(step.taken_ms) {
+        self.safeguards.counted(tenant);
+        match self.safeguards.limiter.admit(tenant, step.taken_ms) {
             Admission::Admitted => {
                 kept.counted_ms = Some(step.taken_ms);
                 None
             }
-            Admission::PausesNow(pause) => {
+            Admission::PausesNow(whose, pause) => {
                 step.pauses += 1;
                 step.withheld_by_limiter += 1;
-                self.tell(step, PAUSED, pause.why.clone());
+                self.tell(step, PAUSED, whose.as_deref().unwrap_or(EVERY_TENANT), pause.why.clone());
                 Some(reason_of(&pause))
             }
         }
@@ -96,8 +124,8 @@ impl EnforcerStage {
     pub(super) fn count_taken_over(&mut self, kept: &mut Kept, action: &Action) {
         let counts = is_on_the_account(action.kind) && action.state == ActionState::Pending;
         if counts && !Limiter::still_counts(kept.counted_ms, action.taken_ms) {
-            self.safeguards.limiter.count(action.taken_ms);
-            self.safeguards.limiter_changed();
+            self.safeguards.limiter.count(&action.tenant, action.taken_ms);
+            self.safeguards.counted(&action.tenant);
             kept.counted_ms = Some(action.taken_ms);
         }
     }
@@ -150,12 +178,12 @@ impl EnforcerStage {
         }
     }
 
-    /// Writes down what a safeguard did by itself.
-    pub(super) fn tell(&mut self, step: &mut Step<'_>, outcome: &str, reason: String) {
+    /// Writes down what a safeguard did by itself, and to whose accounts.
+    pub(super) fn tell(&mut self, step: &mut Step<'_>, outcome: &str, tenant: &str, reason: String) {
         let record_of = Audit {
             time_ms: step.taken_ms,
             kind: AuditKind::Safeguard,
-            tenant: EVERY_TENANT.into(),
+            tenant: tenant.into(),
             outcome: outcome.into(),
             reason,
             actor: ACTOR.into(),
@@ -170,7 +198,8 @@ impl EnforcerStage {
         if let Some(glass) = self.safeguards.kill_switch.mend(step.taken_ms) {
             self.safeguards.kill_switch_changed();
             step.kill_switch_changes += 1;
-            self.tell(step, MENDED, format!("break_glass, request {}: its time is over", glass.request_id));
+            let why = format!("break_glass, request {}: its time is over", glass.request_id);
+            self.tell(step, MENDED, EVERY_TENANT, why);
         }
         let Some(sweep) = self.safeguards.kill_switch.sweep().cloned() else { return };
         let is_on = self.safeguards.kill_switch.is_on(step.taken_ms);

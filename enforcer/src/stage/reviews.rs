@@ -1,6 +1,6 @@
 //! Whom persons are asked about, when that is overdue, and what is forgotten of it unanswered.
 
-use super::{ACTOR, ALREADY_IN_FORCE, EnforcerStage, Step};
+use super::{ACTOR, ALREADY_IN_FORCE, EVERY_TENANT, EnforcerStage, Step};
 use crate::review::queue::{CaughtUp, DROPPED, Heard, OVERDUE};
 use crate::review::{Item, Says};
 use weir_schemas::{Action, ActionKind, Audit, AuditKind, Revert, Tier, Verdict};
@@ -46,7 +46,7 @@ impl EnforcerStage {
                 "{accounts} accounts were acted on before there was a queue, and only a person undoes that: they wait for one \
                  now; for {left} more there is no room"
             );
-            self.tell(step, CAUGHT_UP, reason);
+            self.tell(step, CAUGHT_UP, EVERY_TENANT, reason);
         }
     }
 

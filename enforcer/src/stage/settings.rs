@@ -79,7 +79,7 @@ impl EnforcerStage {
                 let (outcome, reason) = (setting.outcome().into(), self.change(&setting));
                 let account = setting.reveals();
                 let kind = if account.is_some() { AuditKind::Reveal } else { AuditKind::Operator };
-                let told = self.about_review(&setting, told);
+                let told = about_tenant(&setting, self.about_review(&setting, told));
                 self.audit(step, Audit { kind, account: account.or(told.account), outcome, reason, ..told });
                 let undone = self.undone(&setting);
                 step.kill_switch_changes += u64::from(outcome_is_executed(&setting));
@@ -370,8 +370,8 @@ impl Setting {
             Self::AgeMax(_) => "setting_changed",
             Self::Safeguard(Word::Listed(_, _, true)) => "listed",
             Self::Safeguard(Word::Listed(_, _, false)) => "unlisted",
-            Self::Safeguard(Word::Ring(..) | Word::Limit(_)) => "setting_changed",
-            Self::Safeguard(Word::Resume(_)) => RESUMED,
+            Self::Safeguard(Word::Ring(..) | Word::Limit(_) | Word::TenantLimit(..)) => "setting_changed",
+            Self::Safeguard(Word::Resume(..)) => RESUMED,
             Self::Safeguard(Word::Reinstate(_)) => "reinstated",
             Self::Safeguard(Word::Reveal(..)) => "revealed",
             Self::Safeguard(Word::KillSwitch(heard)) => heard.outcome(),
@@ -391,6 +391,16 @@ impl Setting {
 /// Whether a request to the kill switch is carried out.
 fn outcome_is_executed(setting: &Setting) -> bool {
     matches!(setting, Setting::Safeguard(Word::KillSwitch(heard)) if matches!(**heard, Heard::Done { .. }))
+}
+
+/// What the audit record of a word about one tenant's pause or limit says besides: whose it is.
+fn about_tenant(setting: &Setting, told: Audit) -> Audit {
+    match setting {
+        Setting::Safeguard(Word::Resume(Some(tenant), _) | Word::TenantLimit(tenant, _)) => {
+            Audit { tenant: tenant.clone(), ..told }
+        }
+        _ => told,
+    }
 }
 
 /// Whether it is an analyst's word.

@@ -68,10 +68,15 @@ impl EnforcerStage {
     fn take_pauses_over(&mut self, audits: &Records) {
         let entries =
             audits.iter().filter_map(|record| self.wire.read(record.payload.unwrap_or_default()).ok());
-        let mut records = entries.filter_map(|entry: AuditEntry| self.wire.read::<Audit>(&entry.record).ok());
-        if let Some(audit) = records.rfind(|audit| audit.outcome == PAUSED) {
-            self.safeguards.limiter.pauses(Pause { since_ms: audit.time_ms, why: audit.reason });
-            self.safeguards.limiter_changed();
+        let records = entries.filter_map(|entry: AuditEntry| self.wire.read::<Audit>(&entry.record).ok());
+        let pauses: Vec<Audit> = records.filter(|audit| audit.outcome == PAUSED).collect();
+        for Audit { tenant, time_ms, reason, .. } in pauses {
+            let whose = Some(&*tenant).filter(|tenant| *tenant != EVERY_TENANT);
+            self.safeguards.limiter.pauses(whose, Pause { since_ms: time_ms, why: reason });
+            match whose {
+                Some(tenant) => self.safeguards.limiter_changed_of(tenant),
+                None => self.safeguards.limiter_changed(),
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What keeps the enforcer from acting on the wrong account, too far, or on too many.
 
 use super::*;
-use crate::limiter::{LIMIT_NAME, RESUME_NAME};
+use crate::limiter::{LIMIT_NAME, RESUME_NAME, record_of};
 use crate::reinstate::Reinstated;
 use crate::safeguards::{REINSTATE_NAME, REVEAL_NAME};
 use crate::subject::{ListName, Subject};
@@ -206,6 +206,12 @@ fn words_that_cannot_be_followed_change_nothing_and_say_so() {
             "now",
             expect!["INVALID_FIELD olga: act.resume must be a time in milliseconds since 1970"],
         ),
+        (
+            "act.limit/acme",
+            "40",
+            expect!["INVALID_FIELD olga: a tenant's limit must be: accounts 1 to 1000000000, or default"],
+        ),
+        ("act.resume/*", "7", expect!["INVALID_FIELD olga: a tenant's name has 1 to 256 bytes and is not *"]),
     ] {
         refused_control(&setting(name, body), expected);
     }
@@ -267,12 +273,18 @@ impl Storm {
 
     /// CRITICAL verdicts on these accounts, spread over a minute from now on, 500 an epoch.
     fn blows(&mut self, accounts: std::ops::Range<u32>) {
+        self.blows_on("acme", accounts);
+    }
+
+    /// The same, the accounts being of this tenant.
+    fn blows_on(&mut self, tenant: &str, accounts: std::ops::Range<u32>) {
         let from_ms = self.taken_ms;
         let accounts: Vec<u32> = accounts.collect();
         for (number, some) in accounts.chunks(500).enumerate() {
             self.taken_ms = from_ms + number as i64 * 500 * MINUTE_MS / accounts.len().max(1) as i64;
             let verdicts = some.iter().map(|account| {
                 let verdict = verdict(*account, self.taken_ms, Tier::Critical);
+                let verdict = Verdict { tenant: tenant.into(), ..verdict };
                 let payload = Wire::new().to_bytes(&verdict);
                 Output::keyed(Topic::Verdicts, verdict.account.to_key(), payload, verdict.time_ms)
             });
@@ -294,8 +306,10 @@ impl Storm {
     }
 
     fn safeguards_said(&self) -> Vec<String> {
-        let said = self.audits.iter().filter(|a| [PAUSED, RESUMED].contains(&a.outcome.as_str()));
-        said.map(|a| format!("{} {} {}: {}", a.kind, a.actor, a.outcome, a.reason)).collect()
+        let said = self.audits.iter().filter(|a| [PAUSED, RESUMED, STORM].contains(&a.outcome.as_str()));
+        let whose =
+            |a: &Audit| if a.tenant == EVERY_TENANT { String::new() } else { format!(" {}", a.tenant) };
+        said.map(|a| format!("{} {} {}{}: {}", a.kind, a.actor, a.outcome, whose(a), a.reason)).collect()
     }
 }
 
@@ -311,7 +325,7 @@ fn a_storm_on_honest_accounts_is_paused_at_the_cap_until_an_operator_approves_an
     }
     storm.taken_ms = 10 * MINUTE_MS;
     storm.blows(0..10_000);
-    // Half of the hour's 100 within a minute: that is a storm.
+    // Half of the hour's 100 within a minute.
     assert_eq!(storm.suspended().len(), 50);
     assert_eq!(storm.withheld("the account is protected"), protected.len());
     assert_eq!(
@@ -339,11 +353,131 @@ fn a_storm_on_honest_accounts_is_paused_at_the_cap_until_an_operator_approves_an
     assert_eq!(
         storm.safeguards_said(),
         [
-            "SAFEGUARD enforcer paused: 50 accounts were acted on within a minute, which is a storm",
-            "OPERATOR olga resumed: the pause since 600000 is over: 50 accounts were acted on within a minute, which is a storm",
+            "SAFEGUARD enforcer paused: 50 accounts were acted on within a minute, which is half of the hour's cap",
+            "OPERATOR olga resumed: the pause since 600000 is over: 50 accounts were acted on within a minute, which is half of the hour's cap",
             "SAFEGUARD enforcer paused: 100 accounts were acted on within an hour, which is the cap",
         ]
     );
+}
+
+/// A limit that lets act on everybody, but for a storm of more than 200.
+const STORM_OF_200: &str = "floor 100000 share 0 accounts 0 partitions 1 tenant 1000 storm 200 times 10";
+
+#[test]
+fn a_storm_of_verdicts_pauses_far_ahead_of_the_cap_until_an_operator_approves() {
+    let mut storm = Storm::new();
+    storm.told(&posture("enforce"));
+    storm.told(&setting(LIMIT_NAME, STORM_OF_200));
+    storm.taken_ms = 10 * MINUTE_MS;
+    storm.blows(0..10_000);
+    assert_eq!(storm.suspended().len(), 200);
+    assert_eq!(storm.withheld("the limiter pauses until an operator approves"), 9_800);
+    let counted = [Tally::StormsFound, Tally::LimiterPaused, Tally::WithheldByLimiter];
+    assert_eq!(counted.map(|tally| storm.tallies[&tally]), [1, 1, 9_800]);
+
+    // Time alone approves of nothing.
+    storm.taken_ms += 24 * 60 * MINUTE_MS;
+    storm.blows(10_000..10_010);
+    assert_eq!(storm.suspended().len(), 200);
+
+    let approved = storm.taken_ms.to_string();
+    storm.told(&setting(RESUME_NAME, &approved));
+    storm.blows(20_000..20_200);
+    assert_eq!(storm.suspended().len(), 400, "as many as are none");
+    storm.blows(30_000..40_000);
+    assert_eq!(storm.suspended().len(), 600);
+    assert_eq!(
+        storm.safeguards_said(),
+        [
+            "SAFEGUARD enforcer paused: more than 200 accounts were found at CRITICAL within a minute, and 0 in the day before: a storm",
+            "OPERATOR olga resumed: the pause since 600000 is over: more than 200 accounts were found at CRITICAL within a minute, and 0 in the day before: a storm",
+            "SAFEGUARD enforcer paused: more than 200 accounts were found at CRITICAL within a minute, and 200 in the day before: a storm",
+        ]
+    );
+}
+
+#[test]
+fn a_storm_is_told_where_nothing_is_acted_on_and_what_is_usual_or_known_already_is_none() {
+    let mut storm = Storm::new();
+    let limit = "floor 100000 share 0 accounts 0 partitions 1 tenant 1000 storm 10 times 1000";
+    storm.told(&setting(LIMIT_NAME, limit));
+    storm.taken_ms = 10 * MINUTE_MS;
+    storm.blows(0..10);
+    storm.blows(10..20);
+    // A thousand times what a minute had when a day had 20.
+    storm.blows(20..33);
+    assert_eq!(storm.safeguards_said(), [""; 0]);
+    // Whoever was found within ten minutes is not found again.
+    storm.blows(0..33);
+    assert_eq!(storm.safeguards_said(), [""; 0]);
+    storm.blows(100..123);
+    assert_eq!(
+        storm.safeguards_said(),
+        [
+            "SAFEGUARD enforcer storm: more than 22 accounts were found at CRITICAL within a minute, and 33 in the day before: a storm; nothing is acted on, or the limiter would pause"
+        ]
+    );
+    assert_eq!(storm.tallies[&Tally::StormsFound], 1);
+    assert!(!storm.tallies.contains_key(&Tally::LimiterPaused));
+}
+
+#[test]
+fn a_tenant_that_reaches_its_cap_pauses_alone_until_an_operator_approves_of_that() {
+    let mut storm = Storm::new();
+    storm.told(&posture("enforce"));
+    // A fifth of the hour's 100 is one tenant's; another has a cap of its own.
+    let limit = "floor 100 share 0 accounts 0 partitions 1 tenant 200 storm 1000 times 10";
+    storm.told(&setting(LIMIT_NAME, limit));
+    storm.told(&setting(&record_of(LIMIT_NAME, Some("globex")), "accounts 30"));
+    storm.taken_ms = 10 * MINUTE_MS;
+    storm.blows_on("acme", 0..40);
+    assert_eq!(storm.suspended().len(), 20);
+    storm.blows_on("globex", 100..140);
+    assert_eq!(storm.suspended().len(), 50);
+    storm.blows_on("initech", 200..210);
+    assert_eq!(storm.suspended().len(), 60);
+    assert_eq!(storm.tallies[&Tally::LimiterPaused], 2);
+    assert_eq!(storm.tallies[&Tally::WithheldByLimiter], 30);
+
+    // Approved is what holds for all, which is nothing; then one tenant's pause.
+    let approved = storm.taken_ms.to_string();
+    storm.told(&setting(RESUME_NAME, &approved));
+    storm.blows_on("acme", 300..305);
+    assert_eq!(storm.suspended().len(), 60);
+    storm.told(&setting(&record_of(RESUME_NAME, Some("acme")), &approved));
+    storm.blows_on("acme", 400..405);
+    storm.blows_on("globex", 500..505);
+    assert_eq!(storm.suspended().len(), 65);
+    let acme = "20 accounts of the tenant were acted on within an hour, which is its cap";
+    assert_eq!(
+        storm.safeguards_said(),
+        [
+            format!("SAFEGUARD enforcer paused acme: {acme}"),
+            "SAFEGUARD enforcer paused globex: 30 accounts of the tenant were acted on within an hour, which is its cap".into(),
+            format!("OPERATOR olga resumed acme: the pause since 600000 is over: {acme}"),
+        ]
+    );
+}
+
+#[test]
+fn the_pause_of_a_tenant_outlives_the_build_that_began_it() {
+    let rig = enforcing();
+    rig.put_control(&setting(&record_of(LIMIT_NAME, Some("acme")), "accounts 8"));
+    rig.put_verdicts(&[1, 2, 3].map(|number| verdict(number, 0, Tier::Critical)));
+    takeover::live(&rig, false);
+    rig.put_verdicts(&[4].map(|number| verdict(number, 1, Tier::Critical)));
+    takeover::live(&rig, true);
+    rig.put_control(&setting(&record_of(RESUME_NAME, Some("acme")), "0"));
+    rig.put_verdicts(&[5].map(|number| verdict(number, 2, Tier::Critical)));
+    takeover::live(&rig, true);
+    expect![[r#"
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+        0 SUSPEND WITHHELD: the limiter pauses until an operator approves: 2 accounts of the tenant were acted on within an hour, which is its cap
+        0 SUSPEND WITHHELD: the limiter pauses until an operator approves: 2 accounts of the tenant were acted on within an hour, which is its cap
+        0 SUSPEND PENDING: tier CRITICAL, score 0.900
+    "#]]
+    .assert_eq(&story(&rig));
 }
 
 #[test]

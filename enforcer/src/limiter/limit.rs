@@ -1,0 +1,200 @@
+//! How many accounts may be acted on in an hour, and from how many at once on a person is asked at once.
+
+use super::LIMIT_NAME;
+use crate::limits::{
+    ACCOUNTS_TOLD_MAX, BURST_ACCOUNTS_MIN, LIMIT_FLOOR_DEFAULT, LIMIT_PARTITIONS_DEFAULT,
+    LIMIT_SHARE_DEFAULT_PERMILLE, LIMIT_TENANT_DEFAULT_PERMILLE, PARTITIONS_MAX, STORM_FLOOR_DEFAULT,
+    STORM_TIMES_DEFAULT, STORM_TIMES_RANGE,
+};
+use std::fmt;
+
+/// How many accounts may be acted on in an hour, over all partitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// So many in any case.
+    pub floor: u64,
+    /// This share of all accounts where that is more, in thousandths.
+    pub share_permille: u64,
+    /// How many accounts there are; 0 where nobody has said.
+    pub accounts: u64,
+    /// Partitions among which the cap is divided.
+    pub partitions: u64,
+    /// This share of the cap may fall on one tenant that has no cap of its own, in thousandths.
+    pub tenant_permille: u64,
+    /// So many accounts that are found at CRITICAL within a minute are no storm in any case.
+    pub storm_floor: u64,
+    /// So many times what a minute of the last day had are no storm where that is more.
+    pub storm_times: u64,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self {
+            floor: LIMIT_FLOOR_DEFAULT,
+            share_permille: LIMIT_SHARE_DEFAULT_PERMILLE,
+            accounts: 0,
+            partitions: LIMIT_PARTITIONS_DEFAULT,
+            tenant_permille: LIMIT_TENANT_DEFAULT_PERMILLE,
+            storm_floor: STORM_FLOOR_DEFAULT,
+            storm_times: STORM_TIMES_DEFAULT,
+        }
+    }
+}
+
+impl Limit {
+    /// Reads `floor N share PERMILLE accounts N partitions N tenant PERMILLE storm N times N`; the last three may be
+    /// left out, as builds before did. The error says what is allowed, for the operator.
+    pub fn parse(body: &str) -> Result<Self, String> {
+        let words: Vec<&str> = body.split_ascii_whitespace().collect();
+        let ["floor", floor, "share", share, "accounts", accounts, "partitions", partitions, ref rest @ ..] =
+            words[..]
+        else {
+            return Err(refused());
+        };
+        let mut limit = Self {
+            floor: number(floor, 1, ACCOUNTS_TOLD_MAX)?,
+            share_permille: number(share, 0, 1_000)?,
+            accounts: number(accounts, 0, ACCOUNTS_TOLD_MAX)?,
+            partitions: number(partitions, 1, PARTITIONS_MAX)?,
+            ..Self::default()
+        };
+        match rest {
+            [] => {}
+            ["tenant", tenant, "storm", storm, "times", times] => {
+                limit.tenant_permille = number(tenant, 1, 1_000)?;
+                limit.storm_floor = number(storm, 1, ACCOUNTS_TOLD_MAX)?;
+                limit.storm_times = number(times, STORM_TIMES_RANGE.0, STORM_TIMES_RANGE.1)?;
+            }
+            _ => return Err(refused()),
+        }
+        Ok(limit)
+    }
+
+    /// One partition's part of the cap, in accounts an hour; at least one.
+    pub fn cap(&self) -> u64 {
+        let share = self.accounts * self.share_permille / 1_000;
+        self.part(self.floor.max(share))
+    }
+
+    /// One partition's part of what may fall on a tenant in an hour, `own` being the tenant's cap over all partitions;
+    /// none where nothing but the cap for all holds.
+    pub fn tenant_cap(&self, own: Option<u64>) -> Option<u64> {
+        match own {
+            Some(accounts) => Some(self.part(accounts)),
+            None if self.tenant_permille >= 1_000 => None,
+            None => Some((self.cap() * self.tenant_permille / 1_000).max(1)),
+        }
+    }
+
+    /// Accounts acted on within one minute over which it pauses: half of the hour's cap.
+    pub fn burst(&self) -> u64 {
+        self.cap().div_ceil(2).max(BURST_ACCOUNTS_MIN)
+    }
+
+    /// Accounts found at CRITICAL within one minute on one partition that are no storm, where `usual_of_day` were found
+    /// within the last day.
+    pub fn storm(&self, usual_of_day: u64) -> u64 {
+        let usual = self.storm_times.saturating_mul(usual_of_day) / MINUTES_OF_DAY;
+        self.part(self.storm_floor).max(usual).max(BURST_ACCOUNTS_MIN)
+    }
+
+    fn part(&self, accounts: u64) -> u64 {
+        accounts.div_ceil(self.partitions)
+    }
+}
+
+const MINUTES_OF_DAY: u64 = 24 * 60;
+
+fn number(text: &str, least: u64, greatest: u64) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (least..=greatest).contains(number));
+    number.ok_or_else(refused)
+}
+
+fn refused() -> String {
+    let (times_min, times_max) = STORM_TIMES_RANGE;
+    format!(
+        "{LIMIT_NAME} must be: floor 1 to {ACCOUNTS_TOLD_MAX} share 0 to 1000 accounts 0 to {ACCOUNTS_TOLD_MAX} \
+         partitions 1 to {PARTITIONS_MAX} tenant 1 to 1000 storm 1 to {ACCOUNTS_TOLD_MAX} times {times_min} to \
+         {times_max}"
+    )
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { floor, share_permille, accounts, partitions, .. } = self;
+        write!(f, "floor {floor} share {share_permille} accounts {accounts} partitions {partitions} ")?;
+        let Self { tenant_permille, storm_floor, storm_times, .. } = self;
+        write!(f, "tenant {tenant_permille} storm {storm_floor} times {storm_times}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(text: &str) -> Limit {
+        Limit::parse(text).unwrap()
+    }
+
+    #[test]
+    fn the_cap_is_the_floor_or_the_share_where_that_is_more_and_each_partition_has_its_part() {
+        let cap = |text| limit(text).cap();
+        assert_eq!(cap("floor 100 share 20 accounts 0 partitions 4"), 25);
+        assert_eq!(cap("floor 100 share 20 accounts 4000 partitions 4"), 25);
+        assert_eq!(cap("floor 100 share 20 accounts 1000000 partitions 8"), 2_500);
+        assert_eq!(cap("floor 1 share 0 accounts 0 partitions 64"), 1);
+    }
+
+    #[test]
+    fn a_tenant_has_its_own_cap_or_a_share_of_the_cap_for_all() {
+        let open = limit("floor 100 share 0 accounts 0 partitions 4 tenant 1000 storm 100 times 10");
+        assert_eq!(open.tenant_cap(None), None);
+        assert_eq!(open.tenant_cap(Some(10)), Some(3));
+        let shared = limit("floor 100 share 0 accounts 0 partitions 4 tenant 200 storm 100 times 10");
+        assert_eq!(shared.tenant_cap(None), Some(5));
+        assert_eq!(shared.tenant_cap(Some(400)), Some(100));
+        assert_eq!(Limit { floor: 1, ..shared }.tenant_cap(None), Some(1), "never nobody at all");
+    }
+
+    #[test]
+    fn a_storm_is_more_than_the_floor_and_than_many_times_what_a_minute_has() {
+        let limit = limit("floor 100 share 0 accounts 0 partitions 4 tenant 1000 storm 100 times 10");
+        assert_eq!(limit.storm(0), 25);
+        // Five a minute for a day.
+        assert_eq!(limit.storm(5 * 24 * 60), 50);
+        assert_eq!(Limit { storm_floor: 1, ..limit }.storm(0), BURST_ACCOUNTS_MIN);
+        assert_eq!(limit.storm(u64::MAX), u64::MAX / 1_440, "no number overflows");
+    }
+
+    #[test]
+    fn a_limit_reads_as_it_is_written_and_as_builds_before_wrote_it() {
+        let text = "floor 7 share 3 accounts 9 partitions 2 tenant 250 storm 40 times 5";
+        assert_eq!(limit(text).to_string(), text);
+        let before = limit("floor 7 share 3 accounts 9 partitions 2");
+        assert_eq!(
+            before.to_string(),
+            "floor 7 share 3 accounts 9 partitions 2 tenant 1000 storm 100 times 10"
+        );
+    }
+
+    #[test]
+    fn a_limit_that_is_none_is_refused_and_says_what_is_allowed() {
+        let whole = "floor 9 share 20 accounts 0 partitions 4";
+        for text in [
+            "".into(),
+            "floor 0 share 20 accounts 0 partitions 4".into(),
+            "floor 9 share 1001 accounts 0 partitions 4".into(),
+            format!("{whole} tenant 200"),
+            format!("{whole} tenant 0 storm 100 times 10"),
+            format!("{whole} tenant 200 storm 100 times 1"),
+            format!("{whole} tenant 200 storm 100 times 10 and more"),
+        ] {
+            assert_eq!(
+                Limit::parse(&text).unwrap_err(),
+                "act.limit must be: floor 1 to 1000000000 share 0 to 1000 accounts 0 to 1000000000 partitions 1 to 1024 \
+                 tenant 1 to 1000 storm 1 to 1000000000 times 2 to 1000",
+                "{text}"
+            );
+        }
+    }
+}
