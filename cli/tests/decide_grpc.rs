@@ -233,7 +233,7 @@ fn envoys_rate_limits_are_the_same_answers_and_the_same_bucket() {
         "{told}"
     );
 
-    // A request uses one up, however many descriptors name its key and whatever Envoy adds; all ways to ask share the bucket.
+    // A request uses one up, however many descriptors name its key; all ways to ask share the bucket.
     let slow = json!([[bearer(SLOW)], [bearer(SLOW), ["path", "/"]]]);
     let codes: Vec<Value> = (0..3).map(|_| limit(slow.clone())["code"].clone()).collect();
     assert_eq!(codes, ["OK", "OK", "OVER_LIMIT"]);
@@ -268,6 +268,28 @@ fn envoys_rate_limits_are_the_same_answers_and_the_same_bucket() {
     }
     let kinds = ["passed", "limited", "suspended", "refused"];
     assert_eq!(kinds.map(|kind| answers(&metrics, kind, "rate_limit")), [4, 2, 1, 2]);
+    run.stop();
+}
+
+#[test]
+fn a_request_uses_as_many_up_as_envoy_says_and_none_gives_any_back() {
+    let place = Place::new();
+    let (run, address, _) = server(&place, &[]);
+    let Some(mut client) = Client::of(&address) else { return };
+    let slow = json!([["authorization", format!("Bearer {SLOW}")]]);
+    let mut code = |asked: Value| {
+        let mut asked = asked;
+        asked["descriptors"] = json!([slow, [["path", "/"]]]);
+        client.ask("rate_limit", asked)["code"].clone()
+    };
+    // Two may be made at once, and two a minute. One that uses nothing up is told how it stands.
+    assert_eq!(code(json!({ "descriptors_hits": [0, 0] })), "OK");
+    assert_eq!(code(json!({ "descriptors_hits": [-9, 0] })), "OK");
+    assert_eq!(code(json!({ "hits": 2 })), "OK");
+    assert_eq!(code(json!({})), "OVER_LIMIT");
+    assert_eq!(code(json!({ "descriptors_hits": [-9, -9] })), "OVER_LIMIT", "it is told so");
+    assert_eq!(code(json!({})), "OVER_LIMIT", "and nothing came back");
+    assert_eq!(ask(&address, "/auth", &format!("x-api-key: {SLOW}\r\n")).0, 429);
     run.stop();
 }
 

@@ -56,8 +56,14 @@ class Asking:
     def rate_limit(self, asked):
         """As Envoy's filter for rate limits asks: each descriptor by itself, its entries in their order."""
         request = rls_pb2.RateLimitRequest(domain=asked.get("domain", "weir"), hits_addend=asked.get("hits", 0))
-        for entries in asked["descriptors"]:
+        given = asked.get("descriptors_hits", [None] * len(asked["descriptors"]))
+        for entries, hits in zip(asked["descriptors"], given):
             descriptor = request.descriptors.add()
+            if hits is not None:
+                descriptor.hits_addend.value = abs(hits)
+                if hits < 0:
+                    # is_negative_hits, number 4, which the protos of xds-protos do not have yet.
+                    descriptor.MergeFromString(b"\x20\x01")
             for key, value in entries:
                 descriptor.entries.add(key=key, value=value)
         stub = rls_pb2_grpc.RateLimitServiceStub(self.channel)

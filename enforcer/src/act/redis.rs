@@ -59,16 +59,16 @@ else redis.call('PEXPIRE', KEYS[1], string.format('%.0f', keep + math.max(worst_
 return done
 ";
 
-/// One request of an account: 0, or in how many microseconds it may be made.
+/// A request of an account, of what it costs and how far its time may be ahead: 0, or in how many microseconds it may be made.
 const BUCKET_SCRIPT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
+local cost, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
 local at = tonumber(redis.call('GET', KEYS[1]) or now)
 if at < now then at = now end
 local wait = at - now - tolerance
 if wait > 0 then return wait end
-at = at + interval
+at = at + cost
 redis.call('SET', KEYS[1], string.format('%.0f', at), 'PX', math.ceil((at - now) / 1000) + 1000)
 return 0
 ";
@@ -126,12 +126,17 @@ impl Client {
         Self { address: address.to_owned(), connection: None, hold, bucket }
     }
 
-    /// Takes one request out of the account's bucket, which all servers share: none where it may be made, or in how many
-    /// microseconds.
-    pub fn take_token(&mut self, account: AccountId, rate: Rate) -> Result<Option<i64>, RedisError> {
+    /// Takes a request that counts as `hits` out of the account's bucket, which all servers share: none where it may be made, or
+    /// in how many microseconds.
+    pub fn take_tokens(
+        &mut self,
+        account: AccountId,
+        rate: Rate,
+        hits: u32,
+    ) -> Result<Option<i64>, RedisError> {
         let key = format!("weir:{{{account}}}:bucket");
-        let (interval, tolerance) = (rate.interval_us().to_string(), rate.tolerance_us().to_string());
-        let wait_us = self.run(|client| &mut client.bucket, &[&key], &[&interval, &tolerance])?;
+        let (cost, tolerance) = (rate.cost_us(hits).to_string(), rate.tolerance_us(hits).to_string());
+        let wait_us = self.run(|client| &mut client.bucket, &[&key], &[&cost, &tolerance])?;
         Ok((wait_us > 0).then_some(wait_us))
     }
 

@@ -24,17 +24,25 @@ impl Rate {
         MINUTE_US / i64::from(self.per_minute.max(1))
     }
 
-    /// How far the account's time may be ahead of now before a request, in microseconds.
-    pub fn tolerance_us(self) -> i64 {
-        self.interval_us().saturating_mul(i64::from(self.burst.max(1)) - 1)
+    /// How far the account's time may be ahead of now before a request that counts as `hits`, in microseconds. One that counts
+    /// as more than the burst is let through where all of the burst is there, and is paid back in full: it would never pass
+    /// otherwise.
+    pub fn tolerance_us(self, hits: u32) -> i64 {
+        let burst = self.burst.max(1);
+        self.interval_us().saturating_mul(i64::from(burst - hits.clamp(1, burst)))
     }
 
-    /// The account's time after one more request at `now_us`, or in how many microseconds it may be made.
-    pub fn ask(self, time_us: Option<i64>, now_us: i64) -> Result<i64, i64> {
+    /// How much further a request that counts as `hits` moves the account's time, in microseconds.
+    pub fn cost_us(self, hits: u32) -> i64 {
+        self.interval_us().saturating_mul(hits.into())
+    }
+
+    /// The account's time after a request at `now_us` that counts as `hits`, or in how many microseconds it may be made.
+    pub fn ask(self, time_us: Option<i64>, now_us: i64, hits: u32) -> Result<i64, i64> {
         let time_us = time_us.unwrap_or(now_us).max(now_us);
-        match time_us - now_us - self.tolerance_us() {
+        match time_us - now_us - self.tolerance_us(hits) {
             wait_us if wait_us > 0 => Err(wait_us),
-            _ => Ok(time_us.saturating_add(self.interval_us())),
+            _ => Ok(time_us.saturating_add(self.cost_us(hits))),
         }
     }
 }
@@ -44,20 +52,20 @@ impl Rate {
 pub struct Buckets(HashMap<AccountId, i64>);
 
 impl Buckets {
-    /// In how many microseconds the account may ask; none where it may now. Nothing is used up.
-    pub fn wait_us(&self, account: AccountId, now_us: i64, rate: Rate) -> Option<i64> {
-        rate.ask(self.0.get(&account).copied(), now_us).err()
+    /// In how many microseconds the account may make a request that counts as `hits`; none where it may now. Nothing is used up.
+    pub fn wait_us(&self, account: AccountId, now_us: i64, rate: Rate, hits: u32) -> Option<i64> {
+        rate.ask(self.0.get(&account).copied(), now_us, hits).err()
     }
 
-    /// Uses up one request.
-    pub fn charge(&mut self, account: AccountId, now_us: i64, rate: Rate) {
+    /// Uses up a request that counts as `hits`.
+    pub fn charge(&mut self, account: AccountId, now_us: i64, rate: Rate, hits: u32) {
         if self.0.len() >= BUCKETS_MAX && !self.0.contains_key(&account) {
             // Whose time has come has all of its burst, as one that was never seen.
             self.0.retain(|_, time_us| *time_us > now_us);
         }
         let time_us = self.0.get(&account).copied().unwrap_or(now_us).max(now_us);
         if self.0.len() < BUCKETS_MAX || self.0.contains_key(&account) {
-            self.0.insert(account, time_us.saturating_add(rate.interval_us()));
+            self.0.insert(account, time_us.saturating_add(rate.cost_us(hits)));
         }
     }
 }
@@ -69,12 +77,16 @@ mod tests {
 
     const ACCOUNT: AccountId = AccountId([1; 16]);
 
-    fn asks(buckets: &mut Buckets, now_us: i64, rate: Rate) -> Option<i64> {
-        let wait_us = buckets.wait_us(ACCOUNT, now_us, rate);
+    fn asks_for(buckets: &mut Buckets, now_us: i64, rate: Rate, hits: u32) -> Option<i64> {
+        let wait_us = buckets.wait_us(ACCOUNT, now_us, rate, hits);
         if wait_us.is_none() {
-            buckets.charge(ACCOUNT, now_us, rate);
+            buckets.charge(ACCOUNT, now_us, rate, hits);
         }
         wait_us
+    }
+
+    fn asks(buckets: &mut Buckets, now_us: i64, rate: Rate) -> Option<i64> {
+        asks_for(buckets, now_us, rate, 1)
     }
 
     #[test]
@@ -93,19 +105,37 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_request_that_counts_as_several_uses_as_many_up() {
+        let rate = Rate { per_minute: 6, burst: 3 };
+        let mut buckets = Buckets::default();
+        let mut at = |seconds: i64, hits| asks_for(&mut buckets, seconds * 1_000_000, rate, hits);
+        assert_eq!(at(0, 2), None);
+        assert_eq!(at(0, 2), Some(10_000_000), "one is left");
+        assert_eq!((at(0, 1), at(0, 1)), (None, Some(10_000_000)));
+        assert_eq!(at(30, 0), None, "none is none");
+        // More than the burst needs all of it, and is paid back in full.
+        assert_eq!((at(40, 7), at(40, 1)), (None, Some(50_000_000)));
+        assert_eq!((at(89, 1), at(90, 1)), (Some(1_000_000), None));
+        assert_eq!(at(100, 7), Some(20_000_000));
+    }
+
     proptest! {
         #[test]
         fn however_often_it_asks_it_gets_its_burst_and_its_rate_and_no_more(
-            per_minute in 1..600u32, burst in 1..20u32, gaps_us in prop::collection::vec(0..2_000_000i64, 1..300),
+            per_minute in 1..600u32, burst in 1..20u32, asked in prop::collection::vec((0..2_000_000i64, 0..8u32), 1..300),
         ) {
             let rate = Rate { per_minute, burst };
             let (mut buckets, mut now_us, mut let_through) = (Buckets::default(), 5_000_000_000, 0);
             let began_us = now_us;
-            for gap_us in gaps_us {
+            for (gap_us, hits) in asked {
                 now_us += gap_us;
-                let_through += i64::from(asks(&mut buckets, now_us, rate).is_none());
+                let passes = asks_for(&mut buckets, now_us, rate, hits).is_none();
+                let_through += if passes { i64::from(hits) } else { 0 };
             }
-            prop_assert!(let_through <= i64::from(burst) + (now_us - began_us) / rate.interval_us());
+            // The last one may count as more than the burst.
+            let most = i64::from(burst.max(7)) + (now_us - began_us) / rate.interval_us();
+            prop_assert!(let_through <= most);
         }
     }
 }

@@ -112,22 +112,27 @@ impl Desk {
     ) -> Result<Answer, Unclear> {
         let scope = self.askers.scope(tenants).map_err(|error| self.refuse(transport, error))?;
         let known = self.standings.get(account).filter(|known| scope.has(&known.tenant));
-        Ok(self.stands(account, known, scope.terms()))
+        Ok(self.stands(account, known, scope.terms(), 1))
     }
 
     /// How an account stands that its key was shown of. Uses nothing up.
     pub fn look(&self, account: AccountId, terms: Terms) -> Answer {
-        self.stands(account, self.standings.get(account), terms)
+        self.look_at(account, terms, 1)
     }
 
-    fn stands(&self, account: AccountId, known: Option<Known>, terms: Terms) -> Answer {
+    /// The same of a request that counts as `hits`.
+    fn look_at(&self, account: AccountId, terms: Terms, hits: u32) -> Answer {
+        self.stands(account, self.standings.get(account), terms, hits)
+    }
+
+    fn stands(&self, account: AccountId, known: Option<Known>, terms: Terms, hits: u32) -> Answer {
         let now_ms = now_ms();
         let decision = Decision::of(known, now_ms);
         let passes = match decision.status {
             Status::Suspended => Passes::No(decision.until_ms.map(|until_ms| until_ms - now_ms)),
             Status::RateLimited => {
                 let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-                in_ms(buckets.wait_us(account, self.now_us(), terms.rate))
+                in_ms(buckets.wait_us(account, self.now_us(), terms.rate, hits))
             }
             Status::Ok | Status::Watch => Passes::Yes,
         };
@@ -137,7 +142,9 @@ impl Desk {
     /// Whether a request of these accounts may pass. Of several the gravest answer counts. Only for an account that is slowed
     /// down Redis is asked, in a thread that may wait, so that nobody else waits with it.
     pub async fn answer(self: &Arc<Self>, asking: Asking, transport: Transport) -> Answer {
-        let is_to_count = |account: &AccountId| self.look(*account, asking.terms).is_to_count();
+        let is_to_count = |account: &AccountId| {
+            asking.hits > 0 && self.look_at(*account, asking.terms, asking.hits).is_to_count()
+        };
         let Some(shared) = self.shared.as_ref().filter(|_| asking.accounts.iter().any(is_to_count)) else {
             return self.ask(&asking, transport, Count::Own);
         };
@@ -157,11 +164,12 @@ impl Desk {
         })
     }
 
-    fn ask(&self, Asking { accounts, terms }: &Asking, transport: Transport, count: Count) -> Answer {
+    fn ask(&self, asking: &Asking, transport: Transport, count: Count) -> Answer {
         let stale_ms = self.standings.stale_ms(now_ms());
         let nothing =
             Answer { passes: Passes::Yes, account: None, decision: Decision::NOTHING_KNOWN, stale_ms };
-        let answers = accounts.iter().map(|account| self.ask_one(*account, *terms, count));
+        let terms = asking.terms;
+        let answers = asking.accounts.iter().map(|account| self.ask_one(*account, asking, count));
         let mut answer = answers.max_by_key(|answer| answer.gravity()).unwrap_or(nothing);
         let is_known = stale_ms.is_some_and(|stale_ms| stale_ms <= self.stale_ms_max);
         if terms.mode == FailureMode::Closed && !is_known && answer.passes == Passes::Yes {
@@ -178,18 +186,19 @@ impl Desk {
         error
     }
 
-    fn ask_one(&self, account: AccountId, terms: Terms, count: Count) -> Answer {
-        let answer = self.look(account, terms);
-        if answer.is_to_count() && count != Count::Nothing {
+    fn ask_one(&self, account: AccountId, asking: &Asking, count: Count) -> Answer {
+        let (Terms { rate, .. }, hits) = (asking.terms, asking.hits);
+        let answer = self.look_at(account, asking.terms, hits);
+        if answer.is_to_count() && hits > 0 && count != Count::Nothing {
             let shared = self.shared.as_ref().filter(|_| count == Count::Shared);
-            if let Some(wait_us) = shared.and_then(|shared| self.ask_shared(shared, account, terms.rate)) {
+            if let Some(wait_us) = shared.and_then(|shared| self.ask_shared(shared, account, rate, hits)) {
                 return Answer { passes: in_ms(Some(wait_us)), ..answer };
             }
             let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
             // Somebody else may have used it up since the look.
             let now_us = self.now_us();
-            match buckets.wait_us(account, now_us, terms.rate) {
-                None => buckets.charge(account, now_us, terms.rate),
+            match buckets.wait_us(account, now_us, rate, hits) {
+                None => buckets.charge(account, now_us, rate, hits),
                 wait_us => return Answer { passes: in_ms(wait_us), ..answer },
             }
         }
@@ -198,12 +207,12 @@ impl Desk {
 
     /// In how many microseconds the account may ask by what all servers let through; none where it may now, and where Redis
     /// does not answer: then each server counts for itself.
-    fn ask_shared(&self, shared: &Shared, account: AccountId, rate: Rate) -> Option<i64> {
+    fn ask_shared(&self, shared: &Shared, account: AccountId, rate: Rate, hits: u32) -> Option<i64> {
         let mut redis = shared.redis.lock().unwrap_or_else(PoisonError::into_inner);
         if redis.rests_until.is_some_and(|until| until > Instant::now()) {
             return None;
         }
-        match redis.client.take_token(account, rate) {
+        match redis.client.take_tokens(account, rate, hits) {
             Ok(wait_us) => {
                 redis.rests_until = None;
                 wait_us
@@ -297,7 +306,7 @@ mod tests {
     }
 
     fn asking(accounts: Vec<AccountId>) -> Asking {
-        Asking { accounts, terms: TERMS }
+        Asking { accounts, terms: TERMS, hits: 1 }
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub const KEYS_MAX: usize = 64;
 /// Descriptors of a question to the rate-limit service.
 pub const DESCRIPTORS_MAX: usize = 64;
 
+/// As how many requests one may count that Envoy asks about; what says more counts as so many.
+pub const HITS_MAX: u32 = 1_000_000;
+
 /// How old a connection of HTTP/2 may grow. Then its peer is told to ask on another, so that servers that were added get their
 /// share, and none is held for good.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);

@@ -59,6 +59,8 @@ pub struct Asking {
     pub accounts: Vec<AccountId>,
     /// The terms of its tenant.
     pub terms: Terms,
+    /// As how many requests it counts: one, unless its gateway says otherwise. None uses nothing up.
+    pub hits: u32,
 }
 
 /// Whose accounts somebody is told of.
@@ -135,7 +137,7 @@ impl Askers {
         let (tenant, chosen) = self.tenants.find(named.as_deref())?;
         let keys = keys_of(credentials)?;
         let accounts = keys.iter().map(|key| self.pseudonyms.account(tenant, key)).collect();
-        Ok(Asking { accounts, terms: self.terms_of(chosen) })
+        Ok(Asking { accounts, terms: self.terms_of(chosen), hits: 1 })
     }
 
     /// Of whose accounts somebody is told who names the tenant by these values. Where there is no registry nobody needs to name one.

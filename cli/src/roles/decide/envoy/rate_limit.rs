@@ -1,10 +1,10 @@
 //! Envoy's rate-limit service: the same answers in its two words, OK and OVER_LIMIT.
 //!
 //! A descriptor's entries are headers of the request, each under the header's name. All descriptors of a question are of one
-//! request: it uses one up, however many of them name its account.
+//! request: it uses one up, or as many as `hits_addend` says, however many of them name its account.
 
 use super::super::answer::{Answer, Desk};
-use super::super::limits::DESCRIPTORS_MAX;
+use super::super::limits::{DESCRIPTORS_MAX, HITS_MAX};
 use super::super::told::Told;
 use super::super::whose::{Asking, CREDENTIAL_HEADERS, Terms, Unclear};
 use super::{Refusal, header, metadata};
@@ -35,7 +35,7 @@ impl RateLimitService for RateLimit {
         &self,
         request: Request<RateLimitRequest>,
     ) -> Result<Response<RateLimitResponse>, Status> {
-        let RateLimitRequest { domain, descriptors, .. } = request.into_inner();
+        let RateLimitRequest { domain, descriptors, hits_addend } = request.into_inner();
         if domain.is_empty() || descriptors.is_empty() {
             return Err(Status::invalid_argument("a question has a domain and at least one descriptor"));
         }
@@ -51,6 +51,7 @@ impl RateLimitService for RateLimit {
                 return Ok(Response::new(refused(&Refusal::unclear(error), statuses)));
             }
         };
+        let all = Asking { hits: hits(hits_addend, &descriptors), ..all };
         let terms = all.terms;
         let answer = self.0.answer(all, Transport::RateLimit).await;
         let told = Told::of(&answer);
@@ -98,6 +99,18 @@ impl RateLimit {
     }
 }
 
+/// As how many requests the question counts: the most that a descriptor says, or where it says nothing the question; one where
+/// neither does. Negative hits would give back what was used up, which nobody may: they use nothing up.
+fn hits(of_question: u32, descriptors: &[RateLimitDescriptor]) -> u32 {
+    let of_question = u64::from(of_question.max(1));
+    let each = descriptors.iter().map(|descriptor| match descriptor.hits_addend {
+        _ if descriptor.is_negative_hits => 0,
+        Some(hits) => hits,
+        None => of_question,
+    });
+    each.max().map_or(1, |hits| u32::try_from(hits).unwrap_or(HITS_MAX).min(HITS_MAX))
+}
+
 fn limit_of(terms: Terms) -> Limit {
     Limit { name: LIMIT_NAME.into(), requests_per_unit: terms.rate.per_minute, unit: Unit::Minute.into() }
 }
@@ -131,5 +144,29 @@ fn refused(refusal: &Refusal, statuses: Vec<DescriptorStatus>) -> RateLimitRespo
         response_headers_to_add: headers,
         raw_body: refusal.body.clone().into_bytes(),
         ..RateLimitResponse::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_counts_as_the_most_that_is_said_of_it_and_gives_nothing_back() {
+        let descriptor = |hits_addend| RateLimitDescriptor { hits_addend, ..RateLimitDescriptor::default() };
+        let back = RateLimitDescriptor { is_negative_hits: true, ..descriptor(Some(9)) };
+        for (of_question, descriptors, expected) in [
+            (0, vec![descriptor(None)], 1),
+            (5, vec![descriptor(None)], 5),
+            (5, vec![descriptor(Some(2))], 2),
+            (5, vec![descriptor(Some(2)), descriptor(None)], 5),
+            (0, vec![descriptor(Some(0))], 0),
+            (5, vec![back.clone()], 0),
+            (0, vec![back, descriptor(Some(3))], 3),
+            (u32::MAX, vec![descriptor(None)], HITS_MAX),
+            (0, vec![descriptor(Some(u64::MAX))], HITS_MAX),
+        ] {
+            assert_eq!(hits(of_question, &descriptors), expected, "{of_question} {descriptors:?}");
+        }
     }
 }
