@@ -11,33 +11,15 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use weir_schemas::StandingStatus;
 
 const SUSPENDED: &str = "sk-example-mirror-01";
 const HONEST: &str = "sk-example-pilot-devops";
 
-/// The recorded traffic as if its last request had been made now.
-fn retimed(place: &Place) {
-    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/access.jsonl");
-    let lines: Vec<serde_json::Value> = std::fs::read_to_string(recorded)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let last = lines.iter().map(|line| line["time"].as_f64().unwrap()).fold(0.0, f64::max);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    let mut feed = String::new();
-    for mut line in lines {
-        line["time"] = (((line["time"].as_f64().unwrap() + now - last) * 1e3).round() / 1e3).into();
-        feed += &format!("{line}\n");
-    }
-    std::fs::write(&place.feed, feed).unwrap();
-}
-
 /// A run that acts, and answers gateways; and where.
 fn enforcing(place: &Place, arguments: &[&str]) -> (Running, String) {
-    retimed(place);
+    place.feed_recorded_now();
     place.set_posture("enforce");
     let mut ring = weir(&["ring", "3", "20000", "auto", "--data-dir"]);
     ring.arg(&place.data);

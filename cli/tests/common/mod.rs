@@ -10,7 +10,7 @@ pub mod gateway;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 /// A directory with keys, a log to tail, and the binary's data and output.
@@ -35,6 +35,20 @@ impl Place {
         };
         success(weir(&["keys", "make", place.keys.to_str().unwrap()]));
         place
+    }
+
+    /// Feeds the recorded traffic as if its last request had been made now.
+    pub fn feed_recorded_now(&self) {
+        let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/access.jsonl");
+        let lines: Vec<serde_json::Value> = json_lines(&recorded);
+        let last = lines.iter().map(|line| line["time"].as_f64().unwrap()).fold(0.0, f64::max);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let mut feed = String::new();
+        for mut line in lines {
+            line["time"] = (((line["time"].as_f64().unwrap() + now - last) * 1e3).round() / 1e3).into();
+            feed += &format!("{line}\n");
+        }
+        std::fs::write(&self.feed, feed).unwrap();
     }
 
     /// The keys of one role.
