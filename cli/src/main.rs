@@ -8,6 +8,7 @@ mod output;
 
 mod commands;
 mod context;
+mod cpu;
 mod health;
 mod keys;
 mod lab;

@@ -1,5 +1,6 @@
 //! `/metrics`, `/health/live` and `/health/ready`.
 
+use crate::cpu;
 use crate::health::{Health, Readiness};
 use crate::liveness::Liveness;
 use crate::telemetry::Metrics;
@@ -7,7 +8,6 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
-use rustix::time::{ClockId, clock_gettime};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn router(metrics: Arc<Metrics>, health: Arc<Health>, liveness: Arc<Liveness>) -
     let asked = health.clone();
     let scraped = move || async move {
         metrics.set_readiness(asked.readiness());
-        metrics.cpu_looked_at(cpu_ms());
+        metrics.cpu_looked_at(cpu::used_us() / 1_000);
         (text, metrics.render())
     };
     let live = move || async move {
@@ -59,10 +59,4 @@ fn router(metrics: Arc<Metrics>, health: Arc<Health>, liveness: Arc<Liveness>) -
         .route("/metrics", get(scraped))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
-}
-
-/// Time of processors that this process has used, in milliseconds.
-fn cpu_ms() -> u64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    u64::try_from(time.tv_sec * 1_000 + time.tv_nsec / 1_000_000).unwrap_or(0)
 }

@@ -4,6 +4,7 @@
 //! a key, add a line; `in MIN..=MAX` says what a number may be. A file sets keys, the environment overrides
 //! it, flags override both ([`layers`]); a key that is not in the list is an error.
 
+mod cpu_budget;
 #[macro_use]
 mod declare;
 mod error;
@@ -11,6 +12,7 @@ pub mod flags;
 mod layers;
 mod reference;
 
+pub use cpu_budget::CpuBudget;
 pub use declare::{Group, Key, Value};
 pub use error::ConfigError;
 pub use reference::reference;
@@ -94,6 +96,7 @@ settings! {
     Tracing "trace" trace: Option<String> = "", "Process to trace by eBPF: its number, which means its descendants too, or a name, which means every process of that name, also those that start later. What its TLS library reads and writes becomes events (docs/sensing.md).";
     Tracing "trace_user" trace_user: Option<String> = "", "User that the process becomes once it has loaded what traces, by name, or USER:GROUP by numbers; never root. It takes to be started as root. Keys, data and output must be this user's own. The process stays who it is when not given.";
     Tracing "trace_behind_proxy" trace_behind_proxy: bool = "false", "The traced process is behind a proxy that speaks TLS to it: the TLS fingerprints of its clients are the proxy's, and are left out of events.";
+    Tracing "cpu_budget" cpu_budget: Option<CpuBudget> = "", "Processor time that a process which traces may use, in hundredths of one processor, such as 2%; with that of its probes where tap.measure_probes has it measured. Over it fewer accounts are kept, each whole: half of them, a quarter, and so on; and more again when it is calm (docs/sensing.md). All are kept when not given.";
     Tracing "tap.copy_bytes_max" tap_copy_bytes_max: u64 = "16384" in 64..=16_384, "Most bytes that are copied of each message that a traced process reads or writes.";
     Tracing "tap.ring_bytes" tap_ring_bytes: u32 = "16777216" in 4_096..=1_073_741_824, "Size of the buffer between kernel and collector, a power of two. What finds no room in it is not heard, and counted.";
     Tracing "tap.hello_age_max_ms" tap_hello_age_max_ms: u64 = "120000" in 1_000..=3_600_000, "How long the TLS hello of a client is waited for after its socket was accepted. Of one that comes later neither the fingerprints are known nor, where the process reads sockets itself, the address, and it is counted.";

@@ -20,7 +20,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 use weir_collector::field::Field;
 use weir_collector::push::body::Content;
-use weir_collector::trace::Loss;
+use weir_collector::trace::{Loss, Window};
 use weir_enforcer::act::executor::{Progress as Acted, Stuck};
 use weir_enforcer::answer::decision::Passes;
 use weir_enforcer::siem::destination::{DestinationKind, RetryCause};
@@ -205,6 +205,7 @@ metrics! {
     source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Files of sources that appeared, were rotated, truncated or replaced";
     trace_losses: Family<Kind, Counter> = Family::default(), "collector_trace_losses", "What traced processes said and Weir did not hear, or could not use, by cause: bytes, messages, requests or connections";
     trace_messages: Family<Kind, Counter> = Family::default(), "collector_trace_messages", "Messages that traced processes read or wrote through TLS: heard by the kernel side, and handed on by it";
+    sampling: Gauge = Gauge::default(), "collector_sampling", "One of so many accounts is kept of those of traced processes: 1 is all; more where `cpu_budget` asks for it";
     process_messages: Family<ProcessWay, Counter> = Family::default(), "collector_process_messages", "Messages that a traced process received or sent through TLS, whether or not they were handed on";
     process_bytes: Family<ProcessWay, Counter> = Family::default(), "collector_process_bytes", "Bytes of those messages";
     process_drops: Family<ProcessCause, Counter> = Family::default(), "collector_process_drops", "What the kernel side could not hand on of a traced process, by cause: its part of those losses whose cause begins with `tap_`";
@@ -251,6 +252,7 @@ impl Metrics {
         let build = BuildLabels { version: Closed(env!("CARGO_PKG_VERSION")), judge };
         self.build.get_or_create(&build).set(1);
         self.set_readiness(Readiness::NotRunning);
+        self.sampling.set(1);
         for stage in StageName::FOLDING {
             let label = StageLabel { stage: Closed(stage.as_str()) };
             for family in [
@@ -375,6 +377,28 @@ impl Metrics {
     pub fn trace_heard(&self, heard: u64, handed_on: u64) {
         self.trace_messages.get_or_create(&Kind { kind: Closed("heard") }).inc_by(heard);
         self.trace_messages.get_or_create(&Kind { kind: Closed("handed_on") }).inc_by(handed_on);
+    }
+
+    /// Another share of accounts is kept, because in the last window so much was used, of a budget in millionths of one processor.
+    pub fn sampled(&self, window: &Window, budget_ppm: u64) {
+        self.sampling.set(i64::from(window.sampling.one_of()));
+        let (used, budget) = (percent(window.used_ppm), percent(budget_ppm));
+        let kept = format!("1/{}", window.sampling.one_of());
+        if window.sampling > window.before {
+            warn!(used, budget, kept, "over the budget of processor time: fewer accounts are kept");
+        } else {
+            info!(used, budget, kept, "well within the budget of processor time: more accounts are kept");
+        }
+    }
+
+    /// The budget of processor time is not held, though as few accounts are kept as can be.
+    pub fn budget_exceeded(&self, window: &Window, budget_ppm: u64) {
+        let (used, budget) = (percent(window.used_ppm), percent(budget_ppm));
+        warn!(
+            used,
+            budget,
+            "over the budget of processor time, and no fewer accounts can be kept: the kernel side is read only as far as the budget goes, and what finds no room is counted (tap_full); raise cpu_budget, or trace fewer processes"
+        );
     }
 
     /// So much was heard of a traced process, and so much was not handed on; noughts make its series exist.
@@ -876,6 +900,11 @@ impl Telemetry for Metrics {
     fn output_waiting(&self, actions: u64) {
         self.output_waiting.set(actions as i64);
     }
+}
+
+/// Millionths of a processor, as people say it.
+fn percent(ppm: u64) -> String {
+    format!("{:.2} %", ppm as f64 / 10_000.0)
 }
 
 #[cfg(test)]

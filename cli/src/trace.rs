@@ -4,6 +4,7 @@
 //! hands on, and commits. The kernel side wakes nobody: it is looked at.
 
 mod tally;
+mod thrift;
 
 use crate::context::{Context, now_ms};
 use crate::keys::{self, CollectorKeys};
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tally::Tally;
+use thrift::Thrift;
 use tracing::{info, warn};
 use weir_collector::trace::Heard;
 use weir_collector::{TraceConfig, TraceSource};
@@ -155,6 +157,8 @@ impl Tracer {
         let (keys, telemetry) = (sensing_keys(keys)?, context.metrics.clone());
         let mut source = TraceSource::open(log, &self.config, keys, wire, telemetry, Arc::new(now_ms))?;
         let mut traced = Traced::of(Tally::new(context.metrics.clone()));
+        let budget = context.settings.cpu_budget;
+        let mut thrift = budget.map(|budget| Thrift::new(budget.ppm, context.metrics.clone()));
         let mut searched: Option<Instant> = None;
         let mut committed = Instant::now();
         let pulse = context.liveness.watch("the tracer");
@@ -165,9 +169,13 @@ impl Tracer {
                 self.tap.let_late_go();
                 searched = Some(Instant::now());
             }
-            let heard = self.hear(&mut source);
+            let must_rest = thrift.as_mut().is_some_and(Thrift::must_rest);
+            let heard = if must_rest { 0 } else { self.hear(&mut source) };
             if committed.elapsed() >= self.linger {
                 traced.tally.tell(&self.tap, &mut source)?;
+                if let Some(thrift) = &mut thrift {
+                    thrift.look(traced.tally.probes_ns(), &mut source);
+                }
                 sensed(source.commit()?.events, 0);
                 committed = Instant::now();
             }

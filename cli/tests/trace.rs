@@ -4,6 +4,8 @@
 #![cfg(feature = "ebpf")]
 #![allow(clippy::unwrap_used)]
 
+#[path = "trace/budget.rs"]
+mod budget;
 mod common;
 #[path = "trace/hello.rs"]
 mod hello;

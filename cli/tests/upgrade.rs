@@ -119,6 +119,7 @@ fn import(log: &dyn Log) {
             tenant: "acme",
             account,
             sample_weight: 1,
+            sampling: 1,
             body: Body::Request(Request { prompt: Some(prompt), ..Request::default() }),
             ..Event::default()
         };

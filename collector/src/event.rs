@@ -8,6 +8,7 @@ use crate::features::{Features, cut, note_left_out, of_headers, of_preamble};
 use crate::limits::{AHEAD_MAX_MS, COUNTRY_BYTES_MAX, USER_AGENT_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::privacy::{Pseudonymizer, ValueKind};
 use crate::refusal::Refusal;
+use crate::sampling::{Sampler, Sampling};
 use crate::seal::Sealer;
 use crate::tenants::Tenants;
 use std::borrow::Cow;
@@ -71,14 +72,17 @@ impl EventWriter {
         let tenant = tenants.of(exchange)?;
         let account = self.pseudonyms.account(tenant, &exchange.account);
         self.announcer.announce(account, self.pseudonyms.key_epoch(), tenant, &exchange.account, now_ms);
-        Ok(self.write_of((tenant, account), exchange, event_id, now_ms))
+        Ok(self.write_of((tenant, account), Sampling::ALL, exchange, event_id, now_ms))
     }
 
-    /// Hides the account of a request whose end is still to come, at once.
-    pub(crate) fn hide(&mut self, tenant: &str, account: &str, now_ms: i64) -> Hidden {
+    /// Hides the account of a request whose end is still to come, at once. Of one that is left out nobody is told who it is.
+    pub(crate) fn hide(&mut self, tenant: &str, account: &str, sampler: &Sampler, now_ms: i64) -> Hidden {
         let id = self.pseudonyms.account(tenant, account);
+        if !sampler.keeps(id) {
+            return Hidden { account: id, sealed: None, sampling: None };
+        }
         let sealed = self.announcer.seal(id, self.pseudonyms.key_epoch(), tenant, account, now_ms);
-        Hidden { account: id, sealed }
+        Hidden { account: id, sealed, sampling: Some(sampler.sampling) }
     }
 
     /// The event of an exchange whose account was hidden when it began, as [`write`](Self::write) gives it.
@@ -93,12 +97,14 @@ impl EventWriter {
         let tenants = self.tenants.clone();
         let tenant = tenants.of(exchange)?;
         self.announcer.announce_sealed(hidden.account, hidden.sealed, now_ms);
-        Ok(self.write_of((tenant, hidden.account), exchange, event_id, now_ms))
+        let sampling = hidden.sampling.unwrap_or_default();
+        Ok(self.write_of((tenant, hidden.account), sampling, exchange, event_id, now_ms))
     }
 
     fn write_of<'e>(
         &mut self,
         (tenant, account): (&str, AccountId),
+        sampling: Sampling,
         exchange: &'e Exchange<'e>,
         event_id: EventId,
         now_ms: i64,
@@ -133,6 +139,7 @@ impl EventWriter {
                 _ => Origin::Live,
             },
             sample_weight: 1,
+            sampling: sampling.one_of() as i32,
             request_id,
             body: Body::Request(Request {
                 endpoint: exchange.endpoint.as_deref().map(|path| cut(without_query(path), VALUE_BYTES_MAX)),
@@ -191,13 +198,15 @@ fn check_ahead(exchange: &Exchange<'_>, now_ms: i64) -> Result<(), Refusal> {
 pub(crate) struct Hidden {
     pub(crate) account: AccountId,
     sealed: Option<Output>,
+    /// Which share of accounts was kept when it was hidden; none where this one was not.
+    pub(crate) sampling: Option<Sampling>,
 }
 
 #[cfg(test)]
 impl Hidden {
     /// One that announces nobody.
     pub(crate) fn of_test(account: AccountId) -> Self {
-        Self { account, sealed: None }
+        Self { account, sealed: None, sampling: Some(Sampling::ALL) }
     }
 }
 

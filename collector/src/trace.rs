@@ -5,10 +5,11 @@
 //! `fingerprint` tells the client's program.
 //!
 //! A chunk's way: `stream` knows what is missing before it; `http1` finds messages in it, or `frames` finds those of HTTP/2;
-//! `joint` or `http2` joins requests and responses; an `exchange` has its credential hidden as soon as a head is complete; `record` writes an exchange as the reader of formats
+//! `joint` or `http2` joins requests and responses; an `exchange` has its credential hidden as soon as a head is complete, and no more kept of it where its account is left out, as `budget` asks for; `record` writes an exchange as the reader of formats
 //! reads them all; [`TraceSource`] commits. What the tap is does not matter here. Every loss is counted by its cause, and
 //! nothing is made up for what was not heard.
 
+mod budget;
 mod client_hello;
 mod connection;
 mod exchange;
@@ -31,6 +32,7 @@ mod stream;
 mod table;
 mod taker;
 
+pub use budget::{Budget, Window};
 pub use fingerprint::Fingerprint;
 pub use heard::{Chunk, ConnectionId, Heard, Way};
 pub use hello::Hello;

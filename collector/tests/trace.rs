@@ -6,11 +6,13 @@
 mod common;
 
 use common::{Fault, FaultyLog, Hand, NOW_MS};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use weir_collector::trace::{Chunk, ConnectionId, Heard, Loss, TraceProgress, Way};
+use weir_collector::trace::{Budget, Chunk, ConnectionId, Heard, Loss, TraceProgress, Way};
 use weir_collector::{
-    Collector, CollectorConfig, CollectorError, Keys, Pseudonymizer, Sealer, TraceConfig, TraceSource,
+    Collector, CollectorConfig, CollectorError, Keys, Pseudonymizer, Sampling, Sealer, TraceConfig,
+    TraceSource,
 };
 use weir_schemas::wire::{Wire, split};
 use weir_schemas::{Event, EventId, Record, SourceKind};
@@ -224,6 +226,52 @@ fn nothing_raw_leaves_and_a_key_that_was_refused_makes_no_account() {
         *bench.told.0.lock().unwrap(),
         ["unowned 1", "hello_unheard 1", "address_unheard 1", "tap_full 3"]
     );
+}
+
+#[test]
+fn of_accounts_that_are_left_out_nothing_leaves_and_all_that_the_others_do_says_how_many_were_kept() {
+    const ACCOUNTS: usize = 32;
+    let bench = Bench::new();
+    let mut source = bench.open(1);
+    let (mut received, mut sent) = (0, 0);
+    let mut round = |source: &mut TraceSource<'_>| {
+        for account in 0..ACCOUNTS {
+            let request = request(&format!("sk-{account}"), BODY);
+            say(source, 1, [&mut received, &mut sent], &request, &response(200, ANSWER));
+        }
+    };
+    let mut budget = Budget::of_ppm(1);
+    assert_eq!(budget.look(0, 0), None);
+    let mut over = |now_ms| budget.look(now_ms, now_ms * 1_000).unwrap().sampling;
+    source.sample(over(5_000));
+    let quarter = over(10_000);
+    source.sample(quarter);
+    round(&mut source);
+    bench.commit(&mut source).unwrap();
+    let kept: Vec<_> = bench.outputs().iter().map(|output| event(output).account).collect();
+    assert!((2..=16).contains(&kept.len()), "about a quarter of {ACCOUNTS}: {}", kept.len());
+    assert_eq!(bench.log.inner.all(Topic::Identities).len(), kept.len(), "nobody is told who the others are");
+
+    // Those that are kept are the same ones; and all are again from the next request on.
+    round(&mut source);
+    source.sample(Sampling::ALL);
+    round(&mut source);
+    bench.commit(&mut source).unwrap();
+    let mut all = BTreeMap::<_, Vec<i32>>::new();
+    for output in bench.outputs() {
+        let event = event(&output);
+        assert_eq!(event.sample_weight, 1);
+        all.entry(event.account).or_default().push(event.sampling);
+    }
+    assert_eq!(all.len(), ACCOUNTS);
+    for (account, rates) in &all {
+        let expected: &[i32] = if kept.contains(account) { &[4, 4, 1] } else { &[1] };
+        assert_eq!(rates, expected, "{account}");
+    }
+    assert_eq!(bench.log.inner.all(Topic::Identities).len(), ACCOUNTS);
+    let told = bench.told.0.lock().unwrap();
+    let sampled = told.iter().filter_map(|line| line.strip_prefix("sampled ")?.parse::<usize>().ok());
+    assert_eq!(sampled.sum::<usize>(), 2 * (ACCOUNTS - kept.len()));
 }
 
 #[test]

@@ -151,6 +151,7 @@ pub fn event<'a>(account: &str, time_ms: i64, request: Request<'a>) -> Event<'a>
         tenant: "acme",
         account: weir_schemas::AccountId(hash(account).0),
         sample_weight: 1,
+        sampling: 1,
         body: Body::Request(request),
         ..Default::default()
     }

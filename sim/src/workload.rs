@@ -236,7 +236,15 @@ fn poison(random: &mut Random, wire: &Wire, also_verdicts: bool) -> Output {
     };
     let event = |account: AccountId, time_ms: i64| {
         let body = Body::Request(Request::default());
-        wire.to_bytes(&Event { account, time_ms, tenant: "t", sample_weight: 1, body, ..Event::default() })
+        wire.to_bytes(&Event {
+            account,
+            time_ms,
+            tenant: "t",
+            sample_weight: 1,
+            sampling: 1,
+            body,
+            ..Event::default()
+        })
     };
     let key = stranger.to_key();
     let payload = match random.below(6) {

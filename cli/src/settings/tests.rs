@@ -24,6 +24,7 @@ fn two_values(key: &Key) -> (String, String) {
         (None, [one, .., other]) => ((*one).to_owned(), (*other).to_owned()),
         (None, _) if key.kind == declare::FLAG => ("true".to_owned(), "false".to_owned()),
         (None, _) if key.kind == declare::NUMBER => ("7".to_owned(), "8".to_owned()),
+        (None, _) if key.kind == CpuBudget::KIND => ("2%".to_owned(), "0.5 %".to_owned()),
         (None, _) => ("one".to_owned(), "other".to_owned()),
     }
 }

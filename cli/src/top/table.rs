@@ -10,9 +10,13 @@ pub fn table(view: &View) -> String {
         Some(percent) => format!("{percent:.2} %"),
         None => "not measured".to_owned(),
     };
+    let sampled = match &*view.sampled {
+        "all" => "all requests".to_owned(),
+        share => format!("the requests of {share} of accounts"),
+    };
     let mut text = format!(
-        "{}: {:.1} events/s of {} requests; CPU of one processor: Weir {:.2} %, probes {probes}\n\n",
-        view.address, view.events.per_s, view.sampled, view.cpu_percent
+        "{}: {:.1} events/s of {}; CPU of one processor: Weir {:.2} %, probes {probes}\n\n",
+        view.address, view.events.per_s, sampled, view.cpu_percent
     );
     if view.processes.is_empty() {
         text += "no process is traced: start it with --trace, and `weir doctor` says what can be\n";

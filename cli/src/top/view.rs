@@ -16,8 +16,8 @@ pub struct View {
     pub cpu_percent: f64,
     /// What the probes used, in whichever process, in hundredths of one processor; none where the kernel did not measure.
     pub probes_cpu_percent: Option<f64>,
-    /// Which requests become events: `all`.
-    pub sampled: &'static str,
+    /// Whose requests become events: `all`, or one of so many accounts, such as `1/4`.
+    pub sampled: String,
     /// Events that were published.
     pub events: Count,
     /// The processes that are traced, by their numbers.
@@ -74,9 +74,6 @@ pub struct Count {
     pub per_s: f64,
 }
 
-/// Whatever is sampled.
-const ALL: &str = "all";
-
 impl View {
     /// What came between two readings of the process at `address`, this long apart.
     pub fn between(address: &str, before: &Reading, now: &Reading, interval: Duration) -> Self {
@@ -89,7 +86,7 @@ impl View {
             interval_ms: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
             cpu_percent: between.count("weir_cpu_ms_total", &Labels::new()).per_s / 10.0,
             probes_cpu_percent: is_measured.then_some(ns_per_s / 1e7),
-            sampled: ALL,
+            sampled: between.sampled(),
             events: between.count("weir_collector_events_published_total", &Labels::new()),
             processes: between.processes(),
             probes,
@@ -110,6 +107,13 @@ impl Between<'_> {
         // What is less than it was began anew.
         let before = self.before.value(name, labels).filter(|before| *before <= now).unwrap_or(0.0);
         Count { total: now as u64, per_s: (now - before) / self.seconds }
+    }
+
+    fn sampled(&self) -> String {
+        match self.now.value("weir_collector_sampling", &Labels::new()) {
+            Some(one_of) if one_of > 1.0 => format!("1/{one_of}"),
+            _ => "all".to_owned(),
+        }
     }
 
     fn processes(&self) -> Vec<ProcessView> {

@@ -78,6 +78,11 @@ impl Tally {
         }
     }
 
+    /// How long the probes had run when it was told last, in nanoseconds: nought where that is not measured.
+    pub(super) fn probes_ns(&self) -> u64 {
+        self.probes.values().map(|runs| runs.run_ns).sum()
+    }
+
     /// Ends the series of those that ended and are meant.
     fn let_go(&mut self, is_meant: impl Fn(Instant, u32) -> bool) {
         let metrics = &self.metrics;

@@ -51,6 +51,8 @@ pub(crate) enum ReplyBody {
     /// The beginning of it, and whether that is all that is kept.
     Plain(Vec<u8>, bool),
     Events(Events),
+    /// Nothing: it is of a request that becomes no event.
+    Unkept,
 }
 
 impl Exchange {
@@ -79,14 +81,20 @@ impl Exchange {
         let reply = self.reply.as_ref().map_or(0, |reply| match &reply.body {
             ReplyBody::Plain(body, _) => body.len(),
             ReplyBody::Events(events) => events.held(),
+            ReplyBody::Unkept => 0,
         });
         let headers: usize = self.headers.iter().map(|name| name.len() + size_of::<Vec<u8>>()).sum();
         self.body.len() + self.target.len() + self.user_agent.len() + self.h2.len() + headers + reply
     }
 
+    /// Whether it becomes an event: it is somebody's who is not left out.
+    fn is_kept(&self) -> bool {
+        self.who.as_ref().is_some_and(|hidden| hidden.sampling.is_some())
+    }
+
     /// Takes bytes of the request's body, and says how many it did not keep.
     pub(super) fn ask(&mut self, bytes: &[u8]) -> u64 {
-        if self.who.is_none() {
+        if !self.is_kept() {
             return 0;
         }
         keep(&mut self.body, &mut self.is_cut, bytes, TRACE_REQUEST_BYTES_MAX)
@@ -106,9 +114,10 @@ impl Exchange {
             status: head.status,
             ended_ms: None,
             bytes: 0,
-            body: match is_stream {
-                true => ReplyBody::Events(Events::new(TRACE_RESPONSE_BYTES_MAX)),
-                false => ReplyBody::Plain(Vec::new(), false),
+            body: match (self.is_kept(), is_stream) {
+                (false, _) => ReplyBody::Unkept,
+                (true, true) => ReplyBody::Events(Events::new(TRACE_RESPONSE_BYTES_MAX)),
+                (true, false) => ReplyBody::Plain(Vec::new(), false),
             },
             is_over: false,
         });
@@ -125,6 +134,7 @@ impl Reply {
                 events.take(bytes);
                 0
             }
+            ReplyBody::Unkept => 0,
         }
     }
 
@@ -134,6 +144,7 @@ impl Reply {
         match &mut self.body {
             ReplyBody::Plain(_, is_cut) => *is_cut = true,
             ReplyBody::Events(events) => events.missing(),
+            ReplyBody::Unkept => {}
         }
     }
 

@@ -24,6 +24,8 @@ pub enum Loss {
     Forgotten,
     /// Requests without a credential: they are nobody's.
     Anonymous,
+    /// Requests of accounts that were left out, so that a budget of processor time is held.
+    Sampled,
     /// Connections whose client is known by no fingerprint, because nothing was heard of its hello: they are older than the
     /// tap, or their process reads what comes from the network itself.
     HelloUnheard,
@@ -71,6 +73,7 @@ impl Loss {
         Self::Unanswered,
         Self::Forgotten,
         Self::Anonymous,
+        Self::Sampled,
         Self::HelloUnheard,
         Self::HelloUnread,
         Self::AddressUnheard,
@@ -101,6 +104,7 @@ impl Loss {
             Self::Unanswered => "unanswered",
             Self::Forgotten => "forgotten",
             Self::Anonymous => "anonymous",
+            Self::Sampled => "sampled",
             Self::HelloUnheard => "hello_unheard",
             Self::HelloUnread => "hello_unread",
             Self::AddressUnheard => "address_unheard",

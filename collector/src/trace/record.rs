@@ -96,6 +96,7 @@ pub(super) fn write(
                 losses.add(Loss::BodyBytes, dropped);
                 body(out, ",\"response\":", &bytes);
             }
+            ReplyBody::Unkept => {}
         }
     }
     out.push(b'}');

@@ -19,6 +19,7 @@ use crate::format::{Format, Reader};
 use crate::identity::TraceKey;
 use crate::limits::{BATCH_BYTES_DEFAULT, LINE_BYTES_MAX_CEILING, TRACE_WAITING_BYTES_MAX};
 use crate::place::Place;
+use crate::sampling::{Sampler, Sampling};
 use crate::tenants::{Tenants, check_tenant};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -67,6 +68,7 @@ pub struct TraceSource<'l> {
     table: Table,
     maker: Maker,
     losses: Losses,
+    sampler: Sampler,
     told: Told,
     /// Batches that are to be committed, the oldest first.
     waiting: VecDeque<Batch>,
@@ -126,6 +128,7 @@ impl<'l> TraceSource<'l> {
         let place = Place::of(log, stored::KIND, &source_key)?;
         let format = Format::of_file("trace", record::FORMAT)?;
         let key = TraceKey::new(&keys.pseudonymizer, config.run);
+        let sampler = Sampler::new(&keys.pseudonymizer);
         let Keys { pseudonymizer, sealer } = keys;
         let (tenants, keep_text) = (Tenants::any(&config.tenant), config.keep_text);
         let events =
@@ -154,6 +157,7 @@ impl<'l> TraceSource<'l> {
             table: Table::default(),
             maker,
             losses: Losses::default(),
+            sampler,
             told: Told::of_pushed(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -182,6 +186,11 @@ impl<'l> TraceSource<'l> {
     /// Nothing more will be heard: what was heard to its end becomes events.
     pub fn end(&mut self) {
         self.with_table(|table, losses, hide, done| table.close_all(losses, hide, done));
+    }
+
+    /// Keeps this share of accounts from the next request on. Requests of the others are counted as [`Loss::Sampled`].
+    pub fn sample(&mut self, sampling: Sampling) {
+        self.sampler.sampling = sampling;
     }
 
     /// Counts what the tap itself could not hand on.
@@ -291,11 +300,11 @@ impl<'l> TraceSource<'l> {
         ),
     ) {
         let now_ms = (self.clock)();
-        let Self { table, losses, maker, .. } = self;
+        let Self { table, losses, maker, sampler, .. } = self;
         let maker = std::cell::RefCell::new(maker);
         let mut hide = |account: &str| {
             let maker = &mut **maker.borrow_mut();
-            maker.events.hide(&maker.tenant, account, now_ms)
+            maker.events.hide(&maker.tenant, account, sampler, now_ms)
         };
         let mut done = |exchange: Exchange, surroundings: &Surroundings, losses: &mut Losses| {
             maker.borrow_mut().take(exchange, surroundings, losses, now_ms);
@@ -313,6 +322,9 @@ impl Maker {
         now_ms: i64,
     ) {
         let Some(hidden) = exchange.who.take() else { return };
+        if hidden.sampling.is_none() {
+            return losses.add(Loss::Sampled, 1);
+        }
         self.number += 1;
         let id = self.key.event_id(self.number);
         let mut text = std::mem::take(&mut self.text);

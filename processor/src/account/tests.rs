@@ -120,7 +120,7 @@ fn a_truncated_event_goes_to_the_dead_letters() {
         payload,
         expect![[r#"
             UNDECODABLE: the record does not fit its schema: the record ends inside Event.time_ms
-            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=2452622f32e9ca56"#]],
+            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e57a30fb366ce757"#]],
     );
 }
 
@@ -144,7 +144,7 @@ fn an_event_under_another_accounts_key_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the record's key is not its account
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=2452622f32e9ca56"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e57a30fb366ce757"#]],
     );
 }
 
@@ -156,7 +156,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the time is before 1970 or after the year 9999
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=2452622f32e9ca56"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e57a30fb366ce757"#]],
     );
     let (key, payload) = framed(&event("a", i64::MAX, Request::default()));
     check_refused(
@@ -164,7 +164,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the time is before 1970 or after the year 9999
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=2452622f32e9ca56"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e57a30fb366ce757"#]],
     );
     let nobody = Event { account: AccountId::default(), ..event("a", START_MS, Request::default()) };
     let (key, payload) = framed(&nobody);
@@ -173,7 +173,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the account id is zero
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=2452622f32e9ca56"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e57a30fb366ce757"#]],
     );
 }
 

@@ -165,6 +165,7 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
                 tenant: "acme",
                 account,
                 sample_weight: 1,
+                sampling: 1,
                 body,
                 ..Default::default()
             };

@@ -95,6 +95,11 @@ impl Kind for Events {
                 "How many events it stands for.",
             ),
             c(
+                "sampling",
+                Int(|row| Some(row.event.sampling.into())),
+                "One of so many accounts was kept when it was sensed; 1 where all were.",
+            ),
+            c(
                 "request_id",
                 Text(|row| row.event.request_id.and_then(text)),
                 "Keyed hash of the id that its source gives the exchange.",

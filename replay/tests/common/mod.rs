@@ -73,6 +73,7 @@ pub fn event(account: &str, number: i64) -> Output {
         tenant: "acme",
         account: id,
         sample_weight: 1,
+        sampling: 1,
         body: Body::Request(Request {
             prompt: Some(PromptFeatures {
                 text_hash: ValueHash(hash16(&text)),

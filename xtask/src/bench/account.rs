@@ -174,6 +174,7 @@ fn event(wire: &Wire, account: usize, round: usize, time_ms: i64) -> (Vec<u8>, V
         tenant: "acme",
         account: id,
         sample_weight: 1,
+        sampling: 1,
         body: Body::Request(request),
         ..Default::default()
     };

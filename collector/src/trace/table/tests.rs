@@ -47,6 +47,7 @@ impl Bench {
                     let body = match reply.body {
                         ReplyBody::Plain(body, _) => text(&body),
                         ReplyBody::Events(events) => text(&events.finish().0),
+                        ReplyBody::Unkept => "unkept".to_owned(),
                     };
                     (reply.status, reply.bytes, reply.ended_ms.is_some(), body)
                 }),
