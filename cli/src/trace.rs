@@ -70,7 +70,7 @@ impl Loaded {
             hello_age_max_ms: settings.tap_hello_age_max_ms,
             measures_probes: settings.tap_measure_probes,
         })?;
-        let kept = give_up(account.as_ref(), || tap.can_attach())?;
+        let kept = give_up(account.as_ref(), || tap.try_attaching())?;
         let (keeps, gave_up) = (kept.capabilities.join(", "), kept.given_up.join(", "));
         info!(keeps, gave_up, "privileges given up that tracing does not take");
         if kept.is_root {

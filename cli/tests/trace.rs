@@ -15,6 +15,8 @@ mod memory;
 mod peers;
 #[path = "trace/privileges.rs"]
 mod privileges;
+#[path = "trace/tenants.rs"]
+mod tenants;
 #[path = "trace/top.rs"]
 mod top;
 

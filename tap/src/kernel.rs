@@ -9,16 +9,18 @@ use crate::probes::{BIO_PROBE, HANDSHAKE_PROBES, PROBE_NAMES, PROBES, TRACE_POIN
 use crate::process::{Bio, BioLibrary, Library, Process};
 use crate::record;
 use crate::surroundings::has_tracefs;
+use crate::trial::Trial;
 use aya::maps::{HashMap, MapData, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
-use aya::programs::{TracePoint, UProbe};
-use aya::sys::{Stats, enable_stats};
+use aya::programs::{ProgramError, TracePoint, UProbe};
+use aya::sys::{Stats, SyscallError, enable_stats};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -28,6 +30,15 @@ include!(concat!(env!("OUT_DIR"), "/object.rs"));
 
 pub(crate) fn is_built_in() -> bool {
     OBJECT.is_some()
+}
+
+/// The kernel side, if it is what it was when it was built in.
+fn object() -> Result<&'static [u8], TapError> {
+    let (object, expected) = OBJECT.ok_or(TapError::NotBuilt)?;
+    match hex(&Sha256::digest(object)) {
+        found if found == expected => Ok(object),
+        found => Err(TapError::Hash { found, expected: expected.to_owned() }),
+    }
 }
 
 pub(crate) struct Inner {
@@ -84,15 +95,10 @@ fn reason_of(error: &dyn std::error::Error) -> String {
 
 impl Inner {
     pub(crate) fn open(config: TapConfig) -> Result<Self, TapError> {
-        let (object, expected) = OBJECT.ok_or(TapError::NotBuilt)?;
-        let found = hex(&Sha256::digest(object));
-        if found != expected {
-            return Err(TapError::Hash { found, expected: expected.to_owned() });
-        }
         let mut ebpf = EbpfLoader::new()
             .override_global("COPY_BYTES_MAX", &config.copy_bytes_max, true)
             .map_max_entries("RECORDS", config.ring_bytes)
-            .load(object)
+            .load(object()?)
             .map_err(|error| refused("the eBPF object")(&error))?;
         let map = |ebpf: &mut Ebpf, name: &str| {
             ebpf.take_map(name).ok_or_else(|| TapError::Kernel {
@@ -191,15 +197,10 @@ impl Inner {
         self.processes.insert(process, 1, 0).map_err(|error| refused(what())(&error))
     }
 
-    pub(crate) fn can_attach(&mut self) -> bool {
-        let program: Option<&mut UProbe> =
-            self.ebpf.program_mut(TRIED).and_then(|program| program.try_into().ok());
-        let (Some(program), Some(own)) = (program, NonZeroU32::new(std::process::id())) else { return false };
-        // Where a file has its own description there is no code.
-        let start = UProbeAttachLocation::AbsoluteOffset(0);
-        match program.attach(start, "/proc/self/exe", UProbeScope::OneProcess(own)) {
-            Ok(link) => program.detach(link).is_ok(),
-            Err(_) => false,
+    pub(crate) fn try_attaching(&mut self) -> Trial {
+        match uprobe(&mut self.ebpf, TRIED) {
+            Ok(program) => try_on(program),
+            Err(error) => Trial::Failed(error.to_string()),
         }
     }
 
@@ -240,9 +241,7 @@ impl Inner {
     }
 
     fn detach_link(&mut self, (name, link): (&'static str, UProbeLinkId)) {
-        let program: Option<&mut UProbe> =
-            self.ebpf.program_mut(name).and_then(|program| program.try_into().ok());
-        if let Some(program) = program {
+        if let Ok(program) = uprobe(&mut self.ebpf, name) {
             let _ = program.detach(link);
         }
     }
@@ -254,10 +253,7 @@ impl Inner {
         (file, path): (&str, &Path),
     ) -> Result<(), TapError> {
         let what = || format!("{function} of {file} in process {process}");
-        let program: &mut UProbe =
-            self.ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or_else(|| {
-                TapError::Kernel { what: what(), reason: "the object has no program for it".into() }
-            })?;
+        let program = uprobe(&mut self.ebpf, name)?;
         let scope = UProbeScope::OneProcess(process);
         let link = program.attach(function, path, scope).map_err(|error| refused(what())(&error))?;
         self.attached.entry(process.get()).or_default().push((name, link));
@@ -392,6 +388,53 @@ impl Inner {
 /// The program by which it is tried whether anything can be attached: that of `SSL_free`.
 const TRIED: &str = "ssl_free";
 
+/// Size of the ring of what is loaded to try one program, in bytes: a page, into which nothing is written.
+const TRIED_RING_BYTES: u32 = 4_096;
+
+/// Loads that program alone, and tries it.
+pub(crate) fn try_attaching() -> Result<Trial, TapError> {
+    let mut ebpf = EbpfLoader::new()
+        .map_max_entries("RECORDS", TRIED_RING_BYTES)
+        .load(object()?)
+        .map_err(|error| refused("the eBPF object")(&error))?;
+    let program = uprobe(&mut ebpf, TRIED)?;
+    program.load().map_err(|error| refused(format!("the program {TRIED}"))(&error))?;
+    Ok(try_on(program))
+}
+
+/// A program of the object by its name.
+fn uprobe<'e>(ebpf: &'e mut Ebpf, name: &str) -> Result<&'e mut UProbe, TapError> {
+    ebpf.program_mut(name).and_then(|program| program.try_into().ok()).ok_or_else(|| TapError::Kernel {
+        what: format!("the program {name}"),
+        reason: "the object has none: build Weir again".into(),
+    })
+}
+
+/// Attaches a program to this process and detaches it again.
+fn try_on(program: &mut UProbe) -> Trial {
+    let Some(own) = NonZeroU32::new(std::process::id()) else {
+        return Trial::Failed("this process has no number".into());
+    };
+    // Where a file has its own description there is no code.
+    let start = UProbeAttachLocation::AbsoluteOffset(0);
+    let attached = program.attach(start, "/proc/self/exe", UProbeScope::OneProcess(own));
+    outcome_of(attached.and_then(|link| program.detach(link)))
+}
+
+/// What a trial came to. Only the kernel's own word that it is not permitted is one that a capability may change.
+fn outcome_of(attached: Result<(), ProgramError>) -> Trial {
+    let Err(error) = attached else { return Trial::Attached };
+    let reason = reason_of(&error);
+    match error {
+        ProgramError::SyscallError(SyscallError { io_error, .. })
+            if io_error.kind() == ErrorKind::PermissionDenied =>
+        {
+            Trial::Forbidden(reason)
+        }
+        _ => Trial::Failed(reason),
+    }
+}
+
 /// Where in a hello, as the kernel side lays it out, its connection stands, and since when it is listened for.
 const HELLO_CONNECTION: usize = 0;
 const HELLO_SINCE: usize = 3;
@@ -418,4 +461,34 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aya::programs::uprobe::UProbeError;
+    use rustix::io::Errno;
+    use std::io;
+
+    #[test]
+    fn only_what_the_kernel_forbids_is_taken_for_a_want_of_capabilities() {
+        let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        let refused = |errno| SyscallError { call: "perf_event_open", io_error: error(errno) };
+        for errno in [Errno::ACCESS, Errno::PERM] {
+            let Trial::Forbidden(reason) = outcome_of(Err(refused(errno).into())) else { panic!("{errno}") };
+            assert!(
+                reason.contains("perf_event_open") && reason.contains(&error(errno).to_string()),
+                "{reason}"
+            );
+        }
+        for errno in [Errno::INVAL, Errno::NOENT, Errno::NFILE, Errno::NOMEM, Errno::OPNOTSUPP] {
+            let Trial::Failed(reason) = outcome_of(Err(refused(errno).into())) else { panic!("{errno}") };
+            assert!(reason.contains(&error(errno).to_string()), "{reason}");
+        }
+        // A file that may not be opened is no word of the kernel's about probes.
+        let unreadable =
+            UProbeError::FileError { filename: "/proc/self/exe".into(), io_error: error(Errno::ACCESS) };
+        assert!(matches!(outcome_of(Err(unreadable.into())), Trial::Failed(_)));
+        assert_eq!(outcome_of(Ok(())), Trial::Attached);
+    }
 }

@@ -5,6 +5,7 @@
 //! thread's own: it is done before there is a second one, which then begins with what the first one has.
 
 use crate::surroundings::kernel_version;
+use crate::trial::Trial;
 use nix::unistd::{Gid, Uid, User, getgrouplist, setgroups, setresgid, setresuid};
 use rustix::io::Errno;
 use rustix::thread::{
@@ -102,6 +103,12 @@ pub enum PrivilegeError {
          (CVE-2025-38466): start the collector as root, or give it CAP_SYS_ADMIN besides"
     )]
     Admin,
+    /// Nothing can be attached, whatever the process may do.
+    #[error("no probe can be attached on this machine: {reason}; `weir doctor` says more")]
+    Attach {
+        /// What the kernel says.
+        reason: String,
+    },
     /// The kernel refuses.
     #[error("privileges cannot be given up: {what}: {reason}")]
     Kernel {
@@ -132,11 +139,14 @@ pub struct Kept {
 }
 
 /// Gives up for good whatever a tap that is open does not need, and becomes this account where one is given. Whether the kernel lets a
-/// process attach that has no `CAP_SYS_ADMIN` is tried by `can_attach`, once.
+/// process attach that has no `CAP_SYS_ADMIN` is tried, and where it forbids that, whether it lets one that has it.
 ///
 /// # Errors
 /// When another thread has begun, nothing could be attached, or the kernel refuses. The process then has more than it should, and must end.
-pub fn give_up(account: Option<&Account>, can_attach: impl FnOnce() -> bool) -> Result<Kept, PrivilegeError> {
+pub fn give_up(
+    account: Option<&Account>,
+    mut try_attaching: impl FnMut() -> Trial,
+) -> Result<Kept, PrivilegeError> {
     let refused =
         |what: &'static str| move |error: Errno| PrivilegeError::Kernel { what, reason: error.to_string() };
     let threads = fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
@@ -147,11 +157,9 @@ pub fn give_up(account: Option<&Account>, can_attach: impl FnOnce() -> bool) -> 
     let without = had.difference(CapabilitySet::SYS_ADMIN);
     let sets = CapabilitySets { effective: without, permitted: had, inheritable: CapabilitySet::empty() };
     set_capabilities(None, sets).map_err(refused("the capabilities"))?;
-    let takes_admin = !can_attach();
-    if takes_admin && !had.contains(CapabilitySet::SYS_ADMIN) {
-        return Err(PrivilegeError::Admin);
-    }
+    let without_admin = try_attaching();
     set_capabilities(None, CapabilitySets { effective: had, ..sets }).map_err(refused("the capabilities"))?;
+    let takes_admin = takes_admin(without_admin, had, try_attaching)?;
     let kept = had.intersection(needed(had, takes_admin, kernel_version()));
     bound(kept).map_err(refused("the bounding set"))?;
     clear_ambient_capability_set().map_err(refused("the ambient set"))?;
@@ -168,6 +176,24 @@ pub fn give_up(account: Option<&Account>, can_attach: impl FnOnce() -> bool) -> 
         given_up: names(had.difference(kept)),
         is_root: Uid::effective().is_root(),
     })
+}
+
+/// Whether nothing is attached without `CAP_SYS_ADMIN`, by what came of it without, and where that was forbidden with it.
+fn takes_admin(
+    without: Trial,
+    had: CapabilitySet,
+    try_with: impl FnOnce() -> Trial,
+) -> Result<bool, PrivilegeError> {
+    match without {
+        Trial::Attached => return Ok(false),
+        Trial::Failed(reason) => return Err(PrivilegeError::Attach { reason }),
+        Trial::Forbidden(_) if !had.contains(CapabilitySet::SYS_ADMIN) => return Err(PrivilegeError::Admin),
+        Trial::Forbidden(_) => {}
+    }
+    match try_with() {
+        Trial::Attached => Ok(true),
+        Trial::Forbidden(reason) | Trial::Failed(reason) => Err(PrivilegeError::Attach { reason }),
+    }
 }
 
 /// What is needed from now on, of one that has these. CAP_SYS_ADMIN also stands for CAP_BPF, which kernels before 5.8 did not have.
@@ -243,6 +269,23 @@ mod tests {
         assert_eq!(needed_of(had, true, (6, 18)), ["CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_PERFMON"]);
         assert_eq!(needed_of(had, false, (6, 8)), ["CAP_SYS_PTRACE", "CAP_PERFMON"]);
         assert_eq!(needed_of(had, false, (5, 15)), ["CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_PERFMON"]);
+    }
+
+    #[test]
+    fn an_administrators_right_is_what_is_missing_only_where_it_is_forbidden_without_and_not_with_it() {
+        let [forbidden, failed] = [Trial::Forbidden, Trial::Failed].map(|of| of("the kernel's word".into()));
+        let admin = CapabilitySet::SYS_ADMIN | CapabilitySet::PERFMON;
+        let tried = |without: &Trial, had, with: &Trial| takes_admin(without.clone(), had, || with.clone());
+        let refused = Err(PrivilegeError::Attach { reason: "the kernel's word".into() });
+        for had in [admin, CapabilitySet::PERFMON] {
+            assert_eq!(tried(&Trial::Attached, had, &forbidden), Ok(false));
+            assert_eq!(tried(&failed, had, &Trial::Attached), refused, "no capability mends it");
+        }
+        assert_eq!(tried(&forbidden, CapabilitySet::PERFMON, &Trial::Attached), Err(PrivilegeError::Admin));
+        assert_eq!(tried(&forbidden, admin, &Trial::Attached), Ok(true));
+        // A filter of system calls forbids it to everybody.
+        assert_eq!(tried(&forbidden, admin, &forbidden), refused);
+        assert_eq!(tried(&forbidden, admin, &failed), refused);
     }
 
     #[test]

@@ -14,6 +14,9 @@ const FEEDING: [&str; 2] = ["SSL_set_bio", "SSL_set0_rbio"];
 /// What writes to such a source, and to a handshake's transcript.
 const BIO_WRITE: &str = "BIO_write";
 
+/// What to do where a library of a process cannot be read.
+const UNREADABLE: &str = "run as root, or with CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE; or restart the process";
+
 /// Largest executable or library whose symbols are looked at, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 
@@ -187,12 +190,8 @@ fn library(directory: &Path) -> Result<Library, Obstacle> {
     })?;
     if let Some(mapping) = library_of(&maps, "libssl.so") {
         let (name, path) = (mapping.path.to_owned(), mapping.path_here(directory));
-        let symbols = symbols(&path).map_err(|reason| {
-            Obstacle::new(
-                format!("{name} cannot be read: {reason}"),
-                "run as root, or with CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE; or restart the process",
-            )
-        })?;
+        let symbols = symbols(&path)
+            .map_err(|reason| Obstacle::new(format!("{name} cannot be read: {reason}"), UNREADABLE))?;
         let bio = match may_feed(directory, &maps) {
             true => bio_of(directory, &maps).map_or_else(Bio::Unknown, Bio::In),
             false => Bio::NotNeeded,
@@ -233,12 +232,8 @@ fn bio_of(directory: &Path, maps: &str) -> Result<BioLibrary, Obstacle> {
         ));
     };
     let library = BioLibrary { name: mapping.path.to_owned(), path: mapping.path_here(directory) };
-    let has = symbols(&library.path).map_err(|reason| {
-        Obstacle::new(
-            format!("{} cannot be read: {reason}", library.name),
-            "run as root, or with CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE; or restart the process",
-        )
-    })?;
+    let has = symbols(&library.path)
+        .map_err(|reason| Obstacle::new(format!("{} cannot be read: {reason}", library.name), UNREADABLE))?;
     match has.contains(BIO_WRITE) {
         true => Ok(library),
         false => Err(Obstacle::new(

@@ -5,11 +5,20 @@ use crate::config::TapConfig;
 use crate::counts::{Counted, Counts, ProbeRuns};
 use crate::error::TapError;
 use crate::process::{Library, Process};
+use crate::trial::Trial;
 use weir_collector::trace::Heard;
 
 /// Whether this build can trace.
 pub fn is_built_in() -> bool {
     imp::is_built_in()
+}
+
+/// Whether the kernel lets this thread attach probes to programs, tried without a tap: nothing is traced by it.
+///
+/// # Errors
+/// When this build has no kernel side, or the kernel does not load it.
+pub fn try_attaching() -> Result<Trial, TapError> {
+    imp::try_attaching()
 }
 
 /// Listens to processes. What it attached is detached when it is dropped, or the process ends however that comes about:
@@ -33,9 +42,9 @@ impl Tap {
         self.0.attach(process, library)
     }
 
-    /// Whether the kernel lets this thread attach probes to programs, tried on this process, where nothing runs into it.
-    pub fn can_attach(&mut self) -> bool {
-        self.0.can_attach()
+    /// Whether the kernel lets this thread attach probes to programs.
+    pub fn try_attaching(&mut self) -> Trial {
+        self.0.try_attaching()
     }
 
     /// Listens no more to a process that ended, and says what was counted of it in all.
@@ -86,11 +95,15 @@ use crate::kernel as imp;
 
 #[cfg(not(feature = "ebpf"))]
 mod imp {
-    use super::{Attached, Counted, Counts, Heard, Library, ProbeRuns, Process, TapConfig, TapError};
+    use super::{Attached, Counted, Counts, Heard, Library, ProbeRuns, Process, TapConfig, TapError, Trial};
     use std::convert::Infallible;
 
     pub(super) fn is_built_in() -> bool {
         false
+    }
+
+    pub(super) fn try_attaching() -> Result<Trial, TapError> {
+        Err(TapError::NotBuilt)
     }
 
     /// There is none.
@@ -105,7 +118,7 @@ mod imp {
             match self.0 {}
         }
 
-        pub(super) fn can_attach(&mut self) -> bool {
+        pub(super) fn try_attaching(&mut self) -> Trial {
             match self.0 {}
         }
 

@@ -329,6 +329,17 @@ def keys_of_configuration(objects, facts):
             yield f"{key} is no key of the configuration"
 
 
+def tenants(objects, _):
+    """Where tenants are registered, who traces says whose that is: nothing that is traced names a tenant."""
+    for thing, role, spec in pods(objects):
+        if role != TRACER:
+            continue
+        said = {**config(objects), **{entry["name"]: entry.get("value") for entry in spec["containers"][0].get("env", [])}}
+        is_anyones = said.get("WEIR_TENANTS_ALLOW_ANONYMOUS") == "true"
+        if said.get("WEIR_TENANTS_DIR") and not said.get("WEIR_TENANT") and not is_anyones:
+            yield f"{name_of(thing)} would not start: with WEIR_TENANTS_DIR it needs a WEIR_TENANT"
+
+
 def commands(objects, facts):
     """Every command line is one that the binary takes, and the role's own: what stands before `--help` is read first."""
     for thing, role, spec in pods(objects):
@@ -450,5 +461,5 @@ def alerts(objects, facts):
 
 RULES = [
     schemas, privileges, tokens, secrets_by_role, references, health, resources, keys_of_configuration,
-    commands, network, topics, alerts,
+    tenants, commands, network, topics, alerts,
 ]

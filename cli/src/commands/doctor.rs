@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use std::process::ExitCode;
 use weir_tap::process::{Bio, Library, Obstacle, Process, Target};
 use weir_tap::surroundings::{Finding, findings};
+use weir_tap::try_attaching;
 
 takes!(Keys: Common, Tracing);
 
 /// Say whether processes can be traced on this machine, and why not
 ///
 /// It looks at the kernel, at what this process may do, and at each process that --trace or --pid means; without either at
-/// every process that could be traced. It changes nothing.
+/// every process that could be traced. It changes nothing: a probe that it attaches to itself, to see whether it may, is detached again.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Process to look at, by its number, with its descendants
@@ -31,7 +32,7 @@ impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         let settings = config.context(&self.keys)?.settings;
         let target = self.pid.map(Target::Tree).or_else(|| settings.trace.as_deref().map(Target::of));
-        let findings = findings();
+        let findings = findings(&try_attaching());
         let processes: Vec<Patient> = match &target {
             Some(target) => target.processes().into_iter().map(Patient::of).collect(),
             // The kernel's own threads and everything else without TLS would be most of a long list.

@@ -280,6 +280,23 @@ fn nobody_is_taken_for_another_user_and_nothing_is_written_for_one_who_cannot_be
     let told = text(&output.stderr);
     assert!(!output.status.success() && told.contains("give it CAP_SYS_ADMIN besides"), "{told}");
     assert!(!bench.place.data.exists());
-    let output = doctor.args(["doctor", "--pid", &own]).output().unwrap();
-    assert!(!output.status.success() && text(&output.stdout).contains("without CAP_SYS_ADMIN"));
+    let output = doctor.args(["doctor", "--json", "--pid", &own]).output().unwrap();
+    assert!(!output.status.success());
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of =
+        |what: &str| told["machine"].as_array().unwrap().iter().find(|found| found["what"] == what).unwrap();
+    assert_eq!(of("capabilities")["found"], "without CAP_SYS_ADMIN");
+    let attaching = of("attaching");
+    assert!(
+        attaching["found"].as_str().unwrap().starts_with("forbidden without CAP_SYS_ADMIN: "),
+        "{attaching}"
+    );
+    assert_eq!((&attaching["good"], &attaching["needed"]), (&false.into(), &true.into()));
+    // With it nothing is missing.
+    let output = weir(&["doctor", "--json", "--pid", &own]).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let good = |what: &str| {
+        told["machine"].as_array().unwrap().iter().any(|found| found["what"] == what && found["good"] == true)
+    };
+    assert!(good("capabilities") && good("attaching"), "{told:#}");
 }
