@@ -69,11 +69,14 @@ pub enum Transport {
     RateLimit,
     /// By Weir's own gRPC service.
     Grpc,
+    /// By length-prefixed JSON.
+    Frames,
 }
 
 impl Transport {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Http, Self::ExtAuthz, Self::ExtProc, Self::RateLimit, Self::Grpc];
+    pub const ALL: [Self; 6] =
+        [Self::Http, Self::ExtAuthz, Self::ExtProc, Self::RateLimit, Self::Grpc, Self::Frames];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -82,6 +85,7 @@ impl Transport {
             Self::ExtProc => "ext_proc",
             Self::RateLimit => "rate_limit",
             Self::Grpc => "grpc",
+            Self::Frames => "frames",
         }
     }
 }

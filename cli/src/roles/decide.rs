@@ -1,13 +1,14 @@
 //! `weir decide`: tells gateways how accounts stand, from memory.
 //!
 //! A request's way: [`server`] bounds connections, times and sizes; [`door`] says who may ask; [`http`] (for nginx and others), [`envoy`] (Envoy's
-//! three services) and [`decisions`] (Weir's own gRPC service) [`whose`] whose it is; [`answer`] alone knows whether it may pass; and
+//! three services), [`decisions`] (Weir's own gRPC service) and [`frames`] (length-prefixed JSON) [`whose`] whose it is; [`answer`] alone knows whether it may pass; and
 //! [`told`] is what each of them then says in its own way. Nothing can be changed here.
 
 mod answer;
 mod decisions;
 mod door;
 mod envoy;
+mod frames;
 mod grpc;
 mod http;
 mod limits;

@@ -18,43 +18,52 @@ pub struct Answers(pub Arc<Desk>);
 #[tonic::async_trait]
 impl Decisions for Answers {
     async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
-        let CheckRequest { who, look, tenant } = request.into_inner();
-        let answer = match who {
-            Some(Who::Account(account)) => self.named(&account, tenant.as_deref())?,
-            Some(Who::Credentials(given)) => {
-                let asking = self.asking(&given, tenant.as_deref())?;
-                match (look, asking.accounts.as_slice()) {
-                    (true, [account]) => self.0.look(*account, asking.terms),
-                    (true, _) => {
-                        let reason = "one account can be looked at: name it, or give one key";
-                        return Err(Status::invalid_argument(reason));
-                    }
-                    (false, _) => self.0.answer(asking, Transport::Grpc).await,
-                }
-            }
-            None => {
-                return Err(Status::invalid_argument("give an account, or the credentials of a request"));
-            }
-        };
+        let answer = check(&self.0, request.into_inner(), Transport::Grpc).await?;
         Ok(Response::new(response(Told::of(&answer))))
     }
 }
 
-impl Answers {
-    /// Whoever names an account shows none of its keys, and must not use anything of it up.
-    fn named(&self, account: &str, tenant: Option<&str>) -> Result<Answer, Status> {
-        let account = account.parse::<AccountId>().map_err(|error| {
-            Status::invalid_argument(format!("an account is named by its pseudonym: {error}"))
-        })?;
-        let tenants = tenant.into_iter().map(str::as_bytes);
-        self.0.look_for(Transport::Grpc, tenants, account).map_err(refused)
+/// What a program is told that asks by `transport`.
+pub async fn check(
+    desk: &Arc<Desk>,
+    CheckRequest { who, look, tenant }: CheckRequest,
+    transport: Transport,
+) -> Result<Answer, Status> {
+    match who {
+        Some(Who::Account(account)) => named(desk, &account, tenant.as_deref(), transport),
+        Some(Who::Credentials(given)) => {
+            let asking = asking(desk, &given, tenant.as_deref(), transport)?;
+            match (look, asking.accounts.as_slice()) {
+                (true, [account]) => Ok(desk.look(*account, asking.terms)),
+                (true, _) => {
+                    let reason = "one account can be looked at: name it, or give one key";
+                    Err(Status::invalid_argument(reason))
+                }
+                (false, _) => Ok(desk.answer(asking, transport).await),
+            }
+        }
+        None => Err(Status::invalid_argument("give an account, or the credentials of a request")),
     }
+}
 
-    fn asking(&self, given: &Credentials, tenant: Option<&str>) -> Result<Asking, Status> {
-        let tenants = given.tenant.as_deref().into_iter().chain(tenant).map(str::as_bytes);
-        let asking = self.0.askers().asking(tenants, given.keys.iter().map(String::as_bytes));
-        asking.map_err(|error| refused(self.0.refuse(Transport::Grpc, error)))
-    }
+/// Whoever names an account shows none of its keys, and must not use anything of it up.
+fn named(desk: &Desk, account: &str, tenant: Option<&str>, transport: Transport) -> Result<Answer, Status> {
+    let account = account.parse::<AccountId>().map_err(|error| {
+        Status::invalid_argument(format!("an account is named by its pseudonym: {error}"))
+    })?;
+    let tenants = tenant.into_iter().map(str::as_bytes);
+    desk.look_for(transport, tenants, account).map_err(refused)
+}
+
+fn asking(
+    desk: &Desk,
+    given: &Credentials,
+    tenant: Option<&str>,
+    transport: Transport,
+) -> Result<Asking, Status> {
+    let tenants = given.tenant.as_deref().into_iter().chain(tenant).map(str::as_bytes);
+    let asking = desk.askers().asking(tenants, given.keys.iter().map(String::as_bytes));
+    asking.map_err(|error| refused(desk.refuse(transport, error)))
 }
 
 /// Nobody would know whose the request is.

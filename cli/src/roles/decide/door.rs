@@ -1,5 +1,6 @@
 //! Who may ask: whoever shows a token, or has shown a certificate, where the settings ask for them.
 
+use super::frames::PROTOCOL;
 use super::limits::TLS_TIME_MAX;
 use crate::listen::auth::Tokens;
 use crate::listen::tls::{Files, acceptor};
@@ -46,7 +47,7 @@ impl Door {
             key: ("decide.key_file", settings.decide_key_file.as_deref()),
             client_authorities: ("decide.client_ca_file", settings.decide_client_ca_file.as_deref()),
         };
-        Ok(Self { tokens, tls: acceptor(&files, &[b"h2", b"http/1.1"])?, metrics })
+        Ok(Self { tokens, tls: acceptor(&files, &[b"h2", b"http/1.1", PROTOCOL])?, metrics })
     }
 
     /// Whether connections are to be made secret.
@@ -62,6 +63,16 @@ impl Door {
             Err(_) => self.metrics.gateway_handshake_failed("the gateway took too long"),
         }
         None
+    }
+
+    /// Why whoever shows this token is not answered, which is counted; none where it may ask.
+    pub fn refuses(&self, token: Option<&str>, transport: Transport) -> Option<&'static str> {
+        let shows = |tokens: &Tokens| token.is_some_and(|token| tokens.has(token.trim()));
+        if self.tokens.as_ref().is_none_or(shows) {
+            return None;
+        }
+        self.metrics.gateway_unauthenticated(transport);
+        Some("say a `token` of the decision server's")
     }
 
     /// What a request is answered that shows no token, in the words of its transport; none where it may ask.

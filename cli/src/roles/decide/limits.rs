@@ -17,6 +17,9 @@ pub const HEADERS_MAX: usize = 100;
 /// Most bytes of a gRPC message. Envoy sends all headers, and a body where it is told to; none is needed.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
+/// Most bytes of a question in length-prefixed JSON.
+pub const FRAME_BYTES_MAX: usize = 64 << 10;
+
 /// Most bytes of a message to health or reflection, which name a service or a file.
 pub const PROBE_BYTES_MAX: usize = 4 << 10;
 

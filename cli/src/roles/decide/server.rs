@@ -1,7 +1,8 @@
-//! The server: HTTP/1.1 and HTTP/2 on one port, bounded in connections, requests, bytes and time, in a thread of its own.
+//! The server: HTTP/1.1, HTTP/2 and length-prefixed JSON on one port, bounded in connections, requests, bytes and time, in a thread of its own.
 
 use super::answer::Desk;
 use super::door::{Door, is_grpc};
+use super::frames;
 use super::grpc::{self, State};
 use super::http;
 use super::limits::{
@@ -50,7 +51,7 @@ impl Server {
         let listener = runtime.block_on(TcpListener::bind(address))?;
         let bound = listener.local_addr()?;
         let (grpc, reporter) = grpc::routes(desk.clone())?;
-        let router = http::routes(desk).merge(grpc).layer(from_fn(within_time));
+        let router = http::routes(desk.clone()).merge(grpc).layer(from_fn(within_time));
         let door = Arc::new(door);
         let asked = door.clone();
         let router = router.layer(from_fn(move |request: Request, next: Next| {
@@ -66,7 +67,7 @@ impl Server {
         let thread = std::thread::Builder::new().name("decide".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::spawn(grpc::tell_health(reporter, states.clone()));
-                serve(listener, door, router, states).await;
+                serve(listener, door, (router, desk), states).await;
             });
         })?;
         Ok(Self { bound, state, thread })
@@ -95,17 +96,31 @@ impl Server {
     }
 }
 
-async fn serve(listener: TcpListener, door: Arc<Door>, router: Router, states: watch::Receiver<State>) {
+async fn serve(
+    listener: TcpListener,
+    door: Arc<Door>,
+    (router, desk): (Router, Arc<Desk>),
+    states: watch::Receiver<State>,
+) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let builder = builder();
     while *states.borrow() != State::Ending {
         let Some((stream, room)) = accept::next(&listener, &connections).await else { continue };
-        let (builder, door, router, states) = (builder.clone(), door.clone(), router.clone(), states.clone());
+        let (builder, door, router, desk) = (builder.clone(), door.clone(), router.clone(), desk.clone());
+        let mut states = states.clone();
         tokio::spawn(async move {
             if !door.has_tls() {
-                connection(stream, &builder, router, states).await;
+                match frames::begins(&stream, &mut states).await {
+                    Some(true) => frames::serve(stream, desk, &door, states).await,
+                    Some(false) => connection(stream, &builder, router, states).await,
+                    None => {}
+                }
             } else if let Some(stream) = door.secure(stream).await {
-                connection(stream, &builder, router, states).await;
+                if stream.get_ref().1.alpn_protocol() == Some(frames::PROTOCOL) {
+                    frames::serve(stream, desk, &door, states).await;
+                } else {
+                    connection(stream, &builder, router, states).await;
+                }
             }
             drop(room);
         });
