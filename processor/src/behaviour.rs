@@ -17,6 +17,19 @@ pub struct Texts {
 }
 persist_fields!(Texts { registers, seen });
 
+/// What two registers in one byte come to: the sum of two to the 15 minus each rank, and above 32 bits how many are empty.
+static PAIRS: [u64; 256] = {
+    let mut table = [0; 256];
+    let mut pair = 0;
+    while pair < table.len() {
+        let (low, high) = (pair & 0xF, pair >> 4);
+        let empty = (low == 0) as u64 + (high == 0) as u64;
+        table[pair] = empty << 32 | ((1 << (15 - low)) + (1 << (15 - high)));
+        pair += 1;
+    }
+    table
+};
+
 impl Default for Texts {
     fn default() -> Self {
         Self { registers: [0; 64], seen: 0 }
@@ -42,12 +55,8 @@ impl Texts {
 
     /// The estimated number of different ones.
     pub fn different(&self) -> u32 {
-        let ranks = self.registers.iter().flat_map(|byte| [byte & 0xF, byte >> 4]);
-        let (mut sum, mut empty) = (0u64, 0u64);
-        for rank in ranks {
-            sum += 1 << (15 - rank);
-            empty += u64::from(rank == 0);
-        }
+        let pairs: u64 = self.registers.iter().map(|pair| PAIRS[usize::from(*pair)]).sum();
+        let (sum, empty) = (pairs & 0xFFFF_FFFF, pairs >> 32);
         // 0.7153 * 128 * 128, times the 2^15 that the sum is scaled by.
         let raw = (11_719u64 << 15) / sum.max(1);
         let estimate = if raw <= 320 && empty > 0 {

@@ -135,6 +135,9 @@ const HARVESTS: Millinats = -2_500;
 const CHANCE_MIN: Millinats = -6_200;
 const CHANCE_MAX: Millinats = -300;
 
+/// Sum of squared distances, in thousandths, from which two are not alike at all.
+const APART: i64 = 40_000;
+
 /// By what two cards are held against each other: what the accounts share anyway says nothing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
@@ -208,11 +211,15 @@ pub fn nearness(one: &Likeness, other: &Likeness, by: By) -> Nearness {
     }
     let width_permille = width_permille(one, other);
     let widening = ln(width_permille as u64) - ln(1_000);
-    let (mut squares, mut chance) = (0i64, DEPENDENCE);
+    let is_apart = is_newcomer(one, other) || !by.compares(one, other);
+    let (mut squares, mut chance) = (if is_apart { APART } else { 0 }, DEPENDENCE);
     let mut hold = |a: i64, b: i64, (width, stranger): (i64, Millinats)| {
-        let away = (a - b) * 1_000_000 / (width * width_permille);
-        squares += away * away / 1_000;
         chance += (stranger + widening).min(0);
+        // Most pairs are apart by the first of their coordinates.
+        if squares < APART {
+            let away = (a - b) * 1_000_000 / (width * width_permille);
+            squares += away * away / 1_000;
+        }
     };
     hold(one.pause.into(), other.pause.into(), PAUSE);
     hold(one.pause_spread.into(), other.pause_spread.into(), PAUSE_SPREAD);
@@ -233,11 +240,7 @@ pub fn nearness(one: &Likeness, other: &Likeness, by: By) -> Nearness {
     if one.is_human {
         chance += PEOPLE;
     }
-    let alike = match squares {
-        _ if is_newcomer(one, other) || !by.compares(one, other) => 0,
-        0..40_000 => exp_neg((squares / 2) as u32) * 1_000 / ONE,
-        _ => 0,
-    };
+    let alike = if squares < APART { exp_neg((squares / 2) as u32) * 1_000 / ONE } else { 0 };
     Nearness { alike_permille: alike as u32, chance: chance.clamp(CHANCE_MIN, CHANCE_MAX) }
 }
 

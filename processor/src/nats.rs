@@ -60,19 +60,40 @@ const POWERS: [u64; 15] = [
     82,
 ];
 
+/// Bits of a number of thousandths whose exponentials are in [`SMALL`].
+const SMALL_BITS: usize = 8;
+
+/// Exponentials of minus 0 to 255 thousandths of a nat.
+static SMALL: [u64; 1 << SMALL_BITS] = {
+    let mut table = [ONE; 1 << SMALL_BITS];
+    let mut millinats = 0;
+    while millinats < table.len() {
+        let mut bit = 0;
+        while bit < SMALL_BITS {
+            table[millinats] = times_power(table[millinats], millinats, bit);
+            bit += 1;
+        }
+        millinats += 1;
+    }
+    table
+};
+
+/// `value` times the exponential of minus two to the `bit`, where that bit of `millinats` is set. Without a branch: which bits
+/// are set nobody can foresee.
+const fn times_power(value: u64, millinats: usize, bit: usize) -> u64 {
+    let is_set = (millinats >> bit & 1) as u64;
+    (value * (ONE - is_set * (ONE - POWERS[bit]))) >> 30
+}
+
 /// Exponential of minus so many thousandths of a nat, as a part of [`ONE`].
 #[inline]
 pub fn exp_neg(millinats: u32) -> u64 {
-    if millinats >= 1 << 15 {
+    if millinats >= 1 << POWERS.len() {
         return 0;
     }
-    let mut value = ONE;
-    for (bit, power) in POWERS.iter().enumerate() {
-        if millinats >> bit & 1 == 1 {
-            value = (value * power) >> 30;
-        }
-    }
-    value
+    let millinats = millinats as usize;
+    let small = SMALL[millinats % SMALL.len()];
+    (SMALL_BITS..POWERS.len()).fold(small, |value, bit| times_power(value, millinats, bit))
 }
 
 /// The probability that log-odds stand for, in millionths.
