@@ -51,7 +51,6 @@ mod tune;
 mod verify;
 
 use crate::context::Context;
-use crate::pages::Pages;
 use crate::settings::Settings;
 use crate::settings::flags::KeyFlags;
 use anyhow::Result;
@@ -141,12 +140,8 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Does what the command line says, in small pages where `pages` are not restored.
-    pub fn run(self, pages: Pages) -> Result<ExitCode> {
-        // A collector runs beside a gateway and holds little.
-        if !matches!(self.command, Command::Collect(_)) {
-            pages.restore();
-        }
+    /// Does what the command line says.
+    pub fn run(self) -> Result<ExitCode> {
         self.command.run(&self.config)
     }
 }

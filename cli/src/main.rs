@@ -39,9 +39,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // From the beginning: of the command line alone much is made and dropped.
-    let pages = pages::Pages::small();
-    let outcome = commands::CommandLine::parse().run(pages);
+    let outcome = commands::CommandLine::parse().run();
     match (outcome, output::delivered()) {
         (outcome, Err(Undelivered::ReaderGone)) => {
             // What it was to do may have failed as well; that its answer was not read nobody has to be told.

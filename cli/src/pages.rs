@@ -3,29 +3,24 @@
 //! The allocator asks the system for large pages (2 MiB), which make the state of millions of accounts faster. A process
 //! that needs little would hold several times what it uses: every kind of object takes a few KiB of a large page.
 
-use rustix::thread::{disable_transparent_huge_pages, transparent_huge_pages_are_disabled};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
-/// How it was before small pages were asked for.
-pub struct Pages {
-    /// Whoever started this process wants small ones, or the system does not let itself be asked.
-    are_small: bool,
-}
+/// What the allocator reads from the environment before `main` is entered.
+const SWITCH: &str = "MIMALLOC_ALLOW_THP";
 
-impl Pages {
-    /// Small pages from here on.
-    pub fn small() -> Self {
-        let are_small = transparent_huge_pages_are_disabled().unwrap_or(true);
-        if !are_small {
-            // Where this fails, memory comes as it does by default.
-            let _ = disable_transparent_huge_pages(true);
-        }
-        Self { are_small }
+/// Starts this program anew in small pages, as the same process, unless its environment says already which it wants.
+///
+/// Returns where there is nothing to do, and where the program cannot be started anew: memory comes as it does by default.
+pub fn take_small() {
+    if std::env::var_os(SWITCH).is_some() {
+        return;
     }
-
-    /// Pages as before, for what is touched from here on.
-    pub fn restore(self) {
-        if !self.are_small {
-            let _ = disable_transparent_huge_pages(false);
-        }
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut arguments = std::env::args_os();
+    let mut anew = Command::new(program);
+    if let Some(name) = arguments.next() {
+        anew.arg0(name);
     }
+    let _failed = anew.args(arguments).env(SWITCH, "0").exec();
 }

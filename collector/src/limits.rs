@@ -139,7 +139,7 @@ pub const SEALED_TOGETHER_MAX: i32 = 1_024;
 pub const ANNOUNCED_MAX: usize = 262_144;
 
 /// Pseudonyms that are remembered, at 32 bytes each.
-pub const PSEUDONYMS_REMEMBERED: usize = 65_536;
+pub const PSEUDONYMS_REMEMBERED: usize = 32_768;
 
 /// Longest value whose pseudonym is remembered, in bytes.
 pub const REMEMBERED_BYTES_MAX: usize = 640;

@@ -1,9 +1,9 @@
 //! `weir collect`.
 
 use super::{ConfigFile, Following, Run};
-use crate::roles;
 use crate::settings::flags::{KeyFlags, takes};
 use crate::trace::Loaded;
+use crate::{pages, roles};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -20,6 +20,8 @@ pub struct Arguments {
 
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
+        // It runs beside a gateway and holds little.
+        pages::take_small();
         let (context, loaded) = config.context_behind(&self.keys, Loaded::of)?;
         roles::collect::run(&context, loaded, self.following.until_idle)
     }
