@@ -71,6 +71,13 @@ impl Manager {
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
+    /// What the kernel says of the process under this name.
+    fn status(&self, name: &str) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.running.0.id())).unwrap();
+        let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+        value.unwrap_or_else(|| panic!("{name} is not in {status}")).to_owned()
+    }
+
     fn stands_still(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.running.0.id())).unwrap();
         stat.rsplit(") ").next().unwrap().starts_with('T')
@@ -93,6 +100,12 @@ fn every_role_says_when_it_is_ready_that_it_is_alive_and_that_it_stops_and_nothi
     for (role, settings) in roles {
         let manager = Manager::start(&fleet, role, &settings);
         manager.is_told(role, "READY=1");
+        // What runs beside a gateway has small pages, from its very beginning: it is started anew for them, as the same process.
+        let large_pages = if role == "collect" { "0" } else { "1" };
+        assert_eq!(
+            (manager.status("Name"), manager.status("THP_enabled")),
+            ("weir".into(), large_pages.into())
+        );
         for _ in 0..3 {
             manager.is_told(role, "WATCHDOG=1");
         }
