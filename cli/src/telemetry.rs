@@ -227,6 +227,7 @@ metrics! {
     indicators_forgotten: Counter = Counter::default(), "enforcer_indicators_forgotten", "Shared values that were forgotten to stay within the limit";
     identities_refused: Counter = Counter::default(), "enforcer_identities_refused", "Sealed identities that did not open, or are not of the account that they were announced for";
     identities_forgotten: Counter = Counter::default(), "enforcer_identities_forgotten", "Sealed identities that were forgotten to stay within the limit";
+    identities_renewed: Counter = Counter::default(), "enforcer_identities_renewed", "Sealed identities written once more, because something is in force on their accounts and their retention would pass";
     effects: Family<Kind, Counter> = Family::default(), "effects", "What executors did: applied, released, failed (answered for as not carried out), stuck (an actuator refuses to let a hold go: a person must)";
     effect_stalls: Counter = Counter::default(), "effect_stalls", "Times that an executor had to wait for what it drives, or for the log";
     shared_bucket_failures: Counter = Counter::default(), "shared_bucket_failures", "Times that Redis did not answer a server of gateways, or too many requests waited for it, so that the server counted for itself";
@@ -466,6 +467,14 @@ impl Metrics {
         if is_power_of_ten(count) {
             let (content, status) = (labels.content.0, labels.status.0);
             warn!(content, status, count, reason, "requests to the listener are not taken");
+        }
+    }
+
+    /// Identities of accounts on which something is in force were written once more.
+    pub fn identities_renewed(&self, count: u64) {
+        self.identities_renewed.inc_by(count);
+        if count > 0 {
+            info!(count, "identities of accounts on which something is in force are renewed");
         }
     }
 

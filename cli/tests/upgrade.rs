@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used)] // A test may fail loudly.
 
 mod common;
+#[path = "upgrade/enforcer.rs"]
+mod enforcer;
 
 use common::eventually;
 use common::fleet::Fleet;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -264,28 +267,34 @@ fn one_judge_takes_over_from_another_on_the_log_in_memory() {
     up_and_down(|| log.clone());
 }
 
+/// The embedded log in a directory, as a new process opens it.
+fn embedded(directory: &Path) -> Arc<dyn Log> {
+    let mut log = EmbeddedLog::open(directory, 1);
+    // A process that another test starts at this moment has the lock with it until it is its own program.
+    eventually("nobody holds the log", || {
+        if matches!(log, Err(OpenError::Held { .. })) {
+            log = EmbeddedLog::open(directory, 1);
+        }
+        !matches!(log, Err(OpenError::Held { .. }))
+    });
+    log.unwrap()
+}
+
+/// A fleet's log, as a new process opens it.
+fn kafka(fleet: &Fleet) -> Arc<dyn Log> {
+    let mut config = KafkaConfig::new(&fleet.brokers);
+    config.prefix = fleet.prefix.clone();
+    Arc::new(KafkaLog::connect(config).unwrap())
+}
+
 #[test]
 fn one_judge_takes_over_from_another_on_the_embedded_log() {
     let directory = tempfile::tempdir().unwrap();
-    up_and_down(|| {
-        let mut log = EmbeddedLog::open(directory.path(), 1);
-        // A process that another test starts at this moment has the lock with it until it is its own program.
-        eventually("nobody holds the log", || {
-            if matches!(log, Err(OpenError::Held { .. })) {
-                log = EmbeddedLog::open(directory.path(), 1);
-            }
-            !matches!(log, Err(OpenError::Held { .. }))
-        });
-        log.unwrap()
-    });
+    up_and_down(|| embedded(directory.path()));
 }
 
 #[test]
 fn one_judge_takes_over_from_another_on_kafka() {
     let Some(fleet) = Fleet::new("upgrade", 1) else { return };
-    up_and_down(|| {
-        let mut config = KafkaConfig::new(&fleet.brokers);
-        config.prefix = fleet.prefix.clone();
-        Arc::new(KafkaLog::connect(config).unwrap())
-    });
+    up_and_down(|| kafka(&fleet));
 }

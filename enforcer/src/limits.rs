@@ -77,6 +77,12 @@ pub const SEALED_BYTES_MAX: usize = 1024;
 /// longest ago are forgotten first, and counted.
 pub const IDENTITIES_MAX: usize = 1_000_000;
 
+/// Age from which the identity of an account on which something is in force is written once more: a third of its retention.
+pub const IDENTITY_RENEWED_AFTER: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
+
+/// Identities that one commit renews.
+pub const RENEWED_PER_COMMIT_MAX: usize = 1_000;
+
 /// Latest event time that makes sense, in milliseconds since the Unix epoch: the end of year 9999.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
 

@@ -201,7 +201,7 @@ impl Topic {
                 spec!("weir.events", Account, Delete(days(7)), Shared, ["collector"] => ["account", "replay"])
             }
             Self::Identities => {
-                spec!("weir.identities", Account, CompactAndDelete(days(90), IDENTITIES), Shared, ["collector"] => ["enforcer"])
+                spec!("weir.identities", Account, CompactAndDelete(days(90), IDENTITIES), Shared, ["collector", "enforcer"] => ["enforcer"])
             }
             Self::Links => {
                 spec!("weir.links", LinkValue, Delete(days(3)), Shared, ["account"] => ["cluster"])

@@ -80,6 +80,7 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
     let sensed = Sensed::default();
     let mut withheld = enforce::Withheld::default();
     let mut population = enforce::Population::default();
+    let mut renewal = enforce::Renewal::default();
     let stop_sensing = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| -> Result<()> {
         let is_over = || context.is_stopped() || stop_sensing.load(Ordering::Relaxed);
@@ -141,6 +142,7 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
                 let exported = enforce::run_export(&mut export)?;
                 withheld.note(&exported);
                 population.look(context, log.as_ref(), &wire, &export)?;
+                renewal.look(context, &mut export, 0..partitions)?;
                 view.refresh(&wire)?;
                 view.progress(&sensed.sensing(), lag(log.as_ref(), &worker)?.unwrap_or(0));
                 let is_acted_on = hands.as_ref().is_none_or(Hands::is_idle) && exported.caught_up;

@@ -28,7 +28,7 @@ use weir_topology::topic::Topic;
 /// Why the raw id of an account cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unknown {
-    /// Nobody announced it, or its retention has passed.
+    /// Nobody announced it, or its retention has passed: only that of an account on which something is in force is renewed.
     #[error(
         "weir.identities has no identity of this account: it was never announced, or is older than 90 days"
     )]
@@ -58,8 +58,16 @@ pub struct Identities {
 /// when it is full.
 #[derive(Default)]
 struct Lane {
-    young: HashMap<AccountId, Box<[u8]>>,
-    old: HashMap<AccountId, Box<[u8]>>,
+    young: HashMap<AccountId, Known>,
+    old: HashMap<AccountId, Known>,
+}
+
+/// What was announced of an account.
+#[derive(Clone)]
+struct Known {
+    sealed: Box<[u8]>,
+    /// Time of its record, by which the log's retention counts.
+    since_ms: i64,
 }
 
 impl Identities {
@@ -86,7 +94,7 @@ impl Identities {
         let index = self.index_of(partition);
         self.follow(index)?;
         let Some(known) = self.lanes[index].get(account) else { return Ok(Err(Unknown::NotAnnounced)) };
-        match self.try_open(account, &known)? {
+        match self.try_open(account, &known.sealed)? {
             Ok(opened) => Ok(Ok(opened)),
             Err(error) => {
                 self.refused += 1;
@@ -107,16 +115,16 @@ impl Identities {
         let (key, mut found) = (account.to_key(), Vec::new());
         read_range(self.log.as_ref(), Topic::Identities, partition, first, end, |records| {
             for record in records.iter().filter(|record| record.key == key) {
+                let payload = record.payload.filter(|payload| payload.len() <= SEALED_BYTES_MAX);
                 found.extend(
-                    record.payload.filter(|payload| payload.len() <= SEALED_BYTES_MAX).map(Box::from),
+                    payload.map(|sealed| Known { sealed: sealed.into(), since_ms: record.timestamp_ms }),
                 );
             }
             Ok(())
         })?;
-        for payload in found.iter().rev() {
-            let payload: &[u8] = payload;
-            if let Ok(opened) = self.try_open(account, payload)? {
-                self.keep(index, account, payload);
+        for known in found.into_iter().rev() {
+            if let Ok(opened) = self.try_open(account, &known.sealed)? {
+                self.keep(index, account, known);
                 return Ok(Ok(opened));
             }
         }
@@ -133,6 +141,17 @@ impl Identities {
             return Ok(Err(OpenError::Substituted));
         }
         Ok(self.opener.open(&identity))
+    }
+
+    /// The sealed identity of an account where it opens and its record is older than `before_ms`; none of an account of
+    /// which nothing is known.
+    pub fn older_than(&mut self, before_ms: i64, account: AccountId) -> Result<Option<Box<[u8]>>, LogError> {
+        let partition = partition_of(&account.to_key(), self.log.partitions(Topic::Identities)?);
+        let index = self.index_of(partition);
+        self.follow(index)?;
+        let Some(known) = self.lanes[index].get(account) else { return Ok(None) };
+        let is_sound = known.since_ms < before_ms && self.try_open(account, &known.sealed)?.is_ok();
+        Ok(is_sound.then_some(known.sealed))
     }
 
     /// Takes in what was announced of late, without waiting for any of it.
@@ -175,7 +194,7 @@ impl Identities {
             for record in records.iter() {
                 let Ok(account) = AccountId::from_key(record.key) else { continue };
                 match record.payload {
-                    Some(payload) => self.announced(index, account, payload)?,
+                    Some(sealed) => self.announced(index, account, sealed, record.timestamp_ms)?,
                     None => self.lanes[index].remove(account),
                 }
             }
@@ -185,32 +204,38 @@ impl Identities {
     }
 
     /// Takes in what was announced, unless what is known already is to be believed and this is not.
-    fn announced(&mut self, index: usize, account: AccountId, payload: &[u8]) -> Result<(), LogError> {
-        let known = self.lanes[index].get(account).filter(|known| **known != *payload);
+    fn announced(
+        &mut self,
+        index: usize,
+        account: AccountId,
+        sealed: &[u8],
+        since_ms: i64,
+    ) -> Result<(), LogError> {
+        let known = self.lanes[index].get(account).filter(|known| *known.sealed != *sealed);
         if let Some(known) = known
-            && self.try_open(account, payload)?.is_err()
+            && self.try_open(account, sealed)?.is_err()
         {
             self.refused += 1;
-            if self.try_open(account, &known)?.is_ok() {
+            if self.try_open(account, &known.sealed)?.is_ok() {
                 return Ok(());
             }
         }
-        self.keep(index, account, payload);
+        if sealed.len() > SEALED_BYTES_MAX {
+            self.refused += 1;
+            return Ok(());
+        }
+        self.keep(index, account, Known { sealed: sealed.into(), since_ms });
         Ok(())
     }
 
-    fn keep(&mut self, index: usize, account: AccountId, payload: &[u8]) {
+    fn keep(&mut self, index: usize, account: AccountId, known: Known) {
         let lane = &mut self.lanes[index];
-        if payload.len() > SEALED_BYTES_MAX {
-            self.refused += 1;
-            return;
-        }
         if lane.young.len() >= IDENTITIES_MAX / 2 && !lane.young.contains_key(&account) {
             self.forgotten += lane.old.len() as u64;
             lane.old = std::mem::take(&mut lane.young);
         }
         lane.old.remove(&account);
-        lane.young.insert(account, payload.into());
+        lane.young.insert(account, known);
     }
 
     /// Where a partition stands in the reader, which follows it from now on.
@@ -231,7 +256,7 @@ impl Identities {
 }
 
 impl Lane {
-    fn get(&self, account: AccountId) -> Option<Box<[u8]>> {
+    fn get(&self, account: AccountId) -> Option<Known> {
         self.young.get(&account).or_else(|| self.old.get(&account)).cloned()
     }
 

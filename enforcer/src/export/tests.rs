@@ -2,6 +2,7 @@
 
 mod contents;
 mod faults;
+mod renewal;
 
 use super::*;
 use crate::testing::*;

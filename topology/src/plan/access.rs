@@ -69,9 +69,10 @@ impl Role {
         match self {
             Self::Collector => (&[], &[Identities]),
             Self::Processor => (&[], &[]),
-            // Its output directory, its executor, and the settings that it tells.
+            // Its output directory, its executor, the identities that it renews, and the settings that it tells.
             Self::Enforcer => {
-                (&[Actions, Audit, Campaigns, Outcomes, Identities, Verdicts], &[Outcomes, Control])
+                let reads = &[Actions, Audit, Campaigns, Outcomes, Identities, Standing, Verdicts];
+                (reads, &[Outcomes, Identities, Control])
             }
             Self::Decide => (&[Standing], &[]),
             Self::Export => (&[Verdicts, Campaigns, Actions, StateExport], &[StateExport]),

@@ -96,7 +96,7 @@ mod tests {
         expect![[r#"
             topic                 key              cleanup                 partitions  written by                                       read by                               the latest suffices, since
             weir.events           account          delete, 7 d             shared      collector                                        account, replay
-            weir.identities       account          compact + delete, 90 d  shared      collector                                        enforcer                              it is the whole identity, and is announced again daily while the account is seen
+            weir.identities       account          compact + delete, 90 d  shared      collector, enforcer                              enforcer                              it is the whole identity, and is announced again daily while the account is seen
             weir.links            link value       delete, 3 d             shared      account                                          cluster
             weir.clusters         account          delete, 7 d             shared      cluster                                          account
             weir.verdicts         account          delete, 90 d            shared      account                                          enforcer, exporter, console
