@@ -1,27 +1,32 @@
 //! How many accounts may be acted on before a person is asked: the blast-radius limiter.
 //!
-//! A detector that goes wrong goes wrong on many accounts at once. So the accounts that are acted on for the first time
-//! in an hour are counted, over all tenants and of each, and over the cap the limiter pauses: nothing that reaches further
-//! than a person's desk is done, to anybody or to that tenant's accounts, until an operator approves. Enforcers are one a
-//! partition, so each has its part of the cap.
+//! A detector that goes wrong goes wrong on many accounts at once. So the accounts that are acted on for the
+//! first time in an hour are counted, over all tenants and of each, and over the cap the limiter pauses:
+//! nothing that reaches further than a person's desk is done, to anybody or to that tenant's accounts, until
+//! an operator approves. Enforcers are one a partition, so each has its part of the cap. What is found of
+//! each tenant is counted here, too, for [`crate::storm`]: there is one bound on tenants.
 
 use crate::limits::{ACCOUNTS_TOLD_MAX, NAME_BYTES_MAX, TENANTS_COUNTED_MAX};
 use counted::Counted;
 use std::collections::BTreeMap;
 
 mod counted;
+mod found;
 mod limit;
 
 pub use counted::{Pause, counted_until};
+pub use found::Found;
 pub use limit::Limit;
 
-/// Name of the control record of kind SETTING that says how many accounts may be acted on in an hour. With `/` and a
-/// tenant behind it, it says how many of that tenant's may: its body is what [`tenant_cap_in`] reads.
+/// Name of the control record of kind SETTING that says how many accounts may be acted on in an hour. With
+/// `/` and a tenant behind it, it says how many of that tenant's may: its body is what [`tenant_cap_in`]
+/// reads.
 pub const LIMIT_NAME: &str = "act.limit";
 
-/// Name of the control record of kind SETTING by which an operator approves: its body is the time up to which pauses are
-/// over, in milliseconds. So an approval is of pauses that its author knew of, and of no later one. With `/` and a
-/// tenant behind it, it is of that tenant's pause; without, of the one that holds for all tenants.
+/// Name of the control record of kind SETTING by which an operator approves: its body is the time up to which
+/// pauses are over, in milliseconds. So an approval is of pauses that its author knew of, and of no later
+/// one. With `/` and a tenant behind it, it is of that tenant's pause; without, of the one that holds for all
+/// tenants.
 pub const RESUME_NAME: &str = "act.resume";
 
 /// Body of the control record that leaves a tenant with no cap of its own.
@@ -35,8 +40,8 @@ pub fn record_of(prefix: &str, whose: Option<&str>) -> String {
     whose.map_or_else(|| prefix.to_owned(), |tenant| format!("{prefix}/{tenant}"))
 }
 
-/// Whom the record of this name concerns; none where its name does not begin with `prefix`. The error says what is
-/// allowed, for the operator.
+/// Whom the record of this name concerns; none where its name does not begin with `prefix`. The error says
+/// what is allowed, for the operator.
 pub fn whose(prefix: &str, name: &str) -> Option<Result<Whose, String>> {
     let rest = name.strip_prefix(prefix)?;
     if rest.is_empty() {
@@ -54,8 +59,8 @@ pub fn whose(prefix: &str, name: &str) -> Option<Result<Whose, String>> {
 /// What audit records call all tenants together. A tenant that calls itself so has no cap of its own.
 const EVERYBODY: &str = crate::stage::EVERY_TENANT;
 
-/// Reads `accounts N`, a tenant's cap in accounts an hour over all partitions, or `default`: none of its own. The error says
-/// what is allowed, for the operator.
+/// Reads `accounts N`, a tenant's cap in accounts an hour over all partitions, or `default`: none of its own.
+/// The error says what is allowed, for the operator.
 pub fn tenant_cap_in(body: &str) -> Result<Option<u64>, String> {
     if body.trim() == DEFAULT {
         return Ok(None);
@@ -85,6 +90,8 @@ struct OfTenant {
     /// Its own cap over all partitions, in accounts an hour.
     cap: Option<u64>,
     counted: Counted,
+    /// Its accounts that were found at CRITICAL.
+    found: Found,
 }
 
 /// What the limiter says to one more account.
@@ -116,6 +123,31 @@ impl Limiter {
     pub fn set_tenant_cap(&mut self, tenant: &str, cap: Option<u64>) {
         self.tenants.entry(tenant.to_owned()).or_default().cap = cap;
         self.forget_if_empty(tenant);
+    }
+
+    /// Whether what a tenant's accounts come to is counted by itself. Of nobody's accounts, and of those
+    /// whose tenant calls itself what audit records call everybody, no pause could be ended; and there is no
+    /// room for any number of tenants.
+    pub fn counts_alone(&self, tenant: &str) -> bool {
+        let is_name = !tenant.is_empty() && tenant != EVERYBODY;
+        is_name && (self.tenants.contains_key(tenant) || !self.is_full())
+    }
+
+    /// What was found of a tenant's accounts; none where it is not known.
+    pub fn found_of(&self, tenant: &str) -> Option<&Found> {
+        Some(&self.tenants.get(tenant)?.found)
+    }
+
+    /// The same, to count in; none where the tenant is not counted by itself.
+    pub fn found_of_mut(&mut self, tenant: &str) -> Option<&mut Found> {
+        let counts = self.counts_alone(tenant);
+        counts.then(|| &mut self.tenants.entry(tenant.to_owned()).or_default().found)
+    }
+
+    /// The tenant of which most accounts were found in a minute, and how many.
+    pub fn most_found(&self, minute: i64) -> Option<(&str, u64)> {
+        let found = self.tenants.iter().map(|(tenant, of)| (tenant.as_str(), of.found.of(minute)));
+        found.max_by_key(|(_, accounts)| *accounts)
     }
 
     /// Whether no further tenant may be given a cap of its own.
@@ -151,12 +183,14 @@ impl Limiter {
         self.tenants.values().filter(|tenant| tenant.counted.pause.is_some()).count()
     }
 
-    /// Whether an account that was counted at `counted_ms` still counts at `taken_ms`, and so needs no room of its own.
+    /// Whether an account that was counted at `counted_ms` still counts at `taken_ms`, and so needs no room
+    /// of its own.
     pub fn still_counts(counted_ms: Option<i64>, taken_ms: i64) -> bool {
         counted_ms.is_some_and(|counted_ms| counted_until(counted_ms) > taken_ms)
     }
 
-    /// Asks for one account of this tenant that does not count yet. Only where nothing pauses that concerns it.
+    /// Asks for one account of this tenant that does not count yet. Only where nothing pauses that concerns
+    /// it.
     pub fn admit(&mut self, tenant: &str, taken_ms: i64) -> Admission {
         let (hour, this_minute) = self.all.at(taken_ms);
         let why = if hour >= self.limit.cap() {
@@ -189,11 +223,11 @@ impl Limiter {
         Admission::Admitted
     }
 
-    /// Counts an account that is acted on, whoever admitted it. Of more tenants than are counted one by one, the cap for all
-    /// alone holds.
+    /// Counts an account that is acted on, whoever admitted it. Of more tenants than are counted one by one,
+    /// and of nobody's accounts, the cap for all alone holds.
     pub fn count(&mut self, tenant: &str, taken_ms: i64) {
         self.all.count(taken_ms);
-        if tenant != EVERYBODY && (self.tenants.contains_key(tenant) || !self.is_full()) {
+        if self.counts_alone(tenant) {
             self.tenants.entry(tenant.to_owned()).or_default().counted.count(taken_ms);
         }
     }
@@ -214,8 +248,8 @@ impl Limiter {
         }
     }
 
-    /// An operator approves of a pause that began up to `until_ms`: it is over, and the hour begins anew. None where
-    /// there is none that old.
+    /// An operator approves of a pause that began up to `until_ms`: it is over, and the hour begins anew.
+    /// None where there is none that old.
     pub fn resume(&mut self, whose: Option<&str>, until_ms: i64) -> Option<Pause> {
         let Some(tenant) = whose else { return self.all.resume(until_ms) };
         let over = self.tenants.get_mut(tenant)?.counted.resume(until_ms);
@@ -225,7 +259,8 @@ impl Limiter {
 
     /// Forgets tenants of whom nothing is lost at `taken_ms`; their names.
     pub fn evict(&mut self, taken_ms: i64) -> Vec<String> {
-        let is_over = |of: &OfTenant| of.cap.is_none() && of.counted.is_over(taken_ms);
+        let is_over =
+            |of: &OfTenant| of.cap.is_none() && of.counted.is_over(taken_ms) && of.found.is_over(taken_ms);
         let over = self.tenants.iter().filter(|(_, of)| is_over(of)).map(|(name, _)| name.clone());
         let over: Vec<String> = over.collect();
         over.iter().for_each(|name| drop(self.tenants.remove(name)));
@@ -238,7 +273,8 @@ impl Limiter {
         }
     }
 
-    /// The limit on a line; then where there is a pause since when and why, on a line; then minutes and their accounts.
+    /// The limit on a line; then where there is a pause since when and why, on a line; then minutes and their
+    /// accounts.
     pub fn encode(&self) -> Vec<u8> {
         format!("{}\n{}", self.limit, self.all.encode()).into_bytes()
     }
@@ -258,19 +294,25 @@ impl Limiter {
         (self.limit, self.all) = (Limit::default(), Counted::default());
     }
 
-    /// The tenant's own cap on a line, and what is counted of it, as in [`Self::encode`]; none where nothing is remembered.
+    /// The tenant's own cap on a line, what is counted of it, as in [`Self::encode`], and what was found of
+    /// it on a line; none where nothing is remembered.
     pub fn encode_of(&self, tenant: &str) -> Option<Vec<u8>> {
-        let OfTenant { cap, counted } = self.tenants.get(tenant)?;
-        Some(format!("{}\n{}", tenant_cap_body(*cap), counted.encode()).into_bytes())
+        let OfTenant { cap, counted, found } = self.tenants.get(tenant)?;
+        Some(format!("{}\n{}\n{}", tenant_cap_body(*cap), counted.encode(), found.encode()).into_bytes())
     }
 
-    /// Takes back what [`Self::encode_of`] gave.
+    /// Takes back what [`Self::encode_of`] gave, and what a build before gave, which found nothing.
     pub fn restore_of(&mut self, tenant: &str, body: &[u8]) -> Result<(), String> {
         let damaged = || "what the limiter counts of a tenant is damaged".to_owned();
         let text = std::str::from_utf8(body).map_err(|_| damaged())?;
-        let (cap, counted) = text.split_once('\n').ok_or_else(damaged)?;
-        let of =
-            OfTenant { cap: tenant_cap_in(cap)?, counted: Counted::decode(counted).ok_or_else(damaged)? };
+        let lines: Vec<&str> = text.split('\n').collect();
+        let (cap, pause, minutes, found) = match lines[..] {
+            [cap, pause, minutes] => (cap, pause, minutes, Some(Found::default())),
+            [cap, pause, minutes, found] => (cap, pause, minutes, Found::decode(found)),
+            _ => return Err(damaged()),
+        };
+        let counted = Counted::decode(&format!("{pause}\n{minutes}")).ok_or_else(damaged)?;
+        let of = OfTenant { cap: tenant_cap_in(cap)?, counted, found: found.ok_or_else(damaged)? };
         self.tenants.insert(tenant.to_owned(), of);
         Ok(())
     }
@@ -289,9 +331,8 @@ impl Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MINUTE_MS;
     use proptest::prelude::*;
-
-    const MINUTE_MS: i64 = 60_000;
 
     fn limited(floor: u64) -> Limiter {
         let mut limiter = Limiter::default();
@@ -381,8 +422,29 @@ mod tests {
         }
         limiter.count(EVERYBODY, 0);
         assert!(limiter.is_full());
+        assert!(limiter.found_of_mut("t0").is_some() && limiter.found_of_mut("another").is_none());
         assert_eq!(limiter.tenants().count(), TENANTS_COUNTED_MAX);
         assert_eq!(limiter.all.at(0).0, TENANTS_COUNTED_MAX as u64 + 11);
+    }
+
+    #[test]
+    fn nobodys_accounts_count_for_the_cap_of_all_alone_since_no_word_could_end_a_pause_of_theirs() {
+        let mut limiter = limited(100);
+        limiter.set_limit(Limit { tenant_permille: 50, ..limiter.limit() });
+        for tenant in ["", EVERYBODY] {
+            assert!(limiter.found_of_mut(tenant).is_none());
+            assert_eq!(admitted_of(&mut limiter, tenant, 0, 30_000, 40), 40);
+        }
+        assert_eq!((limiter.tenants().count(), limiter.all.at(0).0), (0, 80));
+    }
+
+    #[test]
+    fn what_a_build_before_remembered_of_a_tenant_is_taken_over() {
+        let mut limiter = Limiter::default();
+        limiter.restore_of("acme", b"accounts 7\n9 over the cap\n1 5").unwrap();
+        assert_eq!(limiter.tenant_cap("acme"), Some(7));
+        assert_eq!(limiter.pause_of(Some("acme")), Some(&Pause { since_ms: 9, why: "over the cap".into() }));
+        assert!(limiter.restore_of("acme", b"accounts 7\n\n\n0 0 1 1 2").is_err());
     }
 
     #[test]

@@ -58,11 +58,33 @@ pub const TENANTS_COUNTED_MAX: usize = 10_000;
 /// How many accounts that are found at CRITICAL within a minute are no storm in any case where nobody has said so.
 pub const STORM_FLOOR_DEFAULT: u64 = 100;
 
-/// How many times what a minute of the last day had are no storm where nobody has said so.
+/// How many times what is usual of a minute are no storm where nobody has said so.
 pub const STORM_TIMES_DEFAULT: u64 = 10;
 
 /// Least and greatest such number: once would make a storm of every second minute.
 pub const STORM_TIMES_RANGE: (u64, u64) = (2, 1_000);
+
+/// By how many times the root of its part one partition may have more of a storm's floor.
+pub const STORM_SKEW: u64 = 3;
+
+/// Hours that say what is usual of a minute: a day. What the hour had that stands in their middle is usual.
+pub const STORM_HOURS: i64 = 24;
+
+/// How many times what is usual a minute may count as, so that nobody makes a storm usual within a day.
+pub const STORM_GROWTH: u64 = 2;
+
+/// Minutes of verdicts that are counted side by side, the newest being the last; of older ones nothing is counted. Nodes
+/// are no further apart.
+pub const STORM_MINUTES: i64 = 10;
+
+/// How long after an operator's approval no storm pauses, in milliseconds: a campaign is found again for as long.
+pub const STORM_APPROVED_MS: i64 = 3_600_000;
+
+/// Minutes for which an account that was acted on counts: an hour.
+pub const LIMITER_MINUTES: i64 = 60;
+
+/// A minute, in milliseconds.
+pub const MINUTE_MS: i64 = 60_000;
 
 /// Longest tenant, policy version, detector or family name that the enforcer copies into its records, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -157,6 +179,10 @@ pub const WATCH_MS: i64 = 86_400_000;
 /// A server of gateways that was away from `weir.standing` for longer than this reads all of it again, in milliseconds: it may have
 /// missed that a word was taken back. Well below how long a log keeps that.
 pub const STANDINGS_AWAY_MS: i64 = 12 * 3_600_000;
+
+/// How far a request that counts as many may put a limited account's next one off, in microseconds: as long as the longest limit
+/// of the built-in rings lasts. A whole burst may always be used up.
+pub const DEBT_MAX_US: i64 = 3_600_000_000;
 
 /// Limited accounts whose requests one server counts. One more is let through: it is over the limit of the others.
 pub const BUCKETS_MAX: usize = 1_000_000;

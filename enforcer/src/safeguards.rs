@@ -2,11 +2,15 @@
 //! rings, and the limiter. All of it is set by control records and is part of the state.
 
 use crate::kill_switch::{Heard, KillSwitch};
-use crate::limiter::{LIMIT_NAME, Limit, Limiter, RESUME_NAME, Whose, tenant_cap_body, tenant_cap_in, whose};
-use crate::limits::{LISTED_MAX, REASON_BYTES_MAX, TENANTS_COUNTED_MAX, TIME_MS_MAX};
+use crate::limiter::{
+    LIMIT_NAME, Limit, Limiter, Pause, RESUME_NAME, Whose, tenant_cap_body, tenant_cap_in, whose,
+};
+use crate::limits::{
+    LISTED_MAX, MINUTE_MS, REASON_BYTES_MAX, STORM_APPROVED_MS, TENANTS_COUNTED_MAX, TIME_MS_MAX,
+};
 use crate::reinstate::Reinstated;
 use crate::rings::{RINGS, Ring, Rings};
-use crate::storm::Storm;
+use crate::storm::{Storm, Told};
 use crate::subject::{List, ListName, OFF, ON, Subject};
 use std::collections::BTreeSet;
 use weir_schemas::AccountId;
@@ -44,8 +48,10 @@ pub(crate) enum Word {
     Limit(Limit),
     /// So many accounts of a tenant may be; none where it has no cap of its own.
     TenantLimit(String, Option<u64>),
-    /// The pause of a tenant, or of all, is over if it began up to this time.
+    /// The pause of a tenant, or of all, is over, which began up to this time; and no storm of theirs pauses for an hour.
     Resume(Whose, i64),
+    /// The same where there is no such pause: for an hour from this time no storm of theirs pauses.
+    ApproveStorms(Whose, i64),
     /// What is in force on a subject is undone.
     Reinstate(Box<Reinstated>),
     /// Somebody asks who this account is, and why.
@@ -86,7 +92,12 @@ impl Safeguards {
                 None => Word::Limit(body.map_or_else(|| Ok(Limit::default()), Limit::parse)?),
             }
         } else if let (Some(whose), Some(body)) = (whose(RESUME_NAME, name), body) {
-            Word::Resume(whose?, time_in(body)?)
+            let (whose, until_ms) = (whose?, time_in(body)?);
+            if self.limiter.would_resume(whose.as_deref(), until_ms) {
+                Word::Resume(whose, until_ms)
+            } else {
+                Word::ApproveStorms(whose, until_ms)
+            }
         } else {
             match (name, body) {
                 (REVEAL_NAME, Some(body)) => reveal_in(body)?,
@@ -116,8 +127,12 @@ impl Safeguards {
             Word::Ring(ring, said) => self.rings.get(i32::from(*ring)) != *said,
             Word::Limit(limit) => self.limiter.limit() != *limit,
             Word::TenantLimit(tenant, cap) => self.limiter.tenant_cap(tenant) != *cap,
-            Word::Resume(whose, until_ms) => self.limiter.would_resume(whose.as_deref(), *until_ms),
-            Word::Reinstate(_) | Word::Reveal(..) | Word::KillSwitch(_) => true,
+            Word::ApproveStorms(None, until_ms) => self.storm.would_approve(*until_ms),
+            Word::ApproveStorms(Some(tenant), until_ms) => {
+                let found = self.limiter.found_of(tenant);
+                self.limiter.counts_alone(tenant) && found.is_none_or(|found| found.would_approve(*until_ms))
+            }
+            Word::Resume(..) | Word::Reinstate(_) | Word::Reveal(..) | Word::KillSwitch(_) => true,
         }
     }
 
@@ -138,6 +153,9 @@ impl Safeguards {
                 Some(pause) => format!("the pause since {} is over: {}", pause.since_ms, pause.why),
                 None => "no pause is over".to_owned(),
             },
+            Word::ApproveStorms(..) => {
+                format!("no pause is over; no storm pauses for {} minutes", STORM_APPROVED_MS / MINUTE_MS)
+            }
             Word::Reinstate(word) => {
                 let named =
                     word.named.iter().map(|(_, action)| format!("{} {}", action.kind, action.action_id));
@@ -173,12 +191,14 @@ impl Safeguards {
             Word::Resume(None, until_ms) => {
                 self.limiter.resume(None, *until_ms);
                 self.limiter_changed();
-                self.storm.clear();
-                self.storm_changed();
+                self.approve_storms(None, *until_ms, taken_ms);
             }
             Word::Resume(Some(tenant), until_ms) => {
                 self.limiter.resume(Some(tenant), *until_ms);
-                self.limiter_changed_of(tenant);
+                self.approve_storms(Some(tenant), *until_ms, taken_ms);
+            }
+            Word::ApproveStorms(whose, until_ms) => {
+                self.approve_storms(whose.as_deref(), *until_ms, taken_ms);
             }
             Word::Reinstate(_) | Word::Reveal(..) => {}
             Word::KillSwitch(heard) => {
@@ -188,6 +208,39 @@ impl Safeguards {
                 }
                 self.kill_switch_changed();
             }
+        }
+    }
+
+    fn approve_storms(&mut self, whose: Option<&str>, until_ms: i64, taken_ms: i64) {
+        // A word about times to come does not approve of them.
+        let until_ms = until_ms.min(taken_ms);
+        let Some(tenant) = whose else {
+            self.storm.approve(until_ms);
+            return self.storm_changed();
+        };
+        if let Some(found) = self.limiter.found_of_mut(tenant) {
+            found.approve(until_ms);
+        }
+        self.limiter_changed_of(tenant);
+    }
+
+    /// Counts an account that is found at CRITICAL; whose storm that makes.
+    pub fn found(&mut self, tenant: &str, found_ms: i64, taken_ms: i64) -> Option<Told> {
+        let told = self.storm.count(&mut self.limiter, tenant, found_ms, taken_ms);
+        self.storm_changed();
+        self.limiter_changed_of(tenant);
+        if let Some(Told { whose: Some(whose), .. }) = &told {
+            self.limiter_changed_of(whose);
+        }
+        told
+    }
+
+    /// Begins to pause, or takes over a pause that another build recorded.
+    pub fn pause(&mut self, whose: Option<&str>, pause: Pause) {
+        self.limiter.pauses(whose, pause);
+        match whose {
+            Some(tenant) => self.limiter_changed_of(tenant),
+            None => self.limiter_changed(),
         }
     }
 

@@ -1,11 +1,8 @@
-//! How many accounts were acted on within the last hour, and the pause that came of it: of all tenants, or of one.
+//! How many accounts were acted on within the last hour, and the pause that came of it: of all tenants, or of
+//! one.
 
+use crate::limits::{LIMITER_MINUTES, MINUTE_MS};
 use std::collections::BTreeMap;
-
-const MINUTE_MS: i64 = 60_000;
-
-/// Minutes that count: an hour.
-const MINUTES: i64 = 60;
 
 /// A pause that waits for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +37,12 @@ impl Counted {
     }
 
     fn forget(&mut self, minute: i64) {
-        self.minutes.retain(|counted, _| *counted > minute - MINUTES);
+        self.minutes.retain(|counted, _| *counted > minute - LIMITER_MINUTES);
     }
 
     /// Whether nothing is lost with it at `taken_ms`.
     pub fn is_over(&self, taken_ms: i64) -> bool {
-        let last = taken_ms.div_euclid(MINUTE_MS) - MINUTES;
+        let last = taken_ms.div_euclid(MINUTE_MS) - LIMITER_MINUTES;
         self.pause.is_none() && self.minutes.keys().next_back().is_none_or(|minute| *minute <= last)
     }
 
@@ -54,7 +51,8 @@ impl Counted {
         self.pause.as_ref().is_some_and(|pause| pause.since_ms <= until_ms)
     }
 
-    /// Ends a pause that began up to `until_ms`, with which the hour begins anew. None where there is none that old.
+    /// Ends a pause that began up to `until_ms`, with which the hour begins anew. None where there is none
+    /// that old.
     pub fn resume(&mut self, until_ms: i64) -> Option<Pause> {
         let over = self.pause.take_if(|pause| pause.since_ms <= until_ms)?;
         self.minutes.clear();
@@ -83,11 +81,11 @@ impl Counted {
             let count = numbers.next()?.parse().ok()?;
             counted.minutes.insert(minute.parse().ok()?, count);
         }
-        (counted.minutes.len() <= MINUTES as usize).then_some(counted)
+        (counted.minutes.len() <= LIMITER_MINUTES as usize).then_some(counted)
     }
 }
 
 /// Until when an account that was counted at `counted_ms` counts, in processing time.
 pub fn counted_until(counted_ms: i64) -> i64 {
-    counted_ms.div_euclid(MINUTE_MS).saturating_add(MINUTES).saturating_mul(MINUTE_MS)
+    counted_ms.div_euclid(MINUTE_MS).saturating_add(LIMITER_MINUTES).saturating_mul(MINUTE_MS)
 }

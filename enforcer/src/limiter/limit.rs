@@ -4,7 +4,7 @@ use super::LIMIT_NAME;
 use crate::limits::{
     ACCOUNTS_TOLD_MAX, BURST_ACCOUNTS_MIN, LIMIT_FLOOR_DEFAULT, LIMIT_PARTITIONS_DEFAULT,
     LIMIT_SHARE_DEFAULT_PERMILLE, LIMIT_TENANT_DEFAULT_PERMILLE, PARTITIONS_MAX, STORM_FLOOR_DEFAULT,
-    STORM_TIMES_DEFAULT, STORM_TIMES_RANGE,
+    STORM_GROWTH, STORM_SKEW, STORM_TIMES_DEFAULT, STORM_TIMES_RANGE,
 };
 use std::fmt;
 
@@ -21,9 +21,9 @@ pub struct Limit {
     pub partitions: u64,
     /// This share of the cap may fall on one tenant that has no cap of its own, in thousandths.
     pub tenant_permille: u64,
-    /// So many accounts that are found at CRITICAL within a minute are no storm in any case.
+    /// So many accounts that are found at CRITICAL within a minute, over all partitions, are no storm.
     pub storm_floor: u64,
-    /// So many times what a minute of the last day had are no storm where that is more.
+    /// So many times what is usual of a minute are no storm where that is more.
     pub storm_times: u64,
 }
 
@@ -42,8 +42,8 @@ impl Default for Limit {
 }
 
 impl Limit {
-    /// Reads `floor N share PERMILLE accounts N partitions N tenant PERMILLE storm N times N`; the last three may be
-    /// left out, as builds before did. The error says what is allowed, for the operator.
+    /// Reads `floor N share PERMILLE accounts N partitions N tenant PERMILLE storm N times N`; the last three
+    /// may be left out, as builds before did. The error says what is allowed, for the operator.
     pub fn parse(body: &str) -> Result<Self, String> {
         let words: Vec<&str> = body.split_ascii_whitespace().collect();
         let ["floor", floor, "share", share, "accounts", accounts, "partitions", partitions, ref rest @ ..] =
@@ -76,8 +76,8 @@ impl Limit {
         self.part(self.floor.max(share))
     }
 
-    /// One partition's part of what may fall on a tenant in an hour, `own` being the tenant's cap over all partitions;
-    /// none where nothing but the cap for all holds.
+    /// One partition's part of what may fall on a tenant in an hour, `own` being the tenant's cap over all
+    /// partitions; none where nothing but the cap for all holds.
     pub fn tenant_cap(&self, own: Option<u64>) -> Option<u64> {
         match own {
             Some(accounts) => Some(self.part(accounts)),
@@ -91,11 +91,26 @@ impl Limit {
         self.cap().div_ceil(2).max(BURST_ACCOUNTS_MIN)
     }
 
-    /// Accounts found at CRITICAL within one minute on one partition that are no storm, where `usual_of_day` were found
-    /// within the last day.
-    pub fn storm(&self, usual_of_day: u64) -> u64 {
-        let usual = self.storm_times.saturating_mul(usual_of_day) / MINUTES_OF_DAY;
-        self.part(self.storm_floor).max(usual).max(BURST_ACCOUNTS_MIN)
+    /// Accounts found at CRITICAL within one minute on one partition that are no storm, where an hour usually
+    /// has `usual_of_hour`.
+    pub fn storm(&self, usual_of_hour: u64) -> u64 {
+        let usual = self.storm_times.saturating_mul(usual_of_hour) / MINUTES_OF_HOUR;
+        self.storm_part().max(usual)
+    }
+
+    /// As how many accounts a minute counts at most for what is usual, where an hour usually has
+    /// `usual_of_hour`.
+    pub fn storm_counts_as(&self, usual_of_hour: u64) -> u64 {
+        let grown = STORM_GROWTH.saturating_mul(usual_of_hour).div_ceil(MINUTES_OF_HOUR);
+        self.storm_part().div_ceil(self.storm_times).max(grown)
+    }
+
+    /// One partition's part of the floor of a storm. Accounts are not spread evenly: where there are several
+    /// partitions, one seldom has more than three times the root of its part more.
+    fn storm_part(&self) -> u64 {
+        let part = self.part(self.storm_floor);
+        let slack = if self.partitions > 1 { STORM_SKEW * part.isqrt() } else { 0 };
+        (part + slack).min(self.storm_floor).max(BURST_ACCOUNTS_MIN)
     }
 
     fn part(&self, accounts: u64) -> u64 {
@@ -103,7 +118,7 @@ impl Limit {
     }
 }
 
-const MINUTES_OF_DAY: u64 = 24 * 60;
+const MINUTES_OF_HOUR: u64 = 60;
 
 fn number(text: &str, least: u64, greatest: u64) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| (least..=greatest).contains(number));
@@ -159,11 +174,24 @@ mod tests {
     #[test]
     fn a_storm_is_more_than_the_floor_and_than_many_times_what_a_minute_has() {
         let limit = limit("floor 100 share 0 accounts 0 partitions 4 tenant 1000 storm 100 times 10");
-        assert_eq!(limit.storm(0), 25);
-        // Five a minute for a day.
-        assert_eq!(limit.storm(5 * 24 * 60), 50);
+        // A quarter, and room for accounts that are not spread evenly.
+        assert_eq!(limit.storm(0), 25 + 3 * 5);
+        assert_eq!(Limit { partitions: 1, ..limit }.storm(0), 100);
+        assert_eq!(Limit { storm_floor: 6, ..limit }.storm(0), 5);
+        assert_eq!(Limit { storm_floor: 9, ..limit }.storm(0), 6, "of a part of 3");
+        // Five a minute.
+        assert_eq!(limit.storm(5 * 60), 50);
         assert_eq!(Limit { storm_floor: 1, ..limit }.storm(0), BURST_ACCOUNTS_MIN);
-        assert_eq!(limit.storm(u64::MAX), u64::MAX / 1_440, "no number overflows");
+        assert_eq!(limit.storm(u64::MAX), u64::MAX / 60, "no number overflows");
+    }
+
+    #[test]
+    fn a_minute_counts_for_what_is_usual_as_twice_that_at_most_or_as_what_raises_nothing() {
+        let limit = limit("floor 100 share 0 accounts 0 partitions 4 tenant 1000 storm 100 times 10");
+        assert_eq!(limit.storm_counts_as(0), 4);
+        assert_eq!(limit.storm(60 * limit.storm_counts_as(0)), limit.storm(0));
+        assert_eq!(limit.storm_counts_as(60 * 20), 40);
+        assert_eq!(limit.storm_counts_as(u64::MAX), u64::MAX.div_ceil(60), "no number overflows");
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl EnforcerStage {
             return;
         }
         let mut kept = self.accounts.get(verdict.account);
-        self.watch_for_storm(step, &verdict, &kept);
+        self.watch_for_storm(step, &verdict, &proposals, &kept);
         let settled: Vec<Action> =
             proposals.iter().map(|proposal| self.settle(step, &verdict, proposal, &mut kept)).collect();
         let mut outputs = Vec::with_capacity(settled.len());

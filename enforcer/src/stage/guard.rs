@@ -1,6 +1,6 @@
-//! What keeps an action from being carried out, beside what is in force already and what is history: the protected list,
-//! the posture, its ring, the limiter, which pauses in a storm of verdicts. And how what is in force is undone when an
-//! operator says so.
+//! What keeps an action from being carried out, beside what is in force already and what is history: the
+//! protected list, the posture, its ring, the limiter, which pauses in a storm of verdicts. And how what is
+//! in force is undone when an operator says so.
 
 use super::course::standing_of;
 use super::{ACTOR, EVERY_TENANT, EnforcerStage, PAUSED, STORM, Step};
@@ -13,6 +13,7 @@ use crate::limiter::{Admission, Limiter, Pause};
 use crate::limits::DUE_PER_EPOCH_MAX;
 use crate::posture::Stance;
 use crate::rings::Ring;
+use crate::storm::Told;
 use crate::subject::Subject;
 use weir_schemas::{AccountId, Action, ActionKind, ActionState, Audit, AuditKind, Posture, Tier, Verdict};
 
@@ -36,14 +37,18 @@ impl EnforcerStage {
         verdict: &Verdict,
         proposal: &Proposal,
     ) -> Option<&'static str> {
-        let is_protected = reaches_beyond_a_desk(proposal.kind)
-            && self.safeguards.protected.holds(&verdict.tenant, verdict.account);
+        let is_protected = self.is_protected(verdict, proposal);
         step.withheld_as_protected += u64::from(is_protected);
         is_protected.then_some(PROTECTED)
     }
 
-    /// Why the posture withholds an action on the verdict's account. In canary posture those that operators named are
-    /// acted on, beside its share.
+    fn is_protected(&self, verdict: &Verdict, proposal: &Proposal) -> bool {
+        reaches_beyond_a_desk(proposal.kind)
+            && self.safeguards.protected.holds(&verdict.tenant, verdict.account)
+    }
+
+    /// Why the posture withholds an action on the verdict's account. In canary posture those that operators
+    /// named are acted on, beside its share.
     pub(super) fn stance_withholds(&self, verdict: &Verdict) -> Option<&'static str> {
         let is_named = self.stance.posture == Posture::Canary
             && self.safeguards.canary.holds(&verdict.tenant, verdict.account);
@@ -61,30 +66,50 @@ impl EnforcerStage {
         is_off.then(|| format!("ring {} is off", proposal.ring))
     }
 
-    /// Counts an account that is found at CRITICAL, if it was not before. A partial verdict acts on nobody, history tells
-    /// nothing of now, and while the limiter pauses nothing is counted. Where that is a storm the limiter pauses, unless
-    /// nothing is acted on anyway.
-    pub(super) fn watch_for_storm(&mut self, step: &mut Step<'_>, verdict: &Verdict, kept: &Kept) {
+    /// Counts an account that is found at CRITICAL, if it was not before, and if nothing but the limiter
+    /// could keep it from being acted on. A partial verdict acts on nobody, history tells nothing of now, and
+    /// of whom the limiter pauses nobody is counted. Where that is a storm the limiter pauses, unless nothing
+    /// is acted on anyway.
+    pub(super) fn watch_for_storm(
+        &mut self,
+        step: &mut Step<'_>,
+        verdict: &Verdict,
+        proposals: &[Proposal],
+        kept: &Kept,
+    ) {
         let is_first = verdict.tier == Tier::Critical
             && !verdict.partial
             && !kept.holds.iter().any(|hold| hold.tier == Tier::Critical && hold.until_ms > step.taken_ms);
-        let is_history = || self.age_max.history(verdict, step.taken_ms).is_some();
-        if !is_first || self.safeguards.limiter.pause().is_some() || is_history() {
+        if !is_first || !self.would_act(step, verdict, proposals) {
             return;
         }
-        let limit = self.safeguards.limiter.limit();
-        self.safeguards.storm_changed();
-        let Some(why) = self.safeguards.storm.count(limit, step.taken_ms) else { return };
+        let found = self.safeguards.found(&verdict.tenant, verdict.time_ms, step.taken_ms);
+        let Some(Told { whose, why }) = found else { return };
         step.storms += 1;
+        let tenant = whose.as_deref().unwrap_or(EVERY_TENANT);
         if self.stance_at(step.taken_ms).posture == Posture::Audit {
             let why = format!("{why}; nothing is acted on, or the limiter would pause");
-            return self.tell(step, STORM, EVERY_TENANT, why);
+            return self.tell(step, STORM, tenant, why);
         }
-        let pause = Pause { since_ms: step.taken_ms, why };
-        self.safeguards.limiter.pauses(None, pause.clone());
-        self.safeguards.limiter_changed();
+        self.safeguards.pause(whose.as_deref(), Pause { since_ms: step.taken_ms, why: why.clone() });
         step.pauses += 1;
-        self.tell(step, PAUSED, EVERY_TENANT, pause.why);
+        self.tell(step, PAUSED, tenant, why);
+    }
+
+    /// Whether the account would be acted on by one of these: in audit posture, where nobody is, if that were
+    /// enforce.
+    fn would_act(&self, step: &Step<'_>, verdict: &Verdict, proposals: &[Proposal]) -> bool {
+        let is_in_audit = self.stance_at(step.taken_ms).posture == Posture::Audit;
+        let is_let = |proposal: &Proposal| {
+            is_on_the_account(proposal.kind)
+                && !self.is_protected(verdict, proposal)
+                && self.charter_withholds(verdict, proposal).is_none()
+                && self.ring_withholds(proposal).is_none()
+        };
+        self.safeguards.limiter.withholds(&verdict.tenant).is_none()
+            && (is_in_audit || self.stance_withholds(verdict).is_none())
+            && self.age_max.history(verdict, step.taken_ms).is_none()
+            && proposals.iter().any(is_let)
     }
 
     /// Why the limiter withholds an action. Where it does not, the account counts.
@@ -142,7 +167,8 @@ impl EnforcerStage {
         if self.safeguards.kill_switch.is_on(taken_ms) { Stance::default() } else { self.stance }
     }
 
-    /// Undoes what is in force on every account that is meant, and gives up what still waits for its executor.
+    /// Undoes what is in force on every account that is meant, and gives up what still waits for its
+    /// executor.
     pub(super) fn undo(&mut self, step: &mut Step<'_>, subject: &Subject, why: &str) {
         let is_meant = |action: &Action| subject.means(&action.tenant, action.account);
         let meant = match subject {
@@ -160,9 +186,9 @@ impl EnforcerStage {
         }
     }
 
-    /// Undoes actions of which the state knows nothing, as if it had known them: executors let go what they name, and
-    /// whoever was told that the account does not stand well is told that it does. One that came to its end since the
-    /// operator's word was published is let go twice, which is letting go once.
+    /// Undoes actions of which the state knows nothing, as if it had known them: executors let go what they
+    /// name, and whoever was told that the account does not stand well is told that it does. One that came to
+    /// its end since the operator's word was published is let go twice, which is letting go once.
     pub(super) fn undo_lacked(&mut self, step: &mut Step<'_>, lacked: Vec<Action>) {
         for action in lacked {
             let account = action.account;
@@ -192,8 +218,8 @@ impl EnforcerStage {
         self.audit(step, record_of);
     }
 
-    /// Mends the glass where its time is over, and ends what a request to the kill switch ends: of so many accounts at a
-    /// time, the rest in the next epoch.
+    /// Mends the glass where its time is over, and ends what a request to the kill switch ends: of so many
+    /// accounts at a time, the rest in the next epoch.
     pub(super) fn follow_kill_switch(&mut self, step: &mut Step<'_>) {
         if let Some(glass) = self.safeguards.kill_switch.mend(step.taken_ms) {
             self.safeguards.kill_switch_changed();

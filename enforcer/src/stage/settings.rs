@@ -372,6 +372,7 @@ impl Setting {
             Self::Safeguard(Word::Listed(_, _, false)) => "unlisted",
             Self::Safeguard(Word::Ring(..) | Word::Limit(_) | Word::TenantLimit(..)) => "setting_changed",
             Self::Safeguard(Word::Resume(..)) => RESUMED,
+            Self::Safeguard(Word::ApproveStorms(..)) => "storms_approved",
             Self::Safeguard(Word::Reinstate(_)) => "reinstated",
             Self::Safeguard(Word::Reveal(..)) => "revealed",
             Self::Safeguard(Word::KillSwitch(heard)) => heard.outcome(),
@@ -396,9 +397,11 @@ fn outcome_is_executed(setting: &Setting) -> bool {
 /// What the audit record of a word about one tenant's pause or limit says besides: whose it is.
 fn about_tenant(setting: &Setting, told: Audit) -> Audit {
     match setting {
-        Setting::Safeguard(Word::Resume(Some(tenant), _) | Word::TenantLimit(tenant, _)) => {
-            Audit { tenant: tenant.clone(), ..told }
-        }
+        Setting::Safeguard(
+            Word::Resume(Some(tenant), _)
+            | Word::ApproveStorms(Some(tenant), _)
+            | Word::TenantLimit(tenant, _),
+        ) => Audit { tenant: tenant.clone(), ..told },
         _ => told,
     }
 }

@@ -72,11 +72,7 @@ impl EnforcerStage {
         let pauses: Vec<Audit> = records.filter(|audit| audit.outcome == PAUSED).collect();
         for Audit { tenant, time_ms, reason, .. } in pauses {
             let whose = Some(&*tenant).filter(|tenant| *tenant != EVERY_TENANT);
-            self.safeguards.limiter.pauses(whose, Pause { since_ms: time_ms, why: reason });
-            match whose {
-                Some(tenant) => self.safeguards.limiter_changed_of(tenant),
-                None => self.safeguards.limiter_changed(),
-            }
+            self.safeguards.pause(whose, Pause { since_ms: time_ms, why: reason });
         }
     }
 

@@ -11,6 +11,9 @@ use weir_schemas::ActionKind;
 /// Where the version wrote down what its decisions come to.
 const GOLDEN: &str = include_str!("golden.txt");
 
+/// A limit that lets act on many, but for a storm of more than seven.
+const STORM_OF_7: &str = "floor 1000 share 0 accounts 0 partitions 1 tenant 1000 storm 7 times 2";
+
 /// An enforcer that lives through everything there is to decide, an epoch at a time.
 struct Life {
     stage: EnforcerStage,
@@ -90,6 +93,9 @@ fn decisions() -> String {
         control(ControlKind::Setting, crate::limiter::RESUME_NAME, "999999999999"),
         control(ControlKind::Setting, "act.limit/acme", "accounts 2"),
         control(ControlKind::Setting, "act.resume/acme", "999999999999"),
+        control(ControlKind::Setting, crate::limiter::LIMIT_NAME, STORM_OF_7),
+        control(ControlKind::Setting, "act.resume/globex", "999999999999"),
+        control(ControlKind::Setting, crate::limiter::RESUME_NAME, "999999999999"),
         control(ControlKind::Setting, "act.limit/acme", "default"),
         control(ControlKind::Setting, "act.ring/2", "900000 manual"),
         control(ControlKind::Setting, crate::safeguards::REINSTATE_NAME, &format!("account/{}", account(2))),
@@ -117,6 +123,15 @@ fn decisions() -> String {
                 2 => life.answer(OutcomeKind::Failed),
                 _ => {}
             }
+        }
+        // A storm of one tenant, and one of several.
+        for tenants in [1, 3] {
+            let found = (100..130).map(|number| Verdict {
+                tenant: ["globex", "acme", "initech"][number as usize % tenants].into(),
+                ..verdict(100 * tenants as u32 + number, life.now_ms, Tier::Critical)
+            });
+            life.verdicts(&found.collect::<Vec<_>>());
+            life.now_ms += MINUTE_MS;
         }
         life.verdicts(&[Verdict { score: f64::NAN, ..verdict(1, 0, Tier::High) }]);
         // Whatever is under way comes to its end.

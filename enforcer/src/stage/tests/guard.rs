@@ -360,11 +360,12 @@ fn a_storm_on_honest_accounts_is_paused_at_the_cap_until_an_operator_approves_an
     );
 }
 
-/// A limit that lets act on everybody, but for a storm of more than 200.
-const STORM_OF_200: &str = "floor 100000 share 0 accounts 0 partitions 1 tenant 1000 storm 200 times 10";
+/// A limit that lets act on 4,000 an hour, and 2,000 a minute, but for a storm of more than 200.
+const STORM_OF_200: &str = "floor 4000 share 0 accounts 0 partitions 1 tenant 1000 storm 200 times 10";
 
 #[test]
-fn a_storm_of_verdicts_pauses_far_ahead_of_the_cap_until_an_operator_approves() {
+fn a_storm_of_verdicts_pauses_far_ahead_of_the_cap_and_an_approval_lets_the_campaign_be_acted_on_up_to_the_cap()
+ {
     let mut storm = Storm::new();
     storm.told(&posture("enforce"));
     storm.told(&setting(LIMIT_NAME, STORM_OF_200));
@@ -380,43 +381,160 @@ fn a_storm_of_verdicts_pauses_far_ahead_of_the_cap_until_an_operator_approves() 
     storm.blows(10_000..10_010);
     assert_eq!(storm.suspended().len(), 200);
 
+    let of_acme = record_of(RESUME_NAME, Some("acme"));
+    let approved = storm.taken_ms.to_string();
+    storm.told(&setting(&of_acme, &approved));
+    // The same campaign is found anew, as cooldowns end, and is far more than a storm.
+    storm.blows(200..1_200);
+    assert_eq!(storm.suspended().len(), 1_200);
+    storm.taken_ms += 15 * MINUTE_MS;
+    storm.blows(1_200..10_000);
+    assert_eq!(storm.suspended().len(), 3_200, "up to the cap");
+
+    // That pause is of all, and so is what is approved.
     let approved = storm.taken_ms.to_string();
     storm.told(&setting(RESUME_NAME, &approved));
-    storm.blows(20_000..20_200);
-    assert_eq!(storm.suspended().len(), 400, "as many as are none");
-    storm.blows(30_000..40_000);
-    assert_eq!(storm.suspended().len(), 600);
+    storm.told(&setting(RESUME_NAME, &approved));
+    storm.blows_on("globex", 20_000..21_000);
+    assert_eq!(storm.suspended().len(), 4_200);
+    storm.taken_ms += 60 * MINUTE_MS;
+    storm.blows_on("globex", 30_000..40_000);
+    assert_eq!(storm.suspended().len(), 4_400, "an hour later it is a storm again");
+    let why = "more than 200 accounts were found at CRITICAL within a minute, and 0 in a usual hour: a storm, \
+               201 of them of the tenant";
+    let half = "2000 accounts were acted on within a minute, which is half of the hour's cap";
+    let since_ms = 10 * MINUTE_MS + 24 * 60 * MINUTE_MS + 3 * MINUTE_MS + 15 * MINUTE_MS;
+    let said = storm.safeguards_said();
+    assert_eq!(said.len(), 5, "{said:#?}");
     assert_eq!(
-        storm.safeguards_said(),
+        said[..3],
         [
-            "SAFEGUARD enforcer paused: more than 200 accounts were found at CRITICAL within a minute, and 0 in the day before: a storm",
-            "OPERATOR olga resumed: the pause since 600000 is over: more than 200 accounts were found at CRITICAL within a minute, and 0 in the day before: a storm",
-            "SAFEGUARD enforcer paused: more than 200 accounts were found at CRITICAL within a minute, and 200 in the day before: a storm",
+            format!("SAFEGUARD enforcer paused acme: {why}"),
+            format!("OPERATOR olga resumed acme: the pause since 600000 is over: {why}"),
+            format!("SAFEGUARD enforcer paused: {half}"),
         ]
     );
+    let resumed = said[3].strip_suffix(&format!(" is over: {half}")).unwrap();
+    let began_ms: i64 =
+        resumed.strip_prefix("OPERATOR olga resumed: the pause since ").unwrap().parse().unwrap();
+    assert!((since_ms..since_ms + MINUTE_MS).contains(&began_ms), "{began_ms}");
+    assert_eq!(said[4], format!("SAFEGUARD enforcer paused globex: {why}"));
 }
 
 #[test]
-fn a_storm_is_told_where_nothing_is_acted_on_and_what_is_usual_or_known_already_is_none() {
+fn an_approval_is_heard_of_storms_by_enforcers_that_do_not_pause_and_ends_no_pause_that_it_does_not_mean() {
     let mut storm = Storm::new();
-    let limit = "floor 100000 share 0 accounts 0 partitions 1 tenant 1000 storm 10 times 1000";
+    storm.told(&posture("enforce"));
+    storm.told(&setting(LIMIT_NAME, STORM_OF_200));
+    storm.taken_ms = 10 * MINUTE_MS;
+    let approved = storm.taken_ms.to_string();
+    storm.told(&setting(&record_of(RESUME_NAME, Some("acme")), &approved));
+    storm.told(&setting(&record_of(RESUME_NAME, Some("acme")), &approved));
+    storm.blows(0..1_000);
+    assert_eq!(storm.suspended().len(), 1_000);
+    storm.blows_on("globex", 1_000..2_000);
+    assert_eq!(storm.suspended().len(), 1_200);
+    // Of a pause that began later.
+    storm.told(&setting(&record_of(RESUME_NAME, Some("globex")), &approved));
+    storm.blows_on("globex", 2_000..2_010);
+    assert_eq!(storm.suspended().len(), 1_200);
+    let of_operators = storm.audits.iter().filter(|audit| audit.outcome == "storms_approved");
+    let of_operators: Vec<_> = of_operators.map(|audit| (&*audit.tenant, &*audit.reason)).collect();
+    let reason = "no pause is over; no storm pauses for 60 minutes";
+    assert_eq!(of_operators, [("acme", reason), ("globex", reason)]);
+    assert_eq!(storm.safeguards_said().len(), 1);
+}
+
+#[test]
+fn a_storm_of_one_tenant_pauses_it_alone_and_one_of_several_pauses_all() {
+    let mut storm = Storm::new();
+    storm.told(&posture("enforce"));
+    storm.told(&setting(LIMIT_NAME, STORM_OF_200));
+    storm.taken_ms = 10 * MINUTE_MS;
+    storm.blows_on("acme", 0..1_000);
+    assert_eq!(storm.suspended().len(), 200);
+    // The others go on, in the same minute and later.
+    storm.taken_ms = 10 * MINUTE_MS;
+    storm.blows_on("globex", 1_000..1_150);
+    storm.blows_on("initech", 2_000..2_150);
+    assert_eq!(storm.suspended().len(), 500);
+    let from_ms = storm.taken_ms;
+    for (number, tenant) in [(3, "globex"), (4, "initech"), (5, "umbrella")] {
+        storm.taken_ms = from_ms;
+        storm.blows_on(tenant, 1_000 * number..1_000 * number + 100);
+    }
+    assert_eq!(storm.suspended().len(), 700);
+    let why = "more than 200 accounts were found at CRITICAL within a minute, and 0 in a usual hour: a storm";
+    assert_eq!(
+        storm.safeguards_said(),
+        [
+            format!("SAFEGUARD enforcer paused acme: {why}, 201 of them of the tenant"),
+            format!("SAFEGUARD enforcer paused: {why}"),
+        ]
+    );
+    assert_eq!((storm.tallies[&Tally::StormsFound], storm.tallies[&Tally::LimiterPaused]), (2, 2));
+}
+
+#[test]
+fn who_would_not_be_acted_on_in_any_case_makes_no_storm() {
+    let tenant_acme = Subject::Tenant("acme".into());
+    for word in [
+        listed(ListName::Protected, tenant_acme, "on"),
+        setting("act.ring/3", "off"),
+        posture("canary 0"),
+        // Whose tenant pauses by its own cap with the first.
+        setting(&record_of(LIMIT_NAME, Some("acme")), "accounts 1"),
+    ] {
+        let mut storm = Storm::new();
+        storm.told(&posture("enforce"));
+        storm.told(&setting(LIMIT_NAME, STORM_OF_200));
+        storm.told(&word);
+        storm.taken_ms = 10 * MINUTE_MS;
+        storm.blows(0..1_000);
+        assert!(!storm.tallies.contains_key(&Tally::StormsFound), "{word:?}");
+        // Nobody else pays for it.
+        storm.told(&posture("enforce"));
+        storm.told(&setting("act.ring/3", "on"));
+        storm.taken_ms = 10 * MINUTE_MS;
+        let before = storm.suspended().len();
+        storm.blows_on("globex", 1_000..1_198);
+        assert_eq!(storm.suspended().len(), before + 198, "{word:?}");
+    }
+}
+
+#[test]
+fn what_piled_up_while_nothing_was_judged_is_no_storm() {
+    let mut storm = Storm::new();
+    storm.told(&posture("enforce"));
+    storm.told(&setting(LIMIT_NAME, STORM_OF_200));
+    storm.taken_ms = 60 * MINUTE_MS;
+    let verdicts = (0..1_200).map(|number| {
+        // Twenty a minute for an hour, all of it taken up at its end.
+        let verdict = verdict(number, i64::from(number / 20) * MINUTE_MS, Tier::Critical);
+        let payload = Wire::new().to_bytes(&verdict);
+        Output::keyed(Topic::Verdicts, verdict.account.to_key(), payload, verdict.time_ms)
+    });
+    storm.epoch(Topic::Verdicts, verdicts.collect());
+    assert_eq!(storm.suspended().len(), 1_200);
+    assert_eq!(storm.safeguards_said(), [""; 0]);
+}
+
+#[test]
+fn a_storm_is_told_where_nothing_is_acted_on_and_who_is_known_already_makes_none() {
+    let mut storm = Storm::new();
+    let limit = "floor 100000 share 0 accounts 0 partitions 1 tenant 1000 storm 10 times 10";
     storm.told(&setting(LIMIT_NAME, limit));
     storm.taken_ms = 10 * MINUTE_MS;
     storm.blows(0..10);
     storm.blows(10..20);
-    // A thousand times what a minute had when a day had 20.
-    storm.blows(20..33);
-    assert_eq!(storm.safeguards_said(), [""; 0]);
+    storm.blows(20..30);
     // Whoever was found within ten minutes is not found again.
-    storm.blows(0..33);
+    storm.blows(0..30);
     assert_eq!(storm.safeguards_said(), [""; 0]);
-    storm.blows(100..123);
-    assert_eq!(
-        storm.safeguards_said(),
-        [
-            "SAFEGUARD enforcer storm: more than 22 accounts were found at CRITICAL within a minute, and 33 in the day before: a storm; nothing is acted on, or the limiter would pause"
-        ]
-    );
+    storm.blows(100..200);
+    let why = "more than 10 accounts were found at CRITICAL within a minute, and 0 in a usual hour: a storm, \
+               11 of them of the tenant; nothing is acted on, or the limiter would pause";
+    assert_eq!(storm.safeguards_said(), [format!("SAFEGUARD enforcer storm acme: {why}")]);
     assert_eq!(storm.tallies[&Tally::StormsFound], 1);
     assert!(!storm.tallies.contains_key(&Tally::LimiterPaused));
 }
@@ -426,7 +544,7 @@ fn a_tenant_that_reaches_its_cap_pauses_alone_until_an_operator_approves_of_that
     let mut storm = Storm::new();
     storm.told(&posture("enforce"));
     // A fifth of the hour's 100 is one tenant's; another has a cap of its own.
-    let limit = "floor 100 share 0 accounts 0 partitions 1 tenant 200 storm 1000 times 10";
+    let limit = "floor 100 share 0 accounts 0 partitions 1 tenant 200 storm 45 times 10";
     storm.told(&setting(LIMIT_NAME, limit));
     storm.told(&setting(&record_of(LIMIT_NAME, Some("globex")), "accounts 30"));
     storm.taken_ms = 10 * MINUTE_MS;
