@@ -59,13 +59,14 @@ else redis.call('PEXPIRE', KEYS[1], string.format('%.0f', keep + math.max(worst_
 return done
 ";
 
-/// A request of an account, of what it costs and how far its time may be ahead: 0, or in how many microseconds it may be made.
+/// A request of an account, of what it costs, how far its time may be ahead for it to pass, and how far it is at most, as
+/// [`Rate`] has them: 0, or in how many microseconds it may be made.
 const BUCKET_SCRIPT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local cost, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
+local cost, tolerance, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local at = tonumber(redis.call('GET', KEYS[1]) or now)
-if at < now then at = now end
+at = math.min(math.max(at, now), now + most)
 local wait = at - now - tolerance
 if wait > 0 then return wait end
 at = at + cost
@@ -135,8 +136,9 @@ impl Client {
         hits: u32,
     ) -> Result<Option<i64>, RedisError> {
         let key = format!("weir:{{{account}}}:bucket");
-        let (cost, tolerance) = (rate.cost_us(hits).to_string(), rate.tolerance_us(hits).to_string());
-        let wait_us = self.run(|client| &mut client.bucket, &[&key], &[&cost, &tolerance])?;
+        let terms = [rate.cost_us(hits), rate.tolerance_us(hits), rate.debt_max_us()];
+        let [cost, tolerance, most] = terms.map(|us| us.to_string());
+        let wait_us = self.run(|client| &mut client.bucket, &[&key], &[&cost, &tolerance, &most])?;
         Ok((wait_us > 0).then_some(wait_us))
     }
 
@@ -290,6 +292,10 @@ fn away(error: RedisError) -> ActuatorError {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::net::TcpListener;
+    use std::path::Path;
+    use std::process::{Child, Command, Stdio};
+    use std::time::Duration;
 
     fn read(bytes: &[u8]) -> Result<Reply, RedisError> {
         read_reply(&mut io::BufReader::new(bytes), 0)
@@ -304,6 +310,48 @@ mod tests {
         assert_eq!(read(b"$-1\r\n").unwrap(), Reply::Text(None));
         let list = Reply::List(vec![Reply::Number(1), Reply::Text(Some(b"x".to_vec()))]);
         assert_eq!(read(b"*2\r\n:1\r\n$1\r\nx\r\n").unwrap(), list);
+    }
+
+    /// A Redis, which is killed at the end.
+    struct Server(Child);
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    #[test]
+    fn however_much_a_request_counts_as_an_hour_later_the_account_may_ask_again_of_any_server() {
+        if !Path::new("/usr/bin/redis-server").exists() {
+            assert!(std::env::var_os("CI").is_none(), "redis-server is not installed, and CI has it");
+            return;
+        }
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let mut command = Command::new("/usr/bin/redis-server");
+        command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        let _server = Server(command.stdout(Stdio::null()).spawn().unwrap());
+        let is_up = (0..1_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            TcpStream::connect(address).is_ok()
+        });
+        assert!(is_up, "Redis does not start");
+        let mut client = Client::new(&address.to_string());
+        let rate = Rate { per_minute: 6, burst: 3 };
+        let most_us = rate.debt_max_us() - rate.tolerance_us(1);
+        let mut asks =
+            |number: u8, rate, hits| client.take_tokens(AccountId([number; 16]), rate, hits).unwrap();
+        assert_eq!(asks(1, rate, 1_000_000), None);
+        // Redis's own clock goes on meanwhile.
+        let waits_us = asks(1, rate, 1).unwrap();
+        assert!((most_us - 60_000_000..=most_us).contains(&waits_us), "{waits_us}");
+        // What a slower rate put off further is no longer put off.
+        let slow = Rate { per_minute: 1, burst: 600 };
+        assert_eq!(asks(2, slow, 600), None);
+        assert_eq!(asks(2, rate, 1), Some(most_us), "not a microsecond more");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Slows a limited account down: the generic cell rate algorithm, one time an account.
 //!
-//! The time is when the account would have used up what it was let: each request moves it on by one interval, and a
-//! request is let through while it is not further ahead of now than the burst.
+//! The time is when the account would have used up what it was let: each request moves it on by one interval,
+//! and a request is let through while it is not further ahead of now than the burst.
 
-use crate::limits::BUCKETS_MAX;
+use crate::limits::{BUCKETS_MAX, DEBT_MAX_US};
 use std::collections::HashMap;
 use weir_schemas::AccountId;
 
@@ -24,9 +24,9 @@ impl Rate {
         MINUTE_US / i64::from(self.per_minute.max(1))
     }
 
-    /// How far the account's time may be ahead of now before a request that counts as `hits`, in microseconds. One that counts
-    /// as more than the burst is let through where all of the burst is there, and is paid back in full: it would never pass
-    /// otherwise.
+    /// How far the account's time may be ahead of now before a request that counts as `hits`, in
+    /// microseconds. One that counts as more than the burst is let through where all of the burst is there,
+    /// and is paid back as far as [`Self::debt_max_us`]: it would never pass otherwise.
     pub fn tolerance_us(self, hits: u32) -> i64 {
         let burst = self.burst.max(1);
         self.interval_us().saturating_mul(i64::from(burst - hits.clamp(1, burst)))
@@ -34,12 +34,25 @@ impl Rate {
 
     /// How much further a request that counts as `hits` moves the account's time, in microseconds.
     pub fn cost_us(self, hits: u32) -> i64 {
-        self.interval_us().saturating_mul(hits.into())
+        self.interval_us().saturating_mul(hits.into()).min(self.debt_max_us())
     }
 
-    /// The account's time after a request at `now_us` that counts as `hits`, or in how many microseconds it may be made.
+    /// How far the account's time is ahead of now at most, in microseconds: an hour, or all of the burst
+    /// where that takes longer. Otherwise one request could count as so many that it kept the account out for
+    /// months after its limit.
+    pub fn debt_max_us(self) -> i64 {
+        self.interval_us().saturating_mul(self.burst.into()).max(DEBT_MAX_US)
+    }
+
+    /// The account's time at `now_us`, where it was `time_us` after its last request, maybe at another rate.
+    fn time_at(self, time_us: Option<i64>, now_us: i64) -> i64 {
+        time_us.unwrap_or(now_us).clamp(now_us, now_us.saturating_add(self.debt_max_us()))
+    }
+
+    /// The account's time after a request at `now_us` that counts as `hits`, or in how many microseconds it
+    /// may be made.
     pub fn ask(self, time_us: Option<i64>, now_us: i64, hits: u32) -> Result<i64, i64> {
-        let time_us = time_us.unwrap_or(now_us).max(now_us);
+        let time_us = self.time_at(time_us, now_us);
         match time_us - now_us - self.tolerance_us(hits) {
             wait_us if wait_us > 0 => Err(wait_us),
             _ => Ok(time_us.saturating_add(self.cost_us(hits))),
@@ -52,7 +65,8 @@ impl Rate {
 pub struct Buckets(HashMap<AccountId, i64>);
 
 impl Buckets {
-    /// In how many microseconds the account may make a request that counts as `hits`; none where it may now. Nothing is used up.
+    /// In how many microseconds the account may make a request that counts as `hits`; none where it may now.
+    /// Nothing is used up.
     pub fn wait_us(&self, account: AccountId, now_us: i64, rate: Rate, hits: u32) -> Option<i64> {
         rate.ask(self.0.get(&account).copied(), now_us, hits).err()
     }
@@ -63,7 +77,7 @@ impl Buckets {
             // Whose time has come has all of its burst, as one that was never seen.
             self.0.retain(|_, time_us| *time_us > now_us);
         }
-        let time_us = self.0.get(&account).copied().unwrap_or(now_us).max(now_us);
+        let time_us = rate.time_at(self.0.get(&account).copied(), now_us);
         if self.0.len() < BUCKETS_MAX || self.0.contains_key(&account) {
             self.0.insert(account, time_us.saturating_add(rate.cost_us(hits)));
         }
@@ -118,6 +132,22 @@ mod tests {
         assert_eq!((at(40, 7), at(40, 1)), (None, Some(50_000_000)));
         assert_eq!((at(89, 1), at(90, 1)), (Some(1_000_000), None));
         assert_eq!(at(100, 7), Some(20_000_000));
+    }
+
+    #[test]
+    fn however_much_a_request_counts_as_an_hour_later_the_account_may_ask_again() {
+        let rate = Rate { per_minute: 6, burst: 3 };
+        let mut buckets = Buckets::default();
+        assert_eq!(asks_for(&mut buckets, 0, rate, 1_000_000), None);
+        // All but the last of the burst must be there again.
+        assert_eq!(asks(&mut buckets, 0, rate), Some(DEBT_MAX_US - 20_000_000));
+        assert_eq!(asks(&mut buckets, DEBT_MAX_US - 20_000_000, rate), None);
+        // What another rate put off further is no longer put off, and a burst that takes longer may be used
+        // up.
+        let slow = Rate { per_minute: 1, burst: 600 };
+        assert_eq!(slow.debt_max_us(), 10 * DEBT_MAX_US);
+        assert_eq!(asks_for(&mut buckets, 2 * DEBT_MAX_US, slow, 600), None);
+        assert_eq!(asks(&mut buckets, 2 * DEBT_MAX_US, rate), Some(DEBT_MAX_US - 20_000_000));
     }
 
     proptest! {
