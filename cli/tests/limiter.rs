@@ -49,10 +49,7 @@ fn a_tenant_over_its_cap_pauses_until_an_operator_approves_of_that_tenants_pause
     assert!(told.contains("\nOf tenant \"default\" up to 1 on each: 1 over all.\n"), "{told}");
     let of_enforcers = told.lines().filter(|line| line.contains(" pauses for tenant \"default\" since "));
     assert_eq!(of_enforcers.filter(|line| line.ends_with(why)).count(), paused.len(), "{told}");
-    assert!(
-        told.ends_with("`weir limiter approve --tenant \"default\"` lets them go on for it.\n"),
-        "{told}"
-    );
+    assert!(told.ends_with("`weir limiter approve --tenant='default'` lets them go on for it.\n"), "{told}");
 
     // That is no approval of this pause.
     success(limiter(&place, &["approve"]));

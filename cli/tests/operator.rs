@@ -152,7 +152,8 @@ fn whom_nobody_may_act_on_is_said_before_the_first_run_and_shown() {
     let told = said(&["limiter", "approve", "--tenant", "acme", "--node", "test"], &place);
     assert_eq!(
         text(&told.stdout),
-        "Every pause of tenant acme that has begun by now is over from each enforcer's next epoch.\n"
+        "Every pause of tenant acme that has begun by now is over from each enforcer's next epoch.\n\
+         For an hour no storm pauses them; the cap holds.\n"
     );
     assert!(said(&["limiter", "set", "acme", "default", "--node", "test"], &place).status.success());
     let shown = text(&said(&["limiter", "show"], &place).stdout);

@@ -116,8 +116,12 @@ pub fn approve(context: &Context, tenant: Option<&str>) -> Result<ExitCode> {
         Some(tenant) => print_line!(
             "Every pause of tenant {tenant} that has begun by now is over from each enforcer's next epoch."
         ),
-        None => print_line!("Every pause that has begun by now is over from each enforcer's next epoch."),
+        None => print_line!(
+            "Every pause of all tenants that has begun by now is over from each enforcer's next epoch. One tenant's pause goes on: \
+             that is ended with --tenant."
+        ),
     }
+    print_line!("For an hour no storm pauses them; the cap holds.");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -159,13 +163,23 @@ pub fn show_limiter(context: &Context) -> Result<ExitCode> {
         print_line!("`weir limiter approve` lets them go on.");
     }
     for tenant in &tenants {
-        print_line!("`weir limiter approve --tenant {tenant:?}` lets them go on for it.");
+        match in_shell(tenant) {
+            Some(word) => print_line!("`weir limiter approve --tenant={word}` lets them go on for it."),
+            None => print_line!("`weir limiter approve --tenant NAME` lets them go on for {tenant:?}."),
+        }
     }
     if all_pause || !tenants.is_empty() {
         return Ok(ExitCode::FAILURE);
     }
     print_line!("No enforcer pauses.");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The tenant's name as one word of a shell's command: a client may have chosen it. None where it has characters that no terminal
+/// shows, and that nobody should paste.
+fn in_shell(tenant: &str) -> Option<String> {
+    let is_shown = tenant.chars().all(|c| c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ');
+    is_shown.then(|| format!("'{}'", tenant.replace('\'', r"'\''")))
 }
 
 /// Name of the record about a tenant, or about all of them, if there can be a tenant of that name.
@@ -208,4 +222,21 @@ fn subject(context: &Context, text: &str) -> Result<Subject> {
     let keys = CollectorKeys::read(&context.given_or_own_keys(Role::Collector)?)?;
     let (epoch, key) = &keys.pseudonym;
     Ok(Subject::Account(PseudonymKey::new(key, *epoch).account(tenant, &account)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenants_name_is_one_word_of_a_command_and_nothing_of_it_is_run() {
+        for name in ["acme", "a b", "$(reboot)", "`reboot`", "it's; reboot", "\\", "\"", "-x"] {
+            let word = in_shell(name).unwrap();
+            let told =
+                std::process::Command::new("sh").arg("-c").arg(format!("printf %s {word}")).output().unwrap();
+            assert_eq!(String::from_utf8(told.stdout).unwrap(), name);
+        }
+        assert_eq!(in_shell("a\nreboot\n"), None);
+        assert_eq!(in_shell("\u{1b}[2J"), None);
+    }
 }
