@@ -29,6 +29,8 @@ pub mod process;
 pub mod query;
 pub mod records;
 pub mod registry;
+pub mod renewal;
+pub mod renewal;
 pub mod replay;
 pub mod reveal;
 pub mod review;

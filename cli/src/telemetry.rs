@@ -227,6 +227,7 @@ metrics! {
     indicators_forgotten: Counter = Counter::default(), "enforcer_indicators_forgotten", "Shared values that were forgotten to stay within the limit";
     identities_refused: Counter = Counter::default(), "enforcer_identities_refused", "Sealed identities that did not open, or are not of the account that they were announced for";
     identities_forgotten: Counter = Counter::default(), "enforcer_identities_forgotten", "Sealed identities that were forgotten to stay within the limit";
+    renewals_failed: Counter = Counter::default(), "enforcer_renewals_failed", "Times that a partition's identities could not be renewed: tried again after ten minutes";
     identities_renewed: Counter = Counter::default(), "enforcer_identities_renewed", "Sealed identities written once more, because something is in force on their accounts and their retention would pass";
     effects: Family<Kind, Counter> = Family::default(), "effects", "What executors did: applied, released, failed (answered for as not carried out), stuck (an actuator refuses to let a hold go: a person must)";
     effect_stalls: Counter = Counter::default(), "effect_stalls", "Times that an executor had to wait for what it drives, or for the log";
@@ -476,6 +477,16 @@ impl Metrics {
         if count > 0 {
             info!(count, "identities of accounts on which something is in force are renewed");
         }
+    }
+
+    /// A partition's identities could not be renewed.
+    pub fn identities_not_renewed(&self, reason: &str) {
+        self.renewals_failed.inc();
+        warn!(
+            reason,
+            "identities of accounts on which something is in force are not renewed, and are forgotten 90 days after they \
+             were announced: tried again in ten minutes; the enforcer's user must be allowed to write weir.identities"
+        );
     }
 
     /// An executor did something.

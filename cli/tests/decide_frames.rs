@@ -113,7 +113,7 @@ fn what_is_no_question_is_refused_by_name_and_the_next_one_is_answered() {
         (b"\xff\xfe", "a question is a JSON object: "),
         (br#"{"keys": ["k"], "key": "k"}"#, "unknown field `key`"),
         (br#"{"keys": "k"}"#, "invalid type"),
-        (br#"{}"#, "give an account, or the credentials of a request"),
+        (br#"{}"#, "give an `account`, or the `keys` of a request"),
         (br#"{"keys": ["k"], "account": "k"}"#, "and not both"),
         (br#"{"account": "me"}"#, "an account is named by its pseudonym"),
         (br#"{"keys": ["a", "b"], "look": true}"#, "one account can be looked at"),
@@ -137,13 +137,19 @@ fn who_is_to_show_a_token_says_it_in_each_question() {
     let place = Place::new();
     let tokens = private(&place, "tokens", TOKEN);
     let (run, address, metrics, _) = server(&place, &["--decide-token-file", tokens.to_str().unwrap()]);
-    let stream = TcpStream::connect(&address).unwrap();
-    for question in [json!({ "keys": ["k"] }), json!({ "keys": ["k"], "token": "guessed-and-wrong" })] {
-        assert_eq!(told(&stream, question), json!({ "error": "say a `token` of the decision server's" }));
+    // Whoever shows none learns nothing but that, and has to come again.
+    for question in
+        [r#"{"keys": ["k"]}"#, r#"{"keys": ["k"], "token": "guessed-and-wrong"}"#, "no question", ""]
+    {
+        let stream = TcpStream::connect(&address).unwrap();
+        let answer = asked(&stream, &stream, question.as_bytes());
+        assert_eq!(answer, json!({ "error": "say a `token` of the decision server's" }));
+        assert_eq!((&stream).read(&mut [0; 1]).unwrap(), 0, "the connection ends");
     }
+    let stream = TcpStream::connect(&address).unwrap();
     assert_eq!(told(&stream, json!({ "keys": ["k"], "token": TOKEN }))["passes"], true);
     let refused = "weir_gateway_answers_total{kind=\"unauthenticated\",transport=\"frames\"}";
-    assert_eq!(metric(&metrics, refused), 2);
+    assert_eq!(metric(&metrics, refused), 4);
     run.stop();
 }
 

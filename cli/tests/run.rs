@@ -10,6 +10,13 @@ use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
+use weir_schemas::wire::Wire;
+use weir_schemas::{AccountId, Identity, Standing, StandingStatus};
+use weir_topology::embedded::EmbeddedLog;
+use weir_topology::history::read_range;
+use weir_topology::log::{Commit, Log as _};
+use weir_topology::record::Output;
+use weir_topology::topic::Topic;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/access.jsonl");
 
@@ -240,4 +247,53 @@ fn flags_that_do_not_belong_are_refused_and_so_is_a_distributed_role_without_key
     refused(&["process"], "brokers is not set");
     refused(&["replay", "--data-dir", "/nonexistent"], "<--as-recorded|--lockstep>");
     refused(&["replay", "--as-recorded", "--data-dir", "/nonexistent"], "there is no log to read");
+}
+
+#[test]
+fn a_run_renews_the_identity_of_an_account_that_is_cut_off_before_its_retention_passes() {
+    const DAY_MS: i64 = 24 * 3_600_000;
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let place = Place::new();
+    place.set_posture("audit");
+    std::fs::write(&place.feed, "").unwrap();
+    let wire = Wire::new();
+    let old = |account: u8, status: StandingStatus| {
+        let account = AccountId([account; 16]);
+        let standing = Standing { account, tenant: "acme".into(), status, ..Standing::default() };
+        let identity = Identity { account, sealed: vec![account.0[0]], ..Identity::default() };
+        [
+            Output::keyed(Topic::Standing, account.to_key(), wire.to_bytes(&standing), now_ms),
+            Output::keyed(
+                Topic::Identities,
+                account.to_key(),
+                wire.to_bytes(&identity),
+                now_ms - 40 * DAY_MS,
+            ),
+        ]
+    };
+    let log = EmbeddedLog::open(&place.data.join("log"), 4).unwrap();
+    let outputs = [old(1, StandingStatus::Suspended), old(2, StandingStatus::Good)].concat();
+    log.writer("test").unwrap().commit(&Commit { outputs, positions: Vec::new() }).unwrap();
+    drop(log);
+    place.run_until_idle();
+
+    let log = EmbeddedLog::open(&place.data.join("log"), 4).unwrap();
+    let mut days_old = Vec::new();
+    for partition in 0..4 {
+        let (first, end) = log.bounds(Topic::Identities, partition).unwrap();
+        read_range(log.as_ref(), Topic::Identities, partition, first, end, |records| {
+            for record in records.iter() {
+                let identity: Identity = wire.read(record.payload.unwrap()).unwrap();
+                assert_eq!(
+                    (identity.account.to_key(), identity.sealed[0]),
+                    (record.key.to_vec(), identity.account.0[0])
+                );
+                days_old.push((identity.account.0[0], (now_ms - record.timestamp_ms).div_euclid(DAY_MS)));
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    days_old.sort_unstable();
+    assert!(matches!(days_old[..], [(1, -1 | 0), (1, 40), (2, 40)]), "{days_old:?}");
 }

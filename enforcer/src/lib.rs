@@ -26,6 +26,7 @@ pub mod open;
 pub mod posture;
 mod refuse;
 pub mod reinstate;
+pub mod renewal;
 pub mod review;
 pub mod rings;
 pub mod safeguards;

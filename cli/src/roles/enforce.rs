@@ -6,6 +6,7 @@ use crate::roles::act::Hands;
 use crate::roles::adopt;
 use crate::roles::fleet::Fleet;
 use crate::roles::process::tend;
+use crate::roles::renewal::Renewal;
 use anyhow::Result;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 use weir_enforcer::export::{Executor, Export, ExportError, Progress};
 use weir_enforcer::stage::EnforcerStage;
 use weir_schemas::wire::Wire;
-use weir_topology::clock::{Clock as _, MachineClock};
+use weir_topology::clock::MachineClock;
 use weir_topology::log::{Log, LogError};
 use weir_topology::stage::Stage;
 use weir_topology::stage::StageFactory;
@@ -22,9 +23,6 @@ use weir_topology::topic::{StageName, Topic};
 
 /// How often it is told how many accounts there are.
 const POPULATION_EVERY: Duration = Duration::from_secs(600);
-
-/// How often it is looked which identities are to be renewed.
-const RENEWAL_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs the enforcer stage until the process is told to stop. The output directory holds every
 /// partition's lines, whoever decides on them.
@@ -50,7 +48,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
         hands.iter().for_each(|hands| hands.own(fleets.iter().flat_map(Fleet::owned)));
         let is_idle = outlast(context, run_export(&mut export), &mut withheld)?;
         population.look(context, &log, &wire, &export)?;
-        renewal.look(context, &mut export, fleets.iter().flat_map(Fleet::owned))?;
+        renewal.look(context, &log, &wire, fleets.iter().flat_map(Fleet::owned));
         Ok(is_idle && hands.as_ref().is_none_or(Hands::is_idle))
     })?;
     drop(hands);
@@ -109,48 +107,14 @@ impl Population {
         *told = Instant::now();
         let outcome = adopt::configured_limit(context, log, wire, Some(export.accounts_known()));
         match outcome.map_err(|error| error.downcast::<LogError>()) {
-            Err(Ok(error)) => left_to_the_next_look(error),
+            // The brokers are away; the next look tells it.
+            Err(Ok(LogError::Unavailable { .. } | LogError::Aborted { .. } | LogError::Fenced { .. })) => {
+                Ok(())
+            }
+            Err(Ok(error)) => Err(error.into()),
             Err(Err(error)) => Err(error),
             Ok(()) => Ok(()),
         }
-    }
-}
-
-/// Identities that would pass their retention while something is in force on their accounts: renewed once a day, for the first
-/// time soon after the start.
-#[derive(Default)]
-pub struct Renewal {
-    next: Option<Instant>,
-}
-
-impl Renewal {
-    /// Renews those of these partitions, where it is time.
-    pub fn look(
-        &mut self,
-        context: &Context,
-        export: &mut Export,
-        partitions: impl IntoIterator<Item = u32>,
-    ) -> Result<()> {
-        let next = self.next.get_or_insert_with(|| Instant::now() + POPULATION_EVERY);
-        if *next > Instant::now() {
-            return Ok(());
-        }
-        *next = Instant::now() + RENEWAL_EVERY;
-        for partition in partitions {
-            match export.renew_identities(partition, MachineClock::default().unix_ms()) {
-                Ok(count) => context.metrics.identities_renewed(count),
-                Err(error) => left_to_the_next_look(error)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Where the brokers are away, or another enforcer is at it, the next look does it.
-fn left_to_the_next_look(error: LogError) -> Result<()> {
-    match error {
-        LogError::Unavailable { .. } | LogError::Aborted { .. } | LogError::Fenced { .. } => Ok(()),
-        error => Err(error.into()),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::lag::{LagTeller, Quiescence, is_open, lag};
 use crate::roles::act::Hands;
 use crate::roles::export::Exports;
 use crate::roles::inbox::Inbox;
+use crate::roles::renewal::Renewal;
 use crate::roles::{adopt, collect, decide, enforce, kill_switch, operators};
 use crate::status::Sensing;
 use crate::trace::Loaded;
@@ -80,7 +81,7 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
     let sensed = Sensed::default();
     let mut withheld = enforce::Withheld::default();
     let mut population = enforce::Population::default();
-    let mut renewal = enforce::Renewal::default();
+    let mut renewal = Renewal::default();
     let stop_sensing = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| -> Result<()> {
         let is_over = || context.is_stopped() || stop_sensing.load(Ordering::Relaxed);
@@ -142,7 +143,7 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
                 let exported = enforce::run_export(&mut export)?;
                 withheld.note(&exported);
                 population.look(context, log.as_ref(), &wire, &export)?;
-                renewal.look(context, &mut export, 0..partitions)?;
+                renewal.look(context, log.as_ref(), &wire, 0..partitions);
                 view.refresh(&wire)?;
                 view.progress(&sensed.sensing(), lag(log.as_ref(), &worker)?.unwrap_or(0));
                 let is_acted_on = hands.as_ref().is_none_or(Hands::is_idle) && exported.caught_up;

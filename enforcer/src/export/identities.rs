@@ -28,7 +28,7 @@ use weir_topology::topic::Topic;
 /// Why the raw id of an account cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Unknown {
-    /// Nobody announced it, or its retention has passed: only that of an account on which something is in force is renewed.
+    /// Nobody announced it, or its retention has passed.
     #[error(
         "weir.identities has no identity of this account: it was never announced, or is older than 90 days"
     )]
@@ -58,16 +58,8 @@ pub struct Identities {
 /// when it is full.
 #[derive(Default)]
 struct Lane {
-    young: HashMap<AccountId, Known>,
-    old: HashMap<AccountId, Known>,
-}
-
-/// What was announced of an account.
-#[derive(Clone)]
-struct Known {
-    sealed: Box<[u8]>,
-    /// Time of its record, by which the log's retention counts.
-    since_ms: i64,
+    young: HashMap<AccountId, Box<[u8]>>,
+    old: HashMap<AccountId, Box<[u8]>>,
 }
 
 impl Identities {
@@ -94,7 +86,7 @@ impl Identities {
         let index = self.index_of(partition);
         self.follow(index)?;
         let Some(known) = self.lanes[index].get(account) else { return Ok(Err(Unknown::NotAnnounced)) };
-        match self.try_open(account, &known.sealed)? {
+        match self.try_open(account, &known)? {
             Ok(opened) => Ok(Ok(opened)),
             Err(error) => {
                 self.refused += 1;
@@ -115,16 +107,16 @@ impl Identities {
         let (key, mut found) = (account.to_key(), Vec::new());
         read_range(self.log.as_ref(), Topic::Identities, partition, first, end, |records| {
             for record in records.iter().filter(|record| record.key == key) {
-                let payload = record.payload.filter(|payload| payload.len() <= SEALED_BYTES_MAX);
                 found.extend(
-                    payload.map(|sealed| Known { sealed: sealed.into(), since_ms: record.timestamp_ms }),
+                    record.payload.filter(|payload| payload.len() <= SEALED_BYTES_MAX).map(Box::from),
                 );
             }
             Ok(())
         })?;
-        for known in found.into_iter().rev() {
-            if let Ok(opened) = self.try_open(account, &known.sealed)? {
-                self.keep(index, account, known);
+        for payload in found.iter().rev() {
+            let payload: &[u8] = payload;
+            if let Ok(opened) = self.try_open(account, payload)? {
+                self.keep(index, account, payload);
                 return Ok(Ok(opened));
             }
         }
@@ -141,17 +133,6 @@ impl Identities {
             return Ok(Err(OpenError::Substituted));
         }
         Ok(self.opener.open(&identity))
-    }
-
-    /// The sealed identity of an account where it opens and its record is older than `before_ms`; none of an account of
-    /// which nothing is known.
-    pub fn older_than(&mut self, before_ms: i64, account: AccountId) -> Result<Option<Box<[u8]>>, LogError> {
-        let partition = partition_of(&account.to_key(), self.log.partitions(Topic::Identities)?);
-        let index = self.index_of(partition);
-        self.follow(index)?;
-        let Some(known) = self.lanes[index].get(account) else { return Ok(None) };
-        let is_sound = known.since_ms < before_ms && self.try_open(account, &known.sealed)?.is_ok();
-        Ok(is_sound.then_some(known.sealed))
     }
 
     /// Takes in what was announced of late, without waiting for any of it.
@@ -194,7 +175,7 @@ impl Identities {
             for record in records.iter() {
                 let Ok(account) = AccountId::from_key(record.key) else { continue };
                 match record.payload {
-                    Some(sealed) => self.announced(index, account, sealed, record.timestamp_ms)?,
+                    Some(payload) => self.announced(index, account, payload)?,
                     None => self.lanes[index].remove(account),
                 }
             }
@@ -204,38 +185,32 @@ impl Identities {
     }
 
     /// Takes in what was announced, unless what is known already is to be believed and this is not.
-    fn announced(
-        &mut self,
-        index: usize,
-        account: AccountId,
-        sealed: &[u8],
-        since_ms: i64,
-    ) -> Result<(), LogError> {
-        let known = self.lanes[index].get(account).filter(|known| *known.sealed != *sealed);
+    fn announced(&mut self, index: usize, account: AccountId, payload: &[u8]) -> Result<(), LogError> {
+        let known = self.lanes[index].get(account).filter(|known| **known != *payload);
         if let Some(known) = known
-            && self.try_open(account, sealed)?.is_err()
+            && self.try_open(account, payload)?.is_err()
         {
             self.refused += 1;
-            if self.try_open(account, &known.sealed)?.is_ok() {
+            if self.try_open(account, &known)?.is_ok() {
                 return Ok(());
             }
         }
-        if sealed.len() > SEALED_BYTES_MAX {
-            self.refused += 1;
-            return Ok(());
-        }
-        self.keep(index, account, Known { sealed: sealed.into(), since_ms });
+        self.keep(index, account, payload);
         Ok(())
     }
 
-    fn keep(&mut self, index: usize, account: AccountId, known: Known) {
+    fn keep(&mut self, index: usize, account: AccountId, payload: &[u8]) {
         let lane = &mut self.lanes[index];
+        if payload.len() > SEALED_BYTES_MAX {
+            self.refused += 1;
+            return;
+        }
         if lane.young.len() >= IDENTITIES_MAX / 2 && !lane.young.contains_key(&account) {
             self.forgotten += lane.old.len() as u64;
             lane.old = std::mem::take(&mut lane.young);
         }
         lane.old.remove(&account);
-        lane.young.insert(account, known);
+        lane.young.insert(account, payload.into());
     }
 
     /// Where a partition stands in the reader, which follows it from now on.
@@ -256,7 +231,7 @@ impl Identities {
 }
 
 impl Lane {
-    fn get(&self, account: AccountId) -> Option<Known> {
+    fn get(&self, account: AccountId) -> Option<Box<[u8]>> {
         self.young.get(&account).or_else(|| self.old.get(&account)).cloned()
     }
 

@@ -17,7 +17,6 @@ mod indicators;
 mod intake;
 mod json;
 mod lines;
-mod renewal;
 mod round;
 mod sidecar;
 #[cfg(test)]
@@ -314,13 +313,6 @@ impl Export {
     /// an opener.
     pub fn accounts_known(&self) -> u64 {
         self.identities.as_ref().map_or(0, Identities::known)
-    }
-
-    /// Renews old identities of a partition's accounts on which something is in force, so that they outlive their
-    /// retention; how many. Nothing without an opener.
-    pub fn renew_identities(&mut self, partition: u32, now_ms: i64) -> Result<u64, LogError> {
-        let Some(identities) = &mut self.identities else { return Ok(0) };
-        renewal::renew(self.log.as_ref(), &self.wire, identities, partition, now_ms)
     }
 
     /// What the operator should know and was not told yet.

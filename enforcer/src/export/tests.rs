@@ -2,7 +2,6 @@
 
 mod contents;
 mod faults;
-mod renewal;
 
 use super::*;
 use crate::testing::*;

@@ -67,7 +67,11 @@ pub async fn serve(
         let read = timeout(IDLE_TIME_MAX, unless_ending(read(&mut stream), &mut states)).await;
         let Ok(Some(Ok(read))) = read else { return };
         let (told, is_last) = match read {
-            Read::Question(bytes) => (answer(&bytes, &desk, door).await, false),
+            Read::Question(bytes) => match answer(&bytes, &desk, door).await {
+                Ok(told) => (told, false),
+                // Whoever guesses has to connect anew for each guess.
+                Err(reason) => (refused(reason), true),
+            },
             Read::TooLong => (refused(&format!("a question has at most {FRAME_BYTES_MAX} bytes")), true),
         };
         let mut frame = vec![0; 4];
@@ -94,19 +98,26 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Read> {
     Ok(Read::Question(bytes))
 }
 
-async fn answer(bytes: &[u8], desk: &Arc<Desk>, door: &Door) -> Value {
-    let question: Question = match serde_json::from_slice(bytes) {
-        Ok(question) => question,
-        Err(error) => return refused(&format!("a question is a JSON object: {error}")),
-    };
-    if let Some(reason) = door.refuses(question.token.as_deref(), Transport::Frames) {
-        return refused(reason);
+/// The answer to a question; an error where it is not answered, because it shows no token.
+async fn answer(bytes: &[u8], desk: &Arc<Desk>, door: &Door) -> Result<Value, &'static str> {
+    let question: Result<Question, serde_json::Error> = serde_json::from_slice(bytes);
+    let token = question.as_ref().ok().and_then(|question| question.token.as_deref());
+    if let Some(reason) = door.refuses(token, Transport::Frames) {
+        return Err(reason);
     }
+    Ok(match question {
+        Ok(question) => told(question, desk).await,
+        Err(error) => refused(&format!("a question is a JSON object: {error}")),
+    })
+}
+
+async fn told(question: Question, desk: &Arc<Desk>) -> Value {
     let Question { account, keys, tenant, look, .. } = question;
     let who = match (account, keys) {
         (Some(_), Some(_)) => return refused("give an account, or the keys of a request, and not both"),
         (Some(account), None) => Some(Who::Account(account)),
-        (None, keys) => keys.map(|keys| Who::Credentials(Credentials { keys, tenant: None })),
+        (None, Some(keys)) => Some(Who::Credentials(Credentials { keys, tenant: None })),
+        (None, None) => return refused("give an `account`, or the `keys` of a request"),
     };
     let checked = check(desk, CheckRequest { who, look, tenant }, Transport::Frames);
     match timeout(REQUEST_TIME_MAX, checked).await {

@@ -1,12 +1,14 @@
 //! An account that is cut off for good asks no more, so nobody announces it again.
 
 use super::*;
+use crate::testing::*;
 use std::collections::BTreeSet;
-use weir_schemas::{Identity, Standing, StandingStatus};
-use weir_topology::log::{Commit, Position, Reader, Writer};
-use weir_topology::record::Output;
+use std::sync::Arc;
+use weir_schemas::Identity;
+use weir_topology::log::{Position, Reader, Writer};
 
 const DAY_MS: i64 = 24 * 3_600_000;
+const LATE_MS: i64 = 30 * DAY_MS + 1;
 
 fn stands(rig: &Rig, number: u32, status: StandingStatus) {
     let standing =
@@ -15,7 +17,12 @@ fn stands(rig: &Rig, number: u32, status: StandingStatus) {
     rig.put(vec![Output::keyed(Topic::Standing, account(number).to_key(), payload, 0)]);
 }
 
-/// The accounts' numbers and times of what the log has of identities, and whether it is more than that they were forgotten.
+fn renewed(rig: &Rig, now_ms: i64) -> u64 {
+    renew(rig.log.as_ref(), &rig.wire, 0, now_ms).unwrap()
+}
+
+/// The accounts' numbers and times of what the log has of identities, and whether it is more than that they
+/// were forgotten.
 fn announced(rig: &Rig) -> Vec<(u32, i64, bool)> {
     let number = |output: &Output| (0..16).find(|number| account(*number).to_key() == output.key).unwrap();
     let all = rig.log.all(Topic::Identities);
@@ -26,8 +33,8 @@ fn announced(rig: &Rig) -> Vec<(u32, i64, bool)> {
 #[test]
 fn the_identity_of_an_account_that_is_cut_off_is_renewed_and_no_other() {
     let rig = Rig::new(1);
-    let rubbish = Identity { sealed: vec![1, 2, 3], ..identity(5) };
-    rig.put_identities(&[identity(1), identity(2), identity(3), identity(4), rubbish]);
+    let young = Identity { announced_ms: DAY_MS, ..identity(5) };
+    rig.put_identities(&[identity(1), identity(2), identity(3), identity(4), young, identity(7)]);
     stands(&rig, 1, StandingStatus::Suspended);
     stands(&rig, 2, StandingStatus::Good);
     stands(&rig, 3, StandingStatus::Limited);
@@ -35,33 +42,24 @@ fn the_identity_of_an_account_that_is_cut_off_is_renewed_and_no_other() {
     rig.put(vec![Output::tombstone(Topic::Standing, account(4).to_key(), 0)]);
     stands(&rig, 5, StandingStatus::Suspended);
     stands(&rig, 6, StandingStatus::Suspended);
-    let outputs = Outputs::new();
-    let mut export = outputs.open(&rig).unwrap();
 
-    assert_eq!(export.renew_identities(0, 30 * DAY_MS).unwrap(), 0);
-    assert_eq!(announced(&rig), [1, 2, 3, 4, 5].map(|number| (number, 0, true)));
+    assert_eq!(renewed(&rig, 30 * DAY_MS), 0);
+    let at_first = [(1, 0), (2, 0), (3, 0), (4, 0), (5, DAY_MS), (7, 0)];
+    assert_eq!(announced(&rig), at_first.map(|(number, at_ms)| (number, at_ms, true)));
 
-    let late_ms = 30 * DAY_MS + 1;
-    assert_eq!(export.renew_identities(0, late_ms).unwrap(), 2);
-    let kept = [(1, late_ms, true), (2, 0, true), (3, late_ms, true), (4, 0, true), (5, 0, true)];
-    assert_eq!(announced(&rig), kept, "compacted: what was renewed has taken the place of what was there");
-    assert_eq!(export.renew_identities(0, late_ms + 1).unwrap(), 0, "once is enough");
+    let bytes = |number: u32| {
+        let all = rig.log.all(Topic::Identities);
+        all.into_iter().find(|output| output.key == account(number).to_key()).unwrap().payload
+    };
+    let before = bytes(1);
+    assert_eq!(renewed(&rig, LATE_MS), 2);
+    let kept = [(1, LATE_MS), (2, 0), (3, LATE_MS), (4, 0), (5, DAY_MS), (7, 0)];
+    assert_eq!(announced(&rig), kept.map(|(number, at_ms)| (number, at_ms, true)));
+    assert_eq!(bytes(1), before, "as it was sealed");
+    assert_eq!(renewed(&rig, LATE_MS + 1), 0, "once is enough");
 
-    // Another enforcer, long after the first announcement has passed its retention.
-    let mut next = Outputs::new().open(&rig).unwrap();
-    assert_eq!(next.renew_identities(0, late_ms + 31 * DAY_MS).unwrap(), 2);
-    let opened = next.identities.as_mut().unwrap().open(account(1)).unwrap().unwrap();
-    assert_eq!(opened.account(), "raw-account-1");
-}
-
-#[test]
-fn without_the_secret_nothing_is_renewed() {
-    let rig = Rig::new(1);
-    rig.put_identities(&[identity(1)]);
-    stands(&rig, 1, StandingStatus::Suspended);
-    let mut export = Outputs::new().open_with(&rig, None).unwrap();
-    assert_eq!(export.renew_identities(0, 40 * DAY_MS).unwrap(), 0);
-    assert_eq!(announced(&rig), [(1, 0, true)]);
+    // Long after the first announcement has passed its retention.
+    assert_eq!(renewed(&rig, LATE_MS + 90 * DAY_MS), 3);
 }
 
 /// A log on which somebody is forgotten on request while whoever renews is at it.
@@ -93,11 +91,8 @@ fn whoever_is_forgotten_on_request_stays_forgotten() {
     rig.put_identities(&[identity(1), identity(2)]);
     stands(&rig, 1, StandingStatus::Suspended);
     stands(&rig, 2, StandingStatus::Suspended);
-    let log: Arc<dyn Log> = Arc::new(Forgetting { log: rig.log.clone(), forgotten: account(1).to_key() });
-    let outputs = Outputs::new();
-    let (opener, wire, told) = (Some(opener()), rig.wire.clone(), outputs.telemetry.clone());
-    let path = outputs.directory.path();
-    let mut export = Export::open(path, log, 0..1, opener, rig.executor(), wire, told).unwrap();
-    assert_eq!(export.renew_identities(0, 40 * DAY_MS).unwrap(), 1, "only the other one");
-    assert_eq!(announced(&rig), [(1, 7, false), (2, 40 * DAY_MS, true)]);
+    let log = Forgetting { log: rig.log.clone(), forgotten: account(1).to_key() };
+    assert_eq!(renew(&log, &rig.wire, 0, LATE_MS).unwrap(), 1, "only the other one");
+    assert_eq!(announced(&rig), [(1, 7, false), (2, LATE_MS, true)]);
+    assert_eq!(renewed(&rig, 2 * LATE_MS), 1);
 }
