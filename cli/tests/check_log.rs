@@ -132,3 +132,16 @@ fn nothing_is_written_anywhere() {
         std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["access.jsonl"]);
 }
+
+#[test]
+fn what_collecting_would_refuse_is_refused() {
+    let ahead = line(2).replace("1795242606.5", "\"2199-11-21T06:30:06Z\"");
+    let said = as_json(&(line(1) + &ahead), &[]);
+    assert_eq!((&said["lines"], &said["readable"]), (&json!(2), &json!(1)));
+    assert_eq!(
+        (&said["refused"][0]["line"], &said["refused"][0]["kind"]),
+        (&json!(2), &json!("FUTURE_TIME"))
+    );
+    let nothing_else = check(&ahead, &["--json"]);
+    assert!(!nothing_else.status.success(), "nothing in it can be collected");
+}

@@ -1,5 +1,6 @@
 //! What a log file looks like to a collector: read to its end, and nothing written anywhere.
 
+use crate::event::check_ahead;
 use crate::exchange::Exchange;
 use crate::field::Field;
 use crate::format::{self, Format, Reader, Record};
@@ -23,6 +24,8 @@ pub struct Check {
     pub sample_max: Option<usize>,
     /// How many characters of texts are shown; none for all of them.
     pub text_chars_max: Option<usize>,
+    /// By which time records are of the future, in milliseconds since the Unix epoch.
+    pub now_ms: i64,
 }
 
 /// What a file looks like. It holds raw ids and text, so it cannot be printed.
@@ -160,6 +163,10 @@ impl Survey {
             Err(_) if is_long => return self.refuse(&Refusal::too_long(check.line_bytes_max), line),
             Err(refusal) => return self.refuse(refusal, line),
         };
+        // As whoever collects it would.
+        if let Err(refusal) = check_ahead(exchange, check.now_ms) {
+            return self.refuse(&refusal, line);
+        }
         self.readable += 1;
         self.unowned += u64::from(exchange.is_unowned);
         if let Some(format) = record.format {

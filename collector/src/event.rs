@@ -188,7 +188,7 @@ impl EventWriter {
 }
 
 /// Refuses what is of a time that has not come.
-fn check_ahead(exchange: &Exchange<'_>, now_ms: i64) -> Result<(), Refusal> {
+pub(crate) fn check_ahead(exchange: &Exchange<'_>, now_ms: i64) -> Result<(), Refusal> {
     let ahead_ms = exchange.time_ms.saturating_sub(now_ms);
     if ahead_ms > AHEAD_MAX_MS { Err(Refusal::future(ahead_ms)) } else { Ok(()) }
 }

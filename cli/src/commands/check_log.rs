@@ -3,6 +3,7 @@
 mod formats;
 
 use super::{ConfigFile, Run};
+use crate::context::now_ms;
 use crate::output;
 use crate::settings::flags::{KeyFlags, takes};
 use crate::times::time_of;
@@ -63,6 +64,7 @@ impl Run for Arguments {
             line_bytes_max: settings.collector_line_bytes_max,
             sample_max: Some(self.sample).filter(|max| *max > 0),
             text_chars_max: (!self.text).then_some(TEXT_CHARS),
+            now_ms: now_ms(),
         };
         let survey = Survey::of(file, &check)?;
         let detectors = readiness(&survey);

@@ -45,7 +45,12 @@ pub(crate) struct Ask<'b> {
     /// Fields that are there and of no use.
     pub(crate) unknown: FieldSet,
     talks: [Talk<'b>; Source::COUNT],
+    /// What is a system's words to some servers, by the key that is for them.
     preamble: Talk<'b>,
+    /// What is so to the server of the Responses API alone.
+    instructions: Talk<'b>,
+    /// What stands in an object of the request that is one itself, or holds its parameters.
+    inner: Option<Box<Ask<'b>>>,
     /// Messages before the one that is asked.
     history: Talk<'b>,
     /// Words that stand alone.
@@ -60,20 +65,21 @@ enum Source {
     Input,
     Prompt,
     Message,
+    Contents,
     Other,
 }
 
 impl Source {
-    const COUNT: usize = 5;
+    const COUNT: usize = 6;
 
     /// The order in which the server of an API reads them.
     fn order(api: Api) -> [Self; Self::COUNT] {
-        let [messages, input, prompt, message, other] =
-            [Self::Messages, Self::Input, Self::Prompt, Self::Message, Self::Other];
+        let [messages, input, prompt, message, contents, other] =
+            [Self::Messages, Self::Input, Self::Prompt, Self::Message, Self::Contents, Self::Other];
         match api {
-            Api::Chat => [messages, input, message, prompt, other],
-            Api::Completions => [prompt, input, messages, message, other],
-            Api::Responses => [input, messages, prompt, message, other],
+            Api::Chat => [messages, input, message, prompt, contents, other],
+            Api::Completions => [prompt, input, messages, message, contents, other],
+            Api::Responses => [input, messages, prompt, message, contents, other],
         }
     }
 }
@@ -107,34 +113,98 @@ impl<'b> Ask<'b> {
         all().find(|talk| talk.has_prompt()).or_else(|| all().find(|talk| talk.has_words()))
     }
 
-    /// The last words of the user.
-    pub(crate) fn prompt(&self, api: Api) -> Option<Cow<'b, str>> {
-        self.spoken(api).and_then(Talk::prompt).or_else(|| self.said.clone())
+    /// Who asks something: this, or else what is in it.
+    fn speaker(&self, api: Api) -> &Self {
+        match &self.inner {
+            Some(inner)
+                if !self.asks_something() && (inner.says_something() || self.spoken(api).is_none()) =>
+            {
+                inner.speaker(api)
+            }
+            _ => self,
+        }
     }
 
-    /// The words of the system: of the key that is for them, or else of its first message.
+    /// Whether it has words of a user of its own.
+    fn asks_something(&self) -> bool {
+        self.said.is_some() || self.has_prompt()
+    }
+
+    /// Whether it has words of a user, or something in it has.
+    fn says_something(&self) -> bool {
+        self.asks_something() || self.inner.as_ref().is_some_and(|inner| inner.says_something())
+    }
+
+    /// The last words of the user.
+    pub(crate) fn prompt(&self, api: Api) -> Option<Cow<'b, str>> {
+        let speaker = self.speaker(api);
+        speaker.spoken(api).and_then(Talk::prompt).or_else(|| speaker.said.clone())
+    }
+
+    /// The words of the system. Where one is among the messages, servers of chats read that; those that read the key for it
+    /// take none among the messages.
     pub(crate) fn system(&self, api: Api) -> Option<Cow<'b, str>> {
-        if let Some(text) = self.preamble.prompt().or_else(|| self.preamble.system()) {
-            return Some(text);
-        }
-        let others = self.talks.iter();
-        self.spoken(api).into_iter().chain(others).find_map(Talk::system)
+        self.speaker(api).own_system(api).or_else(|| self.own_system(api))
+    }
+
+    fn own_system(&self, api: Api) -> Option<Cow<'b, str>> {
+        let spoken = || self.spoken(api).and_then(Talk::system);
+        let named = |talk: &Talk<'b>| talk.prompt().or_else(|| talk.system());
+        let (preamble, instructions) = (|| named(&self.preamble), || named(&self.instructions));
+        let first = match api {
+            Api::Responses => instructions().or_else(preamble).or_else(spoken),
+            Api::Chat | Api::Completions => spoken().or_else(preamble).or_else(instructions),
+        };
+        first.or_else(|| self.talks.iter().find_map(Talk::system))
     }
 
     /// Messages of the user, where there is any.
     pub(crate) fn turns(&self, api: Api) -> Option<i32> {
-        let turns = self.spoken(api).map(|talk| talk.turns).or(self.said.as_ref().map(|_| 1));
-        turns.map(|turns| turns.saturating_add(self.history.turns))
+        let speaker = self.speaker(api);
+        let turns = speaker.spoken(api).map(|talk| talk.turns).or(speaker.said.as_ref().map(|_| 1));
+        turns.map(|turns| turns.saturating_add(speaker.history.turns))
     }
 
     /// Calls of tools in the conversation, where there is one.
     pub(crate) fn tools_called(&self, api: Api) -> Option<i32> {
-        self.spoken(api).map(|talk| talk.tools_called.saturating_add(self.history.tools_called))
+        let speaker = self.speaker(api);
+        speaker.spoken(api).map(|talk| talk.tools_called.saturating_add(speaker.history.tools_called))
     }
 
     /// Whether words are there that cannot be read, as numbers of tokens.
     pub(crate) fn has_hidden_words(&self) -> bool {
-        self.talks.iter().any(|talk| talk.has_token_ids) && !self.talks.iter().any(Talk::has_prompt)
+        let is_hidden = self.talks.iter().any(|talk| talk.has_token_ids) && !self.has_prompt();
+        is_hidden || (!self.has_prompt() && self.inner.as_ref().is_some_and(|inner| inner.has_hidden_words()))
+    }
+
+    fn has_prompt(&self) -> bool {
+        self.talks.iter().any(Talk::has_prompt)
+    }
+
+    /// Takes in what an object of the request says. What it says beside the request erases nothing.
+    fn nest(&mut self, inner: Self) {
+        let unknown = &mut self.unknown;
+        let mut fill = Fill { unknown, inner: inner.unknown };
+        fill.with(&mut self.model, &inner.model, Field::Model);
+        fill.with(&mut self.max_tokens, &inner.max_tokens, Field::MaxTokens);
+        fill.with(&mut self.temperature_permille, &inner.temperature_permille, Field::Temperature);
+        fill.with(&mut self.candidates, &inner.candidates, Field::Candidates);
+        fill.with(&mut self.logprobs, &inner.logprobs, Field::Logprobs);
+        fill.with(&mut self.response_format, &inner.response_format, Field::ResponseFormat);
+        fill.with(&mut self.stream, &inner.stream, Field::Stream);
+        self.tools_offered = self.tools_offered.or(inner.tools_offered);
+        self.asks |= inner.asks;
+        if inner.says_something() || self.inner.is_none() {
+            self.inner = Some(Box::new(inner));
+        }
+    }
+
+    /// Reads an object of the request.
+    fn object(&mut self, json: &mut Json<'b>, depth: usize) -> Result<(), Fault> {
+        let mut inner = Self::default();
+        let read = json.object(|json, key| inner.entry(json, key, depth + 1));
+        self.nest(inner);
+        read
     }
 
     /// Reads a conversation; one that says nothing erases none that does.
@@ -152,7 +222,8 @@ impl<'b> Ask<'b> {
                 let got = read::text(json.value()?);
                 take(&mut self.model, got.and_then(without_list), &mut self.unknown, Field::Model);
             }
-            b"messages" | b"contents" => self.talk(json, Source::Messages)?,
+            b"messages" => self.talk(json, Source::Messages)?,
+            b"contents" => self.talk(json, Source::Contents)?,
             b"input" => self.talk(json, Source::Input)?,
             b"prompt" => self.prompt_entry(json, depth)?,
             b"message" | b"query" => self.talk(json, Source::Message)?,
@@ -166,12 +237,13 @@ impl<'b> Ask<'b> {
                 keep(&mut self.history, talk);
                 read?;
             }
-            b"system"
-            | b"instructions"
-            | b"preamble"
-            | b"context"
-            | b"systemInstruction"
-            | b"system_instruction" => {
+            b"instructions" => {
+                let mut talk = Talk::default();
+                let read = talk.read(json);
+                keep(&mut self.instructions, talk);
+                read?;
+            }
+            b"system" | b"preamble" | b"context" | b"systemInstruction" | b"system_instruction" => {
                 let mut talk = Talk::default();
                 let read = talk.read(json);
                 keep(&mut self.preamble, talk);
@@ -245,10 +317,10 @@ impl<'b> Ask<'b> {
             | b"config"
                 if depth < DEPTH_MAX && json.peek() == Some(b'{') =>
             {
-                json.object(|json, key| self.entry(json, key, depth + 1))?;
+                self.object(json, depth)?;
             }
             b"instances" | b"requests" if depth < DEPTH_MAX => {
-                json.array(|json, _| json.object(|json, key| self.entry(json, key, depth + 1)))?;
+                json.array(|json, _| self.object(json, depth))?;
             }
             other => self.other_case(json, other)?,
         }
@@ -349,6 +421,26 @@ fn of_type(name: &str) -> ResponseFormat {
 fn keep<'b>(kept: &mut Talk<'b>, new: Talk<'b>) {
     if new.has_words() || (new.is_something && !kept.has_words()) {
         *kept = new;
+    }
+}
+
+/// Fills what a request does not say itself.
+struct Fill<'a> {
+    unknown: &'a mut FieldSet,
+    inner: FieldSet,
+}
+
+impl Fill<'_> {
+    fn with<T: Clone>(&mut self, own: &mut Option<T>, inner: &Option<T>, field: Field) {
+        if own.is_some() {
+            return;
+        }
+        own.clone_from(inner);
+        if own.is_some() {
+            self.unknown.remove(field);
+        } else if self.inner.contains(field) {
+            self.unknown.insert(field);
+        }
     }
 }
 

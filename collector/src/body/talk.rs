@@ -46,12 +46,15 @@ impl<'b> Talk<'b> {
 
     /// The last words of the user.
     pub(super) fn prompt(&self) -> Option<Cow<'b, str>> {
-        words(self.asked()?)
+        match (&self.user, &self.loose) {
+            (None, Some(loose)) => words(loose),
+            _ => own_words(self.asked()?),
+        }
     }
 
     /// The first words of the system.
     pub(super) fn system(&self) -> Option<Cow<'b, str>> {
-        words(self.system.as_ref()?)
+        own_words(self.system.as_ref()?)
     }
 
     /// Reads the value at `json`: a text, a message, or a list of these. What was read before a fault is kept.
@@ -91,21 +94,27 @@ impl<'b> Talk<'b> {
 
     fn message(&mut self, json: &mut Json<'b>, whole: &Json<'b>) -> Result<(), Fault> {
         let here = json.clone();
-        let (mut role, mut is_call, mut contents) = (None, false, Vec::new());
+        let (mut role, mut is_call, mut contents) = ((None, Standing::LEAST), false, Vec::new());
         json.object(|json, key| {
-            match &*lower(&key.bytes()) {
+            let key = key.bytes();
+            let lower = lower(&key);
+            match &*lower {
                 b"role" | b"author" => {
-                    role = match json.value()? {
+                    let standing = Standing::of(&key, &[b"role"]);
+                    let named = match json.value()? {
                         Value::Text(name) => Some(Role::of(&name.bytes())),
                         Value::Null => None,
                         _ => Some(Role::Unknown),
                     };
+                    if standing <= role.1 {
+                        role = (named, standing);
+                    }
                 }
                 b"type" => {
                     is_call = matches!(json.value()?, Value::Text(kind) if kind.bytes().ends_with(b"_call"))
                 }
                 b"content" | b"parts" | b"message" | b"text" => {
-                    contents.push(json.clone());
+                    contents.push((Standing::of(&key, &[b"content", b"parts"]), json.clone()));
                     json.skip()?;
                 }
                 b"tool_calls" | b"toolcalls" => {
@@ -125,8 +134,12 @@ impl<'b> Talk<'b> {
             Ok(())
         })?;
         self.add_calls(usize::from(is_call));
+        // Of several, the one that servers read; of one key that stands twice, the last.
+        contents.reverse();
+        contents.sort_by_key(|(standing, _)| *standing);
+        let contents: Vec<Json<'b>> = contents.into_iter().map(|(_, content)| content).collect();
         let spoken = || contents.iter().find(|content| has_words(content)).cloned();
-        match role {
+        match role.0 {
             Some(Role::User) => {
                 if let Some(content) = spoken() {
                     self.turns = self.turns.saturating_add(1);
@@ -136,9 +149,11 @@ impl<'b> Talk<'b> {
             Some(Role::System) if self.system.is_none() => self.system = spoken(),
             Some(Role::System) => {}
             Some(Role::Unknown) => self.strange = spoken().or(self.strange.take()),
-            Some(Role::Other) => contents.into_iter().for_each(|content| self.add_calls(calls_in(content))),
+            Some(Role::Other | Role::Tool) => {
+                contents.into_iter().for_each(|content| self.add_calls(calls_in(content)))
+            }
             // A part among parts: its own type says whether it is words.
-            None if has_words(&here) => {
+            None if words(&here).is_some() => {
                 self.loose.get_or_insert_with(|| whole.clone());
             }
             None => {}
@@ -151,8 +166,30 @@ impl<'b> Talk<'b> {
     }
 }
 
+/// How surely a server reads a key: the one that stands as it should before those that others know, and these before
+/// one in another case. A client shall not hide its words behind a key that nobody reads.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Standing(usize);
+
+impl Standing {
+    const LEAST: Self = Self(usize::MAX);
+
+    /// Of a key, where servers read these, the first most of all.
+    fn of(key: &[u8], read: &[&[u8]]) -> Self {
+        let is_lower = !key.iter().any(u8::is_ascii_uppercase);
+        let place = read.iter().position(|known| known == &key);
+        Self(place.unwrap_or(read.len() + usize::from(!is_lower)))
+    }
+}
+
+/// The words of what has no role, or of which that does not matter.
 fn words<'b>(content: &Json<'b>) -> Option<Cow<'b, str>> {
     Words::of(&mut content.clone()).ok()?.into_text()
+}
+
+/// The words of a message's content: whose they are, its role has said.
+fn own_words<'b>(content: &Json<'b>) -> Option<Cow<'b, str>> {
+    Words::of_message(&mut content.clone()).ok()?.into_text()
 }
 
 fn has_words(content: &Json<'_>) -> bool {
@@ -160,7 +197,7 @@ fn has_words(content: &Json<'_>) -> bool {
     match json.peek() {
         // The common case, without reading the text.
         Some(b'"') => matches!(json.value(), Ok(Value::Text(text)) if !text.is_blank()),
-        _ => words(content).is_some(),
+        _ => own_words(content).is_some(),
     }
 }
 

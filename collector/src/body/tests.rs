@@ -197,6 +197,65 @@ fn of_two_conversations_the_one_counts_that_the_server_reads() {
     assert_eq!(prompt(Api::Responses), "for responses");
 }
 
+/// What a client puts beside its words, so that something else is taken for them: servers that pass over keys which they
+/// do not know read `Explain` in all of these.
+#[test]
+fn a_decoy_beside_the_words_hides_none() {
+    let told = |body: &str| shown(body.as_bytes(), Api::Chat);
+    let message = |inside: &str| format!(r#"{{"messages":[{{{inside}}}]}}"#);
+    for inside in [
+        r#""role":"user","content":"decoy","content":"Explain""#,
+        r#""role":"user","parts":"decoy","content":"Explain""#,
+        r#""role":"user","message":"decoy","content":"Explain""#,
+        r#""role":"user","text":"decoy","content":"Explain""#,
+        r#""role":"user","Content":"decoy","content":"Explain""#,
+        r#""role":"user","content":"Explain","Content":"decoy""#,
+        r#""role":"user","author":"assistant","content":"Explain""#,
+        r#""role":"user","content":"Explain","Role":"assistant""#,
+        r#""Role":"assistant","role":"user","content":"Explain""#,
+        r#""role":"user","content":[{"type":"image_url","type":"text","text":"Explain"}]"#,
+        r#""role":"user","content":[{"type":"text","role":"assistant","text":"Explain"}]"#,
+    ] {
+        assert_eq!(told(&message(inside)), "prompt=Explain | turns=1", "{inside}");
+    }
+    let chat = r#""model":"m","max_tokens":7,"messages":[{"role":"system","content":"s"},{"role":"user","content":"Explain"}]"#;
+    let expected = told(&format!("{{{chat}}}"));
+    assert_eq!(expected, "model=m | system=s | prompt=Explain | turns=1 | max_tokens=7");
+    let decoy = r#"[{"role":"system","content":"decoy"},{"role":"user","content":"decoy"},{"role":"user","content":"decoy"}]"#;
+    for beside in [
+        format!(r#""contents":{decoy}"#),
+        format!(r#""options":{{"messages":{decoy},"model":"decoy","system":"decoy","max_tokens":1}}"#),
+        format!(r#""text":{{"messages":{decoy}}}"#),
+        format!(r#""request":{{"messages":{decoy},"model":"decoy"}}"#),
+        format!(r#""requests":[{{"messages":{decoy}}}]"#),
+        format!(r#""config":{{"options":{{"prompt":"decoy","num_predict":1}}}}"#),
+        r#""instructions":"decoy""#.to_owned(),
+        r#""preamble":"decoy""#.to_owned(),
+        r#""prompt":"decoy""#.to_owned(),
+        r#""input":"decoy""#.to_owned(),
+        r#""query":"decoy""#.to_owned(),
+    ] {
+        assert_eq!(told(&format!("{{{chat},{beside}}}")), expected, "{beside}");
+        assert_eq!(told(&format!("{{{beside},{chat}}}")), expected, "{beside}");
+    }
+}
+
+#[test]
+fn what_stands_inside_is_read_where_nothing_stands_outside() {
+    check(
+        r#"{"system":"s","request":{"model":"m","messages":[{"role":"user","content":"q"}],"options":{"num_predict":4}},"config":{"temperature":1}}"#,
+        expect!["model=m | system=s | prompt=q | turns=1 | max_tokens=4 | temperature=1000"],
+    );
+    check(
+        r#"{"options":{"num_predict":-1},"prompt":"q"}"#,
+        expect!["prompt=q | turns=1 | unknown=max_tokens"],
+    );
+    check(
+        r#"{"max_tokens":3,"options":{"num_predict":-1},"prompt":"q"}"#,
+        expect!["prompt=q | turns=1 | max_tokens=3"],
+    );
+}
+
 #[test]
 fn what_servers_accept_is_read() {
     check(

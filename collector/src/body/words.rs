@@ -8,11 +8,15 @@ const DEPTH_MAX: usize = 8;
 
 /// Text that was gathered; nothing is copied while it comes from one place.
 #[derive(Default)]
-pub(super) struct Words<'b>(Option<Cow<'b, str>>);
+pub(super) struct Words<'b> {
+    text: Option<Cow<'b, str>>,
+    /// The message around them has a role.
+    is_of_message: bool,
+}
 
 impl<'b> Words<'b> {
     pub(super) fn into_text(self) -> Option<Cow<'b, str>> {
-        self.0
+        self.text
     }
 
     fn add(&mut self, text: Text<'b>) {
@@ -20,8 +24,8 @@ impl<'b> Words<'b> {
             return;
         }
         let text = text.decode();
-        match &mut self.0 {
-            None => self.0 = Some(text),
+        match &mut self.text {
+            None => self.text = Some(text),
             Some(words) => {
                 let words = words.to_mut();
                 words.push('\n');
@@ -33,6 +37,14 @@ impl<'b> Words<'b> {
     /// The words of the content at `json`, which is consumed.
     pub(super) fn of(json: &mut Json<'b>) -> Result<Self, Fault> {
         let mut words = Self::default();
+        words.read(json, 0)?;
+        Ok(words)
+    }
+
+    /// The same of a message that has a role, which no part takes back but those that say that they are a tool's: servers
+    /// do not read the role of a part.
+    pub(super) fn of_message(json: &mut Json<'b>) -> Result<Self, Fault> {
+        let mut words = Self { is_of_message: true, ..Self::default() };
         words.read(json, 0)?;
         Ok(words)
     }
@@ -54,15 +66,22 @@ impl<'b> Words<'b> {
     /// A part has a type, and may have a role of its own. What a tool gave back, what the model said and what is no
     /// text at all are not the words of who wrote the message.
     fn part(&mut self, json: &mut Json<'b>, depth: usize) -> Result<(), Fault> {
-        let (mut is_words, mut texts) = (true, Vec::new());
+        let (mut is_text, mut is_own, mut texts) = (true, true, Vec::new());
         json.object(|json, key| {
             match &*lower(&key.bytes()) {
+                // Of several, the last, as parsers do.
                 b"type" => {
-                    is_words &= !matches!(json.value()?, Value::Text(kind) if !is_text_type(&kind.bytes()))
+                    is_text = !matches!(json.value()?, Value::Text(kind) if !is_text_type(&kind.bytes()))
                 }
                 b"role" => {
-                    is_words &=
-                        !matches!(json.value()?, Value::Text(role) if Role::of(&role.bytes()) == Role::Other);
+                    is_own = match json.value()? {
+                        Value::Text(role) => match Role::of(&role.bytes()) {
+                            Role::Tool => false,
+                            Role::Other => self.is_of_message,
+                            Role::User | Role::System | Role::Unknown => true,
+                        },
+                        _ => true,
+                    };
                 }
                 b"text" | b"content" | b"parts" => {
                     texts.push(json.clone());
@@ -72,7 +91,7 @@ impl<'b> Words<'b> {
             }
             Ok(())
         })?;
-        for mut text in texts.into_iter().filter(|_| is_words) {
+        for mut text in texts.into_iter().filter(|_| is_text && is_own) {
             self.read(&mut text, depth + 1)?;
         }
         Ok(())
@@ -107,8 +126,10 @@ fn is_text_type(kind: &[u8]) -> bool {
 pub(super) enum Role {
     User,
     System,
-    /// The model's, or a tool's.
+    /// The model's.
     Other,
+    /// A tool's.
+    Tool,
     /// Of a role that nobody knows.
     Unknown,
 }
@@ -120,28 +141,21 @@ impl Role {
             Self::User
         } else if is(b"system") || is(b"developer") {
             Self::System
-        } else if OTHERS.iter().any(|other| is(other)) {
+        } else if MODELS.iter().any(|other| is(other)) {
             Self::Other
+        } else if TOOLS.iter().any(|other| is(other)) {
+            Self::Tool
         } else {
             Self::Unknown
         }
     }
 }
 
-/// Names of the model and of tools.
-const OTHERS: [&[u8]; 11] = [
-    b"assistant",
-    b"model",
-    b"tool",
-    b"function",
-    b"chatbot",
-    b"bot",
-    b"ai",
-    b"ipython",
-    b"tool_result",
-    b"tool_use",
-    b"observation",
-];
+/// Names of the model.
+const MODELS: [&[u8]; 5] = [b"assistant", b"model", b"chatbot", b"bot", b"ai"];
+
+/// Names of tools.
+const TOOLS: [&[u8]; 6] = [b"tool", b"function", b"ipython", b"tool_result", b"tool_use", b"observation"];
 
 /// A key in lower case, with the two characters beyond ASCII whose lower case is within it.
 pub(super) fn lower(key: &[u8]) -> Cow<'_, [u8]> {

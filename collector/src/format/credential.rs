@@ -21,6 +21,10 @@ const SCHEMES: [&str; 11] = [
     "aws4-hmac-sha256",
 ];
 
+/// What is written where there is no key, or where it was taken out, in lower case: it would be one account of everybody.
+const PLACEHOLDERS: [&str; 10] =
+    ["redacted", "masked", "hidden", "null", "(null)", "nil", "none", "undefined", "n/a", "empty"];
+
 /// A blank as it stands in an address.
 const BLANK_IN_ADDRESS: &str = "%20";
 
@@ -30,7 +34,7 @@ pub(super) fn account(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
         Cow::Borrowed(text) => Cow::Borrowed(without_schemes(text)),
         Cow::Owned(text) => Cow::Owned(without_schemes(&text).to_owned()),
     };
-    if text.is_empty() {
+    if text.is_empty() || is_placeholder(&text) {
         return None;
     }
     // A token of any length is an account; a long one by its hash, because an account is never cut.
@@ -58,6 +62,9 @@ fn without_schemes(text: &str) -> &str {
         let Some(behind) = behind_scheme(rest) else { break };
         rest = trimmed(behind);
     }
+    if let Some(id) = signed_by(rest) {
+        return id;
+    }
     // A client that sends the header twice has the key of the first: proxies join them.
     for (comma, _) in rest.match_indices(',').take(1) {
         if behind_scheme(rest[comma + 1..].trim_start()).is_some_and(|other| !other.is_empty()) {
@@ -76,6 +83,21 @@ fn behind_scheme(text: &str) -> Option<&str> {
         return None;
     }
     is_scheme(scheme).then(|| behind.trim_start_matches(BLANK_IN_ADDRESS).trim_start_matches(is_between))
+}
+
+/// Whether it stands for a key instead of being one: `[REDACTED]`, `<none>`, `***`.
+fn is_placeholder(text: &str) -> bool {
+    let inside =
+        text.trim_matches(|char: char| matches!(char, '[' | ']' | '<' | '>' | '{' | '}' | '*' | '•'));
+    inside.is_empty()
+        || PLACEHOLDERS.iter().any(|known| [inside, text].iter().any(|own| own.eq_ignore_ascii_case(known)))
+}
+
+/// The id of the key of a request that is signed (AWS's version 4): the signature is another one each time.
+fn signed_by(text: &str) -> Option<&str> {
+    let behind = text.strip_prefix("Credential=")?;
+    let id = behind.split(['/', ',']).next()?;
+    (!id.is_empty()).then_some(id)
 }
 
 fn is_scheme(word: &str) -> bool {
@@ -132,6 +154,42 @@ mod tests {
     fn a_scheme_alone_is_no_account() {
         for text in ["", " ", "Bearer", "Bearer ", "basic:", "Bearer Token", "\"\""] {
             assert_eq!(of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_a_key_is_no_account() {
+        for text in [
+            "REDACTED",
+            "Bearer [REDACTED]",
+            "<redacted>",
+            "***",
+            "Bearer ****",
+            "null",
+            "None",
+            "Bearer undefined",
+            "(null)",
+            "N/A",
+            "nil",
+            "Bearer EMPTY",
+            "{}",
+            "[]",
+        ] {
+            assert_eq!(of(text), None, "{text}");
+        }
+        for text in ["nullable", "sk-***abc", "[sk-1]", "none-1", "x"] {
+            assert_eq!(of(text).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn a_signed_request_is_of_the_key_that_signed_it_and_not_of_its_signature() {
+        for signature in ["fe5f80", "0c11d9"] {
+            let text = format!(
+                "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20261121/us-east-1/bedrock/aws4_request, \
+                 SignedHeaders=host;x-amz-date, Signature={signature}"
+            );
+            assert_eq!(of(&text).as_deref(), Some("AKIAEXAMPLE"));
         }
     }
 

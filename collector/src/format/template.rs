@@ -1,7 +1,8 @@
 //! Lines that are no JSON: text with captures, as `{address} [{time}] "{method} {path} {_}" {status}`.
 //!
 //! A capture reaches up to the next occurrence of the text that follows it; the last one to the end. `{_}` is
-//! captured for nobody. `{name?}` may be empty. `{{` and `}}` stand for a brace.
+//! captured for nobody. `{name?}` may be empty. `{name*}` reaches up to the last such text before the one behind the next
+//! capture, as an address does that has colons of its own: `{address*}:{_} [`. `{{` and `}}` stand for a brace.
 
 use super::error::FieldError;
 use super::found::Found;
@@ -21,6 +22,7 @@ struct Capture {
     /// None for what nobody asks for.
     slot: Option<u16>,
     may_be_empty: bool,
+    reaches_last: bool,
     /// The text behind it; empty at the end of the line.
     until: Vec<u8>,
 }
@@ -32,16 +34,20 @@ impl Template {
         let (head, pieces) = pieces_of(pattern).ok_or_else(fault)?;
         let mut captures = Vec::new();
         for (name, until) in pieces {
-            let (name, may_be_empty) = name.strip_suffix('?').map_or((name, false), |name| (name, true));
+            let without = |sign: char| name.strip_suffix(sign);
+            let (may_be_empty, reaches_last) = (without('?').is_some(), without('*').is_some());
+            let name = without('?').or(without('*')).unwrap_or(name);
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
             if name.is_empty() || !name.bytes().all(is_name) {
                 return Err(fault());
             }
             let slot = (name != "_").then(|| tree.slot(name)).transpose()?;
-            captures.push(Capture { slot, may_be_empty, until });
+            captures.push(Capture { slot, may_be_empty, reaches_last, until });
         }
         let is_glued = captures.iter().rev().skip(1).any(|capture| capture.until.is_empty());
-        if captures.is_empty() || is_glued {
+        // The last one reaches to the end as it is.
+        let is_endless = captures.last().is_some_and(|capture| capture.reaches_last);
+        if captures.is_empty() || is_glued || is_endless {
             return Err(fault());
         }
         Ok(Self { head, captures })
@@ -54,14 +60,18 @@ impl Template {
             return false;
         }
         let mut at = self.head.len();
-        for capture in &self.captures {
-            let to = match &*capture.until {
-                [] => line.len(),
-                until => match memmem::find(&line[at..], until) {
-                    Some(length) => at + length,
-                    None => return false,
-                },
+        for (index, capture) in self.captures.iter().enumerate() {
+            let rest = &line[at..];
+            let length = match &*capture.until {
+                [] => Some(rest.len()),
+                until if capture.reaches_last => {
+                    let next = self.captures.get(index + 1).map_or(&[][..], |next| &next.until);
+                    let before = if next.is_empty() { Some(rest.len()) } else { memmem::find(rest, next) };
+                    before.and_then(|before| memmem::rfind(&rest[..before], until))
+                }
+                until => memmem::find(rest, until),
             };
+            let Some(to) = length.map(|length| at + length) else { return false };
             if to == at && !capture.may_be_empty {
                 return false;
             }
@@ -132,11 +142,20 @@ mod tests {
         assert_eq!(read("a {x?}|{y}", "a |z").unwrap(), ["", "z"]);
         assert_eq!(read("a {x}|{y}", "a |z"), None);
         assert_eq!(read("{{{x?}|{y}}} {z}", "{|u} v").unwrap(), ["", "u", "v"]);
+        for (line, address) in [
+            ("::1:7 [x", "::1"),
+            ("::ffff:192.0.2.7:7 [x:y", "::ffff:192.0.2.7"),
+            ("192.0.2.7:7 [", "192.0.2.7"),
+        ] {
+            assert_eq!(read("{ip*}:{_} [", line).unwrap(), [address]);
+        }
+        assert_eq!(read("{ip*}:{port}", "a:b:c").unwrap(), ["a:b", "c"]);
+        assert_eq!(read("{ip*}:{_} [", "no port ["), None);
     }
 
     #[test]
     fn a_pattern_that_cannot_be_is_refused() {
-        for pattern in ["", "no capture", "{a}{b}", "{}", "{a", "{a b}", "{a} }b"] {
+        for pattern in ["", "no capture", "{a}{b}", "{}", "{a", "{a b}", "{a} }b", "{a*}", "{a?*}"] {
             assert!(Template::new(pattern, &mut Tree::default()).is_err(), "{pattern}");
         }
     }

@@ -38,6 +38,9 @@ pub(super) fn epoch_ms(number: f64, unit: Option<Unit>) -> Option<i64> {
 pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option<i64> {
     // Digits and points are a number, or nothing: what tables have most, and the library would be asked last.
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        if let Some(date) = run_together(text).filter(|_| unit.is_none()) {
+            return near_rfc3339(&date, zone).and_then(ms_of);
+        }
         return epoch_ms(Number::of(text.as_bytes()).as_f64(), unit);
     }
     // Go prints how long its process runs behind.
@@ -56,6 +59,15 @@ pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option
     }
     let number = text.parse().or_else(|_| text.replacen(',', ".", 1).parse());
     number.ok().and_then(|number| epoch_ms(number, unit))
+}
+
+/// `20261121063006` as RFC 3339 has it: as milliseconds it would be in the year 2612.
+fn run_together(text: &str) -> Option<String> {
+    if text.len() != 14 || !text.starts_with("20") || text.contains('.') {
+        return None;
+    }
+    let at = |from: usize| &text[from..from + 2];
+    Some(format!("{}-{}-{}T{}:{}:{}", &text[..4], at(4), at(6), at(8), at(10), at(12)))
 }
 
 /// Times that are spelled in other ways, as RFC 3339 has them: `20261121T063006Z`, `2026-11-21T06:30Z`, with the name of
@@ -303,6 +315,7 @@ mod tests {
         ] {
             assert_eq!(text_ms(text, None, UtcOffset::UTC), Some(1_795_242_606_320), "{text}");
         }
+        assert_eq!(text_ms("20261121063006", None, UtcOffset::UTC), Some(1_795_242_606_000));
         assert_eq!(text_ms("2026-11-21T07:30+01:00", None, UtcOffset::UTC), Some(1_795_242_600_000));
         let zone = zone_of("+02:00", UtcOffset::UTC).unwrap();
         assert_eq!(text_ms("2026-11-21 08:30:06,320", None, zone), Some(1_795_242_606_320));

@@ -496,7 +496,8 @@ fn address(value: Value<'_>, origin: &Origin) -> Got<IpAddr> {
             SetBy::Gateway => &*text,
             SetBy::Client => text.rsplit(',').next().unwrap_or_default().trim(),
         };
-        Got::or_bad(parse_address(entry))
+        // A dual-stack socket writes IPv4 addresses as IPv6: the same client is the same address.
+        Got::or_bad(parse_address(entry).map(|address| address.to_canonical()))
     })
 }
 
