@@ -145,3 +145,13 @@ fn what_collecting_would_refuse_is_refused() {
     let nothing_else = check(&ahead, &["--json"]);
     assert!(!nothing_else.status.success(), "nothing in it can be collected");
 }
+
+#[test]
+fn an_empty_log_is_said_to_be_empty() {
+    for log in ["", "\n\n"] {
+        let output = check(log, &[]);
+        let said = text(&output.stdout);
+        assert!(output.status.success() && said.contains("there is nothing in it yet"), "{said}");
+        assert!(!said.contains("none that Weir knows"), "{said}");
+    }
+}

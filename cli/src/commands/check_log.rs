@@ -239,6 +239,9 @@ fn as_text(survey: &Survey, detectors: &Detectors, file: &Path, asked: &str) -> 
 /// Which format it is, and how sure.
 fn format_line(survey: &Survey, asked: &str) -> String {
     let Some(format) = survey.format() else {
+        if survey.lines == 0 {
+            return "there is nothing in it yet".to_owned();
+        }
         let names: Vec<&str> = weir_collector::format::shipped().iter().map(|spec| &*spec.name).collect();
         return format!("none that Weir knows; there are {}, or a format file of your own", names.join(", "));
     };
@@ -287,6 +290,11 @@ fn sample_line(sample: &Sample) -> String {
 
 fn next_step(survey: &Survey, file: &Path, asked: &str) -> String {
     let file = file.display();
+    if survey.lines == 0 {
+        return format!(
+            "check again when the gateway has served a request; weir run --tail {file} waits for it"
+        );
+    }
     if survey.readable == 0 && survey.refused_count > 0 {
         return "write a format file (docs/formats.md), or have the gateway log what is missing, and check again"
             .to_owned();
