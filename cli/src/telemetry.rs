@@ -749,7 +749,7 @@ impl Telemetry for Metrics {
         if tally == Tally::LimiterPaused {
             error!(
                 %task,
-                "the limiter pauses: too many accounts at once. `weir limiter show` says why, `weir limiter approve` lets it go on"
+                "the limiter pauses: too many accounts at once. `weir limiter show` says why and whose, and how to let it go on"
             );
         }
         let labels = CauseLabels { stage: of(task).stage, cause: Closed(tally.as_str()) };
