@@ -228,7 +228,7 @@ fn a_decoy_beside_the_words_hides_none() {
         format!(r#""text":{{"messages":{decoy}}}"#),
         format!(r#""request":{{"messages":{decoy},"model":"decoy"}}"#),
         format!(r#""requests":[{{"messages":{decoy}}}]"#),
-        format!(r#""config":{{"options":{{"prompt":"decoy","num_predict":1}}}}"#),
+        r#""config":{"options":{"prompt":"decoy","num_predict":1}}"#.to_owned(),
         r#""instructions":"decoy""#.to_owned(),
         r#""preamble":"decoy""#.to_owned(),
         r#""prompt":"decoy""#.to_owned(),
