@@ -30,7 +30,6 @@ pub mod query;
 pub mod records;
 pub mod registry;
 pub mod renewal;
-pub mod renewal;
 pub mod replay;
 pub mod reveal;
 pub mod review;
