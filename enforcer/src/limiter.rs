@@ -4,7 +4,7 @@
 //! first time in an hour are counted, over all tenants and of each, and over the cap the limiter pauses:
 //! nothing that reaches further than a person's desk is done, to anybody or to that tenant's accounts, until
 //! an operator approves. Enforcers are one a partition, so each has its part of the cap. What is found of
-//! each tenant is counted here, too, for [`crate::storm`]: there is one bound on tenants.
+//! each tenant is counted here, too, for storms: there is one bound on tenants.
 
 use crate::limits::{ACCOUNTS_TOLD_MAX, NAME_BYTES_MAX, TENANTS_COUNTED_MAX};
 use counted::Counted;
