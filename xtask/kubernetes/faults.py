@@ -82,7 +82,7 @@ FAULTS = [
     ("resources", "whatever image is newest", lambda o: weir(o, "Deployment", "weir-export").update(image="weir:latest")),
     ("keys_of_configuration", "a key that is none", lambda o: find(o, "ConfigMap", "weir")["data"].update(WEIR_KAFKA_BROKERS="kafka:9092")),
     ("keys_of_configuration", "a key that is none, of one role", lambda o: weir(o, "DaemonSet", "weir-trace")["env"].append({"name": "WEIR_CPU_BUDGETS", "value": "2%"})),
-    ("tenants", "a tracer of nobody", lambda o: [env.remove(entry) for env in [weir(o, "DaemonSet", "weir-trace")["env"]] for entry in list(env) if entry["name"] == "WEIR_TENANT"]),
+    ("tenants", "a tracer of nobody", lambda o: (find(o, "ConfigMap", "weir")["data"].pop("WEIR_TENANT"), [env.remove(entry) for env in [weir(o, "DaemonSet", "weir-trace")["env"]] for entry in list(env) if entry["name"] == "WEIR_TENANT"])),
     ("commands", "a flag that is none", lambda o: weir(o, "Deployment", "weir-processor")["args"].append("--standbye")),
     ("commands", "a flag of another role", lambda o: weir(o, "Deployment", "weir-processor")["args"].append("--act-redis=redis:6379")),
     ("commands", "a role that is none", lambda o: weir(o, "DaemonSet", "weir-collector")["args"].__setitem__(0, "collector")),
