@@ -94,27 +94,27 @@ impl<'b> Talk<'b> {
 
     fn message(&mut self, json: &mut Json<'b>, whole: &Json<'b>) -> Result<(), Fault> {
         let here = json.clone();
-        let (mut role, mut is_call, mut contents) = ((None, Standing::LEAST), false, Vec::new());
+        let (mut role, mut is_call, mut contents) = ((None, Precedence::LEAST), false, Vec::new());
         json.object(|json, key| {
             let key = key.bytes();
             let lower = lower(&key);
             match &*lower {
                 b"role" | b"author" => {
-                    let standing = Standing::of(&key, &[b"role"]);
+                    let precedence = Precedence::of(&key, &[b"role"]);
                     let named = match json.value()? {
                         Value::Text(name) => Some(Role::of(&name.bytes())),
                         Value::Null => None,
                         _ => Some(Role::Unknown),
                     };
-                    if standing <= role.1 {
-                        role = (named, standing);
+                    if precedence <= role.1 {
+                        role = (named, precedence);
                     }
                 }
                 b"type" => {
                     is_call = matches!(json.value()?, Value::Text(kind) if kind.bytes().ends_with(b"_call"))
                 }
                 b"content" | b"parts" | b"message" | b"text" => {
-                    contents.push((Standing::of(&key, &[b"content", b"parts"]), json.clone()));
+                    contents.push((Precedence::of(&key, &[b"content", b"parts"]), json.clone()));
                     json.skip()?;
                 }
                 b"tool_calls" | b"toolcalls" => {
@@ -136,22 +136,19 @@ impl<'b> Talk<'b> {
         self.add_calls(usize::from(is_call));
         // Of several, the one that servers read; of one key that stands twice, the last.
         contents.reverse();
-        contents.sort_by_key(|(standing, _)| *standing);
-        let contents: Vec<Json<'b>> = contents.into_iter().map(|(_, content)| content).collect();
-        let spoken = || contents.iter().find(|content| has_words(content)).cloned();
+        contents.sort_by_key(|(precedence, _)| *precedence);
+        let mut contents = contents.into_iter().map(|(_, content)| content);
         match role.0 {
             Some(Role::User) => {
-                if let Some(content) = spoken() {
+                if let Some(content) = contents.find(has_words) {
                     self.turns = self.turns.saturating_add(1);
                     self.user = Some(content);
                 }
             }
-            Some(Role::System) if self.system.is_none() => self.system = spoken(),
+            Some(Role::System) if self.system.is_none() => self.system = contents.find(has_words),
             Some(Role::System) => {}
-            Some(Role::Unknown) => self.strange = spoken().or(self.strange.take()),
-            Some(Role::Other | Role::Tool) => {
-                contents.into_iter().for_each(|content| self.add_calls(calls_in(content)))
-            }
+            Some(Role::Unknown) => self.strange = contents.find(has_words).or(self.strange.take()),
+            Some(Role::Model | Role::Tool) => contents.for_each(|content| self.add_calls(calls_in(content))),
             // A part among parts: its own type says whether it is words.
             None if words(&here).is_some() => {
                 self.loose.get_or_insert_with(|| whole.clone());
@@ -169,9 +166,9 @@ impl<'b> Talk<'b> {
 /// How surely a server reads a key: the one that stands as it should before those that others know, and these before
 /// one in another case. A client shall not hide its words behind a key that nobody reads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Standing(usize);
+struct Precedence(usize);
 
-impl Standing {
+impl Precedence {
     const LEAST: Self = Self(usize::MAX);
 
     /// Of a key, where servers read these, the first most of all.

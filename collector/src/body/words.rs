@@ -77,7 +77,7 @@ impl<'b> Words<'b> {
                     is_own = match json.value()? {
                         Value::Text(role) => match Role::of(&role.bytes()) {
                             Role::Tool => false,
-                            Role::Other => self.is_of_message,
+                            Role::Model => self.is_of_message,
                             Role::User | Role::System | Role::Unknown => true,
                         },
                         _ => true,
@@ -126,9 +126,7 @@ fn is_text_type(kind: &[u8]) -> bool {
 pub(super) enum Role {
     User,
     System,
-    /// The model's.
-    Other,
-    /// A tool's.
+    Model,
     Tool,
     /// Of a role that nobody knows.
     Unknown,
@@ -142,7 +140,7 @@ impl Role {
         } else if is(b"system") || is(b"developer") {
             Self::System
         } else if MODELS.iter().any(|other| is(other)) {
-            Self::Other
+            Self::Model
         } else if TOOLS.iter().any(|other| is(other)) {
             Self::Tool
         } else {
