@@ -5,7 +5,7 @@
 mod common;
 
 use common::authority::Authority;
-use common::gateway::{answering_with_metrics, ask, header, stands, stands_as};
+use common::gateway::{answering_two_at_once, ask, header, stands, stands_as};
 use common::{Place, Running, eventually, metric};
 use serde_json::{Value, json};
 use std::fs;
@@ -47,17 +47,7 @@ fn server(place: &Place, arguments: &[&str]) -> (Running, String, String, String
     let account = stands_as(place, &keys, SUSPENDED, &suspended).to_string();
     stands(place, &keys, SLOW, StandingStatus::Limited);
     fs::write(&place.feed, "").unwrap();
-    let mut run = place.run();
-    run.args([
-        "--metrics-addr",
-        "127.0.0.1:0",
-        "--decide-limit-per-minute",
-        "2",
-        "--decide-limit-burst",
-        "2",
-    ]);
-    run.args(arguments);
-    let (run, address, metrics) = answering_with_metrics(run);
+    let (run, address, metrics) = answering_two_at_once(place.run(), arguments);
     (run, address, metrics, account)
 }
 

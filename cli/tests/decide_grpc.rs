@@ -5,7 +5,7 @@
 mod common;
 
 use common::authority::Authority;
-use common::gateway::{answering, answering_with_metrics, ask, header, stands_as};
+use common::gateway::{answering, answering_two_at_once, answering_with_metrics, ask, header, stands_as};
 use common::{Place, Running, eventually, metric, weir};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -95,17 +95,7 @@ fn server(place: &Place, arguments: &[&str]) -> (Running, String, String) {
     stands_as(place, &keys, SUSPENDED, &suspended());
     stands_as(place, &keys, SLOW, &Standing { status: StandingStatus::Limited, ..Standing::default() });
     std::fs::write(&place.feed, "").unwrap();
-    let mut run = place.run();
-    run.args([
-        "--metrics-addr",
-        "127.0.0.1:0",
-        "--decide-limit-per-minute",
-        "2",
-        "--decide-limit-burst",
-        "2",
-    ]);
-    run.args(arguments);
-    let (run, address, metrics) = answering_with_metrics(run);
+    let (run, address, metrics) = answering_two_at_once(place.run(), arguments);
     eventually("all is read", || header(&ask(&address, "/auth", "").1, "x-weir-stale-ms").is_some());
     (run, address, metrics)
 }

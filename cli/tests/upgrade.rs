@@ -195,6 +195,26 @@ impl Writer for KillingWriter {
     }
 }
 
+/// Where another build took over, whether upwards, by the marks: they are sound, and builds change nowhere else.
+fn taken_over(epochs: &[Epoch]) -> Vec<bool> {
+    let mut taken_over = Vec::new();
+    for (before, epoch) in epochs.iter().zip(&epochs[1..]) {
+        let changes = before.judge.version != epoch.judge.version;
+        assert_eq!(
+            changes && before.state_digest.is_none(),
+            epoch.adopted.is_some(),
+            "epoch {}",
+            epoch.epoch
+        );
+        let Some(mark) = &epoch.adopted else { continue };
+        assert!(mark.from <= mark.to && mark.to == before.epoch && mark.accounts > 0, "{mark:?}");
+        assert!(epoch.state_digest.is_some(), "it takes a snapshot in the same commit");
+        assert!(epoch.inputs.iter().all(|range| range.records == 0));
+        taken_over.push(before.judge.version < epoch.judge.version);
+    }
+    taken_over
+}
+
 /// Judges that come and go, none of which ends in order but the last; `process` opens the log as a new process does.
 fn up_and_down(process: impl Fn() -> Arc<dyn Log>) {
     let planted = JudgeHook::planted();
@@ -235,22 +255,7 @@ fn up_and_down(process: impl Fn() -> Arc<dyn Log>) {
 
     // The marks say who took over what from whom, up and down, and a judge changes nowhere else.
     let epochs: Vec<Epoch> = all(log, Topic::Epochs);
-    let mut taken_over = Vec::new();
-    for (before, epoch) in epochs.iter().zip(&epochs[1..]) {
-        let changes = before.judge.version != epoch.judge.version;
-        assert_eq!(
-            changes && before.state_digest.is_none(),
-            epoch.adopted.is_some(),
-            "epoch {}",
-            epoch.epoch
-        );
-        let Some(mark) = &epoch.adopted else { continue };
-        assert!(mark.from <= mark.to && mark.to == before.epoch && mark.accounts > 0, "{mark:?}");
-        assert!(epoch.state_digest.is_some(), "it takes a snapshot in the same commit");
-        assert!(epoch.inputs.iter().all(|range| range.records == 0));
-        taken_over.push(before.judge.version < epoch.judge.version);
-    }
-    assert_eq!(taken_over, [true, false, true, false, true]);
+    assert_eq!(taken_over(&epochs), [true, false, true, false, true]);
 
     // Either judge proves the verdicts that it can fold again, and calls none of the other's different.
     for hook in [own(), planted] {

@@ -25,6 +25,14 @@ pub fn answering_with_metrics(run: Command) -> (Running, String, String) {
     watched(run, true)
 }
 
+/// The same of a server that lets two requests at once pass of an account that is slowed down.
+pub fn answering_two_at_once(mut run: Command, arguments: &[&str]) -> (Running, String, String) {
+    run.args(["--metrics-addr", "127.0.0.1:0"]);
+    run.args(["--decide-limit-per-minute", "2", "--decide-limit-burst", "2"]);
+    run.args(arguments);
+    answering_with_metrics(run)
+}
+
 fn watched(mut run: Command, has_metrics: bool) -> (Running, String, String) {
     run.args(["--decide-addr", "127.0.0.1:0"]);
     let mut run = Running::start(run);

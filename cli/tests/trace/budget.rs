@@ -67,16 +67,7 @@ fn over_its_budget_fewer_accounts_are_kept_each_whole_and_the_requests_of_the_ot
         assert_eq!(tracing.lost(cause), 0, "{cause}");
     }
     let (events, last) = (tracing.events(), one_of());
-    let shown = success(weir(&[
-        "top",
-        "--once",
-        "--json",
-        "--interval-ms",
-        "100",
-        "--metrics-addr",
-        &tracing.metrics,
-    ]));
-    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let shown = top::top(&tracing);
     let sampled = shown["sampled"].as_str().unwrap().strip_prefix("1/").unwrap().parse::<u64>().unwrap();
     assert!(sampled >= last && shown["lost"]["sampled"]["total"].as_u64() > Some(0), "{shown:#}");
     let log = tracing.log.lock().unwrap().clone();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const TALLY: &str = concat!(include_str!("tally.py"), include_str!("server.py"));
 
-fn top(tracing: &Tracing) -> Value {
+pub(super) fn top(tracing: &Tracing) -> Value {
     let output = success(weir(&[
         "top",
         "--once",

@@ -1,7 +1,7 @@
 //! One build of the enforcer takes a partition over from another that was killed, again and again: every verdict is decided once,
 //! every action goes its whole way, and the audit chain stays one.
 
-use super::{Killing, WAIT, all, embedded, kafka};
+use super::{Killing, WAIT, all, embedded, kafka, taken_over};
 use crate::common;
 use crate::common::fleet::Fleet;
 use std::collections::{BTreeMap, BTreeSet};
@@ -247,20 +247,7 @@ fn chain_is_sound_and_has_each_decision_once(log: &dyn Log, verdicts: &BTreeSet<
 fn check(up_and_down: impl Fn() -> Arc<dyn Log>, straight: impl Fn() -> Arc<dyn Log>) {
     lives(&up_and_down, &[false, true, true, false, true, false, false, true], true);
     let epochs: Vec<Epoch> = all(up_and_down().as_ref(), Topic::Epochs);
-    let mut taken_over = Vec::new();
-    for (before, epoch) in epochs.iter().zip(&epochs[1..]) {
-        let changes = before.judge.version != epoch.judge.version;
-        assert_eq!(
-            changes && before.state_digest.is_none(),
-            epoch.adopted.is_some(),
-            "epoch {}",
-            epoch.epoch
-        );
-        if epoch.adopted.is_some() {
-            taken_over.push(before.judge.version < epoch.judge.version);
-        }
-    }
-    assert_eq!(taken_over, [true, false, true, false, true]);
+    assert_eq!(taken_over(&epochs), [true, false, true, false, true]);
 
     // One build that is killed again and again does what one does whom nobody disturbs.
     let undisturbed = MemoryLog::new(1);
