@@ -2,6 +2,7 @@
 //! a source that cannot be read for now is told through telemetry: neither stops anything.
 
 use crate::format::FormatError;
+use crate::spool::SpoolError;
 use std::path::PathBuf;
 use thiserror::Error;
 use weir_topology::log::LogError;
@@ -39,6 +40,9 @@ pub enum CollectorError {
     /// The log cannot be used at all.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The spool cannot be opened.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     /// The position in the log is none that this build wrote.
     #[error(
         "the stored position of {source_key} cannot be read: {reason}; upgrade, or give the source a new name"

@@ -31,6 +31,7 @@ pub mod refusal;
 pub mod sampling;
 pub mod seal;
 mod search;
+pub mod spool;
 pub mod tail;
 pub mod tenants;
 pub mod topic;

@@ -224,5 +224,20 @@ pub const TRACE_HELD_BYTES_MAX: usize = 64 << 20;
 /// Most bytes of events that wait for a log that takes nothing.
 pub const TRACE_WAITING_BYTES_MAX: usize = 64 << 20;
 
+/// Longest segment of a spool, in bytes, but for one record that is longer: a segment is deleted as a whole.
+pub const SPOOL_SEGMENT_BYTES: u64 = 16 << 20;
+
+/// Bytes that a segment of a spool may have at least, however small the spool is.
+pub const SPOOL_SEGMENT_BYTES_MIN: u64 = 128 << 10;
+
+/// Longest batch that a spool takes, in bytes.
+pub const SPOOL_RECORD_BYTES_MAX: usize = 64 << 20;
+
+/// Longest beginning of a segment of a spool, in bytes.
+pub const SPOOL_HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a spool's segment that the log has, from which on they are cut.
+pub const SPOOL_IDLE_BYTES: u64 = 1 << 20;
+
 const _: () = assert!(KEPT_TEXT_BYTES_MAX < weir_topology::limits::RECORD_BYTES_MAX / 2);
 const _: () = assert!(BATCH_BYTES_DEFAULT >= 2 * weir_topology::limits::RECORD_BYTES_MAX);

@@ -1,0 +1,100 @@
+//! The directory of a spool: its owner's alone, and of one process at a time.
+
+use super::damage::{Damage, DamageKind};
+use super::disk::Disk;
+use super::error::SpoolError;
+use super::segment::{Segment, SegmentHead};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+const LOCK: &str = "lock";
+
+/// What names of segments end with; the rest is their number, in 16 hexadecimal digits.
+const ENDING: &str = ".spool";
+
+/// See the module.
+pub(super) struct Directory {
+    path: PathBuf,
+    /// Number of the segment that is made next.
+    next: u64,
+    /// Held as long as the spool is open.
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes it when it is not there, and takes it.
+    pub(super) fn open(path: &Path) -> Result<Self, SpoolError> {
+        let unusable = |source| SpoolError::Unusable { path: path.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
+        let mode = fs::metadata(path).map_err(unusable)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(unusable)?;
+        }
+        let lock = lock(path)?;
+        Ok(Self { path: path.to_owned(), next: 1, _lock: lock })
+    }
+
+    /// The files of its segments, the oldest first.
+    pub(super) fn segments(&mut self) -> Result<Vec<PathBuf>, SpoolError> {
+        let unusable = |source| SpoolError::Unusable { path: self.path.clone(), source };
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(unusable)? {
+            let path = entry.map_err(unusable)?.path();
+            if let Some(number) = number_of(&path) {
+                self.next = self.next.max(number + 1);
+                paths.push(path);
+            }
+        }
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
+    /// Makes a segment behind all others.
+    pub(super) fn create(&mut self, head: &SegmentHead, disk: &dyn Disk, syncs: bool) -> io::Result<Segment> {
+        let path = self.path.join(format!("{:016x}{ENDING}", self.next));
+        self.next += 1;
+        let segment = Segment::create(&path, head, disk, syncs)?;
+        if syncs && let Err(error) = File::open(&self.path).and_then(|directory| directory.sync_all()) {
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok(segment)
+    }
+
+    /// Deletes a file that is no segment.
+    pub(super) fn discard(&self, path: &Path) -> Result<Damage, SpoolError> {
+        let unusable = |source| SpoolError::Unusable { path: path.to_owned(), source };
+        let bytes = fs::metadata(path).map_err(unusable)?.len();
+        fs::remove_file(path).map_err(unusable)?;
+        Ok(Damage { kind: DamageKind::Segment, file: path.to_owned(), from: 0, bytes })
+    }
+}
+
+fn number_of(path: &Path) -> Option<u64> {
+    let digits = path.file_name()?.to_str()?.strip_suffix(ENDING)?;
+    u64::from_str_radix(digits, 16).ok().filter(|number| digits.len() == 16 && *number < u64::MAX)
+}
+
+fn lock(directory: &Path) -> Result<File, SpoolError> {
+    let path = directory.join(LOCK);
+    let unusable = |source| SpoolError::Unusable { path: path.clone(), source };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(&path).map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {
+            // The number only makes the message of another process better; a full disk may refuse it.
+            let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut id = String::new();
+            let is_known = file.take(20).read_to_string(&mut id).is_ok() && !id.is_empty();
+            let holder = if is_known { format!("process {id}") } else { "another process".to_owned() };
+            Err(SpoolError::Held { directory: directory.to_owned(), holder })
+        }
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
