@@ -8,6 +8,7 @@ use common::{Place, success, text, weir};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Output;
+use weir_processor::policy::Policy;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/access.jsonl");
 
@@ -56,12 +57,25 @@ fn the_recorded_examples_six_accounts_are_one_campaign_everywhere_and_it_is_expl
     assert_eq!(story["kind"], "campaign");
     let verdict = story["members"][0]["verdict_id"].as_str().unwrap();
     let explained = text(&explain(&place, &[verdict]).stdout);
-    for part in [&format!("campaign  {id}\n"), "log-odds  ", "\n  nothing of kin ", " nats less evidence "] {
+    for part in [
+        &format!("campaign  {id}\n"),
+        "log-odds  ",
+        " nats, which is the probability",
+        "\n  nothing of kin ",
+        " nats less evidence ",
+    ] {
         assert!(explained.contains(part), "{part}: {explained}");
     }
     let story = json(&place, verdict);
     assert_eq!((&story["kind"], &story["verdict_id"]), (&Value::from("verdict"), &Value::from(verdict)));
     assert_eq!(story["account"], json(&place, &id)["members"][0]["account"]);
+    let said = 1.0 / (1.0 + (-story["calibrated_nats"].as_f64().unwrap()).exp());
+    assert!((story["probability"].as_f64().unwrap() - said).abs() < 1e-5, "{story}");
+    let log_odds = story["log_odds_nats"].as_f64().unwrap();
+    assert_eq!(
+        story["calibrated_nats"],
+        Policy::builtin().calibrated((log_odds * 1e3).round() as i32) as f64 / 1e3
+    );
 
     // History says the same of it.
     let recorded = place.replay(&["--as-recorded"]);

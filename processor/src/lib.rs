@@ -4,7 +4,7 @@
 //! Time is the event's time. Read in this order: [`policy`] (what is configured), [`nats`] (how evidence
 //! is counted), [`windows`], [`pauses`], [`behaviour`] and [`profile`] (what every account is counted by), [`card`], [`theme`] and [`words`]
 //! (how accounts that share a value are held against each other), [`detector`] (the one trait, and the registry),
-//! [`detectors`] (one file each), [`fusion`] (evidence becomes a score, a tier and a word spoken),
+//! [`detectors`] (one file each), [`fusion`] (evidence becomes a score, a tier and a word spoken), [`calibration`] (and a probability),
 //! [`account`], [`cluster`] and [`campaign`] (the three stages), [`store`] (their bounded state).
 
 #[macro_use]
@@ -15,6 +15,7 @@ pub mod section;
 pub mod account;
 pub mod asks;
 pub mod behaviour;
+pub mod calibration;
 pub mod campaign;
 pub mod card;
 pub mod cluster;

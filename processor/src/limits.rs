@@ -28,6 +28,9 @@ pub const OVERTAKEN_MAX: usize = 12;
 /// Events of an account that a verdict names.
 pub const EVENT_IDS_MAX: usize = 16;
 
+/// Points of a policy's calibration. What is fitted to more of them follows the noise of the accounts that were looked at.
+pub const CALIBRATION_POINTS_MAX: usize = 16;
+
 /// Largest number of events that one sampled event may stand for.
 pub const SAMPLE_WEIGHT_MAX: i32 = 1_000;
 

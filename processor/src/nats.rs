@@ -96,15 +96,15 @@ pub fn exp_neg(millinats: u32) -> u64 {
     (SMALL_BITS..POWERS.len()).fold(small, |value, bit| times_power(value, millinats, bit))
 }
 
-/// The probability that log-odds stand for, in millionths.
+/// The probability that log-odds stand for, taken at their word, in millionths.
 pub fn probability(log_odds: Millinats) -> u32 {
     let tail = exp_neg(log_odds.unsigned_abs());
     let smaller = (tail * 1_000_000 / (ONE + tail)) as u32;
     if log_odds >= 0 { 1_000_000 - smaller } else { smaller }
 }
 
-/// Log-odds and the score that stands for them, in thousandths: one in two is 0.35, nine in ten 0.55, 99 in
-/// 100 0.72. Straight between.
+/// Log-odds and the score that stands for them, in thousandths: odds of one to one are 0.35, of nine to one 0.55, of 99 to
+/// one 0.72. Straight between.
 const SCALE: [(i64, i64); 6] =
     [(-12_000, 0), (0, 350), (2_197, 550), (4_595, 720), (9_210, 900), (25_000, 1_000)];
 
@@ -117,10 +117,12 @@ pub fn score(log_odds: Millinats) -> f64 {
     millionths as f64 / 1e6
 }
 
-/// A straight line through points in rising order, flat beyond both ends.
+/// A straight line through points in rising order, flat beyond both ends; 0 where there are none.
 #[inline]
-pub fn line<const N: usize>(points: &[(i64, Millinats); N], at: i64) -> Millinats {
-    let Some(upper) = points.iter().position(|(edge, _)| at <= *edge) else { return points[N - 1].1 };
+pub fn line(points: &[(i64, Millinats)], at: i64) -> Millinats {
+    let Some(upper) = points.iter().position(|(edge, _)| at <= *edge) else {
+        return points.last().map_or(0, |(_, last)| *last);
+    };
     if upper == 0 {
         return points[0].1;
     }

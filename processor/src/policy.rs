@@ -7,9 +7,10 @@
 //! its absence mean what the table meant before. The policy that comes with Weir is `policy/default.toml`;
 //! start a new one from a copy of it.
 
+use crate::calibration::{Calibration, CalibrationTable};
 use crate::detector::DetectorSettings;
 use crate::limits::POLICY_BYTES_MAX;
-use crate::nats::Millinats;
+use crate::nats::{self, Millinats};
 use crate::section::{PolicyError, Section, milli};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -19,7 +20,7 @@ use weir_schemas::{Digest, Tier};
 const BUILTIN: &str = include_str!("../policy/default.toml");
 
 section! {
-    /// Scores from which each tier holds.
+    /// Scores from which each tier holds. The score is a map of the log-odds as they are summed, whatever they proved to be.
     pub struct Tiers {
         /// From here on MEDIUM.
         medium: f64 = 0.01 ..= 1,
@@ -76,6 +77,7 @@ struct Text {
     fusion: Fusion,
     cooldown: Cooldown,
     horizons: Horizons,
+    calibration: Option<CalibrationTable>,
     #[serde(default)]
     detectors: DetectorSettings,
 }
@@ -97,6 +99,8 @@ pub struct Policy {
     pub cooldown: Cooldown,
     /// Table `horizons`.
     pub horizons: Horizons,
+    /// Table `calibration`; where there is none, log-odds are taken at their word.
+    pub calibration: Option<Calibration>,
     /// Tables `detectors.*`.
     pub detectors: DetectorSettings,
 }
@@ -124,6 +128,7 @@ impl Policy {
             fusion: read.fusion,
             cooldown: read.cooldown,
             horizons: read.horizons,
+            calibration: read.calibration.as_ref().map(Calibration::of).transpose()?,
             detectors: read.detectors,
         };
         policy.check()?;
@@ -175,6 +180,16 @@ impl Policy {
         } else {
             Tier::Clear
         }
+    }
+
+    /// The log-odds that `log_odds` proved to be.
+    pub fn calibrated(&self, log_odds: Millinats) -> Millinats {
+        self.calibration.as_ref().map_or(log_odds, |calibration| calibration.calibrated(log_odds))
+    }
+
+    /// The probability of extraction that is said of an account with these log-odds, in millionths.
+    pub fn probability(&self, log_odds: Millinats) -> u32 {
+        nats::probability(self.calibrated(log_odds))
     }
 
     /// How long a verdict of this tier is not repeated, in milliseconds.

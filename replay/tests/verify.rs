@@ -134,7 +134,7 @@ fn the_first_difference_is_told_field_by_field() {
     check_difference(
         &proved(edited(&log, 2, id).as_ref(), Choice::All),
         expect![
-            "byte 10 verdict_id: 07070707070707070707070707070707 here, 6e4b91a52213fe0fdd62b7c5794c02a7 came out"
+            "byte 10 verdict_id: 07070707070707070707070707070707 here, 8c6dcd3a40fc11d856df005dccaa601f came out"
         ],
     );
 }
@@ -246,7 +246,7 @@ fn a_build_that_judges_differently_proves_nothing_and_says_who_judged() {
     let report = verify(log.as_ref(), &wire(), &other, one(verdict), |_| ()).unwrap();
     // Another judge's verdict is not called different: it cannot be proved by this one.
     assert_eq!((report.proven, report.different, report.unproven), (0, 0, 1), "{report:#?}");
-    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 21 with policy fd02a7d2…), and this build (version 21 with policy bb7479ff…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
+    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 22 with policy 3bc299e1…), and this build (version 22 with policy 886fbb7d…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
 }
 
 #[test]

@@ -47,8 +47,8 @@ pub struct Arguments {
     /// With --seeds: one world for every level of care, and one for every single measure that all campaigns of it buy
     #[arg(long, requires = "seeds")]
     evasion: bool,
-    /// Judge once more by a policy that speaks of accounts below MEDIUM too, for the sweep of thresholds and for how often
-    /// what is said of a probability is true
+    /// Judge twice more, by a policy that speaks of accounts below MEDIUM too, for the sweep of thresholds, and by one that
+    /// speaks of everybody, for how often what is said of a probability is true
     #[arg(long)]
     curves: bool,
     /// Judge once more without each detector, and say what is lost
@@ -101,6 +101,8 @@ enum Other {
     Without(String),
     /// To hear of accounts below MEDIUM.
     Listening,
+    /// To hear of everybody.
+    Hearing,
 }
 
 impl Arguments {
@@ -122,7 +124,8 @@ impl Arguments {
     fn report(&self, policy: &Policy, context: &Context) -> Result<Report> {
         let mut others = if self.ablate { without_each(policy)? } else { Vec::new() };
         if self.curves {
-            others.push((Other::Listening, listening(policy)?));
+            others.push((Other::Listening, changed(policy, &[("tiers", "medium", 0.01)])?));
+            others.push((Other::Hearing, changed(policy, &EVERYBODY)?));
         }
         let bench = Bench::new(self.workers);
         let mut all = vec![Judged::default(); 1 + others.len()];
@@ -149,6 +152,7 @@ impl Arguments {
         for ((other, _), judged) in others.iter().zip(&all[1..]) {
             match other {
                 Other::Listening => report.listen(judged),
+                Other::Hearing => report.hear(judged),
                 Other::Without(name) => {
                     let other = Report::of(judged, &policy.version, runs, &dollars);
                     report.ablation.push(report.without(name, &other));
@@ -162,10 +166,15 @@ impl Arguments {
     }
 }
 
-/// The policy, speaking of accounts long before they are MEDIUM.
-fn listening(policy: &Policy) -> Result<Policy> {
+/// What makes a policy speak of accounts whatever their evidence comes to, and however few families it is of.
+const EVERYBODY: [(&str, &str, f64); 2] = [("tiers", "medium", 0.01), ("fusion", "alone_nats", 0.0)];
+
+/// The policy with other values in some of its tables, so that it speaks of accounts long before they are MEDIUM.
+fn changed(policy: &Policy, values: &[(&str, &str, f64)]) -> Result<Policy> {
     let mut table: toml::Table = policy.text.parse()?;
-    table["tiers"]["medium"] = 0.01.into();
+    for (section, key, value) in values {
+        table[*section][*key] = (*value).into();
+    }
     Policy::parse(&table.to_string()).context("the policy cannot speak of accounts below MEDIUM")
 }
 

@@ -62,6 +62,9 @@ fn of_verdict(story: &VerdictStory) -> String {
     } else {
         text += "log-odds  (the policy that judged is not in this log)\n";
     }
+    if let Some(calibrated) = story.calibrated_nats {
+        text += &format!("          calibrated to {calibrated:.1} nats, which is the probability\n");
+    }
     text += &format!("policy    {}\n", story.policy_version.escape_debug());
     if let Some(campaign) = &story.campaign_id {
         text += &format!("campaign  {campaign}\n");

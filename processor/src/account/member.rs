@@ -7,7 +7,7 @@ use super::Cause;
 use super::state::Account;
 use crate::detector::{COUNT, FAMILIES, Family};
 use crate::fusion::Fused;
-use crate::nats::{self, Millinats};
+use crate::nats::Millinats;
 use crate::policy::Policy;
 use weir_schemas::{FamilyEvidence, Member, MemberLink, Tier, VerdictId};
 
@@ -26,7 +26,7 @@ pub(super) fn build(
         // A tier that was said holds until another is said.
         tier: account.voice.tier(),
         millinats: fused.log_odds,
-        probability: f64::from(nats::probability(fused.log_odds)) / 1e6,
+        probability: f64::from(policy.probability(fused.log_odds)) / 1e6,
         verdict_id: verdict,
         requests: account.profile.behaviour.requests.into(),
         asks: account.asks.often(),

@@ -4,7 +4,6 @@ use super::Cause;
 use super::state::Account;
 use crate::detector::{COUNT, FAMILIES, NAMES};
 use crate::fusion::Fused;
-use crate::nats;
 use crate::policy::Policy;
 use weir_schemas::{Signal, Verdict, VerdictId, VoterKind};
 
@@ -38,7 +37,7 @@ pub(super) fn build(account: &Account, cause: &Cause<'_>, fused: &Fused, policy:
         account: cause.account,
         sequence,
         score: fused.score,
-        probability: f64::from(nats::probability(fused.log_odds)) / 1e6,
+        probability: f64::from(policy.probability(fused.log_odds)) / 1e6,
         tier: fused.tier,
         voter: VoterKind::Single,
         partial: account.is_partial(),

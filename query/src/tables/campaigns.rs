@@ -137,7 +137,7 @@ impl Kind for Members {
             c(
                 "probability",
                 Real(|row| Some(row.member?.probability)),
-                "Probability that they stand for, 0 to 1.",
+                "Calibrated probability that they stand for, 0 to 1.",
             ),
             c("since", Time(|row| Some(row.member?.since_ms)), "Since when it has evidence of its own."),
             c("requests", Int(|row| Some(row.member?.requests)), "Its requests."),

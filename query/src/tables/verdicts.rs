@@ -34,11 +34,15 @@ impl Kind for Verdicts {
                 "How many verdicts the account has had, this one included.",
             ),
             c("tier", Text(|row| Some(row.tier.as_str().into())), "`CLEAR`, `MEDIUM`, `HIGH` or `CRITICAL`."),
-            c("score", Real(|row| Some(row.score)), "Fused score, 0 to 1; the tiers are thresholds of it."),
+            c(
+                "score",
+                Real(|row| Some(row.score)),
+                "What evidence and prior come to, as log-odds on a scale from 0 to 1; the tiers are thresholds of it.",
+            ),
             c(
                 "probability",
                 Real(|row| Some(row.probability)),
-                "Calibrated probability of extraction, 0 to 1.",
+                "Calibrated probability of extraction, 0 to 1; nothing is decided by it.",
             ),
             c("voter", Text(|row| Some(row.voter.as_str().into())), "How the voter's two channels agreed."),
             c("partial", Flag(|row| Some(row.partial)), "A detector failed, so its signal is lacking."),

@@ -126,7 +126,7 @@ impl Report {
 
     fn reliability_section(&self, out: &mut String) {
         let Some(reliability) = &self.reliability else { return };
-        let points = reliability.bins.iter().map(|bin| (bin.probability, bin.share)).collect();
+        let points = reliability.bins.iter().map(|bin| (bin.probability, bin.campaigns.share)).collect();
         let drawn = [
             Line { name: "accounts", class: "a", points, dots: true },
             Line { name: "as said", class: "d", points: vec![(0.0, 0.0), (1.0, 1.0)], dots: false },

@@ -42,7 +42,7 @@ pub struct Report {
     pub intervals: Intervals,
     /// Counts by the score from which an account would be flagged. Scores that were never said count as 0.
     pub sweep: Vec<SweepPoint>,
-    /// How often what was said of the probability is true, where accounts below MEDIUM were listened to as well.
+    /// How often what was said of the probability is true, where everybody was spoken of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reliability: Option<Reliability>,
     /// Honest accounts by country: how evenly wrong falls.
@@ -216,10 +216,14 @@ impl Report {
         }
     }
 
-    /// Takes the sweep and the reliability from a run of the same events in which accounts below MEDIUM were spoken of too.
+    /// Takes the sweep from a run of the same events in which accounts below MEDIUM were spoken of too.
     pub fn listen(&mut self, listened: &Judged) {
         self.sweep = sweep(&listened.cases);
-        self.reliability = Some(Reliability::of(&listened.cases));
+    }
+
+    /// Takes the reliability from a run of the same events in which everybody was spoken of, whatever the evidence came to.
+    pub fn hear(&mut self, heard: &Judged) {
+        self.reliability = Some(Reliability::of(&heard.cases));
     }
 
     /// What is lost where this report's policy is judged without `detector`.

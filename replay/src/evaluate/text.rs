@@ -90,6 +90,17 @@ impl Display for Report {
             let (campaign, honest, mean) = (detector.campaign, detector.honest, detector.contribution);
             writeln!(out, "{name:<28} {campaign:>8} {honest:>8}  {mean:>8.3}")?;
         }
+        if let Some(reliability) = &self.reliability {
+            writeln!(
+                out,
+                "\nprobability said, off by {:.4} on average over the {} accounts between 0.05 and 0.95",
+                reliability.error, reliability.accounts
+            )?;
+            for bin in &reliability.bins {
+                let campaigns = interval(bin.campaigns, bin.campaign_accounts, bin.accounts);
+                writeln!(out, "{:<10.4} of campaigns {campaigns}", bin.probability)?;
+            }
+        }
         if !self.ablation.is_empty() {
             writeln!(out, "\n{:<28} {:>9} {:>8}  campaigns lost", "without", "precision", "recall")?;
         }

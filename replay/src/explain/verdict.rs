@@ -25,9 +25,9 @@ pub struct VerdictStory {
     pub sequence: i64,
     /// How serious.
     pub tier: &'static str,
-    /// Score, 0 to 1.
+    /// Score, 0 to 1: a map of the log-odds, whose thresholds are the tiers.
     pub score: f64,
-    /// Probability of extraction, 0 to 1.
+    /// Calibrated probability of extraction, 0 to 1.
     pub probability: f64,
     /// Name of the policy that judged.
     pub policy_version: String,
@@ -35,6 +35,9 @@ pub struct VerdictStory {
     pub prior_nats: Option<f64>,
     /// Log-odds that prior and evidence come to, in nats; none where the policy is not to be had.
     pub log_odds_nats: Option<f64>,
+    /// Log-odds that those proved to be, by the policy's calibration, in nats: the probability is theirs. None where the policy
+    /// is not to be had, or has no calibration.
+    pub calibrated_nats: Option<f64>,
     /// Evidence by family, the strongest first.
     pub families: Vec<FamilyStory>,
     /// Detectors that had nothing to judge by.
@@ -103,6 +106,9 @@ impl VerdictStory {
     /// The story of a verdict that `policy` judged, where it is to be had.
     pub(super) fn of(verdict: &Verdict, policy: Option<&Policy>, campaigns: &Campaigns) -> Self {
         let fused = policy.map(|policy| fuse(&evidence(verdict), policy));
+        let calibration = policy.and_then(|policy| policy.calibration.as_ref());
+        let calibrated =
+            calibration.zip(fused).map(|(calibration, fused)| calibration.calibrated(fused.log_odds));
         Self {
             verdict_id: verdict.verdict_id.to_string(),
             account: verdict.account.to_string(),
@@ -115,6 +121,7 @@ impl VerdictStory {
             policy_version: verdict.policy_version.clone(),
             prior_nats: policy.map(|policy| nats(policy.prior())),
             log_odds_nats: fused.map(|fused| nats(fused.log_odds)),
+            calibrated_nats: calibrated.map(nats),
             families: families(verdict),
             missing: verdict.missing.clone(),
             shares: verdict
