@@ -121,7 +121,8 @@ impl EventWriter {
         let request_id = exchange.request_id.as_ref();
         let request_id = request_id.map(|id| keys.rare_value(ValueKind::RequestId, id.as_bytes()));
         let text = |text: &'e Option<Cow<'e, str>>| text.as_deref().map(|text| cut(text, VALUE_BYTES_MAX));
-        let prompt = exchange.prompt.as_deref().map(|prompt| {
+        let prompt = asked(exchange);
+        let prompt = prompt.as_deref().map(|prompt| {
             let mut features = self.features.of_prompt(prompt, self.keep_text, keys);
             note_left_out(&mut features, exchange.prompt_bytes_cut);
             features
@@ -208,6 +209,15 @@ impl Hidden {
     pub(crate) fn of_test(account: AccountId) -> Self {
         Self { account, sealed: None, sampling: Some(Sampling::ALL) }
     }
+}
+
+/// What the user asks: the last words, and what they go on with where they are few.
+fn asked<'e>(exchange: &'e Exchange<'_>) -> Option<Cow<'e, str>> {
+    let prompt = exchange.prompt.as_deref()?;
+    Some(match exchange.prompt_before.as_deref() {
+        None => Cow::Borrowed(prompt),
+        Some(before) => Cow::Owned(format!("{before}\n{prompt}")),
+    })
 }
 
 /// How the exchange ended, where the line says anything about it.

@@ -31,6 +31,8 @@ pub struct Exchange<'f> {
     pub model: Option<Cow<'f, str>>,
     /// Last message of the user.
     pub prompt: Option<Cow<'f, str>>,
+    /// What the user said before that, where it is too short to ask anything by itself.
+    pub prompt_before: Option<Cow<'f, str>>,
     /// Bytes of the prompt that were left out because the line is too long.
     pub prompt_bytes_cut: u64,
     /// System prompt.

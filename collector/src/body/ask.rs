@@ -141,6 +141,11 @@ impl<'b> Ask<'b> {
         speaker.spoken(api).and_then(Talk::prompt).or_else(|| speaker.said.clone())
     }
 
+    /// What the user said before those words, where they are too few to ask anything.
+    pub(crate) fn prompt_before(&self, api: Api) -> Option<Cow<'b, str>> {
+        self.speaker(api).spoken(api).and_then(Talk::before)
+    }
+
     /// The words of the system. Where one is among the messages, servers of chats read that; those that read the key for it
     /// take none among the messages.
     pub(crate) fn system(&self, api: Api) -> Option<Cow<'b, str>> {
@@ -171,10 +176,11 @@ impl<'b> Ask<'b> {
         speaker.spoken(api).map(|talk| talk.tools_called.saturating_add(speaker.history.tools_called))
     }
 
-    /// Whether words are there that cannot be read, as numbers of tokens.
+    /// Whether words are there that cannot be read: as numbers of tokens, or in another shape in which nobody writes them.
     pub(crate) fn has_hidden_words(&self) -> bool {
-        let is_hidden = self.talks.iter().any(|talk| talk.has_token_ids) && !self.has_prompt();
-        is_hidden || (!self.has_prompt() && self.inner.as_ref().is_some_and(|inner| inner.has_hidden_words()))
+        let is_hidden = self.talks.iter().any(Talk::hides_words);
+        let is_within = || self.inner.as_ref().is_some_and(|inner| inner.has_hidden_words());
+        !self.asks_something() && (is_hidden || is_within())
     }
 
     fn has_prompt(&self) -> bool {
@@ -314,11 +320,13 @@ impl<'b> Ask<'b> {
             | b"toolConfig"
             | b"text"
             | b"request"
+            | b"params"
             | b"config"
                 if depth < DEPTH_MAX && json.peek() == Some(b'{') =>
             {
                 self.object(json, depth)?;
             }
+            // Vertex, Gemini and Anthropic take several requests in one.
             b"instances" | b"requests" if depth < DEPTH_MAX => {
                 json.array(|json, _| self.object(json, depth))?;
             }

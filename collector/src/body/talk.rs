@@ -1,7 +1,8 @@
 //! A conversation: messages with roles, or words without.
 
-use super::words::{Role, Words, lower};
+use super::words::{Role, Words, hides_words, lower};
 use crate::json::{Fault, Json, Value};
+use crate::limits::FEW_LETTERS;
 use std::borrow::Cow;
 
 /// What a value that holds a conversation says.
@@ -12,6 +13,8 @@ use std::borrow::Cow;
 pub(super) struct Talk<'b> {
     /// Content of the last message of the user that has words.
     user: Option<Json<'b>>,
+    /// Content of the last message of the user before that one that has more than a few words.
+    before: Option<Json<'b>>,
     /// Content of the first message of the system or the developer that has words.
     system: Option<Json<'b>>,
     /// The whole value, where words without a role are in it.
@@ -22,8 +25,10 @@ pub(super) struct Talk<'b> {
     pub(super) turns: i32,
     /// Calls of tools by the model.
     pub(super) tools_called: i32,
-    /// Words are there as numbers of tokens.
-    pub(super) has_token_ids: bool,
+    /// Words are there as numbers of tokens, or in a shape in which nobody writes them.
+    pub(super) has_hidden_words: bool,
+    /// The model has words.
+    has_words_of_model: bool,
     /// Anything was there at all.
     pub(super) is_something: bool,
 }
@@ -50,6 +55,17 @@ impl<'b> Talk<'b> {
             (None, Some(loose)) => words(loose),
             _ => own_words(self.asked()?),
         }
+    }
+
+    /// The last words of the user before those, where those are few: whoever says "go on" asks what was asked before.
+    pub(super) fn before(&self) -> Option<Cow<'b, str>> {
+        let is_few = self.user.as_ref().is_some_and(says_little);
+        own_words(self.before.as_ref().filter(|_| is_few)?)
+    }
+
+    /// Whether it asks something in words that are not read: a conversation in which nobody asks anything is one too.
+    pub(super) fn hides_words(&self) -> bool {
+        !self.has_prompt() && (self.has_hidden_words || self.has_words_of_model && self.system.is_none())
     }
 
     /// The first words of the system.
@@ -83,7 +99,7 @@ impl<'b> Talk<'b> {
                     }
                     Value::Number(_) => {
                         self.is_something = true;
-                        self.has_token_ids = true;
+                        self.has_hidden_words = true;
                     }
                     _ => {}
                 }
@@ -140,15 +156,24 @@ impl<'b> Talk<'b> {
         let mut contents = contents.into_iter().map(|(_, content)| content);
         match role.0 {
             Some(Role::User) => {
-                if let Some(content) = contents.find(has_words) {
+                let content = contents.find(|content| {
+                    let is_read = has_words(content);
+                    self.has_hidden_words |= !is_read && hides_words(&mut content.clone());
+                    is_read
+                });
+                if let Some(content) = content {
                     self.turns = self.turns.saturating_add(1);
-                    self.user = Some(content);
+                    let earlier = self.user.replace(content).filter(|earlier| !says_little(earlier));
+                    self.before = earlier.or(self.before.take());
                 }
             }
             Some(Role::System) if self.system.is_none() => self.system = contents.find(has_words),
             Some(Role::System) => {}
             Some(Role::Unknown) => self.strange = contents.find(has_words).or(self.strange.take()),
-            Some(Role::Model | Role::Tool) => contents.for_each(|content| self.add_calls(calls_in(content))),
+            Some(role @ (Role::Model | Role::Tool)) => contents.for_each(|content| {
+                self.has_words_of_model |= role == Role::Model && has_words(&content);
+                self.add_calls(calls_in(content));
+            }),
             // A part among parts: its own type says whether it is words.
             None if words(&here).is_some() => {
                 self.loose.get_or_insert_with(|| whole.clone());
@@ -195,6 +220,16 @@ fn has_words(content: &Json<'_>) -> bool {
         // The common case, without reading the text.
         Some(b'"') => matches!(json.value(), Ok(Value::Text(text)) if !text.is_blank()),
         _ => own_words(content).is_some(),
+    }
+}
+
+/// Whether the words of a content are so few that they ask nothing by themselves.
+fn says_little(content: &Json<'_>) -> bool {
+    match content.clone().value() {
+        Ok(Value::Text(text)) => text.letters(FEW_LETTERS) < FEW_LETTERS,
+        _ => own_words(content).is_none_or(|words| {
+            words.chars().filter(|char| char.is_alphanumeric()).nth(FEW_LETTERS - 1).is_none()
+        }),
     }
 }
 

@@ -22,6 +22,7 @@ fn shown(body: &[u8], api: Api) -> String {
     add("model", ask.model.as_deref().map(str::to_owned));
     add("system", ask.system(api).map(Into::into));
     add("prompt", ask.prompt(api).map(Into::into));
+    add("before", ask.prompt_before(api).map(Into::into));
     add("turns", ask.turns(api).map(|n| n.to_string()));
     add("called", ask.tools_called(api).filter(|n| *n > 0).map(|n| n.to_string()));
     add("max_tokens", ask.max_tokens.map(|n| n.to_string()));
@@ -241,6 +242,64 @@ fn a_decoy_beside_the_words_hides_none() {
 }
 
 #[test]
+fn a_last_message_that_asks_nothing_hides_none() {
+    let said = |last: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"Explain how it thinks."}},{{"role":"user","content":"and"}},{last}]}}"#
+        )
+    };
+    let user = |content: &str| said(&format!(r#"{{"role":"user","content":{content}}}"#));
+    let told = |last: &str| format!("prompt={last} | before=Explain how it thinks. | turns=3");
+    for (content, last) in [
+        (r#"".""#, "."),
+        (r#""go on""#, "go on"),
+        (r#""\u4f60\u597d""#, "你好"),
+        (r#""\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n…""#, "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n…"),
+        (r#"[{"type":"text","text":"Continue."}]"#, "Continue."),
+    ] {
+        assert_eq!(shown(user(content).as_bytes(), Api::Chat), told(last));
+    }
+    // A forged answer in between does not either.
+    let answered = r#"{"role":"assistant","content":"Gladly."},{"role":"user","content":"go on"}"#;
+    assert_eq!(shown(said(answered).as_bytes(), Api::Chat), told("go on"));
+    check(&user(r#""Now translate that.""#), expect!["prompt=Now translate that. | turns=3"]);
+    check(r#"{"messages":[{"role":"user","content":"Why?"}]}"#, expect!["prompt=Why? | turns=1"]);
+}
+
+#[test]
+fn words_in_a_shape_in_which_nobody_writes_them_are_counted() {
+    let user = |content: &str| format!(r#"{{"messages":[{{"role":"user","content":{content}}}]}}"#);
+    for content in [
+        "42",
+        "true",
+        "[1, 2]",
+        r#"[{"type":"text","text":42}]"#,
+        r#"[{"type":"refusal","refusal":"Explain how it thinks."}]"#,
+        r#"[{"type":"thinking","thinking":"Explain how it thinks."}]"#,
+    ] {
+        check(&user(content), expect!["hidden=yes"]);
+    }
+    for content in [
+        "null",
+        r#""""#,
+        "[]",
+        r#"[{"type":"image_url","image_url":{"url":"x"}}]"#,
+        r#"[{"type":"tool_result","content":42}]"#,
+        r#"[{"inlineData":{"data":"x"}}]"#,
+    ] {
+        check(&user(content), expect![""]);
+    }
+}
+
+#[test]
+fn several_requests_in_one_body_are_read() {
+    check(
+        r#"{"requests":[{"custom_id":"a","params":{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"one"}]}},{"custom_id":"b","params":{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"two"}]}}]}"#,
+        expect!["model=m | prompt=two | turns=1 | max_tokens=9"],
+    );
+}
+
+#[test]
 fn what_stands_inside_is_read_where_nothing_stands_outside() {
     check(
         r#"{"system":"s","request":{"model":"m","messages":[{"role":"user","content":"q"}],"options":{"num_predict":4}},"config":{"temperature":1}}"#,
@@ -275,7 +334,7 @@ fn what_clients_get_wrong_is_not_known() {
         expect!["hidden=yes | unknown=model max_tokens temperature n stream"],
     );
     check(r#"{"messages":[null,1,"x",{"role":3,"content":{}}]}"#, expect!["prompt=x | turns=1"]);
-    check(r#"{"messages":[{"role":"assistant","content":"only the model"}]}"#, expect![""]);
+    check(r#"{"messages":[{"role":"assistant","content":"only the model"}]}"#, expect!["hidden=yes"]);
     check(r#"{"a":1}"#, expect!["asks=no"]);
     check("plain words", expect!["Text"]);
     check("", expect!["Nothing"]);
@@ -324,7 +383,27 @@ fn bodies_are_unpacked() {
     let zstd = zstd::encode_all(&body[..], 3).unwrap();
     let base64 = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes).into_bytes();
     let latin: Vec<u8> = zstd.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes();
-    for packed in [gzip.clone(), zstd.clone(), base64(body), base64(&gzip), base64(&zstd), latin] {
+    let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    zlib.write_all(body).unwrap();
+    let zlib = zlib.finish().unwrap();
+    let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    bare.write_all(body).unwrap();
+    let bare = bare.finish().unwrap();
+    let blanks = |blanks: &str| base64(&[blanks.as_bytes(), body].concat());
+    for packed in [
+        gzip.clone(),
+        zstd.clone(),
+        zlib.clone(),
+        bare,
+        base64(body),
+        base64(&gzip),
+        base64(&zstd),
+        base64(&zlib),
+        blanks("\n"),
+        blanks(" \t"),
+        blanks("\r\n  "),
+        latin,
+    ] {
         assert_eq!(shown(&packed, Api::Chat), "prompt=q | turns=1", "{packed:?}");
     }
     for broken in [&gzip[..12], b"\x28\xb5\x2f\xfdxxxx", b"\x1f\x8bxxxx", b"\x00\x01\x02\x03binary\x04"] {

@@ -5,7 +5,7 @@ use crate::limits::BODY_BYTES_MAX;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use flate2::read::MultiGzDecoder;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use std::io::Read;
 
 /// What became of a body.
@@ -108,10 +108,31 @@ fn opened(body: &[u8]) -> Opened {
         let bytes: Option<Vec<u8>> = text.chars().map(|char| u8::try_from(u32::from(char)).ok()).collect();
         return bytes.map_or(Opened::Broken, Opened::Inside);
     }
-    match from_base64(body) {
+    match from_deflate(body).or_else(|| from_base64(body)) {
         Some(inside) => Opened::Inside(inside),
         None => Opened::Same,
     }
+}
+
+/// What `Content-Encoding: deflate` holds, where that is JSON: zlib as it should be, or without its head as some
+/// clients send it. Neither says of itself what it is.
+fn from_deflate(body: &[u8]) -> Option<Vec<u8>> {
+    // Of a short one most stands there as it is.
+    if !is_binary(body) && !body.iter().take(8).any(|byte| matches!(byte, 0..=8 | 14..=31)) {
+        return None;
+    }
+    let is_zlib = matches!(body, [head, check, ..] if head & 0x8f == 8 && (u16::from(*head) << 8 | u16::from(*check)) % 31 == 0);
+    let opened = if is_zlib { read_all(ZlibDecoder::new(body)) } else { read_all(DeflateDecoder::new(body)) };
+    match opened {
+        Opened::Inside(inside) if is_json(&inside) => Some(inside),
+        _ => None,
+    }
+}
+
+/// Whether a text begins as JSON that holds something does.
+fn is_json(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
+    matches!(text.first(), Some(b'{' | b'['))
 }
 
 /// All that a decoder gives, up to the limit; what was cut off ends where it ends.
@@ -132,10 +153,11 @@ fn from_base64(body: &[u8]) -> Option<Vec<u8>> {
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);
     let text = body.trim_ascii();
-    // JSON, gzip and zstd begin with these in base64.
-    let is_promising = [&b"ey"[..], b"ew", b"W3", b"Wy", b"H4sI", b"KLUv", b"77u/"]
-        .iter()
-        .any(|head| text.starts_with(head));
+    // JSON, gzip, zstd and zlib begin with these in base64; with blanks before it, JSON with one of the letters.
+    let heads = [&b"ey"[..], b"ew", b"W3", b"Wy", b"H4sI", b"KLUv", b"77u/", b"eJ", b"eN", b"eAE", b"eF4"];
+    let is_of_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=\r\n".contains(byte);
+    let is_promising = heads.iter().any(|head| text.starts_with(head))
+        || matches!(text.first(), Some(b'I' | b'C' | b'D')) && text.iter().take(64).all(is_of_base64);
     if !is_promising || text.len() > BODY_BYTES_MAX {
         return None;
     }
@@ -143,8 +165,9 @@ fn from_base64(body: &[u8]) -> Option<Vec<u8>> {
     let whole = if text.ends_with(b"=") { text } else { &text[..text.len() - (text.len() % 4) % 2] };
     for alphabet in [base64::alphabet::STANDARD, base64::alphabet::URL_SAFE] {
         let inside = GeneralPurpose::new(&alphabet, LENIENT).decode(whole).unwrap_or_default();
-        let opens =
-            [&b"{"[..], b"[", GZIP, ZSTD, b"\xef\xbb\xbf"].iter().any(|head| inside.starts_with(head));
+        let opens = [GZIP, ZSTD].iter().any(|head| inside.starts_with(head))
+            || is_json(&inside)
+            || from_deflate(&inside).is_some();
         if opens {
             return Some(inside);
         }

@@ -98,6 +98,50 @@ impl<'b> Words<'b> {
     }
 }
 
+/// Whether a content of the user's without words has some in a shape in which nobody writes them: a number, or what only
+/// a model says. Pictures, files and what tools gave back have none.
+pub(super) fn hides_words(json: &mut Json<'_>) -> bool {
+    hides_words_within(json, 0).unwrap_or(false)
+}
+
+fn hides_words_within(json: &mut Json<'_>, depth: usize) -> Result<bool, Fault> {
+    const OF_A_MODEL: [&[u8]; 3] = [b"refus", b"think", b"reason"];
+    let mut hides = false;
+    match json.peek() {
+        Some(b'[') if depth < DEPTH_MAX => {
+            json.array(|json, _| {
+                hides |= hides_words_within(json, depth + 1)?;
+                Ok(())
+            })?;
+        }
+        Some(b'{') if depth < DEPTH_MAX => {
+            let (mut is_text, mut is_of_a_model) = (true, false);
+            json.object(|json, key| {
+                match &*lower(&key.bytes()) {
+                    b"type" => {
+                        if let Value::Text(kind) = json.value()? {
+                            let kind = kind.bytes();
+                            is_text = is_text_type(&kind);
+                            is_of_a_model = OF_A_MODEL.iter().any(|name| contains(&kind, name));
+                        }
+                    }
+                    b"text" | b"content" | b"parts" => hides |= hides_words_within(json, depth + 1)?,
+                    _ => json.skip()?,
+                }
+                Ok(())
+            })?;
+            hides = hides && is_text || is_of_a_model;
+        }
+        _ => hides = matches!(json.value()?, Value::Number(_) | Value::Bool(_)),
+    }
+    Ok(hides)
+}
+
+/// Whether a name has a part, in lower or in upper case.
+fn contains(name: &[u8], part: &[u8]) -> bool {
+    name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+}
+
 /// Whether a part of this type is text of who wrote the message. A type that nobody knows is: a client shall not
 /// hide its words by a new name for them.
 fn is_text_type(kind: &[u8]) -> bool {
@@ -117,8 +161,7 @@ fn is_text_type(kind: &[u8]) -> bool {
         b"refus",
         b"media",
     ];
-    let kind = kind.to_ascii_lowercase();
-    !NOT_TEXT.iter().any(|part| kind.windows(part.len()).any(|window| window == *part))
+    !NOT_TEXT.iter().any(|part| contains(kind, part))
 }
 
 /// Whose words a message has.

@@ -43,8 +43,11 @@ pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option
         }
         return epoch_ms(Number::of(text.as_bytes()).as_f64(), unit);
     }
-    // Go prints how long its process runs behind.
+    // Go prints how long its process runs behind; `date` takes seconds behind an `@`.
     let text = text.split_once(" m=").map_or(text, |(text, _)| text).trim_matches('\'');
+    if let Some(number) = text.strip_prefix('@') {
+        return number.parse().ok().and_then(|number| epoch_ms(number, unit));
+    }
     if let Some(ms) = plain_ms(text.as_bytes()) {
         return Some(ms);
     }
@@ -56,6 +59,10 @@ pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option
     }
     if let Some(time) = respelled(text).and_then(|text| near_rfc3339(&text, zone)) {
         return ms_of(time);
+    }
+    if let Some(text) = filled_out(text) {
+        let time = near_rfc3339(&text, zone);
+        return time.or_else(|| near_rfc3339(&respelled(&text)?, zone)).and_then(ms_of);
     }
     let number = text.parse().or_else(|_| text.replacen(',', ".", 1).parse());
     number.ok().and_then(|number| epoch_ms(number, unit))
@@ -89,6 +96,12 @@ fn respelled(text: &str) -> Option<String> {
         // As JavaScript prints it: `Sat Nov 21 2026 07:30:06 GMT+0100 (CET)`.
         [_, month, day, year, clock, zone, ..] if year.len() == 4 && clock.contains(':') => {
             return of(year, month, day, format!("{clock}{}", zone.trim_start_matches("GMT")));
+        }
+        // `21 Nov 2026 06:30:06`, with or without a zone.
+        [day, month, year, clock, ref zone @ ..]
+            if year.len() == 4 && clock.contains(':') && zone.len() <= 1 && day.len() <= 2 =>
+        {
+            return of(year, month, day, format!("{clock}{}", zone.concat()));
         }
         // `Nov 21 2026 06:30:06`.
         [month, day, year, clock] if year.len() == 4 && clock.contains(':') => {
@@ -136,18 +149,63 @@ fn respelled(text: &str) -> Option<String> {
     (is_clock && ends).then(|| format!("{}:00{}", &text[..16], &text[16..]))
 }
 
+/// A time with all of its digits, by a clock of 24 hours: `2026-11-21 6:30:06 PM`, `2026-1-2 03:04:05`. None where
+/// nothing was missing. Days of numbers alone whose year comes last are left as they are: some write the month first.
+fn filled_out(text: &str) -> Option<String> {
+    let two = |number: &str| match number.len() {
+        1 => Some(format!("0{number}")),
+        2 => Some(number.to_owned()),
+        _ => None,
+    };
+    let mut words: Vec<String> =
+        text.split([' ', '\u{a0}', '\u{202f}']).map(|word| word.trim_end_matches(',').to_owned()).collect();
+    let of_noon = |word: &str| match word.to_ascii_lowercase().as_str() {
+        "am" | "a.m." => Some(0),
+        "pm" | "p.m." => Some(12),
+        _ => None,
+    };
+    if let [date] = &words[..]
+        && let Some((date, clock)) = date.split_once('T')
+    {
+        words = vec![date.to_owned(), clock.to_owned()];
+    }
+    let noon = words.iter().position(|word| of_noon(word).is_some());
+    let noon = noon.and_then(|place| of_noon(&words.remove(place)));
+    for word in &mut words {
+        if let Some((hour, rest)) = word.split_once(':').filter(|(hour, _)| hour.len() <= 2)
+            && let Ok(number) = hour.parse::<u8>()
+        {
+            let number = match noon {
+                Some(noon) if (1..=12).contains(&number) => number % 12 + noon,
+                Some(_) => return None,
+                None => number,
+            };
+            *word = format!("{number:02}:{rest}");
+        }
+        let separator = if word.contains('/') { '/' } else { '-' };
+        if let [year, month, day] = word.split(separator).collect::<Vec<_>>()[..]
+            && year.len() == 4
+            && [month, day].iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+        {
+            *word = format!("{year}-{}-{}", two(month)?, two(day)?);
+        }
+    }
+    let filled = words.join(" ");
+    (filled != text).then_some(filled)
+}
+
 fn ms_of(time: OffsetDateTime) -> Option<i64> {
     let ms = time.unix_timestamp() * 1000 + i64::from(time.millisecond());
     (ms >= 0).then_some(ms)
 }
 
-/// RFC 3339 with a blank or an underscore for its `T`, slashes for its dashes, a comma for its point, and a zone in any
+/// RFC 3339 with a blank or an underscore for its `T`, slashes or points for its dashes, a comma for its point, and a zone in any
 /// spelling or none.
 fn near_rfc3339(text: &str, zone: UtcOffset) -> Option<OffsetDateTime> {
     if !text.is_ascii() || text.len() < 19 {
         return None;
     }
-    let (date, rest) = (text.get(..10)?.replace('/', "-"), text.get(10..)?);
+    let (date, rest) = (text.get(..10)?.replace(['/', '.'], "-"), text.get(10..)?);
     let rest = rest.strip_prefix(['T', 't', ' ', '_'])?.trim_start();
     let (clock, rest) = rest.split_at_checked(8)?;
     let digits =
@@ -307,6 +365,17 @@ mod tests {
             "Nov 21, 2026 @ 06:30:06.320",
             "Sat Nov 21 2026 07:30:06.320 GMT+0100 (CET)",
             "Nov 21 2026 06:30:06.320",
+            "Nov 21, 2026 6:30:06.320 AM",
+            "Nov 21, 2026, 6:30:06.320 AM",
+            "21 Nov 2026 06:30:06.320",
+            "21 Nov 2026 07:30:06.320 +01:00",
+            "21 Nov 2026 6:30:06.320 am",
+            "2026-11-21 6:30:06.320",
+            "2026-11-21T6:30:06.320Z",
+            "2026-11-21 6:30:06.320 AM",
+            "2026/11/21 06:30:06.320 a.m.",
+            "2026.11.21 06:30:06.320",
+            "@1795242606.320",
             "21-Nov-2026 06:30:06.320",
             "21.11.2026 06:30:06.320",
             "20261121T063006.320Z",
@@ -320,6 +389,9 @@ mod tests {
         let zone = zone_of("+02:00", UtcOffset::UTC).unwrap();
         assert_eq!(text_ms("2026-11-21 08:30:06,320", None, zone), Some(1_795_242_606_320));
         assert_eq!(text_ms("21/Nov/2026:08:30:06.320", None, zone), Some(1_795_242_606_320));
+        assert_eq!(text_ms("2026-1-2 15:04:05", None, UtcOffset::UTC), Some(1_767_366_245_000));
+        assert_eq!(text_ms("2026-1-2 3:04:05 PM", None, UtcOffset::UTC), Some(1_767_366_245_000));
+        assert_eq!(text_ms("2026-01-02 12:04:05 AM", None, UtcOffset::UTC), Some(1_767_312_245_000));
         // A zone that is there counts.
         assert_eq!(text_ms("2026-11-21 06:30:06.320Z", None, zone), Some(1_795_242_606_320));
     }
@@ -341,6 +413,9 @@ mod tests {
             "2026-11-21T06:30:06 in Oslo 7",
             "2026-11-21T06:30:06+1",
             "2026-02-30T00:00:00Z",
+            "2026-11-21 13:30:06 PM",
+            // Some write the month first.
+            "11/21/2026 06:30:06",
             "2026-11-2１T06:30:06Z",
             "32/Nov/2026:06:30:06 +0000",
             "1969-12-31T23:59:59Z",

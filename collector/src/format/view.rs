@@ -164,7 +164,10 @@ impl<'r> View<'r> {
             }
             exchange.turns = exchange.turns.or(ask.turns(api));
             exchange.tools_called = exchange.tools_called.or(ask.tools_called(api));
-            exchange.prompt = exchange.prompt.take().or_else(|| ask.prompt(api));
+            if exchange.prompt.is_none() {
+                exchange.prompt = ask.prompt(api);
+                exchange.prompt_before = ask.prompt_before(api);
+            }
             exchange.system_prompt = exchange.system_prompt.take().or_else(|| ask.system(api));
             exchange.model = exchange.model.take().or(ask.model);
             exchange.max_tokens = exchange.max_tokens.or(ask.max_tokens);
@@ -443,15 +446,16 @@ fn time_within(value: Value<'_>, origin: &Origin, depth: usize) -> Got<i64> {
 /// Objects that a time stands in, one within the other: MongoDB's `{"$date": {"$numberLong": …}}`.
 const TIME_DEPTH_MAX: usize = 2;
 
-/// A time as an object: MongoDB's `{"$date": …}`, protobuf's `{"seconds": …, "nanos": …}`.
+/// A time as an object: MongoDB's `{"$date": …}`, protobuf's `{"seconds": …, "nanos": …}`, Firestore's
+/// `{"_seconds": …, "_nanoseconds": …}`.
 fn time_of_parts(raw: &[u8], origin: &Origin, depth: usize) -> Got<i64> {
     let (mut date, mut seconds, mut nanos) = (Got::Bad, None, 0.0);
     let read = Json::new(raw).object(|json, key| {
         let value = json.value()?;
         match &*key.bytes() {
             b"$date" | b"$numberLong" => date = time_within(value, origin, depth),
-            b"seconds" => seconds = Some(read::number(value)),
-            b"nanos" => {
+            b"seconds" | b"_seconds" => seconds = Some(read::number(value)),
+            b"nanos" | b"_nanoseconds" | b"nanoseconds" => {
                 if let Got::Known(number) = read::number(value) {
                     nanos = number.as_f64();
                 }

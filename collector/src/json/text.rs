@@ -68,6 +68,27 @@ impl<'a> Text<'a> {
         self.raw
     }
 
+    /// How many letters and digits it has, up to `max`, without a look at more of it than that takes. Beyond ASCII every
+    /// character counts.
+    pub(crate) fn letters(self, max: usize) -> usize {
+        let (mut letters, mut bytes) = (0, self.raw.iter());
+        while let Some(byte) = bytes.next().filter(|_| letters < max) {
+            letters += match byte {
+                b'\\' => match bytes.next() {
+                    // What is escaped by its number is a letter, unless it is of the first 256.
+                    Some(b'u') => {
+                        let is_beyond = bytes.as_slice().get(..2).is_some_and(|high| high != b"00");
+                        bytes = bytes.as_slice().get(4..).unwrap_or_default().iter();
+                        usize::from(is_beyond)
+                    }
+                    _ => 0,
+                },
+                byte => usize::from(byte.is_ascii_alphanumeric() || *byte >= 0xc0),
+            };
+        }
+        letters
+    }
+
     /// Whether it says nothing but blanks.
     pub(crate) fn is_blank(self) -> bool {
         self.raw.trim_ascii().is_empty()
