@@ -203,7 +203,7 @@ metrics! {
     requests: Family<RequestLabels, Counter> = Family::default(), "listener_requests", "Requests to the listener, by what they bring and the status of the answer";
     handshakes_failed: Counter = Counter::default(), "listener_handshakes_failed", "Connections to the listener that ended before TLS stood: no certificate of a client's, or one that nobody here knows";
     pushed_known: Family<Kind, Counter> = Family::default(), "collector_pushed_known", "Requests and records that were pushed again, and are no events a second time";
-    pushed_other: Counter = Counter::default(), "collector_pushed_other", "Spans and log records that were pushed and tell of no request to a model";
+    records_other: Counter = Counter::default(), "collector_records_other", "Records that tell of no request to a model, such as spans of other calls: they are passed over";
     unknown: Family<FieldLabel, Counter> = Family::default(), "collector_fields_unknown", "Requests with a field that was of no use: malformed, out of range, or of another type";
     unowned: Counter = Counter::default(), "collector_requests_unowned", "Requests that are nobody's, because the key that was sent with them was refused";
     source_changes: Family<Kind, Counter> = Family::default(), "collector_source_changes", "Files of sources that appeared, were rotated, truncated or replaced";
@@ -804,13 +804,10 @@ impl Telemetry for Metrics {
         debug!(requests, records, "what was pushed came before, and is no event a second time");
     }
 
-    fn pushed_other(&self, records: u64) {
+    fn records_other(&self, records: u64) {
         // What was counted before.
-        if self.pushed_other.inc_by(records) == 0 {
-            info!(
-                records,
-                "spans or log records that tell of no request to a model are passed over and counted"
-            );
+        if self.records_other.inc_by(records) == 0 {
+            info!(records, "records that tell of no request to a model are passed over and counted");
         }
     }
 

@@ -42,7 +42,7 @@ fn scripts_get_one_object_with_fields_that_stay() {
     let said = as_json(&log, &[]);
     assert_eq!(
         said.as_object().unwrap().keys().collect::<Vec<_>>(),
-        ["detectors", "fields", "format", "lines", "readable", "refused", "sample", "unread"]
+        ["detectors", "fields", "format", "lines", "other", "readable", "refused", "sample", "unread"]
     );
     assert_eq!((&said["format"], &said["lines"], &said["readable"]), (&json!("weir"), &json!(3), &json!(2)));
     assert_eq!(
@@ -106,6 +106,32 @@ fn a_log_of_which_nothing_can_be_read_is_a_failure_with_a_hint() {
     let missing = weir(&["check-log", "/nowhere/at/all.jsonl"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(1));
     assert!(text(&missing.stderr).contains("/nowhere/at/all.jsonl"), "{}", text(&missing.stderr));
+}
+
+#[test]
+fn what_is_no_request_is_counted_by_itself() {
+    let span = |model: &str| {
+        let attributes =
+            r#"{"key":"user.id","value":{"stringValue":"u"}},{"key":"@","value":{"stringValue":"m"}}"#;
+        let attributes = attributes.replace('@', model);
+        format!(r#"{{"startTimeUnixNano":"1795242606000000000","attributes":[{attributes}]}}"#)
+    };
+    let export = |spans: &[String]| {
+        format!("{{\"resourceSpans\":[{{\"scopeSpans\":[{{\"spans\":[{}]}}]}}]}}\n", spans.join(","))
+    };
+    let (request, other) = (span("gen_ai.request.model"), span("db.system"));
+    let checked = as_json(&export(&[other.clone(), request, other.clone()]), &[]);
+    assert_eq!(
+        (&checked["readable"], &checked["other"], &checked["refused"]),
+        (&json!(1), &json!(2), &json!([]))
+    );
+    assert_eq!(checked["format"], "otel_genai");
+    let output = check(&export(&[other.clone(), other]), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output.stdout);
+    assert!(shown.contains("0 requests read, 0 refused\n"), "{shown}");
+    assert!(shown.contains("2 records tell of no request to a model: they are passed over\n"), "{shown}");
+    assert!(shown.contains("OpenTelemetry's, but none of it tells of a request to a model\n"), "{shown}");
 }
 
 #[test]

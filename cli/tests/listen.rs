@@ -283,7 +283,7 @@ fn a_refused_span_is_told_as_opentelemetry_wants_it() {
         span(4, &[model, user].join(","))
     );
     assert_eq!(listening.post("/v1/traces", JSON, all.as_bytes()), (200, "{}".into()));
-    assert_eq!(listening.metric("weir_collector_pushed_other_total"), 1);
+    assert_eq!(listening.metric("weir_collector_records_other_total"), 1);
 }
 
 #[test]

@@ -37,13 +37,15 @@ pub struct Survey {
     pub readable: u64,
     /// Records among them that are nobody's, because the key that was sent with them was refused.
     pub unowned: u64,
+    /// Records that tell of no request to a model, and are passed over.
+    pub other: u64,
     /// Records that were refused.
     pub refused_count: u64,
     /// The first of them.
     pub refused: Vec<Refused>,
     /// Records by the format that they were read by.
     pub formats: BTreeMap<String, u64>,
-    /// Refused records by the format that they have, as far as they have one.
+    /// Records that were refused or passed over, by the format that they have, as far as they have one.
     pub refused_formats: BTreeMap<String, u64>,
     /// Records in which a field is known.
     pub fields: BTreeMap<Field, u64>,
@@ -154,6 +156,13 @@ impl Survey {
     }
 
     fn take(&mut self, record: Record<'_>, numbers: &Numbers, is_long: bool, check: &Check) {
+        if record.is_other {
+            self.other += 1;
+            if let Some(format) = record.format {
+                count(&mut self.refused_formats, format);
+            }
+            return;
+        }
         let line = numbers.of(record.offset);
         if let (Err(_), Some(format)) = (&record.read, record.format) {
             count(&mut self.refused_formats, format);

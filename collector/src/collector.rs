@@ -77,6 +77,8 @@ pub struct Progress {
     pub rejected: u64,
     /// Requests among them whose key the gateway refused: they are nobody's, and no events.
     pub unowned: u64,
+    /// Records among them that tell of no request to a model: they are no events either.
+    pub other: u64,
     /// Where reading goes on after a crash; none before anything was read.
     pub position: Option<SourcePosition>,
 }
@@ -366,6 +368,7 @@ impl<'l> Collector<'l> {
             events: gathered.events,
             rejected: gathered.refused.len() as u64,
             unowned: gathered.unowned,
+            other: gathered.other,
             position: self.committed.clone(),
         }
     }
@@ -378,6 +381,7 @@ impl<'l> Collector<'l> {
             events: 0,
             rejected: 0,
             unowned: 0,
+            other: 0,
             position: self.committed.clone(),
         }
     }

@@ -26,7 +26,6 @@ mod time;
 mod tree;
 mod view;
 
-pub(crate) use any_value::to_plain;
 pub use error::{FieldError, FormatError};
 pub use line::Line;
 pub use pointer::PointerError;

@@ -92,7 +92,7 @@ pub struct Taken {
     pub came_before: bool,
     /// Requests that are nobody's, because the key that was sent with them was refused.
     pub unowned: u64,
-    /// Spans and log records that tell of no request to a model.
+    /// Records that tell of no request to a model, such as spans of other calls.
     pub other: u64,
     /// Records that were refused: each has a dead letter.
     pub refused: u64,

@@ -163,6 +163,7 @@ fn until_idle(collector: &mut Collector<'_>) -> Progress {
         events: 0,
         rejected: 0,
         unowned: 0,
+        other: 0,
         position: None,
     };
     for _ in 0..1_000 {

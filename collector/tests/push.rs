@@ -47,7 +47,7 @@ impl Telemetry for Heard {
     fn pushed_known(&self, requests: u64, records: u64) {
         self.push(format!("known {requests} requests, {records} records"));
     }
-    fn pushed_other(&self, records: u64) {
+    fn records_other(&self, records: u64) {
         self.push(format!("other {records}"));
     }
     fn commit_aborted(&self, _: TaskId, reason: &str) {

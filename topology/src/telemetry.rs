@@ -145,8 +145,8 @@ pub trait Telemetry: Send + Sync {
     fn pushed_refused(&self, kind: DlqKind, count: u64, reason: &str) {}
     /// Requests came again, as a whole, and records in others: they are no events a second time.
     fn pushed_known(&self, requests: u64, records: u64) {}
-    /// Spans or log records were pushed that tell of no request to a model.
-    fn pushed_other(&self, records: u64) {}
+    /// Records tell of no request to a model.
+    fn records_other(&self, records: u64) {}
     /// Requests had a field that was of no use: malformed, out of range, or of another type.
     fn field_unknown(&self, field: &'static str, count: u64) {}
     /// Requests were nobody's, because the key that was sent with them was refused.

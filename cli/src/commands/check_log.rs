@@ -69,7 +69,7 @@ impl Run for Arguments {
         let survey = Survey::of(file, &check)?;
         let detectors = readiness(&survey);
         // A file of which nothing can be read is a failure for scripts, too.
-        let is_useless = survey.readable == 0 && survey.refused_count > 0;
+        let is_useless = is_useless(&survey);
         if self.json {
             print_line!("{}", as_json(&survey, &detectors));
             if is_useless {
@@ -83,6 +83,11 @@ impl Run for Arguments {
         }
         Ok(if is_useless || survey.fault.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// Whether something is there, and nothing of it is a request that can be read.
+fn is_useless(survey: &Survey) -> bool {
+    survey.readable == 0 && survey.refused_count + survey.other > 0
 }
 
 /// Name of each detector, and whether it has what it needs.
@@ -157,6 +162,7 @@ fn as_json(survey: &Survey, detectors: &Detectors) -> Value {
         "format": survey.format(),
         "lines": survey.lines,
         "readable": survey.readable,
+        "other": survey.other,
         "refused": refused,
         "unread": survey.unread,
         "fields": fields,
@@ -185,7 +191,7 @@ fn sample_as_json(sample: &Sample) -> Value {
 
 fn as_text(survey: &Survey, detectors: &Detectors, file: &Path, asked: &str) -> String {
     let mut out = Report::default();
-    let Survey { lines, readable, refused_count, unowned, .. } = survey;
+    let Survey { lines, readable, refused_count, unowned, other, .. } = survey;
     out.row(
         "file",
         format!("{}: {lines} lines, {readable} requests read, {refused_count} refused", file.display()),
@@ -197,6 +203,9 @@ fn as_text(survey: &Survey, detectors: &Detectors, file: &Path, asked: &str) -> 
                 "{unowned} requests are nobody's, because their key was refused (401): they are not judged"
             ),
         );
+    }
+    if *other > 0 {
+        out.row("", format!("{other} records tell of no request to a model: they are passed over"));
     }
     out.row("format", format_line(survey, asked));
     let share = |count: u64| format!("{:.0} %", 100.0 * count as f64 / (*readable).max(1) as f64);
@@ -241,6 +250,9 @@ fn format_line(survey: &Survey, asked: &str) -> String {
     let Some(format) = survey.format() else {
         if survey.lines == 0 {
             return "there is nothing in it yet".to_owned();
+        }
+        if survey.other > 0 {
+            return "OpenTelemetry's, but none of it tells of a request to a model".to_owned();
         }
         let names: Vec<&str> = weir_collector::format::shipped().iter().map(|spec| &*spec.name).collect();
         return format!("none that Weir knows; there are {}, or a format file of your own", names.join(", "));
@@ -295,7 +307,7 @@ fn next_step(survey: &Survey, file: &Path, asked: &str) -> String {
             "check again when the gateway has served a request; weir run --tail {file} waits for it"
         );
     }
-    if survey.readable == 0 && survey.refused_count > 0 {
+    if is_useless(survey) {
         return "write a format file (docs/formats.md), or have the gateway log what is missing, and check again"
             .to_owned();
     }

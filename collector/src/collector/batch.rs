@@ -243,6 +243,10 @@ impl Records<'_> {
     fn take(&mut self, record: Record<'_>, gathered: &mut Gathered, now_ms: i64) {
         let hash = self.writer.lines.of_record(self.hash, self.count);
         self.count += 1;
+        if record.is_other {
+            gathered.other += 1;
+            return;
+        }
         gathered.note(&record);
         let line_bytes_max = self.writer.line_bytes_max as u64;
         let length = if self.length > line_bytes_max { self.length } else { record.text.len() as u64 };

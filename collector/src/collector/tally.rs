@@ -21,6 +21,8 @@ pub(crate) struct Gathered {
     pub(crate) mended: u64,
     /// Requests that are nobody's, because the key that was sent with them was refused.
     pub(crate) unowned: u64,
+    /// Records that tell of no request to a model.
+    pub(crate) other: u64,
     /// What was refused.
     pub(crate) refused: Vec<Refused>,
     /// Fields that were there and of no use, with the number of requests.
@@ -112,6 +114,7 @@ impl Gathered {
         self.events += later.events;
         self.mended += later.mended;
         self.unowned += later.unowned;
+        self.other += later.other;
         self.refused.extend(later.refused);
         later.unknown.into_iter().for_each(|(field, count)| *self.unknown.entry(field).or_default() += count);
         for (format, unread) in later.formats {

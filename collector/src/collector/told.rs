@@ -44,6 +44,9 @@ impl Told {
         if gathered.unowned > 0 {
             telemetry.requests_unowned(gathered.unowned);
         }
+        if gathered.other > 0 {
+            telemetry.records_other(gathered.other);
+        }
         gathered.unknown.iter().for_each(|(field, count)| telemetry.field_unknown(field.as_str(), *count));
         self.tell_formats(gathered, telemetry);
         self.tell_refused(gathered, telemetry);

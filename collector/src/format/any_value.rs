@@ -1,6 +1,7 @@
 //! OpenTelemetry's values, which carry their type as a key: `{"stringValue": "x"}`.
 
-use crate::json::{Json, Text};
+use crate::json::{Json, Text, Value};
+use memchr::memchr;
 
 /// Deepest nesting that is made plain.
 const DEPTH_MAX: usize = 16;
@@ -30,8 +31,27 @@ fn is_simple(key: Text<'_>) -> bool {
 
 /// Writes the value at `json` as plain JSON: lists as lists, lists of keys and values as objects. A value that
 /// carries no type stays as it is.
-pub(crate) fn to_plain(json: &mut Json<'_>, out: &mut Vec<u8>) {
+pub(super) fn to_plain(json: &mut Json<'_>, out: &mut Vec<u8>) {
     write(json, out, 0);
+}
+
+/// What stands in the body of a log record, where that may be a record of its own.
+pub(super) fn body_of(record: &[u8]) -> Option<Vec<u8>> {
+    let mut plain = Vec::new();
+    let read = Json::new(record).object(|json, key| {
+        if &*key.bytes() == b"body" {
+            plain.clear();
+            to_plain(&mut json.clone(), &mut plain);
+        }
+        json.skip()
+    });
+    read.ok()?;
+    let inner = match Json::new(&plain).value().ok()? {
+        Value::Text(text) => text.bytes().into_owned(),
+        Value::Object(object) => object.to_vec(),
+        _ => return None,
+    };
+    memchr(b'{', &inner).map(|_| inner)
 }
 
 fn write(json: &mut Json<'_>, out: &mut Vec<u8>, depth: usize) {

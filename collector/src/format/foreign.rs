@@ -18,11 +18,26 @@ pub(super) fn advice(line: &str) -> Option<&'static str> {
              with nginx by the files in deploy/nginx",
         );
     }
+    if is_envoy(line) {
+        return Some(
+            "it is Envoy's own text format, which names no account: have `json_format` written with the keys in \
+             docs/formats.md",
+        );
+    }
+    if line.starts_with("{'") {
+        return Some("it is a dictionary as Python prints it, and no JSON: write it with `json.dumps`");
+    }
     if line.starts_with("#Fields:") || line.starts_with("#Version:") {
         return Some("it is of the extended format of W3C, which is not read: log JSON");
     }
     if is_logfmt(line) {
         return Some("it is logfmt, which is not read: log JSON");
+    }
+    if is_table(line) {
+        return Some(
+            "it has columns, and no line names an account and a time among them: write their names into the file's \
+             first line, or into a format file (`columns` in docs/formats.md)",
+        );
     }
     None
 }
@@ -34,6 +49,25 @@ fn is_web_server(line: &str) -> bool {
     let separator = |place: usize| time.as_bytes().get(place) == Some(&b'/');
     let is_time = time.len() >= 20 && separator(2) && separator(6);
     is_time && rest.contains('"')
+}
+
+/// `[2026-11-21T06:30:06.320Z] "POST /v1/x HTTP/1.1" 200 - 0 12 5 4 "-" "curl/8"`.
+fn is_envoy(line: &str) -> bool {
+    let line = line.strip_prefix('[').unwrap_or(line);
+    let Some((time, rest)) = line.split_once("] \"") else { return false };
+    let is_time = time.len() >= 19 && time.as_bytes()[10] == b'T' && time.ends_with('Z');
+    is_time && rest.contains(" HTTP/")
+}
+
+/// `acct-1,2026-11-21T06:30:06Z,m,200`.
+fn is_table(line: &str) -> bool {
+    const CELLS_MIN: usize = 4;
+    let is_cells = |separator: char| {
+        let cells = || line.split(separator).map(str::trim);
+        // Words with commas between them are a sentence.
+        cells().count() >= CELLS_MIN && cells().filter(|cell| !cell.contains(' ')).count() >= CELLS_MIN
+    };
+    !line.starts_with(['{', '<']) && [',', ';', '\t', '|'].into_iter().any(is_cells)
 }
 
 /// `time=2026-11-26T06:25:25Z level=info msg="chat completion" model=m`.

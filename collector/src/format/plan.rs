@@ -8,6 +8,7 @@ use super::template::Template;
 use super::time::zone_of;
 use super::tree::Tree;
 use crate::field::Field;
+use crate::read::{self, Got};
 use std::collections::BTreeMap;
 use time::UtcOffset;
 
@@ -34,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) reach: Bits,
     /// Lists of records inside of a record.
     pub(crate) records: Vec<Unfold>,
+    /// Where a record says what it is, and what it says where it is a request.
+    only: Option<(u16, Vec<String>)>,
     /// Lines that are no JSON.
     pub(crate) templates: Vec<Template>,
 }
@@ -77,6 +80,8 @@ pub(crate) enum Place {
 pub(crate) struct Unfold {
     pub(crate) slot: u16,
     pub(crate) steps: Vec<Step>,
+    /// It holds others too, which are of no format and tell of no request.
+    pub(crate) is_mixed: bool,
 }
 
 impl Unfold {
@@ -87,7 +92,7 @@ impl Unfold {
             Step::Key(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
             _ => return Err(FieldError::Option("records")),
         };
-        Ok(Self { slot: tree.slot(&first)?, steps })
+        Ok(Self { slot: tree.slot(&first)?, steps, is_mixed: false })
     }
 }
 
@@ -106,6 +111,7 @@ impl Plan {
             shape: Vec::new(),
             reach: Bits::default(),
             records: Vec::new(),
+            only: None,
             templates: Vec::new(),
         };
         for (name, sources) in &spec.fields {
@@ -137,8 +143,12 @@ impl Plan {
         for path in spec.ignored.keys() {
             slot(path, tree)?;
         }
+        if let Some(only) = &spec.only {
+            plan.only = Some((slot(&only.at, tree)?, only.is.clone()));
+        }
         for path in &spec.records {
-            plan.records.push(Unfold::new(path, tree).map_err(fault)?);
+            let unfold = Unfold::new(path, tree).map_err(fault)?;
+            plan.records.push(Unfold { is_mixed: spec.is_mixed, ..unfold });
         }
         for pattern in &spec.lines {
             plan.templates.push(Template::new(pattern, tree).map_err(fault)?);
@@ -155,7 +165,7 @@ impl Plan {
         let read: Vec<u16> = self.read_slots().collect();
         read.into_iter().for_each(|slot| self.reach.set(slot, true));
         let shape = self.shape.iter().flatten().chain(self.records.iter().map(|unfold| &unfold.slot));
-        shape.for_each(|slot| self.reach.set(*slot, true));
+        shape.chain(self.only.iter().map(|(slot, _)| slot)).for_each(|slot| self.reach.set(*slot, true));
         for path in spec.ignored.keys() {
             if let Ok(slot) = tree.slot(path) {
                 self.reach.set(slot, true);
@@ -203,6 +213,14 @@ impl Plan {
         reads.filter(|(_, (_, origins))| origins.iter().any(is_there)).map(|(index, _)| index).collect()
     }
 
+    /// Whether a record is of another kind than requests.
+    pub(crate) fn is_other(&self, record: &[u8], found: &Found) -> bool {
+        self.only.as_ref().is_some_and(|(slot, requests)| match read::id(found.value(record, *slot)) {
+            Got::Known(kind) => !requests.iter().any(|request| *request == *kind),
+            Got::Absent | Got::Bad => false,
+        })
+    }
+
     /// Whether a record has what all records of this format have.
     pub(crate) fn fits(&self, found: &Found) -> bool {
         // Lines that are no JSON have patterns in the place of a shape.
@@ -233,7 +251,7 @@ impl Plan {
         self.shape.len()
     }
 
-    /// How much of what a format wants a record has: an account and a time, text, and the number of fields.
+    /// How much of what a format wants a record has: an account and a time, text, a model, and the number of fields.
     pub(crate) fn yields(&self, found: &Found) -> Yield {
         let any = |origins: &[Origin]| origins.iter().any(|origin| origin.is_filled(found));
         let of_text = |field: &Field| {
@@ -244,6 +262,7 @@ impl Plan {
             is_readable: any(&self.account) && any(&self.time),
             has_account: any(&self.account),
             has_text: fields().any(|(field, _)| of_text(field)),
+            has_model: fields().any(|(field, _)| *field == Field::Model),
             fields: fields().count(),
         }
     }
@@ -255,6 +274,7 @@ pub(crate) struct Yield {
     pub(crate) is_readable: bool,
     has_account: bool,
     has_text: bool,
+    has_model: bool,
     fields: usize,
 }
 

@@ -6,6 +6,7 @@
 //! itself.
 
 use super::Format;
+use super::any_value::body_of;
 use super::assembly::{Assembly, Left, Ready, Row};
 use super::catalog::Catalog;
 use super::columns::Columns;
@@ -41,8 +42,10 @@ pub struct Record<'r> {
     pub read: Result<Exchange<'r>, Refusal>,
     /// It has bytes that are not UTF-8.
     pub is_mended: bool,
+    /// It tells of no request to a model: it is passed over and counted.
+    pub is_other: bool,
     /// It is refused, and it has not the places of any format.
-    pub is_strange: bool,
+    is_strange: bool,
     unread: Option<(&'r Catalog, usize, &'r Found)>,
 }
 
@@ -54,6 +57,7 @@ impl<'r> Record<'r> {
             format: None,
             read: Err(refusal),
             is_mended: false,
+            is_other: false,
             is_strange: true,
             unread: None,
         }
@@ -255,6 +259,12 @@ impl Reader {
         self.text(0, text, 0, each);
     }
 
+    /// Reads one of OpenTelemetry's spans or log records, as the JSON that its exporters write.
+    pub fn read_item(&mut self, text: &[u8], each: Each<'_>) {
+        self.cuts.clear();
+        self.item(0, text, 0, each);
+    }
+
     /// Nearly all lines of columns: cells as they stand are a record that is read. False where it is anything else.
     fn row_in_place(&mut self, offset: u64, line: &[u8], each: Each<'_>) -> bool {
         let Some(columns) = &self.columns else { return false };
@@ -413,6 +423,7 @@ impl Reader {
             text: own,
             offset,
             format: Some(&format.name),
+            is_other: format.is_other(text, &self.found),
             is_strange: read.is_err() && !format.fits(&self.found),
             read,
             is_mended: chars.is_none(),
@@ -468,7 +479,10 @@ impl Reader {
                 if list.first() == Some(&b'{') && unfold.steps.is_empty() && !self.leads(&list) {
                     continue;
                 }
-                places.into_iter().for_each(|place| self.text(offset, &list[place], depth + 1, each));
+                places.into_iter().for_each(|place| match unfold.is_mixed {
+                    true => self.item(offset, &list[place], depth + 1, each),
+                    false => self.text(offset, &list[place], depth + 1, each),
+                });
                 return true;
             }
         }
@@ -505,6 +519,23 @@ impl Reader {
             return true;
         }
         false
+    }
+
+    /// A span or a log record: a request, the line of a gateway's log as log shippers send it, or something else.
+    fn item(&mut self, offset: u64, text: &[u8], depth: usize, each: Each<'_>) {
+        let mut inside = None;
+        self.text(offset, text, depth, &mut |mut record| {
+            if record.is_strange {
+                inside = body_of(text);
+                record.is_other = true;
+            }
+            if inside.is_none() {
+                each(record);
+            }
+        });
+        if let Some(inside) = inside {
+            self.text(offset, &inside, depth, each);
+        }
     }
 
     /// The items of a list in the object that was scanned last, and the list; none where there are none.

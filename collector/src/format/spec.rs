@@ -32,6 +32,12 @@ pub struct Spec {
     /// Places of lists whose items are the records, where a line holds several.
     #[serde(default)]
     pub records: Vec<String>,
+    /// Those lists hold others too, which are of no format and tell of no request.
+    #[serde(default)]
+    pub is_mixed: bool,
+    /// Which records are requests, where there are others of the same shape.
+    #[serde(default)]
+    pub only: Option<Only>,
     /// Lines that are no JSON: what stands between which captures.
     #[serde(default)]
     pub lines: Vec<String>,
@@ -54,6 +60,16 @@ pub struct Columns {
     /// Their names, where the file has no line that names them.
     #[serde(default)]
     pub names: Vec<String>,
+}
+
+/// Which records are requests.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Only {
+    /// A place; a record without it is a request.
+    pub at: String,
+    /// What stands there in those that are.
+    pub is: Vec<String>,
 }
 
 /// One place, or several of which any will do.
@@ -246,6 +262,10 @@ impl Spec {
         }
         if self.records.is_empty() {
             self.records.clone_from(&base.records);
+            self.is_mixed = base.is_mixed;
+        }
+        if self.only.is_none() {
+            self.only.clone_from(&base.only);
         }
         if self.lines.is_empty() {
             self.lines.clone_from(&base.lines);

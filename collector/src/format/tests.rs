@@ -9,6 +9,7 @@ fn shown(format: &Format, line: impl AsRef<[u8]>) -> String {
     let mut all = Vec::new();
     let mut each = |record: Record<'_>| {
         all.push(match &record.read {
+            _ if record.is_other => "other".into(),
             Ok(exchange) => show(exchange),
             Err(refusal) => format!("{}: {}", refusal.kind, refusal.reason),
         });
@@ -291,6 +292,30 @@ fn what_is_no_json_is_refused_with_its_place() {
     read(
         "time=2026-11-26T06:25:25Z level=info msg=\"chat completion\" model=m",
         expect!["INVALID_JSON: it is logfmt, which is not read: log JSON"],
+    );
+    read(
+        r#"[2026-11-21T06:30:06.320Z] "POST /v1/chat/completions HTTP/1.1" 200 - 12 40 5 4 "-" "curl/8""#,
+        expect![
+            "INVALID_JSON: it is Envoy's own text format, which names no account: have `json_format` written with the keys in docs/formats.md"
+        ],
+    );
+    read(
+        "{'account': 'a', 'time': 1}",
+        expect![
+            "INVALID_JSON: it is a dictionary as Python prints it, and no JSON: write it with `json.dumps`"
+        ],
+    );
+    for row in ["acct-1,1795242606,m,200", "a;b;c;d", "acct-1\t1795242606\tm\t200"] {
+        read(
+            row,
+            expect![
+                "INVALID_JSON: it has columns, and no line names an account and a time among them: write their names into the file's first line, or into a format file (`columns` in docs/formats.md)"
+            ],
+        );
+    }
+    read(
+        "well, that, as it is, fails",
+        expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 1"],
     );
     read("{oops}", expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 2"]);
     read(r#"{"account":"secret""#, expect!["INVALID_JSON: it is no JSON object, or a torn one, at byte 20"]);
@@ -798,6 +823,75 @@ fn parts_of_dockers_log_are_put_together() {
 }
 
 #[test]
+fn what_is_no_request_is_passed_over() {
+    let new_api = |kind: &str| {
+        let row = r#""user_id":7,"username":"lantern","created_at":1795242607,"model_name":"m","quota":1,"token_name":"t""#;
+        shown(&Format::Auto, format!("{{{row}{kind}}}"))
+    };
+    for (kind, expected) in [("1", "other"), ("3", "other"), ("2", "lantern"), ("5", "lantern")] {
+        let told = new_api(&format!(r#","type":{kind}"#));
+        assert!(told.starts_with(expected), "{kind}: {told}");
+    }
+    assert!(new_api("").starts_with("lantern"), "who does not say is a request");
+    let ocsf = |class: u32| {
+        let who = r#""actor":{"user":{"uid":"u"}}"#;
+        shown(
+            &Format::Auto,
+            format!(r#"{{"class_uid":{class},"metadata":{{"version":"1.3.0"}},"time":1795242606320,{who}}}"#),
+        )
+    };
+    assert_eq!([6003, 6002, 3002].map(ocsf), ["u @1795242606320", "other", "other"]);
+    let langfuse = |kind: &str| {
+        let row = r#""startTime":"2026-11-21T06:30:06Z","traceId":"t","userId":"u","modelParameters":{}"#;
+        shown(&Format::Auto, format!(r#"{{{row},"type":"{kind}"}}"#))
+    };
+    assert_eq!([langfuse("SPAN"), langfuse("EVENT"), langfuse("TOOL")], ["other", "other", "other"]);
+    assert_eq!([langfuse("GENERATION"), langfuse("EMBEDDING")], ["u @1795242606000", "u @1795242606000"]);
+}
+
+/// As over the listener: log shippers write what their exporters would send to files.
+#[test]
+fn an_export_holds_requests_lines_of_gateways_and_others() {
+    let text = |key: &str, value: &str| format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#);
+    let time = r#""startTimeUnixNano":"1795242606000000000","endTimeUnixNano":"1795242606412000000""#;
+    let span = format!(
+        r#"{{{time},"attributes":[{},{}]}}"#,
+        text("gen_ai.request.model", "m"),
+        text("user.id", "u")
+    );
+    let other = format!(r#"{{{time},"name":"GET /health","attributes":[{}]}}"#, text("url.path", "/health"));
+    let spans = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{other},{span},{other}]}}]}}]}}"#);
+    check(
+        "otel_genai",
+        &spans,
+        expect![[r#"
+            other
+
+            u @1795242606000
+            model=m
+            latency_ms=412
+
+            other"#]],
+    );
+    let line = r#"{\"account\":\"a\",\"time\":1,\"prompt\":\"p\"}"#;
+    let records = [
+        format!(r#"{{"timeUnixNano":"1","body":{{"stringValue":"{line}"}}}}"#),
+        r#"{"timeUnixNano":"1","body":{"kvlistValue":{"values":[{"key":"account","value":{"stringValue":"b"}},{"key":"time","value":{"intValue":"2"}}]}}}"#.into(),
+        r#"{"timeUnixNano":"1","body":{"stringValue":"server started"}}"#.into(),
+    ];
+    let logs = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{}]}}]}}]}}"#, records.join(","));
+    // A format of its own for the lines is found only where others are looked for.
+    let expected = expect![[r#"
+        a @1000
+        prompt=p
+
+        b @2000
+
+        other"#]];
+    expected.assert_eq(&shown(&Format::Auto, &logs));
+}
+
+#[test]
 fn a_foreign_key_decides_nothing() {
     let own = r#"{"id":"r1","account":"a","time":1,"model":"m","prompt":"p","user_agent":"n""#;
     let expected = shown(&of("weir"), format!("{own}}}"));
@@ -814,10 +908,20 @@ fn a_foreign_key_decides_nothing() {
         r#""request_body":"{}""#,
         r#""response":{"status":200}"#,
         r#""attributes":{"gen_ai.request.model":"x"}"#,
+        r#""request_id":"x","uri":"/v1""#,
+        r#""request_id":"x","request_time":0.4"#,
+        r#""uri":"/v1","request_time":0.4"#,
     ] {
         assert_eq!(shown(&Format::Auto, format!("{own},{key}}}")), expected, "{key}");
         assert_eq!(shown(&Format::Auto, format!("{{{key},{}}}", &own[1..])), expected, "{key}");
     }
+}
+
+#[test]
+fn foreign_keys_that_make_up_a_format_cost_no_model() {
+    let line = r#"{"account":"a","time":1,"model":"m","prompt":"p","request_id":"x","uri":"/v1","request_time":0.4}"#;
+    let told = shown(&Format::Auto, line);
+    assert!(told.contains("\nmodel=m\nprompt=p"), "{told}");
 }
 
 #[test]

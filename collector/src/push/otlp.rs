@@ -1,9 +1,7 @@
 //! OpenTelemetry's spans and log records, one by one, as the JSON that its exporters write: what the formats read.
 
 use super::body::{Content, Fault};
-use crate::format::to_plain;
 use crate::json::{self, Json, Value};
-use memchr::memchr;
 use std::borrow::Cow;
 
 /// The spans or log records of a body that is JSON.
@@ -64,25 +62,6 @@ impl Item<'_> {
         read.ok()?;
         // Zeros are what is written where there is no id.
         trace.zip(span).filter(|(_, span)| *span != [0; 8])
-    }
-
-    /// What stands in the body of a log record, where that may be a record of its own.
-    pub(super) fn inner(&self) -> Option<Vec<u8>> {
-        let mut plain = Vec::new();
-        let read = Json::new(self.text).object(|json, key| {
-            if &*key.bytes() == b"body" {
-                plain.clear();
-                to_plain(&mut json.clone(), &mut plain);
-            }
-            json.skip()
-        });
-        read.ok()?;
-        let inner = match Json::new(&plain).value().ok()? {
-            Value::Text(text) => text.bytes().into_owned(),
-            Value::Object(object) => object.to_vec(),
-            _ => return None,
-        };
-        memchr(b'{', &inner).map(|_| inner)
     }
 }
 

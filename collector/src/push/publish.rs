@@ -43,8 +43,6 @@ pub(crate) struct Pushed {
     requests_known: u64,
     /// Records that came before.
     records_known: u64,
-    /// Spans and log records that tell of no request to a model.
-    other: u64,
     /// Identities among the records.
     announced: u64,
     /// Accounts that were forgotten for want of room: they will be announced again.
@@ -156,7 +154,6 @@ impl Publisher {
         pushed.outputs.append(&mut gathered.outputs);
         pushed.gathered.append(gathered);
         pushed.records_known += taken.known;
-        pushed.other += taken.other;
         pushed.ids.add(id);
         ids.list().iter().for_each(|id| pushed.ids.add(*id));
         Ok(taken)
@@ -222,11 +219,10 @@ impl Publisher {
             );
             request.refuse(Refusal::foreign(&reason), bytes.len());
         }
-        let Request { mut gathered, taken, .. } = request;
+        let Request { mut gathered, .. } = request;
         gathered.lines(1, bytes.len() as u64);
         pushed.outputs.append(&mut gathered.outputs);
         pushed.gathered.append(gathered);
-        pushed.other += taken.other;
     }
 
     /// The records of what was published, and of who stands behind its accounts.
@@ -251,9 +247,6 @@ impl Publisher {
         self.told.tell(&pushed.gathered, telemetry);
         if pushed.requests_known + pushed.records_known > 0 {
             telemetry.pushed_known(pushed.requests_known, pushed.records_known);
-        }
-        if pushed.other > 0 {
-            telemetry.pushed_other(pushed.other);
         }
     }
 }
@@ -383,20 +376,16 @@ impl Request<'_> {
                 return;
             }
         }
-        let mut is_other = false;
-        reader.read_whole(item.text, &mut |record| match record.is_strange {
-            true => is_other = true,
-            false => self.record(record, name),
-        });
-        // Log shippers send the lines of a gateway's log as bodies of log records.
-        match item.inner().filter(|_| is_other && self.content == Content::Logs) {
-            Some(inner) => reader.read_whole(&inner, &mut |record| self.record(record, Name::Whole)),
-            None => self.taken.other += u64::from(is_other),
-        }
+        reader.read_item(item.text, &mut |record| self.record(record, name));
     }
 
     /// A record, read or refused.
     fn record(&mut self, record: Record<'_>, name: Name) {
+        if record.is_other {
+            self.gathered.other += 1;
+            self.taken.other += 1;
+            return;
+        }
         self.records += 1;
         self.is_over |= self.gathered.output_bytes() > REQUEST_OUTPUT_BYTES_MAX;
         // What is over a limit is counted, and a request is refused as a whole. A topic's record cannot be.
