@@ -5,8 +5,10 @@
 
 mod common;
 
-use common::{Place, text, weir};
+use common::{Place, line, text, weir};
 use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::Path;
 use std::process::Output;
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/access.jsonl");
@@ -261,5 +263,169 @@ fn to_follow_what_is_not_there_until_it_is_idle_is_an_error_and_an_end() {
         let output = run(&path);
         assert_eq!(output.status.code(), Some(1), "{}", path.display());
         assert!(text(&output.stderr).contains(&path.display().to_string()), "{}", text(&output.stderr));
+    }
+}
+
+/// The lines of these numbers.
+fn numbered(numbers: std::ops::RangeInclusive<u64>) -> String {
+    numbers
+        .map(|n| line(&format!("r{n}"), 1_795_240_800_000 + n * 1000, &format!("sk-{}", n % 3), "p"))
+        .collect()
+}
+
+/// How many events there are, each once, when what is at `place.feed` was read to its end.
+fn events_after_reading(place: &Place) -> u64 {
+    place.run_until_idle();
+    let report = place.replay(&["--lockstep"]);
+    report.balances();
+    assert_eq!(report.number("dlq"), 0);
+    report.number("events")
+}
+
+#[test]
+fn of_two_rotations_while_nobody_reads_no_line_is_lost_whatever_the_files_are_called() {
+    let names = [
+        ["access-2026-11-21T06-30-06.320.jsonl", "access-2026-11-22T06-30-06.320.jsonl"],
+        ["access.2.jsonl", "access.1.jsonl"],
+        ["access.jsonl.2", "access.jsonl.1"],
+    ];
+    for [older, newer] in names {
+        let place = Place::new();
+        let rotated = |name: &str| std::fs::rename(&place.feed, place.directory.path().join(name)).unwrap();
+        std::fs::write(&place.feed, numbered(1..=5)).unwrap();
+        assert_eq!(events_after_reading(&place), 5);
+        let mut feed = std::fs::OpenOptions::new().append(true).open(&place.feed).unwrap();
+        feed.write_all(numbered(6..=7).as_bytes()).unwrap();
+        rotated(older);
+        std::fs::write(&place.feed, numbered(11..=14)).unwrap();
+        rotated(newer);
+        std::fs::write(&place.feed, numbered(21..=24)).unwrap();
+        assert_eq!(events_after_reading(&place), 5 + 2 + 4 + 4, "{older}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_moved_to_the_next_day_loses_nothing_of_the_last() {
+    use std::os::unix::fs::symlink;
+    let mut place = Place::new();
+    let at = |name: &str| place.directory.path().join(name);
+    let (first, second, link) = (at("21"), at("22"), at("current.jsonl"));
+    std::fs::create_dir(&first).unwrap();
+    std::fs::create_dir(&second).unwrap();
+    std::fs::write(first.join("access.jsonl"), numbered(1..=5)).unwrap();
+    symlink("21/access.jsonl", &link).unwrap();
+    place.feed = link.clone();
+    assert_eq!(events_after_reading(&place), 5);
+    std::fs::write(first.join("access.jsonl"), numbered(1..=9)).unwrap();
+    std::fs::write(second.join("access.jsonl"), numbered(11..=14)).unwrap();
+    std::fs::remove_file(&link).unwrap();
+    symlink("22/access.jsonl", &link).unwrap();
+    assert_eq!(events_after_reading(&place), 9 + 4);
+}
+
+#[test]
+fn what_runs_containers_wraps_lines_and_they_are_read_all_the_same() {
+    let own = |n: u64| numbered(n..=n).trim_end().to_owned();
+    let quoted = |n: u64| Value::from(own(n) + "\n").to_string();
+    let second = own(2);
+    let (half, rest) = second.split_at(40);
+    let at = "2026-11-21T06:00:01.123456789Z";
+    let cri = format!("{at} stdout F {}\n{at} stdout P {half}\n{at} stdout F {rest}\n", own(1));
+    let docker = |n| format!(r#"{{"log":{},"stream":"stdout","time":"{at}"}}"#, quoted(n));
+    let journald = |n| format!(r#"{{"__REALTIME_TIMESTAMP":"1795242606320000","MESSAGE":{}}}"#, quoted(n));
+    let syslog = |n| format!("<190>Nov 21 06:30:06 gw nginx: {}", own(n));
+    let both = |wrapped: &dyn Fn(u64) -> String| format!("{}\n{}\n", wrapped(1), wrapped(2));
+    for log in [cri, both(&docker), both(&journald), both(&syslog)] {
+        assert_eq!(
+            said(&log, ["id", "account"]),
+            [["r1", "sk-1"], ["r2", "sk-2"]].map(|row| row.map(|v| json!(v))),
+            "{log}"
+        );
+        assert_eq!(checked(&log)["refused"], json!([]));
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn import(place: &Place, file: &Path) -> Output {
+    let mut command = weir(&["import"]);
+    command.arg(file).arg("--data-dir").arg(&place.data);
+    command.arg("--keys-dir").arg(place.keys_of("collector")).output().unwrap()
+}
+
+#[test]
+fn half_of_a_packed_file_is_an_error_and_the_whole_of_it_comes_in_once() {
+    let place = Place::new();
+    let file = place.directory.path().join("access.jsonl.gz");
+    let whole = gzip(numbered(1..=2000).as_bytes());
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let output = import(&place, &file);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("incomplete"), "{}", text(&output.stderr));
+    std::fs::write(&file, whole).unwrap();
+    assert!(import(&place, &file).status.success());
+    assert_eq!(place.replay(&["--lockstep"]).balances().number("events"), 2000);
+    let packed = place.directory.path().join("other.jsonl.zst");
+    std::fs::write(&packed, zstd::encode_all(numbered(3001..=3009).as_bytes(), 3).unwrap()).unwrap();
+    assert!(import(&place, &packed).status.success());
+    assert_eq!(place.replay(&["--lockstep"]).balances().number("events"), 2009);
+}
+
+#[test]
+fn a_copy_that_is_imported_too_is_the_same_events() {
+    let place = Place::new();
+    let log = std::fs::read(EXAMPLE).unwrap();
+    let at = |name: &str| place.directory.path().join(name);
+    std::fs::write(at("access.jsonl"), &log).unwrap();
+    std::fs::write(at("access.jsonl.1"), &log).unwrap();
+    std::fs::write(at("access.jsonl.1.gz"), gzip(&log)).unwrap();
+    for name in ["access.jsonl", "access.jsonl", "access.jsonl.1", "access.jsonl.1.gz"] {
+        let output = import(&place, &at(name));
+        assert!(output.status.success(), "{name}: {}", text(&output.stderr));
+        assert_eq!(place.replay(&["--lockstep"]).balances().number("events"), 1677, "{name}");
+    }
+}
+
+/// What the tools write by themselves; more of each, field by field, is in the samples of the formats.
+#[test]
+fn what_gateways_write_is_read_or_named_with_what_is_missing() {
+    let words = "Why is the fjord deep?";
+    let chat = json!([{"role": "system", "content": "Be brief."}, {"role": "user", "content": words}]);
+    let kong = json!({"client_ip": "192.0.2.7", "started_at": 1_795_242_606_320_i64, "consumer": {"username": "team-a"},
+        "request": {"uri": "/v1/chat/completions", "headers": {"authorization": "Bearer sk-1"}}, "response": {"status": 200},
+        "latencies": {"request": 412}, "ai": {"proxy": {"meta": {"request_model": "atlas-1"}, "usage": {"prompt_tokens": 7}}}});
+    let new_api = json!({"id": 1, "user_id": 7, "created_at": 1_795_242_606, "type": 2, "username": "team-a", "token_name": "k",
+        "model_name": "atlas-1", "quota": 120, "prompt_tokens": 7, "ip": "192.0.2.7"});
+    let langfuse = json!({"id": "o1", "trace_id": "t1", "type": "GENERATION", "start_time": "2026-11-21 06:30:06.320000",
+        "user_id": "team-a", "provided_model_name": "atlas-1", "input": chat.to_string(), "usage_details": {"input": 7}});
+    let span = json!({"name": "chat", "context": {"trace_id": "0x1", "span_id": "0x2"}, "start_time": "2026-11-21T06:30:06.320000Z",
+        "attributes": {"gen_ai.request.model": "atlas-1", "gen_ai.prompt.0.content": words, "gen_ai.usage.input_tokens": 7,
+        "enduser.id": "team-a"}});
+    let (none, asked) = (Value::Null, json!(words));
+    for (record, format, prompt) in [
+        (kong, "kong", &none),
+        (new_api, "new_api", &none),
+        (langfuse, "langfuse", &asked),
+        (span, "otel_genai", &asked),
+    ] {
+        let log = format!("{record}\n");
+        assert_eq!(checked(&log)["format"], format);
+        let expected = [json!("team-a"), json!("atlas-1"), prompt.clone(), json!(7)];
+        assert_eq!(said(&log, ["account", "model", "prompt", "tokens"]), [expected], "{format}");
+    }
+    let batch = json!({"custom_id": "b1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": chat}});
+    let vllm = "INFO 11-21 06:30:06 [logger.py:43] Received request c-1: prompt: \"It's\", params: SamplingParams(n=1)";
+    for (log, format, missing) in
+        [(batch.to_string(), "openai_batch", "account"), (vllm.to_owned(), "vllm", "names nobody")]
+    {
+        let checked = checked(&format!("{log}\n"));
+        assert_eq!((&checked["format"], &checked["readable"]), (&json!(format), &json!(0)), "{log}");
+        let reason = checked["refused"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains(missing), "{reason}");
     }
 }
