@@ -134,6 +134,103 @@ fn one_request_id_for_all_hides_no_campaign() {
     assert_finds_the_campaign(&log, &[]);
 }
 
+/// What stands where something else should, as JSON spells it.
+fn wrong() -> Vec<String> {
+    let plain = [
+        "null",
+        "true",
+        "-1",
+        "0",
+        "1e400",
+        "3.7",
+        "\"\"",
+        "\"x\"",
+        "\"\\u0000\"",
+        "\"\\ud83d\"",
+        "\"\\ude00\\ud83d\"",
+        "[]",
+        "[-1]",
+        "{}",
+        "{\"a\":{\"b\":[]}}",
+    ];
+    plain.into_iter().map(str::to_owned).chain([format!("{:?}", "x".repeat(5000)), "9".repeat(500)]).collect()
+}
+
+/// The example, where every request of the campaign has something wrong in each of these fields of its body.
+fn with_wrong_fields(fields: &[&str]) -> String {
+    let (wrong, count) = (wrong(), std::cell::Cell::new(0));
+    example(|mut line, is_campaign| {
+        let body = line["request_body"].as_str().and_then(|body| serde_json::from_str::<Value>(body).ok());
+        let Some(Value::Object(mut body)) = body.filter(|_| is_campaign) else { return line };
+        fields.iter().for_each(|field| drop(body.remove(*field)));
+        let whole = Value::Object(body).to_string();
+        let values = fields.iter().map(|field| {
+            count.set(count.get() + 1);
+            format!("\"{field}\":{}", wrong[count.get() % wrong.len()])
+        });
+        let values: Vec<String> = values.collect();
+        line["request_body"] = format!("{{{},{}", values.join(","), &whole[1..]).into();
+        line
+    })
+}
+
+#[test]
+fn nothing_wrong_in_a_field_of_the_body_hides_a_campaign() {
+    assert_finds_the_campaign(
+        &with_wrong_fields(&["max_tokens", "temperature", "n", "stream", "logprobs"]),
+        &[],
+    );
+    assert_finds_the_campaign(
+        &with_wrong_fields(&[
+            "tools",
+            "response_format",
+            "user",
+            "metadata",
+            "stop",
+            "stream_options",
+            "seed",
+        ]),
+        &[],
+    );
+    assert_finds_the_campaign(&with_wrong_fields(&["model"]), &[]);
+    // What other servers read in the place of the messages.
+    assert_finds_the_campaign(
+        &with_wrong_fields(&[
+            "prompt",
+            "input",
+            "inputs",
+            "contents",
+            "message",
+            "instructions",
+            "request",
+            "options",
+        ]),
+        &[],
+    );
+}
+
+#[test]
+fn nothing_wrong_in_a_header_hides_a_campaign() {
+    let odd = [
+        String::new(),
+        "\0".into(),
+        HALF.into(),
+        "\u{fffd}".into(),
+        "-".into(),
+        "null".into(),
+        "x".repeat(5000),
+    ];
+    let count = std::cell::Cell::new(0);
+    let log = example(|mut line, is_campaign| {
+        for field in ["request_id", "user_agent", "header_order"].into_iter().filter(|_| is_campaign) {
+            count.set(count.get() + 1);
+            line[field] = odd[count.get() % odd.len()].clone().into();
+        }
+        line
+    });
+    assert_finds_the_campaign(&log, &[]);
+}
+
 fn checked(log: &str) -> Value {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("log");
