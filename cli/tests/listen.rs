@@ -367,6 +367,10 @@ fn a_listener_that_anybody_could_send_to_is_refused_and_so_is_a_token_that_other
         said.contains("--until-idle ends where a log ends, and --listen never does: leave one of them out"),
         "{said}"
     );
+    let overlap = "there are several sources: a request that two of them tell of counts twice";
+    assert!(!said.contains(overlap), "{said}");
+    let said = refused(&["--tail", "access.jsonl", "--listen", "127.0.0.1:0", "--until-idle"]);
+    assert!(said.contains(overlap), "{said}");
     let said = refused(&[]);
     assert!(
         said.contains("there is nothing to read: give --tail FILE, the log to follow, --listen ADDRESS"),
