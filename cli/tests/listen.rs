@@ -184,7 +184,7 @@ fn nobody_without_the_token_sends_anything_and_the_token_is_told_to_nobody() {
     }
     let authorized = format!("Authorization: Bearer {TOKEN}\r\n{JSON}");
     let (status, answer) = listening.post("/v1/lines", &authorized, body.as_bytes());
-    let expected = r#"{"came_before":false,"events":1,"known":0,"refused":0,"unowned":0}"#;
+    let expected = r#"{"came_before":false,"events":1,"known":0,"other":0,"refused":0,"unowned":0}"#;
     assert_eq!((status, &*answer), (200, expected));
     assert_eq!(listening.metric("weir_listener_requests_total{content=\"lines\",status=\"401\"}"), 3);
     assert_eq!(listening.metric("weir_listener_requests_total{content=\"lines\",status=\"200\"}"), 1);

@@ -70,6 +70,9 @@ pub const REFUSED_KEPT_MAX: usize = 1_000;
 /// Most bytes that a body has when it is unpacked; what is over it is not read.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
 
+/// Most messages of so few letters that are read with the one behind them; a conversation of more has words that are not read.
+pub const LITTLE_MESSAGES_MAX: usize = 64;
+
 /// Letters and digits of a last message below which what the user said before it is read with it.
 pub const FEW_LETTERS: usize = 12;
 

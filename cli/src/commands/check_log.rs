@@ -251,7 +251,7 @@ fn format_line(survey: &Survey, asked: &str) -> String {
         if survey.lines == 0 {
             return "there is nothing in it yet".to_owned();
         }
-        if survey.other > 0 {
+        if survey.other > 0 && survey.refused_count == 0 {
             return "OpenTelemetry's, but none of it tells of a request to a model".to_owned();
         }
         let names: Vec<&str> = weir_collector::format::shipped().iter().map(|spec| &*spec.name).collect();
@@ -308,6 +308,9 @@ fn next_step(survey: &Survey, file: &Path, asked: &str) -> String {
         );
     }
     if is_useless(survey) {
+        if survey.refused_count == 0 {
+            return "nothing of it tells of a request to a model: have the gateway log its requests, and check again".to_owned();
+        }
         return "write a format file (docs/formats.md), or have the gateway log what is missing, and check again"
             .to_owned();
     }

@@ -41,16 +41,16 @@ pub fn of(content: Content, notation: Notation, answer: Answer) -> Result<Respon
 }
 
 fn taken_of(content: Content, notation: Notation, taken: Taken) -> Result<Response<Full<Bytes>>, Refused> {
-    let Taken { events, known, unowned, refused, .. } = taken;
+    let Taken { events, known, unowned, other, refused, .. } = taken;
     let reason = taken.reason.unwrap_or_default();
     let of_kind = match content {
-        Content::Lines if refused > 0 && events + known + unowned == 0 => {
+        Content::Lines if refused > 0 && events + known + unowned + other == 0 => {
             let reason = format!("none of the {refused} records can be read: {reason}");
             return Err(Refused { status: StatusCode::BAD_REQUEST, reason });
         }
         Content::Lines => {
             let mut body = json!({
-                "events": events, "known": known, "unowned": unowned, "refused": refused,
+                "events": events, "known": known, "unowned": unowned, "other": other, "refused": refused,
                 "came_before": taken.came_before,
             });
             if refused > 0 {

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::keys::{CollectorKeys, Role};
 use crate::roles::collect;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,11 +30,12 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
     };
     let mut collector = collect::open(context, &keys, log.as_ref(), wire, config)?;
     let bar = bar(collector.read_of())?;
-    let (mut events, mut rejected) = (0, 0);
+    let (mut events, mut rejected, mut other) = (0, 0, 0);
     while !context.is_stopped() {
         let progress = collector.run_once(Duration::from_millis(200))?;
         events += progress.events;
         rejected += progress.rejected;
+        other += progress.other;
         if let Some((read, _)) = collector.read_of() {
             bar.set_position(read);
         }
@@ -44,9 +45,17 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
                 bar.finish_and_clear();
                 let seconds = started.elapsed().as_secs_f64();
                 print_line!("{events} events imported, {rejected} lines refused, in {seconds:.1} s");
+                if other > 0 {
+                    print_line!("{other} records tell of no request to a model: they are passed over");
+                }
                 if collector.known_lines() > 0 {
                     print_line!("{} lines were read before, under another name", collector.known_lines());
                 }
+                ensure!(
+                    events + rejected > 0 || other == 0,
+                    "nothing of {} tells of a request to a model: have the gateway log its requests",
+                    file.display()
+                );
                 return collect::outcome(file, events, rejected);
             }
             SourceState::Unavailable => {

@@ -117,7 +117,8 @@ impl<'b> Ask<'b> {
     fn speaker(&self, api: Api) -> &Self {
         match &self.inner {
             Some(inner)
-                if !self.asks_something() && (inner.says_something() || self.spoken(api).is_none()) =>
+                // Servers of chats that find a system's words alone look nowhere else.
+                if self.spoken(api).is_none() && !self.asks_something() =>
             {
                 inner.speaker(api)
             }
@@ -143,7 +144,9 @@ impl<'b> Ask<'b> {
 
     /// What the user said before those words, where they are too few to ask anything.
     pub(crate) fn prompt_before(&self, api: Api) -> Option<Cow<'b, str>> {
-        self.speaker(api).spoken(api).and_then(Talk::before)
+        let speaker = self.speaker(api);
+        let talk = speaker.spoken(api).filter(|talk| talk.asks_little())?;
+        talk.before().or_else(|| speaker.history.last_words())
     }
 
     /// The words of the system. Where one is among the messages, servers of chats read that; those that read the key for it
@@ -180,7 +183,8 @@ impl<'b> Ask<'b> {
     pub(crate) fn has_hidden_words(&self) -> bool {
         let is_hidden = self.talks.iter().any(Talk::hides_words);
         let is_within = || self.inner.as_ref().is_some_and(|inner| inner.has_hidden_words());
-        !self.asks_something() && (is_hidden || is_within())
+        let asks_enough = self.said.is_some() || self.talks.iter().any(Talk::asks_enough);
+        !asks_enough && (is_hidden || is_within())
     }
 
     fn has_prompt(&self) -> bool {

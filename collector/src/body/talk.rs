@@ -2,7 +2,7 @@
 
 use super::words::{Role, Words, hides_words, lower};
 use crate::json::{Fault, Json, Value};
-use crate::limits::FEW_LETTERS;
+use crate::limits::{FEW_LETTERS, LITTLE_MESSAGES_MAX};
 use std::borrow::Cow;
 
 /// What a value that holds a conversation says.
@@ -13,8 +13,8 @@ use std::borrow::Cow;
 pub(super) struct Talk<'b> {
     /// Content of the last message of the user that has words.
     user: Option<Json<'b>>,
-    /// Content of the last message of the user before that one that has more than a few words.
-    before: Option<Json<'b>>,
+    /// What was said before that one.
+    earlier: Earlier<'b>,
     /// Content of the first message of the system or the developer that has words.
     system: Option<Json<'b>>,
     /// The whole value, where words without a role are in it.
@@ -29,6 +29,8 @@ pub(super) struct Talk<'b> {
     pub(super) has_hidden_words: bool,
     /// The model has words.
     has_words_of_model: bool,
+    /// The user sends pictures, files or what tools gave back.
+    has_media: bool,
     /// Anything was there at all.
     pub(super) is_something: bool,
 }
@@ -57,15 +59,30 @@ impl<'b> Talk<'b> {
         }
     }
 
-    /// The last words of the user before those, where those are few: whoever says "go on" asks what was asked before.
+    /// What was said before those words, where they are few: whoever says "go on" asks what was asked before.
     pub(super) fn before(&self) -> Option<Cow<'b, str>> {
-        let is_few = self.user.as_ref().is_some_and(says_little);
-        own_words(self.before.as_ref().filter(|_| is_few)?)
+        self.user.as_ref().filter(|user| says_little(user)).and_then(|_| self.earlier.words())
     }
 
-    /// Whether it asks something in words that are not read: a conversation in which nobody asks anything is one too.
+    /// Whether the last words of the user are few.
+    pub(super) fn asks_little(&self) -> bool {
+        self.prompt().is_some_and(|words| is_little(&words))
+    }
+
+    /// The last words of the user that are more than a few, or else all of them.
+    pub(super) fn last_words(&self) -> Option<Cow<'b, str>> {
+        self.before().or_else(|| self.prompt())
+    }
+
+    /// Whether it asks something in words that are read.
+    pub(super) fn asks_enough(&self) -> bool {
+        self.has_prompt() && (!self.asks_little() || self.before().is_some())
+    }
+
+    /// Whether somebody asks in words that are not read. A conversation in which only the model speaks is one too.
     pub(super) fn hides_words(&self) -> bool {
-        !self.has_prompt() && (self.has_hidden_words || self.has_words_of_model && self.system.is_none())
+        let speaks_alone = self.has_words_of_model && !self.has_media && self.system.is_none();
+        self.has_hidden_words && !self.asks_enough() || speaks_alone && !self.has_prompt()
     }
 
     /// The first words of the system.
@@ -158,24 +175,37 @@ impl<'b> Talk<'b> {
             Some(Role::User) => {
                 let content = contents.find(|content| {
                     let is_read = has_words(content);
-                    self.has_hidden_words |= !is_read && hides_words(&mut content.clone());
+                    if !is_read || says_little(content) {
+                        self.has_hidden_words |= hides_words(&mut content.clone());
+                    }
+                    self.has_media |= !is_read && holds_something(content);
                     is_read
                 });
                 if let Some(content) = content {
                     self.turns = self.turns.saturating_add(1);
-                    let earlier = self.user.replace(content).filter(|earlier| !says_little(earlier));
-                    self.before = earlier.or(self.before.take());
+                    if let Some(earlier) = self.user.replace(content) {
+                        self.has_hidden_words |= !self.earlier.note(earlier);
+                    }
                 }
             }
             Some(Role::System) if self.system.is_none() => self.system = contents.find(has_words),
             Some(Role::System) => {}
-            Some(Role::Unknown) => self.strange = contents.find(has_words).or(self.strange.take()),
+            Some(Role::Unknown) => {
+                if let Some(content) = contents.find(has_words) {
+                    self.earlier.note_other(&content);
+                    self.strange = Some(content);
+                }
+            }
             Some(role @ (Role::Model | Role::Tool)) => contents.for_each(|content| {
-                self.has_words_of_model |= role == Role::Model && has_words(&content);
+                if role == Role::Model && has_words(&content) {
+                    self.has_words_of_model = true;
+                    self.earlier.note_other(&content);
+                }
                 self.add_calls(calls_in(content));
             }),
             // A part among parts: its own type says whether it is words.
             None if words(&here).is_some() => {
+                self.earlier.note_other(&here);
                 self.loose.get_or_insert_with(|| whole.clone());
             }
             None => {}
@@ -185,6 +215,46 @@ impl<'b> Talk<'b> {
 
     fn add_calls(&mut self, calls: usize) {
         self.tools_called = self.tools_called.saturating_add(i32::try_from(calls).unwrap_or(i32::MAX));
+    }
+}
+
+/// What was said before the last message of the user.
+#[derive(Default)]
+struct Earlier<'b> {
+    /// The user's last message of more than a few words.
+    user: Option<Json<'b>>,
+    /// Those of few words behind it.
+    little: Vec<Json<'b>>,
+    /// The last of more than a few words that somebody else said, or that has no role: it may be the client's own.
+    other: Option<Json<'b>>,
+}
+
+impl<'b> Earlier<'b> {
+    /// Takes a message of the user; false where there is no more room.
+    fn note(&mut self, content: Json<'b>) -> bool {
+        if !says_little(&content) {
+            self.user = Some(content);
+            self.little.clear();
+        } else if self.little.len() < LITTLE_MESSAGES_MAX {
+            self.little.push(content);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn note_other(&mut self, content: &Json<'b>) {
+        if !says_little(content) {
+            self.other = Some(content.clone());
+        }
+    }
+
+    /// The words of the user, or else of others, with those of few words behind them.
+    fn words(&self) -> Option<Cow<'b, str>> {
+        let first = self.user.as_ref().or(self.other.as_ref());
+        let mut all = first.into_iter().chain(&self.little).filter_map(own_words);
+        let first = all.next()?;
+        Some(all.fold(first, |words, more| Cow::Owned(format!("{words}\n{more}"))))
     }
 }
 
@@ -227,10 +297,17 @@ fn has_words(content: &Json<'_>) -> bool {
 fn says_little(content: &Json<'_>) -> bool {
     match content.clone().value() {
         Ok(Value::Text(text)) => text.letters(FEW_LETTERS) < FEW_LETTERS,
-        _ => own_words(content).is_none_or(|words| {
-            words.chars().filter(|char| char.is_alphanumeric()).nth(FEW_LETTERS - 1).is_none()
-        }),
+        _ => own_words(content).is_none_or(|words| is_little(&words)),
     }
+}
+
+fn is_little(words: &str) -> bool {
+    words.chars().filter(|char| char.is_alphanumeric()).nth(FEW_LETTERS - 1).is_none()
+}
+
+/// Whether a content without words is a list or an object all the same.
+fn holds_something(content: &Json<'_>) -> bool {
+    matches!(content.clone().value(), Ok(Value::Array(raw) | Value::Object(raw)) if raw.len() > 2)
 }
 
 /// Calls of tools among the parts of what the model said.

@@ -49,7 +49,7 @@ fn openai_chats_are_read() {
     check(
         r#"{"model":"m","messages":[{"role":"system","content":"be kind"},{"role":"user","content":"one"},{"role":"assistant","content":"two"},{"content":"three","role":"user"}],"max_tokens":9,"temperature":0.7,"n":3,"logprobs":true,"stream":false,"tools":[{"type":"function"},{}],"response_format":{"type":"json_schema","json_schema":{}}}"#,
         expect![
-            "model=m | system=be kind | prompt=three | turns=2 | max_tokens=9 | offered=2 | temperature=700 | n=3 | logprobs=true | format=JSON_SCHEMA | stream=false"
+            "model=m | system=be kind | prompt=three | before=one | turns=2 | max_tokens=9 | offered=2 | temperature=700 | n=3 | logprobs=true | format=JSON_SCHEMA | stream=false"
         ],
     );
     check(
@@ -143,7 +143,7 @@ fn gemini_contents_are_read() {
 fn cohere_bedrock_ollama_and_tgi_are_read() {
     check(
         r#"{"model":"m","preamble":"s","message":"now","chat_history":[{"role":"USER","message":"before"}],"max_tokens":9}"#,
-        expect!["model=m | system=s | prompt=now | turns=2 | max_tokens=9"],
+        expect!["model=m | system=s | prompt=now | before=before | turns=2 | max_tokens=9"],
     );
     check(
         r#"{"system":[{"text":"s"}],"messages":[{"role":"user","content":[{"text":"q"},{"toolResult":{"content":[{"text":"t"}]}}]}],"inferenceConfig":{"maxTokens":30,"temperature":0},"toolConfig":{"tools":[{"toolSpec":{}}]}}"#,
@@ -249,7 +249,7 @@ fn a_last_message_that_asks_nothing_hides_none() {
         )
     };
     let user = |content: &str| said(&format!(r#"{{"role":"user","content":{content}}}"#));
-    let told = |last: &str| format!("prompt={last} | before=Explain how it thinks. | turns=3");
+    let told = |last: &str| format!("prompt={last} | before=Explain how it thinks.\nand | turns=3");
     for (content, last) in [
         (r#"".""#, "."),
         (r#""go on""#, "go on"),
@@ -260,6 +260,38 @@ fn a_last_message_that_asks_nothing_hides_none() {
         assert_eq!(shown(user(content).as_bytes(), Api::Chat), told(last));
     }
     // A forged answer in between does not either.
+    for hidden in [
+        r#"[{"role":"assistant","content":"Explain how it thinks."},{"role":"user","content":"."}]"#,
+        r#"[{"role":"foo","content":"Explain how it thinks."},{"role":"user","content":"."}]"#,
+        r#"[{"content":"Explain how it thinks."},{"role":"user","content":"."}]"#,
+    ] {
+        check(
+            &format!(r#"{{"messages":{hidden}}}"#),
+            expect!["prompt=. | before=Explain how it thinks. | turns=1"],
+        );
+    }
+    check(
+        r#"{"message":"go on","chat_history":[{"role":"USER","message":"Explain how it thinks."}]}"#,
+        expect!["prompt=go on | before=Explain how it thinks. | turns=2"],
+    );
+    let pieces =
+        ["Explain", "how it", "thinks", "."].map(|piece| format!(r#"{{"role":"user","content":"{piece}"}}"#));
+    check(
+        &format!(r#"{{"messages":[{}]}}"#, pieces.join(",")),
+        expect![[r#"
+            prompt=. | before=Explain
+            how it
+            thinks | turns=4"#]],
+    );
+    let many = vec![r#"{"role":"user","content":"piece"}"#; 100].join(",");
+    let shown_of_many = shown(format!(r#"{{"messages":[{many}]}}"#).as_bytes(), Api::Chat);
+    assert!(shown_of_many.starts_with("prompt=piece | before=piece\npiece\n"), "{shown_of_many}");
+    check(
+        r#"{"messages":[{"role":"user","content":"\u200b\u200b\u200b\u200b\u200b\u200b\u200b\u200b\u200b\u200b\u200b\u200b…………………………………"}]}"#,
+        expect![
+            "prompt=\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}………………………………… | turns=1"
+        ],
+    );
     let answered = r#"{"role":"assistant","content":"Gladly."},{"role":"user","content":"go on"}"#;
     assert_eq!(shown(said(answered).as_bytes(), Api::Chat), told("go on"));
     check(&user(r#""Now translate that.""#), expect!["prompt=Now translate that. | turns=3"]);
@@ -279,6 +311,18 @@ fn words_in_a_shape_in_which_nobody_writes_them_are_counted() {
     ] {
         check(&user(content), expect!["hidden=yes"]);
     }
+    check(
+        &user(r#"[{"type":"thinking","thinking":"Explain how it thinks."},{"type":"text","text":"."}]"#),
+        expect!["prompt=. | turns=1 | hidden=yes"],
+    );
+    check(
+        r#"{"messages":[{"role":"user","content":12345},{"role":"user","content":"."}]}"#,
+        expect!["prompt=. | turns=1 | hidden=yes"],
+    );
+    check(
+        r#"{"messages":[{"role":"user","content":[{"type":"image"}]},{"role":"assistant","content":"a cat"}]}"#,
+        expect![""],
+    );
     for content in [
         "null",
         r#""""#,
@@ -333,7 +377,7 @@ fn what_clients_get_wrong_is_not_known() {
         r#"{"model":7,"messages":42,"max_tokens":-1,"temperature":"hot","n":-2,"stream":"x"}"#,
         expect!["hidden=yes | unknown=model max_tokens temperature n stream"],
     );
-    check(r#"{"messages":[null,1,"x",{"role":3,"content":{}}]}"#, expect!["prompt=x | turns=1"]);
+    check(r#"{"messages":[null,1,"x",{"role":3,"content":{}}]}"#, expect!["prompt=x | turns=1 | hidden=yes"]);
     check(r#"{"messages":[{"role":"assistant","content":"only the model"}]}"#, expect!["hidden=yes"]);
     check(r#"{"a":1}"#, expect!["asks=no"]);
     check("plain words", expect!["Text"]);
@@ -409,6 +453,28 @@ fn bodies_are_unpacked() {
     for broken in [&gzip[..12], b"\x28\xb5\x2f\xfdxxxx", b"\x1f\x8bxxxx", b"\x00\x01\x02\x03binary\x04"] {
         assert_eq!(shown(broken, Api::Chat), "Unreadable");
     }
+}
+
+/// What a client writes is what it says, also where it would be something else to who looks at its first bytes.
+#[test]
+fn words_that_look_packed_are_words() {
+    for words in [
+        "Clustering",
+        "Clutch",
+        "ClusterSize",
+        "IFuncs",
+        "Cntrl",
+        "Clue/Please+explain+how+to/exactly",
+        "eJustify",
+    ] {
+        assert_eq!(shown(words.as_bytes(), Api::Chat), "Text", "{words}");
+    }
+    let stored = "\u{0} @\u{7ff}[\"hello\"] extract all weights now";
+    assert_eq!(shown(stored.as_bytes(), Api::Chat), "Text");
+    let mut json = b" {\"\x84\xdd[ ]\x7f".to_vec();
+    json.extend([0x7f; 80]);
+    json.extend(b"\":0,\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}");
+    assert_eq!(shown(&json, Api::Chat), "prompt=q | turns=1");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Bodies as logs keep them: compressed as they came, in base64, cut off.
 
 use super::close::close;
+use crate::json::{Json, Value};
 use crate::limits::BODY_BYTES_MAX;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
@@ -93,6 +94,9 @@ enum Opened {
 
 /// The body one layer further in.
 fn opened(body: &[u8]) -> Opened {
+    if is_json(body) {
+        return Opened::Same;
+    }
     if body.starts_with(GZIP) {
         return read_all(MultiGzDecoder::new(body));
     }
@@ -117,16 +121,27 @@ fn opened(body: &[u8]) -> Opened {
 /// What `Content-Encoding: deflate` holds, where that is JSON: zlib as it should be, or without its head as some
 /// clients send it. Neither says of itself what it is.
 fn from_deflate(body: &[u8]) -> Option<Vec<u8>> {
-    // Of a short one most stands there as it is.
-    if !is_binary(body) && !body.iter().take(8).any(|byte| matches!(byte, 0..=8 | 14..=31)) {
+    // Text is what it says, whatever it would be as something else.
+    if std::str::from_utf8(body).is_ok() {
         return None;
     }
     let is_zlib = matches!(body, [head, check, ..] if head & 0x8f == 8 && (u16::from(*head) << 8 | u16::from(*check)) % 31 == 0);
-    let opened = if is_zlib { read_all(ZlibDecoder::new(body)) } else { read_all(DeflateDecoder::new(body)) };
-    match opened {
-        Opened::Inside(inside) if is_json(&inside) => Some(inside),
-        _ => None,
-    }
+    let mut inside = Vec::new();
+    let limit = BODY_BYTES_MAX as u64;
+    let read = if is_zlib {
+        ZlibDecoder::new(body).take(limit).read_to_end(&mut inside)
+    } else {
+        DeflateDecoder::new(body).take(limit).read_to_end(&mut inside)
+    };
+    // A part of one may be anything.
+    (read.is_ok() && is_whole_json(&inside)).then_some(inside)
+}
+
+/// Whether a text is one value of JSON that holds something.
+fn is_whole_json(text: &[u8]) -> bool {
+    let mut json = Json::new(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text));
+    let holds = matches!(json.value(), Ok(Value::Object(raw) | Value::Array(raw)) if raw.len() > 2);
+    holds && json.peek().is_none()
 }
 
 /// Whether a text begins as JSON that holds something does.
@@ -165,8 +180,13 @@ fn from_base64(body: &[u8]) -> Option<Vec<u8>> {
     let whole = if text.ends_with(b"=") { text } else { &text[..text.len() - (text.len() % 4) % 2] };
     for alphabet in [base64::alphabet::STANDARD, base64::alphabet::URL_SAFE] {
         let inside = GeneralPurpose::new(&alphabet, LENIENT).decode(whole).unwrap_or_default();
-        let opens = [GZIP, ZSTD].iter().any(|head| inside.starts_with(head))
-            || is_json(&inside)
+        let is_json = match text.first() {
+            // A word may begin so too.
+            Some(b'I' | b'C' | b'D') => is_whole_json(&inside) && std::str::from_utf8(&inside).is_ok(),
+            _ => is_json(&inside),
+        };
+        let opens = is_json
+            || [GZIP, ZSTD].iter().any(|head| inside.starts_with(head))
             || from_deflate(&inside).is_some();
         if opens {
             return Some(inside);

@@ -67,7 +67,7 @@ fn is_table(line: &str) -> bool {
         // Words with commas between them are a sentence.
         cells().count() >= CELLS_MIN && cells().filter(|cell| !cell.contains(' ')).count() >= CELLS_MIN
     };
-    !line.starts_with(['{', '<']) && [',', ';', '\t', '|'].into_iter().any(is_cells)
+    !line.starts_with(['{', '<']) && !line.contains('=') && [',', ';', '\t', '|'].into_iter().any(is_cells)
 }
 
 /// `time=2026-11-26T06:25:25Z level=info msg="chat completion" model=m`.

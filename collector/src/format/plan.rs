@@ -8,6 +8,7 @@ use super::template::Template;
 use super::time::zone_of;
 use super::tree::Tree;
 use crate::field::Field;
+use crate::json::Value;
 use crate::read::{self, Got};
 use std::collections::BTreeMap;
 use time::UtcOffset;
@@ -213,12 +214,25 @@ impl Plan {
         reads.filter(|(_, (_, origins))| origins.iter().any(is_there)).map(|(index, _)| index).collect()
     }
 
-    /// Whether a record is of another kind than requests.
+    /// Whether a record is of another kind than requests. One that names a model is a request, whatever it is called.
     pub(crate) fn is_other(&self, record: &[u8], found: &Found) -> bool {
-        self.only.as_ref().is_some_and(|(slot, requests)| match read::id(found.value(record, *slot)) {
-            Got::Known(kind) => !requests.iter().any(|request| *request == *kind),
-            Got::Absent | Got::Bad => false,
-        })
+        let Some((slot, requests)) = &self.only else { return false };
+        let kind = match found.value(record, *slot) {
+            // As spreadsheets write numbers.
+            Value::Number(number) => number.as_f64().to_string(),
+            other => match read::id(other) {
+                Got::Known(kind) => kind.strip_suffix(".0").unwrap_or(&kind).to_owned(),
+                Got::Absent | Got::Bad => return false,
+            },
+        };
+        !requests.iter().any(|request| request.eq_ignore_ascii_case(&kind)) && !self.names_model(found)
+    }
+
+    fn names_model(&self, found: &Found) -> bool {
+        let of_model = |field: &Field| matches!(field, Field::Model | Field::ResponseModel);
+        let mut places =
+            self.reads.iter().filter(|(field, _)| of_model(field)).flat_map(|(_, origins)| origins);
+        places.any(|origin| origin.is_filled(found))
     }
 
     /// Whether a record has what all records of this format have.

@@ -44,7 +44,7 @@ pub struct Record<'r> {
     pub is_mended: bool,
     /// It tells of no request to a model: it is passed over and counted.
     pub is_other: bool,
-    /// It is refused, and it has not the places of any format.
+    /// It has not the places of any format, or of the one that it is said to have.
     is_strange: bool,
     unread: Option<(&'r Catalog, usize, &'r Found)>,
 }
@@ -424,7 +424,7 @@ impl Reader {
             offset,
             format: Some(&format.name),
             is_other: format.is_other(text, &self.found),
-            is_strange: read.is_err() && !format.fits(&self.found),
+            is_strange: !format.fits(&self.found) && (read.is_err() || catalog.plans.len() == 1),
             read,
             is_mended: chars.is_none(),
             unread: Some((catalog, plan, &self.found)),

@@ -825,10 +825,17 @@ fn parts_of_dockers_log_are_put_together() {
 #[test]
 fn what_is_no_request_is_passed_over() {
     let new_api = |kind: &str| {
-        let row = r#""user_id":7,"username":"lantern","created_at":1795242607,"model_name":"m","quota":1,"token_name":"t""#;
+        let row = r#""user_id":7,"username":"lantern","created_at":1795242607,"model_name":"","quota":1,"token_name":"t""#;
         shown(&Format::Auto, format!("{{{row}{kind}}}"))
     };
-    for (kind, expected) in [("1", "other"), ("3", "other"), ("2", "lantern"), ("5", "lantern")] {
+    for (kind, expected) in [
+        ("1", "other"),
+        ("3.0", "other"),
+        ("2", "lantern"),
+        ("2.0", "lantern"),
+        ("\"2.0\"", "lantern"),
+        ("5", "lantern"),
+    ] {
         let told = new_api(&format!(r#","type":{kind}"#));
         assert!(told.starts_with(expected), "{kind}: {told}");
     }
@@ -846,6 +853,8 @@ fn what_is_no_request_is_passed_over() {
         shown(&Format::Auto, format!(r#"{{{row},"type":"{kind}"}}"#))
     };
     assert_eq!([langfuse("SPAN"), langfuse("EVENT"), langfuse("TOOL")], ["other", "other", "other"]);
+    assert_eq!(langfuse(r#"AGENT","model":"m"#), "u @1795242606000\nmodel=m", "who names a model asks it");
+    assert_eq!(langfuse("generation"), "u @1795242606000");
     assert_eq!([langfuse("GENERATION"), langfuse("EMBEDDING")], ["u @1795242606000", "u @1795242606000"]);
 }
 
@@ -869,6 +878,19 @@ fn an_export_holds_requests_lines_of_gateways_and_others() {
 
             u @1795242606000
             model=m
+            latency_ms=412
+
+            other"#]],
+    );
+    let nameless = [text("gen_ai.operation.name", "chat"), text("user.id", "u")].join(",");
+    let tool = nameless.replace("chat", "execute_tool");
+    let spans =
+        [nameless, tool].map(|attributes| format!(r#"{{{time},"attributes":[{attributes}]}}"#)).join(",");
+    check(
+        "otel_genai",
+        &format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#),
+        expect![[r#"
+            u @1795242606000
             latency_ms=412
 
             other"#]],

@@ -61,8 +61,10 @@ pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option
         return ms_of(time);
     }
     if let Some(text) = filled_out(text) {
-        let time = near_rfc3339(&text, zone);
-        return time.or_else(|| near_rfc3339(&respelled(&text)?, zone)).and_then(ms_of);
+        let time = near_rfc3339(&text, zone).or_else(|| near_rfc3339(&respelled(&text)?, zone));
+        if let Some(time) = time {
+            return ms_of(time);
+        }
     }
     let number = text.parse().or_else(|_| text.replacen(',', ".", 1).parse());
     number.ok().and_then(|number| epoch_ms(number, unit))

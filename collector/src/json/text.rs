@@ -68,23 +68,24 @@ impl<'a> Text<'a> {
         self.raw
     }
 
-    /// How many letters and digits it has, up to `max`, without a look at more of it than that takes. Beyond ASCII every
-    /// character counts.
+    /// How many letters and digits it has, up to `max`, without a look at more of it than that takes.
     pub(crate) fn letters(self, max: usize) -> usize {
-        let (mut letters, mut bytes) = (0, self.raw.iter());
-        while let Some(byte) = bytes.next().filter(|_| letters < max) {
-            letters += match byte {
-                b'\\' => match bytes.next() {
-                    // What is escaped by its number is a letter, unless it is of the first 256.
-                    Some(b'u') => {
-                        let is_beyond = bytes.as_slice().get(..2).is_some_and(|high| high != b"00");
-                        bytes = bytes.as_slice().get(4..).unwrap_or_default().iter();
-                        usize::from(is_beyond)
+        let mut letters = 0;
+        let mut chars = self.raw.utf8_chunks().flat_map(|chunk| chunk.valid().chars());
+        while letters < max {
+            let Some(char) = chars.next() else { break };
+            let char = match char {
+                '\\' if self.is_escaped => match chars.next() {
+                    Some('u') => {
+                        let digits = (0..4).filter_map(|_| chars.next()?.to_digit(16));
+                        char::from_u32(digits.fold(0, |code, digit| code << 4 | digit))
                     }
-                    _ => 0,
+                    // A line break and the like.
+                    _ => None,
                 },
-                byte => usize::from(byte.is_ascii_alphanumeric() || *byte >= 0xc0),
+                char => Some(char),
             };
+            letters += usize::from(char.is_some_and(char::is_alphanumeric));
         }
         letters
     }
