@@ -40,6 +40,7 @@ mod reveal;
 mod review;
 mod ring;
 mod run;
+mod shadow;
 mod share;
 mod signing;
 mod simulate;
@@ -107,6 +108,7 @@ commands! {
     Evaluate(evaluate::Arguments),
     Explain(explain::Arguments),
     Diff(diff::Arguments),
+    Shadow(shadow::Arguments),
     Tune(tune::Arguments),
     Topology(topology::Arguments),
     Policy(policy::Arguments),

@@ -35,6 +35,7 @@ pub mod reveal;
 pub mod review;
 pub mod run;
 pub mod safeguards;
+pub mod shadow;
 pub mod share;
 pub mod slo;
 pub mod topology;

@@ -241,6 +241,8 @@ metrics! {
     exported: Family<DestinationLabel, Counter> = Family::default(), "export_notices_delivered", "Notices that destinations of the export took";
     export_drops: Family<DestinationCause, Counter> = Family::default(), "export_dropped", "What a destination of the export will never be told, by cause: notices that it refused, records that cannot be read, offsets that had passed their retention";
     export_retries: Family<DestinationCause, Counter> = Family::default(), "export_retries", "Times that a destination of the export did not take all that it was handed, by cause";
+    shadow_accounts: Family<Kind, Gauge> = Family::default(), "shadow_accounts", "Accounts whose tier by a shadow's policy is higher (gained), lower (lost) or the same as by the policy in force";
+    shadow_behind: Gauge = Gauge::default(), "shadow_behind_records", "Records that a shadow has not folded yet; -1 where that is not known";
     export_waiting: Family<DestinationLabel, Gauge> = Family::default(), "export_notices_waiting", "Notices that were read for a destination of the export and that it does not have yet";
     output_waiting: Gauge = Gauge::default(), "enforcer_actions_waiting", "Actions that were read and wait to be told, as for their audit record or verdict";
 }
@@ -259,6 +261,7 @@ impl Metrics {
         self.build.get_or_create(&build).set(1);
         self.set_readiness(Readiness::NotRunning);
         self.sampling.set(1);
+        self.shadow_compared(0, 0, 0, None);
         for stage in StageName::FOLDING {
             let label = StageLabel { stage: Closed(stage.as_str()) };
             for family in [
@@ -580,6 +583,14 @@ impl Metrics {
         self.standings_stale.set(stale_ms.unwrap_or(-1));
         self.standings_untold.inc_by(untold);
         self.standings_unreadable.inc_by(unreadable);
+    }
+
+    /// A shadow compared what its policy says with what the one in force does.
+    pub fn shadow_compared(&self, gained: u64, lost: u64, same: u64, behind_records: Option<i64>) {
+        for (kind, accounts) in [("gained", gained), ("lost", lost), ("same", same)] {
+            self.shadow_accounts.get_or_create(&Kind { kind: Closed(kind) }).set(accounts as i64);
+        }
+        self.shadow_behind.set(behind_records.unwrap_or(-1));
     }
 
     /// The metrics in the OpenMetrics text format.

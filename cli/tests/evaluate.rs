@@ -97,6 +97,22 @@ fn the_page_holds_all_that_it_needs() {
 }
 
 #[test]
+fn how_often_a_probability_is_true_is_told_of_everybody() {
+    let mut command = weir(&["evaluate", "--curves"]);
+    command.arg(EXAMPLE);
+    let shown = text(&success(command).stdout);
+    let (_, told) = shown.split_once("\nprobability said, off by ").unwrap();
+    // Six of the campaign of whom as much is said as is ever said, and the others of whom little is.
+    assert!(told.contains("\n0.9970     of campaigns 1.0000 (0.6097 to 1.0000; 6 of 6)\n"), "{shown}");
+    let report = evaluate(&["--curves", EXAMPLE]);
+    let bins = report["reliability"]["bins"].as_array().unwrap();
+    let accounts: u64 = bins.iter().map(|bin| bin["accounts"].as_u64().unwrap()).sum();
+    let counts = &report["accounts"];
+    let all: u64 = ["tp", "fp", "fn", "tn"].iter().map(|kind| counts[kind].as_u64().unwrap()).sum();
+    assert_eq!(accounts, all, "{report}");
+}
+
+#[test]
 fn a_policy_without_a_detector_loses_who_was_found_by_it() {
     let directory = tempfile::tempdir().unwrap();
     let (other, quiet) = (directory.path().join("policy.toml"), directory.path().join("quiet.toml"));

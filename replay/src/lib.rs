@@ -12,6 +12,8 @@
 //!
 //! And how good a policy is: [`evaluate`] folds labelled events and counts who was flagged; [`tune`] looks for a better one.
 //!
+//! [`shadow`] says whom a policy that judges beside the one in force gains and loses.
+//!
 //! [`drill`] says whether a live system found the campaign that was sent to try it.
 //!
 //! [`archive`] keeps what the log holds for longer than the log does.
@@ -30,6 +32,7 @@ pub mod limits;
 pub mod lockstep;
 pub mod recorded;
 pub mod report;
+pub mod shadow;
 pub mod sorter;
 mod start;
 pub mod tune;

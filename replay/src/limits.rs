@@ -33,6 +33,13 @@ pub const VALUE_CHARS_MAX: usize = 160;
 /// Most detectors whose change is told of an account that a policy gains or loses.
 pub const DIFF_REASONS_MAX: usize = 5;
 
+/// Most accounts whose verdicts a shadow compares, of each policy: about a kilobyte each.
+pub const SHADOW_ACCOUNTS_MAX: usize = 200_000;
+
+/// Event time after which a shadow knows as much of accounts as judges that saw what the log has forgotten: the longest window, in
+/// milliseconds.
+pub const SHADOW_WARM_UP_MS: i64 = 24 * 3_600_000;
+
 /// Most dead letters that one commit sends back.
 pub const REQUEUE_RECORDS_MAX: usize = 500;
 

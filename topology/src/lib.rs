@@ -4,7 +4,8 @@
 //! (what a backend must promise), [`task`] (the epoch runner: one stage on one partition),
 //! [`cursor`] (where it stands), [`restore`] (how it comes back), [`adopt`] (from another judge), [`standby`] (how it comes back fast), [`checkpoint`] (how its
 //! history can be folded when the beginning of it is gone). The backends are behind features, so that
-//! crates that only judge do not link them: [`embedded`], [`kafka`]; [`memory`] is the log that tests use.
+//! crates that only judge do not link them: [`embedded`], [`kafka`]; [`memory`] is the log that tests use, and
+//! [`shadow`] one beside another.
 
 #[cfg(feature = "runner")]
 pub mod adopt;
@@ -39,6 +40,8 @@ pub mod plan;
 pub mod record;
 #[cfg(feature = "runner")]
 pub mod restore;
+#[cfg(feature = "runner")]
+pub mod shadow;
 pub mod stage;
 pub mod stall;
 #[cfg(feature = "runner")]

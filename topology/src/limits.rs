@@ -16,6 +16,9 @@ pub const RECORD_BYTES_MAX: usize = 1_000_000;
 /// Most bytes that one read of a partition returns.
 pub const READ_BYTES_MAX: usize = 4 << 20;
 
+/// How long a shadow waits for live events before it looks whether there is feedback of its own.
+pub const SHADOW_TURN: Duration = Duration::from_millis(20);
+
 /// Most records that one read of a partition returns.
 pub const READ_RECORDS_MAX: usize = 10_000;
 
