@@ -25,6 +25,7 @@ mod status;
 mod supervise;
 mod telemetry;
 mod tenants;
+mod threads;
 mod times;
 mod top;
 mod trace;

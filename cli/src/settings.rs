@@ -43,6 +43,11 @@ choices! {
 }
 
 choices! {
+    /// When what lies in a spool is made sure of.
+    pub enum SpoolSync { Never = "never", Interval = "interval", Always = "always" }
+}
+
+choices! {
     /// What gateways are told where too little is known.
     pub enum FailureMode { Open = "open", Closed = "closed" }
 }
@@ -101,6 +106,10 @@ settings! {
     Tracing "tap.ring_bytes" tap_ring_bytes: u32 = "16777216" in 4_096..=1_073_741_824, "Size of the buffer between kernel and collector, a power of two. What finds no room in it is not heard, and counted.";
     Tracing "tap.hello_age_max_ms" tap_hello_age_max_ms: u64 = "120000" in 1_000..=3_600_000, "How long the TLS hello of a client is waited for after its socket was accepted. Of one that comes later neither the fingerprints are known nor, where the process reads sockets itself, the address, and it is counted.";
     Tracing "tap.measure_probes" tap_measure_probes: bool = "false", "Have the kernel measure how long probes run, for `weir top`. It then measures every eBPF program of the machine, which costs each two looks at the clock a run, and it takes CAP_SYS_ADMIN. Where kernel.bpf_stats_enabled is 1 they are measured anyway.";
+    Tracing "spool.dir" spool_dir: Option<PathBuf> = "", "Directory in which what traced processes say lies, as events, from when it is heard until it is in the log: for its owner only, on a file system that outlasts the process, and of one source alone. Without it what is heard and not committed is lost when the process ends, and over 64 MiB while the log is away (docs/sensing.md).";
+    Tracing "spool.bytes_max" spool_bytes_max: u64 = "1073741824" in 1_048_576..=1_099_511_627_776, "Most bytes that it takes on the disk. What comes then waits in memory, 64 MiB of it, and what comes after that is lost, and counted.";
+    Tracing "spool.sync" spool_sync: SpoolSync = "interval", "When what was written to it is made sure of on the disk, for the case that the machine loses its power; a process that is killed loses nothing of it in any case. never: when the kernel comes to it. interval: so long after it as spool.sync_interval_ms says, as far as the log does not have it by then. always: before anything else is heard.";
+    Tracing "spool.sync_interval_ms" spool_sync_interval_ms: u64 = "1000" in 10..=60_000, "How much time a loss of power may cost, where spool.sync is interval and the log is away.";
     Listener "listen" listen: Option<String> = "", "Address on which records are taken by HTTP, for example 127.0.0.1:4318: OpenTelemetry's spans (/v1/traces) and log records (/v1/logs), JSON lines and LiteLLM's generic callback (/v1/lines). Other addresses than loopback need a token or certificates of clients.";
     Listener "listener.token_file" listener_token_file: Option<PathBuf> = "", "File with the tokens, one a line, that clients send as `Authorization: Bearer TOKEN`; readable by the owner only.";
     Listener "listener.cert_file" listener_cert_file: Option<PathBuf> = "", "Certificate of the listener and its chain, PEM: with it clients speak TLS.";

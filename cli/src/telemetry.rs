@@ -20,6 +20,7 @@ use std::time::Duration;
 use tracing::{debug, error, info, warn};
 use weir_collector::field::Field;
 use weir_collector::push::body::Content;
+use weir_collector::spool::DamageKind;
 use weir_collector::trace::{Loss, Window};
 use weir_enforcer::act::executor::{Progress as Acted, Stuck};
 use weir_enforcer::answer::decision::Passes;
@@ -210,6 +211,13 @@ metrics! {
     trace_losses: Family<Kind, Counter> = Family::default(), "collector_trace_losses", "What traced processes said and Weir did not hear, or could not use, by cause: bytes, messages, requests or connections";
     trace_messages: Family<Kind, Counter> = Family::default(), "collector_trace_messages", "Messages that traced processes read or wrote through TLS: heard by the kernel side, and handed on by it";
     sampling: Gauge = Gauge::default(), "collector_sampling", "One of so many accounts is kept of those of traced processes: 1 is all; more where `cpu_budget` asks for it";
+    spool_waiting_bytes: Gauge = Gauge::default(), "collector_spool_waiting_bytes", "Bytes of events of traced processes that lie in the spool and are not known to be in the log";
+    spool_bytes: Gauge = Gauge::default(), "collector_spool_bytes", "Bytes that the spool takes on the disk";
+    spool_bytes_max: Gauge = Gauge::default(), "collector_spool_bytes_max", "Most bytes that it may take (`spool.bytes_max`); 0 where there is none";
+    spool_replayed: Counter = Counter::default(), "collector_spool_replayed_events", "Events that an earlier process had left in the spool and that are in the log now";
+    spool_passed_over: Counter = Counter::default(), "collector_spool_passed_over", "Times that the spool began to take nothing, because it was full or its disk failed: what is heard then waits in memory";
+    spool_unsure: Counter = Counter::default(), "collector_spool_faults", "Times that the disk did not do what the spool asked besides taking a batch";
+    spool_damaged: Family<Kind, Counter> = Family::default(), "collector_spool_damaged_bytes", "Bytes of the spool's files that cannot be used and whose events are lost, by what they are; the log names file and byte";
     process_messages: Family<ProcessWay, Counter> = Family::default(), "collector_process_messages", "Messages that a traced process received or sent through TLS, whether or not they were handed on";
     process_bytes: Family<ProcessWay, Counter> = Family::default(), "collector_process_bytes", "Bytes of those messages";
     process_drops: Family<ProcessCause, Counter> = Family::default(), "collector_process_drops", "What the kernel side could not hand on of a traced process, by cause: its part of those losses whose cause begins with `tap_`";
@@ -344,6 +352,9 @@ impl Metrics {
         for loss in Loss::ALL {
             let _ = self.trace_losses.get_or_create(&Kind { kind: Closed(loss.as_str()) });
         }
+        for kind in DamageKind::ALL {
+            let _ = self.spool_damaged.get_or_create(&Kind { kind: Closed(kind.as_str()) });
+        }
         for kind in ["heard", "handed_on"] {
             let _ = self.trace_messages.get_or_create(&Kind { kind: Closed(kind) });
         }
@@ -408,6 +419,11 @@ impl Metrics {
             budget,
             "over the budget of processor time, and no fewer accounts can be kept: the kernel side is read only as far as the budget goes, and what finds no room is counted (tap_full); raise cpu_budget, or trace fewer processes"
         );
+    }
+
+    /// A spool was opened that may take so many bytes.
+    pub fn spool_opened(&self, bytes_max: u64) {
+        self.spool_bytes_max.set(i64::try_from(bytes_max).unwrap_or(i64::MAX));
     }
 
     /// So much was heard of a traced process, and so much was not handed on; noughts make its series exist.
@@ -884,6 +900,30 @@ impl Telemetry for Metrics {
 
     fn trace_lost(&self, cause: &'static str, count: u64) {
         self.trace_losses.get_or_create(&Kind { kind: Closed(cause) }).inc_by(count);
+    }
+
+    fn spool_looked_at(&self, waiting_bytes: u64, bytes: u64) {
+        self.spool_waiting_bytes.set(i64::try_from(waiting_bytes).unwrap_or(i64::MAX));
+        self.spool_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    fn spool_replayed(&self, events: u64) {
+        self.spool_replayed.inc_by(events);
+    }
+
+    fn spool_damaged(&self, kind: &'static str, file: &str, from: u64, bytes: u64) {
+        self.spool_damaged.get_or_create(&Kind { kind: Closed(kind) }).inc_by(bytes);
+        warn!(kind, file, from, bytes, "bytes of the spool cannot be used, and the events in them are lost");
+    }
+
+    fn spool_passed_over(&self, reason: &str) {
+        self.spool_passed_over.inc();
+        warn!(reason, "the spool takes nothing: what is heard waits in memory, and is lost over 64 MiB");
+    }
+
+    fn spool_unsure(&self, reason: &str) {
+        self.spool_unsure.inc();
+        warn!(reason, "the spool's disk does not do what it is asked: a loss of power may cost events");
     }
 
     fn source_unavailable(&self, reason: &str) {

@@ -1,24 +1,27 @@
 //! Traces processes: what their TLS library reads and writes becomes events.
 //!
-//! One thread attaches to the processes that are meant, also to those that start later, takes what the kernel side
-//! hands on, and commits. The kernel side wakes nobody: it is looked at.
+//! One thread attaches to the processes that are meant, also to those that start later, and takes what the kernel side
+//! hands on; the kernel side wakes nobody: it is looked at. Another one commits, because a log that is away holds it up.
 
+mod handover;
 mod tally;
 mod thrift;
 
 use crate::context::{Context, now_ms};
 use crate::keys::{self, CollectorKeys};
 use crate::listen::{Sensed, sensing_keys};
-use crate::settings::Settings;
+use crate::settings::{Settings, SpoolSync};
+use crate::threads::{joined, named};
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tally::Tally;
 use thrift::Thrift;
 use tracing::{info, warn};
 use weir_collector::trace::Heard;
-use weir_collector::{TraceConfig, TraceSource};
+use weir_collector::{Spool, SpoolConfig, SyncPolicy, TraceConfig, TraceSource};
 use weir_schemas::wire::Wire;
 use weir_tap::privileges::{Account, give_up};
 use weir_tap::process::{Process, Target};
@@ -37,7 +40,7 @@ const SEARCH: Duration = Duration::from_millis(500);
 /// Most records that are taken before anything else is looked at.
 const RECORDS_MAX: usize = 4_096;
 
-/// How long a log that takes nothing is waited for at the end.
+/// How long processes that go on talking, and a log that takes nothing, are waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The kernel side, loaded by a process that has given up since what only loading takes.
@@ -87,6 +90,7 @@ pub struct Tracer {
     target: Target,
     tap: Tap,
     config: TraceConfig,
+    spool: Option<Spool>,
     linger: Duration,
     addresses_are_known: bool,
     /// Hellos are a proxy's, and are not taken.
@@ -97,7 +101,8 @@ impl Tracer {
     /// Traces by what is loaded.
     ///
     /// # Errors
-    /// When the operating system has no random numbers, or the registry of tenants has none for who names none.
+    /// When the operating system has no random numbers, the registry of tenants has none for who names none, or the spool cannot
+    /// be opened.
     pub fn of(loaded: Loaded, context: &Context) -> Result<Self> {
         let (Loaded { target, tap }, settings) = (loaded, &context.settings);
         let tenants = context.tenants()?;
@@ -114,14 +119,18 @@ impl Tracer {
             batch_events: settings.collector_batch_lines,
             run,
         };
+        let spool = open_spool(settings, &config)?;
+        if spool.is_some() {
+            context.metrics.spool_opened(settings.spool_bytes_max);
+        }
         let linger = Duration::from_millis(settings.collector_linger_ms);
         let addresses_are_known = tap.knows_addresses();
         let is_behind_proxy = settings.trace_behind_proxy;
-        Ok(Self { target, tap, config, linger, addresses_are_known, is_behind_proxy })
+        Ok(Self { target, tap, config, spool, linger, addresses_are_known, is_behind_proxy })
     }
 
     /// Takes what the kernel side has ready, at most so much as is taken before anything else is looked at; and how many records that were.
-    fn hear(&mut self, source: &mut TraceSource<'_>) -> usize {
+    fn hear(&mut self, source: &mut TraceSource) -> usize {
         let is_behind_proxy = self.is_behind_proxy;
         self.tap.drain(RECORDS_MAX, &mut |heard| {
             if !(is_behind_proxy && matches!(heard, Heard::Hello(..))) {
@@ -155,12 +164,30 @@ impl Tracer {
             );
         }
         let (keys, telemetry) = (sensing_keys(keys)?, context.metrics.clone());
-        let mut source = TraceSource::open(log, &self.config, keys, wire, telemetry, Arc::new(now_ms))?;
+        let (spool, clock) = (self.spool.take(), Arc::new(now_ms));
+        let (source, handover) = TraceSource::open(log, &self.config, spool, keys, wire, telemetry, clock)?;
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let handing_over =
+                named(scope, "handover", || handover::run(handover, context, sensed, &is_over));
+            let heard = self.listen(source, context, &|| is_stopped() || handing_over.is_finished());
+            is_over.store(true, Ordering::Release);
+            joined(handing_over.join(), "the handover of what was traced").and(heard)
+        })
+    }
+
+    /// Listens until it is told to stop; then what was heard to its end is a batch.
+    fn listen(
+        &mut self,
+        mut source: TraceSource,
+        context: &Context,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let mut traced = Traced::of(Tally::new(context.metrics.clone()));
         let budget = context.settings.cpu_budget;
         let mut thrift = budget.map(|budget| Thrift::new(budget.ppm, context.metrics.clone()));
         let mut searched: Option<Instant> = None;
-        let mut committed = Instant::now();
+        let mut closed = Instant::now();
         let pulse = context.liveness.watch("the tracer");
         while !is_stopped() {
             pulse.beat();
@@ -171,13 +198,13 @@ impl Tracer {
             }
             let must_rest = thrift.as_mut().is_some_and(Thrift::must_rest);
             let heard = if must_rest { 0 } else { self.hear(&mut source) };
-            if committed.elapsed() >= self.linger {
+            if closed.elapsed() >= self.linger {
                 traced.tally.tell(&self.tap, &mut source)?;
                 if let Some(thrift) = &mut thrift {
                     thrift.look(traced.tally.probes_ns(), &mut source);
                 }
-                sensed(source.commit()?.events, 0);
-                committed = Instant::now();
+                source.close();
+                closed = Instant::now();
             }
             if heard == 0 {
                 std::thread::sleep(LOOK);
@@ -186,27 +213,42 @@ impl Tracer {
         // Processes go on talking: those that say more than is taken must not be waited for.
         let until = Instant::now() + PATIENCE;
         while self.hear(&mut source) > 0 && Instant::now() < until {
-            if committed.elapsed() >= self.linger {
-                sensed(source.commit()?.events, 0);
-                committed = Instant::now();
+            if closed.elapsed() >= self.linger {
+                source.close();
+                closed = Instant::now();
             }
         }
         traced.tally.tell(&self.tap, &mut source)?;
         source.end();
-        let until = Instant::now() + PATIENCE;
-        loop {
-            sensed(source.commit()?.events, 0);
-            let waiting = source.waiting();
-            if waiting == 0 {
-                return Ok(());
-            }
-            if Instant::now() > until {
-                warn!(events = waiting, "the log takes nothing: events of traced processes are lost");
-                return Ok(());
-            }
-            std::thread::sleep(LOOK);
-        }
+        source.close();
+        Ok(())
     }
+}
+
+/// Opens the spool where the settings say that there is one.
+fn open_spool(settings: &Settings, config: &TraceConfig) -> Result<Option<Spool>> {
+    let Some(directory) = settings.spool_dir.clone() else {
+        info!(
+            "there is no spool: what traced processes say is lost when this process is killed before it is in the log, and over 64 MiB \
+             while the log is away; give it a directory with --spool-dir"
+        );
+        return Ok(None);
+    };
+    let sync = match settings.spool_sync {
+        SpoolSync::Never => SyncPolicy::Never,
+        SpoolSync::Interval => SyncPolicy::Interval(Duration::from_millis(settings.spool_sync_interval_ms)),
+        SpoolSync::Always => SyncPolicy::Always,
+    };
+    let (source_key, bytes_max, run) = (config.source_key(), settings.spool_bytes_max, config.run);
+    let spool = Spool::open(&SpoolConfig { directory, source_key, bytes_max, sync, run })?;
+    let waiting_bytes = spool.waiting_bytes();
+    if waiting_bytes > 0 {
+        info!(
+            waiting_bytes,
+            "events of an earlier process lie in the spool: those that the log lacks go there first"
+        );
+    }
+    Ok(Some(spool))
 }
 
 /// A process that could not be traced when it was looked at last.

@@ -20,12 +20,13 @@ mod tenants;
 #[path = "trace/top.rs"]
 mod top;
 
+use common::tracing::{PYTHON, Program, can_trace};
 use common::{Place, Running, eventually, metric, success, text, weir};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use weir_schemas::wire::split;
 use weir_schemas::{Body, Event, EventId, Record, Request, SourceKind};
@@ -39,57 +40,6 @@ const CLIENT: &str = include_str!("trace/client.py");
 
 const WRITER: &str = include_str!("trace/writer.py");
 const READER: &str = include_str!("trace/reader.py");
-
-/// Debian's own, which links the shared OpenSSL.
-const PYTHON: &str = "/usr/bin/python3";
-
-/// Whether it can be tried here. In CI it must be.
-fn can_trace() -> bool {
-    let is_root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    let can = is_root && weir_tap::is_built_in();
-    assert!(
-        can || std::env::var_os("CI").is_none(),
-        "tracing must be tried as root, behind `cargo xtask build-ebpf`"
-    );
-    if !can {
-        eprintln!("not tried: it takes root, and `cargo xtask build-ebpf` before the build");
-    }
-    let tracefs = Path::new("/sys/kernel/tracing/events");
-    if can && !tracefs.is_dir() {
-        // It may have been mounted meanwhile.
-        let _ = Command::new("mount").args(["-t", "tracefs", "tracefs", "/sys/kernel/tracing"]).status();
-        assert!(tracefs.is_dir(), "tracefs cannot be mounted");
-    }
-    can
-}
-
-/// A program that ends with its test.
-struct Program(Child);
-
-impl Program {
-    fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
-    }
-
-    /// The first line that it prints.
-    fn said(&mut self) -> String {
-        let mut line = String::new();
-        BufReader::new(self.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        line.trim().to_owned()
-    }
-
-    fn id(&self) -> String {
-        self.0.id().to_string()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // A master of workers takes them along when it is told to end.
-        let _ = Command::new("kill").args(["-TERM", &self.id()]).status();
-        let _ = self.0.wait();
-    }
-}
 
 fn success_of(command: &mut Command) {
     let output = command.output().unwrap();

@@ -46,6 +46,7 @@ pub use privacy::Pseudonymizer;
 pub use push::{Intake, PushConfig};
 pub use sampling::Sampling;
 pub use seal::Sealer;
+pub use spool::{Spool, SpoolConfig, SpoolError, SyncPolicy};
 pub use tenants::Tenants;
 pub use topic::{TopicProgress, TopicSource};
-pub use trace::{TraceConfig, TraceSource};
+pub use trace::{Handover, TraceConfig, TraceSource};

@@ -227,7 +227,7 @@ pub const TRACE_CONNECTIONS_MAX: usize = 16_384;
 /// Most bytes of messages that are held for what follows them, over all connections; hellos have a bound of their own.
 pub const TRACE_HELD_BYTES_MAX: usize = 64 << 20;
 
-/// Most bytes of events that wait for a log that takes nothing.
+/// Most bytes of events that wait in memory for a log that takes nothing.
 pub const TRACE_WAITING_BYTES_MAX: usize = 64 << 20;
 
 /// Longest segment of a spool, in bytes, but for one record that is longer: a segment is deleted as a whole.
@@ -241,6 +241,9 @@ pub const SPOOL_RECORD_BYTES_MAX: usize = 64 << 20;
 
 /// Longest beginning of a segment of a spool, in bytes.
 pub const SPOOL_HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// Spools of one source of which the log remembers which batch it took last, those that were used last.
+pub const SPOOLS_REMEMBERED_MAX: usize = 64;
 
 /// Bytes of a spool's segment that the log has, from which on they are cut.
 pub const SPOOL_IDLE_BYTES: u64 = 1 << 20;

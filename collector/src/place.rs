@@ -48,6 +48,12 @@ impl Place {
         Output::keyed(TOPIC, key, wire.to_bytes(&state), now_ms).in_partition(self.partition)
     }
 
+    /// What makes the log forget the record with this ending of its key.
+    pub(crate) fn tombstone(&self, ending: &str, now_ms: i64) -> Output {
+        let key = format!("{}{ending}", self.key).into_bytes();
+        Output::tombstone(TOPIC, key, now_ms).in_partition(self.partition)
+    }
+
     /// The latest body of each record, by what `part_of` makes of the ending of its key; others are somebody else's.
     ///
     /// # Errors
@@ -67,8 +73,10 @@ impl Place {
         let mut payloads = BTreeMap::new();
         read_range(log, TOPIC, self.partition, from, to, |records| {
             for record in records.iter() {
-                if let (Some(part), Some(payload)) = (part_of(record.key), record.payload) {
-                    payloads.insert(part, payload.to_vec());
+                match (part_of(record.key), record.payload) {
+                    (Some(part), Some(payload)) => drop(payloads.insert(part, payload.to_vec())),
+                    (Some(part), None) => drop(payloads.remove(&part)),
+                    (None, _) => {}
                 }
             }
             Ok(())

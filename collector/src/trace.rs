@@ -6,15 +6,17 @@
 //!
 //! A chunk's way: `stream` knows what is missing before it; `http1` finds messages in it, or `frames` finds those of HTTP/2;
 //! `joint` or `http2` joins requests and responses; an `exchange` has its credential hidden as soon as a head is complete, and no more kept of it where its account is left out, as `budget` asks for; `record` writes an exchange as the reader of formats
-//! reads them all; [`TraceSource`] commits. What the tap is does not matter here. Every loss is counted by its cause, and
+//! reads them all; [`TraceSource`] makes batches of them, which are `waiting`, on the disk where there is a spool; [`Handover`] commits. What the tap is does not matter here. Every loss is counted by its cause, and
 //! nothing is made up for what was not heard.
 
+mod batch;
 mod budget;
 mod client_hello;
 mod connection;
 mod exchange;
 mod fingerprint;
 mod frames;
+mod handover;
 mod head;
 mod heard;
 mod hello;
@@ -23,6 +25,7 @@ mod http1;
 mod http2;
 mod joint;
 mod loss;
+mod packed;
 mod record;
 mod settings;
 mod source;
@@ -31,10 +34,13 @@ mod stored;
 mod stream;
 mod table;
 mod taker;
+mod waiting;
 
 pub use budget::{Budget, Window};
 pub use fingerprint::Fingerprint;
+pub use handover::{Handover, TraceProgress};
 pub use heard::{Chunk, ConnectionId, Heard, Way};
 pub use hello::Hello;
 pub use loss::{Loss, Losses};
-pub use source::{TraceConfig, TraceProgress, TraceSource};
+pub use source::{TraceConfig, TraceSource};
+pub use waiting::Waits;

@@ -5,130 +5,27 @@
 
 mod common;
 
-use common::{Fault, FaultyLog, Hand, NOW_MS};
+use common::traced::{ANSWER, BODY, Bench, Told, Traced, event, keys, request, response, say};
+use common::{Fault, NOW_MS};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
-use weir_collector::trace::{Budget, Chunk, ConnectionId, Heard, Loss, TraceProgress, Way};
-use weir_collector::{
-    Collector, CollectorConfig, CollectorError, Keys, Pseudonymizer, Sampling, Sealer, TraceConfig,
-    TraceSource,
-};
-use weir_schemas::wire::{Wire, split};
-use weir_schemas::{Event, EventId, Record, SourceKind};
+use weir_collector::trace::{Budget, ConnectionId, Heard, Loss};
+use weir_collector::{Collector, CollectorConfig, CollectorError, Sampling};
+use weir_schemas::SourceKind;
+use weir_schemas::wire::Wire;
 use weir_topology::memory::MemoryLog;
-use weir_topology::record::Output;
-use weir_topology::telemetry::Telemetry;
 use weir_topology::topic::Topic;
-
-#[derive(Default)]
-struct Told(Mutex<Vec<String>>);
-
-impl Telemetry for Told {
-    fn trace_lost(&self, cause: &'static str, count: u64) {
-        self.0.lock().unwrap().push(format!("{cause} {count}"));
-    }
-    fn requests_unowned(&self, count: u64) {
-        self.0.lock().unwrap().push(format!("unowned {count}"));
-    }
-}
-
-struct Bench {
-    log: FaultyLog,
-    told: Arc<Told>,
-    pace: Arc<Hand>,
-}
-
-fn keys() -> Keys {
-    Keys { pseudonymizer: Pseudonymizer::new([1; 32], 1), sealer: Sealer::new(1, &[2; 32], [9; 32]).unwrap() }
-}
-
-impl Bench {
-    fn new() -> Self {
-        let log = FaultyLog::new(MemoryLog::new(3));
-        Self { log, told: Arc::default(), pace: Arc::default() }
-    }
-
-    fn open(&self, run: u8) -> TraceSource<'_> {
-        let config = TraceConfig {
-            source: "trace".into(),
-            node: "node-1".into(),
-            tenant: "default".into(),
-            keep_text: false,
-            batch_events: 2,
-            run: [run; 16],
-        };
-        let (wire, told, clock) = (Arc::new(Wire::new()), self.told.clone(), Arc::new(|| NOW_MS));
-        let source = TraceSource::open(&self.log, &config, keys(), wire, told, clock).unwrap();
-        source.paced_by(self.pace.clone())
-    }
-
-    fn outputs(&self) -> Vec<Output> {
-        self.log.inner.all(Topic::Events)
-    }
-
-    fn ids(&self) -> Vec<EventId> {
-        self.outputs().iter().map(|output| event(output).event_id).collect()
-    }
-
-    /// Until nothing waits: the pauses after failures are over at once.
-    fn commit(&self, source: &mut TraceSource<'_>) -> Result<TraceProgress, CollectorError> {
-        let mut sum = TraceProgress::default();
-        loop {
-            sum.events += source.commit()?.events;
-            if source.waiting() == 0 {
-                return Ok(sum);
-            }
-            *self.pace.0.lock().unwrap() += Duration::from_secs(60);
-        }
-    }
-}
-
-fn event(output: &Output) -> Event<'_> {
-    Event::decode(split(output.payload.as_deref().unwrap()).unwrap().1).unwrap()
-}
-
-/// One direction after the other, each in one message.
-fn say(source: &mut TraceSource<'_>, connection: u64, at: [&mut u64; 2], request: &[u8], response: &[u8]) {
-    let connection = ConnectionId(connection);
-    for ((way, bytes, after_ms), offset) in
-        [(Way::Received, request, 0), (Way::Sent, response, 250)].into_iter().zip(at)
-    {
-        let (length, time_ms) = (bytes.len() as u64, NOW_MS + after_ms);
-        source.hear(Heard::Chunk(Chunk { connection, way, offset: *offset, bytes, length, time_ms }));
-        *offset += length;
-    }
-}
-
-const BODY: &str = r#"{"model":"atlas-1","max_tokens":64,"temperature":0.5,"logprobs":true,"stream":true,"tools":[{"type":"function"}],"messages":[{"role":"system","content":"You are terse."},{"role":"user","content":"List 10 rivers, as JSON."}]}"#;
-const ANSWER: &str = r#"{"model":"atlas-1","choices":[{"finish_reason":"length","message":{"role":"assistant"}}],"usage":{"prompt_tokens":21,"completion_tokens":64}}"#;
-
-fn request(key: &str, body: &str) -> Vec<u8> {
-    format!(
-        "POST /v1/chat/completions?x=1 HTTP/1.1\r\nHost: api\r\nUser-Agent: py/1\r\nAccept: */*\r\nAuthorization: Bearer {key}\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
-
-fn response(status: u16, body: &str) -> Vec<u8> {
-    format!(
-        "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
-}
 
 #[test]
 fn the_event_is_that_of_the_gateways_log_field_for_field() {
     let bench = Bench::new();
     let mut source = bench.open(1);
-    source.hear(Heard::Peer(ConnectionId(1), "203.0.113.9".parse().unwrap()));
+    source.source.hear(Heard::Peer(ConnectionId(1), "203.0.113.9".parse().unwrap()));
     // A hello of TLS 1.2 with one cipher and no extension, in two pieces.
     let hello = [&[22, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3][..], &[7; 32], &[0, 0, 2, 0x13, 0x01, 1, 0]].concat();
-    source.hear(Heard::Hello(ConnectionId(1), 0, &hello[..5]));
-    source.hear(Heard::Hello(ConnectionId(1), 5, &hello[5..]));
+    source.source.hear(Heard::Hello(ConnectionId(1), 0, &hello[..5]));
+    source.source.hear(Heard::Hello(ConnectionId(1), 5, &hello[5..]));
     say(&mut source, 1, [&mut 0, &mut 0], &request("sk-canary-1", BODY), &response(200, ANSWER));
     bench.commit(&mut source).unwrap();
 
@@ -198,7 +95,7 @@ fn another_run_of_the_source_makes_other_events_and_the_earlier_one_ends() {
     assert_eq!(ids.len(), 2);
     assert_ne!(ids[0], ids[1]);
     say(&mut first, 2, [&mut 0, &mut 0], &request("sk-1", BODY), &response(200, ANSWER));
-    assert!(matches!(first.commit(), Err(CollectorError::Fenced { .. })));
+    assert!(matches!(bench.commit(&mut first), Err(CollectorError::Fenced { .. })));
 }
 
 #[test]
@@ -212,7 +109,7 @@ fn nothing_raw_leaves_and_a_key_that_was_refused_makes_no_account() {
     };
     exchange("canary-key-1", 200);
     exchange("canary-key-2", 401);
-    source.lose(Loss::TapFull, 3);
+    source.source.lose(Loss::TapFull, 3);
     bench.commit(&mut source).unwrap();
     assert_eq!(bench.outputs().len(), 1);
     assert_eq!(bench.log.inner.all(Topic::Identities).len(), 1);
@@ -224,7 +121,7 @@ fn nothing_raw_leaves_and_a_key_that_was_refused_makes_no_account() {
     }
     assert_eq!(
         *bench.told.0.lock().unwrap(),
-        ["unowned 1", "hello_unheard 1", "address_unheard 1", "tap_full 3"]
+        ["hello_unheard 1", "address_unheard 1", "tap_full 3", "unowned 1"]
     );
 }
 
@@ -234,7 +131,7 @@ fn of_accounts_that_are_left_out_nothing_leaves_and_all_that_the_others_do_says_
     let bench = Bench::new();
     let mut source = bench.open(1);
     let (mut received, mut sent) = (0, 0);
-    let mut round = |source: &mut TraceSource<'_>| {
+    let mut round = |source: &mut Traced<'_>| {
         for account in 0..ACCOUNTS {
             let request = request(&format!("sk-{account}"), BODY);
             say(source, 1, [&mut received, &mut sent], &request, &response(200, ANSWER));
@@ -243,9 +140,9 @@ fn of_accounts_that_are_left_out_nothing_leaves_and_all_that_the_others_do_says_
     let mut budget = Budget::of_ppm(1);
     assert_eq!(budget.look(0, 0), None);
     let mut over = |now_ms| budget.look(now_ms, now_ms * 1_000).unwrap().sampling;
-    source.sample(over(5_000));
+    source.source.sample(over(5_000));
     let quarter = over(10_000);
-    source.sample(quarter);
+    source.source.sample(quarter);
     round(&mut source);
     bench.commit(&mut source).unwrap();
     let kept: Vec<_> = bench.outputs().iter().map(|output| event(output).account).collect();
@@ -254,7 +151,7 @@ fn of_accounts_that_are_left_out_nothing_leaves_and_all_that_the_others_do_says_
 
     // Those that are kept are the same ones; and all are again from the next request on.
     round(&mut source);
-    source.sample(Sampling::ALL);
+    source.source.sample(Sampling::ALL);
     round(&mut source);
     bench.commit(&mut source).unwrap();
     let mut all = BTreeMap::<_, Vec<i32>>::new();
@@ -281,7 +178,7 @@ fn what_was_heard_to_its_end_is_kept_when_listening_ends() {
     say(&mut source, 1, [&mut 0, &mut 0], &request("sk-1", BODY), b"HTTP/1.1 200 OK\r\n\r\nuntil close");
     say(&mut source, 2, [&mut 0, &mut 0], &request("sk-2", BODY), b"");
     assert_eq!(bench.commit(&mut source).unwrap().events, 0);
-    source.end();
+    source.source.end();
     assert_eq!(bench.commit(&mut source).unwrap().events, 2);
     assert_eq!(*bench.told.0.lock().unwrap(), ["unanswered 1", "hello_unheard 2", "address_unheard 2"]);
 }

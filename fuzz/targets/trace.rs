@@ -15,7 +15,7 @@ const NOW_MS: i64 = 1_795_300_000_000;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-fn source() -> TraceSource<'static> {
+fn source() -> TraceSource {
     let keys = Keys {
         pseudonymizer: Pseudonymizer::new([1; 32], 1),
         sealer: Sealer::new(1, &[2; 32], [9; 32]).expect("it is a key"),
@@ -30,12 +30,15 @@ fn source() -> TraceSource<'static> {
     };
     let log: &'static Arc<MemoryLog> = Box::leak(Box::new(MemoryLog::new(1)));
     let wire = Arc::new(Wire::new());
-    TraceSource::open(&**log, &config, keys, wire, Arc::new(Silent), Arc::new(|| NOW_MS)).expect("it opens")
+    let (source, _) =
+        TraceSource::open(&**log, &config, None, keys, wire, Arc::new(Silent), Arc::new(|| NOW_MS))
+            .expect("it opens");
+    source
 }
 
 thread_local! {
     // One for all inputs, which have a connection each: making keys takes longer than reading.
-    static SOURCE: RefCell<(TraceSource<'static>, u64)> = RefCell::new((source(), 0));
+    static SOURCE: RefCell<(TraceSource, u64)> = RefCell::new((source(), 0));
 }
 
 fuzz_target!(|input: &[u8]| {

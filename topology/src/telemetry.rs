@@ -165,6 +165,16 @@ pub trait Telemetry: Send + Sync {
     fn topic_lost(&self, topic: &str, partition: i32, from: i64, to: i64) {}
     /// So much of what traced processes said was not heard, or could not be used, for this cause: a closed set.
     fn trace_lost(&self, cause: &'static str, count: u64) {}
+    /// A spool was looked at: bytes of batches in it that wait for the log, and bytes that it takes on the disk.
+    fn spool_looked_at(&self, waiting_bytes: u64, bytes: u64) {}
+    /// Events went to the log that an earlier process had put in the spool.
+    fn spool_replayed(&self, events: u64) {}
+    /// Bytes of a spool's file cannot be used, those from `from` on; `kind` is of a closed set.
+    fn spool_damaged(&self, kind: &'static str, file: &str, from: u64, bytes: u64) {}
+    /// A spool takes nothing from now on: what is heard waits in memory.
+    fn spool_passed_over(&self, reason: &str) {}
+    /// The disk did not do what a spool asked besides taking a batch: make sure of what it took, or let go of what is in the log.
+    fn spool_unsure(&self, reason: &str) {}
     /// A source cannot be read for now.
     fn source_unavailable(&self, reason: &str) {}
     /// The enforcer settled an action.

@@ -10,7 +10,7 @@ use weir_collector::Intake;
 use weir_collector::push::Answer;
 
 /// Who is told how many events were taken, and how many records refused.
-pub type Sensed<'s> = &'s dyn Fn(u64, u64);
+pub type Sensed<'s> = &'s (dyn Fn(u64, u64) + Sync);
 
 /// Commits what arrives and answers it, until told to stop and all that was under way is answered.
 ///

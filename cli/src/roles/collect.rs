@@ -4,13 +4,13 @@ use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, Role};
 use crate::listen::{Listener, sensing_keys};
 use crate::status::{Sensing, Status};
+use crate::threads::{joined, named};
 use crate::trace::{Loaded, Tracer};
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use weir_collector::limits::LINE_BYTES_MAX_CEILING as RECORD_BYTES_MAX;
 use weir_collector::{
@@ -172,26 +172,6 @@ pub fn check_sources(context: &Context, loaded: Option<Loaded>, until_idle: bool
         );
     }
     Ok(Sources { listener, tracer })
-}
-
-/// A thread with this name, of which the kernel keeps 15 bytes.
-pub fn named<'scope, T: Send + 'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    name: &str,
-    run: impl FnOnce() -> T + Send + 'scope,
-) -> ScopedJoinHandle<'scope, T> {
-    match std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run) {
-        Ok(thread) => thread,
-        // As `Scope::spawn` does.
-        Err(error) => panic!("no thread for the {name}: {error}"),
-    }
-}
-
-/// What a thread came to.
-pub fn joined(outcome: std::thread::Result<Result<()>>, what: &str) -> Result<()> {
-    outcome
-        .map_err(|_| anyhow::anyhow!("{what}'s thread panicked; please report it"))?
-        .with_context(|| format!("{what} ended"))
 }
 
 /// Follows a log until the process is told to stop, or has read all there is, or another source of it has ended.

@@ -9,6 +9,7 @@ use crate::roles::inbox::Inbox;
 use crate::roles::renewal::Renewal;
 use crate::roles::{adopt, collect, decide, enforce, kill_switch, operators};
 use crate::status::Sensing;
+use crate::threads;
 use crate::trace::Loaded;
 use crate::view::{Summary, View};
 use anyhow::{Result, ensure};
@@ -87,22 +88,22 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
         let is_over = || context.is_stopped() || stop_sensing.load(Ordering::Relaxed);
         let listening = listener.map(|listener| {
             let (keys, log, wire, sensed) = (&sensing_keys, log.as_ref(), wire.clone(), &sensed);
-            collect::named(scope, "listener", move || {
+            threads::named(scope, "listener", move || {
                 listener.run(context, keys, log, wire, &|e, r| sensed.pushed(e, r), &is_over)
             })
         });
         let tracing = tracer.map(|tracer| {
             let (keys, log, wire, sensed) = (&sensing_keys, log.as_ref(), wire.clone(), &sensed);
-            collect::named(scope, "tracer", move || {
+            threads::named(scope, "tracer", move || {
                 tracer.run(context, keys, log, wire, &|e, r| sensed.pushed(e, r), &is_over)
             })
         });
         let publishing = {
             let (log, wire) = (log.as_ref(), &wire);
-            collect::named(scope, "operators", move || operators::publish(context, log, wire, &is_over))
+            threads::named(scope, "operators", move || operators::publish(context, log, wire, &is_over))
         };
         let sensing = config.map(|config| {
-            collect::named(scope, "collector", || -> Result<()> {
+            threads::named(scope, "collector", || -> Result<()> {
                 let mut collector =
                     collect::open(context, &sensing_keys, log.as_ref(), wire.clone(), config)?;
                 let mut patience = collect::Patience::default();
@@ -160,11 +161,11 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
         })();
         context.health.set_running(false);
         stop_sensing.store(true, Ordering::Relaxed);
-        let sensed = sensing.map_or(Ok(()), |sensing| collect::joined(sensing.join(), "the collector"));
+        let sensed = sensing.map_or(Ok(()), |sensing| threads::joined(sensing.join(), "the collector"));
         let listened =
-            listening.map_or(Ok(()), |listening| collect::joined(listening.join(), "the listener"));
-        let traced = tracing.map_or(Ok(()), |tracing| collect::joined(tracing.join(), "the tracer"));
-        let published = collect::joined(publishing.join(), "the reader of operators' words");
+            listening.map_or(Ok(()), |listening| threads::joined(listening.join(), "the listener"));
+        let traced = tracing.map_or(Ok(()), |tracing| threads::joined(tracing.join(), "the tracer"));
+        let published = threads::joined(publishing.join(), "the reader of operators' words");
         outcome.and(sensed).and(listened).and(traced).and(published)
     });
     let stopped = worker.stop_all();

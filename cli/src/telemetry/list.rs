@@ -53,11 +53,15 @@ pub struct Declared {
 }
 
 /// What values of a name's ending are measured in.
-const UNITS: [(&str, &str); 7] = [
+const UNITS: [(&str, &str); 11] = [
     ("_seconds", "seconds"),
     ("_ms", "milliseconds"),
     ("_ns", "nanoseconds"),
     ("process_bytes", "bytes"),
+    ("spool_bytes", "bytes"),
+    ("spool_bytes_max", "bytes"),
+    ("waiting_bytes", "bytes"),
+    ("damaged_bytes", "bytes"),
     ("bytes_read", "bytes"),
     ("bytes_lost", "bytes"),
     ("", "count"),

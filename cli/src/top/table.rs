@@ -44,6 +44,12 @@ pub fn table(view: &View) -> String {
             short(ns_per_run)
         );
     }
+    if let Some(spool) = &view.spool {
+        let [waiting, bytes, bytes_max] =
+            [spool.waiting_bytes, spool.bytes, spool.bytes_max].map(|bytes| short(bytes as f64));
+        let _ =
+            writeln!(text, "\nspool: {waiting} bytes wait for the log; {bytes} of {bytes_max} on the disk");
+    }
     let _ = writeln!(text, "\nlost, of all: {}", causes(&view.lost));
     text
 }

@@ -20,12 +20,25 @@ pub struct View {
     pub sampled: String,
     /// Events that were published.
     pub events: Count,
+    /// What lies in the spool; none where there is none.
+    pub spool: Option<SpoolView>,
     /// The processes that are traced, by their numbers.
     pub processes: Vec<ProcessView>,
     /// The probes, in their order.
     pub probes: Vec<ProbeView>,
     /// What was lost, of all processes, by its cause; causes for which nothing ever was are not there.
     pub lost: BTreeMap<String, Count>,
+}
+
+/// A spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SpoolView {
+    /// Bytes of events that wait for the log.
+    pub waiting_bytes: u64,
+    /// Bytes that it takes on the disk.
+    pub bytes: u64,
+    /// Most bytes that it may take.
+    pub bytes_max: u64,
 }
 
 /// A process that is traced.
@@ -88,6 +101,7 @@ impl View {
             probes_cpu_percent: is_measured.then_some(ns_per_s / 1e7),
             sampled: between.sampled(),
             events: between.count("weir_collector_events_published_total", &Labels::new()),
+            spool: between.spool(),
             processes: between.processes(),
             probes,
             lost: between.causes("weir_collector_trace_losses_total", "kind", &Labels::new()),
@@ -107,6 +121,14 @@ impl Between<'_> {
         // What is less than it was began anew.
         let before = self.before.value(name, labels).filter(|before| *before <= now).unwrap_or(0.0);
         Count { total: now as u64, per_s: (now - before) / self.seconds }
+    }
+
+    fn spool(&self) -> Option<SpoolView> {
+        let now = |name| self.now.value(name, &Labels::new()).unwrap_or(0.0) as u64;
+        let bytes_max = now("weir_collector_spool_bytes_max");
+        let (waiting_bytes, bytes) =
+            (now("weir_collector_spool_waiting_bytes"), now("weir_collector_spool_bytes"));
+        (bytes_max > 0).then_some(SpoolView { waiting_bytes, bytes, bytes_max })
     }
 
     fn sampled(&self) -> String {

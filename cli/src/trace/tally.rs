@@ -96,7 +96,7 @@ impl Tally {
     }
 
     /// Tells of what was counted since the last time.
-    pub(super) fn tell(&mut self, tap: &Tap, source: &mut TraceSource<'_>) -> Result<()> {
+    pub(super) fn tell(&mut self, tap: &Tap, source: &mut TraceSource) -> Result<()> {
         let now = tap.counted()?;
         let since = now.all.since(&self.all);
         self.metrics.trace_heard(since.messages(), since.handed_on);

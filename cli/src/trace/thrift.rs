@@ -27,7 +27,7 @@ impl Thrift {
     }
 
     /// Looks, where the probes have run for so long in all, in nanoseconds, as far as that is measured.
-    pub(super) fn look(&mut self, probes_ns: u64, source: &mut TraceSource<'_>) {
+    pub(super) fn look(&mut self, probes_ns: u64, source: &mut TraceSource) {
         self.probes_us = probes_ns / 1_000;
         let (now_ms, used_us) = self.now();
         let Some(window) = self.budget.look(now_ms, used_us) else { return };

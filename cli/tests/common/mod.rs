@@ -6,6 +6,8 @@
 pub mod authority;
 pub mod fleet;
 pub mod gateway;
+#[cfg(feature = "ebpf")]
+pub mod tracing;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

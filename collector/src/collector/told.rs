@@ -36,6 +36,12 @@ impl Told {
 
     /// Tells of what was committed.
     pub(crate) fn tell(&mut self, gathered: &Gathered, telemetry: &dyn Telemetry) {
+        self.tell_counts(gathered, telemetry);
+        self.tell_reading(gathered, telemetry);
+    }
+
+    /// Tells how much was committed.
+    pub(crate) fn tell_counts(&self, gathered: &Gathered, telemetry: &dyn Telemetry) {
         telemetry.bytes_read(gathered.line_bytes);
         telemetry.events_published(gathered.events);
         if gathered.mended > 0 {
@@ -44,6 +50,10 @@ impl Told {
         if gathered.unowned > 0 {
             telemetry.requests_unowned(gathered.unowned);
         }
+    }
+
+    /// Tells how it was read, and what was not.
+    pub(crate) fn tell_reading(&mut self, gathered: &Gathered, telemetry: &dyn Telemetry) {
         if gathered.other > 0 {
             telemetry.records_other(gathered.other);
         }

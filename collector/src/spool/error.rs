@@ -51,6 +51,19 @@ pub enum SpoolError {
         /// Who opens it.
         ours: String,
     },
+    /// A batch is whole, and none that this build wrote.
+    #[error(
+        "the spool's batch {number} of session {session} cannot be read: {reason}; run the build that wrote it until the spool is empty, or \
+         move the files away, which costs the events in them"
+    )]
+    Batch {
+        /// Its session.
+        session: u64,
+        /// Its number.
+        number: u64,
+        /// What does not fit.
+        reason: &'static str,
+    },
     /// Files of two spools are in one directory.
     #[error("the file {} is of another spool than those before it: move it to a directory of its own", file.display())]
     Mixed {

@@ -38,8 +38,12 @@ pub enum Loss {
     AddressUntold,
     /// Connections that carried several accounts: the fingerprint is that of who speaks for them, and is not told any more.
     HelloShared,
-    /// Events that were not kept because the log took nothing for too long.
+    /// Events that were not kept because the log took nothing for too long, and there is no spool.
     LogAway,
+    /// Events that were not kept because the spool had as many bytes as it may, and memory too.
+    SpoolFull,
+    /// Events that were not kept because the spool's disk took nothing, and memory was full.
+    SpoolFault,
     /// Messages that the tap had no room to hand on.
     TapFull,
     /// Messages that the tap could not read from the process's memory.
@@ -80,6 +84,8 @@ impl Loss {
         Self::AddressUntold,
         Self::HelloShared,
         Self::LogAway,
+        Self::SpoolFull,
+        Self::SpoolFault,
         Self::TapFull,
         Self::TapUnreadable,
         Self::TapConnections,
@@ -111,6 +117,8 @@ impl Loss {
             Self::AddressUntold => "address_untold",
             Self::HelloShared => "hello_shared",
             Self::LogAway => "log_away",
+            Self::SpoolFull => "spool_full",
+            Self::SpoolFault => "spool_fault",
             Self::TapFull => "tap_full",
             Self::TapUnreadable => "tap_unreadable",
             Self::TapConnections => "tap_connections",

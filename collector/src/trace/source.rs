@@ -1,33 +1,31 @@
-//! From what a tap hears to commits.
+//! From what a tap hears to batches of events.
 //!
-//! Nobody can be asked to say it again: what is heard while the log takes nothing waits, within a bound, and what is
-//! over the bound is counted. A batch is committed once: it goes with its number, by which it is known after a commit
-//! whose outcome is not.
+//! Nobody can be asked to say it again: what is heard while the log takes nothing waits, and what finds no room is counted. Hearing
+//! waits for nothing but the spool's disk; [`Handover`] commits.
 
+use super::batch::{Content, Counts};
 use super::exchange::Exchange;
+use super::handover::Handover;
 use super::heard::Heard;
 use super::loss::{Loss, Losses};
 use super::record::{self, Surroundings};
-use super::stored::{self, BatchId};
 use super::table::Table;
-use crate::announce::Announcer;
+use super::waiting::Waiting;
 use crate::backoff::Backoff;
 use crate::collector::{Clock, Gathered, Keys, Told};
 use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::{Format, Reader};
 use crate::identity::TraceKey;
-use crate::limits::{BATCH_BYTES_DEFAULT, LINE_BYTES_MAX_CEILING, TRACE_WAITING_BYTES_MAX};
-use crate::place::Place;
+use crate::limits::{BATCH_BYTES_DEFAULT, LINE_BYTES_MAX_CEILING};
 use crate::sampling::{Sampler, Sampling};
+use crate::spool::Spool;
 use crate::tenants::{Tenants, check_tenant};
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use weir_schemas::SourceKind;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::{Clock as PaceClock, MachineClock};
-use weir_topology::log::{Commit, Log, LogError, Writer};
-use weir_topology::record::Output;
+use weir_topology::log::Log;
 use weir_topology::telemetry::Telemetry;
 
 /// What a source of traced processes is told.
@@ -47,36 +45,25 @@ pub struct TraceConfig {
     pub run: [u8; 16],
 }
 
-/// What was committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct TraceProgress {
-    /// Events.
-    pub events: u64,
+impl TraceConfig {
+    /// Key of the source, by which the log and a spool know it.
+    pub fn source_key(&self) -> String {
+        format!("{}/{}", self.node, self.source)
+    }
 }
 
-/// Commits what a tap hears.
-pub struct TraceSource<'l> {
-    log: &'l dyn Log,
-    source_key: String,
+/// Makes batches of what a tap hears.
+pub struct TraceSource {
     batch_events: usize,
-    run: [u8; 16],
-    wire: Arc<Wire>,
     telemetry: Arc<dyn Telemetry>,
     clock: Clock,
     pace: Arc<dyn PaceClock>,
-    place: Place,
     table: Table,
     maker: Maker,
     losses: Losses,
     sampler: Sampler,
     told: Told,
-    /// Batches that are to be committed, the oldest first.
-    waiting: VecDeque<Batch>,
-    waiting_bytes: usize,
-    /// Number of the batch that was made last.
-    number: u64,
-    writer: Option<Box<dyn Writer>>,
-    backoff: Backoff,
+    waiting: Arc<Mutex<Waiting>>,
 }
 
 /// Makes events of exchanges.
@@ -93,30 +80,21 @@ struct Maker {
     ready_bytes: usize,
 }
 
-struct Batch {
-    id: BatchId,
-    outputs: Vec<Output>,
-    bytes: usize,
-    gathered: Gathered,
-    announced: u64,
-    forgotten: u64,
-    /// What it comes to is not known: it may be committed.
-    is_indefinite: bool,
-}
-
-impl<'l> TraceSource<'l> {
-    /// Takes the source over from whoever had it under the same node and name.
+impl TraceSource {
+    /// A source, and what hands its batches over to the log: it takes the source over from whoever had it under the same node and name.
+    /// With a spool that is done when the first batch is there, so that it is listened also while the log is away.
     ///
     /// # Errors
-    /// When the configuration cannot work, or the log cannot be used.
-    pub fn open(
+    /// When the configuration cannot work, or the log cannot be used and there is no spool.
+    pub fn open<'l>(
         log: &'l dyn Log,
         config: &TraceConfig,
+        spool: Option<Spool>,
         keys: Keys,
         wire: Arc<Wire>,
         telemetry: Arc<dyn Telemetry>,
         clock: Clock,
-    ) -> Result<Self, CollectorError> {
+    ) -> Result<(Self, Handover<'l>), CollectorError> {
         for (setting, name) in [("source", &config.source), ("node", &config.node)] {
             if name.is_empty() || name.starts_with('!') {
                 let reason = "must not be empty, nor begin with `!`".into();
@@ -124,8 +102,6 @@ impl<'l> TraceSource<'l> {
             }
         }
         check_tenant(&config.tenant)?;
-        let source_key = format!("{}/{}", config.node, config.source);
-        let place = Place::of(log, stored::KIND, &source_key)?;
         let format = Format::of_file("trace", record::FORMAT)?;
         let key = TraceKey::new(&keys.pseudonymizer, config.run);
         let sampler = Sampler::new(&keys.pseudonymizer);
@@ -143,34 +119,41 @@ impl<'l> TraceSource<'l> {
             ready: Gathered::default(),
             ready_bytes: 0,
         };
-        let writer = log.writer(&format!("trace/{source_key}"))?;
-        Ok(Self {
+        let has_spool = spool.is_some();
+        let pace: Arc<dyn PaceClock> = Arc::new(MachineClock::default());
+        let waiting = Arc::new(Mutex::new(Waiting::new(config.run, spool)));
+        let mut handover = Handover {
             log,
-            source_key,
-            batch_events: config.batch_events.max(1),
+            source_key: config.source_key(),
             run: config.run,
             wire,
+            telemetry: telemetry.clone(),
+            clock: clock.clone(),
+            pace: pace.clone(),
+            waiting: waiting.clone(),
+            pending: None,
+            open: None,
+            is_uncertain: has_spool,
+            last: None,
+            told: Told::of_pushed(),
+            backoff: Backoff::default(),
+        };
+        if !has_spool {
+            handover.take_over()?;
+        }
+        let source = Self {
+            batch_events: config.batch_events.max(1),
             telemetry,
             clock,
-            pace: Arc::new(MachineClock::default()),
-            place,
+            pace,
             table: Table::default(),
             maker,
             losses: Losses::default(),
             sampler,
             told: Told::of_pushed(),
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            number: 0,
-            writer: Some(writer),
-            backoff: Backoff::default(),
-        })
-    }
-
-    /// The same source, pausing by another clock than the machine's.
-    pub fn paced_by(mut self, pace: Arc<dyn PaceClock>) -> Self {
-        self.pace = pace;
-        self
+            waiting,
+        };
+        Ok((source, handover))
     }
 
     /// Takes what a tap hears, in its order. It waits for nothing.
@@ -198,63 +181,16 @@ impl<'l> TraceSource<'l> {
         self.losses.add(loss, count);
     }
 
-    /// Events that are not committed yet.
-    pub fn waiting(&self) -> u64 {
-        self.waiting.iter().map(|batch| batch.gathered.events).sum::<u64>() + self.maker.ready.events
-    }
-
-    /// Commits all that is ready. While the log takes nothing it waits.
-    ///
-    /// # Errors
-    /// When the log cannot be used any more, or another process took the source over.
-    pub fn commit(&mut self) -> Result<TraceProgress, CollectorError> {
+    /// Makes a batch of what is ready, and tells of what was lost. It is to be called as often as events may wait for others.
+    pub fn close(&mut self) {
         self.close_batch();
-        let mut progress = TraceProgress::default();
-        while !self.waiting.is_empty() && self.backoff.due().is_none_or(|due| due <= self.pace.now()) {
-            match self.commit_first() {
-                Ok(committed) => {
-                    self.backoff.end();
-                    progress.events += committed.events;
-                }
-                Err(CollectorError::Log(error)) => {
-                    self.writer = None;
-                    self.backoff.pause(error, &*self.pace, &*self.telemetry)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
         for (loss, count) in std::mem::take(&mut self.losses).iter() {
             self.telemetry.trace_lost(loss.as_str(), count);
         }
-        Ok(progress)
-    }
-
-    fn commit_first(&mut self) -> Result<TraceProgress, CollectorError> {
-        let Some(batch) = self.waiting.front_mut() else { return Ok(TraceProgress::default()) };
-        if self.writer.is_none() {
-            // Ends whatever an earlier writer had open.
-            self.writer = Some(self.log.writer(&format!("trace/{}", self.source_key))?);
-        }
-        let is_there = batch.is_indefinite
-            && stored::last(self.log, &self.place, &self.wire)?.is_some_and(|last| last == batch.id);
-        if let Some(writer) = self.writer.as_mut().filter(|_| !is_there) {
-            // Its own record goes last, so that it is there only when all is.
-            let own = stored::record(&self.wire, &self.place, batch.id, (self.clock)());
-            let mut commit = Commit { outputs: std::mem::take(&mut batch.outputs), positions: Vec::new() };
-            commit.outputs.push(own);
-            let outcome = writer.commit(&commit);
-            commit.outputs.pop();
-            batch.outputs = commit.outputs;
-            if let Err(error) = outcome {
-                batch.is_indefinite |= !matches!(error, LogError::Aborted { .. });
-                return Err(error.into());
-            }
-        }
-        let Some(batch) = self.waiting.pop_front() else { return Ok(TraceProgress::default()) };
-        self.waiting_bytes -= batch.bytes;
-        Announcer::tell(batch.announced, batch.forgotten, &*self.telemetry);
-        self.told.tell(&batch.gathered, &*self.telemetry);
-        Ok(TraceProgress { events: batch.gathered.events })
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.sync_when_due(self.pace.now(), &*self.telemetry);
+        // The log may hold up who commits for long.
+        waiting.tell(&*self.telemetry);
     }
 
     /// Makes a batch of what is ready; without room for it, it is counted.
@@ -265,29 +201,28 @@ impl<'l> TraceSource<'l> {
             return;
         }
         let mut gathered = std::mem::take(&mut self.maker.ready);
-        let bytes = std::mem::take(&mut self.maker.ready_bytes);
+        self.maker.ready_bytes = 0;
         let mut outputs = std::mem::take(&mut gathered.outputs);
         let (identities, forgotten) = self.maker.events.announcer().take();
-        if self.waiting_bytes + bytes > TRACE_WAITING_BYTES_MAX {
-            self.losses.add(Loss::LogAway, gathered.events);
-            // What was announced with it is not in the log.
-            self.maker.events.announcer().begin_anew();
-            return;
-        }
-        let announced = identities.len() as u64;
-        outputs.extend(identities);
-        self.number += 1;
-        let id = BatchId { run: self.run, number: self.number };
-        self.waiting_bytes += bytes;
-        self.waiting.push_back(Batch {
-            id,
-            outputs,
-            bytes,
-            gathered,
-            announced,
+        let counts = Counts {
+            lines: gathered.lines,
+            line_bytes: gathered.line_bytes,
+            events: gathered.events,
+            mended: gathered.mended,
+            unowned: gathered.unowned,
+            announced: identities.len() as u64,
             forgotten,
-            is_indefinite: false,
-        });
+        };
+        outputs.extend(identities);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match waiting.put(Content { outputs, counts }, self.pace.now(), &*self.telemetry) {
+            Ok(()) => self.told.tell_reading(&gathered, &*self.telemetry),
+            Err(loss) => {
+                self.losses.add(loss, counts.events);
+                // What was announced with it is not in the log.
+                self.maker.events.announcer().begin_anew();
+            }
+        }
     }
 
     fn with_table(

@@ -41,6 +41,8 @@ fn two_workers() -> View {
         metrics.probe_ran("bio_write", 4, 20_000_000);
         metrics.trace_lost("tap_full", 24);
         metrics.events_published(118);
+        metrics.spool_opened(1 << 30);
+        metrics.spool_looked_at(2_500_000, 3_000_000);
         metrics.cpu_looked_at(1_030);
     })
 }
@@ -58,6 +60,8 @@ fn what_came_between_two_readings_is_shown_for_people() {
         PROBE                        RUNS/s   NS A RUN    CPU %
         ssl_read                        120       1200     0.01
         bio_write                         2      5000k     1.00
+
+        spool: 2500k bytes wait for the log; 3000k of 1074M on the disk
 
         lost, of all: gap_bytes 900, tap_full 24
     "#]].assert_eq(&table(&two_workers()));
@@ -77,6 +81,11 @@ fn and_for_programs() {
           "events": {
             "total": 118,
             "per_s": 59.0
+          },
+          "spool": {
+            "waiting_bytes": 2500000,
+            "bytes": 3000000,
+            "bytes_max": 1073741824
           },
           "processes": [
             {
