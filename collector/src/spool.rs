@@ -293,7 +293,10 @@ impl Spool {
 
     /// Cuts the last segment, where nothing of it is needed any more: what is written next takes its place, and the most of it
     /// never comes to the disk.
-    fn forget_what_the_log_has(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When the file cannot be cut.
+    pub fn forget_what_the_log_has(&mut self) -> io::Result<()> {
         if !self.is_empty() || self.segments.len() != 1 {
             return Ok(());
         }

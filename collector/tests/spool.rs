@@ -246,6 +246,32 @@ fn no_prompt_and_no_account_lies_on_the_disk() {
 }
 
 #[test]
+fn who_ends_well_leaves_nothing_on_the_disk_that_the_log_has() {
+    let (bench, directory) = (Bench::new(), TempDir::new().unwrap());
+    let mut traced = bench.spooling(1, directory.path());
+    hear(&mut traced, 0, 0, BODY);
+    bench.commit(&mut traced).unwrap();
+    let file = segments(directory.path()).remove(0);
+    let bytes = |file: &Path| fs::metadata(file).unwrap().len();
+    let before = bytes(&file);
+    drop(traced.source);
+    traced.handover.end();
+    // What is left says whose the spool is, and which session was the last.
+    assert!(bytes(&file) < 100 && before > 500, "{before}");
+
+    away(&bench, &[Fault::Full]);
+    let mut traced = bench.spooling(2, directory.path());
+    hear(&mut traced, 0, 1, BODY);
+    traced.source.close();
+    assert_eq!(traced.handover.commit().unwrap().events, 0);
+    drop(traced.source);
+    traced.handover.end();
+    let mut traced = bench.spooling(3, directory.path());
+    assert_eq!(bench.commit(&mut traced).unwrap().events, 1, "and what it lacks stays");
+    assert_eq!(numbers(&bench), turns(1, 2));
+}
+
+#[test]
 fn a_whole_batch_that_this_build_cannot_read_is_refused_in_a_sentence_and_stays() {
     let (bench, directory) = (Bench::new(), TempDir::new().unwrap());
     Spool::open(&spool(1, directory.path())).unwrap().append(b"of another build", Duration::ZERO).unwrap();

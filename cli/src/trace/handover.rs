@@ -38,6 +38,7 @@ pub(super) fn run(
                     let bytes = waits.spool_bytes;
                     info!(bytes, "the log takes nothing: events of traced processes stay in the spool");
                 }
+                handover.end();
                 return Ok(());
             }
         }

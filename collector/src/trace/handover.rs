@@ -116,6 +116,15 @@ impl Handover<'_> {
         waits
     }
 
+    /// Nothing more will be heard nor committed: what the log has is gone from the disk then. Without it some of that would be read once more by
+    /// whoever opens the spool next, and passed over.
+    pub fn end(self) {
+        let outcome = self.waiting().end();
+        if let Err(error) = outcome {
+            self.telemetry.spool_unsure(&error.to_string());
+        }
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

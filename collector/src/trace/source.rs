@@ -82,7 +82,7 @@ struct Maker {
 
 impl TraceSource {
     /// A source, and what hands its batches over to the log: it takes the source over from whoever had it under the same node and name.
-    /// With a spool that is done when the first batch is there, so that it is listened also while the log is away.
+    /// With a spool that is done when the first batch is there, so that processes are heard also while the log is away.
     ///
     /// # Errors
     /// When the configuration cannot work, or the log cannot be used and there is no spool.

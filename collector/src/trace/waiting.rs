@@ -134,6 +134,14 @@ impl Waiting {
         }
     }
 
+    /// Nothing more comes: what the log has need not lie here either.
+    ///
+    /// # Errors
+    /// When the spool's file cannot be cut.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        self.spool.as_mut().map_or(Ok(()), Spool::forget_what_the_log_has)
+    }
+
     /// Makes sure of what lies in the spool, where that is due.
     pub(super) fn sync_when_due(&mut self, now: Duration, telemetry: &dyn Telemetry) {
         if let Some(Err(error)) = self.spool.as_mut().map(|spool| spool.sync_when_due(now)) {
