@@ -1,5 +1,5 @@
-//! Builds the kernel side's object in, with its hash, where `cargo xtask build-ebpf` has left one that is newer than its
-//! sources. Without it the crate builds too, and says when it is asked to trace what to do.
+//! Builds the kernel side's object in, with its hash, where `cargo xtask build-ebpf` has left one that is
+//! newer than its sources. Without it the crate builds too, and says when it is asked to trace what to do.
 
 use std::env;
 use std::fs;

@@ -54,8 +54,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// Starts logging, does what is to be done first, while the process has one thread, listens for SIGTERM and SIGINT, and
-    /// serves metrics where asked.
+    /// Starts logging, does what is to be done first, while the process has one thread, listens for SIGTERM
+    /// and SIGINT, and serves metrics where asked.
     pub fn behind<F>(
         first: impl FnOnce(&Settings) -> Result<F>,
         settings: Settings,
@@ -107,7 +107,8 @@ impl Context {
         format!("{}:{}", self.node(), std::process::id())
     }
 
-    /// Of whom requests and events may be. The registry is read once, so that all of a process go by the same.
+    /// Of whom requests and events may be. The registry is read once, so that all of a process go by the
+    /// same.
     pub fn tenants(&self) -> Result<Arc<Tenants>, TenantsError> {
         if let Some(tenants) = self.tenants.get() {
             return Ok(tenants.clone());
@@ -209,8 +210,8 @@ impl Context {
         }
     }
 
-    /// The log that operators may write to before anything runs: Kafka when there are brokers, or the embedded
-    /// log, made when there is none.
+    /// The log that operators may write to before anything runs: Kafka when there are brokers, or the
+    /// embedded log, made when there is none.
     pub fn log_or_new(&self) -> Result<Arc<dyn Log>> {
         match self.brokers() {
             Some(_) => self.existing_log(),
@@ -257,8 +258,8 @@ impl Context {
         Ok(trust::configured(&self.settings)?.map(Arc::new))
     }
 
-    /// Makes the judging stages as they go live: the policies that judge are in the log, and before the first of them
-    /// the built-in one does.
+    /// Makes the judging stages as they go live: the policies that judge are in the log, and before the first
+    /// of them the built-in one does.
     pub fn judging_stages(&self, wire: Arc<Wire>) -> Result<StageFactory> {
         let accounts_max = self.settings.state_accounts_max;
         Ok(make_stages(wire, Arc::new(Policy::builtin()), self.trust()?, accounts_max))

@@ -1,5 +1,6 @@
-//! Whether this process can do its work now, from facts: its roles run, its tasks own their partitions, and the
-//! log answered lately. A log that stops answering makes it not ready, and one that answers again makes it ready.
+//! Whether this process can do its work now, from facts: its roles run, its tasks own their partitions, and
+//! the log answered lately. A log that stops answering makes it not ready, and one that answers again makes
+//! it ready.
 
 use std::fmt;
 use std::io;
@@ -86,8 +87,8 @@ impl Health {
         self.runs.store(runs, Ordering::Relaxed);
     }
 
-    /// Says whether every task here has opened its partition. A collector has no tasks; a decision server's is to read how
-    /// accounts stand, to the end.
+    /// Says whether every task here has opened its partition. A collector has no tasks; a decision server's
+    /// is to read how accounts stand, to the end.
     pub fn set_tasks_open(&self, are_open: bool) {
         self.tasks_are_open.store(are_open, Ordering::Relaxed);
     }
@@ -106,8 +107,8 @@ impl Health {
         }
     }
 
-    /// Asks the log for something small from now on, in a thread of its own: a log that hangs hangs that thread
-    /// only. It ends when the log is dropped elsewhere.
+    /// Asks the log for something small from now on, in a thread of its own: a log that hangs hangs that
+    /// thread only. It ends when the log is dropped elsewhere.
     pub fn watch(self: &Arc<Self>, log: &Arc<dyn Log>) -> io::Result<()> {
         let (health, log) = (self.clone(), Arc::downgrade(log));
         let ask = move || {

@@ -395,7 +395,8 @@ fn missing(directory: &Path, name: &str, role: Role) -> KeyError {
     KeyError::Missing { path: directory.join(name).display().to_string(), role }
 }
 
-/// Every secret of Weir in `directory` and in the directories of roles below it must be one that `role` needs.
+/// Every secret of Weir in `directory` and in the directories of roles below it must be one that `role`
+/// needs.
 fn ensure_no_foreign(directory: &Path, role: Role) -> Result<(), KeyError> {
     for other in Role::WITH_DIRECTORY {
         let below = directory.join(other.name());

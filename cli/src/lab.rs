@@ -22,7 +22,8 @@ use weir_traffic::write::{Labels, LineFormat, write_line};
 /// Partitions that accounts are spread over; the result does not depend on it.
 const PARTITIONS: u32 = 8;
 
-/// What a collector of an evaluation hides ids with. Pseudonyms are compared with nothing outside, and nothing is kept.
+/// What a collector of an evaluation hides ids with. Pseudonyms are compared with nothing outside, and
+/// nothing is kept.
 const EVALUATION_KEY: [u8; 32] = *b"an evaluation needs no secret...";
 
 /// Judges labelled events.
@@ -118,7 +119,8 @@ impl Bench {
         Ok(labelled)
     }
 
-    /// Takes the events of the log, whose truth is what analysts decided, as `weir review labels` wrote it to this file.
+    /// Takes the events of the log, whose truth is what analysts decided, as `weir review labels` wrote it to
+    /// this file.
     pub fn decided(&self, context: &Context, labels: &Path) -> Result<Labelled> {
         let shown = labels.display();
         let text = std::fs::read_to_string(labels).with_context(|| format!("{shown} cannot be read"))?;

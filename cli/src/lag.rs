@@ -68,8 +68,8 @@ fn lag_of(log: &dyn Log, status: &TaskStatus) -> Result<Option<i64>, LogError> {
     Ok(Some(lag))
 }
 
-/// Tells the metrics how far a process is behind, in a thread of its own: a log that hangs must not hold up who tends
-/// the tasks.
+/// Tells the metrics how far a process is behind, in a thread of its own: a log that hangs must not hold up
+/// who tends the tasks.
 #[derive(Debug)]
 pub struct LagTeller {
     tasks: Arc<Mutex<Tasks>>,

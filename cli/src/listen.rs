@@ -1,9 +1,9 @@
 //! Takes records by HTTP: OpenTelemetry's spans and log records, JSON lines, and LiteLLM's generic callback.
 //!
-//! A request's way: [`server`] takes it from whom [`accept`] has room for, bounds times and sizes, and asks [`auth`] who may send; [`request`] says what
-//! it brings; [`intake`] commits it together with others, in the thread of its caller; [`answer`] says what became of
-//! it. It is answered only when it is committed. Nothing is held for a log that is away: whoever sends is told to come
-//! again, and what it sends again is known.
+//! A request's way: [`server`] takes it from whom [`accept`] has room for, bounds times and sizes, and asks
+//! [`auth`] who may send; [`request`] says what it brings; [`intake`] commits it together with others, in the
+//! thread of its caller; [`answer`] says what became of it. It is answered only when it is committed. Nothing
+//! is held for a log that is away: whoever sends is told to come again, and what it sends again is known.
 
 pub mod accept;
 mod answer;
@@ -41,8 +41,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds the address of the settings; none where they name none. What the operator may have got wrong is told
-    /// before anything is written.
+    /// Binds the address of the settings; none where they name none. What the operator may have got wrong is
+    /// told before anything is written.
     ///
     /// # Errors
     /// When the address cannot be bound, or anybody on the network could send.

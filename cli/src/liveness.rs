@@ -1,9 +1,11 @@
-//! Whether the loops that do this process's work still go round: what `/health/live` answers and the service manager is told.
+//! Whether the loops that do this process's work still go round: what `/health/live` answers and the service
+//! manager is told.
 //!
-//! Each loop says that it went round; one that has not for [`STUCK_AFTER`] is stuck, and so is the process, because nobody takes
-//! over the partitions of a process that lives. The bound is longer than any honest pause: brokers that go away in the middle of a
-//! read hold it up for half a minute, a rebalance whose tasks do not end for as long, and a round may meet several. A task that is
-//! being opened is held to no bound, since a restore takes as long as its state is large; readiness tells of it. A loop that panicked is stuck
+//! Each loop says that it went round; one that has not for [`STUCK_AFTER`] is stuck, and so is the process,
+//! because nobody takes over the partitions of a process that lives. The bound is longer than any honest
+//! pause: brokers that go away in the middle of a read hold it up for half a minute, a rebalance whose tasks
+//! do not end for as long, and a round may meet several. A task that is being opened is held to no bound,
+//! since a restore takes as long as its state is large; readiness tells of it. A loop that panicked is stuck
 //! at once, whether or not it had begun.
 
 use std::fmt;
@@ -13,8 +15,8 @@ use std::time::{Duration, Instant};
 use weir_topology::task::TaskStatus;
 use weir_topology::topic::TaskId;
 
-/// How long a loop may take to go round, unless the service manager waits for another time. The units of `deploy/systemd` wait
-/// less: there a process that is restarted while brokers are away comes back by itself.
+/// How long a loop may take to go round, unless the service manager waits for another time. The units of
+/// `deploy/systemd` wait less: there a process that is restarted while brokers are away comes back by itself.
 const STUCK_AFTER: Duration = Duration::from_secs(1_200);
 
 /// The loops of this process.
@@ -128,7 +130,8 @@ impl Liveness {
         }
     }
 
-    /// A loop that panicked, or has not gone round for too long; none where all go round. Told once in the log.
+    /// A loop that panicked, or has not gone round for too long; none where all go round. Told once in the
+    /// log.
     pub fn stuck(&self) -> Option<Stuck> {
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);

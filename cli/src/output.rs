@@ -1,9 +1,10 @@
 //! What commands print: their answers on standard output, notes beside them on standard error.
 //!
-//! A command whose reader has gone (`weir config | head`) ends as other Unix tools do, by SIGPIPE and without a word. The
-//! signal itself stays ignored, as Rust has it: a peer that closes a socket must be an error of that socket, and a role that nobody
-//! reads any more goes on. So the end is brought about here, once, when the command has returned: what it holds (temporary
-//! files, logs) is let go first. What cannot be written for another reason, as on a full disk, is an error of the command.
+//! A command whose reader has gone (`weir config | head`) ends as other Unix tools do, by SIGPIPE and without
+//! a word. The signal itself stays ignored, as Rust has it: a peer that closes a socket must be an error of
+//! that socket, and a role that nobody reads any more goes on. So the end is brought about here, once, when
+//! the command has returned: what it holds (temporary files, logs) is let go first. What cannot be written
+//! for another reason, as on a full disk, is an error of the command.
 //!
 //! Nothing else in this crate prints: the lints of `main.rs` hold that.
 
@@ -119,7 +120,8 @@ pub fn delivered() -> Result<(), Undelivered> {
     }
 }
 
-/// Says by which exit code this command tells that its answer could not be written, where 1 says something else of it.
+/// Says by which exit code this command tells that its answer could not be written, where 1 says something
+/// else of it.
 pub fn fails_with(code: u8) {
     FAILURE.store(code, Ordering::Relaxed);
 }
@@ -135,8 +137,8 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     causes.any(|cause| cause.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Ends the process as SIGPIPE ends tools that do not ignore it. As the first process of a container, which no such signal ends, it
-/// gives the code that shells give for it.
+/// Ends the process as SIGPIPE ends tools that do not ignore it. As the first process of a container, which
+/// no such signal ends, it gives the code that shells give for it.
 pub fn end_by_sigpipe() {
     if std::process::id() == 1 {
         std::process::exit(128 + signal_hook::consts::SIGPIPE);

@@ -1,7 +1,8 @@
 //! In pages of which size this process's memory comes.
 //!
-//! The allocator asks the system for large pages (2 MiB), which make the state of millions of accounts faster. A process
-//! that needs little would hold several times what it uses: every kind of object takes a few KiB of a large page.
+//! The allocator asks the system for large pages (2 MiB), which make the state of millions of accounts
+//! faster. A process that needs little would hold several times what it uses: every kind of object takes a
+//! few KiB of a large page.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -12,9 +13,11 @@ const SWITCH: &str = "MIMALLOC_ALLOW_THP";
 /// Name of this program's file.
 const PROGRAM: &str = env!("CARGO_BIN_NAME");
 
-/// Starts this program anew in small pages, as the same process, unless its environment says already which it wants.
+/// Starts this program anew in small pages, as the same process, unless its environment says already which it
+/// wants.
 ///
-/// Returns where there is nothing to do, and where the program cannot be started anew: memory comes as it does by default.
+/// Returns where there is nothing to do, and where the program cannot be started anew: memory comes as it
+/// does by default.
 pub fn take_small() {
     if std::env::var_os(SWITCH).is_some() {
         return;

@@ -1,8 +1,8 @@
 //! Every configuration key, declared once: type, default, range and meaning.
 //!
-//! The struct, the environment names, the flags and the reference page all come from the one list below. To add
-//! a key, add a line; `in MIN..=MAX` says what a number may be. A file sets keys, the environment overrides
-//! it, flags override both ([`layers`]); a key that is not in the list is an error.
+//! The struct, the environment names, the flags and the reference page all come from the one list below. To
+//! add a key, add a line; `in MIN..=MAX` says what a number may be. A file sets keys, the environment
+//! overrides it, flags override both ([`layers`]); a key that is not in the list is an error.
 
 mod cpu_budget;
 #[macro_use]

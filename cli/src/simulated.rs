@@ -1,4 +1,5 @@
-//! Which simulated traffic a command line asks for: the options that `weir simulate`, `evaluate` and `tune` share.
+//! Which simulated traffic a command line asks for: the options that `weir simulate`, `evaluate` and `tune`
+//! share.
 
 use crate::times::ms_of;
 use anyhow::{Result, bail, ensure};

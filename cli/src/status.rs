@@ -1,4 +1,5 @@
-//! One line on a terminal while sources are read: how fast, how far behind, and what of them was not read as it stood.
+//! One line on a terminal while sources are read: how fast, how far behind, and what of them was not read as
+//! it stood.
 
 use crate::output;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
@@ -132,8 +133,9 @@ fn spinner() -> ProgressBar {
     bar
 }
 
-/// Standard error for log lines, which do not run into the line of a [`Status`]. Where nobody takes them (journald starts
-/// anew, a pipe's reader has gone) they are lost, and the role goes on: the layer above would panic.
+/// Standard error for log lines, which do not run into the line of a [`Status`]. Where nobody takes them
+/// (journald starts anew, a pipe's reader has gone) they are lost, and the role goes on: the layer above
+/// would panic.
 pub struct Logs;
 
 impl Write for Logs {

@@ -1,7 +1,8 @@
 //! Tells the service manager how this process is: ready, alive, and in words.
 //!
-//! systemd starts what waits for `READY=1` only then, shows the words in `systemctl status`, and restarts a process whose loop
-//! has not gone round for `WatchdogSec` ([`crate::liveness`]): stuck is worse than dead, because nobody takes its partitions over.
+//! systemd starts what waits for `READY=1` only then, shows the words in `systemctl status`, and restarts a
+//! process whose loop has not gone round for `WatchdogSec` ([`crate::liveness`]): stuck is worse than dead,
+//! because nobody takes its partitions over.
 
 use crate::health::Readiness;
 use crate::liveness::Stuck;
@@ -27,7 +28,8 @@ struct Told {
 }
 
 impl Supervisor {
-    /// The one that started this process, as the environment says; one that nothing is told where there is none.
+    /// The one that started this process, as the environment says; one that nothing is told where there is
+    /// none.
     pub fn from_env() -> Self {
         Self { waits: sd_notify::watchdog_enabled(), told: Mutex::default() }
     }

@@ -399,7 +399,8 @@ impl Metrics {
         self.trace_messages.get_or_create(&Kind { kind: Closed("handed_on") }).inc_by(handed_on);
     }
 
-    /// Another share of accounts is kept, because in the last window so much was used, of a budget in millionths of one processor.
+    /// Another share of accounts is kept, because in the last window so much was used, of a budget in
+    /// millionths of one processor.
     pub fn sampled(&self, window: &Window, budget_ppm: u64) {
         self.sampling.set(i64::from(window.sampling.one_of()));
         let (used, budget) = (percent(window.used_ppm), percent(budget_ppm));
@@ -471,8 +472,8 @@ impl Metrics {
         self.requests.get_or_create(&request_labels(content, status)).inc();
     }
 
-    /// A connection to the listener ended before TLS stood. Told of the first, and again whenever there are ten times as
-    /// many.
+    /// A connection to the listener ended before TLS stood. Told of the first, and again whenever there are
+    /// ten times as many.
     pub fn handshake_failed(&self, reason: &str) {
         let count = self.handshakes_failed.inc() + 1;
         if is_power_of_ten(count) {
@@ -480,7 +481,8 @@ impl Metrics {
         }
     }
 
-    /// The listener did not take a request. Told at the first of a kind, and again whenever there are ten times as many.
+    /// The listener did not take a request. Told at the first of a kind, and again whenever there are ten
+    /// times as many.
     pub fn request_refused(&self, content: Option<Content>, status: u16, reason: &str) {
         let labels = request_labels(content, status);
         let count = self.requests.get_or_create(&labels).get() + 1;
@@ -592,8 +594,8 @@ impl Metrics {
         }
     }
 
-    /// A server of gateways read how accounts stand: how many it knows, how old that is, and how many it has no room for
-    /// and could not read.
+    /// A server of gateways read how accounts stand: how many it knows, how old that is, and how many it has
+    /// no room for and could not read.
     pub fn standings_read(&self, known: u64, stale_ms: Option<i64>, (untold, unreadable): (u64, u64)) {
         self.standings.set(known as i64);
         self.standings_stale.set(stale_ms.unwrap_or(-1));

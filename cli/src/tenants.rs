@@ -1,8 +1,8 @@
 //! The tenants' registry: a directory with a file for each tenant, which says what that tenant chose.
 //!
-//! [`directory`] reads it, once, when a process starts, and all of it or nothing: one bad file refuses the start, because without it
-//! the process would do what nobody chose. [`keys`] says what a tenant may choose. Without a registry every name is a tenant's, and
-//! the configuration holds for all of them.
+//! [`directory`] reads it, once, when a process starts, and all of it or nothing: one bad file refuses the
+//! start, because without it the process would do what nobody chose. [`keys`] says what a tenant may choose.
+//! Without a registry every name is a tenant's, and the configuration holds for all of them.
 
 mod directory;
 mod error;
@@ -45,7 +45,8 @@ impl Tenants {
     /// As the settings say.
     ///
     /// # Errors
-    /// When there is a registry and any of it is not as it is to be, or the settings name a tenant that it does not have.
+    /// When there is a registry and any of it is not as it is to be, or the settings name a tenant that it
+    /// does not have.
     pub fn of(settings: &Settings) -> Result<Self, TenantsError> {
         let Some(directory) = &settings.tenants_dir else {
             if settings.tenants_allow_anonymous {
@@ -76,8 +77,9 @@ impl Tenants {
         self.unnamed.as_deref()
     }
 
-    /// Of which tenants events may be. A drill is of a tenant of its own that needs no file: who sends it has put it on the list of
-    /// who is protected, and a gateway that is asked for it answers as for any stranger.
+    /// Of which tenants events may be. A drill is of a tenant of its own that needs no file: who sends it has
+    /// put it on the list of who is protected, and a gateway that is asked for it answers as for any
+    /// stranger.
     pub fn of_events(&self) -> weir_collector::Tenants {
         match (&self.registered, &self.unnamed) {
             (None, unnamed) => weir_collector::Tenants::any(unnamed.clone().unwrap_or_default()),

@@ -1,5 +1,5 @@
-//! What a running process tells of the processes that it traces, as somebody watches it: two readings of its metrics, and
-//! what came between them.
+//! What a running process tells of the processes that it traces, as somebody watches it: two readings of its
+//! metrics, and what came between them.
 
 mod exposition;
 mod scrape;

@@ -1,7 +1,8 @@
 //! Traces processes: what their TLS library reads and writes becomes events.
 //!
-//! One thread attaches to the processes that are meant, also to those that start later, and takes what the kernel side
-//! hands on; the kernel side wakes nobody: it is looked at. Another one commits, because a log that is away holds it up.
+//! One thread attaches to the processes that are meant, also to those that start later, and takes what the
+//! kernel side hands on; the kernel side wakes nobody: it is looked at. Another one commits, because a log
+//! that is away holds it up.
 
 mod handover;
 mod tally;
@@ -50,12 +51,13 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the kernel side where the settings say what to trace, and gives up whatever tracing does not take from then on. It
-    /// is to be called while the process has one thread: the others then have no more than that one. What the operator may have
-    /// got wrong is told before anything is written.
+    /// Loads the kernel side where the settings say what to trace, and gives up whatever tracing does not
+    /// take from then on. It is to be called while the process has one thread: the others then have no more
+    /// than that one. What the operator may have got wrong is told before anything is written.
     ///
     /// # Errors
-    /// When this build or this machine cannot trace, there is no process of that number, or privileges cannot be given up.
+    /// When this build or this machine cannot trace, there is no process of that number, or privileges cannot
+    /// be given up.
     pub fn of(settings: &Settings) -> Result<Option<Self>> {
         let Some(text) = &settings.trace else { return Ok(None) };
         ensure!(weir_tap::is_built_in(), TapError::NotBuilt);
@@ -101,8 +103,8 @@ impl Tracer {
     /// Traces by what is loaded.
     ///
     /// # Errors
-    /// When the operating system has no random numbers, the registry of tenants has none for who names none, or the spool cannot
-    /// be opened.
+    /// When the operating system has no random numbers, the registry of tenants has none for who names none,
+    /// or the spool cannot be opened.
     pub fn of(loaded: Loaded, context: &Context) -> Result<Self> {
         let (Loaded { target, tap }, settings) = (loaded, &context.settings);
         let tenants = context.tenants()?;
@@ -129,7 +131,8 @@ impl Tracer {
         Ok(Self { target, tap, config, spool, linger, addresses_are_known, is_behind_proxy })
     }
 
-    /// Takes what the kernel side has ready, at most so much as is taken before anything else is looked at; and how many records that were.
+    /// Takes what the kernel side has ready, at most so much as is taken before anything else is looked at;
+    /// and how many records that were.
     fn hear(&mut self, source: &mut TraceSource) -> usize {
         let is_behind_proxy = self.is_behind_proxy;
         self.tap.drain(RECORDS_MAX, &mut |heard| {

@@ -1,7 +1,7 @@
 //! The trust store of policies: a directory of public keys, `NAME.pub` for each person who may sign.
 //!
-//! Whoever can write there decides what Weir judges by, so it is held to what such a place must be: no symbolic links, owned by
-//! root or by the user of the process, and writable by nobody else.
+//! Whoever can write there decides what Weir judges by, so it is held to what such a place must be: no
+//! symbolic links, owned by root or by the user of the process, and writable by nobody else.
 
 use crate::keys::{self, KeyError};
 use crate::settings::Settings;

@@ -1,4 +1,5 @@
-//! What a person at the terminal sees of a run: verdicts as they fall, campaigns as they form, progress, and a summary.
+//! What a person at the terminal sees of a run: verdicts as they fall, campaigns as they form, progress, and
+//! a summary.
 
 use crate::output;
 use crate::status::{Sensing, Status};

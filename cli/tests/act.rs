@@ -99,8 +99,8 @@ impl Outside {
     }
 }
 
-/// Says on the log what an enforcer did whose state is gone, and puts its effect in Redis: an account is suspended until a person
-/// undoes that. Of what was done long ago the log has only how the account stands.
+/// Says on the log what an enforcer did whose state is gone, and puts its effect in Redis: an account is
+/// suspended until a person undoes that. Of what was done long ago the log has only how the account stands.
 fn suspended_by_one_who_is_gone(place: &Place, outside: &Outside, number: u8, is_long_ago: bool) -> Action {
     let (account, verdict_id) = (AccountId([number; 16]), VerdictId([number; 16]));
     let action = Action {
@@ -161,7 +161,8 @@ fn prepare(place: &Place) {
     }
 }
 
-/// Every hold was put on once and let go once, every one after its decision in the chain, and nobody is held any more.
+/// Every hold was put on once and let go once, every one after its decision in the chain, and nobody is held
+/// any more.
 fn assert_all_is_over(place: &Place, outside: &Outside) {
     let done = outside.done();
     let holds = |operation: &str| -> Vec<&String> {
@@ -396,8 +397,8 @@ fn every_effect_is_done_once_and_ends_however_often_all_of_them_are_killed() {
     assert_all_is_over(&place, &outside);
 }
 
-/// LiteLLM's proxy with these keys and their limits of requests a minute; its address, and where it says what was changed. None where
-/// there is none, which with CI set is a failure.
+/// LiteLLM's proxy with these keys and their limits of requests a minute; its address, and where it says what
+/// was changed. None where there is none, which with CI set is a failure.
 fn litellm(place: &Place, keys: &serde_json::Value, master_key: &str) -> Option<(Running, String, PathBuf)> {
     let Some(python) = std::env::var_os(LITELLM_VAR) else {
         assert!(std::env::var_os("CI").is_none(), "{LITELLM_VAR} must say where LiteLLM's Python is");
@@ -443,7 +444,8 @@ fn a_campaigns_keys_are_blocked_at_litellms_proxy_and_are_as_they_were_when_thei
     };
     let hash = |key: &str| Digest(Sha256::digest(key).into()).to_string();
     let changed = || common::json_lines(&changes);
-    /// How a key is after these changes: whether it is blocked, its limit, and what others keep in its metadata.
+    /// How a key is after these changes: whether it is blocked, its limit, and what others keep in its
+    /// metadata.
     fn key_of(changes: &[serde_json::Value], hash: &str) -> (bool, serde_json::Value, serde_json::Value) {
         let (mut is_blocked, mut limit, mut metadata) =
             (false, 100.into(), serde_json::json!({ "team": "core" }));

@@ -9,8 +9,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The script, with nothing on its path but what it says that it needs. None where that is not there: with CI set that is a
-/// failure.
+/// The script, with nothing on its path but what it says that it needs. None where that is not there: with CI
+/// set that is a failure.
 fn verify(place: &Place, arguments: &[&Path]) -> Option<Output> {
     let bin = place.directory.path().join("bin");
     if !bin.exists() {

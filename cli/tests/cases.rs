@@ -1,5 +1,5 @@
-//! What people who run gateways reported of other readers of logs, each as the smallest log that shows it. Whatever a client
-//! writes, its campaign is found; whatever a tool writes, it is read or told of.
+//! What people who run gateways reported of other readers of logs, each as the smallest log that shows it.
+//! Whatever a client writes, its campaign is found; whatever a tool writes, it is read or told of.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,8 @@ const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/access.j
 /// What stands for the escape of half a character until the text is written, because no text can hold it.
 const HALF: &str = "@half@";
 
-/// The recorded example, each line changed by what `change` does to it; it is told whether the line is the campaign's.
+/// The recorded example, each line changed by what `change` does to it; it is told whether the line is the
+/// campaign's.
 fn example(change: impl Fn(Value, bool) -> Value) -> String {
     let recorded = std::fs::read_to_string(EXAMPLE).unwrap();
     let lines = recorded.lines().map(|line| {

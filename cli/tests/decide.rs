@@ -86,7 +86,8 @@ fn a_campaigns_key_is_refused_while_it_is_suspended_and_an_honest_one_is_not() {
 
     eventually("its time is over", || ask(&address, "/auth", &bearer(SUSPENDED)).0 == 200);
     let (_, answer) = ask(&address, "/auth", &bearer(SUSPENDED));
-    // Where an epoch ended between the verdicts, it was slowed down before it was suspended, and that lasts longer.
+    // Where an epoch ended between the verdicts, it was slowed down before it was suspended, and that lasts
+    // longer.
     let status = header(&answer, "x-weir-status");
     assert!(matches!(status, Some("watch" | "rate_limited")), "{answer}");
     assert_eq!(header(&answer, "retry-after"), None);
@@ -335,8 +336,8 @@ fn three_servers_that_share_a_bucket_let_pass_what_one_would() {
     let most = of_limit(began.elapsed());
     let passed: u32 = of_each.iter().map(|(passed, ..)| passed).sum();
     assert!(f64::from(passed) <= most * 1.01 + 1.0, "{passed} passed, {most} may: {of_each:?}");
-    // A machine that stood still for long let the bucket overflow, and says nothing of what is missing. One that stood still at the
-    // end left in it what had come meanwhile.
+    // A machine that stood still for long let the bucket overflow, and says nothing of what is missing. One
+    // that stood still at the end left in it what had come meanwhile.
     let has_asked_always =
         of_each.iter().any(|(_, refused, gap_max)| *refused > 0 && gap_max.as_millis() < 500);
     let gap_max = of_each.iter().map(|(.., gap_max)| *gap_max).max().unwrap_or_default();

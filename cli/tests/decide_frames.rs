@@ -39,8 +39,8 @@ fn told(stream: &TcpStream, question: Value) -> Value {
     asked(stream, stream, question.to_string().as_bytes())
 }
 
-/// A server that knows the two, and lets two requests at once pass of one that is slowed down; where it answers, its
-/// metrics, and the pseudonym of the suspended one.
+/// A server that knows the two, and lets two requests at once pass of one that is slowed down; where it
+/// answers, its metrics, and the pseudonym of the suspended one.
 fn server(place: &Place, arguments: &[&str]) -> (Running, String, String, String) {
     let keys = place.keys_of("collector");
     let suspended = Standing { status: StandingStatus::Suspended, ..Standing::default() };

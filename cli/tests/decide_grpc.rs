@@ -89,7 +89,8 @@ fn suspended() -> Standing {
     }
 }
 
-/// A server that knows of one account that is suspended and one that is slowed down; and where it and its metrics are.
+/// A server that knows of one account that is suspended and one that is slowed down; and where it and its
+/// metrics are.
 fn server(place: &Place, arguments: &[&str]) -> (Running, String, String) {
     let keys = place.keys_of("collector");
     stands_as(place, &keys, SUSPENDED, &suspended());
@@ -202,7 +203,8 @@ fn envoys_rate_limits_are_the_same_answers_and_the_same_bucket() {
     );
     assert_eq!(told["metadata"]["status"], "ok");
 
-    // Whichever descriptor names it, and however the entry's key is written; the others are told by themselves.
+    // Whichever descriptor names it, and however the entry's key is written; the others are told by
+    // themselves.
     let told = limit(json!([[bearer("sk-honest")], [["X-Api-Key", SUSPENDED], ["path", "/"]]]));
     assert_eq!(
         (&told["code"], &told["codes"]),
@@ -235,7 +237,8 @@ fn envoys_rate_limits_are_the_same_answers_and_the_same_bucket() {
     assert_eq!(told["metadata"]["status"], "rate_limited");
     assert_eq!(ask(&address, "/auth", &format!("x-api-key: {SLOW}\r\n")).0, 429);
 
-    // The tenant is the request's, whichever descriptor says it; and nobody passes of whom nobody would know who it is.
+    // The tenant is the request's, whichever descriptor says it; and nobody passes of whom nobody would know
+    // who it is.
     let mut limit = |descriptors: Value| client.ask("rate_limit", json!({ "descriptors": descriptors }));
     assert_eq!(limit(json!([[bearer(SUSPENDED)], [["x-tenant", "unknown"]]]))["code"], "OK");
     for unclear in [
@@ -596,7 +599,8 @@ fn by_every_transport_each_tenant_is_answered_as_it_chose_and_strangers_are_refu
         assert_eq!(of_message(&told["body"]).as_deref(), message, "{told}");
 
         let keys = json!({ "keys": ["sk-anybody"], "tenant": tenant });
-        // Of an account that is named, or looked at, the mode says nothing; that its tenant is a stranger does.
+        // Of an account that is named, or looked at, the mode says nothing; that its tenant is a stranger
+        // does.
         for (asked, word) in [
             (json!({ "credentials": keys }), word),
             (json!({ "credentials": { "keys": ["sk-anybody"] }, "tenant": tenant }), word),

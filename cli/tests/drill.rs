@@ -1,5 +1,5 @@
-//! A drill sent to a live system: found and passed, missed and failed, and not processed, which is neither. On a fleet where `WEIR_BROKERS` names a
-//! broker.
+//! A drill sent to a live system: found and passed, missed and failed, and not processed, which is neither.
+//! On a fleet where `WEIR_BROKERS` names a broker.
 
 #![allow(clippy::unwrap_used)]
 

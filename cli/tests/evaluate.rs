@@ -56,7 +56,8 @@ fn events_of_a_log_are_evaluated_by_the_labels_that_they_were_read_with() {
     let place = |name: &str| directory.path().join(name);
     let (file, data, keys) = (place("world.jsonl"), place("data"), place("keys"));
     simulate(&file, &["--scenario", "hydra-8", "--hours", "2"]);
-    // Which accounts a value remembers goes by their pseudonyms: an evaluation of a file makes them with this key.
+    // Which accounts a value remembers goes by their pseudonyms: an evaluation of a file makes them with this
+    // key.
     let mut make = weir(&["keys", "make"]);
     make.arg(&keys);
     success(make);

@@ -1,5 +1,5 @@
-//! A SIEM that dies, fails and takes half: an exporter killed after the SIEM has taken what it was told and before that could be
-//! written down.
+//! A SIEM that dies, fails and takes half: an exporter killed after the SIEM has taken what it was told and
+//! before that could be written down.
 
 #![allow(clippy::unwrap_used)] // A test may fail loudly.
 

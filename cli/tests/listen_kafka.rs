@@ -1,5 +1,5 @@
-//! `weir collect --listen` in front of real Kafka, and `--from-topic` behind it, killed while records are sent: whoever gets no answer sends again, and
-//! every record is an event once.
+//! `weir collect --listen` in front of real Kafka, and `--from-topic` behind it, killed while records are
+//! sent: whoever gets no answer sends again, and every record is an event once.
 //!
 //! Runs where `WEIR_BROKERS` names a broker, as `cargo xtask test` does.
 

@@ -1,5 +1,6 @@
-//! The same traffic gives every account the same highest tier, whatever the source: a log in the order in which
-//! requests began, a log in the order in which they ended, and requests and responses as events of their own.
+//! The same traffic gives every account the same highest tier, whatever the source: a log in the order in
+//! which requests began, a log in the order in which they ended, and requests and responses as events of
+//! their own.
 
 #![allow(clippy::unwrap_used)] // A test may fail loudly.
 
@@ -182,8 +183,8 @@ fn the_recorded_example_is_judged_the_same_from_every_source() {
     }
 }
 
-/// An hour of servers that one card pays for, about three thousand requests each. Those of the first kind ask by
-/// clockwork, those of the second as often, but in bursts: nothing but their pauses tells them apart.
+/// An hour of servers that one card pays for, about three thousand requests each. Those of the first kind ask
+/// by clockwork, those of the second as often, but in bursts: nothing but their pauses tells them apart.
 fn servers(dice: &mut Dice) -> String {
     let mut requests = Vec::new();
     for number in 0..2 {

@@ -56,7 +56,8 @@ fn the_examples_verdicts_campaign_and_actions_are_told_by_log_and_archive_alike(
         assert_eq!(answer(&place, false, sql, more), told, "{sql}");
         told
     };
-    // How many verdicts come before the last ones depends on where epochs end; the files say how many there are.
+    // How many verdicts come before the last ones depends on where epochs end; the files say how many there
+    // are.
     let actions = json_lines(&place.output.join("enforcement_actions.jsonl"));
     let word =
         |line: &Value, name: &str| line[name].as_str().unwrap_or_else(|| panic!("{name}: {line}")).to_owned();

@@ -201,7 +201,8 @@ fn an_analyst_decides_while_a_run_has_the_log_and_a_kill_loses_nothing_of_it() {
         of_partitions.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
     };
     eventually("every account of the campaign waits", || waiting() == 12);
-    // The item of the account may have been opened by an earlier action than its suspension, and others may have joined it.
+    // The item of the account may have been opened by an earlier action than its suspension, and others may
+    // have joined it.
     let of_account = || {
         let queue = json_lines(&place.output.join("analyst_queue.jsonl")).into_iter();
         queue.filter(|line| line["account"] == done["account"]).collect::<Vec<Value>>()

@@ -85,8 +85,8 @@ fn decisions_are_actions_by_id_in_every_posture_and_the_analysts_queue_is_what_i
         assert_eq!(decided, told, "{posture}");
 
         let count = |kind: &str| actions.iter().filter(|action| action["action"] == kind).count();
-        // Six keys of one campaign, each of which ends as CRITICAL. Which tiers it passes before depends on how soon the
-        // cluster stage's word comes.
+        // Six keys of one campaign, each of which ends as CRITICAL. Which tiers it passes before depends on
+        // how soon the cluster stage's word comes.
         assert_eq!((count("SUSPEND"), count("CLUSTER_TAKEDOWN")), (6, 0), "{posture}");
 
         let is_news = |action: &&Value| !action["reason"].as_str().unwrap().starts_with("already in force");
@@ -121,7 +121,8 @@ fn decisions_are_actions_by_id_in_every_posture_and_the_analysts_queue_is_what_i
     }
 }
 
-/// The recorded example, as if its last request had been an hour ago: a deployment that lags, but answers the present.
+/// The recorded example, as if its last request had been an hour ago: a deployment that lags, but answers the
+/// present.
 fn example_as_of_now() -> String {
     let text = std::fs::read_to_string(EXAMPLE).unwrap();
     let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

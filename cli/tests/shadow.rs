@@ -1,4 +1,5 @@
-//! `weir shadow` beside a log that `weir run` made: who is gained and lost, and that nothing of it reaches the log.
+//! `weir shadow` beside a log that `weir run` made: who is gained and lost, and that nothing of it reaches
+//! the log.
 
 #![allow(clippy::unwrap_used)]
 

@@ -20,7 +20,8 @@ fn asked(answer: impl Fn(&str, &str) -> String + Send + 'static, format: &str) -
     weir(&["slo", "--prometheus", &serve(answer), "--format", format]).output().unwrap()
 }
 
-/// URL of a server that answers each question by what it is about: the part of a metric's name, and the window.
+/// URL of a server that answers each question by what it is about: the part of a metric's name, and the
+/// window.
 fn serve(answer: impl Fn(&str, &str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());

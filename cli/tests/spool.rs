@@ -1,6 +1,8 @@
-//! A spool under a real collector: what a TLS server says while the broker is dead, and the collector is killed, is in the log once and in order.
+//! A spool under a real collector: what a TLS server says while the broker is dead, and the collector is
+//! killed, is in the log once and in order.
 //!
-//! As root, with the kernel side built in. The broker is killed, so a test of its own has it: it must be the one that `cargo xtask kafka` started.
+//! As root, with the kernel side built in. The broker is killed, so a test of its own has it: it must be the
+//! one that `cargo xtask kafka` started.
 
 #![cfg(feature = "ebpf")]
 #![allow(clippy::unwrap_used)]
@@ -49,7 +51,8 @@ fn ask(port: &str, first: u32, count: u32) {
     success(command);
 }
 
-/// The numbers of the requests in a log, by account, in the order in which they stand there; each event is there once.
+/// The numbers of the requests in a log, by account, in the order in which they stand there; each event is
+/// there once.
 fn numbers(log: &dyn Log) -> Vec<Vec<u32>> {
     let (mut ids, mut of) = (Vec::<EventId>::new(), BTreeMap::<_, Vec<u32>>::new());
     for partition in 0..log.partitions(Topic::Events).unwrap() {
@@ -80,7 +83,8 @@ fn turns(count: u32) -> Vec<Vec<u32>> {
     (0..ACCOUNTS).map(|account| (account..count).step_by(ACCOUNTS as usize).collect()).collect()
 }
 
-/// Everything that was said is a batch in the spool: what was heard to its end waits for no more than the linger.
+/// Everything that was said is a batch in the spool: what was heard to its end waits for no more than the
+/// linger.
 fn settle(metrics: &str, spool: &Path) {
     let state = || {
         let messages =

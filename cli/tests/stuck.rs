@@ -1,4 +1,5 @@
-//! A loop that is stuck, with the rest of its process well: `/health/live` says which, until it goes round again.
+//! A loop that is stuck, with the rest of its process well: `/health/live` says which, until it goes round
+//! again.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Every role under a service manager, started by the line of its shipped unit: told when it is ready, that it is alive, that it
-//! stands still, and that it stops.
+//! Every role under a service manager, started by the line of its shipped unit: told when it is ready, that
+//! it is alive, that it stands still, and that it stops.
 //!
 //! Runs where `WEIR_BROKERS` names a broker, as `cargo xtask test` does.
 
@@ -100,7 +100,8 @@ fn every_role_says_when_it_is_ready_that_it_is_alive_and_that_it_stops_and_nothi
     for (role, settings) in roles {
         let manager = Manager::start(&fleet, role, &settings);
         manager.is_told(role, "READY=1");
-        // What runs beside a gateway has small pages, from its very beginning: it is started anew for them, as the same process.
+        // What runs beside a gateway has small pages, from its very beginning: it is started anew for them,
+        // as the same process.
         let large_pages = if role == "collect" { "0" } else { "1" };
         assert_eq!(
             (manager.status("Name"), manager.status("THP_enabled")),

@@ -1,4 +1,5 @@
-//! What gateways are told where there is a registry of tenants: each tenant by its own terms, of its own accounts, and strangers nothing.
+//! What gateways are told where there is a registry of tenants: each tenant by its own terms, of its own
+//! accounts, and strangers nothing.
 
 #![allow(clippy::unwrap_used)] // A test may fail loudly.
 
@@ -71,7 +72,8 @@ fn while_nothing_is_known_each_tenant_is_answered_as_it_chose_and_a_stranger_nev
     }
 }
 
-/// A run whose gateways name their tenant, that knows how the same key stands at two of them; their pseudonyms.
+/// A run whose gateways name their tenant, that knows how the same key stands at two of them; their
+/// pseudonyms.
 fn two_tenants(place: &Place, arguments: &[&str]) -> (Running, String, [String; 2]) {
     let keys = place.keys_of("collector");
     let stands = |tenant: &str, status| {

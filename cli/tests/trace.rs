@@ -1,5 +1,5 @@
-//! `--trace`: what a real TLS server reads and writes is what is judged, every loss is counted, and the server never
-//! notices. As root, with the kernel side built in; traced is only what the tests start.
+//! `--trace`: what a real TLS server reads and writes is what is judged, every loss is counted, and the
+//! server never notices. As root, with the kernel side built in; traced is only what the tests start.
 
 #![cfg(feature = "ebpf")]
 #![allow(clippy::unwrap_used)]
@@ -97,7 +97,8 @@ impl Bench {
         Tracing::start(command)
     }
 
-    /// The events of what was traced, and those of what the server logged, by the path that each request has for itself.
+    /// The events of what was traced, and those of what the server logged, by the path that each request has
+    /// for itself.
     fn events(&self) -> [BTreeMap<String, Seen>; 2] {
         let (data, output) = self.place.beside();
         let mut logged = self.place.run_in(&data, &output);
@@ -191,7 +192,8 @@ fn each(data: &Path, source: SourceKind, mut of: impl FnMut(Event<'_>)) {
     assert_eq!(ids.len(), count);
 }
 
-/// What is compared of every event of a log, without its client's fingerprints, of which the servers' logs know nothing. The path of each is its own; that two have one is a failure.
+/// What is compared of every event of a log, without its client's fingerprints, of which the servers' logs
+/// know nothing. The path of each is its own; that two have one is a failure.
 fn seen(data: &Path, source: SourceKind) -> BTreeMap<String, Seen> {
     let mut all = BTreeMap::new();
     each(data, source, |event| {
@@ -513,8 +515,8 @@ fn of_a_body_larger_than_is_kept_the_beginning_is_known_and_the_rest_counted() {
     }
 }
 
-/// Prints what tracing costs a process for each write of 1 KiB: `cargo test -p weir --features ebpf --test trace --
-/// --ignored --nocapture`.
+/// Prints what tracing costs a process for each write of 1 KiB: `cargo test -p weir --features ebpf --test
+/// trace -- --ignored --nocapture`.
 #[test]
 #[ignore = "it measures, and asserts nothing of it"]
 fn what_a_write_costs() {
@@ -546,8 +548,8 @@ fn what_a_write_costs() {
     }
 }
 
-/// Prints what tracing costs a process for each `read` that has nothing to do with TLS: where it is traced itself, and where another
-/// is.
+/// Prints what tracing costs a process for each `read` that has nothing to do with TLS: where it is traced
+/// itself, and where another is.
 #[test]
 #[ignore = "it measures, and asserts nothing of it"]
 fn what_a_read_costs() {

@@ -1,5 +1,6 @@
-//! Upgrades and downgrades: one judge takes a partition over from another that was killed, again and again, on the
-//! embedded log and on Kafka (where `WEIR_BROKERS` names a broker). No verdict is lost and none is doubled.
+//! Upgrades and downgrades: one judge takes a partition over from another that was killed, again and again,
+//! on the embedded log and on Kafka (where `WEIR_BROKERS` names a broker). No verdict is lost and none is
+//! doubled.
 
 #![allow(clippy::unwrap_used)] // A test may fail loudly.
 
@@ -195,7 +196,8 @@ impl Writer for KillingWriter {
     }
 }
 
-/// Where another build took over, whether upwards, by the marks: they are sound, and builds change nowhere else.
+/// Where another build took over, whether upwards, by the marks: they are sound, and builds change nowhere
+/// else.
 fn taken_over(epochs: &[Epoch]) -> Vec<bool> {
     let mut taken_over = Vec::new();
     for (before, epoch) in epochs.iter().zip(&epochs[1..]) {
@@ -215,14 +217,16 @@ fn taken_over(epochs: &[Epoch]) -> Vec<bool> {
     taken_over
 }
 
-/// Judges that come and go, none of which ends in order but the last; `process` opens the log as a new process does.
+/// Judges that come and go, none of which ends in order but the last; `process` opens the log as a new
+/// process does.
 fn up_and_down(process: impl Fn() -> Arc<dyn Log>) {
     let planted = JudgeHook::planted();
     import(process().as_ref());
     for (life, hook) in
         [own(), planted, planted, own(), planted, own(), own(), planted].into_iter().enumerate()
     {
-        // In its first commit, which is the adoption where there is something to adopt: before it, and after it.
+        // In its first commit, which is the adoption where there is something to adopt: before it, and after
+        // it.
         for happens in [false, true] {
             let is_over = Arc::new(AtomicBool::new(false));
             let log = Arc::new(Killing { inner: process(), happens, is_over: is_over.clone() });

@@ -46,7 +46,8 @@ fn socket_begins(context: &TracePointContext) {
     }
 }
 
-/// `read(fd, buffer, length)`: where it is of a connection whose client's hello is not whole, its end is of interest.
+/// `read(fd, buffer, length)`: where it is of a connection whose client's hello is not whole, its end is of
+/// interest.
 #[tracepoint]
 pub fn socket_read_begins(context: TracePointContext) -> u32 {
     socket_begins(&context);
@@ -62,8 +63,8 @@ pub fn socket_receive_begins(context: TracePointContext) -> u32 {
     0
 }
 
-/// Whether what a connection begins with may be a hello of TLS, as far as it was heard; and how many bytes are wanted of it,
-/// once that is known.
+/// Whether what a connection begins with may be a hello of TLS, as far as it was heard; and how many bytes
+/// are wanted of it, once that is known.
 #[inline(always)]
 pub(crate) fn wanted(hello: &Hello, known: u64) -> Option<u64> {
     let head = &hello.head;

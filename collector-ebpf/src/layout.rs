@@ -1,7 +1,8 @@
 //! What kernel and user space agree on: the records of the ring buffer, and the counters. Compiled into both.
 //!
-//! A record is a header of [`HEADER_BYTES`] in the machine's byte order, and behind it the bytes that were copied. A
-//! record may be longer than that: room in the ring buffer is taken in [`CLASSES`], and for hellos in [`HELLO_CLASSES`].
+//! A record is a header of [`HEADER_BYTES`] in the machine's byte order, and behind it the bytes that were
+//! copied. A record may be longer than that: room in the ring buffer is taken in [`CLASSES`], and for hellos
+//! in [`HELLO_CLASSES`].
 
 /// Bytes of a record's header.
 pub const HEADER_BYTES: usize = 64;
@@ -12,7 +13,8 @@ pub const CLASSES: [usize; 4] = [192, 960, 4_032, 16_384];
 /// Most bytes of what a client begins a connection with that are handed on.
 pub const HELLO_BYTES_MAX: u64 = 4_096;
 
-/// Room for pieces of it, by class: who sends it in single bytes must not fill the ring with room for more; the last is all of it.
+/// Room for pieces of it, by class: who sends it in single bytes must not fill the ring with room for more;
+/// the last is all of it.
 pub const HELLO_CLASSES: [usize; 4] = [16, 192, 960, HELLO_BYTES_MAX as usize];
 
 /// Most connections that are known at a time.
@@ -52,8 +54,8 @@ pub mod kind {
     pub const CLOSED: u8 = 3;
     /// The address of the other end, as a `sockaddr`.
     pub const PEER: u8 = 4;
-    /// Bytes that a client begins an accepted connection of TLS with, as they come from the network; the offset is theirs in what
-    /// it sends.
+    /// Bytes that a client begins an accepted connection of TLS with, as they come from the network; the
+    /// offset is theirs in what it sends.
     pub const HELLO: u8 = 5;
 }
 

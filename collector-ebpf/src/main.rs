@@ -1,15 +1,17 @@
-//! The kernel side of Weir's collector: what the TLS library of a traced process reads and writes, in plain text.
+//! The kernel side of Weir's collector: what the TLS library of a traced process reads and writes, in plain
+//! text.
 //!
-//! Probes of OpenSSL's functions hand messages on through a ring buffer: a header, and the first bytes of the message. Where
-//! in its stream a message stands is counted here, for every message, so that user space knows to the byte what was not
-//! handed on, whatever the reason. Nobody is ever waited for, and nobody is woken: user space looks by itself.
+//! Probes of OpenSSL's functions hand messages on through a ring buffer: a header, and the first bytes of the
+//! message. Where in its stream a message stands is counted here, for every message, so that user space knows
+//! to the byte what was not handed on, whatever the reason. Nobody is ever waited for, and nobody is woken:
+//! user space looks by itself.
 //!
-//! `messages` are what goes over a connection, and `connections` begin and end; `sockets` are accepted, and `hellos` are what
-//! clients begin them with; `owners` tells which connection has which socket. They keep what is in `state`, and write
-//! `records`, which `layout` tells user space too.
+//! `messages` are what goes over a connection, and `connections` begin and end; `sockets` are accepted, and
+//! `hellos` are what clients begin them with; `owners` tells which connection has which socket. They keep
+//! what is in `state`, and write `records`, which `layout` tells user space too.
 //!
-//! Every `unsafe` here is a helper of the kernel's, or a value of a map: the verifier has proved each access before the
-//! program runs.
+//! Every `unsafe` here is a helper of the kernel's, or a value of a map: the verifier has proved each access
+//! before the program runs.
 #![no_std]
 #![no_main]
 

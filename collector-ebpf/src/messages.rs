@@ -1,8 +1,8 @@
 //! What goes over a connection in plain text.
 //!
-//! A write is taken at its entry. Where it was not accepted, OpenSSL's users ask `SSL_get_error` and must send the same bytes
-//! again: then the stream is set back, and user space drops what it has already. A read is taken at its return, because
-//! only then the buffer is filled.
+//! A write is taken at its entry. Where it was not accepted, OpenSSL's users ask `SSL_get_error` and must
+//! send the same bytes again: then the stream is set back, and user space drops what it has already. A read
+//! is taken at its return, because only then the buffer is filled.
 
 use crate::connections::connection;
 use crate::layout::{count, kind};

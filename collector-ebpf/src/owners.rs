@@ -1,9 +1,10 @@
 //! Which `SSL` an accepted socket is of.
 //!
-//! `SSL_set_fd` says it. A process that reads sockets itself, and gives what it read to OpenSSL from memory, does not: there the
-//! client's hello says it. OpenSSL writes the hello that an `SSL` took to the transcript of its handshake, by `BIO_write`; the
-//! accepted socket whose bytes began with the same random of the client is its connection. Neither threads nor the order of
-//! calls count, so that however connections interleave, none is taken for another one. A random that two sockets had is neither's.
+//! `SSL_set_fd` says it. A process that reads sockets itself, and gives what it read to OpenSSL from memory,
+//! does not: there the client's hello says it. OpenSSL writes the hello that an `SSL` took to the transcript
+//! of its handshake, by `BIO_write`; the accepted socket whose bytes began with the same random of the client
+//! is its connection. Neither threads nor the order of calls count, so that however connections interleave,
+//! none is taken for another one. A random that two sockets had is neither's.
 
 use crate::connections::{connection, ends};
 use crate::hellos::{MESSAGE_BYTES, RANDOM_AT, RECORD_BYTES};
@@ -25,8 +26,8 @@ pub fn ssl_set_fd(context: ProbeContext) -> u32 {
     let descriptor = context.arg::<i32>(1).unwrap_or(-1);
     let place = thread() >> 32 << 32 | u64::from(descriptor as u32);
     let address = unsafe { ACCEPTED.get(place) }.map(|accepted| accepted.address);
-    // A hello was listened for, and its connection's end was not told: the `SSL` is used again for another client. That the same
-    // descriptor is named twice is known by its address, which is used up.
+    // A hello was listened for, and its connection's end was not told: the `SSL` is used again for another
+    // client. That the same descriptor is named twice is known by its address, which is used up.
     let is_used_again = unsafe { CONNECTIONS.get(key(ssl)) }
         .is_some_and(|known| known.socket_at != 0 && (address.is_some() || known.socket_at != place));
     if is_used_again {
@@ -43,7 +44,8 @@ pub fn ssl_set_fd(context: ProbeContext) -> u32 {
     0
 }
 
-/// `SSL_do_handshake(ssl)`, by which programs begin a handshake that give OpenSSL bytes from memory; others read at once.
+/// `SSL_do_handshake(ssl)`, by which programs begin a handshake that give OpenSSL bytes from memory; others
+/// read at once.
 #[uprobe]
 pub fn ssl_do_handshake(context: ProbeContext) -> u32 {
     let _ = HANDSHAKES.insert(thread(), context.arg::<u64>(0).unwrap_or(0), 0);
@@ -57,8 +59,8 @@ pub fn ssl_do_handshake_return(_context: RetProbeContext) -> u32 {
     0
 }
 
-/// `BIO_write(bio, bytes, int length)` within a handshake: a client's hello is written to the transcript as it was taken, in one
-/// piece and without records around it.
+/// `BIO_write(bio, bytes, int length)` within a handshake: a client's hello is written to the transcript as
+/// it was taken, in one piece and without records around it.
 #[uprobe]
 pub fn bio_write(context: ProbeContext) -> u32 {
     let thread = thread();
@@ -83,11 +85,12 @@ pub fn bio_write(context: ProbeContext) -> u32 {
     0
 }
 
-/// An `SSL` has taken a client's hello of so many bytes: the accepted socket that brought all of it, and no other one, is its
-/// connection.
+/// An `SSL` has taken a client's hello of so many bytes: the accepted socket that brought all of it, and no
+/// other one, is its connection.
 #[inline(always)]
 fn greeted(ssl: u64, random: &Random, length: u64) {
-    // It has its socket, or has begun: this hello is of a retry or of a renegotiation, or copied from another client's.
+    // It has its socket, or has begun: this hello is of a retry or of a renegotiation, or copied from another
+    // client's.
     let is_begun = |known: &Connection| known.socket_at != 0 || known.received != 0 || known.sent != 0;
     if unsafe { CONNECTIONS.get(key(ssl)) }.is_some_and(is_begun) {
         return;
@@ -98,7 +101,8 @@ fn greeted(ssl: u64, random: &Random, length: u64) {
         return;
     }
     unsafe { (*greeting).id = 0 };
-    // A socket that has not brought all of it is not where the `SSL` has it from: another client copied what was there.
+    // A socket that has not brought all of it is not where the `SSL` has it from: another client copied what
+    // was there.
     let is_short = |hello: &Hello| hello.connection == id && hello.received < RECORD_BYTES + length;
     if unsafe { HELLOS.get(place) }.is_some_and(is_short) {
         counted(count::HELLO_TWICE);

@@ -66,8 +66,8 @@ pub(crate) fn forget(place: u64) {
     let _ = ACCEPTED.remove(place);
 }
 
-/// `close(fd)` and `connect(fd, ...)`: the file descriptor is no accepted connection's any more. What is read from it later must not be
-/// taken for a hello, nor handed on.
+/// `close(fd)` and `connect(fd, ...)`: the file descriptor is no accepted connection's any more. What is read
+/// from it later must not be taken for a hello, nor handed on.
 #[tracepoint]
 pub fn descriptor_is_over(context: TracePointContext) -> u32 {
     let thread = thread();

@@ -53,10 +53,11 @@ pub(crate) struct Hello {
     pub(crate) received: u64,
     /// Bytes that are wanted in all.
     pub(crate) wanted: u64,
-    /// Since when it is listened for, in nanoseconds since boot: user space waits for it no longer than it is told.
+    /// Since when it is listened for, in nanoseconds since boot: user space waits for it no longer than it is
+    /// told.
     pub(crate) since: u64,
-    /// The first of them: the header of a record, and of the handshake's message what there is up to the random. The rest is room
-    /// for the verifier.
+    /// The first of them: the header of a record, and of the handshake's message what there is up to the
+    /// random. The rest is room for the verifier.
     pub(crate) head: [u8; 2 * HEAD_ROOM],
 }
 
@@ -87,8 +88,8 @@ pub(crate) struct Random {
 #[derive(Clone, Copy)]
 pub(crate) struct Greeting {
     pub(crate) place: u64,
-    /// Its connection; 0 where the random is not to be taken for anybody's any more: an `SSL` has taken the hello, or the socket was
-    /// closed, or another one brought the same.
+    /// Its connection; 0 where the random is not to be taken for anybody's any more: an `SSL` has taken the
+    /// hello, or the socket was closed, or another one brought the same.
     pub(crate) id: u64,
 }
 
@@ -98,7 +99,8 @@ pub(crate) struct Greeting {
 pub(crate) struct Receive {
     pub(crate) place: u64,
     pub(crate) buffer: u64,
-    /// Whose the socket was when it began: by its end another thread may have closed it, and another one may have its descriptor.
+    /// Whose the socket was when it began: by its end another thread may have closed it, and another one may
+    /// have its descriptor.
     pub(crate) connection: u64,
 }
 
@@ -134,7 +136,8 @@ pub(crate) static ACCEPTS: HashMap<u64, u64> = HashMap::with_max_entries(READS_M
 #[map]
 pub(crate) static ACCEPTED: LruHashMap<u64, Accepted> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
 
-/// Which socket brought a hello. What is used up stays as long as there is room, so that who sends it again is nobody.
+/// Which socket brought a hello. What is used up stays as long as there is room, so that who sends it again
+/// is nobody.
 #[map]
 pub(crate) static GREETINGS: LruHashMap<Random, Greeting> = LruHashMap::with_max_entries(CONNECTIONS_MAX, 0);
 

@@ -1,13 +1,14 @@
-//! Trains the table of `collector/src/features/embedding.rs` by random indexing, from prompts in parallel translation:
+//! Trains the table of `collector/src/features/embedding.rs` by random indexing, from prompts in parallel
+//! translation:
 //!
 //! ```sh
 //! cargo run --release -p weir-collector --example train-embedding -- PROMPTS.jsonl.gz collector/src/features/embedding.bin
 //! ```
 //!
-//! A line of the prompts is a JSON object with `group`, which translations of one prompt share, `lang` and `text`. Every
-//! prompt gets a vector of chance; a word's is the sum of those of the prompts in which it occurs, whatever their language.
-//! A second round begins with what the first makes of each prompt, so that prompts of one meaning draw together. The same
-//! prompts give the same table.
+//! A line of the prompts is a JSON object with `group`, which translations of one prompt share, `lang` and
+//! `text`. Every prompt gets a vector of chance; a word's is the sum of those of the prompts in which it
+//! occurs, whatever their language. A second round begins with what the first makes of each prompt, so that
+//! prompts of one meaning draw together. The same prompts give the same table.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -37,7 +37,8 @@ impl Announcer {
         self.identities.extend(sealed);
     }
 
-    /// Seals who stands behind a pseudonym, where that was not told of late; it is told when an event of theirs is.
+    /// Seals who stands behind a pseudonym, where that was not told of late; it is told when an event of
+    /// theirs is.
     pub fn seal(
         &mut self,
         pseudonym: AccountId,
@@ -90,7 +91,8 @@ impl Announcer {
         (std::mem::take(&mut self.identities), self.announced.take_forgotten())
     }
 
-    /// What was sealed so far can be opened by the enforcer alone from now on, also where it is not taken yet.
+    /// What was sealed so far can be opened by the enforcer alone from now on, also where it is not taken
+    /// yet.
     pub fn forget_key(&mut self) {
         self.sealer.begin_anew();
     }

@@ -34,7 +34,8 @@ impl Backoff {
     /// Tells of a commit that failed, and pauses.
     ///
     /// # Errors
-    /// When trying again cannot help: another process took the source over, or the log cannot be used any more.
+    /// When trying again cannot help: another process took the source over, or the log cannot be used any
+    /// more.
     pub(crate) fn pause(
         &mut self,
         error: LogError,

@@ -49,7 +49,8 @@ pub struct Survey {
     pub refused_formats: BTreeMap<String, u64>,
     /// Records in which a field is known.
     pub fields: BTreeMap<Field, u64>,
-    /// Records in which a field is there and of no use, and in which a place goes unread that another format reads.
+    /// Records in which a field is there and of no use, and in which a place goes unread that another format
+    /// reads.
     pub unread: BTreeMap<String, u64>,
     /// The first records that were read.
     pub sample: Vec<Sample>,

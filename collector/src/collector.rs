@@ -195,8 +195,8 @@ impl<'l> Collector<'l> {
         &self.totals
     }
 
-    /// Bytes of the log that were not committed yet, in the file that is read and the one at its path; none before anything
-    /// was read, and while a compressed file is read.
+    /// Bytes of the log that were not committed yet, in the file that is read and the one at its path; none
+    /// before anything was read, and while a compressed file is read.
     pub fn behind_bytes(&self) -> Option<u64> {
         let reading = self.committed.as_ref()?.reading.as_ref()?;
         let current = std::fs::metadata(&self.config.path).ok();

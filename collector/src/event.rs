@@ -59,8 +59,9 @@ impl EventWriter {
         }
     }
 
-    /// The event of an exchange, keyed by its account, under the [id](crate::identity) of its line. The
-    /// label and the population go into headers, never into the payload. One of a tenant that nobody knows is refused.
+    /// The event of an exchange, keyed by its account, under the [id](crate::identity) of its line. The label
+    /// and the population go into headers, never into the payload. One of a tenant that nobody knows is
+    /// refused.
     pub fn write<'e>(
         &mut self,
         exchange: &'e Exchange<'e>,
@@ -75,7 +76,8 @@ impl EventWriter {
         Ok(self.write_of((tenant, account), Sampling::ALL, exchange, event_id, now_ms))
     }
 
-    /// Hides the account of a request whose end is still to come, at once. Of one that is left out nobody is told who it is.
+    /// Hides the account of a request whose end is still to come, at once. Of one that is left out nobody is
+    /// told who it is.
     pub(crate) fn hide(&mut self, tenant: &str, account: &str, sampler: &Sampler, now_ms: i64) -> Hidden {
         let id = self.pseudonyms.account(tenant, account);
         if !sampler.keeps(id) {
@@ -194,8 +196,8 @@ pub(crate) fn check_ahead(exchange: &Exchange<'_>, now_ms: i64) -> Result<(), Re
     if ahead_ms > AHEAD_MAX_MS { Err(Refusal::future(ahead_ms)) } else { Ok(()) }
 }
 
-/// An account that was hidden before its event is written: its pseudonym, and who stands behind it, sealed, where that
-/// was not announced of late.
+/// An account that was hidden before its event is written: its pseudonym, and who stands behind it, sealed,
+/// where that was not announced of late.
 pub(crate) struct Hidden {
     pub(crate) account: AccountId,
     sealed: Option<Output>,

@@ -18,8 +18,8 @@ pub struct Exchange<'f> {
     pub tenant: Option<Cow<'f, str>>,
     /// Raw account id or API key, without its authentication scheme; never empty.
     pub account: Cow<'f, str>,
-    /// The gateway refused the key that the client sent, which is the only word for whose request it was: it is
-    /// nobody's.
+    /// The gateway refused the key that the client sent, which is the only word for whose request it was: it
+    /// is nobody's.
     pub is_unowned: bool,
     /// The client.
     pub address: Option<IpAddr>,

@@ -22,8 +22,8 @@ use weir_schemas::{PromptFeatures, ValueHash};
 /// Characters of the normalised text whose hash is the head hash.
 const HEAD_CHARS: usize = 32;
 
-/// Where a translation is asked for within so many characters, all who ask for one begin alike, and there is no head hash. Further on
-/// in a text the word hides nothing.
+/// Where a translation is asked for within so many characters, all who ask for one begin alike, and there is
+/// no head hash. Further on in a text the word hides nothing.
 const ASKS_WITHIN_CHARS: usize = 64;
 
 /// Takes features, with buffers that are used again for every prompt.

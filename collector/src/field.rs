@@ -1,7 +1,8 @@
 //! What is known of a request: the closed set of fields that every format is read into.
 //!
-//! The names are those of Weir's own JSON lines. They are the labels of `weir_collector_fields_unknown_total`, the
-//! fields of `weir check-log --json`, and the keys of a format file.
+//! The names are those of Weir's own JSON lines. They are the labels of
+//! `weir_collector_fields_unknown_total`, the fields of `weir check-log --json`, and the keys of a format
+//! file.
 
 use std::fmt;
 
@@ -20,7 +21,8 @@ macro_rules! fields {
                 match self { $(Self::$field => $name,)* }
             }
 
-            /// The field of an event's `Request` or `Outcome` that it becomes; empty where it becomes none of its own.
+            /// The field of an event's `Request` or `Outcome` that it becomes; empty where it becomes none of
+            /// its own.
             pub const fn event_field(self) -> &'static str {
                 match self { $(Self::$field => $event,)* }
             }

@@ -1,8 +1,8 @@
 //! Log formats: data files that say where each field of a request stands, compiled into one reader.
 //!
-//! [`spec`] is the language of the files, `files/` holds those that ship. A format becomes a plan, and all plans of a
-//! source share one tree of places, through which a record goes once. [`reader`] finds the records of a line, tells
-//! their formats, and makes an [`Exchange`](crate::exchange::Exchange) of each.
+//! [`spec`] is the language of the files, `files/` holds those that ship. A format becomes a plan, and all
+//! plans of a source share one tree of places, through which a record goes once. [`reader`] finds the records
+//! of a line, tells their formats, and makes an [`Exchange`](crate::exchange::Exchange) of each.
 
 mod any_value;
 mod assembly;
@@ -38,14 +38,14 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The account of an API key as a client writes it: without the name of its scheme, and by its hash where it is long. The
-/// same as a line that carries it has. None where a scheme is all there is.
+/// The account of an API key as a client writes it: without the name of its scheme, and by its hash where it
+/// is long. The same as a line that carries it has. None where a scheme is all there is.
 pub fn account_of(credential: &str) -> Option<String> {
     self::credential::account(credential.into()).map(std::borrow::Cow::into_owned)
 }
 
-/// The tenant that a value names, as a line that carries it has. None where it says that none is known: then it is the
-/// configured one.
+/// The tenant that a value names, as a line that carries it has. None where it says that none is known: then
+/// it is the configured one.
 pub fn tenant_of(value: &str) -> Option<&str> {
     crate::read::said(value)
 }

@@ -1,12 +1,14 @@
 //! A lenient JSON reader over bytes: what the parsers of servers in Python, Node and Go accept, and what log
 //! writers make of JSON.
 //!
-//! Beyond the standard it reads a byte order mark, `NaN` and `Infinity`, bare words, values left out (`"a":,`),
-//! commas too many, escapes that are no character (as U+FFFD) and bytes that are not UTF-8 (likewise). It keeps
-//! nothing and copies nothing: a value is a piece of the input, whose escapes are resolved only when it is asked
-//! for its text. What it passes over is not checked beyond its brackets and quotes.
+//! Beyond the standard it reads a byte order mark, `NaN` and `Infinity`, bare words, values left out
+//! (`"a":,`), commas too many, escapes that are no character (as U+FFFD) and bytes that are not UTF-8
+//! (likewise). It keeps nothing and copies nothing: a value is a piece of the input, whose escapes are
+//! resolved only when it is asked for its text. What it passes over is not checked beyond its brackets and
+//! quotes.
 //!
-//! It never recurses by itself. Who descends into values by [`Json::object`] and [`Json::array`] bounds the depth.
+//! It never recurses by itself. Who descends into values by [`Json::object`] and [`Json::array`] bounds the
+//! depth.
 
 mod number;
 mod text;
@@ -42,7 +44,8 @@ pub(crate) enum Kind {
     Bare,
 }
 
-/// A piece of the input that is one value: of a string what stands between the quotes, of anything else all of it.
+/// A piece of the input that is one value: of a string what stands between the quotes, of anything else all
+/// of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Span {
     pub(crate) kind: Kind,
@@ -51,7 +54,8 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Whether it says nothing: null, a text of blanks or the dash that log writers put for it, an empty list or object.
+    /// Whether it says nothing: null, a text of blanks or the dash that log writers put for it, an empty list
+    /// or object.
     pub(crate) fn is_empty(self, bytes: &[u8]) -> bool {
         let inside = &bytes[self.from..self.to];
         match self.kind {
@@ -147,8 +151,8 @@ impl<'a> Json<'a> {
         self.span().map(drop)
     }
 
-    /// Calls `each` at the value of every entry of the object that comes next; it must consume exactly that value.
-    /// Anything but an object is passed over.
+    /// Calls `each` at the value of every entry of the object that comes next; it must consume exactly that
+    /// value. Anything but an object is passed over.
     #[inline]
     pub(crate) fn object(
         &mut self,
@@ -180,8 +184,8 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Calls `each` at every item of the array that comes next, with its index; it must consume exactly that item.
-    /// Anything but an array is passed over.
+    /// Calls `each` at every item of the array that comes next, with its index; it must consume exactly that
+    /// item. Anything but an array is passed over.
     #[inline]
     pub(crate) fn array(
         &mut self,

@@ -1,9 +1,9 @@
 //! Weir's senses: log sources, formats, features and privacy at the edge.
 //!
 //! A line's way: [`tail`] finds it and knows its byte offset; [`mod@format`] reads it as an
-//! [`exchange::Exchange`]; [`features`] and [`privacy`] turn text and ids into what may leave the
-//! node; [`identity`] says what the line is known by and [`event`] writes the record; [`collector`] commits a batch of them together with the
-//! position in the file. The collector decides nothing: it senses.
+//! [`exchange::Exchange`]; [`features`] and [`privacy`] turn text and ids into what may leave the node;
+//! [`identity`] says what the line is known by and [`event`] writes the record; [`collector`] commits a batch
+//! of them together with the position in the file. The collector decides nothing: it senses.
 //!
 //! Raw ids and text live in the line's own buffer and nowhere else. No type that holds them can be
 //! printed, and no reason for refusing a line quotes it.

@@ -70,7 +70,8 @@ pub const REFUSED_KEPT_MAX: usize = 1_000;
 /// Most bytes that a body has when it is unpacked; what is over it is not read.
 pub const BODY_BYTES_MAX: usize = 16 << 20;
 
-/// Most messages of so few letters that are read with the one behind them; a conversation of more has words that are not read.
+/// Most messages of so few letters that are read with the one behind them; a conversation of more has words
+/// that are not read.
 pub const LITTLE_MESSAGES_MAX: usize = 64;
 
 /// Letters and digits of a last message below which what the user said before it is read with it.
@@ -97,8 +98,8 @@ pub const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Most lines of a record over several lines.
 pub const ASSEMBLED_LINES_MAX: usize = 10_000;
 
-/// Longest account id, in bytes. An account is never cut: two ids must not become one. A longer one counts by its
-/// SHA-256.
+/// Longest account id, in bytes. An account is never cut: two ids must not become one. A longer one counts by
+/// its SHA-256.
 pub const ACCOUNT_BYTES_MAX: usize = 512;
 
 /// Longest tenant, in bytes.
@@ -138,7 +139,8 @@ pub const AHEAD_MAX_MS: i64 = 5 * 60 * 1_000;
 /// How often an account's sealed identity is announced, in milliseconds: well within its retention.
 pub const ANNOUNCE_EVERY_MS: i64 = 24 * 3600 * 1000;
 
-/// Identities that are sealed with one ephemeral key: a commit has more only where it has more events than most.
+/// Identities that are sealed with one ephemeral key: a commit has more only where it has more events than
+/// most.
 pub const SEALED_TOGETHER_MAX: i32 = 1_024;
 
 /// Accounts of which it is remembered that they were announced, of one source, at some 40 bytes each.
@@ -199,12 +201,12 @@ pub const TRACE_PIPELINE_MAX: usize = 64;
 /// Most streams of a connection of HTTP/2 that are under way; servers allow some hundred.
 pub const TRACE_STREAMS_MAX: usize = 512;
 
-/// Longest header block of HTTP/2 that is listened to, in bytes: over the limit of a head it costs its request, over this one the
-/// connection.
+/// Longest header block of HTTP/2 that is listened to, in bytes: over the limit of a head it costs its
+/// request, over this one the connection.
 pub const TRACE_BLOCK_BYTES_MAX: usize = 1 << 20;
 
-/// Most bytes that a header block of HTTP/2 may have earlier ones keep for it; a client that asks for more is lost. Servers allow 4 KiB,
-/// some 64 KiB.
+/// Most bytes that a header block of HTTP/2 may have earlier ones keep for it; a client that asks for more is
+/// lost. Servers allow 4 KiB, some 64 KiB.
 pub const TRACE_HPACK_TABLE_BYTES_MAX: usize = 64 << 10;
 
 /// Longest frame of settings of HTTP/2 that is looked at, in bytes.
@@ -216,15 +218,17 @@ pub const TRACE_SETTINGS_MAX: usize = 16;
 /// Most priorities that it has.
 pub const TRACE_PRIORITIES_MAX: usize = 8;
 
-/// How much of what a client begins a connection of TLS with is kept until its hello is whole, in bytes; browsers need 2 KiB. Over all
-/// connections ([`TRACE_CONNECTIONS_MAX`]) that are 64 MiB, in vectors that may have room for twice as much. They are not counted as
-/// messages that are held: who sends nothing but hellos must not have bodies forgotten.
+/// How much of what a client begins a connection of TLS with is kept until its hello is whole, in bytes;
+/// browsers need 2 KiB. Over all connections ([`TRACE_CONNECTIONS_MAX`]) that are 64 MiB, in vectors that may
+/// have room for twice as much. They are not counted as messages that are held: who sends nothing but hellos
+/// must not have bodies forgotten.
 pub const TRACE_HELLO_BYTES_MAX: usize = 4 << 10;
 
 /// Most connections that are listened to; the one that was silent for longest is forgotten first.
 pub const TRACE_CONNECTIONS_MAX: usize = 16_384;
 
-/// Most bytes of messages that are held for what follows them, over all connections; hellos have a bound of their own.
+/// Most bytes of messages that are held for what follows them, over all connections; hellos have a bound of
+/// their own.
 pub const TRACE_HELD_BYTES_MAX: usize = 64 << 20;
 
 /// Most bytes of events that wait in memory for a log that takes nothing.

@@ -1,5 +1,5 @@
-//! What a source that is no file needs to know again: records of `weir.state.collector`, in the same commit as what they
-//! tell of. They lie in the partition of the source's key.
+//! What a source that is no file needs to know again: records of `weir.state.collector`, in the same commit
+//! as what they tell of. They lie in the partition of the source's key.
 
 use crate::error::CollectorError;
 use std::collections::BTreeMap;
@@ -34,7 +34,8 @@ impl Place {
         &self.key
     }
 
-    /// The record with this ending of its key. `format` is the version of the body's encoding, of no other record of the topic.
+    /// The record with this ending of its key. `format` is the version of the body's encoding, of no other
+    /// record of the topic.
     pub(crate) fn record(
         &self,
         wire: &Wire,
@@ -54,7 +55,8 @@ impl Place {
         Output::tombstone(TOPIC, key, now_ms).in_partition(self.partition)
     }
 
-    /// The latest body of each record, by what `part_of` makes of the ending of its key; others are somebody else's.
+    /// The latest body of each record, by what `part_of` makes of the ending of its key; others are somebody
+    /// else's.
     ///
     /// # Errors
     /// When the log cannot be read, or a record has another format.

@@ -151,7 +151,8 @@ impl Pseudonymizer {
         self.key.domain(domain)
     }
 
-    /// What `hash` gives for these parts, or gave of late; `kind` stands for the domain among what is remembered.
+    /// What `hash` gives for these parts, or gave of late; `kind` stands for the domain among what is
+    /// remembered.
     fn remembered(&mut self, kind: u8, parts: &[&[u8]], hash: impl FnOnce(&Self) -> [u8; 16]) -> [u8; 16] {
         if parts.iter().map(|part| part.len()).sum::<usize>() > REMEMBERED_BYTES_MAX {
             return hash(self);
@@ -227,7 +228,8 @@ mod tests {
 
     #[test]
     fn the_pseudonym_is_the_hmac_that_is_documented() {
-        // Computed with Python's hmac over b"\0\0\0\0\0\0\0\x0cweir.account" + b"\0"*7 + b"\x01a" + b"\0"*7 + b"\x01x".
+        // Computed with Python's hmac over b"\0\0\0\0\0\0\0\x0cweir.account" + b"\0"*7 + b"\x01a" + b"\0"*7 +
+        // b"\x01x".
         assert_eq!(pseudonymizer().account("a", "x").to_string(), "3f82ea86f3609d96909f9a996517904d");
     }
 

@@ -1,10 +1,11 @@
-//! What others push: a request's records are committed before the request is answered, and a request that comes
-//! again because its answer was lost makes no second event.
+//! What others push: a request's records are committed before the request is answered, and a request that
+//! comes again because its answer was lost makes no second event.
 //!
-//! A request's way: [`body`] unpacks it within a bound; `otlp` or the lines of it give records, which the formats read
-//! as they read files; `publish` makes events and dead letters of them. One commit holds what several requests brought
-//! *and* what they are known by (`seen`), so a crash between commit and answer costs nothing: whoever asks again is told
-//! that all is there. There is no file to seek back in: while the log is away nothing is taken and nothing is held.
+//! A request's way: [`body`] unpacks it within a bound; `otlp` or the lines of it give records, which the
+//! formats read as they read files; `publish` makes events and dead letters of them. One commit holds what
+//! several requests brought *and* what they are known by (`seen`), so a crash between commit and answer costs
+//! nothing: whoever asks again is told that all is there. There is no file to seek back in: while the log is
+//! away nothing is taken and nothing is held.
 
 pub mod body;
 pub(crate) mod offsets;
@@ -166,9 +167,9 @@ impl<'l> Intake<'l> {
         self
     }
 
-    /// Commits what these requests bring, each of them as a whole or not at all, and says what to answer to each, in their
-    /// order. However many there are, and whatever they unpack to, one body is held unpacked at a time, and no more of what
-    /// they come to than a commit takes.
+    /// Commits what these requests bring, each of them as a whole or not at all, and says what to answer to
+    /// each, in their order. However many there are, and whatever they unpack to, one body is held unpacked
+    /// at a time, and no more of what they come to than a commit takes.
     ///
     /// # Errors
     /// When the log cannot be used any more, or another process took the source over.

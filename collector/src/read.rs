@@ -1,4 +1,5 @@
-//! What a value says where a field is wanted: known, absent, or there and of no use. Bodies and lines share it.
+//! What a value says where a field is wanted: known, absent, or there and of no use. Bodies and lines share
+//! it.
 
 use crate::json::{Number, Value};
 use crate::limits::COUNT_MAX;
@@ -32,8 +33,8 @@ impl<T> Got<T> {
     }
 }
 
-/// A text: absent where it is blank, or the dash that log writers put where nothing is known. Of a list of texts, as
-/// some writers log a header, the first.
+/// A text: absent where it is blank, or the dash that log writers put where nothing is known. Of a list of
+/// texts, as some writers log a header, the first.
 pub(crate) fn text(value: Value<'_>) -> Got<Cow<'_, str>> {
     match value {
         Value::Null => Got::Absent,
@@ -73,7 +74,8 @@ fn known(text: Cow<'_, str>) -> Got<Cow<'_, str>> {
     })
 }
 
-/// The text without blanks around it; none where it is blank, or the dash that log writers put where nothing is known.
+/// The text without blanks around it; none where it is blank, or the dash that log writers put where nothing
+/// is known.
 pub(crate) fn said(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty() && *text != "-")
 }

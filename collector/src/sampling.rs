@@ -1,7 +1,7 @@
 //! Which accounts are kept while less than all are.
 //!
-//! Whether an account is kept is a keyed hash of it, so that nobody can choose to be left out, and all collectors of a deployment
-//! leave out the same ones. Who is kept at one rate is kept at every higher one.
+//! Whether an account is kept is a keyed hash of it, so that nobody can choose to be left out, and all
+//! collectors of a deployment leave out the same ones. Who is kept at one rate is kept at every higher one.
 
 use crate::privacy::Pseudonymizer;
 use weir_schemas::AccountId;

@@ -1,10 +1,11 @@
 //! Sealed identities: the tenant and the raw account, for the enforcer. A collector has only the public half
 //! of the key, so nobody who takes a node can open what it or another one sealed.
 //!
-//! HPKE (RFC 9180) in base mode. Two multiplications on the curve are what sealing costs, a tenth of a millisecond, and where
-//! most accounts ask a few times a day that is half of what a line costs. So the identities of a commit have an ephemeral key in common, and each
-//! is sealed by a key of its own that HPKE exports. Who takes a node with its memory can open what was sealed since the last commit was
-//! closed, and nothing older: ephemeral keys are wiped, and so is what the generator would make them of again.
+//! HPKE (RFC 9180) in base mode. Two multiplications on the curve are what sealing costs, a tenth of a
+//! millisecond, and where most accounts ask a few times a day that is half of what a line costs. So the
+//! identities of a commit have an ephemeral key in common, and each is sealed by a key of its own that HPKE
+//! exports. Who takes a node with its memory can open what was sealed since the last commit was closed, and
+//! nothing older: ephemeral keys are wiped, and so is what the generator would make them of again.
 
 use crate::limits::SEALED_TOGETHER_MAX;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};

@@ -1,14 +1,16 @@
-//! A spool: batches lie on the disk from when they are made until they are in the log, so that neither a log that is away nor a
-//! process that is killed costs them.
+//! A spool: batches lie on the disk from when they are made until they are in the log, so that neither a log
+//! that is away nor a process that is killed costs them.
 //!
-//! A directory has segments (`segment`), files that are only appended to, and each of them records (`frame`): a number, a checksum, a
-//! payload. Every opening is a session with segments of its own, and begins no record in a segment of an earlier one. The
-//! oldest record is read first, and again until it is said to be in the log; segments behind it are deleted. What is found damaged
-//! is passed over and told of by file and byte (`damage`).
+//! A directory has segments (`segment`), files that are only appended to, and each of them records (`frame`):
+//! a number, a checksum, a payload. Every opening is a session with segments of its own, and begins no record
+//! in a segment of an earlier one. The oldest record is read first, and again until it is said to be in the
+//! log; segments behind it are deleted. What is found damaged is passed over and told of by file and byte
+//! (`damage`).
 //!
-//! A batch is known by its [`BatchId`], which whoever commits it writes in the same commit: after a crash the log says which batch it
-//! took last, and what is older in the spool is there too. Numbers alone would not do: a machine that loses its power may lose the newest
-//! records although the log has them, and their numbers would be given again. So a batch is known by its session first.
+//! A batch is known by its [`BatchId`], which whoever commits it writes in the same commit: after a crash the
+//! log says which batch it took last, and what is older in the spool is there too. Numbers alone would not
+//! do: a machine that loses its power may lose the newest records although the log has them, and their
+//! numbers would be given again. So a batch is known by its session first.
 
 mod damage;
 mod directory;
@@ -65,8 +67,9 @@ pub struct BatchId {
 }
 
 impl BatchId {
-    /// Whether the log has this batch, where `last` is the one that it took last: batches go there in their order. Of two sessions with one
-    /// place and different runs neither tells of the other: the disk had been set back between them.
+    /// Whether the log has this batch, where `last` is the one that it took last: batches go there in their
+    /// order. Of two sessions with one place and different runs neither tells of the other: the disk had been
+    /// set back between them.
     pub fn is_up_to(&self, last: &Self) -> bool {
         self.session < last.session || (self.run == last.run && self.number <= last.number)
     }
@@ -88,8 +91,8 @@ pub struct Spool {
     bytes_max: u64,
     sync: SyncPolicy,
     head: SegmentHead,
-    /// The oldest first; of this session only those behind the first record that was appended. The last one stays, whatever it
-    /// holds: it says which session was the last.
+    /// The oldest first; of this session only those behind the first record that was appended. The last one
+    /// stays, whatever it holds: it says which session was the last.
     segments: VecDeque<Segment>,
     /// Where in the oldest segment the oldest record begins that is not known to be in the log.
     at: u64,
@@ -109,7 +112,8 @@ impl Spool {
     /// Opens the spool of a directory, or makes it there.
     ///
     /// # Errors
-    /// When the directory cannot be used, another process has it, or it holds the spool of another source or build.
+    /// When the directory cannot be used, another process has it, or it holds the spool of another source or
+    /// build.
     pub fn open(config: &SpoolConfig) -> Result<Self, SpoolError> {
         Self::open_on(config, Arc::new(MachineDisk))
     }
@@ -124,7 +128,8 @@ impl Spool {
         for path in directory.segments()? {
             match Segment::open(&path, &config.source_key)? {
                 Some(segment) => segments.push_back(segment),
-                // It was being made, or is damaged where it says whose it is: nothing behind that can be told apart.
+                // It was being made, or is damaged where it says whose it is: nothing behind that can be told
+                // apart.
                 None => damages.push(directory.discard(&path)?),
             }
         }
@@ -214,7 +219,8 @@ impl Spool {
             SyncPolicy::Never | SyncPolicy::Interval(_) => Ok(()),
         });
         if let Err(error) = written {
-            // What may be there of it is written over by the next one, and cut when the spool is opened again.
+            // What may be there of it is written over by the next one, and cut when the spool is opened
+            // again.
             let _ = last.file.set_len(last.end);
             return Err(Refusal::Disk(error));
         }
@@ -248,8 +254,8 @@ impl Spool {
         outcome
     }
 
-    /// The oldest batch that is not known to be in the log; none when there is none. It stays the oldest until it is [let
-    /// go](Self::let_first_go).
+    /// The oldest batch that is not known to be in the log; none when there is none. It stays the oldest
+    /// until it is [let go](Self::let_first_go).
     ///
     /// # Errors
     /// When the disk cannot be read.
@@ -291,8 +297,8 @@ impl Spool {
         }
     }
 
-    /// Cuts the last segment, where nothing of it is needed any more: what is written next takes its place, and the most of it
-    /// never comes to the disk.
+    /// Cuts the last segment, where nothing of it is needed any more: what is written next takes its place,
+    /// and the most of it never comes to the disk.
     ///
     /// # Errors
     /// When the file cannot be cut.

@@ -1,8 +1,9 @@
 //! Log files: lines with their offsets, and a position from which reading goes on exactly.
 //!
-//! [`lines`] splits bytes and condenses lines that are too long, [`prints`] tells files apart by them, [`content`] opens files that may be compressed,
-//! [`position`] says which files there are and how far they were read, `family` where a log's other files may
-//! be. [`follow`] keeps up with a log that grows and is rotated, [`import`] reads a file that does not.
+//! [`lines`] splits bytes and condenses lines that are too long, [`prints`] tells files apart by them,
+//! [`content`] opens files that may be compressed, [`position`] says which files there are and how far they
+//! were read, `family` where a log's other files may be. [`follow`] keeps up with a log that grows and is
+//! rotated, [`import`] reads a file that does not.
 
 mod condense;
 pub mod content;
@@ -31,8 +32,8 @@ pub enum Look {
     Read,
     /// Nothing new: everything that is there was read.
     End,
-    /// Nothing new, and the file was rotated or is not to be found: it is left as soon as its writer has had time
-    /// to let go.
+    /// Nothing new, and the file was rotated or is not to be found: it is left as soon as its writer has had
+    /// time to let go.
     Leaving,
     /// The source cannot be read for now, for this reason.
     Unavailable(String),

@@ -34,7 +34,8 @@ impl Tenants {
         Self(Arc::new(Known { unnamed: Some(unnamed.into()), registered: None }))
     }
 
-    /// These, and those whose names are `besides` and 16 lower-case hex digits; what names none is of `unnamed`, and without one refused.
+    /// These, and those whose names are `besides` and 16 lower-case hex digits; what names none is of
+    /// `unnamed`, and without one refused.
     pub fn registered(
         ids: impl IntoIterator<Item = String>,
         besides: &'static str,
@@ -44,8 +45,8 @@ impl Tenants {
         Self(Arc::new(Known { unnamed, registered }))
     }
 
-    /// Whose an exchange is. One that names what cannot be read is a stranger's where tenants are registered. One that was cut is not:
-    /// who asks at length would go unseen.
+    /// Whose an exchange is. One that names what cannot be read is a stranger's where tenants are registered.
+    /// One that was cut is not: who asks at length would go unseen.
     pub(crate) fn of<'t>(&'t self, exchange: &'t Exchange<'_>) -> Result<&'t str, Refusal> {
         let named = exchange.tenant.as_deref();
         let is_unreadable = exchange.unknown.contains(Field::Tenant);

@@ -1,7 +1,7 @@
 //! A topic of somebody else's as a source: the lines of gateways' logs, or records that gateways wrote there.
 //!
-//! How far each partition was read is committed together with the events, as with files: a crash goes on at the exact
-//! record, and nothing is lost or doubled. While the log is away nothing more is read.
+//! How far each partition was read is committed together with the events, as with files: a crash goes on at
+//! the exact record, and nothing is lost or doubled. While the log is away nothing more is read.
 
 use crate::backoff::Backoff;
 use crate::collector::{Clock, Keys};
@@ -62,8 +62,8 @@ struct Open {
 }
 
 impl<'l> TopicSource<'l> {
-    /// A source that reads `feed`; at most `batch_records` of its records in one commit, which wait for each other for
-    /// `linger` at most.
+    /// A source that reads `feed`; at most `batch_records` of its records in one commit, which wait for each
+    /// other for `linger` at most.
     ///
     /// # Errors
     /// When the configuration cannot work.
@@ -116,8 +116,8 @@ impl<'l> TopicSource<'l> {
         self.unavailable.as_deref()
     }
 
-    /// Reads a batch and commits it. Waits for records, or for the log, at most `wait`, and for more of them as long as
-    /// they may linger.
+    /// Reads a batch and commits it. Waits for records, or for the log, at most `wait`, and for more of them
+    /// as long as they may linger.
     ///
     /// # Errors
     /// When the log cannot be used any more, or another process took the source over.

@@ -503,7 +503,8 @@ fn a_body_of_many_empty_things_costs_no_more_than_what_it_is_read_as() {
         let answer = take(&mut intake, &protobuf(field(tag, b"").repeat(count), Content::Traces));
         assert_eq!(*taken(&answer), Taken::default());
     }
-    // A span of nothing but attributes without a name is a text of 24 bytes each, and one that is too large is not made.
+    // A span of nothing but attributes without a name is a text of 24 bytes each, and one that is too large
+    // is not made.
     let span = field(9, b"").repeat(900_000 / 2);
     let answer = take(&mut intake, &protobuf(field(1, &field(2, &field(2, &span))), Content::Traces));
     assert_eq!(*taken(&answer), Taken { other: 1, ..Taken::default() });

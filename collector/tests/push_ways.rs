@@ -1,5 +1,5 @@
-//! One recording, four ways in: OTLP as JSON, OTLP as protobuf, JSON lines, and the same lines read as a file. The events
-//! are the same, so what they come to is; only what they are known by tells of the way.
+//! One recording, four ways in: OTLP as JSON, OTLP as protobuf, JSON lines, and the same lines read as a
+//! file. The events are the same, so what they come to is; only what they are known by tells of the way.
 
 #![allow(clippy::unwrap_used)] // A test's helpers may panic as its tests may.
 

@@ -1,5 +1,5 @@
-//! Rotation under fire: a writer, a rotating tool and a collector that is killed, in any order that a seed gives.
-//! Every line is an event once, or stands in a file and at bytes that were named as lost.
+//! Rotation under fire: a writer, a rotating tool and a collector that is killed, in any order that a seed
+//! gives. Every line is an event once, or stands in a file and at bytes that were named as lost.
 //!
 //! `WEIR_TEST_ROUNDS` and `WEIR_TEST_SEED` say how many rounds there are, and from which seed on.
 
@@ -224,7 +224,8 @@ impl Round {
     }
 
     fn copy_and_truncate(&mut self, collector: &mut Option<Collector<'_>>) {
-        // What is written between the copy and the cut is lost, and only who looks on can know that it was a copy.
+        // What is written between the copy and the cut is lost, and only who looks on can know that it was a
+        // copy.
         let is_raced = collector.is_some() && self.random.below(2) == 0;
         if is_raced {
             self.write();
@@ -379,8 +380,9 @@ impl Round {
     }
 }
 
-/// Seeds that found something: 1688, by logrotate, a compressed file with the inode of one that was left; 20258, a copy of
-/// the file that is read with the inode of one of which only the head was read, which all files have in common.
+/// Seeds that found something: 1688, by logrotate, a compressed file with the inode of one that was left;
+/// 20258, a copy of the file that is read with the inode of one of which only the head was read, which all
+/// files have in common.
 const FOUND: [u64; 2] = [1688, 20258];
 
 /// One round for every seed.

@@ -1,5 +1,5 @@
-//! What traced processes say while the log is away, and whoever listens is killed: every event is in the log once, and those of an
-//! account in their order.
+//! What traced processes say while the log is away, and whoever listens is killed: every event is in the log
+//! once, and those of an account in their order.
 
 #![allow(clippy::unwrap_used)] // A test's helpers may panic as its tests may.
 
@@ -21,7 +21,8 @@ use weir_collector::trace::{Chunk, ConnectionId, Heard, Way};
 use weir_collector::{Spool, SpoolConfig, SyncPolicy};
 use weir_topology::topic::Topic;
 
-/// One request of an account that is over, as the `number`-th of the test: its event has that many milliseconds.
+/// One request of an account that is over, as the `number`-th of the test: its event has that many
+/// milliseconds.
 fn hear(traced: &mut Traced<'_>, account: u8, number: u64, body: &str) {
     let (request, answer) = (request(&format!("sk-{account}"), body), response(200, ANSWER));
     let (connection, time_ms) = (ConnectionId(number + 1), NOW_MS - 1_000_000 + number as i64);
@@ -387,7 +388,8 @@ proptest! {
     }
 }
 
-/// What the spool adds to a batch of a hundred events: being written, and being read again; where the log answers, and where it is away.
+/// What the spool adds to a batch of a hundred events: being written, and being read again; where the log
+/// answers, and where it is away.
 #[test]
 #[ignore = "it measures"]
 fn what_a_batch_costs() {

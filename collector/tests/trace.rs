@@ -1,5 +1,5 @@
-//! A traced process as a source: the same traffic gives the same events as the gateway's own log of it, each once, and
-//! nothing raw gets out.
+//! A traced process as a source: the same traffic gives the same events as the gateway's own log of it, each
+//! once, and nothing raw gets out.
 
 #![allow(clippy::unwrap_used)] // A test's helpers may panic as its tests may.
 

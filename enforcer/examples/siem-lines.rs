@@ -1,7 +1,8 @@
 //! Notices in every format, for parsers of others to read: `cargo xtask test` asks them.
 //!
-//! Standard input has a JSON object a line, whose texts become those of a verdict, of an action and of a campaign. Standard output has a
-//! JSON object for each notice of it: its head as Weir knows it, and its line in every format.
+//! Standard input has a JSON object a line, whose texts become those of a verdict, of an action and of a
+//! campaign. Standard output has a JSON object for each notice of it: its head as Weir knows it, and its line
+//! in every format.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

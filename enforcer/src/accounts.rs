@@ -1,8 +1,8 @@
-//! What is remembered of each account: which actions keep the same from being asked for twice, which actions are
-//! under way, and how the account was last said to stand.
+//! What is remembered of each account: which actions keep the same from being asked for twice, which actions
+//! are under way, and how the account was last said to stand.
 //!
-//! Bounded, and kept by processing time: what is in force now is a question about now, not about the time of the
-//! events that led to it.
+//! Bounded, and kept by processing time: what is in force now is a question about now, not about the time of
+//! the events that led to it.
 
 use crate::lifecycle::{due_of, follows, is_over, standing_due_ms};
 use crate::limiter::counted_until;
@@ -184,7 +184,8 @@ impl Accounts {
         self.by_due.first().map(|(due_ms, _)| *due_ms)
     }
 
-    /// Accounts about which something is to be done by `taken_ms`, at most `accounts_max`, the earliest first.
+    /// Accounts about which something is to be done by `taken_ms`, at most `accounts_max`, the earliest
+    /// first.
     pub fn due(&self, taken_ms: i64, accounts_max: usize) -> Vec<AccountId> {
         let due = self.by_due.iter().take_while(|(due_ms, _)| *due_ms <= taken_ms);
         due.take(accounts_max).map(|(_, account)| *account).collect()
@@ -232,7 +233,8 @@ impl Accounts {
             .map(|account| (account, self.kept.get(&account).map(encode)))
     }
 
-    /// Takes back what [`Self::take_changes`] gave, here or, without `has_evidence`, of a build that kept no evidence.
+    /// Takes back what [`Self::take_changes`] gave, here or, without `has_evidence`, of a build that kept no
+    /// evidence.
     pub fn restore(&mut self, account: AccountId, body: &[u8], has_evidence: bool) -> Result<(), String> {
         self.set(account, decode(body, has_evidence)?);
         Ok(())
@@ -246,9 +248,10 @@ impl Accounts {
 /// Kind, tier, ring, acted (a byte each), end, length and subject (8 bytes each, big-endian) of a hold.
 const HOLD_BYTES: usize = 28;
 
-/// Number of holds (a byte), the holds; number of open actions, of standings and of times counted (a byte each), the
-/// time (8 bytes, big-endian), the number of pieces of evidence (a byte); the actions, the standing, the evidence. The numbers, each action, the
-/// standing and each piece of evidence stand behind their length (4 bytes, big-endian); actions and standing are Avro datums.
+/// Number of holds (a byte), the holds; number of open actions, of standings and of times counted (a byte
+/// each), the time (8 bytes, big-endian), the number of pieces of evidence (a byte); the actions, the
+/// standing, the evidence. The numbers, each action, the standing and each piece of evidence stand behind
+/// their length (4 bytes, big-endian); actions and standing are Avro datums.
 fn encode(kept: &Kept) -> Vec<u8> {
     let mut out = vec![kept.holds.len() as u8];
     for hold in &kept.holds {

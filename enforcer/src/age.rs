@@ -3,15 +3,15 @@
 use crate::limits::{AGE_DEFAULT_MS, AGE_RANGE_MS};
 use weir_schemas::{Origin, Verdict};
 
-/// Name of the control record of kind SETTING that says from which age on an event is history: its body is that age
-/// in milliseconds.
+/// Name of the control record of kind SETTING that says from which age on an event is history: its body is
+/// that age in milliseconds.
 pub const AGE_NAME: &str = "act.age_max_ms";
 
 /// How the reason of an action begins that is withheld because what it answers is history.
 pub const HISTORY: &str = "history";
 
-/// Age in milliseconds up to which an event may still be acted on. It reaches the fold by a control record and is
-/// part of the state, so that a refold withholds what was withheld.
+/// Age in milliseconds up to which an event may still be acted on. It reaches the fold by a control record
+/// and is part of the state, so that a refold withholds what was withheld.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AgeMax(pub i64);
 

@@ -1,7 +1,8 @@
-//! By which policies' verdicts may be acted on, where policies are signed: those whose bundle two people signed for it.
+//! By which policies' verdicts may be acted on, where policies are signed: those whose bundle two people
+//! signed for it.
 //!
-//! Verdicts come later than the policy that made them, so not only the last bundle counts. The built-in policy is no
-//! bundle: where there is a trust store, nothing is acted on before the first.
+//! Verdicts come later than the policy that made them, so not only the last bundle counts. The built-in
+//! policy is no bundle: where there is a trust store, nothing is acted on before the first.
 
 use crate::limits::CHARTERS_MAX;
 use std::collections::VecDeque;
@@ -13,7 +14,8 @@ use weir_topology::stage::StateEntry;
 /// Name of the control record that puts a policy in force.
 const POLICY_NAME: &str = "policy";
 
-/// Key of the state entry: the greatest counter of a bundle, then the digests of the policies that may, a line each.
+/// Key of the state entry: the greatest counter of a bundle, then the digests of the policies that may, a
+/// line each.
 pub(crate) const CHARTER_KEY: &[u8] = b"!charter";
 
 /// Why an action is withheld by it.
@@ -40,8 +42,8 @@ impl Charter {
         self.trust.as_ref().map(|trust| trust.digest())
     }
 
-    /// Follows an operator's word, which was published at this time by the log's own clock: in words, what a bundle may, or why it may nothing. None where it is about something
-    /// else, or changes nothing.
+    /// Follows an operator's word, which was published at this time by the log's own clock: in words, what a
+    /// bundle may, or why it may nothing. None where it is about something else, or changes nothing.
     pub fn follow(&mut self, control: &Control, published_ms: i64) -> Option<Result<String, Distrust>> {
         let trust = self.trust.as_ref().filter(|_| control.name == POLICY_NAME)?;
         let bundle = match trust.admit(&control.body, published_ms, self.counter) {

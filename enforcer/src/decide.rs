@@ -33,8 +33,8 @@ const RATE_LIMIT: Proposal = Proposal {
     subject: 0,
 };
 
-/// Slow it down for as long as HIGH stands. By the built-in policy that is said again at the first event after half an hour, so
-/// the limit lasts for twice that, and each takes the place of the one before.
+/// Slow it down for as long as HIGH stands. By the built-in policy that is said again at the first event
+/// after half an hour, so the limit lasts for twice that, and each takes the place of the one before.
 const RATE_LIMIT_HELD: Proposal =
     Proposal { lasts_ms: Some(60 * MINUTE_MS), holds_ms: 25 * MINUTE_MS, ..RATE_LIMIT };
 
@@ -59,8 +59,8 @@ const SUSPEND: Proposal = Proposal {
     subject: 0,
 };
 
-/// What the verdict asks for, the mildest first. `is_confirmed` says that a person looked at the account, and found
-/// that it distils: whoever is found again then, at HIGH, is suspended besides.
+/// What the verdict asks for, the mildest first. `is_confirmed` says that a person looked at the account, and
+/// found that it distils: whoever is found again then, at HIGH, is suspended besides.
 ///
 /// A partial verdict lacks a detector's word, and on missing data nobody is slowed down or suspended:
 /// it asks for a person at most.

@@ -4,8 +4,8 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::tls::TlsConfig;
 
-/// An agent for the server at `url`, which has to prove who it is by `tls`; an answer may take as long as `wait`. Whatever the
-/// status, it is an answer.
+/// An agent for the server at `url`, which has to prove who it is by `tls`; an answer may take as long as
+/// `wait`. Whatever the status, it is an answer.
 pub fn agent(url: &str, wait: Duration, tls: TlsConfig) -> Agent {
     // A redirect would take what is said to somebody else, or be followed with GET, and its answer believed.
     let config = Agent::config_builder()

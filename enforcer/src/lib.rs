@@ -1,12 +1,14 @@
 //! Weir's hands: it decides what to do about verdicts, writes down why before anything is done, and
 //! puts both where people and gateways find them.
 //!
-//! Read in this order: [`chain`] (the audit chain), [`posture`] (how far the enforcer is trusted),
-//! [`decide`] (which tier asks for which action), [`rings`] (how far each reaches), [`age`] (what is history and never
-//! acted on), [`subject`] (who is never acted on), [`limiter`] (how many may be before a person is asked), `storm` (whether many more are found at once than usual), [`kill_switch`] (how persons stop it), [`review`] (what analysts say of whom it found), [`stage`] (the pure
-//! fold from verdicts to audit records and actions), [`export`] (the output directory), [`act`] (effects in the world),
-//! [`answer`] (what gateways are told), [`siem`] (what leaves for SIEMs), [`share`] (what is shared of campaigns), [`evidence`] (what is proved of it all), [`open`] (the only place where a
-//! pseudonym is reversed).
+//! Read in this order: [`chain`] (the audit chain), [`posture`] (how far the enforcer is trusted), [`decide`]
+//! (which tier asks for which action), [`rings`] (how far each reaches), [`age`] (what is history and never
+//! acted on), [`subject`] (who is never acted on), [`limiter`] (how many may be before a person is asked),
+//! `storm` (whether many more are found at once than usual), [`kill_switch`] (how persons stop it),
+//! [`review`] (what analysts say of whom it found), [`stage`] (the pure fold from verdicts to audit records
+//! and actions), [`export`] (the output directory), [`act`] (effects in the world), [`answer`] (what gateways
+//! are told), [`siem`] (what leaves for SIEMs), [`share`] (what is shared of campaigns), [`evidence`] (what
+//! is proved of it all), [`open`] (the only place where a pseudonym is reversed).
 
 mod accounts;
 pub mod act;

@@ -5,7 +5,8 @@ use weir_schemas::{
     Action, ActionKind, ActionOutcome, ActionState, OutcomeKind, Revert, Standing, StandingStatus,
 };
 
-/// When an effect took place. The executor's clock is not ours: that is neither before the decision nor in the future.
+/// When an effect took place. The executor's clock is not ours: that is neither before the decision nor in
+/// the future.
 pub(crate) fn effect_ms(outcome: &ActionOutcome, decided_ms: i64, taken_ms: i64) -> i64 {
     outcome.effect_ms.clamp(decided_ms, taken_ms.max(decided_ms))
 }
@@ -58,7 +59,8 @@ pub(crate) fn given_up(action: &Action, taken_ms: i64) -> Action {
     Action { state: ActionState::Failed, reason, taken_ms, deadline_ms: None, ..action.clone() }
 }
 
-/// The action, now that an operator undid it for this reason. What was not carried out yet is not going to be.
+/// The action, now that an operator undid it for this reason. What was not carried out yet is not going to
+/// be.
 pub(crate) fn undone(action: &Action, why: &str, taken_ms: i64) -> Action {
     let state =
         if action.state == ActionState::Pending { ActionState::Failed } else { ActionState::Reverted };
@@ -105,8 +107,8 @@ fn status_of(kind: ActionKind) -> StandingStatus {
     }
 }
 
-/// How an account stands with these actions under way: by the gravest that is in effect. None where none is. What the action
-/// rests on is for whoever remembers it to add.
+/// How an account stands with these actions under way: by the gravest that is in effect. None where none is.
+/// What the action rests on is for whoever remembers it to add.
 pub(crate) fn standing(open: &[Action], taken_ms: i64) -> Option<Standing> {
     let grave = |action: &&Action| is_in_effect(action) && action.kind.has_effect();
     let gravest =
@@ -124,8 +126,8 @@ pub(crate) fn standing(open: &[Action], taken_ms: i64) -> Option<Standing> {
     })
 }
 
-/// When something is to be said again of an account that was told to stand so: what lasts is told again, and that
-/// it stands well is taken back when nobody watches it any more.
+/// When something is to be said again of an account that was told to stand so: what lasts is told again, and
+/// that it stands well is taken back when nobody watches it any more.
 pub(crate) fn standing_due_ms(told: &Standing) -> i64 {
     match told.status {
         StandingStatus::Good => told.since_ms.saturating_add(WATCH_MS),

@@ -1,22 +1,22 @@
 //! Every bound of the enforcer, in one place.
 
-/// Accounts that one task remembers actions of. The one whose actions expire first goes first; one whose action is
-/// under way goes last.
+/// Accounts that one task remembers actions of. The one whose actions expire first goes first; one whose
+/// action is under way goes last.
 pub const ACCOUNTS_MAX: usize = 200_000;
 
-/// Actions of one account that are followed at a time. Of more, the one that waits longest for its executor is given
-/// up, and its record says so.
+/// Actions of one account that are followed at a time. Of more, the one that waits longest for its executor
+/// is given up, and its record says so.
 pub const OPEN_MAX: usize = 32;
 
 /// Accounts about which one epoch does what is due; the rest follows in the next.
 pub const DUE_PER_EPOCH_MAX: usize = 10_000;
 
-/// How long after its deadline an action that nobody answered for counts as failed, in milliseconds: an answer that
-/// was given in time has arrived by then.
+/// How long after its deadline an action that nobody answered for counts as failed, in milliseconds: an
+/// answer that was given in time has arrived by then.
 pub const DEADLINE_GRACE_MS: i64 = 3_600_000;
 
-/// After this time a standing that lasts is told again, in milliseconds: a topic that an older build made, and to which
-/// `weir topology apply` was not applied yet, forgets its record after 90 days.
+/// After this time a standing that lasts is told again, in milliseconds: a topic that an older build made,
+/// and to which `weir topology apply` was not applied yet, forgets its record after 90 days.
 pub const STANDING_RENEWAL_MS: i64 = 30 * 86_400_000;
 
 /// Age at which an event is history where no operator says otherwise, in milliseconds.
@@ -25,7 +25,8 @@ pub const AGE_DEFAULT_MS: i64 = 86_400_000;
 /// Least and greatest age at which an operator may call an event history, in milliseconds.
 pub const AGE_RANGE_MS: (i64, i64) = (60_000, 366 * 86_400_000);
 
-/// Subjects that one list of operators may have: accounts and tenants that are never acted on, or that canary acts on.
+/// Subjects that one list of operators may have: accounts and tenants that are never acted on, or that canary
+/// acts on.
 pub const LISTED_MAX: usize = 10_000;
 
 /// Least and greatest time for which an operator may have the effects of a ring last, in milliseconds.
@@ -52,10 +53,12 @@ pub const BURST_ACCOUNTS_MIN: u64 = 5;
 /// Which share of the cap may fall on one tenant where nobody has said so, in thousandths: all of it.
 pub const LIMIT_TENANT_DEFAULT_PERMILLE: u64 = 1_000;
 
-/// Tenants of whom the limiter of one partition counts accounts one by one. Of further ones the cap for all holds.
+/// Tenants of whom the limiter of one partition counts accounts one by one. Of further ones the cap for all
+/// holds.
 pub const TENANTS_COUNTED_MAX: usize = 10_000;
 
-/// How many accounts that are found at CRITICAL within a minute are no storm in any case where nobody has said so.
+/// How many accounts that are found at CRITICAL within a minute are no storm in any case where nobody has
+/// said so.
 pub const STORM_FLOOR_DEFAULT: u64 = 100;
 
 /// How many times what is usual of a minute are no storm where nobody has said so.
@@ -73,11 +76,12 @@ pub const STORM_HOURS: i64 = 24;
 /// How many times what is usual a minute may count as, so that nobody makes a storm usual within a day.
 pub const STORM_GROWTH: u64 = 2;
 
-/// Minutes of verdicts that are counted side by side, the newest being the last; of older ones nothing is counted. Nodes
-/// are no further apart.
+/// Minutes of verdicts that are counted side by side, the newest being the last; of older ones nothing is
+/// counted. Nodes are no further apart.
 pub const STORM_MINUTES: i64 = 10;
 
-/// How long after an operator's approval no storm pauses, in milliseconds: a campaign is found again for as long.
+/// How long after an operator's approval no storm pauses, in milliseconds: a campaign is found again for as
+/// long.
 pub const STORM_APPROVED_MS: i64 = 3_600_000;
 
 /// Minutes for which an account that was acted on counts: an hour.
@@ -86,7 +90,8 @@ pub const LIMITER_MINUTES: i64 = 60;
 /// A minute, in milliseconds.
 pub const MINUTE_MS: i64 = 60_000;
 
-/// Longest tenant, policy version, detector or family name that the enforcer copies into its records, in bytes.
+/// Longest tenant, policy version, detector or family name that the enforcer copies into its records, in
+/// bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 
 /// Most signals that a verdict may have.
@@ -95,11 +100,12 @@ pub const SIGNALS_MAX: usize = 64;
 /// Largest sealed identity that the export keeps, in bytes; a collector's is far smaller.
 pub const SEALED_BYTES_MAX: usize = 1024;
 
-/// Sealed identities that the export keeps of one partition, at some 250 bytes each. Those that were announced
-/// longest ago are forgotten first, and counted.
+/// Sealed identities that the export keeps of one partition, at some 250 bytes each. Those that were
+/// announced longest ago are forgotten first, and counted.
 pub const IDENTITIES_MAX: usize = 1_000_000;
 
-/// Age from which the identity of an account on which something is in force is written once more: a third of its retention.
+/// Age from which the identity of an account on which something is in force is written once more: a third of
+/// its retention.
 pub const IDENTITY_RENEWED_AFTER: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
 
 /// Identities that one commit renews.
@@ -120,7 +126,8 @@ pub const ANSWER_ATTEMPTS_MAX: u32 = 5;
 /// A round of the export ends when its lines reach this many bytes.
 pub const ROUND_BYTES_MAX: usize = 4 << 20;
 
-/// How long an executor carries out before it looks at what operators said meanwhile; what is left is done next.
+/// How long an executor carries out before it looks at what operators said meanwhile; what is left is done
+/// next.
 pub const ROUND_TIME_MAX: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// Most records that a round of the export takes from one topic's partition.
@@ -159,7 +166,8 @@ pub const LITELLM_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 /// Largest answer of LiteLLM's proxy that is read, in bytes.
 pub const LITELLM_ANSWER_BYTES_MAX: u64 = 4 << 20;
 
-/// Holds that were let go and are known in a LiteLLM key's metadata. Those that were let go longest ago are forgotten first.
+/// Holds that were let go and are known in a LiteLLM key's metadata. Those that were let go longest ago are
+/// forgotten first.
 pub const LITELLM_HOLDS_MAX: usize = 64;
 
 /// Failures in a row after which a key-management server is left alone.
@@ -168,23 +176,24 @@ pub const BREAKER_FAILURES: u32 = 5;
 /// For how long.
 pub const BREAKER_REST: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Accounts of which a server of gateways knows how they stand. Those on whom nothing is in force are forgotten first;
-/// more than that are not told, and counted.
+/// Accounts of which a server of gateways knows how they stand. Those on whom nothing is in force are
+/// forgotten first; more than that are not told, and counted.
 pub const STANDINGS_MAX: usize = 2_000_000;
 
-/// How long a server of gateways says `watch` of an account on which something was in force, in milliseconds. After that
-/// nothing is to be said of it, and the enforcer takes its word back.
+/// How long a server of gateways says `watch` of an account on which something was in force, in milliseconds.
+/// After that nothing is to be said of it, and the enforcer takes its word back.
 pub const WATCH_MS: i64 = 86_400_000;
 
-/// A server of gateways that was away from `weir.standing` for longer than this reads all of it again, in milliseconds: it may have
-/// missed that a word was taken back. Well below how long a log keeps that.
+/// A server of gateways that was away from `weir.standing` for longer than this reads all of it again, in
+/// milliseconds: it may have missed that a word was taken back. Well below how long a log keeps that.
 pub const STANDINGS_AWAY_MS: i64 = 12 * 3_600_000;
 
-/// How far a request that counts as many may put a limited account's next one off, in microseconds: as long as the longest limit
-/// of the built-in rings lasts. A whole burst may always be used up.
+/// How far a request that counts as many may put a limited account's next one off, in microseconds: as long
+/// as the longest limit of the built-in rings lasts. A whole burst may always be used up.
 pub const DEBT_MAX_US: i64 = 3_600_000_000;
 
-/// Limited accounts whose requests one server counts. One more is let through: it is over the limit of the others.
+/// Limited accounts whose requests one server counts. One more is let through: it is over the limit of the
+/// others.
 pub const BUCKETS_MAX: usize = 1_000_000;
 
 /// Accounts with a verdict of HIGH or more that must rest on a shared value before it is an indicator.
@@ -271,8 +280,8 @@ pub const WORD_BYTES_MAX: usize = 65_536;
 /// Policies that an enforcer knows as such that may enforce: far more than are in verdicts under way.
 pub const CHARTERS_MAX: usize = 64;
 
-/// Accounts that wait for an analyst or were decided on, of one task. Of more, those that were decided on go first, then the one
-/// that waits longest; each is written down.
+/// Accounts that wait for an analyst or were decided on, of one task. Of more, those that were decided on go
+/// first, then the one that waits longest; each is written down.
 pub const REVIEWS_MAX: usize = 10_000;
 
 /// How long an analyst may take for an account of tier HIGH or CRITICAL, in milliseconds.
@@ -281,7 +290,8 @@ pub const REVIEW_URGENT_MS: i64 = 24 * 3_600_000;
 /// How long an analyst may take for any other account, in milliseconds.
 pub const REVIEW_MS: i64 = 72 * 3_600_000;
 
-/// How long an account stays in the queue at most, decided on or not, in milliseconds: as long as its actions are kept.
+/// How long an account stays in the queue at most, decided on or not, in milliseconds: as long as its actions
+/// are kept.
 pub const REVIEW_KEPT_MS: i64 = 90 * 86_400_000;
 
 /// Notes that one account of the queue may have.

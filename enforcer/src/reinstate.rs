@@ -1,9 +1,9 @@
 //! An operator's word that what is in force on a subject is undone, and what the log says that is.
 //!
-//! Enforcers undo what their state has. Where a state has lost an account, or never had it, the effect is there all
-//! the same: so whoever publishes the word looks the account up in the log, and names what is in force. The body is
-//! the subject, and a line for each such action: the partition whose enforcer it is of, and the action in its
-//! single-object frame, in base64.
+//! Enforcers undo what their state has. Where a state has lost an account, or never had it, the effect is
+//! there all the same: so whoever publishes the word looks the account up in the log, and names what is in
+//! force. The body is the subject, and a line for each such action: the partition whose enforcer it is of,
+//! and the action in its single-object frame, in base64.
 
 use crate::lifecycle::is_in_force;
 use crate::limits::{NAME_BYTES_MAX, OPEN_MAX};

@@ -24,8 +24,8 @@ pub enum Ring {
 }
 
 impl Ring {
-    /// Reads `on`, `off`, or how long effects last, in milliseconds, and who undoes them: `600000 auto`. The error says
-    /// what is allowed, for the operator.
+    /// Reads `on`, `off`, or how long effects last, in milliseconds, and who undoes them: `600000 auto`. The
+    /// error says what is allowed, for the operator.
     pub fn parse(body: &str) -> Result<Self, String> {
         let (least, greatest) = LASTS_RANGE_MS;
         let refused =

@@ -1,5 +1,5 @@
-//! What keeps the enforcer from acting on the wrong account, too far, or on too many: the lists that operators fill, the
-//! rings, and the limiter. All of it is set by control records and is part of the state.
+//! What keeps the enforcer from acting on the wrong account, too far, or on too many: the lists that
+//! operators fill, the rings, and the limiter. All of it is set by control records and is part of the state.
 
 use crate::kill_switch::{Heard, KillSwitch};
 use crate::limiter::{
@@ -16,10 +16,12 @@ use std::collections::BTreeSet;
 use weir_schemas::AccountId;
 use weir_topology::stage::StateEntry;
 
-/// Name of the control record by which an operator undoes what is in force on a subject; [`crate::reinstate`] is its body.
+/// Name of the control record by which an operator undoes what is in force on a subject; [`crate::reinstate`]
+/// is its body.
 pub const REINSTATE_NAME: &str = "act.reinstate";
 
-/// Name of the control record by which a person asks who stands behind a pseudonym: its body is that, and why.
+/// Name of the control record by which a person asks who stands behind a pseudonym: its body is that, and
+/// why.
 pub const REVEAL_NAME: &str = "act.reveal";
 
 /// State key of the kill switch.
@@ -48,7 +50,8 @@ pub(crate) enum Word {
     Limit(Limit),
     /// So many accounts of a tenant may be; none where it has no cap of its own.
     TenantLimit(String, Option<u64>),
-    /// The pause of a tenant, or of all, is over, which began up to this time; and no storm of theirs pauses for an hour.
+    /// The pause of a tenant, or of all, is over, which began up to this time; and no storm of theirs pauses
+    /// for an hour.
     Resume(Whose, i64),
     /// The same where there is no such pause: for an hour from this time no storm of theirs pauses.
     ApproveStorms(Whose, i64),
@@ -74,8 +77,8 @@ pub(crate) struct Safeguards {
 }
 
 impl Safeguards {
-    /// What a control record says to the safeguards; none where it is not for them, or changes nothing. `body` is none
-    /// where the operator deleted the record: back to what a fresh install does.
+    /// What a control record says to the safeguards; none where it is not for them, or changes nothing.
+    /// `body` is none where the operator deleted the record: back to what a fresh install does.
     pub fn word_in(&self, name: &str, body: Option<&str>) -> Result<Option<Word>, String> {
         let word = if let Some((list, subject)) = ListName::of_record(name) {
             let is_on = match body.map(str::trim) {

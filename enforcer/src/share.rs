@@ -1,7 +1,9 @@
-//! What is shared with others of campaigns: STIX 2.1, signed lines, and a list of accounts for who runs the same deployment.
+//! What is shared with others of campaigns: STIX 2.1, signed lines, and a list of accounts for who runs the
+//! same deployment.
 //!
-//! Pure: the same campaigns give the same bytes and the same ids. Accounts are pseudonyms and values are keyed hashes, as in the
-//! topics. In this order: [`stix`] (a bundle of others' vocabulary), [`lines`] (the same facts as signed lines, and the list).
+//! Pure: the same campaigns give the same bytes and the same ids. Accounts are pseudonyms and values are
+//! keyed hashes, as in the topics. In this order: [`stix`] (a bundle of others' vocabulary), [`lines`] (the
+//! same facts as signed lines, and the list).
 
 pub mod lines;
 pub mod stix;

@@ -1,12 +1,13 @@
-//! The enforcer's fold: verdicts, operators' words and executors' words in; audit records, actions and standings out.
+//! The enforcer's fold: verdicts, operators' words and executors' words in; audit records, actions and
+//! standings out.
 //!
-//! Pure, as every stage is. Decisions are folds; effects have processing time, of which the fold knows the one that
-//! its epoch's record keeps. An audit record stands before each transition of an action in the outputs, and both
-//! become visible in one commit: there is no action without its record.
+//! Pure, as every stage is. Decisions are folds; effects have processing time, of which the fold knows the
+//! one that its epoch's record keeps. An audit record stands before each transition of an action in the
+//! outputs, and both become visible in one commit: there is no action without its record.
 //!
-//! In the order in which a step goes: `course` (what is due), `settings` (operators' words), `course` again (executors'
-//! words, standings), `decision` (verdicts) and `guard` (what keeps one from being carried out). `reviews` is what persons are asked
-//! and what they answered, `takeover` how it goes on from another build.
+//! In the order in which a step goes: `course` (what is due), `settings` (operators' words), `course` again
+//! (executors' words, standings), `decision` (verdicts) and `guard` (what keeps one from being carried out).
+//! `reviews` is what persons are asked and what they answered, `takeover` how it goes on from another build.
 
 use crate::accounts::Accounts;
 use crate::age::AgeMax;
@@ -62,9 +63,9 @@ pub const RESUMED: &str = "resumed";
 /// Outcome in the audit record of a storm of verdicts where nothing is acted on, so that nothing pauses.
 pub const STORM: &str = "storm";
 
-/// Version of the enforcer's decisions. Raise it with every change after which the same log gives other records or
-/// another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs of another version
-/// takes them over instead of taking them for its own.
+/// Version of the enforcer's decisions. Raise it with every change after which the same log gives other
+/// records or another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs
+/// of another version takes them over instead of taking them for its own.
 pub const JUDGE_VERSION: i32 = 20;
 
 /// Version of the encoding of state entries.
@@ -210,14 +211,15 @@ impl EnforcerStage {
         Self { charter: self.charter.trusting(trust), ..self }
     }
 
-    /// The enforcer as a second build has it, for tests in which one takes over from the other: what it does lasts
-    /// twice as long. Outside of them there is none.
+    /// The enforcer as a second build has it, for tests in which one takes over from the other: what it does
+    /// lasts twice as long. Outside of them there is none.
     #[cfg(any(test, feature = "planted"))]
     pub fn planted(self) -> Self {
         Self { is_planted: true, ..self }
     }
 
-    /// What tells it from an enforcer that trusts others, and so decides otherwise; none where it trusts nobody.
+    /// What tells it from an enforcer that trusts others, and so decides otherwise; none where it trusts
+    /// nobody.
     fn trusted(&self) -> Option<Digest> {
         let (policies, root) = (self.charter.digest(), self.safeguards.kill_switch.root());
         if policies.is_none() && root.is_none() {

@@ -238,7 +238,8 @@ mod tests {
             // By storms, which nothing ends in audit posture, nor from below, which is no storm in any
             // posture.
             assert_eq!(most, 20);
-            // Who goes on from below, always at what is no storm, is let have twice as many in half a day, and again.
+            // Who goes on from below, always at what is no storm, is let have twice as many in half a day,
+            // and again.
             for minute in 1_440..2 * 1_440 {
                 most = watch.limiter.limit().storm(watch.storm.usual_of_hour());
                 watch.found(minute * MINUTE_MS, most);

@@ -1,4 +1,5 @@
-//! Of whom an operator's word speaks: one account, or every account of a tenant. And the lists that such words fill.
+//! Of whom an operator's word speaks: one account, or every account of a tenant. And the lists that such
+//! words fill.
 
 use crate::limits::{LISTED_MAX, NAME_BYTES_MAX};
 use std::collections::BTreeSet;

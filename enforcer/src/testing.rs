@@ -188,8 +188,8 @@ pub fn persons(version: u64, who: &[(&str, &[PersonRole])]) -> Persons {
     Persons::signed(version, who.iter().map(person).collect(), &root()).unwrap()
 }
 
-/// `sam` and `sue` for security, `otto` and `olga` for operations, `rita` and `ron` for reliability, `max` for all of these,
-/// and the analysts `anna` and `ben`.
+/// `sam` and `sue` for security, `otto` and `olga` for operations, `rita` and `ron` for reliability, `max`
+/// for all of these, and the analysts `anna` and `ben`.
 pub fn everybody() -> Persons {
     use PersonRole::{Analyst, Operations, Security, Sre};
     persons(
@@ -222,7 +222,8 @@ pub fn switch_word(name: &str, word: &impl Serialize) -> Control {
     control(ControlKind::KillSwitch, name, &serde_json::to_string(word).unwrap())
 }
 
-/// The word of an analyst about an item, said at this time, that decides nothing; no two of a test have the same `number`.
+/// The word of an analyst about an item, said at this time, that decides nothing; no two of a test have the
+/// same `number`.
 pub fn review_word(item: ActionId, says: Says, by: &str, created_ms: i64, number: u8) -> Word {
     let text = if matches!(says, Says::Assign(_)) { "" } else { "seen in ticket 12" };
     Word::signed((item, None), says, text, by, created_ms, [number; 4], &person_key(by), &root().public())

@@ -1,4 +1,5 @@
-//! Brokers that answer and give nothing: whoever follows a topic says so after half a minute, and its loop goes round.
+//! Brokers that answer and give nothing: whoever follows a topic says so after half a minute, and its loop
+//! goes round.
 
 use crate::act::executor::Executor;
 use crate::answer::standings::{Follower, Standings};

@@ -1,5 +1,5 @@
-//! What a client begins a connection of TLS with, split as the input says: it comes to the same as in one piece, and no more of
-//! it is held than is allowed.
+//! What a client begins a connection of TLS with, split as the input says: it comes to the same as in one
+//! piece, and no more of it is held than is allowed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

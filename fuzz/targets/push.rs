@@ -1,5 +1,5 @@
-//! What others send: bodies of requests in every notation and packing, and records of a topic, through everything up to the
-//! commit.
+//! What others send: bodies of requests in every notation and packing, and records of a topic, through
+//! everything up to the commit.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

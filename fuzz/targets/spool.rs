@@ -1,5 +1,5 @@
-//! A spool's files as a disk may give them back: torn, changed, of another build; and batches in them that are none, through everything up to
-//! the commit.
+//! A spool's files as a disk may give them back: torn, changed, of another build; and batches in them that
+//! are none, through everything up to the commit.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

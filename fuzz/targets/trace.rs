@@ -1,5 +1,5 @@
-//! What a tap hears of connections: HTTP/1, its framing and streams of events, or frames and header blocks of HTTP/2, split
-//! and torn as the input says.
+//! What a tap hears of connections: HTTP/1, its framing and streams of events, or frames and header blocks of
+//! HTTP/2, split and torn as the input says.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,9 +1,9 @@
 //! The account stage: judges one account at a time.
 //!
-//! An event is counted, shown to the detectors, the account's card is told to the values that it shares when that is
-//! due, the detectors are asked, their evidence added, and a verdict is emitted when there is something to say. A word of the
-//! cluster stage goes the same way without being counted. Nothing in the judgement of one account
-//! depends on another account, nor on how records are cut into epochs.
+//! An event is counted, shown to the detectors, the account's card is told to the values that it shares when
+//! that is due, the detectors are asked, their evidence added, and a verdict is emitted when there is
+//! something to say. A word of the cluster stage goes the same way without being counted. Nothing in the
+//! judgement of one account depends on another account, nor on how records are cut into epochs.
 
 pub mod links;
 mod member;
@@ -263,7 +263,8 @@ impl AccountStage {
         }
     }
 
-    /// Folds a whole epoch; in silence where `touched` gathers the accounts that another judge's epoch touches.
+    /// Folds a whole epoch; in silence where `touched` gathers the accounts that another judge's epoch
+    /// touches.
     fn fold_all(&mut self, batch: &Batch, touched: Option<BTreeMap<AccountId, String>>) -> Effects {
         let mut work = Work { clock_ms: batch.clock_ms, hook: self.hook, silent: touched, ..Work::default() };
         // By the clock before the epoch, which in lockstep is the same for every partition.
@@ -327,7 +328,8 @@ pub(crate) fn check_time(time_ms: i64) -> Result<(), Refusal> {
 const JUDGED_SINGLY: u32 = 64;
 const JUDGED_AFTER_MS: i64 = 60_000;
 
-/// Whether an event can have changed what the detectors say. Of an account with many requests one changes little.
+/// Whether an event can have changed what the detectors say. Of an account with many requests one changes
+/// little.
 fn is_worth_judging(profile: &Profile, pause_ms: i64) -> bool {
     let requests = profile.behaviour.requests;
     requests < JUDGED_SINGLY || requests.is_multiple_of(8) || pause_ms >= JUDGED_AFTER_MS
@@ -351,8 +353,8 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
     };
     let of_theme = Card { theme: theme.to_bytes(), ..card.clone() };
     let of_stock = Card { openings: openings.stock().to_bytes(), ..card.clone() };
-    // Who pays is taken for the owner where no organisation is declared. An owner is told what harvests ask, and of others
-    // only that they are there.
+    // Who pays is taken for the owner where no organisation is declared. An owner is told what harvests ask,
+    // and of others only that they are there.
     let owners: Vec<Shared> = round.iter().filter_map(|shared| shared.owner(behaviour)).collect();
     let of_owner = match behaviour.org.value() == 0 && harvest::is_told(&view) {
         true => card.clone(),
@@ -381,7 +383,8 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
 /// Share of texts that are new, in thousandths, from which an account asks ever new things.
 const NEW_PERMILLE_MIN: i32 = 700;
 
-/// Whether an account asks ever new things on nobody's behalf: an application's prompts are of one kind by nature.
+/// Whether an account asks ever new things on nobody's behalf: an application's prompts are of one kind by
+/// nature.
 fn asks_anew(behaviour: &Behaviour) -> bool {
     let novelty = behaviour.texts.novelty_permille().unwrap_or(0);
     behaviour.preamble.value() == 0 && novelty >= NEW_PERMILLE_MIN
@@ -489,7 +492,8 @@ impl Stage for AccountStage {
         let mut judged = 0;
         for (id, tenant) in std::mem::take(&mut self.adopted) {
             let Some(account) = self.accounts.change(id) else { continue };
-            // It was forgotten in between: only what was said of it is known, and that stands until it does something.
+            // It was forgotten in between: only what was said of it is known, and that stands until it does
+            // something.
             if account.last_event().is_none() {
                 continue;
             }
@@ -500,7 +504,8 @@ impl Stage for AccountStage {
             work.tallies.add_each(Tally::DetectorFaults, faults);
             let now_ms = view.now_ms;
             account.note_faults(faults);
-            // What was said stands; the same is not said again for no more reason than that somebody else says it.
+            // What was said stands; the same is not said again for no more reason than that somebody else
+            // says it.
             let differs = !account.voice.holds(fused.tier);
             if differs && account.voice.speaks(fused.tier, now_ms, &self.policy) {
                 let (epoch, partition) = (batch.epoch, batch.partition);

@@ -1,4 +1,5 @@
-//! What an account's prompts ask for: how many of the latest have a phrase of each of the collector's classes.
+//! What an account's prompts ask for: how many of the latest have a phrase of each of the collector's
+//! classes.
 
 use weir_schemas::Request;
 

@@ -17,7 +17,8 @@ pub struct Texts {
 }
 persist_fields!(Texts { registers, seen });
 
-/// What two registers in one byte come to: the sum of two to the 15 minus each rank, and above 32 bits how many are empty.
+/// What two registers in one byte come to: the sum of two to the 15 minus each rank, and above 32 bits how
+/// many are empty.
 static PAIRS: [u64; 256] = {
     let mut table = [0; 256];
     let mut pair = 0;

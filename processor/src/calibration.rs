@@ -1,8 +1,10 @@
-//! What log-odds proved to be worth: the map from what the evidence comes to, to the probability that is said.
+//! What log-odds proved to be worth: the map from what the evidence comes to, to the probability that is
+//! said.
 //!
-//! Detectors are not independent, and the prior is a guess, so that log-odds alone are no probability. How many of the accounts
-//! with about the same log-odds belong to campaigns is measured on labelled traffic, and the policy carries what was
-//! measured. Tiers are thresholds of the log-odds themselves and do not move with it.
+//! Detectors are not independent, and the prior is a guess, so that log-odds alone are no probability. How
+//! many of the accounts with about the same log-odds belong to campaigns is measured on labelled traffic, and
+//! the policy carries what was measured. Tiers are thresholds of the log-odds themselves and do not move with
+//! it.
 
 use crate::limits::CALIBRATION_POINTS_MAX;
 use crate::nats::{self, Millinats};
@@ -23,7 +25,8 @@ pub(crate) struct CalibrationTable {
     points_nats: Vec<[f64; 2]>,
 }
 
-/// A map that never falls: straight between its points, and flat beyond the first and the last, because nothing was measured there.
+/// A map that never falls: straight between its points, and flat beyond the first and the last, because
+/// nothing was measured there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Calibration {
     points: Vec<(i64, Millinats)>,

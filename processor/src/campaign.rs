@@ -1,12 +1,13 @@
 //! The campaign stage: puts accounts together that are under one hand.
 //!
-//! The account stage tells of an account what speaks for it itself, and by which values it is linked with those like it.
-//! Accounts with evidence of their own whose links meet are one campaign. Nobody is a member for what its neighbours do, and
-//! nobody without evidence of its own connects others; such accounts are counted beside the campaign. A member leaves when
-//! its evidence ends or was not heard of for the policy's horizon of an account; a campaign ends with too few members.
+//! The account stage tells of an account what speaks for it itself, and by which values it is linked with
+//! those like it. Accounts with evidence of their own whose links meet are one campaign. Nobody is a member
+//! for what its neighbours do, and nobody without evidence of its own connects others; such accounts are
+//! counted beside the campaign. A member leaves when its evidence ends or was not heard of for the policy's
+//! horizon of an account; a campaign ends with too few members.
 //!
-//! There is one task of this stage, because who belongs together is not known before; what it reads is only what is
-//! said of suspects, some records an hour of each.
+//! There is one task of this stage, because who belongs together is not known before; what it reads is only
+//! what is said of suspects, some records an hour of each.
 
 mod assembly;
 mod change;
@@ -50,7 +51,8 @@ pub struct CampaignStage {
     wait: Wait,
     campaigns: BTreeMap<Label, Told>,
     campaigns_changed: BTreeSet<Label>,
-    /// Accounts of which something was heard since campaigns were last assembled, and campaigns that they were in.
+    /// Accounts of which something was heard since campaigns were last assembled, and campaigns that they
+    /// were in.
     touched: BTreeSet<AccountId>,
     before: BTreeSet<Label>,
     hook: JudgeHook,
@@ -84,8 +86,8 @@ impl CampaignStage {
         Self { hook, ..self }
     }
 
-    /// The same stage with another cap on accounts with evidence of their own; beyond it the longest idle are forgotten
-    /// at the end of an epoch.
+    /// The same stage with another cap on accounts with evidence of their own; beyond it the longest idle are
+    /// forgotten at the end of an epoch.
     pub fn with_suspects_max(mut self, suspects_max: usize) -> Self {
         self.suspects_max = suspects_max.max(1);
         self

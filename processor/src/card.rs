@@ -1,8 +1,8 @@
 //! How much two accounts are alike, and how likely two strangers would be that much alike.
 //!
 //! An account tells its card to the values that it shares; a value holds cards against each other. Each
-//! coordinate has a width within which two runs of one script fall, and a chance that two unrelated
-//! accounts fall within it. Nothing here says that being alike is bad: most that are alike are innocent, and other
+//! coordinate has a width within which two runs of one script fall, and a chance that two unrelated accounts
+//! fall within it. Nothing here says that being alike is bad: most that are alike are innocent, and other
 //! evidence says which are not.
 
 mod peers;
@@ -16,8 +16,8 @@ use weir_schemas::{Card, LinkKind};
 /// copies: a week, in hours.
 const SETTLED_H: u16 = 168;
 
-/// So many of the least texts in common show that two ask for the same: who only wants to be taken for one of those who do has to ask a third of
-/// its texts again with every other account.
+/// So many of the least texts in common show that two ask for the same: who only wants to be taken for one of
+/// those who do has to ask a third of its texts again with every other account.
 const TEXTS_COMMON_MIN: usize = 3;
 
 /// A card as a value remembers it: 52 bytes, and 96 more with a theme or with openings.
@@ -165,8 +165,8 @@ impl By {
         }
     }
 
-    /// Whether they are held against each other at all: persons and machines are not, unless they ask for the same
-    /// kind of thing, and then only they are.
+    /// Whether they are held against each other at all: persons and machines are not, unless they ask for the
+    /// same kind of thing, and then only they are.
     pub fn compares(self, one: &Likeness, other: &Likeness) -> bool {
         match self {
             Self::Theme => {
@@ -195,8 +195,8 @@ fn is_newcomer(one: &Likeness, other: &Likeness) -> bool {
     old >= SETTLED_H && u32::from(young) * 2 < u32::from(old)
 }
 
-/// How near two cards are that are [compared](By::compares). Of accounts that shall have the same limit anyway, the limit says
-/// nothing more.
+/// How near two cards are that are [compared](By::compares). Of accounts that shall have the same limit
+/// anyway, the limit says nothing more.
 pub fn nearness(one: &Likeness, other: &Likeness, by: By) -> Nearness {
     if matches!(by, By::Theme | By::Opening) {
         let is_apart = is_newcomer(one, other)

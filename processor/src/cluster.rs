@@ -1,11 +1,11 @@
 //! The cluster stage: judges one shared value at a time.
 //!
-//! A link says that an account shares a value, and what the account does. The stage holds the cards of those who share the
-//! value against each other. At the end of an epoch it tells members how many do what they do and how many would by
-//! chance, if that changed, whether they linked or others did: what an account was told last depends on the latest cards
-//! of all, not on how epochs were cut. Nobody's suspicion goes in: a group is judged by how improbably
-//! alike its members are. No value knows of another; a value that a million accounts share takes as much memory
-//! as one of 65.
+//! A link says that an account shares a value, and what the account does. The stage holds the cards of those
+//! who share the value against each other. At the end of an epoch it tells members how many do what they do
+//! and how many would by chance, if that changed, whether they linked or others did: what an account was told
+//! last depends on the latest cards of all, not on how epochs were cut. Nobody's suspicion goes in: a group
+//! is judged by how improbably alike its members are. No value knows of another; a value that a million
+//! accounts share takes as much memory as one of 65.
 
 mod members;
 mod sketch;

@@ -1,11 +1,12 @@
 //! What a detector is, and which there are. A detector is one file under [`crate::detectors`] and one
 //! line in the registry below; its settings are a table of the policy with the same name.
 //!
-//! A detector has two halves. `observe` folds one event into a small state; `judge` reads that state and
-//! the account's counts, and says how much likelier they are of extraction than of honest use: a log-likelihood
+//! A detector has two halves. `observe` folds one event into a small state; `judge` reads that state and the
+//! account's counts, and says how much likelier they are of extraction than of honest use: a log-likelihood
 //! ratio in thousandths of a nat, negative where they speak for the account. `judge` changes nothing, so it
 //! can be asked at any event and once more, with an open notebook, when a verdict is emitted: evidence is
-//! formatted only then. Detectors of one [`Family`] look at one thing from several sides, so they share a cap.
+//! formatted only then. Detectors of one [`Family`] look at one thing from several sides, so they share a
+//! cap.
 
 use crate::nats::Millinats;
 use crate::persist::{Damage, Persist, take};
@@ -34,7 +35,8 @@ pub trait Detector {
     /// Its thresholds, from the policy.
     type Settings: Settings;
 
-    /// Reads a word of the state, wherever in it: see [`crate::store::Store::touch`]. Nothing where none is kept.
+    /// Reads a word of the state, wherever in it: see [`crate::store::Store::touch`]. Nothing where none is
+    /// kept.
     fn touch(_: &Self::State) -> u64 {
         0
     }
@@ -98,8 +100,8 @@ impl Family {
     /// Number of families.
     pub const COUNT: usize = 11;
 
-    /// Whether it looks at more than what strangers of one trade have in common and anybody can copy: hours, texts, and a
-    /// likeness in them. CRITICAL needs one that does.
+    /// Whether it looks at more than what strangers of one trade have in common and anybody can copy: hours,
+    /// texts, and a likeness in them. CRITICAL needs one that does.
     pub const fn is_ground(self) -> bool {
         matches!(self, Self::Volume | Self::Probing | Self::Client | Self::Payment | Self::Network)
     }
@@ -343,7 +345,8 @@ macro_rules! registry {
                 }),+]
             }
 
-            /// Appends the encoding: for each detector its tag, the version and length of its state, and the state.
+            /// Appends the encoding: for each detector its tag, the version and length of its state, and the
+            /// state.
             pub(crate) fn save(&self, out: &mut Vec<u8>) {
                 COUNT.save(out);
                 let mut body = Vec::new();
@@ -357,9 +360,9 @@ macro_rules! registry {
                 )+
             }
 
-            /// Reads the encoding from the front of `input`. A detector that this build does not have is passed
-            /// over, one that is not there knows nothing yet, and a version that this build does not know is
-            /// counted in `forgotten`: that detector begins anew with the account.
+            /// Reads the encoding from the front of `input`. A detector that this build does not have is
+            /// passed over, one that is not there knows nothing yet, and a version that this build does not
+            /// know is counted in `forgotten`: that detector begins anew with the account.
             pub(crate) fn load(input: &mut &[u8], forgotten: &mut Counts) -> Result<Self, Damage> {
                 let mut states = Self::default();
                 for _ in 0..usize::load(input)? {
@@ -460,7 +463,8 @@ mod tests {
         assert!(input.is_empty() && forgotten.is_empty());
     }
 
-    /// States in which two detectors know something, as a build writes them whose `probing` has version `probing`.
+    /// States in which two detectors know something, as a build writes them whose `probing` has version
+    /// `probing`.
     fn saved(probing: u8) -> Vec<u8> {
         let mut states = States::default();
         let settings = crate::policy::Policy::builtin().detectors;

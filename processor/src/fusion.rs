@@ -88,7 +88,8 @@ impl Voice {
         speaks
     }
 
-    /// What was said of an account by whoever judged it before: the tier of the last verdict, when, and how many there were.
+    /// What was said of an account by whoever judged it before: the tier of the last verdict, when, and how
+    /// many there were.
     pub fn said(tier: Tier, time_ms: i64, sequence: i64) -> Self {
         let sequence = u32::try_from(sequence.max(0)).unwrap_or(u32::MAX);
         Self { held: tier as u8, said_ms: time_ms, sequence }

@@ -1,8 +1,9 @@
-//! The policy in force in a stage: put in force by a record of control, and kept in the stage's state, so that a task that
-//! restarts after a policy was published judges by it from its first record.
+//! The policy in force in a stage: put in force by a record of control, and kept in the stage's state, so
+//! that a task that restarts after a policy was published judges by it from its first record.
 //!
-//! Where the stage was given a trust store, only a bundle that is admitted there comes in force, and the counter that it
-//! reached is state too: what is older does not come back. Without one any policy does, as text or as bundle.
+//! Where the stage was given a trust store, only a bundle that is admitted there comes in force, and the
+//! counter that it reached is state too: what is older does not come back. Without one any policy does, as
+//! text or as bundle.
 
 use crate::policy::Policy;
 use crate::refuse::Tallies;
@@ -90,8 +91,9 @@ impl InForce {
         self.published.as_deref() == Some(body)
     }
 
-    /// Puts a policy in force that was published at this time, which is the log's own; the one before stays where it is refused. The same bundle once more, of another
-    /// process that is configured alike, changes nothing.
+    /// Puts a policy in force that was published at this time, which is the log's own; the one before stays
+    /// where it is refused. The same bundle once more, of another process that is configured alike, changes
+    /// nothing.
     pub fn put(&mut self, control: &Control, published_ms: i64) -> Result<(), Refused> {
         let body = &control.body;
         if self.trust.is_some() && self.counter > 0 && self.is(body) {
@@ -113,7 +115,8 @@ impl InForce {
         Ok(())
     }
 
-    /// Follows a record of control. What the account stage refuses with a dead letter is only counted: one letter is enough.
+    /// Follows a record of control. What the account stage refuses with a dead letter is only counted: one
+    /// letter is enough.
     pub(crate) fn follow(&mut self, wire: &Wire, record: RecordRef<'_>, tallies: &mut Tallies) {
         if let Ok(Some(control)) = policy_control(wire, record)
             && let Err(refused) = self.put(&control, record.timestamp_ms)

@@ -1,11 +1,12 @@
 //! Weir's judgement: what an account does, what a shared value tells, and what follows.
 //!
-//! Everything here is a pure function over records: no clock, no random number, no file, no thread.
-//! Time is the event's time. Read in this order: [`policy`] (what is configured), [`nats`] (how evidence
-//! is counted), [`windows`], [`pauses`], [`behaviour`] and [`profile`] (what every account is counted by), [`card`], [`theme`] and [`words`]
-//! (how accounts that share a value are held against each other), [`detector`] (the one trait, and the registry),
-//! [`detectors`] (one file each), [`fusion`] (evidence becomes a score, a tier and a word spoken), [`calibration`] (and a probability),
-//! [`account`], [`cluster`] and [`campaign`] (the three stages), [`store`] (their bounded state).
+//! Everything here is a pure function over records: no clock, no random number, no file, no thread. Time is
+//! the event's time. Read in this order: [`policy`] (what is configured), [`nats`] (how evidence is counted),
+//! [`windows`], [`pauses`], [`behaviour`] and [`profile`] (what every account is counted by), [`card`],
+//! [`theme`] and [`words`] (how accounts that share a value are held against each other), [`detector`] (the
+//! one trait, and the registry), [`detectors`] (one file each), [`fusion`] (evidence becomes a score, a tier
+//! and a word spoken), [`calibration`] (and a probability), [`account`], [`cluster`] and [`campaign`] (the
+//! three stages), [`store`] (their bounded state).
 
 #[macro_use]
 pub mod persist;

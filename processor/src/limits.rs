@@ -15,27 +15,30 @@ pub const STALE_FILINGS_MAX: usize = 1_024;
 /// day late still find it.
 pub const EVICTION_GRACE_MS: i64 = 24 * 3_600_000;
 
-/// How far an event's time may be ahead of the time at which the log took its record. Collectors allow minutes, but by
-/// the clock of their own node, which may be the one that is wrong: an event of next year would take the
-/// task's clock there, and every account would be forgotten as long idle, at once and from then on. Not more than the
-/// grace, so that no event that is on time finds its account evicted by one that is ahead.
+/// How far an event's time may be ahead of the time at which the log took its record. Collectors allow
+/// minutes, but by the clock of their own node, which may be the one that is wrong: an event of next year
+/// would take the task's clock there, and every account would be forgotten as long idle, at once and from
+/// then on. Not more than the grace, so that no event that is on time finds its account evicted by one that
+/// is ahead.
 pub const AHEAD_MAX_MS: i64 = EVICTION_GRACE_MS;
 
-/// By so many later requests one may be overtaken without changing what is said of pauses: the latest pauses wait
-/// for as many starts before they count.
+/// By so many later requests one may be overtaken without changing what is said of pauses: the latest pauses
+/// wait for as many starts before they count.
 pub const OVERTAKEN_MAX: usize = 12;
 
 /// Events of an account that a verdict names.
 pub const EVENT_IDS_MAX: usize = 16;
 
-/// Points of a policy's calibration. What is fitted to more of them follows the noise of the accounts that were looked at.
+/// Points of a policy's calibration. What is fitted to more of them follows the noise of the accounts that
+/// were looked at.
 pub const CALIBRATION_POINTS_MAX: usize = 16;
 
 /// Largest number of events that one sampled event may stand for.
 pub const SAMPLE_WEIGHT_MAX: i32 = 1_000;
 
-/// Shared values on which an account remembers the cluster stage's word: all that it links to. A word that made room would not be
-/// said again until it changed, and what is remembered would depend on the order in which words came.
+/// Shared values on which an account remembers the cluster stage's word: all that it links to. A word that
+/// made room would not be said again until it changed, and what is remembered would depend on the order in
+/// which words came.
 pub const CLUSTER_WORDS_MAX: usize = 24;
 
 /// Of these, most on themes: an account lies in six cells at a time, and comes to others as it goes on.
@@ -50,7 +53,8 @@ pub const MEMBERS_KEPT_MAX: usize = 64;
 /// Hours after which a card says no longer what an account does.
 pub const CARD_HOURS_MAX: u32 = 48;
 
-/// Hours after which a member that links is told again what it was told before: well before it is too old to count.
+/// Hours after which a member that links is told again what it was told before: well before it is too old to
+/// count.
 pub const TOLD_HOURS_MAX: u32 = 12;
 
 /// Members that a cluster record names.
@@ -68,8 +72,9 @@ pub const BYSTANDERS_MAX: usize = 20_000;
 /// Accounts that make a campaign.
 pub const CAMPAIGN_MEMBERS_MIN: usize = 3;
 
-/// Event time that a campaign is left alone for each of its members after it was told of, while nobody does more than join it or rise
-/// in it: whatever is told of it looks at all of them, so a campaign of thousands would cost more than their traffic.
+/// Event time that a campaign is left alone for each of its members after it was told of, while nobody does
+/// more than join it or rise in it: whatever is told of it looks at all of them, so a campaign of thousands
+/// would cost more than their traffic.
 pub const CAMPAIGN_WAIT_MS_EACH: i64 = 25;
 
 /// Members from which that holds: smaller ones are told of at once.

@@ -78,8 +78,8 @@ static SMALL: [u64; 1 << SMALL_BITS] = {
     table
 };
 
-/// `value` times the exponential of minus two to the `bit`, where that bit of `millinats` is set. Without a branch: which bits
-/// are set nobody can foresee.
+/// `value` times the exponential of minus two to the `bit`, where that bit of `millinats` is set. Without a
+/// branch: which bits are set nobody can foresee.
 const fn times_power(value: u64, millinats: usize, bit: usize) -> u64 {
     let is_set = (millinats >> bit & 1) as u64;
     (value * (ONE - is_set * (ONE - POWERS[bit]))) >> 30
@@ -103,8 +103,8 @@ pub fn probability(log_odds: Millinats) -> u32 {
     if log_odds >= 0 { 1_000_000 - smaller } else { smaller }
 }
 
-/// Log-odds and the score that stands for them, in thousandths: odds of one to one are 0.35, of nine to one 0.55, of 99 to
-/// one 0.72. Straight between.
+/// Log-odds and the score that stands for them, in thousandths: odds of one to one are 0.35, of nine to one
+/// 0.55, of 99 to one 0.72. Straight between.
 const SCALE: [(i64, i64); 6] =
     [(-12_000, 0), (0, 350), (2_197, 550), (4_595, 720), (9_210, 900), (25_000, 1_000)];
 

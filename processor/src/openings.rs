@@ -1,8 +1,8 @@
 //! How an account's prompts begin.
 //!
-//! Who divides a list of tasks among accounts wraps each in a few words, and has a stock of such words. Accounts
-//! that share nothing else meet where they have the same words in stock. The openings that are kept are the least by hash,
-//! which are the same wherever the stock is.
+//! Who divides a list of tasks among accounts wraps each in a few words, and has a stock of such words.
+//! Accounts that share nothing else meet where they have the same words in stock. The openings that are kept
+//! are the least by hash, which are the same wherever the stock is.
 
 use crate::measure::short;
 use weir_schemas::PromptFeatures;

@@ -1,11 +1,11 @@
 //! The pauses between an account's requests, in the order in which the requests were made.
 //!
 //! Logs are written when requests end, so events arrive in another order than the one in which they were
-//! made, and a request that takes long is overtaken by later ones. What is kept here depends on which
-//! starts were seen, not on the order in which they came. The latest pauses are remembered one by one; a pause
-//! is settled, and only counted from then on, when so many later starts are known that none can come in between any
-//! more. So the same traffic gives the same pace from any source, as long as no request is overtaken by more
-//! than [`OVERTAKEN_MAX`] others. Responses are no requests and are not noted.
+//! made, and a request that takes long is overtaken by later ones. What is kept here depends on which starts
+//! were seen, not on the order in which they came. The latest pauses are remembered one by one; a pause is
+//! settled, and only counted from then on, when so many later starts are known that none can come in between
+//! any more. So the same traffic gives the same pace from any source, as long as no request is overtaken by
+//! more than [`OVERTAKEN_MAX`] others. Responses are no requests and are not noted.
 
 use crate::limits::OVERTAKEN_MAX;
 use crate::measure::Share;
@@ -35,8 +35,8 @@ pub struct Pace {
     pub count: u32,
     /// Mean of their logarithm in milliseconds, in thousandths of a nat.
     pub mean: Millinats,
-    /// Standard deviation of that logarithm: 0 for a metronome, 1.28 for what comes at random, more for who comes
-    /// in sittings.
+    /// Standard deviation of that logarithm: 0 for a metronome, 1.28 for what comes at random, more for who
+    /// comes in sittings.
     pub spread: Millinats,
     /// Pauses after which a request stands alone, in thousandths.
     pub alone_permille: i32,
@@ -66,8 +66,8 @@ impl Pauses {
         }
     }
 
-    /// Splits the pause that the request fell into, or puts a new one before all others. When there is no room
-    /// for it there, every pause that it would change is forgotten already.
+    /// Splits the pause that the request fell into, or puts a new one before all others. When there is no
+    /// room for it there, every pause that it would change is forgotten already.
     fn insert(&mut self, start_ms: i64) {
         let mut next_ms = self.latest_ms;
         for index in (0..self.gaps_ms.len()).rev() {

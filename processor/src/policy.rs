@@ -1,11 +1,11 @@
 //! The policy: what a detection engineer decides. One TOML text, checked as a whole before it counts.
 //!
-//! What a policy does not name is off: a detector's table that is not there means that the detector is not asked,
-//! so that a policy means under a newer build, which has more detectors, what it meant under the one
-//! that it was written for. Every key of a table that is there is required and unknown tables and keys are refused,
-//! so that a misspelt key is not silently a default. A key that is added to a table later must be optional, and
-//! its absence mean what the table meant before. The policy that comes with Weir is `policy/default.toml`;
-//! start a new one from a copy of it.
+//! What a policy does not name is off: a detector's table that is not there means that the detector is not
+//! asked, so that a policy means under a newer build, which has more detectors, what it meant under the one
+//! that it was written for. Every key of a table that is there is required and unknown tables and keys are
+//! refused, so that a misspelt key is not silently a default. A key that is added to a table later must be
+//! optional, and its absence mean what the table meant before. The policy that comes with Weir is
+//! `policy/default.toml`; start a new one from a copy of it.
 
 use crate::calibration::{Calibration, CalibrationTable};
 use crate::detector::DetectorSettings;
@@ -20,7 +20,8 @@ use weir_schemas::{Digest, Tier};
 const BUILTIN: &str = include_str!("../policy/default.toml");
 
 section! {
-    /// Scores from which each tier holds. The score is a map of the log-odds as they are summed, whatever they proved to be.
+    /// Scores from which each tier holds. The score is a map of the log-odds as they are summed, whatever
+    /// they proved to be.
     pub struct Tiers {
         /// From here on MEDIUM.
         medium: f64 = 0.01 ..= 1,

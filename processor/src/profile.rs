@@ -134,7 +134,8 @@ pub struct AccountView<'a> {
 /// Pauses from which a pace is known.
 const PAUSES_MIN: u32 = 11;
 
-/// Spread of the pauses' logarithm below which they are as even as a program's: nobody reads, thinks and types that evenly.
+/// Spread of the pauses' logarithm below which they are as even as a program's: nobody reads, thinks and
+/// types that evenly.
 const EVEN_SPREAD: Millinats = 400;
 
 impl AccountView<'_> {
@@ -148,8 +149,8 @@ impl AccountView<'_> {
         self.has_pace() && self.pace.spread < EVEN_SPREAD
     }
 
-    /// How much there is to judge a likeness by, in thousandths: six busy hours or 256 requests are enough, and 64 that
-    /// come as evenly as no class hands in its homework.
+    /// How much there is to judge a likeness by, in thousandths: six busy hours or 256 requests are enough,
+    /// and 64 that come as evenly as no class hands in its homework.
     pub fn maturity_permille(&self) -> i64 {
         let enough = if self.is_even() { 64 } else { 256 };
         let by_hours = i64::from(self.busy_hours) * 1_000 / 6;

@@ -166,9 +166,9 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
         self.index.find(hash_of(&key), is_key).copied()
     }
 
-    /// Reads the entries of keys that are about to be asked for. The state of many entries lies in memory, not in
-    /// a cache: what is fetched for one key after the other is waited for each time, what is fetched for
-    /// many at once is waited for once.
+    /// Reads the entries of keys that are about to be asked for. The state of many entries lies in memory,
+    /// not in a cache: what is fetched for one key after the other is waited for each time, what is fetched
+    /// for many at once is waited for once.
     pub fn touch<const N: usize>(&self, keys: &[Option<K>; N]) {
         // Each step of the way for all keys, before the next. Another key's place does no harm.
         let place = |key: K| self.index.find(hash_of(&key), |_| true).copied();
@@ -213,8 +213,8 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
                 let hour = hour_of(value.clock_ms());
                 let Some(slot) = self.slots.at(place) else { return };
                 (slot.is_dirty, slot.value) = (false, value);
-                // A later hour is corrected when the old one is looked through. An earlier one would not be: an
-                // entry that was evicted and began anew, between two snapshots, with events of before.
+                // A later hour is corrected when the old one is looked through. An earlier one would not be:
+                // an entry that was evicted and began anew, between two snapshots, with events of before.
                 if hour < slot.hour {
                     self.file(place, hour);
                     self.note_stale();
@@ -366,8 +366,9 @@ impl<K: Copy + Ord + Hash, V: Entry> Store<K, V> {
         }
     }
 
-    /// Entries in the order of their places, from `place` on, at most `entries_max` (one at least); returns where the
-    /// rest begins, none after the last. Entries never move: one that is there all the while is met once.
+    /// Entries in the order of their places, from `place` on, at most `entries_max` (one at least); returns
+    /// where the rest begins, none after the last. Entries never move: one that is there all the while is met
+    /// once.
     pub fn survey(&self, place: u32, entries_max: usize, mut each: impl FnMut(K, &V)) -> Option<u32> {
         let mut left = entries_max.max(1);
         for place in place..self.slots.places() {

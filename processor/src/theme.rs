@@ -1,10 +1,11 @@
 //! What an account asks for, as one direction: the mean of its texts' embeddings.
 //!
-//! Accounts that share nothing else meet where they ask for the same kind of thing. The collector tells of each text the
-//! signs of 64 coordinates; their mean over many texts is a direction, the same in whatever words and language. Cells
-//! part all directions, so that near ones mostly fall into one cell of several. People who do one job meet there too; what their
-//! cards say tells them from one hand. And a class that hands in one homework asks for the *same texts*,
-//! where a campaign divides a list: so a few hashes of texts go along.
+//! Accounts that share nothing else meet where they ask for the same kind of thing. The collector tells of
+//! each text the signs of 64 coordinates; their mean over many texts is a direction, the same in whatever
+//! words and language. Cells part all directions, so that near ones mostly fall into one cell of several.
+//! People who do one job meet there too; what their cards say tells them from one hand. And a class that
+//! hands in one homework asks for the *same texts*, where a campaign divides a list: so a few hashes of texts
+//! go along.
 
 use crate::measure::{quick_hash, short};
 use crate::persist::{Damage, Persist, take};

@@ -1,8 +1,9 @@
 //! What the cluster stage last said of the values that an account shares, and how much of it is evidence.
 //!
-//! A word tells how many others, held card against card, do what the account does. How many would by chance is known; the
-//! logarithm of the ratio is evidence that one hand moves them, and no more than that: it says nothing
-//! of what the hand is for. Detectors of the families *kin*, *payment*, *network*, *script* and *theme* read it.
+//! A word tells how many others, held card against card, do what the account does. How many would by chance
+//! is known; the logarithm of the ratio is evidence that one hand moves them, and no more than that: it says
+//! nothing of what the hand is for. Detectors of the families *kin*, *payment*, *network*, *script* and
+//! *theme* read it.
 
 use crate::limits::{CLUSTER_WORDS_MAX, OPENING_WORDS_MAX, THEME_WORDS_MAX};
 use crate::measure::short;
@@ -15,7 +16,8 @@ const WORD_MS: i64 = 48 * 3_600_000;
 /// Thousandths of an account that must be alike for a word to be kept.
 const ALIKE_MILLI_MIN: u32 = 250;
 
-/// What a likeness must say for its value to link the account with those like it: by chance it is one in twenty.
+/// What a likeness must say for its value to link the account with those like it: by chance it is one in
+/// twenty.
 const LINKS_FROM: Millinats = 3_000;
 
 /// Share of the alike that make a declared owner.
@@ -72,8 +74,8 @@ impl Word {
         self.kind() == LinkKind::Org
     }
 
-    /// Whether it is of those who do the same with what they share. Those of one theme, or of one owner, may each do it
-    /// in their own way.
+    /// Whether it is of those who do the same with what they share. Those of one theme, or of one owner, may
+    /// each do it in their own way.
     pub fn is_of_conduct(&self) -> bool {
         !self.is_of_content() && !self.is_of_owner()
     }
@@ -98,8 +100,9 @@ impl Word {
         self.kind() == LinkKind::Payment && self.other_org_permille >= OWNED_PERMILLE
     }
 
-    /// Whether it links the account with others: so many are like it as would not be by chance, and no declared owner
-    /// explains it. Those of one owner are linked by the means of payment, where they are alike.
+    /// Whether it links the account with others: so many are like it as would not be by chance, and no
+    /// declared owner explains it. Those of one owner are linked by the means of payment, where they are
+    /// alike.
     fn links(&self) -> bool {
         !self.is_of_owner() && !self.is_owned() && self.alike_millinats() >= LINKS_FROM
     }
@@ -175,7 +178,8 @@ impl Words {
         self.words.iter().filter(move |word| now_ms.saturating_sub(word.time_ms) <= WORD_MS)
     }
 
-    /// References to the values of the words that count and that no declared owner explains. Who pays is named as PAYMENT.
+    /// References to the values of the words that count and that no declared owner explains. Who pays is
+    /// named as PAYMENT.
     pub fn references(&self, now_ms: i64) -> Vec<ClusterRef> {
         let reference =
             |word: &Word| ClusterRef { kind: word.kind(), value: word.value, members: word.members.into() };
@@ -183,8 +187,8 @@ impl Words {
         self.at(now_ms).filter(is_named).map(reference).collect()
     }
 
-    /// The values by which the account is linked with others: so many are like it as would not be by chance, and no
-    /// declared owner explains them. In ascending order.
+    /// The values by which the account is linked with others: so many are like it as would not be by chance,
+    /// and no declared owner explains them. In ascending order.
     pub fn links(&self, now_ms: i64) -> Vec<MemberLink> {
         let link =
             |word: &Word| MemberLink { kind: word.kind(), value: word.value, least: word.least.into() };
@@ -198,7 +202,8 @@ impl Words {
         self.at(now_ms).any(|word| word.links() && !word.are_customers())
     }
 
-    /// Whether something besides what it asks for links the account with others that are no customers of their own.
+    /// Whether something besides what it asks for links the account with others that are no customers of
+    /// their own.
     pub fn is_linked_beyond_content(&self, now_ms: i64) -> bool {
         self.at(now_ms).any(|word| !word.is_of_content() && word.links() && !word.are_customers())
     }

@@ -21,10 +21,12 @@ pub const BATCHES_WAITING_MAX: usize = 2;
 /// Longest text of a query, in bytes.
 pub const SQL_BYTES_MAX: usize = 64 << 10;
 
-/// Most words and signs of a query. As deep as one that has nothing but operators is what its plan is walked through.
+/// Most words and signs of a query. As deep as one that has nothing but operators is what its plan is walked
+/// through.
 pub const SQL_TOKENS_MAX: usize = 1_000;
 
-/// Stack of the thread that a query runs in, in bytes, of which it takes what it needs: enough for the deepest plan.
+/// Stack of the thread that a query runs in, in bytes, of which it takes what it needs: enough for the
+/// deepest plan.
 pub const STACK_BYTES: usize = 128 << 20;
 
 /// Most rows of an answer that is printed as a table, which has to be whole before the first line is known.

@@ -1,7 +1,7 @@
 //! How an answer is written: a table for people, CSV, JSON lines or Parquet.
 //!
-//! A table has to be whole before its columns have a width, so it has a bound of rows; the others are written as rows come. A
-//! file is there whole or not at all.
+//! A table has to be whole before its columns have a width, so it has a bound of rows; the others are written
+//! as rows come. A file is there whole or not at all.
 
 mod file;
 mod outlet;

@@ -1,7 +1,9 @@
-//! A table of the log as SQL reads it: its records, partition by partition in the order of their offsets, in batches.
+//! A table of the log as SQL reads it: its records, partition by partition in the order of their offsets, in
+//! batches.
 //!
-//! One thread reads and decodes while the query works on what it read before; no more than a few batches wait. The order is
-//! always the same, so that the same query of the same log has the same answer, without `ORDER BY` too.
+//! One thread reads and decodes while the query works on what it read before; no more than a few batches
+//! wait. The order is always the same, so that the same query of the same log has the same answer, without
+//! `ORDER BY` too.
 
 use crate::error::QueryError;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, BATCHES_WAITING_MAX};

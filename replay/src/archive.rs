@@ -1,12 +1,13 @@
 //! An archive: what the log's histories hold, in Parquet files, for longer than the log keeps it.
 //!
-//! A directory with a file for every run of offsets of a partition ([`mod@file`]) and a [`manifest`] that names each with its
-//! SHA-256. [`keep()`] copies what is new since the last time, and [`read::ArchiveLog`] gives it back as a log, so that what
-//! reads a log reads an archive: a verdict is proved from one after its events have passed their retention.
+//! A directory with a file for every run of offsets of a partition ([`mod@file`]) and a [`manifest`] that
+//! names each with its SHA-256. [`keep()`] copies what is new since the last time, and [`read::ArchiveLog`]
+//! gives it back as a log, so that what reads a log reads an archive: a verdict is proved from one after its
+//! events have passed their retention.
 //!
-//! Kept is every topic that is a history: events, links, clusters, verdicts, members, campaigns, actions, outcomes, audit,
-//! control, epochs, checkpoints and dead letters. Tables are not: identities, which alone lead back to persons, stay where
-//! their own retention ends them, and states are folded again.
+//! Kept is every topic that is a history: events, links, clusters, verdicts, members, campaigns, actions,
+//! outcomes, audit, control, epochs, checkpoints and dead letters. Tables are not: identities, which alone
+//! lead back to persons, stay where their own retention ends them, and states are folded again.
 
 pub mod file;
 pub mod keep;
@@ -21,8 +22,9 @@ use thiserror::Error;
 use weir_topology::log::LogError;
 use weir_topology::topic::Topic;
 
-/// Every topic that is archived, in the order in which their ends are looked up: epochs first, so that of none that is
-/// archived something is missing that was written with it or before it. They are copied in the other order, for the same reason.
+/// Every topic that is archived, in the order in which their ends are looked up: epochs first, so that of
+/// none that is archived something is missing that was written with it or before it. They are copied in the
+/// other order, for the same reason.
 pub fn topics() -> impl Iterator<Item = Topic> {
     let rest = Topic::ALL.iter().copied().filter(|topic| *topic != Topic::Epochs && !topic.is_compacted());
     std::iter::once(Topic::Epochs).chain(rest)

@@ -6,9 +6,9 @@ use weir_schemas::{AccountId, Campaign, Record, Verdict};
 
 /// A SHA-256 over verdicts, by account and then by their order in the account.
 ///
-/// What a verdict says of its place in a log (epoch, partition) is left out: two logs that hold the same events give the same digest. Each
-/// account's verdicts are hashed as they come, length-prefixed; the digest is the hash over accounts
-/// in ascending order with their hashes.
+/// What a verdict says of its place in a log (epoch, partition) is left out: two logs that hold the same
+/// events give the same digest. Each account's verdicts are hashed as they come, length-prefixed; the digest
+/// is the hash over accounts in ascending order with their hashes.
 #[derive(Debug, Clone, Default)]
 pub struct VerdictDigest {
     accounts: BTreeMap<AccountId, Sha256>,
@@ -51,8 +51,8 @@ impl VerdictDigest {
     }
 }
 
-/// A SHA-256 over what was said of campaigns, in its order, which is one order in a log. The epoch that a record names is
-/// left out: two logs that hold the same events give the same digest.
+/// A SHA-256 over what was said of campaigns, in its order, which is one order in a log. The epoch that a
+/// record names is left out: two logs that hold the same events give the same digest.
 #[derive(Debug, Clone, Default)]
 pub struct CampaignDigest {
     sha: Sha256,

@@ -1,10 +1,12 @@
 //! What became of a drill: which of its accounts were flagged, and how long that took, from records alone.
 //!
-//! A drill's events, verdicts and actions are those of its tenant. The label of an event says whether its account is of the campaign. Two
-//! times are measured. The first runs from when a collector observed an event to when an enforcer had decided on the verdict that rests
-//! on it: by the clocks of those two, so machines whose clocks differ make it differ. The second runs from there until the effect was carried out,
-//! where one was. Nothing that has not been processed counts as a failure: then nothing is known. Processed is a drill when every stage has folded all
-//! that there is of it: its events, its links, what was answered to them, and its verdicts.
+//! A drill's events, verdicts and actions are those of its tenant. The label of an event says whether its
+//! account is of the campaign. Two times are measured. The first runs from when a collector observed an event
+//! to when an enforcer had decided on the verdict that rests on it: by the clocks of those two, so machines
+//! whose clocks differ make it differ. The second runs from there until the effect was carried out, where one
+//! was. Nothing that has not been processed counts as a failure: then nothing is known. Processed is a drill
+//! when every stage has folded all that there is of it: its events, its links, what was answered to them, and
+//! its verdicts.
 
 mod outcome;
 
@@ -24,7 +26,8 @@ use weir_topology::topic::{StageName, Topic};
 
 pub use outcome::{Objectives, Outcome, Report, Size, Times};
 
-/// What is read of a drill. Epochs come first: what those wrote that stood there when it was asked where a topic ends is then read as well.
+/// What is read of a drill. Epochs come first: what those wrote that stood there when it was asked where a
+/// topic ends is then read as well.
 const TOPICS: [Topic; 6] =
     [Topic::Epochs, Topic::Events, Topic::Links, Topic::Clusters, Topic::Verdicts, Topic::Actions];
 

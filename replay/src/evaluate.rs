@@ -1,9 +1,9 @@
 //! How good a policy is, on traffic whose truth is known.
 //!
-//! [`intake`] is a log that a collector writes to: what it keeps of an event is its key and payload, for the stages,
-//! and apart from them its [`truth`], which the stages cannot be given. [`judge`] folds the events in lockstep, by the
-//! product's own stages, and gives a [`case::Case`] an account. [`report`] counts cases; cases of several runs can be
-//! counted together.
+//! [`intake`] is a log that a collector writes to: what it keeps of an event is its key and payload, for the
+//! stages, and apart from them its [`truth`], which the stages cannot be given. [`judge`] folds the events in
+//! lockstep, by the product's own stages, and gives a [`case::Case`] an account. [`report`] counts cases;
+//! cases of several runs can be counted together.
 
 pub mod assembly;
 pub mod case;
@@ -60,8 +60,8 @@ impl Judged {
     }
 }
 
-/// Folds labelled events by the stages that `make_stage` gives. `progress` is told how many events were folded since
-/// the last call.
+/// Folds labelled events by the stages that `make_stage` gives. `progress` is told how many events were
+/// folded since the last call.
 pub fn judge(
     labelled: &Labelled,
     wire: &Wire,

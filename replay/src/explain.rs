@@ -1,5 +1,5 @@
-//! Why a verdict or a campaign is what it is: its evidence by family, what links it with others, and what would have had
-//! to differ. Read from the log alone, nothing is folded.
+//! Why a verdict or a campaign is what it is: its evidence by family, what links it with others, and what
+//! would have had to differ. Read from the log alone, nothing is folded.
 
 mod campaign;
 mod policies;

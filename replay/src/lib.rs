@@ -8,9 +8,11 @@
 //! And what can be proved of it: [`verify`] shows that a verdict is the one that was made, [`coverage`]
 //! that every event was judged once. [`letters`] finds what could not be judged, and sends it back.
 //!
-//! [`campaigns`] reads what was said of campaigns, and [`explain`] says why a verdict or a campaign is what it is.
+//! [`campaigns`] reads what was said of campaigns, and [`explain`] says why a verdict or a campaign is what
+//! it is.
 //!
-//! And how good a policy is: [`evaluate`] folds labelled events and counts who was flagged; [`tune`] looks for a better one.
+//! And how good a policy is: [`evaluate`] folds labelled events and counts who was flagged; [`tune`] looks
+//! for a better one.
 //!
 //! [`shadow`] says whom a policy that judges beside the one in force gains and loses.
 //!

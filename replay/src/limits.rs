@@ -36,8 +36,8 @@ pub const DIFF_REASONS_MAX: usize = 5;
 /// Most accounts whose verdicts a shadow compares, of each policy: about a kilobyte each.
 pub const SHADOW_ACCOUNTS_MAX: usize = 200_000;
 
-/// Event time after which a shadow knows as much of accounts as judges that saw what the log has forgotten: the longest window, in
-/// milliseconds.
+/// Event time after which a shadow knows as much of accounts as judges that saw what the log has forgotten:
+/// the longest window, in milliseconds.
 pub const SHADOW_WARM_UP_MS: i64 = 24 * 3_600_000;
 
 /// Most dead letters that one commit sends back.
@@ -52,8 +52,8 @@ pub const MOMENTS_MAX: usize = 256;
 /// The most that a policy lets a detector or a family say, in thousandths of a nat.
 pub const NATS_MAX_MILLINATS: i32 = 20_000;
 
-/// Caps at which tuning hears a detector that reads its own, besides the one in force, in thousandths of a nat. Each costs a
-/// judgement of all worlds.
+/// Caps at which tuning hears a detector that reads its own, besides the one in force, in thousandths of a
+/// nat. Each costs a judgement of all worlds.
 pub const CAPS_HEARD_MILLINATS: [i32; 3] = [3_000, 7_000, 12_000];
 
 /// How far beyond MEDIUM, on either side, an account counts as clear where tuning chooses among policies that
@@ -69,8 +69,8 @@ pub const FOLDS_MAX: usize = 12;
 /// Random pairs of changes that a round of tuning tries, beside every single one.
 pub const PAIRS_TRIED: usize = 200;
 
-/// Most bytes of records in one file of an archive, before they are compressed: what writing and reading one holds in memory,
-/// twice. A larger record has a file of its own.
+/// Most bytes of records in one file of an archive, before they are compressed: what writing and reading one
+/// holds in memory, twice. A larger record has a file of its own.
 pub const ARCHIVE_FILE_BYTES_MAX: usize = 32 << 20;
 
 /// Largest file of an archive that is read: a record of the largest size, and what a file holds besides.

@@ -70,8 +70,8 @@ pub fn replay(
     })
 }
 
-/// Folds sorted events in lockstep. `observe` is shown every record that the stages write, in an order that does not
-/// depend on the layout for the records of one account.
+/// Folds sorted events in lockstep. `observe` is shown every record that the stages write, in an order that
+/// does not depend on the layout for the records of one account.
 pub(crate) fn fold(
     sorted: Sorted,
     wire: &Wire,
@@ -329,8 +329,8 @@ impl<'scope, 'env, P: FnMut(u64), O: FnMut(&Output)> Fold<'scope, 'env, P, O> {
         let waiting = &mut pending.inputs[partition as usize];
         waiting.1.push(waiting.1.len() as i64, timestamp_ms, key, Some(payload), []);
         waiting.0 = topic;
-        // The cluster stage answers at the end of a step, so it is handed an epoch's links in one: where they are cut must
-        // not depend on the layout.
+        // The cluster stage answers at the end of a step, so it is handed an epoch's links in one: where they
+        // are cut must not depend on the layout.
         if pending.stage == StageName::Account && waiting.1.len() >= STEP_RECORDS_MAX {
             self.send(pending, partition)?;
         }

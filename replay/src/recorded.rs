@@ -19,8 +19,8 @@ use weir_topology::stage::StageFactory;
 use weir_topology::topic::{StageName, TaskId, Topic};
 
 /// Folds every recorded epoch of the account stage again, from the beginning, or from the oldest checkpoint
-/// where the beginning is no longer kept, and holds the verdicts against those in the log; and what was said of campaigns. `progress` is
-/// told how many events were folded since the last call.
+/// where the beginning is no longer kept, and holds the verdicts against those in the log; and what was said
+/// of campaigns. `progress` is told how many events were folded since the last call.
 pub fn replay(
     log: &dyn Log,
     wire: &Wire,
@@ -126,8 +126,8 @@ fn fold_partition(
             let events: u64 = events.map(|input| input.records.len() as u64).sum();
             progress(events);
             let Some(effects) = effects else {
-                // Another judge recorded the epoch and this one adopted it: there is nothing to hold against, and what was
-                // refused is known by number only.
+                // Another judge recorded the epoch and this one adopted it: there is nothing to hold against,
+                // and what was refused is known by number only.
                 let dead_lettered = (epoch.dead_lettered.max(0) as u64).min(events);
                 total.events += events;
                 total.dead_lettered += dead_lettered;

@@ -22,8 +22,8 @@ pub struct Report {
     pub campaign_records: u64,
     /// Digest of those records (see [`crate::digest::CampaignDigest`]).
     pub campaign_digest: String,
-    /// As recorded only: whether what was said of campaigns came out with the very bytes that stand in the log; none
-    /// where what led to it is no longer kept, or another judge recorded it.
+    /// As recorded only: whether what was said of campaigns came out with the very bytes that stand in the
+    /// log; none where what led to it is no longer kept, or another judge recorded it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub campaigns_equal: Option<bool>,
     /// As recorded only: the digest of the verdicts that stand in the log.
@@ -32,12 +32,12 @@ pub struct Report {
     /// As recorded only: whether every verdict came out with the very bytes that stand in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_equal: Option<bool>,
-    /// As recorded only: verdicts before the oldest place from which history can still be folded. They were neither
-    /// made again nor compared, and what led to them is not counted above.
+    /// As recorded only: verdicts before the oldest place from which history can still be folded. They were
+    /// neither made again nor compared, and what led to them is not counted above.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdicts_before: Option<u64>,
-    /// As recorded only: verdicts of epochs that another judge recorded and this one adopted. They stand in the log and
-    /// are in neither digest.
+    /// As recorded only: verdicts of epochs that another judge recorded and this one adopted. They stand in
+    /// the log and are in neither digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdicts_adopted: Option<u64>,
     /// Events in the log that no recorded epoch has folded yet.

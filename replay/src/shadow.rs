@@ -31,8 +31,8 @@ pub struct Shadowing {
 pub struct ShadowReport {
     /// Verdicts of both policies count from this event time on, in milliseconds since the Unix epoch.
     pub since_ms: i64,
-    /// Records that the shadow has not folded yet, where it is known; while there are any, who is not flagged yet may be counted
-    /// as lost.
+    /// Records that the shadow has not folded yet, where it is known; while there are any, who is not flagged
+    /// yet may be counted as lost.
     pub behind_records: Option<i64>,
     /// Accounts that are not compared, because more were spoken of than are remembered.
     pub left_out: u64,
@@ -42,7 +42,8 @@ pub struct ShadowReport {
 }
 
 impl Shadowing {
-    /// Compares the verdicts of the live log with those of the shadow's own, both from event time `since_ms` on.
+    /// Compares the verdicts of the live log with those of the shadow's own, both from event time `since_ms`
+    /// on.
     ///
     /// # Errors
     /// When a log cannot be read.
@@ -62,7 +63,8 @@ impl Shadowing {
         Ok(in_force || shadow)
     }
 
-    /// What it comes to; `version` is the shadow's policy, which has judged so many events and is so many records behind.
+    /// What it comes to; `version` is the shadow's policy, which has judged so many events and is so many
+    /// records behind.
     pub fn report(&self, version: &str, events: u64, behind_records: Option<i64>) -> ShadowReport {
         let spoken: BTreeMap<AccountId, i64> = (self.in_force.heard.iter())
             .chain(&self.shadow.heard)
@@ -99,9 +101,10 @@ impl Display for ShadowReport {
     }
 }
 
-/// From which event time on verdicts of the live log and of a shadow that begins with its first event can be compared, in
-/// milliseconds since the Unix epoch: from that event on, or, where the log has forgotten earlier ones, when a day has passed,
-/// the longest time over which an account is measured. 0 where there is no event.
+/// From which event time on verdicts of the live log and of a shadow that begins with its first event can be
+/// compared, in milliseconds since the Unix epoch: from that event on, or, where the log has forgotten
+/// earlier ones, when a day has passed, the longest time over which an account is measured. 0 where there is
+/// no event.
 ///
 /// # Errors
 /// When the log cannot be read.

@@ -1,5 +1,5 @@
-//! Where the recorded history of a task can be folded from: its beginning, and each checkpoint whose inputs are
-//! still kept.
+//! Where the recorded history of a task can be folded from: its beginning, and each checkpoint whose inputs
+//! are still kept.
 
 use weir_schemas::Epoch;
 use weir_schemas::wire::Wire;
@@ -40,8 +40,8 @@ impl Start {
     }
 }
 
-/// Every place where a fold of a task's history can begin, oldest first; the beginning where there is none, so that
-/// folding from it says what is missing.
+/// Every place where a fold of a task's history can begin, oldest first; the beginning where there is none,
+/// so that folding from it says what is missing.
 pub(crate) struct Starts(Vec<Start>);
 
 impl Starts {
@@ -72,7 +72,8 @@ impl Starts {
         self.0.iter().any(|start| start.epoch() >= epoch)
     }
 
-    /// A stage with the oldest state that has epoch `after` in it and that this build can take, and where its inputs stand.
+    /// A stage with the oldest state that has epoch `after` in it and that this build can take, and where its
+    /// inputs stand.
     pub(crate) fn make_oldest(
         &self,
         after: i64,

@@ -1,8 +1,9 @@
 //! Another policy's numbers, tried on traffic whose truth is known, within bounds.
 //!
 //! [`evidence`] hears once what every detector says of every account; [`knob`] says which numbers may change;
-//! [`search`] tries drafts by the product's own fusion over what was heard; [`folds`] says what that is worth on campaigns
-//! and populations that it has not seen. What is found is confirmed by an evaluation before it counts: [`Tuning::confirm`].
+//! [`search`] tries drafts by the product's own fusion over what was heard; [`folds`] says what that is worth
+//! on campaigns and populations that it has not seen. What is found is confirmed by an evaluation before it
+//! counts: [`Tuning::confirm`].
 
 pub mod evidence;
 pub mod folds;
@@ -114,8 +115,8 @@ impl Tuning<'_> {
         self.report.is_better().then(|| self.bank.text(&self.draft, Some(version)))
     }
 
-    /// Holds the candidate against a real evaluation of it and of the policy in force on the same events: it must do there
-    /// what the search said, or it is none.
+    /// Holds the candidate against a real evaluation of it and of the policy in force on the same events: it
+    /// must do there what the search said, or it is none.
     pub fn confirm(&mut self, in_force: &Judged, candidate: &Judged, versions: [&str; 2]) {
         let groups = groups_of(&in_force.cases);
         let count = |judged: &Judged| {

@@ -1,5 +1,5 @@
-//! Proves verdicts: folds the recorded epochs that led to them again, from the nearest checkpoint before them or
-//! from the first epoch, and holds the bytes that come out against those that stand in the log.
+//! Proves verdicts: folds the recorded epochs that led to them again, from the nearest checkpoint before them
+//! or from the first epoch, and holds the bytes that come out against those that stand in the log.
 //!
 //! A verdict is looked for in the fold by its id, else by its place in its account's order, so that
 //! one whose bytes were changed is shown beside what it was. All verdicts of a partition are held

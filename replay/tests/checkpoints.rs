@@ -1,5 +1,5 @@
-//! History whose beginning is gone is folded from the oldest checkpoint whose inputs are kept, and a verdict from
-//! the nearest one.
+//! History whose beginning is gone is folded from the oldest checkpoint whose inputs are kept, and a verdict
+//! from the nearest one.
 
 #![allow(clippy::unwrap_used)]
 

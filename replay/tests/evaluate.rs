@@ -18,8 +18,8 @@ use weir_schemas::{AccountId, CampaignId, Signal, Tier, Verdict};
 use weir_topology::log::{Commit, Log as _};
 use weir_topology::record::{LABEL_HEADER, POPULATION_HEADER};
 
-/// Two campaigns, of two accounts and of one, and honest accounts of two populations. Whoever asks a third time is
-/// MEDIUM, and CRITICAL whoever asks a fifth time.
+/// Two campaigns, of two accounts and of one, and honest accounts of two populations. Whoever asks a third
+/// time is MEDIUM, and CRITICAL whoever asks a fifth time.
 fn judged() -> Judged {
     let accounts: [(&str, i64, Option<&str>, &str); 6] = [
         ("loud", 6, Some("hydra.naive"), "campaign"),
@@ -64,7 +64,8 @@ fn report() -> Report {
 
 #[test]
 fn the_report_says_what_was_counted_by_hand() {
-    // Flagged are loud (after 2 of 6), middling (after 2 of 4) and busy (after 2 of 3); loud is CRITICAL after 4.
+    // Flagged are loud (after 2 of 6), middling (after 2 of 4) and busy (after 2 of 3); loud is CRITICAL
+    // after 4.
     expect![[r#"
         {
           "accounts": {

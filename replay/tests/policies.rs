@@ -1,4 +1,5 @@
-//! Signed policies that take each other's place, over and over, on the embedded log: no verdict without the right policy.
+//! Signed policies that take each other's place, over and over, on the embedded log: no verdict without the
+//! right policy.
 //!
 //! As many cycles as `WEIR_POLICY_CYCLES` says; the last run of 1,000 is told in docs/operations.md.
 
@@ -121,7 +122,8 @@ fn every_verdict_is_by_the_bundle_that_was_applied_last_through_many_applies_and
         // One and the other in turn: each after the first two is a way back to an older text.
         let applied = &policies[(cycle % 2) as usize];
         put(log.as_ref(), vec![said(bundle(2 * cycle, applied, &both))]);
-        // And what must not come in force: the bundle before, one of a stranger, one that nobody signed twice, a text.
+        // And what must not come in force: the bundle before, one of a stranger, one that nobody signed
+        // twice, a text.
         let other = &policies[(1 - cycle % 2) as usize];
         put(
             log.as_ref(),

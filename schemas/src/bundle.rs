@@ -13,9 +13,10 @@
 //! the policy's text, to the end
 //! ```
 //!
-//! A bundle has one spelling: what is read must be what would be written, byte for byte. So no key is there twice or
-//! unknown, no number has a zero before it, and the first line of `---` ends the header. What is signed is not this text
-//! but [`Bundle::message`], in which every field stands behind its length: digits cannot move from one field to the next.
+//! A bundle has one spelling: what is read must be what would be written, byte for byte. So no key is there
+//! twice or unknown, no number has a zero before it, and the first line of `---` ends the header. What is
+//! signed is not this text but [`Bundle::message`], in which every field stands behind its length: digits
+//! cannot move from one field to the next.
 
 mod trust;
 
@@ -69,7 +70,8 @@ pub struct Signature {
     pub bytes: [u8; 64],
 }
 
-/// A policy's text with who vouches for it. That it was read does not say that a signature is good: see [`Trust::admit`].
+/// A policy's text with who vouches for it. That it was read does not say that a signature is good: see
+/// [`Trust::admit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     /// What is signed beside the text.

@@ -1,7 +1,8 @@
 //! HMAC-SHA256 for many short messages under one key.
 //!
-//! The key's two blocks are hashed once, and what stands before every message of a kind is kept with them: a message
-//! of a line costs its own blocks and one more. That is what a collector does most, half a dozen times a line.
+//! The key's two blocks are hashed once, and what stands before every message of a kind is kept with them: a
+//! message of a line costs its own blocks and one more. That is what a collector does most, half a dozen
+//! times a line.
 
 use sha2::block_api::compress256;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -13,8 +14,8 @@ const BLOCK: usize = 64;
 const INITIAL: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-/// A key, with the message so far. A copy of it goes on by itself; the key is wiped when it is dropped, and cannot be
-/// printed.
+/// A key, with the message so far. A copy of it goes on by itself; the key is wiped when it is dropped, and
+/// cannot be printed.
 #[derive(Clone)]
 pub struct KeyedHash {
     inner: [u32; 8],

@@ -1,6 +1,6 @@
-//! Rotations of 64 coordinates in integers, which every machine makes alike: signs turned by a mask, then a Hadamard
-//! transform. Two or three with masks of chance mix all coordinates. Collectors hide an embedding by them, and the
-//! processor looks along directions of chance.
+//! Rotations of 64 coordinates in integers, which every machine makes alike: signs turned by a mask, then a
+//! Hadamard transform. Two or three with masks of chance mix all coordinates. Collectors hide an embedding by
+//! them, and the processor looks along directions of chance.
 
 /// Number of coordinates.
 pub const DIMENSIONS: usize = 64;
@@ -18,7 +18,8 @@ impl Turn {
         Self { changes: std::array::from_fn(|index| -((mask >> index & 1) as i32)) }
     }
 
-    /// Turns a vector. It grows by a factor of eight, so one that is shorter than 2^22 may be turned three times.
+    /// Turns a vector. It grows by a factor of eight, so one that is shorter than 2^22 may be turned three
+    /// times.
     pub fn apply(&self, vector: &mut [i32; DIMENSIONS]) {
         for (parts, changes) in vector.as_chunks_mut::<4>().0.iter_mut().zip(self.changes.as_chunks::<4>().0)
         {

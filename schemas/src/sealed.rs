@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 /// HPKE's `info`: what the sealing is for.
 pub const INFO: &[u8] = b"weir.identity";
 
-/// What HPKE's context exports the key of a place for: identities that have an encapsulated key in common have a place each,
-/// from 1 on, and a key of their own, with which nothing else is sealed.
+/// What HPKE's context exports the key of a place for: identities that have an encapsulated key in common
+/// have a place each, from 1 on, and a key of their own, with which nothing else is sealed.
 pub fn exported_for(place: i32) -> [u8; 4] {
     place.to_be_bytes()
 }

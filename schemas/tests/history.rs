@@ -77,7 +77,8 @@ fn no_version_was_committed_that_the_history_does_not_keep() {
     assert_eq!(shallow.trim(), "false", "the check needs the whole history: git fetch --unshallow");
     for (name, _) in current() {
         let file = format!("schemas/avro/{name}.avsc");
-        // Until the first release a break begins a schema's history anew: by a commit that replaces version 1.
+        // Until the first release a break begins a schema's history anew: by a commit that replaces version
+        // 1.
         let first = format!("schemas/avro/history/{name}/1.avsc");
         let begun = git(&["log", "-1", "--format=%H", "--", &first]).unwrap_or_default();
         let Some(begun) = begun.lines().next() else { continue };

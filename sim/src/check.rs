@@ -257,8 +257,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Whoever reads all that was said of campaigns knows their members: accounts whose own evidence stands as it was last
-    /// told, each in one campaign.
+    /// Whoever reads all that was said of campaigns knows their members: accounts whose own evidence stands
+    /// as it was last told, each in one campaign.
     fn campaigns_are_of_who_has_evidence(&self, totals: &mut Totals) -> Result<(), String> {
         let mut open: BTreeMap<CampaignId, BTreeSet<AccountId>> = BTreeMap::new();
         for seen in self.visible(Topic::Campaigns, 0) {
@@ -294,8 +294,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The verdicts of an account are its first, second, third …, whoever judged: none is lost, none is doubled. An
-    /// account that was forgotten begins anew.
+    /// The verdicts of an account are its first, second, third …, whoever judged: none is lost, none is
+    /// doubled. An account that was forgotten begins anew.
     fn every_verdict_was_said_in_its_turn(&self, partition: u32) -> Result<(), String> {
         let mut last: BTreeMap<AccountId, i64> = BTreeMap::new();
         for seen in self.visible(Topic::Verdicts, partition) {
@@ -371,7 +371,8 @@ impl Checker<'_> {
             }
         });
         folded.map_err(|error| format!("{task} cannot be folded again: {error}"))?;
-        // Folded on from each of the judge's checkpoints, the stage comes to the same state as from the judge's beginning.
+        // Folded on from each of the judge's checkpoints, the stage comes to the same state as from the
+        // judge's beginning.
         let expected = state_of(stage.as_ref());
         let checkpoints = Checkpoint::all(task, &log, self.wire);
         let checkpoints = checkpoints.map_err(|error| format!("a checkpoint of {task}: {error}"))?;

@@ -97,7 +97,8 @@ impl Observer {
         self.check_snapshot(task, &epoch, transaction)
     }
 
-    /// The judge changes where there is nothing to fold again, or it says that it takes over and takes a snapshot.
+    /// The judge changes where there is nothing to fold again, or it says that it takes over and takes a
+    /// snapshot.
     fn check_judge(&mut self, task: TaskId, epoch: &Epoch) -> Result<(), String> {
         let start = || Snapshot { cursor: Cursor::start(task), state: BTreeMap::new(), is_last: true };
         let snapshot = self.snapshots.entry(task).or_insert_with(start);

@@ -17,8 +17,8 @@ pub struct Soak {
     pub counts: BTreeMap<&'static str, u64>,
     /// In how many seeds each thing happened.
     pub seeds_with: BTreeMap<&'static str, u64>,
-    /// Events, verdicts, actions, of which to be carried out, audit records, dead letters,
-    /// checkpoints, transitions of actions after their decision, accounts that stand in some way, records of campaigns;
+    /// Events, verdicts, actions, of which to be carried out, audit records, dead letters, checkpoints,
+    /// transitions of actions after their decision, accounts that stand in some way, records of campaigns;
     /// takeovers from another judge by account tasks, cluster tasks, campaign tasks and enforcers.
     pub totals: [u64; 14],
 }

@@ -69,8 +69,8 @@ impl Ways {
         }
     }
 
-    /// What is said of how accounts stand is what is in effect on them, and of whom nothing is in effect any more nothing is
-    /// said.
+    /// What is said of how accounts stand is what is in effect on them, and of whom nothing is in effect any
+    /// more nothing is said.
     pub fn standings_are_what_is_in_effect(&self, standings: Vec<Standing>) -> Result<(), String> {
         let mut in_effect: BTreeMap<AccountId, BTreeMap<ActionId, StandingStatus>> = BTreeMap::new();
         for last in self.0.values().filter_map(|way| way.last()) {

@@ -50,9 +50,9 @@ const EFFECTS_END_US: u64 = 2 * 3_600_000_000;
 /// Longer than an account is watched after the last effect on it, in microseconds.
 const WATCH_ENDS_US: u64 = 26 * 3_600_000_000;
 
-/// How long a world waits, one time after the other. In the first time a task may learn that it was fenced, and who takes it
-/// over from another judge may have more to say: what is done about that is over after the second, and what is said of it
-/// after the third.
+/// How long a world waits, one time after the other. In the first time a task may learn that it was fenced,
+/// and who takes it over from another judge may have more to say: what is done about that is over after the
+/// second, and what is said of it after the third.
 const WAITS_US: [u64; 3] = [EFFECTS_END_US, EFFECTS_END_US, WATCH_ENDS_US];
 
 /// Rounds in which nothing happens before a world is at rest.
@@ -78,7 +78,8 @@ pub fn audit_keys() -> AuditKeys {
 /// The judges of a world's builds, by the number of the build.
 pub const BUILDS: usize = 2;
 
-/// Makes every stage as build `build` has it. With `entries_max` accounts and values are forgotten when there are more.
+/// Makes every stage as build `build` has it. With `entries_max` accounts and values are forgotten when there
+/// are more.
 pub fn make_stage(
     wire: Arc<Wire>,
     policy: Arc<Policy>,

@@ -9,6 +9,7 @@ pub struct TapConfig {
     pub ring_bytes: u32,
     /// How long the hello of a client is waited for, in milliseconds.
     pub hello_age_max_ms: u64,
-    /// Whether the kernel is asked to measure how long the programs run. It then measures every eBPF program of the machine.
+    /// Whether the kernel is asked to measure how long the programs run. It then measures every eBPF program
+    /// of the machine.
     pub measures_probes: bool,
 }

@@ -53,7 +53,8 @@ pub(crate) struct Inner {
     hello_age_max_ns: u64,
     /// Hellos that were waited for no longer, by process.
     late: BTreeMap<u32, u64>,
-    /// Connections of such hellos that no `SSL` has. They are over behind what the ring still has of them, or that would begin them anew.
+    /// Connections of such hellos that no `SSL` has. They are over behind what the ring still has of them, or
+    /// that would begin them anew.
     closing: Vec<ConnectionId>,
     /// While it is open the kernel measures how long programs run; why it does not, where it was asked to.
     measuring: Option<Result<OwnedFd, String>>,
@@ -421,7 +422,8 @@ fn try_on(program: &mut UProbe) -> Trial {
     outcome_of(attached.and_then(|link| program.detach(link)))
 }
 
-/// What a trial came to. Only the kernel's own word that it is not permitted is one that a capability may change.
+/// What a trial came to. Only the kernel's own word that it is not permitted is one that a capability may
+/// change.
 fn outcome_of(attached: Result<(), ProgramError>) -> Trial {
     let Err(error) = attached else { return Trial::Attached };
     let reason = reason_of(&error);
@@ -435,7 +437,8 @@ fn outcome_of(attached: Result<(), ProgramError>) -> Trial {
     }
 }
 
-/// Where in a hello, as the kernel side lays it out, its connection stands, and since when it is listened for.
+/// Where in a hello, as the kernel side lays it out, its connection stands, and since when it is listened
+/// for.
 const HELLO_CONNECTION: usize = 0;
 const HELLO_SINCE: usize = 3;
 
@@ -445,8 +448,8 @@ fn monotonic_ns() -> u64 {
     u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap_or(0)
 }
 
-/// When the clock that the kernel side reads was at zero, in milliseconds since the Unix epoch: it is asked each time,
-/// because the machine's time may be set.
+/// When the clock that the kernel side reads was at zero, in milliseconds since the Unix epoch: it is asked
+/// each time, because the machine's time may be set.
 fn zero_ms() -> i64 {
     let ms = |clock: ClockId| {
         let time = clock_gettime(clock);

@@ -1,8 +1,9 @@
 //! The tap: listens to processes by eBPF, for the collector.
 //!
-//! [`process`] finds the processes that are meant and says why each can or cannot be traced; [`surroundings`] says what
-//! the machine lacks, also by a [`Trial`]; [`privileges`] says what of its rights a process keeps; the kernel side (`collector-ebpf`) runs in the traced processes' TLS library, and [`Tap`] hands on what
-//! it hears, as [`Heard`](weir_collector::trace::Heard). Without the feature `ebpf`, or without the object that
+//! [`process`] finds the processes that are meant and says why each can or cannot be traced; [`surroundings`]
+//! says what the machine lacks, also by a [`Trial`]; [`privileges`] says what of its rights a process keeps;
+//! the kernel side (`collector-ebpf`) runs in the traced processes' TLS library, and [`Tap`] hands on what it
+//! hears, as [`Heard`](weir_collector::trace::Heard). Without the feature `ebpf`, or without the object that
 //! `cargo xtask build-ebpf` makes, everything but tracing works, and says what to do.
 
 mod attached;

@@ -1,8 +1,9 @@
 //! What a tap keeps of what the process may do, once the kernel side is loaded.
 //!
-//! Loading takes more than attaching, and attaching goes on: processes that are meant start while it runs. So what is needed for
-//! those is kept, and all else is given up for good, in every set that the kernel keeps of a thread. Capabilities are each
-//! thread's own: it is done before there is a second one, which then begins with what the first one has.
+//! Loading takes more than attaching, and attaching goes on: processes that are meant start while it runs. So
+//! what is needed for those is kept, and all else is given up for good, in every set that the kernel keeps of
+//! a thread. Capabilities are each thread's own: it is done before there is a second one, which then begins
+//! with what the first one has.
 
 use crate::surroundings::kernel_version;
 use crate::trial::Trial;
@@ -40,7 +41,8 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account that an operator wrote: a user's name, or `USER:GROUP` by numbers, who then is in no other group.
+    /// The account that an operator wrote: a user's name, or `USER:GROUP` by numbers, who then is in no other
+    /// group.
     ///
     /// # Errors
     /// When there is none, or it is root's.
@@ -138,11 +140,13 @@ pub struct Kept {
     pub is_root: bool,
 }
 
-/// Gives up for good whatever a tap that is open does not need, and becomes this account where one is given. Whether the kernel lets a
-/// process attach that has no `CAP_SYS_ADMIN` is tried, and where it forbids that, whether it lets one that has it.
+/// Gives up for good whatever a tap that is open does not need, and becomes this account where one is given.
+/// Whether the kernel lets a process attach that has no `CAP_SYS_ADMIN` is tried, and where it forbids that,
+/// whether it lets one that has it.
 ///
 /// # Errors
-/// When another thread has begun, nothing could be attached, or the kernel refuses. The process then has more than it should, and must end.
+/// When another thread has begun, nothing could be attached, or the kernel refuses. The process then has more
+/// than it should, and must end.
 pub fn give_up(
     account: Option<&Account>,
     mut try_attaching: impl FnMut() -> Trial,
@@ -178,7 +182,8 @@ pub fn give_up(
     })
 }
 
-/// Whether nothing is attached without `CAP_SYS_ADMIN`, by what came of it without, and where that was forbidden with it.
+/// Whether nothing is attached without `CAP_SYS_ADMIN`, by what came of it without, and where that was
+/// forbidden with it.
 fn takes_admin(
     without: Trial,
     had: CapabilitySet,
@@ -196,7 +201,8 @@ fn takes_admin(
     }
 }
 
-/// What is needed from now on, of one that has these. CAP_SYS_ADMIN also stands for CAP_BPF, which kernels before 5.8 did not have.
+/// What is needed from now on, of one that has these. CAP_SYS_ADMIN also stands for CAP_BPF, which kernels
+/// before 5.8 did not have.
 fn needed(had: CapabilitySet, takes_admin: bool, kernel: Option<(u32, u32)>) -> CapabilitySet {
     let mut needed = ATTACHING;
     if kernel.is_none_or(|kernel| kernel < FREE_MAPS) {
@@ -209,7 +215,8 @@ fn needed(had: CapabilitySet, takes_admin: bool, kernel: Option<(u32, u32)>) -> 
     needed
 }
 
-/// Lets nothing else come back by a program that is started. Who may not say so is not the loser: with `no_new_privs` none does.
+/// Lets nothing else come back by a program that is started. Who may not say so is not the loser: with
+/// `no_new_privs` none does.
 fn bound(kept: CapabilitySet) -> Result<(), Errno> {
     let all = (0..CAPABILITIES_MAX).map(|bit| CapabilitySet::from_bits_retain(1 << bit));
     for capability in all.filter(|capability| !kept.contains(*capability)) {

@@ -27,8 +27,9 @@ pub const PROBE_NAMES: [&str; 20] = [
     "name_ends",
 ];
 
-/// Programs and the functions that they are attached to, in this order: an end that is not heard would make one connection
-/// of two, because an `SSL`'s address is used again; and an answer is heard before what it answers.
+/// Programs and the functions that they are attached to, in this order: an end that is not heard would make
+/// one connection of two, because an `SSL`'s address is used again; and an answer is heard before what it
+/// answers.
 pub(crate) const PROBES: [(&str, &str); 10] = [
     ("ssl_free", "SSL_free"),
     ("ssl_clear", "SSL_clear"),
@@ -42,12 +43,14 @@ pub(crate) const PROBES: [(&str, &str); 10] = [
     ("ssl_read_ex", "SSL_read_ex"),
 ];
 
-/// Likewise, where a process may hand OpenSSL bytes from memory: by these it is known which accepted connection an `SSL` has.
+/// Likewise, where a process may hand OpenSSL bytes from memory: by these it is known which accepted
+/// connection an `SSL` has.
 pub(crate) const HANDSHAKE_PROBES: [(&str, &str); 2] =
     [("ssl_do_handshake_return", "SSL_do_handshake"), ("ssl_do_handshake", "SSL_do_handshake")];
 pub(crate) const BIO_PROBE: (&str, &str) = ("bio_write", "BIO_write");
 
-/// Ends before beginnings here too: a beginning that is not followed to its end would be taken for that of the next.
+/// Ends before beginnings here too: a beginning that is not followed to its end would be taken for that of
+/// the next.
 pub(crate) const TRACE_POINTS: [(&str, &str); 12] = [
     ("socket_read_ends", "sys_exit_read"),
     ("socket_read_ends", "sys_exit_recvfrom"),

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 /// Functions without which nothing can be traced.
 const NEEDED: [&str; 3] = ["SSL_read", "SSL_write", "SSL_free"];
 
-/// Functions by which a program gives OpenSSL what it is to read bytes from, such as memory; without them it gives a file descriptor.
+/// Functions by which a program gives OpenSSL what it is to read bytes from, such as memory; without them it
+/// gives a file descriptor.
 const FEEDING: [&str; 2] = ["SSL_set_bio", "SSL_set0_rbio"];
 
 /// What writes to such a source, and to a handshake's transcript.
@@ -151,9 +152,11 @@ pub struct Library {
 pub enum Bio {
     /// The process says it: it gives OpenSSL file descriptors.
     NotNeeded,
-    /// It may give OpenSSL bytes from memory: this has `BIO_write`, by which alone, and at a price, it is known there.
+    /// It may give OpenSSL bytes from memory: this has `BIO_write`, by which alone, and at a price, it is
+    /// known there.
     In(BioLibrary),
-    /// Likewise, and nothing is known to have it: neither addresses nor TLS fingerprints of its clients are known.
+    /// Likewise, and nothing is known to have it: neither addresses nor TLS fingerprints of its clients are
+    /// known.
     Unknown(Obstacle),
 }
 
@@ -270,7 +273,8 @@ impl Mapping<'_> {
         }
     }
 
-    /// Whether it is the library of this name, whatever version follows. NSS has one of another name than OpenSSL's.
+    /// Whether it is the library of this name, whatever version follows. NSS has one of another name than
+    /// OpenSSL's.
     fn is_library(&self, library: &str) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
         name.strip_prefix(library).is_some_and(|version| version.is_empty() || version.starts_with('.'))
@@ -282,7 +286,8 @@ fn library_of<'m>(maps: &'m str, library: &str) -> Option<Mapping<'m>> {
     executables(maps).find(|mapping| mapping.is_library(library))
 }
 
-/// Whether any file of the process asks for what gives OpenSSL bytes otherwise than by a file descriptor. One that cannot be read may.
+/// Whether any file of the process asks for what gives OpenSSL bytes otherwise than by a file descriptor. One
+/// that cannot be read may.
 fn may_feed(directory: &Path, maps: &str) -> bool {
     let mut files = BTreeSet::new();
     executables(maps)

@@ -11,8 +11,8 @@ const _: () = assert!(HELLO_BYTES_MAX as usize == TRACE_HELLO_BYTES_MAX);
 const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 
-/// What a record says; none where it is none of ours. `zero_ms` is when the kernel's clock was at zero, in milliseconds
-/// since the Unix epoch.
+/// What a record says; none where it is none of ours. `zero_ms` is when the kernel's clock was at zero, in
+/// milliseconds since the Unix epoch.
 pub(crate) fn read(record: &[u8], zero_ms: i64) -> Option<Heard<'_>> {
     let number = |at: usize| Some(u64::from_ne_bytes(record.get(at..at + 8)?.try_into().ok()?));
     let connection = ConnectionId(number(at::CONNECTION)?);

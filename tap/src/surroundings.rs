@@ -146,8 +146,8 @@ fn effective(status: &str) -> Option<u64> {
     u64::from_str_radix(line.trim(), 16).ok()
 }
 
-/// The capabilities that are needed and not there; CAP_SYS_ADMIN has the first two in it, and kernels that forbade attaching without
-/// it ask for it itself.
+/// The capabilities that are needed and not there; CAP_SYS_ADMIN has the first two in it, and kernels that
+/// forbade attaching without it ask for it itself.
 fn missing(effective: u64, tried: Option<&Trial>) -> Vec<&'static str> {
     let has = |bit: u32| effective >> bit & 1 == 1;
     let mut missing = Vec::new();

@@ -13,7 +13,8 @@ pub fn is_built_in() -> bool {
     imp::is_built_in()
 }
 
-/// Whether the kernel lets this thread attach probes to programs, tried without a tap: nothing is traced by it.
+/// Whether the kernel lets this thread attach probes to programs, tried without a tap: nothing is traced by
+/// it.
 ///
 /// # Errors
 /// When this build has no kernel side, or the kernel does not load it.
@@ -21,8 +22,8 @@ pub fn try_attaching() -> Result<Trial, TapError> {
     imp::try_attaching()
 }
 
-/// Listens to processes. What it attached is detached when it is dropped, or the process ends however that comes about:
-/// the kernel holds it by file descriptors.
+/// Listens to processes. What it attached is detached when it is dropped, or the process ends however that
+/// comes about: the kernel holds it by file descriptors.
 pub struct Tap(imp::Inner);
 
 impl Tap {
@@ -62,8 +63,9 @@ impl Tap {
         self.0.drain(records_max, each)
     }
 
-    /// Waits no longer for hellos of clients that are not whole after so long as it was told: what was heard of one that no `SSL` has is
-    /// over, which [`drain`](Self::drain) hands on behind all that was heard before.
+    /// Waits no longer for hellos of clients that are not whole after so long as it was told: what was heard
+    /// of one that no `SSL` has is over, which [`drain`](Self::drain) hands on behind all that was heard
+    /// before.
     pub fn let_late_go(&mut self) {
         self.0.let_late_go();
     }
@@ -76,7 +78,8 @@ impl Tap {
         self.0.counted()
     }
 
-    /// How often the programs ran, and for how long: noughts where the kernel was told by nobody to measure it.
+    /// How often the programs ran, and for how long: noughts where the kernel was told by nobody to measure
+    /// it.
     ///
     /// # Errors
     /// When the kernel refuses to say.

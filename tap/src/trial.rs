@@ -1,4 +1,5 @@
-//! Whether this kernel lets a process attach probes to programs, by trying: versions do not tell, since kernels were mended backwards.
+//! Whether this kernel lets a process attach probes to programs, by trying: versions do not tell, since
+//! kernels were mended backwards.
 
 /// What came of attaching one probe to the process itself, where nothing runs into it.
 #[derive(Debug, Clone, PartialEq, Eq)]

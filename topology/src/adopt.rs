@@ -1,10 +1,11 @@
 //! What another judge recorded, as a task takes it over.
 //!
-//! A task that comes back folds the epochs since its last snapshot again. Where another judge recorded them (another
-//! version of the judgement, or another policy), its own fold may say what was never said, and not say what
-//! was. So what was recorded stands: the inputs are folded in silence ([`crate::stage::Stage::adopt`]), what was said is
-//! read from the log, and what was touched is judged once more in an epoch that is marked as adopting
-//! ([`crate::stage::Stage::rejudge`]). That epoch takes a snapshot in the same commit, so that nobody folds them again to go on.
+//! A task that comes back folds the epochs since its last snapshot again. Where another judge recorded them
+//! (another version of the judgement, or another policy), its own fold may say what was never said, and not
+//! say what was. So what was recorded stands: the inputs are folded in silence
+//! ([`crate::stage::Stage::adopt`]), what was said is read from the log, and what was touched is judged once
+//! more in an epoch that is marked as adopting ([`crate::stage::Stage::rejudge`]). That epoch takes a
+//! snapshot in the same commit, so that nobody folds them again to go on.
 
 use crate::error::TaskError;
 use crate::history::History;
@@ -106,8 +107,8 @@ impl Said {
         Ok(Self { task, topic, history, ahead: Records::default(), used: 0 })
     }
 
-    /// What was said in `epoch`, which comes after those that were asked for before. The error says that the log has
-    /// something else than the epoch recorded.
+    /// What was said in `epoch`, which comes after those that were asked for before. The error says that the
+    /// log has something else than the epoch recorded.
     pub(crate) fn of(&mut self, wire: &Wire, epoch: &Epoch) -> Result<Records, TaskError> {
         let recorded = epoch.outputs.iter().find(|count| count.topic == self.topic.name());
         let mut said = Records::default();

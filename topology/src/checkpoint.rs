@@ -60,8 +60,8 @@ impl Sweep {
 pub(crate) struct Timetable {
     /// When the last one was completed, or the task was opened.
     since: Duration,
-    /// Whether one was completed since the task was opened. The first comes soon: another build may have run the
-    /// task before, and what one build folds another need not.
+    /// Whether one was completed since the task was opened. The first comes soon: another build may have run
+    /// the task before, and what one build folds another need not.
     has_one: bool,
     interval: Duration,
 }
@@ -83,14 +83,14 @@ impl Timetable {
         now.saturating_sub(self.since) >= wait
     }
 
-    /// Whether one is due while the task is idle: of what is new, and now and then of what is not, before the last
-    /// one is forgotten.
+    /// Whether one is due while the task is idle: of what is new, and now and then of what is not, before the
+    /// last one is forgotten.
     pub(crate) fn is_due_idle(&self, now: Duration, cursor: &Cursor) -> bool {
         self.is_due(now) && (is_new(cursor) || now.saturating_sub(self.since) >= CHECKPOINT_RENEWAL)
     }
 
-    /// Whether one of so many entries is due because the task ends: by event time, which is what it knows of the
-    /// time before it was opened. Otherwise a task that never runs for long would never complete one.
+    /// Whether one of so many entries is due because the task ends: by event time, which is what it knows of
+    /// the time before it was opened. Otherwise a task that never runs for long would never complete one.
     pub(crate) fn is_due_at_end(&self, cursor: &Cursor, entries: usize) -> bool {
         let event_time_ms = cursor.clock_ms.saturating_sub(cursor.checkpoint_ms).max(0);
         let is_over = Duration::from_millis(event_time_ms as u64) >= self.interval;
@@ -128,8 +128,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Every checkpoint of `task` that is still kept, oldest first; none where its stage keeps none, or where the
-    /// deployment is from before there were any. One whose cursor this build cannot read is passed over.
+    /// Every checkpoint of `task` that is still kept, oldest first; none where its stage keeps none, or where
+    /// the deployment is from before there were any. One whose cursor this build cannot read is passed over.
     pub fn all(task: TaskId, log: &dyn Log, wire: &Wire) -> Result<Vec<Self>, TaskError> {
         let Some(topic) = task.stage.checkpoint_topic() else { return Ok(Vec::new()) };
         let in_log = |source| TaskError::Log { task, source };

@@ -22,12 +22,14 @@ pub struct Cursor {
     pub epochs_from: i64,
     /// Event-time clock.
     pub clock_ms: i64,
-    /// Where that clock stood when the task last completed a [checkpoint](crate::checkpoint); 0 before the first.
+    /// Where that clock stood when the task last completed a [checkpoint](crate::checkpoint); 0 before the
+    /// first.
     pub checkpoint_ms: i64,
-    /// When the last epoch was taken, in processing time; 0 before the first, and for a stage that knows none.
+    /// When the last epoch was taken, in processing time; 0 before the first, and for a stage that knows
+    /// none.
     pub taken_ms: i64,
-    /// For each [topic in which the task speaks](crate::topic::StageName::said_topics), an offset at or before what it said
-    /// after this epoch.
+    /// For each [topic in which the task speaks](crate::topic::StageName::said_topics), an offset at or
+    /// before what it said after this epoch.
     pub said: Vec<Position>,
 }
 

@@ -1,4 +1,5 @@
-//! A topic that is none of Weir's: records that somebody else writes, read from offsets that the reader keeps.
+//! A topic that is none of Weir's: records that somebody else writes, read from offsets that the reader
+//! keeps.
 
 use crate::log::LogError;
 use std::collections::BTreeMap;
@@ -28,21 +29,22 @@ pub struct Gap {
 
 /// Reads all partitions of one topic.
 pub trait Feed: Send {
-    /// Goes on at these offsets, by partition; at the beginning of partitions that are not named. Offsets that are
-    /// no longer kept are told, and passed over.
+    /// Goes on at these offsets, by partition; at the beginning of partitions that are not named. Offsets
+    /// that are no longer kept are told, and passed over.
     ///
     /// # Errors
     /// When there is no such topic, or its brokers do not answer.
     fn seek(&mut self, next: &BTreeMap<i32, i64>) -> Result<Vec<Gap>, LogError>;
 
-    /// The next record, in the order of offsets within a partition; waits for one at most `wait`. After an error
-    /// [`Self::seek`] comes first.
+    /// The next record, in the order of offsets within a partition; waits for one at most `wait`. After an
+    /// error [`Self::seek`] comes first.
     ///
     /// # Errors
     /// When the brokers do not answer, or the next offset is no longer kept.
     fn poll(&mut self, wait: Duration) -> Result<Option<FeedRecord>, LogError>;
 
-    /// The first record that is kept of each partition, where it has one. Does not move where reading goes on.
+    /// The first record that is kept of each partition, where it has one. Does not move where reading goes
+    /// on.
     ///
     /// # Errors
     /// When the brokers do not answer.

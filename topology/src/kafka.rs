@@ -2,12 +2,12 @@
 //!
 //! # Design
 //!
-//! * A **writer** under no membership is one producer with the transactional id `weir-<name>`. Opening it fences
-//!   every earlier producer of that id and has the broker abort what it left open, at once.
-//! * The writers of a member's tasks **share** one producer (`writer/shared.rs`): commits that come together are one
-//!   transaction. What fences them is the group: offsets of a member that is no longer in it are refused. A writer is
-//!   open when nothing of an earlier owner is open in its partition, and a dead owner's producer is fenced, so that a
-//!   takeover does not wait for its transaction to time out.
+//! * A **writer** under no membership is one producer with the transactional id `weir-<name>`. Opening it
+//!   fences every earlier producer of that id and has the broker abort what it left open, at once.
+//! * The writers of a member's tasks **share** one producer (`writer/shared.rs`): commits that come together
+//!   are one transaction. What fences them is the group: offsets of a member that is no longer in it are
+//!   refused. A writer is open when nothing of an earlier owner is open in its partition, and a dead owner's
+//!   producer is fenced, so that a takeover does not wait for its transaction to time out.
 //! * A **commit** is one transaction, or a part of one: every record of the epoch, its epoch record and state
 //!   among them, and the positions as offsets of the stage's consumer group, or of a group of the
 //!   writer's own name where it runs under no membership. A task's position of record is the one in its
@@ -37,9 +37,10 @@
 //!   not from the last record, how far it has come.
 //! * A producer that is opened while a dead one's transaction is being ended is told
 //!   `CONCURRENT_TRANSACTIONS`, and librdkafka asks again after 500 ms. A new producer asks at once.
-//! * To end a client takes 100 ms. Readers are ended aside, so one may still be closing its connections when the process
-//!   ends. By default OpenSSL frees its tables in an exit handler, under the threads that use them (seen: a command that had
-//!   answered died of a corrupted heap). OpenSSL is therefore set up, before the first client, without that handler.
+//! * To end a client takes 100 ms. Readers are ended aside, so one may still be closing its connections when
+//!   the process ends. By default OpenSSL frees its tables in an exit handler, under the threads that use
+//!   them (seen: a command that had answered died of a corrupted heap). OpenSSL is therefore set up, before
+//!   the first client, without that handler.
 //! * A partition-EOF event does not say of which topic it is. Each input has a queue of its own.
 //! * `fetch.queue.backoff.ms` is 1000 by default: a reader whose small queue was full once waits a second.
 //! * Brokers expire records by their timestamp, so event time as the timestamp deletes an import
@@ -265,8 +266,9 @@ impl Asker {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts a new client in the place of `stuck`, unless somebody has. One that asked in the moment in which a broker
-    /// knew of no topic may go on believing that (seen for minutes, while every other client was answered).
+    /// Puts a new client in the place of `stuck`, unless somebody has. One that asked in the moment in which
+    /// a broker knew of no topic may go on believing that (seen for minutes, while every other client was
+    /// answered).
     fn renew(
         &self,
         config: &KafkaConfig,
@@ -280,8 +282,8 @@ impl Asker {
     }
 }
 
-/// Ends a client, or what makes one up, in a thread of its own. librdkafka takes some 100 ms for that, and now and then for ever; a task
-/// that is being opened has no use for them.
+/// Ends a client, or what makes one up, in a thread of its own. librdkafka takes some 100 ms for that, and
+/// now and then for ever; a task that is being opened has no use for them.
 fn end_aside(client: impl Send + 'static) {
     // Where there is no thread to be had the closure ends here, and the client with it.
     let _ = std::thread::Builder::new().name("weir-end".into()).spawn(move || drop(client));
@@ -338,8 +340,8 @@ fn retried<T>(
     }
 }
 
-/// Serves the events of a client that nobody else polls: a queue that is never polled only grows. A poll that served
-/// a log line says as little as one that found nothing, so a few are made.
+/// Serves the events of a client that nobody else polls: a queue that is never polled only grows. A poll that
+/// served a log line says as little as one that found nothing, so a few are made.
 fn serve(client: &BaseConsumer<ConnectionWatch>) {
     const EVENTS_MAX: usize = 16;
     for _ in 0..EVENTS_MAX {

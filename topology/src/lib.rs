@@ -1,11 +1,11 @@
 //! Weir's topics, stages and epochs, the log trait and its two backends.
 //!
-//! Read in this order: [`topic`] (what lives where), [`stage`] (a stage is a pure fold), [`log`]
-//! (what a backend must promise), [`task`] (the epoch runner: one stage on one partition),
-//! [`cursor`] (where it stands), [`restore`] (how it comes back), [`adopt`] (from another judge), [`standby`] (how it comes back fast), [`checkpoint`] (how its
-//! history can be folded when the beginning of it is gone). The backends are behind features, so that
-//! crates that only judge do not link them: [`embedded`], [`kafka`]; [`memory`] is the log that tests use, and
-//! [`shadow`] one beside another.
+//! Read in this order: [`topic`] (what lives where), [`stage`] (a stage is a pure fold), [`log`] (what a
+//! backend must promise), [`task`] (the epoch runner: one stage on one partition), [`cursor`] (where it
+//! stands), [`restore`] (how it comes back), [`adopt`] (from another judge), [`standby`] (how it comes back
+//! fast), [`checkpoint`] (how its history can be folded when the beginning of it is gone). The backends are
+//! behind features, so that crates that only judge do not link them: [`embedded`], [`kafka`]; [`memory`] is
+//! the log that tests use, and [`shadow`] one beside another.
 
 #[cfg(feature = "runner")]
 pub mod adopt;

@@ -26,22 +26,23 @@ pub const READ_RECORDS_MAX: usize = 10_000;
 /// with the number of accounts.
 pub const SNAPSHOT_ENTRIES_MAX: usize = 50_000;
 
-/// Most state entries of a [checkpoint](crate::checkpoint) that one epoch writes: some 600 KiB, so that no epoch
-/// takes long for it.
+/// Most state entries of a [checkpoint](crate::checkpoint) that one epoch writes: some 600 KiB, so that no
+/// epoch takes long for it.
 pub const CHECKPOINT_ENTRIES_MAX: usize = 1_000;
 
 /// Time from when a task is opened to its first checkpoint: one that is handed from process to process
 /// must not write its state each time.
 pub const CHECKPOINT_PAUSE: Duration = Duration::from_secs(60);
 
-/// An idle task writes a checkpoint of what it wrote before after this time: less than checkpoints are kept, so
-/// that there is always one.
+/// An idle task writes a checkpoint of what it wrote before after this time: less than checkpoints are kept,
+/// so that there is always one.
 pub const CHECKPOINT_RENEWAL: Duration = Duration::from_secs(86_400);
 
 /// Most state entries of a task that still writes a checkpoint when it ends: as many as a snapshot has.
 pub const CHECKPOINT_AT_END_MAX: usize = SNAPSHOT_ENTRIES_MAX;
 
-/// Most of them that one epoch writes then. A task that ends is not to be waited for long, so they are few commits, of some 6 MiB.
+/// Most of them that one epoch writes then. A task that ends is not to be waited for long, so they are few
+/// commits, of some 6 MiB.
 pub const CHECKPOINT_AT_END_SLICE: usize = 10_000;
 
 /// How often the same commit is tried after aborts before the task starts over from the log.
@@ -84,8 +85,8 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// [`TRANSACTION_TIMEOUT`], so that the producer and not the broker gives up first.
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Bytes that the readers of one stage hold ahead in a process that owns every partition: what each may is its part of
-/// this, and at most an epoch.
+/// Bytes that the readers of one stage hold ahead in a process that owns every partition: what each may is
+/// its part of this, and at most an epoch.
 pub const READ_AHEAD_BYTES_MAX: usize = 64 << 20;
 
 /// Least that one reader may hold ahead, however many there are.
@@ -97,8 +98,8 @@ pub const ROUND_JOIN_MAX: Duration = Duration::from_millis(20);
 /// A task that committed within this time is expected to commit again, and a round waits for it.
 pub const ROUND_RECENT: Duration = Duration::from_millis(250);
 
-/// How long a task that is taken over waits for its last owner's transaction to end by itself, before that owner's
-/// producer is fenced.
+/// How long a task that is taken over waits for its last owner's transaction to end by itself, before that
+/// owner's producer is fenced.
 pub const OWNER_WAIT: Duration = Duration::from_millis(100);
 
 /// How long a reader's bounds wait for transactions that were open: their time-out, and the
@@ -108,8 +109,8 @@ pub const OPEN_TRANSACTION_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long a question to a broker is asked again while it starts or elects a leader.
 pub const BROKER_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// How long a question goes on after a broker has refused this client's user or certificate, or is not to be trusted
-/// itself: another broker of the cluster may be in order.
+/// How long a question goes on after a broker has refused this client's user or certificate, or is not to be
+/// trusted itself: another broker of the cluster may be in order.
 pub const REFUSED_WAIT: Duration = Duration::from_secs(3);
 
 /// How long a topic that the brokers do not know is asked for again: a broker that has just started

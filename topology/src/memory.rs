@@ -1,6 +1,6 @@
-//! A log in memory: for tests and for the lockstep fold. It keeps every promise of [`crate::log`] except
-//! that nothing outlives the process. A compacted topic is compacted at every commit, as eagerly as any broker may:
-//! what must not be compacted is missed at once.
+//! A log in memory: for tests and for the lockstep fold. It keeps every promise of [`crate::log`] except that
+//! nothing outlives the process. A compacted topic is compacted at every commit, as eagerly as any broker
+//! may: what must not be compacted is missed at once.
 
 use crate::log::{Commit, Log, LogError, Position, Reader, Writer, place};
 use crate::record::{Output, Records};

@@ -6,8 +6,8 @@ use crate::topic::Topic;
 /// may read it.
 pub const LABEL_HEADER: &str = "weir-label";
 
-/// Header that carries the population of an event's account, where its source says one: like the label, for scoring
-/// alone.
+/// Header that carries the population of an event's account, where its source says one: like the label, for
+/// scoring alone.
 pub const POPULATION_HEADER: &str = "weir-population";
 
 /// A batch of records of one partition, in offset order, in one allocation.
@@ -35,8 +35,8 @@ struct Span {
 pub struct RecordRef<'a> {
     /// Offset in its partition.
     pub offset: i64,
-    /// Timestamp that its writer gave, in milliseconds since the Unix epoch; the log's own time where the topic
-    /// does not [keep time](Topic::keeps_time).
+    /// Timestamp that its writer gave, in milliseconds since the Unix epoch; the log's own time where the
+    /// topic does not [keep time](Topic::keeps_time).
     pub timestamp_ms: i64,
     /// Key; empty where there is none.
     pub key: &'a [u8],

@@ -36,7 +36,8 @@ pub struct Refolded<'a> {
     pub epoch: &'a Epoch,
     /// What it folded.
     pub batch: &'a Batch,
-    /// What came out, which is what was recorded; none where another judge recorded the epoch, and the stage adopted it.
+    /// What came out, which is what was recorded; none where another judge recorded the epoch, and the stage
+    /// adopted it.
     pub effects: Option<&'a Effects>,
 }
 
@@ -78,8 +79,8 @@ enum Tail {
 /// batch and effects. Returns where the task stands after the last.
 ///
 /// What a fold gives is held against what was recorded; a difference is [`TaskError::Diverged`], or
-/// [`TaskError::OtherJudge`] where another judge recorded the epoch. Epochs of another judge that this one has adopted
-/// are adopted again.
+/// [`TaskError::OtherJudge`] where another judge recorded the epoch. Epochs of another judge that this one
+/// has adopted are adopted again.
 pub fn fold_recorded(
     task: TaskId,
     stage: &mut dyn Stage,

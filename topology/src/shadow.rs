@@ -1,8 +1,10 @@
-//! A log beside a live one: whoever judges by it reads the live events, and what it says stays in a log of its own.
+//! A log beside a live one: whoever judges by it reads the live events, and what it says stays in a log of
+//! its own.
 //!
-//! So the same step runs twice side by side: tasks, epochs and restores are those of the live judges, are given this log, and know
-//! nothing of it. Nothing leads from it to the live log, which it holds as what is read and opens no writer of. Control is its
-//! own as well, so that a policy that comes in force on the live log takes no shadow's place.
+//! So the same step runs twice side by side: tasks, epochs and restores are those of the live judges, are
+//! given this log, and know nothing of it. Nothing leads from it to the live log, which it holds as what is
+//! read and opens no writer of. Control is its own as well, so that a policy that comes in force on the live
+//! log takes no shadow's place.
 
 use crate::limits::SHADOW_TURN;
 use crate::log::{Log, LogError, Position, Reader, Writer};

@@ -31,9 +31,9 @@ pub struct Batch {
     /// latest event time that it folds. Lockstep sets it to the start of the epoch's time span,
     /// which is the same for every partition.
     pub clock_ms: i64,
-    /// When the epoch was taken, in milliseconds since the Unix epoch by the rim's clock; never before the one of
-    /// the epoch before. The epoch's record keeps it, so that a refold reads what the first fold read. None for
-    /// a stage that [knows none](StageName::knows_processing_time).
+    /// When the epoch was taken, in milliseconds since the Unix epoch by the rim's clock; never before the
+    /// one of the epoch before. The epoch's record keeps it, so that a refold reads what the first fold read.
+    /// None for a stage that [knows none](StageName::knows_processing_time).
     pub taken_ms: Option<i64>,
     /// Inputs in the stage's fixed order: control, feedback, events.
     pub inputs: Vec<InputBatch>,
@@ -62,17 +62,18 @@ pub enum Tally {
     EvictedByCap,
     /// Faults of the detector of this name: it was quarantined for one event.
     DetectorFaults(&'static str),
-    /// Accounts of which the detector of this name forgot what it knew, because its state was of a version that this build
-    /// does not know.
+    /// Accounts of which the detector of this name forgot what it knew, because its state was of a version
+    /// that this build does not know.
     DetectorForgot(&'static str),
     /// Cluster messages not sent because a value has members of more tenants than it remembers.
     FanOutSkipped,
-    /// Accounts that a campaign has or that stand beside one, and that a campaign record does not name because it names
-    /// no more.
+    /// Accounts that a campaign has or that stand beside one, and that a campaign record does not name
+    /// because it names no more.
     MembersUntold,
     /// Policies refused because they could not be read.
     PolicyRefused,
-    /// Policies refused because nobody who is trusted vouches for them, or because they are older than one that was in force.
+    /// Policies refused because nobody who is trusted vouches for them, or because they are older than one
+    /// that was in force.
     PolicyUntrusted,
     /// Actions withheld because what they answer is history: imported, or older than an action may be.
     WithheldAsHistory,
@@ -82,7 +83,8 @@ pub enum Tally {
     WithheldByLimiter,
     /// Times that the limiter began to pause.
     LimiterPaused,
-    /// Times that many more accounts were found at CRITICAL within a minute than usual, which pauses the limiter.
+    /// Times that many more accounts were found at CRITICAL within a minute than usual, which pauses the
+    /// limiter.
     StormsFound,
     /// Actions withheld because the kill switch is on.
     WithheldByKillSwitch,
@@ -96,9 +98,11 @@ pub enum Tally {
     ReviewsDropped,
     /// Analysts' words that were refused: forged, expired, replayed, or not theirs to say.
     ReviewWordsRefused,
-    /// Executors' words about actions that do not wait for one: told twice, or after another took the action's place.
+    /// Executors' words about actions that do not wait for one: told twice, or after another took the
+    /// action's place.
     OutcomesUnmatched,
-    /// Effects that were decided on and did not come about: refused, given up, or carried out by nobody by their deadline.
+    /// Effects that were decided on and did not come about: refused, given up, or carried out by nobody by
+    /// their deadline.
     EffectsFailed,
     /// Verdicts of tier CLEAR: an account that was spoken of is no longer.
     VerdictsClear,
@@ -252,20 +256,22 @@ pub trait Stage: Send {
     /// Which stage it is.
     fn name(&self) -> StageName;
 
-    /// Who judges this batch if it is the next: the version of the stage's judgement, and the policy that is in
-    /// force after the batch's control records, where the stage has one. The same judge gives the same bytes.
+    /// Who judges this batch if it is the next: the version of the stage's judgement, and the policy that is
+    /// in force after the batch's control records, where the stage has one. The same judge gives the same
+    /// bytes.
     fn judge(&self, batch: &Batch) -> Judge;
 
     /// Folds one epoch into the state.
     fn step(&mut self, batch: &Batch) -> Effects;
 
-    /// Folds an epoch that another judge recorded into the state. Its inputs count, and nothing is said: `said` is
-    /// what that judge wrote in this epoch to each of the [topics in which the stage speaks](StageName::said_topics), in
-    /// their order, and it stands. The error says what this build lacks to go on from there.
+    /// Folds an epoch that another judge recorded into the state. Its inputs count, and nothing is said:
+    /// `said` is what that judge wrote in this epoch to each of the [topics in which the stage
+    /// speaks](StageName::said_topics), in their order, and it stands. The error says what this build lacks
+    /// to go on from there.
     fn adopt(&mut self, batch: &Batch, said: &[Records]) -> Result<(), StateError>;
 
-    /// Looks once more at what the epochs touched that were adopted since the last call: what is said now, and how many
-    /// accounts that were. `batch` has no records.
+    /// Looks once more at what the epochs touched that were adopted since the last call: what is said now,
+    /// and how many accounts that were. `batch` has no records.
     fn rejudge(&mut self, batch: &Batch) -> (Effects, u64);
 
     /// Version of the encoding of state entries.
@@ -277,11 +283,11 @@ pub trait Stage: Send {
     /// Entries that changed since the last call, in key order, and forgets that they changed.
     fn take_changes(&mut self) -> Vec<StateEntry>;
 
-    /// Entries of the state, in an order of the stage's own: those from place `from` on, some `entries_max` at
-    /// a time, and the place where the rest begins; none after the last. The first place is 0. An entry
-    /// that is there all the while and does not change is given once or more often, whatever else comes
-    /// and goes between two calls. A stage without a [checkpoint topic](StageName::checkpoint_topic) is not asked,
-    /// and gives nothing.
+    /// Entries of the state, in an order of the stage's own: those from place `from` on, some `entries_max`
+    /// at a time, and the place where the rest begins; none after the last. The first place is 0. An entry
+    /// that is there all the while and does not change is given once or more often, whatever else comes and
+    /// goes between two calls. A stage without a [checkpoint topic](StageName::checkpoint_topic) is not
+    /// asked, and gives nothing.
     fn survey(&self, from: u64, entries_max: usize) -> (Vec<StateEntry>, Option<u64>);
 
     /// What entries lost when they were taken back, since the last call. Nothing, for most stages.
@@ -289,9 +295,9 @@ pub trait Stage: Send {
         Vec::new()
     }
 
-    /// Takes back an entry that [`Self::take_changes`] or [`Self::survey`] gave. A later entry of the same key replaces an
-    /// earlier one. Settings that arrived as control records (a policy, a posture) are state too,
-    /// under keys that begin with `!`; `!begin` and `!cursor` are the runner's own.
+    /// Takes back an entry that [`Self::take_changes`] or [`Self::survey`] gave. A later entry of the same
+    /// key replaces an earlier one. Settings that arrived as control records (a policy, a posture) are state
+    /// too, under keys that begin with `!`; `!begin` and `!cursor` are the runner's own.
     fn restore(&mut self, key: &[u8], format: i32, body: &[u8]) -> Result<(), StateError>;
 
     /// Forgets an entry, as [`StateEntry::body`] none says.

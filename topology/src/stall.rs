@@ -19,8 +19,9 @@ impl Default for Stall {
 }
 
 impl Stall {
-    /// To be called before each wait, with the offset that the read has reached, or with the sum of its offsets where it reads several
-    /// partitions. Fails where that has been the same for [`READ_STALL_MAX`]; this partition is then what it waits for.
+    /// To be called before each wait, with the offset that the read has reached, or with the sum of its
+    /// offsets where it reads several partitions. Fails where that has been the same for [`READ_STALL_MAX`];
+    /// this partition is then what it waits for.
     pub fn check(&mut self, reached: i64, topic: Topic, partition: u32) -> Result<(), LogError> {
         if self.reached.replace(reached) != Some(reached) {
             self.since = Instant::now();

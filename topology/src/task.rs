@@ -34,7 +34,8 @@ use weir_schemas::{Adopted, Epoch, InputRange, Judge};
 /// How a task paces itself. None of it changes what is judged.
 #[derive(Debug, Clone)]
 pub struct Pace {
-    /// Time from one tick to the next, at which the epochs of a process end: the longest time that one gathers records.
+    /// Time from one tick to the next, at which the epochs of a process end: the longest time that one
+    /// gathers records.
     pub epoch_interval: Duration,
     /// Most records that an epoch folds.
     pub epoch_records_max: usize,
@@ -85,8 +86,8 @@ impl TaskStatus {
         self.judged.load(Ordering::Relaxed)
     }
 
-    /// A number that is another one after each turn of the task: an epoch, or a look that found nothing to fold. None while the
-    /// task is being opened, which takes as long as its state is large, or drains.
+    /// A number that is another one after each turn of the task: an epoch, or a look that found nothing to
+    /// fold. None while the task is being opened, which takes as long as its state is large, or drains.
     pub fn turns(&self) -> Option<u64> {
         self.is_open.load(Ordering::Relaxed).then(|| self.turns.load(Ordering::Relaxed))
     }
@@ -251,9 +252,9 @@ impl Task {
         Ok(task)
     }
 
-    /// Takes over from another judge, in an epoch that says so. It takes a snapshot in the same commit, so that what
-    /// that judge recorded is folded again by nobody, and begins a checkpoint, from which this judge's verdicts
-    /// can be proved.
+    /// Takes over from another judge, in an epoch that says so. It takes a snapshot in the same commit, so
+    /// that what that judge recorded is folded again by nobody, and begins a checkpoint, from which this
+    /// judge's verdicts can be proved.
     fn adopt(&mut self, adoption: Adoption) -> Result<(), TaskError> {
         let inputs = self.no_records();
         let slice = self.checkpoints.is_some().then_some(self.around.pace.checkpoint_entries_max);
@@ -265,8 +266,8 @@ impl Task {
         self.id
     }
 
-    /// Folds and commits one epoch if a record comes within `wait`, or without one if the stage has something to do
-    /// now; true if it did either.
+    /// Folds and commits one epoch if a record comes within `wait`, or without one if the stage has something
+    /// to do now; true if it did either.
     pub fn run_epoch(&mut self, wait: Duration) -> Result<bool, TaskError> {
         if !self.reader.wait(wait).map_err(|source| self.in_log(source))? {
             self.note_gaps();
@@ -292,8 +293,9 @@ impl Task {
         Ok(true)
     }
 
-    /// Commits what changed of the state, so that the next owner has nothing to fold again, and a checkpoint where one is
-    /// due. Each of its slices has a commit of its own: in one with the state, it would take several times the stage's memory.
+    /// Commits what changed of the state, so that the next owner has nothing to fold again, and a checkpoint
+    /// where one is due. Each of its slices has a commit of its own: in one with the state, it would take
+    /// several times the stage's memory.
     pub fn close(mut self) -> Result<(), TaskError> {
         let entries = self.stage.entries();
         let checkpoints = self.checkpoints.as_ref();
@@ -366,9 +368,9 @@ impl Task {
         self.status.set_positions(&positions);
     }
 
-    /// Takes records of every input until the epoch is full or the process's next tick comes: epochs of one process
-    /// end together, so that a log may commit them together. The first epoch takes what is there: it has waited long
-    /// enough for somebody to take the task up.
+    /// Takes records of every input until the epoch is full or the process's next tick comes: epochs of one
+    /// process end together, so that a log may commit them together. The first epoch takes what is there: it
+    /// has waited long enough for somebody to take the task up.
     fn gather(&mut self) -> Result<Vec<InputBatch>, TaskError> {
         let now = self.around.clock.now();
         let deadline = if self.has_folded { next_tick(now, self.around.pace.epoch_interval) } else { now };
@@ -410,8 +412,8 @@ impl Task {
         Ok(())
     }
 
-    /// How many entries of a checkpoint go with the next epoch, besides those that changed: of the unfinished one, or
-    /// of one that `is_due`.
+    /// How many entries of a checkpoint go with the next epoch, besides those that changed: of the unfinished
+    /// one, or of one that `is_due`.
     fn slice(&self, is_due: impl Fn(&Timetable, Duration, &Self) -> bool) -> Option<usize> {
         let checkpoints = self.checkpoints.as_ref()?;
         let is_due = self.unfinished.is_some() || is_due(checkpoints, self.around.clock.now(), self);
@@ -606,8 +608,9 @@ impl Task {
         }
     }
 
-    /// Looks now and then where the epoch topic ends, and those in which the task speaks, so that a restore need not read all of
-    /// them. What is committed later has a higher offset, so the end is a safe place to start from.
+    /// Looks now and then where the epoch topic ends, and those in which the task speaks, so that a restore
+    /// need not read all of them. What is committed later has a higher offset, so the end is a safe place to
+    /// start from.
     fn refresh_hint(&mut self, cursor: &mut Cursor) -> Result<(), TaskError> {
         if cursor.epochs_from == 0 || self.since(self.hint_at) >= self.around.pace.hint_interval {
             let bounds = self.around.log.bounds(Topic::Epochs, self.id.partition);

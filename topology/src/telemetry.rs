@@ -90,9 +90,11 @@ impl Start {
 pub trait Telemetry: Send + Sync {
     /// A task committed an epoch.
     fn epoch_committed(&self, task: TaskId, judged: u64, dead_lettered: u64, outputs: u64, took: Duration) {}
-    /// A verdict was committed this long after the time of the event that led to it, in milliseconds by the calendar.
+    /// A verdict was committed this long after the time of the event that led to it, in milliseconds by the
+    /// calendar.
     fn verdict_told(&self, age_ms: i64) {}
-    /// An effect was told that was carried out this long after its decision, in milliseconds by the clocks of those two.
+    /// An effect was told that was carried out this long after its decision, in milliseconds by the clocks of
+    /// those two.
     fn effect_told(&self, took_ms: i64) {}
     /// A task's commit was aborted and is tried again.
     fn commit_aborted(&self, task: TaskId, reason: &str) {}
@@ -102,8 +104,8 @@ pub trait Telemetry: Send + Sync {
     fn invariant_broken(&self, task: TaskId, invariant: Invariant, detail: &str) {}
     /// A task is ready: state loaded and epochs folded again.
     fn task_restored(&self, task: TaskId, start: Start, entries: u64, epochs: u64, took: Duration) {}
-    /// A task took over from another judge: so many epochs that it had recorded, so many accounts that they touched, and
-    /// so many records that were written because this judge sees them differently.
+    /// A task took over from another judge: so many epochs that it had recorded, so many accounts that they
+    /// touched, and so many records that were written because this judge sees them differently.
     fn epochs_adopted(&self, task: TaskId, epochs: i64, accounts: i64, outputs: u64) {}
     /// A standby was looked at: the entries that it holds, and how many offsets of the state topic it
     /// has yet to take in.
@@ -139,7 +141,8 @@ pub trait Telemetry: Send + Sync {
     fn identities_forgotten(&self, count: u64) {}
     /// A collector refused a line.
     fn line_rejected(&self, kind: DlqKind) {}
-    /// So many lines of a source were refused for a cause so far, the first of them at `offset` and for `reason`.
+    /// So many lines of a source were refused for a cause so far, the first of them at `offset` and for
+    /// `reason`.
     fn lines_refused(&self, kind: DlqKind, count: u64, offset: u64, reason: &str) {}
     /// So many records that were pushed were refused for a cause so far, the first of them for `reason`.
     fn pushed_refused(&self, kind: DlqKind, count: u64, reason: &str) {}
@@ -157,15 +160,17 @@ pub trait Telemetry: Send + Sync {
     fn source_changed(&self, change: SourceChange, file: &str) {}
     /// The first lines of a file were read under another name before, and are not read again.
     fn lines_known(&self, file: &str, lines: u64) {}
-    /// Bytes of a file of a collector's source may have been lost: those from `from` up to `to`, or to wherever
-    /// it ended.
+    /// Bytes of a file of a collector's source may have been lost: those from `from` up to `to`, or to
+    /// wherever it ended.
     fn source_lost(&self, cause: LossCause, file: &str, from: u64, to: Option<u64>) {}
-    /// Records of a topic that is a source had passed their retention before they were read: those of this partition from
-    /// `from` up to `to`.
+    /// Records of a topic that is a source had passed their retention before they were read: those of this
+    /// partition from `from` up to `to`.
     fn topic_lost(&self, topic: &str, partition: i32, from: i64, to: i64) {}
-    /// So much of what traced processes said was not heard, or could not be used, for this cause: a closed set.
+    /// So much of what traced processes said was not heard, or could not be used, for this cause: a closed
+    /// set.
     fn trace_lost(&self, cause: &'static str, count: u64) {}
-    /// A spool was looked at: bytes of batches in it that wait for the log, and bytes that it takes on the disk.
+    /// A spool was looked at: bytes of batches in it that wait for the log, and bytes that it takes on the
+    /// disk.
     fn spool_looked_at(&self, waiting_bytes: u64, bytes: u64) {}
     /// Events went to the log that an earlier process had put in the spool.
     fn spool_replayed(&self, events: u64) {}
@@ -173,7 +178,8 @@ pub trait Telemetry: Send + Sync {
     fn spool_damaged(&self, kind: &'static str, file: &str, from: u64, bytes: u64) {}
     /// A spool takes nothing from now on: what is heard waits in memory.
     fn spool_passed_over(&self, reason: &str) {}
-    /// The disk did not do what a spool asked besides taking a batch: make sure of what it took, or let go of what is in the log.
+    /// The disk did not do what a spool asked besides taking a batch: make sure of what it took, or let go of
+    /// what is in the log.
     fn spool_unsure(&self, reason: &str) {}
     /// A source cannot be read for now.
     fn source_unavailable(&self, reason: &str) {}

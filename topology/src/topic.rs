@@ -71,8 +71,8 @@ pub enum KeyKind {
     AsItCame,
 }
 
-/// What a log may forget. A topic is a history or a table, never both: what is written several times under one
-/// key, and must all be there, is a history.
+/// What a log may forget. A topic is a history or a table, never both: what is written several times under
+/// one key, and must all be there, is a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleanup {
     /// A history: records older than the retention.
@@ -83,8 +83,8 @@ pub enum Cleanup {
     CompactAndDelete(Duration, LatestSuffices),
 }
 
-/// What makes the latest record of a key sufficient: why nobody misses the ones before it. A topic of which this
-/// cannot be said must not be compacted.
+/// What makes the latest record of a key sufficient: why nobody misses the ones before it. A topic of which
+/// this cannot be said must not be compacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LatestSuffices(pub &'static str);
 
@@ -146,7 +146,8 @@ const fn days(count: u64) -> Duration {
     Duration::from_secs(count * 86_400)
 }
 
-/// How long a table keeps the word that a key has ended: whoever follows it and was away for less has missed none.
+/// How long a table keeps the word that a key has ended: whoever follows it and was away for less has missed
+/// none.
 pub const TOMBSTONE_KEPT: Duration = days(1);
 
 /// A hundred years. Operators' words are few, and an epoch that folded one cannot be folded again
@@ -281,9 +282,10 @@ impl Topic {
         }
     }
 
-    /// Whether every log gives a record's timestamp back as its writer gave it. Of the topics with many records none
-    /// does: their payload says when. A log may give its own time there, which on Kafka saves a header that
-    /// would cost a quarter of a read. Nor does the one of operators' words: when one was said is for the log to say.
+    /// Whether every log gives a record's timestamp back as its writer gave it. Of the topics with many
+    /// records none does: their payload says when. A log may give its own time there, which on Kafka saves a
+    /// header that would cost a quarter of a read. Nor does the one of operators' words: when one was said is
+    /// for the log to say.
     pub const fn keeps_time(self) -> bool {
         matches!(
             self,
@@ -336,8 +338,8 @@ impl StageName {
     /// The stages whose tasks fold what they read: every one but the collector.
     pub const FOLDING: [Self; 4] = [Self::Account, Self::Cluster, Self::Campaign, Self::Enforcer];
 
-    /// Number of tasks of the stage where the deployment's partition count is `shared`: one for each partition of
-    /// its last input.
+    /// Number of tasks of the stage where the deployment's partition count is `shared`: one for each
+    /// partition of its last input.
     pub const fn tasks(self, shared: u32) -> u32 {
         match self.inputs() {
             [.., primary] => primary.partitions(shared),
@@ -376,8 +378,8 @@ impl StageName {
         }
     }
 
-    /// Whether the stage's epochs know when they are taken. Decisions are folds of what happened; only what acts on
-    /// the world needs to know when it acts.
+    /// Whether the stage's epochs know when they are taken. Decisions are folds of what happened; only what
+    /// acts on the world needs to know when it acts.
     pub const fn knows_processing_time(self) -> bool {
         matches!(self, Self::Enforcer)
     }
@@ -393,8 +395,8 @@ impl StageName {
         }
     }
 
-    /// The topics whose records a task of the stage has to know as said before it goes on from another judge: those that
-    /// are not said again. Each record of them says its epoch.
+    /// The topics whose records a task of the stage has to know as said before it goes on from another judge:
+    /// those that are not said again. Each record of them says its epoch.
     pub const fn said_topics(self) -> &'static [Topic] {
         match self {
             Self::Account => &[Topic::Verdicts],

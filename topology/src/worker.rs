@@ -92,8 +92,9 @@ impl Worker {
         });
     }
 
-    /// Lets tasks drain, commit and end; returns when they have, and after `within` at the latest. What has not ended by then is left to end by
-    /// itself, as by [`Self::abandon`]: a task that is being opened reads all of its state first, and has nothing to commit.
+    /// Lets tasks drain, commit and end; returns when they have, and after `within` at the latest. What has
+    /// not ended by then is left to end by itself, as by [`Self::abandon`]: a task that is being opened reads
+    /// all of its state first, and has nothing to commit.
     pub fn stop(&mut self, ids: &[TaskId], within: Duration) -> Result<(), WorkerError> {
         let told = Instant::now();
         for id in ids {

@@ -48,7 +48,8 @@ fn state_of(stage: &dyn Stage) -> State {
     entries
 }
 
-/// The state after the last epoch, folded from the beginning or from a checkpoint, and the number of epochs folded.
+/// The state after the last epoch, folded from the beginning or from a checkpoint, and the number of epochs
+/// folded.
 fn folded_from(log: &MemoryLog, checkpoint: Option<&Checkpoint>) -> (State, u64) {
     let (mut stage, wire) = (Sums::new(), Wire::new());
     let mut from = Cursor::start(TASK);

@@ -148,8 +148,8 @@ fn a_record_that_no_broker_takes_is_given_up_before_its_transaction_is() {
     write(&mut *writer, vec![event(0, "again")]).unwrap();
 }
 
-/// Item 8: an owner sleeps in the middle of a commit for longer than its transaction may last. The broker takes
-/// the transaction back; the owner wakes to an error, and its successor goes on.
+/// Item 8: an owner sleeps in the middle of a commit for longer than its transaction may last. The broker
+/// takes the transaction back; the owner wakes to an error, and its successor goes on.
 #[test]
 fn an_owner_that_sleeps_through_its_transactions_time_out_has_not_written_it() {
     if let Ok(prefix) = std::env::var(SLEEPER) {

@@ -1,4 +1,5 @@
-//! A worker that lets tasks go: those that run drain, and one that is still being opened is waited for no longer than it may take.
+//! A worker that lets tasks go: those that run drain, and one that is still being opened is waited for no
+//! longer than it may take.
 
 #![allow(clippy::unwrap_used)]
 

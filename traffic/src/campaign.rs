@@ -142,8 +142,8 @@ impl Campaign {
         Some(campaign)
     }
 
-    /// Exchanges of an account and day. Who sleeps and thinks like a person asks a quarter, and no more than a person
-    /// could.
+    /// Exchanges of an account and day. Who sleeps and thinks like a person asks a quarter, and no more than
+    /// a person could.
     pub fn per_day(&self) -> f64 {
         let per_day = self.per_day.unwrap_or_else(|| self.scheme.per_day(self.accounts));
         if self.measures.has(Measure::Hours) { (per_day / 4.0).min(80.0) } else { per_day }

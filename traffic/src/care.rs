@@ -1,7 +1,9 @@
-//! How much care a campaign takes not to be found: measures that it can buy, what each costs, and levels of care.
+//! How much care a campaign takes not to be found: measures that it can buy, what each costs, and levels of
+//! care.
 //!
-//! Prices are assumptions in US dollars, stated so that "what would it cost to get by" is a number that two policies can
-//! be compared by. They are list prices of 2025 for what is sold, and wages or lost volume for what is not.
+//! Prices are assumptions in US dollars, stated so that "what would it cost to get by" is a number that two
+//! policies can be compared by. They are list prices of 2025 for what is sold, and wages or lost volume for
+//! what is not.
 
 /// What an account costs a month that takes no care: a number to sign up with.
 pub const ACCOUNT_DOLLARS: f64 = 1.5;
@@ -127,7 +129,8 @@ impl Measures {
         if names.is_empty() { "none".into() } else { names.join("+") }
     }
 
-    /// Dollars that a thousand useful exchanges cost, where an account makes `per_month` a month that are of use.
+    /// Dollars that a thousand useful exchanges cost, where an account makes `per_month` a month that are of
+    /// use.
     pub fn dollars_per_thousand(self, per_month: f64) -> f64 {
         let account: f64 = self.iter().map(Measure::dollars_per_account).sum();
         let thousand: f64 = self.iter().map(Measure::dollars_per_thousand).sum();

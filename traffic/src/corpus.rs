@@ -1,5 +1,5 @@
-//! Texts of others, where somebody has a directory of them: gzip files of JSON lines with `kind`, `lang`, `group` and
-//! `text` (or `turns`). They take the place of grammar texts; nothing of them is part of Weir.
+//! Texts of others, where somebody has a directory of them: gzip files of JSON lines with `kind`, `lang`,
+//! `group` and `text` (or `turns`). They take the place of grammar texts; nothing of them is part of Weir.
 
 use crate::grammar::{CODES, Language};
 use crate::random::Random;
@@ -222,7 +222,8 @@ impl Corpus {
         Some(&random.pick(texts).text)
     }
 
-    /// The text that says the same as an English one that `random` picks, in this language where there is one.
+    /// The text that says the same as an English one that `random` picks, in this language where there is
+    /// one.
     pub fn same_text(&self, role: Role, language: Language, random: &mut Random) -> Option<&str> {
         let texts = self.texts.get(&(role, crate::grammar::ENGLISH)).filter(|texts| !texts.is_empty())?;
         let picked = random.pick(texts);
@@ -244,8 +245,8 @@ fn roles_of(name: &str, kind: &str) -> &'static [Role] {
     }
 }
 
-/// Files are split, never their lines: neighbours share templates. Of the files of one first role, every other one
-/// is to tune on.
+/// Files are split, never their lines: neighbours share templates. Of the files of one first role, every
+/// other one is to tune on.
 fn is_chosen(name: &str, names: &[String], choice: &Choice) -> bool {
     let role = |name: &str| roles_of(name, "user").first().copied();
     let place = names.iter().filter(|other| role(other) == role(name)).position(|other| other == name);

@@ -1,9 +1,10 @@
 //! A campaign and customers to send to a system that has real ones.
 //!
-//! Accounts are of a tenant of their own, under ids of their own. Addresses, networks, payment methods, organisations, fingerprints of
-//! TLS and preambles are replaced by values that no customer has, each by one of its own, so that what is shared within the drill stays
-//! shared. What every client of a kind shows (its `User-Agent`, JA4, the order of its headers), and what is asked (prompts, their
-//! openings and themes, limits of answers) stays: customers may have that in common with a drill.
+//! Accounts are of a tenant of their own, under ids of their own. Addresses, networks, payment methods,
+//! organisations, fingerprints of TLS and preambles are replaced by values that no customer has, each by one
+//! of its own, so that what is shared within the drill stays shared. What every client of a kind shows (its
+//! `User-Agent`, JA4, the order of its headers), and what is asked (prompts, their openings and themes,
+//! limits of answers) stays: customers may have that in common with a drill.
 
 use crate::access::Address;
 use crate::care::{Care, Measures};

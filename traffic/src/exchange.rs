@@ -6,7 +6,8 @@ use crate::places::HOSTERS;
 use crate::speech::Said;
 use std::net::Ipv4Addr;
 
-/// One request and its end. Everything that a log line tells, and what only the simulator knows: label and population.
+/// One request and its end. Everything that a log line tells, and what only the simulator knows: label and
+/// population.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Exchange {
     /// When the request was made, in milliseconds since the Unix epoch.

@@ -1,9 +1,10 @@
-//! Grammars: small files of alternatives with slots, from which an endless number of texts comes. One file a language
-//! under `grammar/`, and one that all of them share.
+//! Grammars: small files of alternatives with slots, from which an endless number of texts comes. One file a
+//! language under `grammar/`, and one that all of them share.
 //!
-//! A file is sections `[symbol]` of lines; a line is one alternative. In it `{symbol}` is one line of that section,
-//! `{n:3-40}` a number, and a capital (`{Q}`) the text that the caller gives. A line that is one dash is an empty text,
-//! `#` begins a remark. A symbol that a language lacks is looked for in what all share, then in English.
+//! A file is sections `[symbol]` of lines; a line is one alternative. In it `{symbol}` is one line of that
+//! section, `{n:3-40}` a number, and a capital (`{Q}`) the text that the caller gives. A line that is one
+//! dash is an empty text, `#` begins a remark. A symbol that a language lacks is looked for in what all
+//! share, then in English.
 
 use crate::random::Random;
 use std::collections::HashMap;
@@ -117,8 +118,8 @@ impl Grammar {
 
     /// Appends one text of `symbol`. `given` stands where an alternative has a capital.
     ///
-    /// Numbers come from a stream of their own, so that the same seed gives the translation of a problem the same
-    /// numbers, whatever its words are made of.
+    /// Numbers come from a stream of their own, so that the same seed gives the translation of a problem the
+    /// same numbers, whatever its words are made of.
     pub fn write(
         &self,
         symbol: Symbol,

@@ -45,7 +45,8 @@ pub enum Honest {
     Workflow,
 }
 
-/// Every population, with its share of the honest accounts in thousandths and how many accounts a group of it has.
+/// Every population, with its share of the honest accounts in thousandths and how many accounts a group of it
+/// has.
 pub const HONEST: [(Honest, u32, (u32, u32)); 15] = [
     (Honest::Chat, 475, (1, 1)),
     (Honest::Developer, 115, (1, 1)),

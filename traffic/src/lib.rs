@@ -1,9 +1,9 @@
 //! Labelled traffic from a seed: what the customers of a model's API do, and what campaigns do among them.
 //!
-//! Read in this order: [`scenario`] (which groups there are), [`honest`] and [`campaign`] (who is in them, as a
-//! [`persona`]), [`rhythm`] (when), [`access`] and [`clients`] (from where, with what), [`speech`] (what is said, in the
-//! words of [`texts`]), [`stream`] (all of it in order of time), [`write`](mod@write) (as log lines). [`drill`] is for systems
-//! that have customers.
+//! Read in this order: [`scenario`] (which groups there are), [`honest`] and [`campaign`] (who is in them, as
+//! a [`persona`]), [`rhythm`] (when), [`access`] and [`clients`] (from where, with what), [`speech`] (what is
+//! said, in the words of [`texts`]), [`stream`] (all of it in order of time), [`write`](mod@write) (as log
+//! lines). [`drill`] is for systems that have customers.
 //!
 //! The same plan gives the same bytes, on any machine. Nothing is held but one small record an account.
 

@@ -42,7 +42,8 @@ pub struct Persona {
 }
 
 impl Persona {
-    /// Somebody who lives through the whole run, pays with a card of their own, and adopts the released model or not.
+    /// Somebody who lives through the whole run, pays with a card of their own, and adopts the released model
+    /// or not.
     pub fn new(
         world: &World,
         language: Language,

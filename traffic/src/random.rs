@@ -1,6 +1,6 @@
-//! Seeded chance. The same seed gives the same numbers on every machine and in every later build: nothing here comes
-//! from a library whose next release could draw otherwise, and logarithms are computed from the four operations that
-//! IEEE 754 fixes to the last bit.
+//! Seeded chance. The same seed gives the same numbers on every machine and in every later build: nothing
+//! here comes from a library whose next release could draw otherwise, and logarithms are computed from the
+//! four operations that IEEE 754 fixes to the last bit.
 
 /// A stream of numbers (splitmix64), eight bytes small, so that every account can have its own.
 #[derive(Debug, Clone, PartialEq, Eq)]

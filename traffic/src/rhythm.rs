@@ -1,5 +1,5 @@
-//! When an account speaks: people by sessions in their own day, programs by the clock, by the second, or by the demand
-//! that they serve.
+//! When an account speaks: people by sessions in their own day, programs by the clock, by the second, or by
+//! the demand that they serve.
 
 use crate::random::Random;
 
@@ -45,7 +45,8 @@ impl Hours {
 /// When an account speaks.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Rhythm {
-    /// A person: sessions come by the hour of the person's day; in a session, thought between two messages is log-normal.
+    /// A person: sessions come by the hour of the person's day; in a session, thought between two messages is
+    /// log-normal.
     Person {
         /// Whose hours.
         hours: Hours,
@@ -118,7 +119,8 @@ pub struct Next {
 }
 
 impl Rhythm {
-    /// When the account speaks after `now_ms`; never again where none. Before the first time `now_ms` is its birth.
+    /// When the account speaks after `now_ms`; never again where none. Before the first time `now_ms` is its
+    /// birth.
     pub fn next(&self, pace: &mut Pace, now_ms: i64, random: &mut Random) -> Option<Next> {
         let begins = pace.left == 0;
         let gap_ms = match self {

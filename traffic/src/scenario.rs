@@ -92,7 +92,8 @@ pub enum Name {
     Harness,
     /// A naive hydra of so many accounts, and nobody else.
     Hydra(u32),
-    /// What was disclosed in February 2026: 24,000 accounts, 16 million exchanges, among ten times as many honest ones.
+    /// What was disclosed in February 2026: 24,000 accounts, 16 million exchanges, among ten times as many
+    /// honest ones.
     Disclosure,
 }
 
@@ -181,8 +182,8 @@ impl Plan {
         groups
     }
 
-    /// Three laboratories: one after judgements, one after agents and tools, the largest after everything, which moves
-    /// half of its traffic to a new model within a day.
+    /// Three laboratories: one after judgements, one after agents and tools, the largest after everything,
+    /// which moves half of its traffic to a new model within a day.
     fn disclosure(&self, random: &mut Random) -> Vec<Group> {
         let scaled = |accounts: f64| ((accounts * self.scale) as u32).max(6);
         let days = (self.hours / 24.0).max(1.0 / 24.0);

@@ -1,7 +1,7 @@
 //! All accounts' exchanges in one stream, in order of time, one at a time.
 //!
-//! What is held is one small record an account: who it is and where it is in its day. Exchanges are made when their
-//! turn comes and forgotten.
+//! What is held is one small record an account: who it is and where it is in its day. Exchanges are made when
+//! their turn comes and forgotten.
 
 use crate::campaign::quiet;
 use crate::exchange::Exchange;

@@ -36,8 +36,8 @@ pub fn write_line(exchange: &Exchange, format: LineFormat, labels: Labels, out: 
     out.push_str("}\n");
 }
 
-/// Appends the line of an exchange in Weir's own format, with labels: of this tenant, by an account whose raw id is `prefix` and
-/// 16 hex digits. Neither may need escaping in JSON.
+/// Appends the line of an exchange in Weir's own format, with labels: of this tenant, by an account whose raw
+/// id is `prefix` and 16 hex digits. Neither may need escaping in JSON.
 pub fn write_line_of(tenant: &str, prefix: &str, exchange: &Exchange, out: &mut String) {
     weir(exchange, prefix, Labels::With, out);
     text(",\"tenant\":", tenant, out);

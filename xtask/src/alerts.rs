@@ -1,8 +1,8 @@
 //! `cargo xtask alerts`: what is shipped for Prometheus and Grafana, held against Prometheus itself.
 //!
-//! Each alert fires in one case of `deploy/prometheus/tests` and is silent in another. Then a real Prometheus scrapes a
-//! real `weir run`: every series that a rule or a dashboard names must be there, no alert fires on it, and one comes up when
-//! it is gone. Every alert has a runbook, and every runbook an alert.
+//! Each alert fires in one case of `deploy/prometheus/tests` and is silent in another. Then a real Prometheus
+//! scrapes a real `weir run`: every series that a rule or a dashboard names must be there, no alert fires on
+//! it, and one comes up when it is gone. Every alert has a runbook, and every runbook an alert.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -96,7 +96,8 @@ pub fn with(weir: &Path) -> Result<()> {
         let answer = prometheus.query(query).with_context(|| panel.clone())?;
         ensure!(!answer.is_empty(), "{panel} has no data: {query}");
     }
-    // The recorded requests are minutes old, and the verdicts on them so much too late: that alert may, if this takes two minutes.
+    // The recorded requests are minutes old, and the verdicts on them so much too late: that alert may, if
+    // this takes two minutes.
     let is_well = |rule: &&Rule| !rule.name.starts_with("WeirVerdictsSlow");
     let firing = rules.iter().filter(|rule| rule.state.as_deref() == Some("firing")).filter(is_well);
     let firing = firing.collect::<Vec<_>>();
@@ -303,8 +304,8 @@ fn check_names(queries: &[(String, String)], declared: &BTreeMap<String, Declare
     Ok(named.len())
 }
 
-/// Every selection finds something in what a live process serves; how many there are. Series of a partition are there
-/// only where a process has one.
+/// Every selection finds something in what a live process serves; how many there are. Series of a partition
+/// are there only where a process has one.
 fn check_selectors(
     queries: &[(String, String)],
     declared: &BTreeMap<String, Declared>,

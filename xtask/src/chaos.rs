@@ -67,7 +67,8 @@ pub struct Args {
     /// Partitions of the shared topics
     #[arg(long, default_value_t = 6)]
     partitions: u32,
-    /// A `weir` of another build, which every second process that starts is of: upgrades and downgrades under fire
+    /// A `weir` of another build, which every second process that starts is of: upgrades and downgrades under
+    /// fire
     #[arg(long, value_name = "FILE")]
     older: Option<PathBuf>,
     /// No further fault after this many minutes
@@ -339,7 +340,8 @@ impl Fire<'_> {
         writer.to_owned()
     }
 
-    /// Transactional ids of a writer: the collector's own, or those of the processes that joined the stage last.
+    /// Transactional ids of a writer: the collector's own, or those of the processes that joined the stage
+    /// last.
     fn producers(&self, writer: &str) -> Result<Vec<String>> {
         let id = self.deployment.writer(writer);
         let of_stage = self.deployment.writer(&format!("weir-{writer}-"));
@@ -381,8 +383,8 @@ impl Fire<'_> {
             .try_for_each(|(_, slot)| slot.restore())
     }
 
-    /// What was judged so far, and whether that is all there is: a replay as recorded, or, where two builds recorded, which
-    /// none of them gives alone, the statement of coverage.
+    /// What was judged so far, and whether that is all there is: a replay as recorded, or, where two builds
+    /// recorded, which none of them gives alone, the statement of coverage.
     fn judged(&self, lines: u64) -> Result<(serde_json::Value, bool)> {
         if self.deployment.is_mixed() {
             let coverage = self.deployment.coverage()?;
@@ -395,7 +397,8 @@ impl Fire<'_> {
         Ok((recorded, is_all))
     }
 
-    /// Waits until the fleet has judged and decided all there is by itself; what [`Self::judged`] says of it then.
+    /// Waits until the fleet has judged and decided all there is by itself; what [`Self::judged`] says of it
+    /// then.
     fn settle(&mut self, lines: u64) -> Result<serde_json::Value> {
         let deadline = Instant::now() + SETTLE;
         let (mut then, mut look_for_hanging) = (None, Instant::now() + HANGING_AFTER);

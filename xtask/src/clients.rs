@@ -1,5 +1,5 @@
-//! Real clients over the listener: OpenTelemetry's SDK, and LiteLLM's proxy with a model behind it that knows nothing.
-//! What was sent is what is judged: the same requests as lines of a file come to the same.
+//! Real clients over the listener: OpenTelemetry's SDK, and LiteLLM's proxy with a model behind it that knows
+//! nothing. What was sent is what is judged: the same requests as lines of a file come to the same.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};

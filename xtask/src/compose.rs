@@ -1,8 +1,10 @@
-//! `cargo xtask compose`: `deploy/compose` comes up in containers, as the file stands, and is held to what it promises.
+//! `cargo xtask compose`: `deploy/compose` comes up in containers, as the file stands, and is held to what it
+//! promises.
 //!
-//! It needs root on Debian and no engine that runs already: podman is installed, and works in namespaces and a storage of its own, which
-//! end with the run. Whatever else has containers on this machine is not seen and not touched, and no port of it is taken.
-//! Images of others are stood in for (`xtask/compose`), because a registry may be out of reach; Weir's own is built from its Dockerfile.
+//! It needs root on Debian and no engine that runs already: podman is installed, and works in namespaces and
+//! a storage of its own, which end with the run. Whatever else has containers on this machine is not seen and
+//! not touched, and no port of it is taken. Images of others are stood in for (`xtask/compose`), because a
+//! registry may be out of reach; Weir's own is built from its Dockerfile.
 
 mod course;
 mod engine;
@@ -95,7 +97,8 @@ pub fn with(weir: &Path) -> Result<()> {
     remove(&home)?;
     std::fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
     let mut inside = Command::new("unshare");
-    // The namespace of processes ends with its first, and that with us: no container outlives us, however we end.
+    // The namespace of processes ends with its first, and that with us: no container outlives us, however we
+    // end.
     inside.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
     // The first process has to bury those whose parents have gone, and a shell does.
     inside.args(["sh", "-c", "\"$@\"; exit $?", "sh"]);

@@ -1,5 +1,6 @@
-//! `cargo xtask demo`: Weir acts, in a sandbox of its own: a real nginx asks it about every request, a real Redis and the key
-//! server carry out what it decides, and the recorded traffic is written to a log that it follows, as if it were made now.
+//! `cargo xtask demo`: Weir acts, in a sandbox of its own: a real nginx asks it about every request, a real
+//! Redis and the key server carry out what it decides, and the recorded traffic is written to a log that it
+//! follows, as if it were made now.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};

@@ -10,7 +10,8 @@ use crate::dirs;
 /// What stands around the part of docs/formats.md that is made.
 const MARKS: [&str; 2] = ["<!-- cargo xtask docs -->\n", "<!-- end -->\n"];
 
-/// Writes docs/configuration.md, docs/metrics.md, and the fields in docs/formats.md, as the binary prints them.
+/// Writes docs/configuration.md, docs/metrics.md, and the fields in docs/formats.md, as the binary prints
+/// them.
 pub fn run() -> Result<()> {
     let docs = dirs::workspace().join("docs");
     write(&docs.join("configuration.md"), printed(&["config"])?)?;

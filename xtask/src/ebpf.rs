@@ -1,7 +1,8 @@
 //! `cargo xtask build-ebpf`: the kernel side, with whichever toolchain is there.
 //!
-//! It is compiled for another machine, which takes the sources of Rust's core and a linker of its own: rustup's nightly
-//! with rust-src and a bpf-linker on the path, or else Debian's packages, with a bpf-linker that is built once and kept.
+//! It is compiled for another machine, which takes the sources of Rust's core and a linker of its own:
+//! rustup's nightly with rust-src and a bpf-linker on the path, or else Debian's packages, with a bpf-linker
+//! that is built once and kept.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -44,8 +44,8 @@ const ACCOUNTS: u64 = 4_000;
 /// Events of each of them, on average.
 const EVENTS_EACH: u64 = 125;
 
-/// Writes a log of `events` lines, unless it is there already: the same seed makes the same bytes. A longer log
-/// has more accounts.
+/// Writes a log of `events` lines, unless it is there already: the same seed makes the same bytes. A longer
+/// log has more accounts.
 pub fn to_file(path: &Path, events: u64, labels: Labels) -> Result<()> {
     if path.is_file() {
         return Ok(());

@@ -1,4 +1,5 @@
-//! A gRPC client of another implementation, with Envoy's own messages: what the tests ask the decision API with.
+//! A gRPC client of another implementation, with Envoy's own messages: what the tests ask the decision API
+//! with.
 
 use std::path::PathBuf;
 

@@ -145,8 +145,8 @@ impl Broker {
     }
 }
 
-/// What tests of the client's security find in their environment. Of a broker that `WEIR_BROKERS` names it is what
-/// its operator has set.
+/// What tests of the client's security find in their environment. Of a broker that `WEIR_BROKERS` names it is
+/// what its operator has set.
 ///
 /// # Errors
 /// When our own node never ran.

@@ -1,7 +1,8 @@
 //! `cargo xtask kubernetes`: the chart for Helm and the manifests in `deploy/k8s`, rendered and checked.
 //!
-//! The checks are Python (`xtask/kubernetes`), on what Helm and Kustomize themselves render, with the schemas of Kubernetes and of the
-//! operators that custom resources are for. Every role is started as its pod would start it, on a real broker.
+//! The checks are Python (`xtask/kubernetes`), on what Helm and Kustomize themselves render, with the schemas
+//! of Kubernetes and of the operators that custom resources are for. Every role is started as its pod would
+//! start it, on a real broker.
 
 mod tools;
 
@@ -24,7 +25,8 @@ pub struct Args {
 
 #[derive(clap::Subcommand)]
 enum Verb {
-    /// Check what is shipped for Kubernetes; with a broker that runs (`cargo xtask kafka up`), start every role too
+    /// Check what is shipped for Kubernetes; with a broker that runs (`cargo xtask kafka up`), start every
+    /// role too
     Check,
     /// Write deploy/k8s, and the chart's files that are made of others
     Render,

@@ -56,13 +56,16 @@ enum Command {
     Test(test::Args),
     /// Run the binary against software that others wrote
     Pipeline(pipeline::Args),
-    /// Build the kernel side of tracing, with rustup's nightly or Debian's compiler; `--features ebpf` builds it in
+    /// Build the kernel side of tracing, with rustup's nightly or Debian's compiler; `--features ebpf` builds
+    /// it in
     BuildEbpf,
     /// Run the fuzz targets of every parser
     Fuzz(fuzz::Args),
-    /// Check alerts, dashboards and runbooks with Prometheus's own tools, and against one that scrapes a live Weir
+    /// Check alerts, dashboards and runbooks with Prometheus's own tools, and against one that scrapes a live
+    /// Weir
     Alerts,
-    /// Read what SIEMs are told with parsers of others, after `cargo build -p weir-enforcer --example siem-lines`
+    /// Read what SIEMs are told with parsers of others, after `cargo build -p weir-enforcer --example
+    /// siem-lines`
     Siem,
     /// Hold what is shared of campaigns against OASIS's validator of STIX
     Stix,
@@ -70,11 +73,13 @@ enum Command {
     Units,
     /// Render and check the chart for Helm and the manifests for Kubernetes
     Kubernetes(kubernetes::Args),
-    /// Bring deploy/compose up in containers of its own, see a campaign refused, kill each service, and prove that nothing was lost
+    /// Bring deploy/compose up in containers of its own, see a campaign refused, kill each service, and prove
+    /// that nothing was lost
     Compose(compose::Args),
     /// Write the bill of materials of a release (CycloneDX), and hold it against what the binary is made of
     Supply,
-    /// Write docs/metrics.md from the list of metrics, docs/configuration.md from the list of configuration keys, and the fields in docs/formats.md from the formats
+    /// Write docs/metrics.md from the list of metrics, docs/configuration.md from the list of configuration
+    /// keys, and the fields in docs/formats.md from the formats
     Docs,
     /// See Weir act: a campaign is refused by a real nginx, and let through again when its time is over
     Demo,

@@ -119,6 +119,25 @@ fn no_leftovers_and_no_path_of_somebodys_machine() {
     }
 }
 
+/// Code has these columns at most, and what makes it so leaves comments as they are.
+#[test]
+fn comments_are_no_wider_than_code() {
+    const COLUMNS_MAX: usize = 110;
+    for path in tracked().iter().filter(|path| has_extension(path, &["rs"])) {
+        let Some(text) = read(path) else { continue };
+        let mut is_command = false;
+        for (number, line) in text.lines().enumerate() {
+            let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+            let comment = comment.trim_start_matches(['/', '!']).trim_start();
+            is_command ^= comment.starts_with("```");
+            // A row of a table and a command cannot be broken.
+            let is_whole = is_command || comment.starts_with('|');
+            let place = format!("{}:{}", path.display(), number + 1);
+            assert!(is_whole || line.chars().count() <= COLUMNS_MAX, "{place} is over {COLUMNS_MAX} columns");
+        }
+    }
+}
+
 #[test]
 fn every_link_between_pages_leads_somewhere() {
     let files: BTreeSet<PathBuf> = tracked().into_iter().collect();
@@ -199,8 +218,8 @@ fn unsafe_code_is_forbidden_everywhere() {
     assert!(manifest.contains("unsafe_code = \"forbid\""));
     for path in tracked().iter().filter(|path| path.file_name().is_some_and(|name| name == "Cargo.toml")) {
         let text = read(path).unwrap_or_default();
-        // The fuzz targets' crate is a workspace of its own; its harness is libFuzzer's. What runs in the kernel is one, too:
-        // helpers and values of maps are unsafe there, and proved by the verifier.
+        // The fuzz targets' crate is a workspace of its own; its harness is libFuzzer's. What runs in the
+        // kernel is one, too: helpers and values of maps are unsafe there, and proved by the verifier.
         let is_apart = path.starts_with("fuzz") || path.starts_with("collector-ebpf");
         if text.contains("[package]") && !is_apart {
             assert!(text.contains("[lints]\nworkspace = true"), "{} has lints of its own", path.display());

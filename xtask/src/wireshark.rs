@@ -1,4 +1,5 @@
-//! Wireshark of a version that knows JA4, which Debian's stable one does not: compiled for WebAssembly, from npm, run by Node.
+//! Wireshark of a version that knows JA4, which Debian's stable one does not: compiled for WebAssembly, from
+//! npm, run by Node.
 
 use std::path::PathBuf;
 use std::process::Command;

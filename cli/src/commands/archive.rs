@@ -12,8 +12,9 @@ takes!(Keys: Common, Embedded, Kafka);
 
 /// Copy what the log holds and the archive has not yet to Parquet files, or check an archive
 ///
-/// Run it more often than the shortest retention (3 days): what has passed it is a gap, which is told and counted. `weir
-/// verify --archive DIR` proves verdicts from it. Exits with 0, or with 4 where there were gaps.
+/// Run it more often than the shortest retention (3 days): what has passed it is a gap, which is told and
+/// counted. `weir verify --archive DIR` proves verdicts from it. Exits with 0, or with 4 where there were
+/// gaps.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Directory of the archive; made where there is none

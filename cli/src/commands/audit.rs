@@ -25,8 +25,8 @@ pub struct Arguments {
 enum Verb {
     /// Verify every audit chain with the auditor's public keys
     ///
-    /// Names every entry that was flipped, deleted, reordered, repeated, spliced in or cut off. Exits with 0 when
-    /// all is sound, with 1 when something is wrong, with 2 when it cannot be told.
+    /// Names every entry that was flipped, deleted, reordered, repeated, spliced in or cut off. Exits with 0
+    /// when all is sound, with 1 when something is wrong, with 2 when it cannot be told.
     Verify {
         /// Verify this audit_log.jsonl instead of the log; several in their order
         #[arg(long = "file", value_name = "FILE")]

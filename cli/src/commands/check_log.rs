@@ -1,4 +1,5 @@
-//! `weir check-log`: what Weir makes of a log file, before anything is done with it. It writes nothing anywhere.
+//! `weir check-log`: what Weir makes of a log file, before anything is done with it. It writes nothing
+//! anywhere.
 
 mod formats;
 

@@ -10,7 +10,8 @@ takes!(Keys: Common, Kafka, Serving, Deciding, Tenants);
 
 /// Tell gateways how accounts stand: nginx by auth_request, others by HTTP
 ///
-/// It needs the keys of the role `collector`, so that the key that a client sends makes the same pseudonym as in the log.
+/// It needs the keys of the role `collector`, so that the key that a client sends makes the same pseudonym as
+/// in the log.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

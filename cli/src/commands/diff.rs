@@ -25,7 +25,8 @@ pub struct Arguments {
     /// Policy that would take its place: a file, or `builtin`
     #[arg(value_name = "OTHER")]
     second: PathBuf,
-    /// Log file, plain or gzip, with labels or without; `-` is standard input. Without one, the events of the log
+    /// Log file, plain or gzip, with labels or without; `-` is standard input. Without one, the events of the
+    /// log
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// How the result is printed

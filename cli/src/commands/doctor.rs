@@ -14,8 +14,9 @@ takes!(Keys: Common, Tracing);
 
 /// Say whether processes can be traced on this machine, and why not
 ///
-/// It looks at the kernel, at what this process may do, and at each process that --trace or --pid means; without either at
-/// every process that could be traced. It changes nothing: a probe that it attaches to itself, to see whether it may, is detached again.
+/// It looks at the kernel, at what this process may do, and at each process that --trace or --pid means;
+/// without either at every process that could be traced. It changes nothing: a probe that it attaches to
+/// itself, to see whether it may, is detached again.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Process to look at, by its number, with its descendants

@@ -15,9 +15,10 @@ takes!(Keys: Common, Embedded, Layout, Kafka);
 
 /// Send a labelled campaign to a live system, and say whether it was found in time
 ///
-/// Its accounts are of a tenant of their own, weir-drill- and a number, and protected: nothing is carried out on them. They are judged among
-/// customers', and stand in metrics, in the review queue and in exports. Exits with 0 where every objective was met, with 3 where one was
-/// not, with 4 where what was processed is not enough to tell, and with 1 where it could not be sent or measured.
+/// Its accounts are of a tenant of their own, weir-drill- and a number, and protected: nothing is carried out
+/// on them. They are judged among customers', and stand in metrics, in the review queue and in exports. Exits
+/// with 0 where every objective was met, with 3 where one was not, with 4 where what was processed is not
+/// enough to tell, and with 1 where it could not be sent or measured.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -34,8 +35,8 @@ enum Verb {
         /// File with the listener's token
         #[arg(long, value_name = "FILE")]
         token_file: Option<PathBuf>,
-        /// What is asked, as a number: the same one sends the same requests, at other times and by other accounts, which
-        /// makes those of two such drills alike [default: by chance]
+        /// What is asked, as a number: the same one sends the same requests, at other times and by other
+        /// accounts, which makes those of two such drills alike [default: by chance]
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
         /// Accounts of the campaign
@@ -47,7 +48,8 @@ enum Verb {
         /// Seconds that it may take to be processed
         #[arg(long, value_name = "S", default_value_t = 120, value_parser = clap::value_parser!(u64).range(..=86_400))]
         wait_s: u64,
-        /// Do not protect its accounts: what is found is carried out on them, and the limiter counts them as anybody's
+        /// Do not protect its accounts: what is found is carried out on them, and the limiter counts them as
+        /// anybody's
         #[arg(long)]
         unprotected: bool,
         #[command(flatten)]
@@ -75,7 +77,8 @@ struct Measured {
     /// Milliseconds from an event to the decision on the verdict that rests on it, for 99 of 100 verdicts
     #[arg(long, value_name = "MS", default_value_t = 10_000)]
     decision_p99_ms_max: u64,
-    /// Milliseconds from a decision to its effect, for 99 of 100; asks for effects, so for a drill that is not protected
+    /// Milliseconds from a decision to its effect, for 99 of 100; asks for effects, so for a drill that is
+    /// not protected
     #[arg(long, value_name = "MS")]
     effect_p99_ms_max: Option<u64>,
     /// How the result is printed

@@ -25,12 +25,12 @@ takes!(Keys: Common, Embedded, Kafka);
 /// Judge labelled traffic by a policy, and count what was right and what was wrong
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Log file with labels, plain or gzip; `-` is standard input. Without one, the events of the log, whose records
-    /// carry the labels that they were read with
+    /// Log file with labels, plain or gzip; `-` is standard input. Without one, the events of the log, whose
+    /// records carry the labels that they were read with
     #[arg(value_name = "FILE", conflicts_with = "seeds")]
     file: Option<PathBuf>,
-    /// Judge the events of the log by what analysts decided, as `weir review labels` wrote it to this file. Accounts on whom nobody
-    /// has decided are counted nowhere
+    /// Judge the events of the log by what analysts decided, as `weir review labels` wrote it to this file.
+    /// Accounts on whom nobody has decided are counted nowhere
     #[arg(long, value_name = "FILE", conflicts_with_all = ["file", "seeds"])]
     labels: Option<PathBuf>,
     /// How the report is printed
@@ -39,16 +39,18 @@ pub struct Arguments {
     /// File to write the report to, instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Simulate with each of these seeds instead of reading a file, and count all together: `1..10` or `3,5,8`
+    /// Simulate with each of these seeds instead of reading a file, and count all together: `1..10` or
+    /// `3,5,8`
     #[arg(long, value_name = "SEEDS")]
     seeds: Option<Seeds>,
     #[command(flatten)]
     traffic: SimulatedTraffic,
-    /// With --seeds: one world for every level of care, and one for every single measure that all campaigns of it buy
+    /// With --seeds: one world for every level of care, and one for every single measure that all campaigns
+    /// of it buy
     #[arg(long, requires = "seeds")]
     evasion: bool,
-    /// Judge twice more, by a policy that speaks of accounts below MEDIUM too, for the sweep of thresholds, and by one that
-    /// speaks of everybody, for how often what is said of a probability is true
+    /// Judge twice more, by a policy that speaks of accounts below MEDIUM too, for the sweep of thresholds,
+    /// and by one that speaks of everybody, for how often what is said of a probability is true
     #[arg(long)]
     curves: bool,
     /// Judge once more without each detector, and say what is lost
@@ -169,7 +171,8 @@ impl Arguments {
 /// What makes a policy speak of accounts whatever their evidence comes to, and however few families it is of.
 const EVERYBODY: [(&str, &str, f64); 2] = [("tiers", "medium", 0.01), ("fusion", "alone_nats", 0.0)];
 
-/// The policy with other values in some of its tables, so that it speaks of accounts long before they are MEDIUM.
+/// The policy with other values in some of its tables, so that it speaks of accounts long before they are
+/// MEDIUM.
 fn changed(policy: &Policy, values: &[(&str, &str, f64)]) -> Result<Policy> {
     let mut table: toml::Table = policy.text.parse()?;
     for (section, key, value) in values {

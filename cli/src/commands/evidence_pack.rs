@@ -10,9 +10,11 @@ use std::process::ExitCode;
 
 takes!(Keys: Common, Embedded, Kafka);
 
-/// Make a ZIP of what was done in a time: a signed certificate for every effect, the audit records behind it, and a report
+/// Make a ZIP of what was done in a time: a signed certificate for every effect, the audit records behind it,
+/// and a report
 ///
-/// From real records only; where nothing was done, there is none. deploy/verify/weir-verify.sh verifies it without Weir.
+/// From real records only; where nothing was done, there is none. deploy/verify/weir-verify.sh verifies it
+/// without Weir.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

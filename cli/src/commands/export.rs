@@ -10,8 +10,8 @@ takes!(Keys: Common, Embedded, Kafka, Serving, Export);
 
 /// Tell SIEMs of verdicts, campaigns and actions
 ///
-/// Each destination is told everything at least once, and goes on where it left off. It needs no keys: accounts are told as
-/// pseudonyms.
+/// Each destination is told everything at least once, and goes on where it left off. It needs no keys:
+/// accounts are told as pseudonyms.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// End when the destinations have all that there is, instead of waiting for more

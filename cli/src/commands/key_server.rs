@@ -6,7 +6,8 @@ use anyhow::Result;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// A key-management server for tests and demonstrations: it takes the enforcer's webhooks and writes down what it did
+/// A key-management server for tests and demonstrations: it takes the enforcer's webhooks and writes down
+/// what it did
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Where it listens

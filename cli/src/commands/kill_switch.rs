@@ -14,9 +14,9 @@ takes!(Keys: Common, Embedded, Layout, Kafka);
 
 /// Stop acting, by the signed word of persons; and let it go on again
 ///
-/// enable_audit_only (operations), restore_normal (operations) and break_glass (sre; over after 30 minutes) take one person who has
-/// the role. emergency_shutdown takes two others than who asks (security and sre), flush_journal three. A request is good for
-/// ten minutes.
+/// enable_audit_only (operations), restore_normal (operations) and break_glass (sre; over after 30 minutes)
+/// take one person who has the role. emergency_shutdown takes two others than who asks (security and sre),
+/// flush_journal three. A request is good for ten minutes.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -67,8 +67,9 @@ enum Verb {
 enum PersonsVerb {
     /// Sign the persons of a file with the operator's key and put them in force
     ///
-    /// A line a person: its name, its roles (with commas between), and its public key as `weir keys person` prints it. A request that waits goes
-    /// on where whoever asked and approved has the same key and roles as before.
+    /// A line a person: its name, its roles (with commas between), and its public key as `weir keys person`
+    /// prints it. A request that waits goes on where whoever asked and approved has the same key and roles as
+    /// before.
     Publish {
         /// The file
         #[arg(value_name = "FILE")]

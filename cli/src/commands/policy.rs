@@ -73,7 +73,8 @@ struct Signers {
     /// File with the secret key of a signer, of those that `weir keys person` makes; once for each signer
     #[arg(long = "key", value_name = "FILE")]
     signers: Vec<PathBuf>,
-    /// Place of the bundle among all: greater than that of every one before; the time in seconds when not given
+    /// Place of the bundle among all: greater than that of every one before; the time in seconds when not
+    /// given
     #[arg(long, value_name = "N")]
     counter: Option<u64>,
     /// Days after which the bundle can no longer be put in force

@@ -11,8 +11,9 @@ takes!(Keys: Common, Embedded, Kafka);
 
 /// Ask the log or an archive by SQL: events, verdicts, signals, campaigns, actions and more as tables
 ///
-/// A query is one SELECT; `--tables` lists the tables with their columns. Rows come in the order of the log where no ORDER BY
-/// says otherwise. Exits with 0, or with 4 where records could not be read, which the answer lacks.
+/// A query is one SELECT; `--tables` lists the tables with their columns. Rows come in the order of the log
+/// where no ORDER BY says otherwise. Exits with 0, or with 4 where records could not be read, which the
+/// answer lacks.
 #[derive(clap::Args)]
 #[cfg_attr(not(feature = "query"), allow(dead_code))] // What is asked, also of a build that cannot answer.
 pub struct Arguments {

@@ -11,8 +11,8 @@ takes!(Keys: Common, Embedded, Kafka);
 
 /// Print who stands behind a pseudonym, once the audit chain has who asked and why
 ///
-/// It needs the enforcer's keys, and an enforcer that writes down that it was asked: on brokers it waits for one; on the embedded
-/// log run `weir run` and ask the same again.
+/// It needs the enforcer's keys, and an enforcer that writes down that it was asked: on brokers it waits for
+/// one; on the embedded log run `weir run` and ask the same again.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The pseudonym: 32 lower-case hex digits

@@ -16,8 +16,8 @@ takes!(Keys: Common, Embedded, Layout, Kafka);
 
 /// Accounts that a person is to look at, and what analysts say of them
 ///
-/// An account of tier HIGH or CRITICAL is to be decided within 24 hours, any other within 72. Whoever has the role analyst
-/// (`weir kill-switch persons publish`) signs with their own key.
+/// An account of tier HIGH or CRITICAL is to be decided within 24 hours, any other within 72. Whoever has the
+/// role analyst (`weir kill-switch persons publish`) signs with their own key.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -74,8 +74,8 @@ enum Verb {
         /// Why, on one line, without raw ids; it is written down for good
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// The latest verdict of the item that was looked at, by its id: what came later is not decided on [default: the latest
-        /// that the queue has]
+        /// The latest verdict of the item that was looked at, by its id: what came later is not decided on
+        /// [default: the latest that the queue has]
         #[arg(long, value_name = "VERDICT")]
         seen: Option<VerdictId>,
         #[command(flatten)]
@@ -93,7 +93,8 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct ItemFlag {
-    /// The item, as `weir review list` prints it: the id of the action that opened it, as in analyst_queue.jsonl
+    /// The item, as `weir review list` prints it: the id of the action that opened it, as in
+    /// analyst_queue.jsonl
     #[arg(value_name = "ITEM")]
     item: ActionId,
 }

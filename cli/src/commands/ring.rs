@@ -10,7 +10,8 @@ takes!(Keys: Common, Embedded, Layout, Kafka);
 
 /// Say how far a ring of actions reaches: on, off, or how long its effects last and who undoes them
 ///
-/// Ring 1 shows an account to people, 2 slows it down (5 minutes for MEDIUM, an hour for HIGH), 3 suspends it (10 minutes, and a person undoes it).
+/// Ring 1 shows an account to people, 2 slows it down (5 minutes for MEDIUM, an hour for HIGH), 3 suspends it
+/// (10 minutes, and a person undoes it).
 #[derive(clap::Args)]
 pub struct Arguments {
     /// 1 to 5

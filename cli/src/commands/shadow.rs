@@ -10,16 +10,19 @@ use std::time::Duration;
 
 takes!(Keys: Common, Embedded, Kafka, Serving, Stages);
 
-/// Judge the live events by another policy, beside the one in force, and say who is gained, who is lost, and why
+/// Judge the live events by another policy, beside the one in force, and say who is gained, who is lost, and
+/// why
 ///
-/// It reads events and verdicts of the log and writes nothing there: what it says stays in a directory of its own, where nobody
-/// acts on it, and from where it goes on when it is started again. It needs no keys. What is configured as `policy` has no part in it.
+/// It reads events and verdicts of the log and writes nothing there: what it says stays in a directory of its
+/// own, where nobody acts on it, and from where it goes on when it is started again. It needs no keys. What
+/// is configured as `policy` has no part in it.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Policy to judge by: a file, or `builtin`
     #[arg(value_name = "POLICY")]
     judged_by: PathBuf,
-    /// Directory of what the shadow knows and says; `shadow` in the data directory when not given. It is of one policy
+    /// Directory of what the shadow knows and says; `shadow` in the data directory when not given. It is of
+    /// one policy
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// End when all events are judged, instead of waiting for more

@@ -17,7 +17,8 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Print the tenants of a registry and what each chose; exits with 1, and says why, where a process would not start with it
+    /// Print the tenants of a registry and what each chose; exits with 1, and says why, where a process would
+    /// not start with it
     Check {
         /// Directory of the registry, as tenants.dir names it
         #[arg(value_name = "DIR")]

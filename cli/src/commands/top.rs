@@ -14,10 +14,11 @@ takes!(Keys: Serving);
 /// Clears the terminal, and goes to its beginning.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
-/// Show what a running process hears of those that it traces: messages, bytes, what is lost, and what it costs
+/// Show what a running process hears of those that it traces: messages, bytes, what is lost, and what it
+/// costs
 ///
-/// It asks the process that serves its metrics at --metrics-addr, such as `weir run --trace nginx --metrics-addr
-/// 127.0.0.1:9635`, twice or on and on, and shows what came in between.
+/// It asks the process that serves its metrics at --metrics-addr, such as `weir run --trace nginx
+/// --metrics-addr 127.0.0.1:9635`, twice or on and on, and shows what came in between.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Show it once, and end

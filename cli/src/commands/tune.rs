@@ -31,18 +31,20 @@ const NOTHING_BETTER: u8 = 3;
 /// Accounts named one by one in the report for a terminal.
 const SHOWN: usize = 10;
 
-/// Look for better weights and thresholds on labelled traffic, within bounds, and write them as a candidate policy
+/// Look for better weights and thresholds on labelled traffic, within bounds, and write them as a candidate
+/// policy
 ///
-/// No campaign that the policy in force finds may be lost, and no population may be flagged beyond its cap. What is found
-/// is held against campaigns and populations that the search has not seen, and confirmed by an evaluation. Exits with 0
-/// when a candidate was written, with 3 when nothing better was found: then there is no file.
+/// No campaign that the policy in force finds may be lost, and no population may be flagged beyond its cap.
+/// What is found is held against campaigns and populations that the search has not seen, and confirmed by an
+/// evaluation. Exits with 0 when a candidate was written, with 3 when nothing better was found: then there is
+/// no file.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Log files with labels, plain or gzip, each a world of its own
     #[arg(value_name = "FILE", required_unless_present_any = ["seeds", "labels"])]
     files: Vec<PathBuf>,
-    /// The events of the log besides, by what analysts decided, as `weir review labels` wrote it to this file. Accounts on whom
-    /// nobody has decided are counted nowhere
+    /// The events of the log besides, by what analysts decided, as `weir review labels` wrote it to this
+    /// file. Accounts on whom nobody has decided are counted nowhere
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Worlds to simulate besides: `1..10` or `3,5,8`
@@ -56,8 +58,8 @@ pub struct Arguments {
     /// Version that the candidate names itself by [default: that of the policy in force with `-tuned`]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Largest share of each honest population that may be flagged at MEDIUM or above, or of one population as
-    /// NAME=SHARE; may be given more than once
+    /// Largest share of each honest population that may be flagged at MEDIUM or above, or of one population
+    /// as NAME=SHARE; may be given more than once
     #[arg(long, value_name = "SHARE", default_value = "0.005")]
     fpr_max: Vec<Cap>,
     /// Most policies that are tried, in the search and in each of the folds

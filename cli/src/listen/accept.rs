@@ -6,8 +6,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// The next connection, and its room until it has ended; none where there is no room or no connection for a moment, so that
-/// whoever asks again can look whether to stop.
+/// The next connection, and its room until it has ended; none where there is no room or no connection for a
+/// moment, so that whoever asks again can look whether to stop.
 pub async fn next(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,

@@ -1,5 +1,5 @@
-//! What a request is answered, as OTLP wants it: 200 with what was refused of it, 4xx for what is wrong with it, and
-//! 503 with a time for what may come again.
+//! What a request is answered, as OTLP wants it: 200 with what was refused of it, 4xx for what is wrong with
+//! it, and 503 with a time for what may come again.
 
 use super::limits::RETRY_AFTER_S;
 use bytes::Bytes;

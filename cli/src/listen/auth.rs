@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 #[derive(Clone)]
 pub struct Tokens(Vec<[u8; 32]>);
 
-/// The tokens of a file, one a line and at least one, so that a new one can be taken up before the old one is dropped. `setting` names the
-/// file in errors.
+/// The tokens of a file, one a line and at least one, so that a new one can be taken up before the old one is
+/// dropped. `setting` names the file in errors.
 ///
 /// # Errors
 /// When the file cannot be read, can be read by others, or holds no token that is one.

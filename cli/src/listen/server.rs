@@ -1,5 +1,5 @@
-//! The HTTP server: bounded in connections, requests, bytes and time. It runs in a thread of its own and hands whole
-//! requests over to whoever commits them.
+//! The HTTP server: bounded in connections, requests, bytes and time. It runs in a thread of its own and
+//! hands whole requests over to whoever commits them.
 
 use super::accept;
 use super::answer::{self, Refused};

@@ -25,10 +25,12 @@ pub struct Files<'s> {
     pub client_authorities: Named<'s>,
 }
 
-/// How connections are made secret, and what is then spoken by them; none where the settings name no certificate.
+/// How connections are made secret, and what is then spoken by them; none where the settings name no
+/// certificate.
 ///
 /// # Errors
-/// When a file is missing, contradicts another, or holds something else. Its name is told, and nothing that it holds.
+/// When a file is missing, contradicts another, or holds something else. Its name is told, and nothing that
+/// it holds.
 pub fn acceptor(files: &Files<'_>, protocols: &[&[u8]]) -> Result<Option<TlsAcceptor>> {
     let ((cert_setting, certificate), (key_setting, key)) = (files.certificate, files.key);
     let (ca_setting, client_authorities) = files.client_authorities;

@@ -1,4 +1,5 @@
-//! The hands of an enforcer: an executor for each of its partitions, in a thread of its own, because what they drive may be slow.
+//! The hands of an enforcer: an executor for each of its partitions, in a thread of its own, because what
+//! they drive may be slow.
 
 use crate::context::Context;
 use crate::keys::EnforcerKeys;

@@ -74,8 +74,8 @@ pub fn configured_age(context: &Context, log: &dyn Log, wire: &Wire) -> Result<(
     publish(context, log, wire, AGE_NAME, ControlKind::Setting, "", &configured.0.to_string())
 }
 
-/// Publishes the configured limit, and how many accounts there are, where that is not what is in force. `accounts` is
-/// none where nobody has counted them yet: what was said last stands.
+/// Publishes the configured limit, and how many accounts there are, where that is not what is in force.
+/// `accounts` is none where nobody has counted them yet: what was said last stands.
 pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, accounts: Option<u64>) -> Result<()> {
     let in_force = match latest(log, wire, LIMIT_NAME)? {
         Some(control) => Limit::parse(&control.body).ok(),

@@ -1,4 +1,5 @@
-//! `weir audit export` and `weir audit prove`: a chain as a transparency log, and that records are in it, for whoever has no Weir.
+//! `weir audit export` and `weir audit prove`: a chain as a transparency log, and that records are in it, for
+//! whoever has no Weir.
 
 use crate::context::Context;
 use crate::keys::{Role, read_auditor, read_sign};
@@ -69,7 +70,8 @@ pub fn export(context: &Context, directory: &Path, sign_keys: Option<&Path>) -> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// `weir audit prove WRITER:SEQUENCE|ACTION`: the records, the way from each to the root, and the signed root.
+/// `weir audit prove WRITER:SEQUENCE|ACTION`: the records, the way from each to the root, and the signed
+/// root.
 pub fn prove(context: &Context, of: &str, out: Option<&Path>, sign_keys: Option<&Path>) -> Result<ExitCode> {
     let wanted = Wanted::parse(of)?;
     let (keys, secret) = (public_keys(context)?, read_sign(&sign_directory(context, sign_keys)?)?);
@@ -175,7 +177,8 @@ impl Wanted {
     }
 }
 
-/// Hands every entry of a partition's chain over, in their order. The chain must be sound, and there from its beginning.
+/// Hands every entry of a partition's chain over, in their order. The chain must be sound, and there from its
+/// beginning.
 fn read_chain(
     log: &dyn Log,
     wire: &Wire,

@@ -27,7 +27,8 @@ pub struct Terms {
     pub enforces: bool,
 }
 
-/// `weir policy sign FILE`: the bundle with one more signature for each key. A file that is a bundle keeps its terms.
+/// `weir policy sign FILE`: the bundle with one more signature for each key. A file that is a bundle keeps
+/// its terms.
 pub fn sign(context: &Context, path: &Path, keys: &[PathBuf], terms: &Terms) -> Result<String> {
     let (_, text) = read_policy(path)?;
     if Bundle::is_meant(&text) {

@@ -174,7 +174,8 @@ pub fn check_sources(context: &Context, loaded: Option<Loaded>, until_idle: bool
     Ok(Sources { listener, tracer })
 }
 
-/// Follows a log until the process is told to stop, or has read all there is, or another source of it has ended.
+/// Follows a log until the process is told to stop, or has read all there is, or another source of it has
+/// ended.
 fn follow(
     context: &Context,
     collector: &mut Collector<'_>,
@@ -201,8 +202,8 @@ fn follow(
     Ok(ExitCode::SUCCESS)
 }
 
-/// How long a log that cannot be read is waited for by who wants to end with it: as long as a tool may take to
-/// rotate it.
+/// How long a log that cannot be read is waited for by who wants to end with it: as long as a tool may take
+/// to rotate it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The same of a topic: as long as brokers may take to begin.
@@ -225,7 +226,8 @@ impl Patience {
         Self { max, since: None }
     }
 
-    /// An error when the log could not be read for as long as it is waited for, and nobody waits for it any longer.
+    /// An error when the log could not be read for as long as it is waited for, and nobody waits for it any
+    /// longer.
     pub fn look(&mut self, collector: &Collector<'_>, progress: &Progress, until_idle: bool) -> Result<()> {
         let is_away = until_idle && progress.state == SourceState::Unavailable;
         let reason = collector.unavailable().filter(|_| is_away);

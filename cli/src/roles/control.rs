@@ -54,8 +54,8 @@ impl Said {
     }
 }
 
-/// Says this to all stages: on Kafka, on the embedded log, or by way of the process that has the embedded log open. Gives back what
-/// was published; nothing where that process will.
+/// Says this to all stages: on Kafka, on the embedded log, or by way of the process that has the embedded log
+/// open. Gives back what was published; nothing where that process will.
 pub fn say(context: &Context, said: &[Said]) -> Result<Vec<Control>> {
     let wire = context.wire()?;
     let controls: Vec<Control> = said
@@ -104,7 +104,8 @@ pub fn commit(log: &dyn Log, wire: &Wire, controls: &[Control]) -> Result<()> {
     Ok(())
 }
 
-/// The latest control record of each name that begins with `prefix` and is not deleted, in the order of the names.
+/// The latest control record of each name that begins with `prefix` and is not deleted, in the order of the
+/// names.
 pub fn in_force(log: &dyn Log, wire: &Wire, prefix: &str) -> Result<BTreeMap<String, Control>> {
     let mut found = BTreeMap::new();
     for (name, control) in said(log, wire, |name| name.starts_with(prefix))? {
@@ -154,8 +155,8 @@ fn said(
     Ok(said)
 }
 
-/// Every control record of the names that are meant and when the log took it, the oldest first. What cannot be read says
-/// nothing.
+/// Every control record of the names that are meant and when the log took it, the oldest first. What cannot
+/// be read says nothing.
 pub fn words(log: &dyn Log, wire: &Wire, is_meant: impl Fn(&str) -> bool) -> Result<Vec<(Control, i64)>> {
     let (first, end) = log.bounds(Topic::Control, 0)?;
     let mut history = History::new(log, Topic::Control, 0, first, end)?;

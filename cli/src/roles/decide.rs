@@ -1,7 +1,8 @@
 //! `weir decide`: tells gateways how accounts stand, from memory.
 //!
-//! A request's way: [`server`] bounds connections, times and sizes; [`door`] says who may ask; [`http`] (for nginx and others), [`envoy`] (Envoy's
-//! three services), [`decisions`] (Weir's own gRPC service) and [`frames`] (length-prefixed JSON) [`whose`] whose it is; [`answer`] alone knows whether it may pass; and
+//! A request's way: [`server`] bounds connections, times and sizes; [`door`] says who may ask; [`http`] (for
+//! nginx and others), [`envoy`] (Envoy's three services), [`decisions`] (Weir's own gRPC service) and
+//! [`frames`] (length-prefixed JSON) [`whose`] whose it is; [`answer`] alone knows whether it may pass; and
 //! [`told`] is what each of them then says in its own way. Nothing can be changed here.
 
 mod answer;
@@ -47,7 +48,8 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     let log: Arc<dyn Log> = Arc::new(log);
     context.health.watch(&log)?;
     let health = context.health.clone();
-    // A gateway that asked before would let suspended accounts pass. Never taken back: later it answers from memory.
+    // A gateway that asked before would let suspended accounts pass. Never taken back: later it answers from
+    // memory.
     let server = serve(context, &keys, log, wire, move || health.set_tasks_open(true))?;
     context.health.set_running(true);
     while !context.is_stopped() {
@@ -62,8 +64,8 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Serves where `decide.addr` says, in threads of its own, until it is ended or the process ends. `was_read` is
-/// called whenever the table was read to its end.
+/// Serves where `decide.addr` says, in threads of its own, until it is ended or the process ends. `was_read`
+/// is called whenever the table was read to its end.
 pub fn serve(
     context: &Context,
     keys: &CollectorKeys,

@@ -19,7 +19,8 @@ use weir_traffic::drill::{Drill, PREFIX, is_drill};
 /// How often it is looked what became of the drill.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How long nothing must have been said of the drill any more, once all of it is processed: what clusters say comes back.
+/// How long nothing must have been said of the drill any more, once all of it is processed: what clusters say
+/// comes back.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// Exit code where an objective was not met. An error of the command is 1, and of its arguments 2.

@@ -58,7 +58,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Of enforcers that start at the same moment and are configured alike, one tells: who is fenced leaves it to that one.
+/// Of enforcers that start at the same moment and are configured alike, one tells: who is fenced leaves it to
+/// that one.
 fn left_to_another(told: Result<()>) -> Result<()> {
     match told.map_err(|error| error.downcast::<LogError>()) {
         Ok(()) | Err(Ok(LogError::Fenced { .. })) => Ok(()),

@@ -1,5 +1,5 @@
-//! `weir evidence-pack`: what was done in a time, with a signed certificate for every effect and the way from each audit record
-//! to a signed root.
+//! `weir evidence-pack`: what was done in a time, with a signed certificate for every effect and the way from
+//! each audit record to a signed root.
 
 use crate::context::Context;
 use crate::keys::read_sign;

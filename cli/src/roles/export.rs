@@ -1,4 +1,5 @@
-//! `weir export`: tells SIEMs, each destination by an exporter in a thread of its own, because one may be slow.
+//! `weir export`: tells SIEMs, each destination by an exporter in a thread of its own, because one may be
+//! slow.
 
 mod destinations;
 

@@ -55,7 +55,8 @@ impl Fleet {
                     self.tasks(&partitions).into_iter().for_each(|id| self.worker.start(id));
                 }
                 Change::Revoked(partitions) => {
-                    // Drained and committed while the partitions are still ours. One that is being opened must not hold up the group.
+                    // Drained and committed while the partitions are still ours. One that is being opened
+                    // must not hold up the group.
                     let stopped = self.worker.stop(&self.tasks(&partitions), DRAIN_MAX);
                     self.membership.release(&partitions);
                     stopped?;
@@ -78,8 +79,8 @@ impl Fleet {
         is_sole && self.membership.owned().is_empty() && self.joined.elapsed() >= SPARE_WAIT
     }
 
-    /// Whether every partition that fell to this process has a task that has opened it. Where none has fallen to it
-    /// yet, only a standby has something to do, and whoever does without the only task of a stage.
+    /// Whether every partition that fell to this process has a task that has opened it. Where none has fallen
+    /// to it yet, only a standby has something to do, and whoever does without the only task of a stage.
     pub fn is_open(&self) -> bool {
         match self.membership.owned().len() {
             0 => self.holds_standbys || self.is_spare(),

@@ -1,5 +1,5 @@
-//! What the log says is in force on an account, or on those of a tenant, for an operator's word that undoes it: an enforcer's state may have
-//! lost the account.
+//! What the log says is in force on an account, or on those of a tenant, for an operator's word that undoes
+//! it: an enforcer's state may have lost the account.
 
 use super::records::each_record_while;
 use anyhow::Result;
@@ -16,12 +16,13 @@ use weir_topology::key::partition_of;
 use weir_topology::log::Log;
 use weir_topology::topic::Topic;
 
-/// Most accounts of a tenant for which one word names what is in force. Whoever says it again has the rest undone.
+/// Most accounts of a tenant for which one word names what is in force. Whoever says it again has the rest
+/// undone.
 const ACCOUNTS_MAX: usize = 1_000;
 
-/// What is to be published of this word: the same, with what is in force on its account; of a tenant's, such a word for each of its accounts
-/// before it, so that enforcers find nothing left that was named; any other as it is. `goes_on` is asked before each batch of records that is
-/// looked at: none where it says no.
+/// What is to be published of this word: the same, with what is in force on its account; of a tenant's, such
+/// a word for each of its accounts before it, so that enforcers find nothing left that was named; any other
+/// as it is. `goes_on` is asked before each batch of records that is looked at: none where it says no.
 ///
 /// # Errors
 /// When the log cannot be read.
@@ -105,8 +106,9 @@ impl Meant<'_> {
     }
 }
 
-/// By account that is meant, of whom there are any: actions that have not come to their end, by all that the log has of a partition; and the
-/// one by which it was last told to stand, where the log has forgotten its course. None where `goes_on` says no.
+/// By account that is meant, of whom there are any: actions that have not come to their end, by all that the
+/// log has of a partition; and the one by which it was last told to stand, where the log has forgotten its
+/// course. None where `goes_on` says no.
 fn in_force(
     log: &dyn Log,
     wire: &Wire,

@@ -1,4 +1,5 @@
-//! How operators speak to a process that has the embedded log open: by files in its data directory, which it publishes.
+//! How operators speak to a process that has the embedded log open: by files in its data directory, which it
+//! publishes.
 //!
 //! A file is there whole or not at all. Whoever may write in the data directory may write to the log too.
 
@@ -53,7 +54,8 @@ impl Inbox {
         Ok(self.waiting().with_context(cannot)?.is_empty())
     }
 
-    /// The words that wait, in their order, or why one cannot be read. Whoever has published one removes its file.
+    /// The words that wait, in their order, or why one cannot be read. Whoever has published one removes its
+    /// file.
     pub fn take(&self) -> Vec<(PathBuf, Result<Control, String>)> {
         let mut paths = self.waiting().unwrap_or_else(|error| {
             tracing::error!(directory = %self.0.display(), %error, "operators' words cannot be read: it must belong to this user");

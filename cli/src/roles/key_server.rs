@@ -1,7 +1,8 @@
-//! `weir key-server`: a key-management server for tests and demonstrations, that keeps the contract of the webhook.
+//! `weir key-server`: a key-management server for tests and demonstrations, that keeps the contract of the
+//! webhook.
 //!
-//! It verifies signatures, does each thing once, and lets go whatever comes later. Every change is a line of its journal, which is
-//! written before it answers and from which it goes on.
+//! It verifies signatures, does each thing once, and lets go whatever comes later. Every change is a line of
+//! its journal, which is written before it answers and from which it goes on.
 
 use crate::context::now_ms;
 use crate::output;
@@ -140,7 +141,8 @@ async fn take(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes
     }
 }
 
-/// How each account stands that was ever held: `ACCOUNT suspend`, `ACCOUNT rate_limit` or `ACCOUNT active`, a line each.
+/// How each account stands that was ever held: `ACCOUNT suspend`, `ACCOUNT rate_limit` or `ACCOUNT active`, a
+/// line each.
 async fn show(State(server): State<Arc<Server>>) -> String {
     let holds = server.holds.lock().unwrap_or_else(PoisonError::into_inner);
     let line = |(account, holds): (&String, &BTreeMap<String, Option<String>>)| {

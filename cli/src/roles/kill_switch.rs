@@ -1,7 +1,7 @@
 //! What persons say to the kill switch, and what is in force of it.
 //!
-//! What is shown is folded from `weir.control` as every enforcer folds it, with the deployment's root key; the enforcers' audit
-//! chains say which of them have followed.
+//! What is shown is folded from `weir.control` as every enforcer folds it, with the deployment's root key;
+//! the enforcers' audit chains say which of them have followed.
 
 use crate::context::{Context, now_ms};
 use crate::keys::{Role, random, read_person, read_root, read_sign};
@@ -50,7 +50,8 @@ pub struct PersonFlags {
     pub key: PathBuf,
 }
 
-/// The posture in force, in words: the one that was set, unless the kill switch is on. `root` is the key of whom it believes.
+/// The posture in force, in words: the one that was set, unless the kill switch is on. `root` is the key of
+/// whom it believes.
 pub fn posture_in_force(log: &dyn Log, wire: &Wire, root: Option<[u8; 32]>) -> Result<String> {
     let switch = root.map(|root| in_force(log, wire, root)).transpose()?;
     match switch.and_then(|switch| switch.withholds(now_ms())) {
@@ -239,7 +240,8 @@ fn root(context: &Context) -> Result<[u8; 32]> {
     Ok(read_root(&context.given_or_own_keys(Role::Auditor)?, Role::Auditor)?)
 }
 
-/// Says a word, unless the enforcers would refuse it. Where the log cannot be read because another process has it, they say.
+/// Says a word, unless the enforcers would refuse it. Where the log cannot be read because another process
+/// has it, they say.
 fn tell(context: &Context, root: [u8; 32], name: &str, word: &impl Serialize) -> Result<()> {
     let body = serde_json::to_string(word)?;
     if let Ok(log) = context.existing_log() {

@@ -1,5 +1,6 @@
-//! Publishes what operators leave for the process that has the log open, in a thread of its own: of a word that undoes what is in force, that is
-//! looked up in all that the log has of its account, after every word for which that is not needed: the kill switch does not wait for it.
+//! Publishes what operators leave for the process that has the log open, in a thread of its own: of a word
+//! that undoes what is in force, that is looked up in all that the log has of its account, after every word
+//! for which that is not needed: the kill switch does not wait for it.
 
 use crate::context::Context;
 use crate::liveness::Pulse;

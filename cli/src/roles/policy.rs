@@ -44,8 +44,8 @@ pub fn check(path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `weir policy publish FILE`, and `weir policy apply BUNDLE`, which needs a trust store: checks the file and puts it in
-/// force from the next epoch on.
+/// `weir policy publish FILE`, and `weir policy apply BUNDLE`, which needs a trust store: checks the file and
+/// puts it in force from the next epoch on.
 pub fn publish(context: &Context, path: &Path, must_be_signed: bool) -> Result<ExitCode> {
     let (policy, text) = read_policy(path)?;
     if must_be_signed && context.trust()?.is_none() {
@@ -85,8 +85,8 @@ pub fn history(context: &Context, is_json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `weir policy rollback [VERSION]`: puts an earlier policy in force again. Where policies are signed that is a new bundle
-/// of the old text, which `sign` makes with a counter above the one that is given.
+/// `weir policy rollback [VERSION]`: puts an earlier policy in force again. Where policies are signed that is
+/// a new bundle of the old text, which `sign` makes with a counter above the one that is given.
 pub fn roll_back(
     context: &Context,
     version: Option<&str>,

@@ -84,8 +84,8 @@ pub fn run(context: &Context, question: &Question) -> Result<ExitCode> {
     }
 }
 
-/// Ends the process, and what it has written so far, when it is told to end and does not: an engine that computes without a row
-/// to give looks at nothing.
+/// Ends the process, and what it has written so far, when it is told to end and does not: an engine that
+/// computes without a row to give looks at nothing.
 fn end_if_told(stop: Arc<AtomicBool>, spill: PathBuf, aside: Option<PathBuf>) {
     std::thread::spawn(move || {
         while !stop.load(Ordering::Relaxed) {

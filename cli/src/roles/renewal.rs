@@ -21,8 +21,8 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// Renews those of these partitions whose time has come. What fails is told, and stops nothing else: there are
-    /// two months left for it.
+    /// Renews those of these partitions whose time has come. What fails is told, and stops nothing else:
+    /// there are two months left for it.
     pub fn look(
         &mut self,
         context: &Context,

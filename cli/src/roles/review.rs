@@ -1,7 +1,7 @@
 //! What analysts are asked and what they say, from `weir.state.enforcer` and on `weir.control`.
 //!
-//! The queue is what enforcers hold of it, as of their last snapshots. A word is held against it before it is said; whether it is
-//! followed, is for the enforcer that has the account.
+//! The queue is what enforcers hold of it, as of their last snapshots. A word is held against it before it is
+//! said; whether it is followed, is for the enforcer that has the account.
 
 use crate::context::{Context, now_ms};
 use crate::keys::{Role, random, read_person, read_root};
@@ -119,8 +119,9 @@ pub fn show(context: &Context, id: ActionId, is_json: bool) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says something of an item, in the name of an analyst, unless its enforcer would refuse it. A decision is of the item as it is
-/// now, or of what was `seen`. Where the log cannot be read because another process has it, the enforcer says.
+/// Says something of an item, in the name of an analyst, unless its enforcer would refuse it. A decision is
+/// of the item as it is now, or of what was `seen`. Where the log cannot be read because another process has
+/// it, the enforcer says.
 pub fn tell(
     context: &Context,
     (id, seen): (ActionId, Option<VerdictId>),

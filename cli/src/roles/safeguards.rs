@@ -175,8 +175,8 @@ pub fn show_limiter(context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The tenant's name as one word of a shell's command: a client may have chosen it. None where it has characters that no terminal
-/// shows, and that nobody should paste.
+/// The tenant's name as one word of a shell's command: a client may have chosen it. None where it has
+/// characters that no terminal shows, and that nobody should paste.
 fn in_shell(tenant: &str) -> Option<String> {
     let is_shown = tenant.chars().all(|c| c.is_alphanumeric() || c.is_ascii_graphic() || c == ' ');
     is_shown.then(|| format!("'{}'", tenant.replace('\'', r"'\''")))
@@ -202,8 +202,8 @@ fn pauses_of(log: &dyn Log, wire: &Wire, partition: u32) -> Result<BTreeMap<Stri
     Ok(pauses)
 }
 
-/// `account/HEX`, `tenant/NAME`, or `key/RAW`: the account that the collector makes of this raw id of the configured
-/// tenant, for which the collector's keys are needed.
+/// `account/HEX`, `tenant/NAME`, or `key/RAW`: the account that the collector makes of this raw id of the
+/// configured tenant, for which the collector's keys are needed.
 fn subject(context: &Context, text: &str) -> Result<Subject> {
     let Some(raw) = text.strip_prefix("key/") else {
         return Subject::parse(text).map_err(|_| {

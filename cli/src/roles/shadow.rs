@@ -1,6 +1,8 @@
-//! `weir shadow`: the judging stages over the live events and a log of their own, and how what they say differs.
+//! `weir shadow`: the judging stages over the live events and a log of their own, and how what they say
+//! differs.
 //!
-//! The shadow is the pipeline itself on a [`ShadowLog`], which has no way to write to the live log: what it says cannot be acted on.
+//! The shadow is the pipeline itself on a [`ShadowLog`], which has no way to write to the live log: what it
+//! says cannot be acted on.
 
 use crate::context::{Context, judging_stages, now_ms};
 use crate::lag::{Quiescence, is_open, lag};
@@ -249,8 +251,8 @@ fn write(file: &Path, text: &str) -> Result<()> {
     written.map(drop).with_context(|| format!("{} cannot be written", file.display()))
 }
 
-/// Tells what goes wrong with a shadow's tasks, and nothing else: how fast verdicts come and how many there are is asked
-/// of the live judges, and a shadow that catches up would answer with theirs.
+/// Tells what goes wrong with a shadow's tasks, and nothing else: how fast verdicts come and how many there
+/// are is asked of the live judges, and a shadow that catches up would answer with theirs.
 struct Troubles(Arc<Metrics>);
 
 impl Telemetry for Troubles {

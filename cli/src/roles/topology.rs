@@ -53,9 +53,9 @@ pub fn diagram() -> Result<ExitCode> {
 /// Replicas that settings are listed for. With fewer, `min.insync.replicas` is 1.
 const REPLICAS: u16 = 3;
 
-/// `list`: topics with their settings, and what each role may do on the brokers, as JSON, for what makes resources of other
-/// systems of them. A topic's partitions are `"shared"` where they are the deployment's count, else 1; names are without
-/// the deployment's prefix.
+/// `list`: topics with their settings, and what each role may do on the brokers, as JSON, for what makes
+/// resources of other systems of them. A topic's partitions are `"shared"` where they are the deployment's
+/// count, else 1; names are without the deployment's prefix.
 pub fn list() -> Result<ExitCode> {
     print_line!("{:#}", json!({ "topics": topics(), "roles": roles() }));
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-/// Why the configuration cannot be used. Only values of numbers, flags and choices are shown: others may be secrets.
+/// Why the configuration cannot be used. Only values of numbers, flags and choices are shown: others may be
+/// secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
     /// There is no such key.

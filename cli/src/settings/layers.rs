@@ -1,5 +1,5 @@
-//! The layers of a configuration: defaults, file, environment, flags. Each value knows where it came from, so that
-//! what is wrong with it can be told.
+//! The layers of a configuration: defaults, file, environment, flags. Each value knows where it came from, so
+//! that what is wrong with it can be told.
 
 use super::declare::{FLAG, NUMBER, Value};
 use super::{ConfigError, KEYS, Key};
@@ -62,8 +62,8 @@ impl Layers {
     }
 }
 
-/// What a key's value is, if it may be that. Whether it stands in a file as a number or as a text, and every value of
-/// the environment and of flags is one, makes no difference.
+/// What a key's value is, if it may be that. Whether it stands in a file as a number or as a text, and every
+/// value of the environment and of flags is one, makes no difference.
 fn checked(key: &Key, value: &config::Value) -> Option<ValueKind> {
     if matches!(value.kind, ValueKind::Nil) {
         return key.is_optional.then_some(ValueKind::Nil);

@@ -1,5 +1,5 @@
-//! Metrics in the OpenMetrics text format, as `/metrics` serves them. Read here because what is served is our own, of which
-//! only numbers by name and labels are wanted.
+//! Metrics in the OpenMetrics text format, as `/metrics` serves them. Read here because what is served is our
+//! own, of which only numbers by name and labels are wanted.
 
 use std::collections::BTreeMap;
 

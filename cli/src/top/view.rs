@@ -14,7 +14,8 @@ pub struct View {
     pub interval_ms: u64,
     /// What the process itself used, in hundredths of one processor.
     pub cpu_percent: f64,
-    /// What the probes used, in whichever process, in hundredths of one processor; none where the kernel did not measure.
+    /// What the probes used, in whichever process, in hundredths of one processor; none where the kernel did
+    /// not measure.
     pub probes_cpu_percent: Option<f64>,
     /// Whose requests become events: `all`, or one of so many accounts, such as `1/4`.
     pub sampled: String,

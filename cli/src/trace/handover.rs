@@ -9,7 +9,8 @@ use std::time::Instant;
 use tracing::{info, warn};
 use weir_collector::Handover;
 
-/// Hands over until nothing more is heard and all of it is in the log. What the log does not take by then stays in the spool.
+/// Hands over until nothing more is heard and all of it is in the log. What the log does not take by then
+/// stays in the spool.
 ///
 /// # Errors
 /// When the log cannot be used any more, or another process took the source over.

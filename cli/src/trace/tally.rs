@@ -11,7 +11,8 @@ use weir_tap::{Counts, ProbeRuns, Tap};
 /// Most processes that have series of their own; all others share theirs.
 const OWN_MAX: usize = 64;
 
-/// The number of no process, and the name, under which those that have no series of their own are told of together.
+/// The number of no process, and the name, under which those that have no series of their own are told of
+/// together.
 const OTHERS: (u32, &str) = (0, "others");
 
 /// How long the series of a process that ended stay: who scrapes every half minute sees its last counts.
@@ -22,7 +23,8 @@ pub(super) struct Tally {
     metrics: Arc<Metrics>,
     all: Counts,
     processes: BTreeMap<u32, Told>,
-    /// Processes that ended and whose own series are still there, with their numbers and names: who ended first comes first.
+    /// Processes that ended and whose own series are still there, with their numbers and names: who ended
+    /// first comes first.
     ended: VecDeque<(Instant, u32, String)>,
     probes: BTreeMap<&'static str, ProbeRuns>,
 }

@@ -76,7 +76,8 @@ pub fn stands(place: &Place, keys: &Path, key: &str, status: StandingStatus) {
     stands_as(place, keys, key, &Standing { status, ..Standing::default() });
 }
 
-/// The same with all that is said, but for the account; its pseudonym. It is of the tenant that is said, or of `default`.
+/// The same with all that is said, but for the account; its pseudonym. It is of the tenant that is said, or
+/// of `default`.
 pub fn stands_as(place: &Place, keys: &Path, key: &str, standing: &Standing) -> AccountId {
     place.set_posture("audit");
     let secret = std::fs::read_to_string(keys.join("pseudonym-0.key")).unwrap();

@@ -216,7 +216,8 @@ pub fn serving(mut command: Command) -> (Running, String) {
     (running, address)
 }
 
-/// Starts a command that takes records by HTTP and serves its metrics; gives back the addresses of its metrics and of its listener.
+/// Starts a command that takes records by HTTP and serves its metrics; gives back the addresses of its
+/// metrics and of its listener.
 pub fn listening(mut command: Command) -> (Running, String, String) {
     command.args(["--metrics-addr", "127.0.0.1:0"]);
     let mut running = Running::start(command);

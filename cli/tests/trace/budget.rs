@@ -1,4 +1,5 @@
-//! A budget of processor time: over it the accounts that are kept are fewer, each whole, and every request of the others is counted.
+//! A budget of processor time: over it the accounts that are kept are fewer, each whole, and every request of
+//! the others is counted.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -79,7 +80,8 @@ fn over_its_budget_fewer_accounts_are_kept_each_whole_and_the_requests_of_the_ot
     for (path, seen) in &traced {
         assert_eq!(logged.get(path), Some(seen), "{path}");
     }
-    // Fewer were kept from one window to the next: whoever was left out once was so from then on, and all was there before.
+    // Fewer were kept from one window to the next: whoever was left out once was so from then on, and all was
+    // there before.
     let kept = kept(&bench.place.data);
     let mut rates = BTreeSet::new();
     for (account, rounds) in &kept {

@@ -54,7 +54,8 @@ impl Capture {
         text(&output.stdout).lines().filter_map(line).collect()
     }
 
-    /// What a newer Wireshark knows of them: both by the client's port. None where there is none, which in CI is a failure.
+    /// What a newer Wireshark knows of them: both by the client's port. None where there is none, which in CI
+    /// is a failure.
     pub(super) fn both(&self) -> Option<BTreeMap<String, Both>> {
         let Some(modules) = std::env::var_os(MODULES_VAR) else {
             assert!(std::env::var_os("CI").is_none(), "{MODULES_VAR} must say where Wireshark is");
@@ -266,7 +267,8 @@ fn ja3_and_ja4_of_a_python_servers_clients_are_wiresharks_and_of_older_connectio
 
     let traced = fingerprints(&bench.place.data);
     assert_eq!(traced["/old/3"], (None, None));
-    // The server does not say whose port is whose: the clients came one after the other, each from a port of its own.
+    // The server does not say whose port is whose: the clients came one after the other, each from a port of
+    // its own.
     let has = |path: &str| traced[path].0.clone().unwrap();
     let of_clients: std::collections::BTreeSet<String> = paths.iter().map(|path| has(path)).collect();
     let mut of_wireshark: std::collections::BTreeSet<String> = ja3.values().cloned().collect();
@@ -315,7 +317,8 @@ fn whose_hello_it_is_is_known_where_an_ssl_and_its_descriptor_are_used_again() {
     let tracing = bench.tracing(&server.id(), &[]);
     tracing.waits_for(1);
     server.0.stdin.as_mut().unwrap().write_all(b"go on\n").unwrap();
-    // One is gone behind its hello, which is another program's; of the next the descriptor is closed, and a file is read by it.
+    // One is gone behind its hello, which is another program's; of the next the descriptor is closed, and a
+    // file is read by it.
     let address = format!("127.0.0.1:{port}");
     let mut gone = std::net::TcpStream::connect(&address).unwrap();
     gone.write_all(&ghost()).unwrap();

@@ -1,5 +1,5 @@
-//! Servers that read sockets themselves and give TLS what they read from memory: each connection has its own client's address, account and
-//! fingerprints, however many take turns on one thread.
+//! Servers that read sockets themselves and give TLS what they read from memory: each connection has its own
+//! client's address, account and fingerprints, however many take turns on one thread.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -78,7 +78,8 @@ fn client_of(path: &str) -> &str {
     path.split('/').nth(2).and_then(|name| name.split('-').next()).unwrap()
 }
 
-/// Dozens of clients at once, whose connections take turns with each other on one thread: what is known of each is its own.
+/// Dozens of clients at once, whose connections take turns with each other on one thread: what is known of
+/// each is its own.
 fn a_crowd_is_told_apart(start: impl Fn(&Bench) -> (Program, String)) {
     let bench = Bench::new();
     let (server, port) = start(&bench);
@@ -100,7 +101,8 @@ fn a_crowd_is_told_apart(start: impl Fn(&Bench) -> (Program, String)) {
     let (ja3, both) = (capture.ja3(), capture.both());
     tracing.running.stop();
 
-    // Account, address, path, model, features of the prompt, order of the headers, outcome: all that the server wrote down.
+    // Account, address, path, model, features of the prompt, order of the headers, outcome: all that the
+    // server wrote down.
     let [traced, logged] = bench.events();
     assert_eq!((traced.len(), logged.len()), (all, all));
     for (path, seen) in &logged {
@@ -183,7 +185,8 @@ fn nobody_is_taken_for_who_copies_its_hello() {
     if !can_trace() {
         return;
     }
-    // Of the copies that came, one each is noticed; those who sent them never ask, but for who frames it anew.
+    // Of the copies that came, one each is noticed; those who sent them never ask, but for who frames it
+    // anew.
     for (how, is_known, twice) in [(None, false, 2), (Some("late"), true, 1), (Some("framed"), false, 2)] {
         let bench = Bench::new();
         let (server, port) = asyncio(&bench);
@@ -212,7 +215,8 @@ fn nobody_is_taken_for_who_copies_its_hello() {
     }
 }
 
-/// A server by which clients stall in their hellos, and what is then unknown of the one that goes on in the end.
+/// A server by which clients stall in their hellos, and what is then unknown of the one that goes on in the
+/// end.
 fn who_stalls_is_waited_for_no_longer(start: impl Fn(&Bench) -> (Program, String), unknown: &[&str]) {
     let bench = Bench::new();
     let (server, port) = start(&bench);

@@ -1,5 +1,5 @@
-//! Clients as customers have them: OpenAI's SDK for Python, and Go's net/http by HTTP/1.1 and HTTP/2. All that servers wrote down of them is
-//! what is heard, and their fingerprints are Wireshark's.
+//! Clients as customers have them: OpenAI's SDK for Python, and Go's net/http by HTTP/1.1 and HTTP/2. All
+//! that servers wrote down of them is what is heard, and their fingerprints are Wireshark's.
 
 use super::*;
 
@@ -137,7 +137,8 @@ fn and_those_to_nginx_where_go_speaks_http_2() {
     for cause in memory::CAUSES.into_iter().filter(|cause| *cause != "response") {
         assert_eq!(tracing.lost(cause), 0, "{cause}");
     }
-    // OpenAI's SDK closes a connection behind `[DONE]`, and nginx may not have sent the end of the answer by then.
+    // OpenAI's SDK closes a connection behind `[DONE]`, and nginx may not have sent the end of the answer by
+    // then.
     assert!(tracing.lost("response") <= SDK_STREAMS as u64);
     assert_eq!(tracing.messages("heard"), tracing.messages("handed_on"));
     tracing.running.stop();

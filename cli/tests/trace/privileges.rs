@@ -1,5 +1,5 @@
-//! What the collector may do behind its start: what attaching takes, in every thread, whether it was started as root, becomes a user of
-//! its own, or is one from the beginning with what the shipped units give it.
+//! What the collector may do behind its start: what attaching takes, in every thread, whether it was started
+//! as root, becomes a user of its own, or is one from the beginning with what the shipped units give it.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 const USER: &str = "64990";
 const GROUP: &str = "64991";
 
-/// The capabilities that the collector keeps, by their bits: CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_PERFMON and
-/// CAP_CHECKPOINT_RESTORE; CAP_BPF before Linux 6.0; and CAP_SYS_ADMIN where Linux attaches nothing without. Of kernels in between, which
-/// may have been mended or not, it may be either.
+/// The capabilities that the collector keeps, by their bits: CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_PERFMON
+/// and CAP_CHECKPOINT_RESTORE; CAP_BPF before Linux 6.0; and CAP_SYS_ADMIN where Linux attaches nothing
+/// without. Of kernels in between, which may have been mended or not, it may be either.
 fn kept(found: &str) -> String {
     let (major, minor) = kernel();
     let found = u64::from_str_radix(found, 16).unwrap() >> 21 & 1 == 1;
@@ -91,7 +91,8 @@ fn give(place: &Path) {
     success_of(Command::new("chown").args(["-R", &format!("{USER}:{GROUP}")]).arg(place));
 }
 
-/// What was heard of two servers, of which the later one started when privileges had been given up, is what they logged.
+/// What was heard of two servers, of which the later one started when privileges had been given up, is what
+/// they logged.
 fn is_whole(bench: &Bench, tracing: Tracing, requests: u64) {
     eventually("each request is an event", || tracing.events() == requests);
     for cause in ["request", "response", "orphan", "address_unheard", "hello_unheard", "hello_unread"] {
@@ -268,7 +269,8 @@ fn nobody_is_taken_for_another_user_and_nothing_is_written_for_one_who_cannot_be
     if kernel() < ADMINS_PROBES {
         return;
     }
-    // Where the kernel attaches nothing without CAP_SYS_ADMIN, that it is missing is said at once and with what to do.
+    // Where the kernel attaches nothing without CAP_SYS_ADMIN, that it is missing is said at once and with
+    // what to do.
     let [mut unit, _] = shipped();
     assert!(unit.remove("SYS_ADMIN"));
     let mut command = Command::new("setpriv");

@@ -1,4 +1,5 @@
-//! Tracing where tenants are registered: what is traced names none, so the collector says whose it is, or does not start.
+//! Tracing where tenants are registered: what is traced names none, so the collector says whose it is, or
+//! does not start.
 
 use super::*;
 

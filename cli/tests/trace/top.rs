@@ -25,7 +25,8 @@ fn name() -> String {
     format!("top{}-{}", COUNT.fetch_add(1, Ordering::Relaxed), std::process::id())
 }
 
-/// A server of this name that counts what it reads and writes through TLS, its port, and where it writes down what it counted.
+/// A server of this name that counts what it reads and writes through TLS, its port, and where it writes down
+/// what it counted.
 fn server(bench: &Bench, name: &str, tally: &str) -> (Program, String, PathBuf) {
     let [python, tally] = [name, tally].map(|file| bench.place.directory.path().join(file));
     if !python.exists() {

@@ -1,5 +1,5 @@
-//! One build of the enforcer takes a partition over from another that was killed, again and again: every verdict is decided once,
-//! every action goes its whole way, and the audit chain stays one.
+//! One build of the enforcer takes a partition over from another that was killed, again and again: every
+//! verdict is decided once, every action goes its whole way, and the audit chain stays one.
 
 use super::{Killing, WAIT, all, embedded, kafka, taken_over};
 use crate::common;

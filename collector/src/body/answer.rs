@@ -27,8 +27,8 @@ pub(crate) struct Answer<'b> {
 }
 
 impl<'b> Answer<'b> {
-    /// Reads a response: an object, a list of them, or the events of a stream. What was read before a fault is kept;
-    /// false where there was one, or where it is none of these.
+    /// Reads a response: an object, a list of them, or the events of a stream. What was read before a fault
+    /// is kept; false where there was one, or where it is none of these.
     pub(crate) fn read(&mut self, bytes: &'b [u8]) -> bool {
         let mut json = Json::new(bytes);
         let read = match json.peek() {
@@ -161,7 +161,8 @@ impl<'b> Answer<'b> {
 
     fn stopped(&mut self, name: &str) {
         let reason = read::finish_reason(name);
-        // A stream says that it has not stopped before it says why it has; any reason beats none that is known.
+        // A stream says that it has not stopped before it says why it has; any reason beats none that is
+        // known.
         if reason != FinishReason::Other || self.finish_reason.is_none() {
             self.finish_reason = Some(reason);
         }

@@ -149,8 +149,8 @@ impl<'b> Ask<'b> {
         talk.before().or_else(|| speaker.history.last_words())
     }
 
-    /// The words of the system. Where one is among the messages, servers of chats read that; those that read the key for it
-    /// take none among the messages.
+    /// The words of the system. Where one is among the messages, servers of chats read that; those that read
+    /// the key for it take none among the messages.
     pub(crate) fn system(&self, api: Api) -> Option<Cow<'b, str>> {
         self.speaker(api).own_system(api).or_else(|| self.own_system(api))
     }
@@ -179,7 +179,8 @@ impl<'b> Ask<'b> {
         speaker.spoken(api).map(|talk| talk.tools_called.saturating_add(speaker.history.tools_called))
     }
 
-    /// Whether words are there that cannot be read: as numbers of tokens, or in another shape in which nobody writes them.
+    /// Whether words are there that cannot be read: as numbers of tokens, or in another shape in which nobody
+    /// writes them.
     pub(crate) fn has_hidden_words(&self) -> bool {
         let is_hidden = self.talks.iter().any(Talk::hides_words);
         let is_within = || self.inner.as_ref().is_some_and(|inner| inner.has_hidden_words());
@@ -283,7 +284,8 @@ impl<'b> Ask<'b> {
             }
             b"logprobs" | b"top_logprobs" | b"responseLogprobs" | b"top_n_tokens" => {
                 let got = match json.value()? {
-                    // Some APIs ask for so many of them; none of the others, with 0, is still the token's own.
+                    // Some APIs ask for so many of them; none of the others, with 0, is still the token's
+                    // own.
                     Value::Number(_) => Got::Known(true),
                     other => read::flag(other),
                 };
@@ -339,7 +341,8 @@ impl<'b> Ask<'b> {
         Ok(())
     }
 
-    /// Servers in Go take keys in any case. One that stands as it should counts before them, because others do not.
+    /// Servers in Go take keys in any case. One that stands as it should counts before them, because others
+    /// do not.
     fn other_case(&mut self, json: &mut Json<'b>, key: &[u8]) -> Result<(), Fault> {
         let lower = lower(key);
         let is_other = *lower != *key;

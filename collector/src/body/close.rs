@@ -3,8 +3,8 @@
 /// Deepest nesting that is closed.
 const DEPTH_MAX: usize = 256;
 
-/// Ends what is open in `body`, which was cut somewhere: its string, then its brackets. What was read up to the cut
-/// is then read like any other.
+/// Ends what is open in `body`, which was cut somewhere: its string, then its brackets. What was read up to
+/// the cut is then read like any other.
 pub(super) fn close(body: &mut Vec<u8>) {
     let (mut open, mut in_string, mut is_escaped, mut is_key, mut wants_value) =
         (Vec::new(), false, false, false, false);

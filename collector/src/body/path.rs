@@ -37,7 +37,8 @@ impl Api {
     }
 }
 
-/// The model that the path names, as in Azure's, Bedrock's and Gemini's, and whether it asks for the answer in pieces.
+/// The model that the path names, as in Azure's, Bedrock's and Gemini's, and whether it asks for the answer
+/// in pieces.
 pub(crate) fn model_of(path: &str) -> (Option<Cow<'_, str>>, Option<bool>) {
     let path = without_query(path);
     // Most paths have no segment that begins as those do which a model follows.

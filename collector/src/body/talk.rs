@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 /// What a value that holds a conversation says.
 ///
-/// It remembers where the words stand and reads them when they are asked for, so that a long conversation costs no
-/// more than passing over it.
+/// It remembers where the words stand and reads them when they are asked for, so that a long conversation
+/// costs no more than passing over it.
 #[derive(Default)]
 pub(super) struct Talk<'b> {
     /// Content of the last message of the user that has words.
@@ -19,7 +19,8 @@ pub(super) struct Talk<'b> {
     system: Option<Json<'b>>,
     /// The whole value, where words without a role are in it.
     loose: Option<Json<'b>>,
-    /// Content of the last message whose role nobody knows: a client shall not hide its words by a new name for itself.
+    /// Content of the last message whose role nobody knows: a client shall not hide its words by a new name
+    /// for itself.
     strange: Option<Json<'b>>,
     /// Messages of the user that have words.
     pub(super) turns: i32,
@@ -79,7 +80,8 @@ impl<'b> Talk<'b> {
         self.has_prompt() && (!self.asks_little() || self.before().is_some())
     }
 
-    /// Whether somebody asks in words that are not read. A conversation in which only the model speaks is one too.
+    /// Whether somebody asks in words that are not read. A conversation in which only the model speaks is one
+    /// too.
     pub(super) fn hides_words(&self) -> bool {
         let speaks_alone = self.has_words_of_model && !self.has_media && self.system.is_none();
         self.has_hidden_words && !self.asks_enough() || speaks_alone && !self.has_prompt()
@@ -90,7 +92,8 @@ impl<'b> Talk<'b> {
         own_words(self.system.as_ref()?)
     }
 
-    /// Reads the value at `json`: a text, a message, or a list of these. What was read before a fault is kept.
+    /// Reads the value at `json`: a text, a message, or a list of these. What was read before a fault is
+    /// kept.
     pub(super) fn read(&mut self, json: &mut Json<'b>) -> Result<(), Fault> {
         let whole = json.clone();
         let read = self.items(json, &whole, 0);
@@ -225,7 +228,8 @@ struct Earlier<'b> {
     user: Option<Json<'b>>,
     /// Those of few words behind it.
     little: Vec<Json<'b>>,
-    /// The last of more than a few words that somebody else said, or that has no role: it may be the client's own.
+    /// The last of more than a few words that somebody else said, or that has no role: it may be the client's
+    /// own.
     other: Option<Json<'b>>,
 }
 
@@ -258,8 +262,8 @@ impl<'b> Earlier<'b> {
     }
 }
 
-/// How surely a server reads a key: the one that stands as it should before those that others know, and these before
-/// one in another case. A client shall not hide its words behind a key that nobody reads.
+/// How surely a server reads a key: the one that stands as it should before those that others know, and these
+/// before one in another case. A client shall not hide its words behind a key that nobody reads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Precedence(usize);
 

@@ -198,8 +198,8 @@ fn of_two_conversations_the_one_counts_that_the_server_reads() {
     assert_eq!(prompt(Api::Responses), "for responses");
 }
 
-/// What a client puts beside its words, so that something else is taken for them: servers that pass over keys which they
-/// do not know read `Explain` in all of these.
+/// What a client puts beside its words, so that something else is taken for them: servers that pass over keys
+/// which they do not know read `Explain` in all of these.
 #[test]
 fn a_decoy_beside_the_words_hides_none() {
     let told = |body: &str| shown(body.as_bytes(), Api::Chat);
@@ -455,7 +455,8 @@ fn bodies_are_unpacked() {
     }
 }
 
-/// What a client writes is what it says, also where it would be something else to who looks at its first bytes.
+/// What a client writes is what it says, also where it would be something else to who looks at its first
+/// bytes.
 #[test]
 fn words_that_look_packed_are_words() {
     for words in [

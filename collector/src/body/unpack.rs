@@ -118,8 +118,8 @@ fn opened(body: &[u8]) -> Opened {
     }
 }
 
-/// What `Content-Encoding: deflate` holds, where that is JSON: zlib as it should be, or without its head as some
-/// clients send it. Neither says of itself what it is.
+/// What `Content-Encoding: deflate` holds, where that is JSON: zlib as it should be, or without its head as
+/// some clients send it. Neither says of itself what it is.
 fn from_deflate(body: &[u8]) -> Option<Vec<u8>> {
     // Text is what it says, whatever it would be as something else.
     if std::str::from_utf8(body).is_ok() {
@@ -168,7 +168,8 @@ fn from_base64(body: &[u8]) -> Option<Vec<u8>> {
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true);
     let text = body.trim_ascii();
-    // JSON, gzip, zstd and zlib begin with these in base64; with blanks before it, JSON with one of the letters.
+    // JSON, gzip, zstd and zlib begin with these in base64; with blanks before it, JSON with one of the
+    // letters.
     let heads = [&b"ey"[..], b"ew", b"W3", b"Wy", b"H4sI", b"KLUv", b"77u/", b"eJ", b"eN", b"eAE", b"eF4"];
     let is_of_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=\r\n".contains(byte);
     let is_promising = heads.iter().any(|head| text.starts_with(head))

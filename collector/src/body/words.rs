@@ -41,8 +41,8 @@ impl<'b> Words<'b> {
         Ok(words)
     }
 
-    /// The same of a message that has a role, which no part takes back but those that say that they are a tool's: servers
-    /// do not read the role of a part.
+    /// The same of a message that has a role, which no part takes back but those that say that they are a
+    /// tool's: servers do not read the role of a part.
     pub(super) fn of_message(json: &mut Json<'b>) -> Result<Self, Fault> {
         let mut words = Self { is_of_message: true, ..Self::default() };
         words.read(json, 0)?;
@@ -63,8 +63,8 @@ impl<'b> Words<'b> {
         }
     }
 
-    /// A part has a type, and may have a role of its own. What a tool gave back, what the model said and what is no
-    /// text at all are not the words of who wrote the message.
+    /// A part has a type, and may have a role of its own. What a tool gave back, what the model said and what
+    /// is no text at all are not the words of who wrote the message.
     fn part(&mut self, json: &mut Json<'b>, depth: usize) -> Result<(), Fault> {
         let (mut is_text, mut is_own, mut texts) = (true, true, Vec::new());
         json.object(|json, key| {
@@ -98,8 +98,8 @@ impl<'b> Words<'b> {
     }
 }
 
-/// Whether a content of the user's without words has some in a shape in which nobody writes them: a number, or what only
-/// a model says. Pictures, files and what tools gave back have none.
+/// Whether a content of the user's without words has some in a shape in which nobody writes them: a number,
+/// or what only a model says. Pictures, files and what tools gave back have none.
 pub(super) fn hides_words(json: &mut Json<'_>) -> bool {
     hides_words_within(json, 0).unwrap_or(false)
 }
@@ -142,8 +142,8 @@ fn contains(name: &[u8], part: &[u8]) -> bool {
     name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
-/// Whether a part of this type is text of who wrote the message. A type that nobody knows is: a client shall not
-/// hide its words by a new name for them.
+/// Whether a part of this type is text of who wrote the message. A type that nobody knows is: a client shall
+/// not hide its words by a new name for them.
 fn is_text_type(kind: &[u8]) -> bool {
     const NOT_TEXT: [&[u8]; 14] = [
         b"tool",

@@ -42,8 +42,8 @@ pub(super) struct Builder {
     writer: Writer,
     /// What the next commit makes visible.
     ready: Gathered,
-    /// What came after the first line of a record over several lines that is not complete yet. It becomes visible with
-    /// that record, because the position stays before it.
+    /// What came after the first line of a record over several lines that is not complete yet. It becomes
+    /// visible with that record, because the position stays before it.
     later: Gathered,
     /// The position before that line.
     safe: Option<SourcePosition>,
@@ -160,8 +160,8 @@ impl Builder {
         self.ready.append(std::mem::take(&mut self.later));
     }
 
-    /// Forgets what was read, which is read again, and announces every account again: what was announced last is not
-    /// in the log.
+    /// Forgets what was read, which is read again, and announces every account again: what was announced last
+    /// is not in the log.
     pub(super) fn begin_anew(&mut self) {
         self.reader.reset();
         (self.ready, self.later, self.safe) = (Gathered::default(), Gathered::default(), None);

@@ -66,8 +66,8 @@ impl Feed {
         position
     }
 
-    /// The first line of the file that is being read, where reading goes on behind it. It is asked for the names of
-    /// columns alone: should its name be another file's by now, that one has the same columns.
+    /// The first line of the file that is being read, where reading goes on behind it. It is asked for the
+    /// names of columns alone: should its name be another file's by now, that one has the same columns.
     pub(super) fn head(&self) -> Option<Vec<u8>> {
         let reading = self.position().reading.filter(|reading| reading.offset > 0)?;
         let mut head = Vec::new();

@@ -82,7 +82,8 @@ impl Told {
         self.formats.len() < FORMATS_TOLD_MAX && self.formats.insert((format.to_owned(), place.to_owned()))
     }
 
-    /// Every line to the metrics; to people at the first of a cause, and again whenever there are ten times as many.
+    /// Every line to the metrics; to people at the first of a cause, and again whenever there are ten times
+    /// as many.
     fn tell_refused(&mut self, gathered: &Gathered, telemetry: &dyn Telemetry) {
         for refused in &gathered.refused {
             telemetry.line_rejected(refused.kind);

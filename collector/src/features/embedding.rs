@@ -1,10 +1,11 @@
-//! What a prompt is about, in 64 bits: the signs of an embedding in which texts of one meaning lie near each other,
-//! whatever their words and in eighteen languages.
+//! What a prompt is about, in 64 bits: the signs of an embedding in which texts of one meaning lie near each
+//! other, whatever their words and in eighteen languages.
 //!
-//! Words and their 4-grams have vectors of a table that [`examples/train-embedding.rs`](../../examples/train-embedding.rs)
-//! makes by random indexing over prompts in parallel translation. Their sum is centred, scaled and turned by a rotation
-//! that the pseudonym key gives, so that without the key nobody can tell from the bits which texts they may be of; and
-//! 64 bits keep little of one text. Judgement looks at their mean over many.
+//! Words and their 4-grams have vectors of a table that
+//! [`examples/train-embedding.rs`](../../examples/train-embedding.rs) makes by random indexing over prompts
+//! in parallel translation. Their sum is centred, scaled and turned by a rotation that the pseudonym key
+//! gives, so that without the key nobody can tell from the bits which texts they may be of; and 64 bits keep
+//! little of one text. Judgement looks at their mean over many.
 
 mod sums;
 
@@ -49,8 +50,8 @@ const fn numbers(first: usize) -> [i32; DIMENSIONS] {
     numbers
 }
 
-/// Calls `each` with the row of every word and 4-gram of a normalised text; of scripts without blanks, with those of
-/// characters and pairs of them.
+/// Calls `each` with the row of every word and 4-gram of a normalised text; of scripts without blanks, with
+/// those of characters and pairs of them.
 pub fn rows(text: &[u8], mut each: impl FnMut(usize)) {
     let text = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
     let mut word = Word::default();
@@ -143,7 +144,8 @@ impl Default for Embedding {
 }
 
 impl Embedding {
-    /// The signs of a normalised text's embedding under the rotation of a key's `seed`; 0 where it says too little.
+    /// The signs of a normalised text's embedding under the rotation of a key's `seed`; 0 where it says too
+    /// little.
     pub fn signs(&mut self, text: &[u8], seed: u64) -> i64 {
         let sum = self.sums.of(text);
         let squares: u64 = sum.iter().map(|part| u64::from(part.unsigned_abs()).pow(2)).sum();
@@ -180,8 +182,8 @@ fn turns_of(seed: u64) -> [Turn; 3] {
     })
 }
 
-/// A number to divide by, many times: by a multiplication with 2^64 over it, which is exact as long as the product of
-/// both numbers is below 2^64.
+/// A number to divide by, many times: by a multiplication with 2^64 over it, which is exact as long as the
+/// product of both numbers is below 2^64.
 #[derive(Clone, Copy)]
 struct Divisor(u64);
 

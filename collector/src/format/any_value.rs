@@ -29,8 +29,8 @@ fn is_simple(key: Text<'_>) -> bool {
     matches!(&*key.bytes(), b"stringValue" | b"intValue" | b"doubleValue" | b"boolValue" | b"bytesValue")
 }
 
-/// Writes the value at `json` as plain JSON: lists as lists, lists of keys and values as objects. A value that
-/// carries no type stays as it is.
+/// Writes the value at `json` as plain JSON: lists as lists, lists of keys and values as objects. A value
+/// that carries no type stays as it is.
 pub(super) fn to_plain(json: &mut Json<'_>, out: &mut Vec<u8>) {
     write(json, out, 0);
 }

@@ -1,4 +1,5 @@
-//! Records that stand on several lines: parts of a container runtime's log, and JSON that was printed for people.
+//! Records that stand on several lines: parts of a container runtime's log, and JSON that was printed for
+//! people.
 
 use super::columns::is_open;
 use super::line::Line;
@@ -41,7 +42,8 @@ enum Kind {
 /// A text that is complete, with the offset of its first line.
 pub(super) type Whole<'l> = (u64, Cow<'l, [u8]>);
 
-/// What is complete after a line: what was held, if the line ends it, and the line itself, if it is none of its parts.
+/// What is complete after a line: what was held, if the line ends it, and the line itself, if it is none of
+/// its parts.
 #[derive(Debug, Default)]
 pub(super) struct Ready<'l> {
     pub(super) held: Option<Whole<'l>>,
@@ -107,7 +109,8 @@ impl Assembly {
         self.held.iter().filter(|held| held.has_text()).map(|held| held.offset).min()
     }
 
-    /// Everything that is held, as far as it goes. Within a cell that was given up the next line is still within it.
+    /// Everything that is held, as far as it goes. Within a cell that was given up the next line is still
+    /// within it.
     pub(super) fn take_all(&mut self) -> Vec<Left> {
         let mut all = Vec::new();
         self.held.retain_mut(|held| {
@@ -148,16 +151,16 @@ impl Assembly {
         Ready { own: Some((line.offset, Cow::Borrowed(line.bytes))), ..ready }
     }
 
-    /// Adds what stood inside of a line of Docker's log, which cuts long lines into records of their own: one that
-    /// begins an object and ends in no line break goes on in the next.
+    /// Adds what stood inside of a line of Docker's log, which cuts long lines into records of their own: one
+    /// that begins an object and ends in no line break goes on in the next.
     pub(super) fn add_wrapped<'l>(&mut self, offset: u64, stream: &[u8], inside: &'l [u8]) -> Ready<'l> {
         let is_open = || depth_after(0, inside.trim_ascii()) != Some(0);
         let is_partial = !stream.is_empty() && !inside.ends_with(b"\n") && (self.holds(stream) || is_open());
         self.part(stream, offset, inside, is_partial)
     }
 
-    /// Adds a line that may be columns, with this between them. The whole line with where it begins, or nothing where it
-    /// goes on in the next one; none at all where something else is held.
+    /// Adds a line that may be columns, with this between them. The whole line with where it begins, or
+    /// nothing where it goes on in the next one; none at all where something else is held.
     pub(super) fn add_quoted<'l>(
         &mut self,
         line: Line<'l>,
@@ -251,8 +254,8 @@ impl Held {
     }
 }
 
-/// Brackets that are open after a text, where so many were before; none where more are closed than were open, or the
-/// text ends in a string.
+/// Brackets that are open after a text, where so many were before; none where more are closed than were open,
+/// or the text ends in a string.
 fn depth_after(before: usize, text: &[u8]) -> Option<usize> {
     let (mut depth, mut in_string, mut is_escaped) = (before, false, false);
     for byte in text {

@@ -7,10 +7,11 @@ use super::spec::Spec;
 use super::tree::Tree;
 use crate::json::Value;
 
-/// Places where a record stands inside of another: log collectors and container runtimes wrap lines in theirs.
+/// Places where a record stands inside of another: log collectors and container runtimes wrap lines in
+/// theirs.
 const WRAPPERS: [&str; 17] = [
-    // Docker's json-file and Fluent Bit; journald; Vector, Filebeat, CloudWatch, Logstash; Google Cloud; Splunk; Elastic's
-    // schema and its documents; GELF; Datadog.
+    // Docker's json-file and Fluent Bit; journald; Vector, Filebeat, CloudWatch, Logstash; Google Cloud;
+    // Splunk; Elastic's schema and its documents; GELF; Datadog.
     "log",
     "MESSAGE",
     "message",
@@ -30,7 +31,8 @@ const WRAPPERS: [&str; 17] = [
     "attributes",
 ];
 
-/// Places of lists of such: CloudWatch's subscriptions and exports, Elasticsearch's answers, Loki's pushes and answers.
+/// Places of lists of such: CloudWatch's subscriptions and exports, Elasticsearch's answers, Loki's pushes
+/// and answers.
 const ENVELOPES: [&str; 5] =
     ["/logEvents", "/events", "/hits/hits", "/streams/*/values", "/data/result/*/values"];
 
@@ -68,8 +70,9 @@ impl Catalog {
         Ok(Self { tree, plans, wrappers, envelopes, stream, read })
     }
 
-    /// The format of a record: of those that it has the places of, the one that gets most out of it; or else of those that
-    /// it has more than half of the places of, and an account and a time. None where there is none.
+    /// The format of a record: of those that it has the places of, the one that gets most out of it; or else
+    /// of those that it has more than half of the places of, and an account and a time. None where there is
+    /// none.
     pub(crate) fn choose(&self, found: &Found) -> Option<usize> {
         if self.plans.len() == 1 {
             return Some(0);

@@ -1,5 +1,5 @@
-//! Lines that are columns, as CSV files have them. The first line names the columns, by the keys of any format; every
-//! other one becomes a record of texts with these keys.
+//! Lines that are columns, as CSV files have them. The first line names the columns, by the keys of any
+//! format; every other one becomes a record of texts with these keys.
 
 use super::found::Found;
 use super::spec;
@@ -53,8 +53,8 @@ impl Columns {
         Self { targets: tree.targets(&self.names), ..self }
     }
 
-    /// Finds the places of a line's record in the line itself; false where that cannot be, because the cells have
-    /// quotes or backslashes inside, or are not as many as the names.
+    /// Finds the places of a line's record in the line itself; false where that cannot be, because the cells
+    /// have quotes or backslashes inside, or are not as many as the names.
     pub(super) fn find(&self, line: &[u8], tree: &Tree, found: &mut Found) -> bool {
         let Some(targets) = &self.targets else { return false };
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -112,8 +112,8 @@ impl Columns {
         write(self.names.iter().map(|name| (&**name, Cow::Borrowed(&b"x"[..]))), out);
     }
 
-    /// Whether nothing stands between the quotes of a cell and what stands between cells: otherwise the quotes of two
-    /// lines were taken for a pair.
+    /// Whether nothing stands between the quotes of a cell and what stands between cells: otherwise the
+    /// quotes of two lines were taken for a pair.
     pub(super) fn is_clean(&self, line: &[u8]) -> bool {
         let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
         loop {
@@ -151,8 +151,9 @@ impl Columns {
     }
 }
 
-/// Whether a line ends within quotes, so that it goes on in the next one; `is_within`, whether it begins so. A quote
-/// anywhere but at the beginning of a cell opens nothing: whoever writes no quotes around cells writes what clients say.
+/// Whether a line ends within quotes, so that it goes on in the next one; `is_within`, whether it begins so.
+/// A quote anywhere but at the beginning of a cell opens nothing: whoever writes no quotes around cells
+/// writes what clients say.
 pub(super) fn is_open(line: &[u8], separator: u8, is_within: bool) -> bool {
     let (mut rest, mut is_within) = (line, is_within);
     if !is_within && memchr(b'"', rest).is_none() {

@@ -21,7 +21,8 @@ const SCHEMES: [&str; 11] = [
     "aws4-hmac-sha256",
 ];
 
-/// What is written where there is no key, or where it was taken out, in lower case: it would be one account of everybody.
+/// What is written where there is no key, or where it was taken out, in lower case: it would be one account
+/// of everybody.
 const PLACEHOLDERS: [&str; 10] =
     ["redacted", "masked", "hidden", "null", "(null)", "nil", "none", "undefined", "n/a", "empty"];
 

@@ -1,9 +1,11 @@
-//! Log formats that are no JSON, so that whoever has one is told what to do instead of at which byte it fails.
+//! Log formats that are no JSON, so that whoever has one is told what to do instead of at which byte it
+//! fails.
 
 /// What to say of a line of 16-bit characters.
 pub(super) const WIDE: &str = "it is UTF-16, as PowerShell writes it: convert it with `iconv -f utf-16 -t utf-8`, or have UTF-8 written";
 
-/// Whether a line is of 16-bit characters: the first of a file says so, and in any of them every other byte is 0.
+/// Whether a line is of 16-bit characters: the first of a file says so, and in any of them every other byte
+/// is 0.
 pub(super) fn is_wide(line: &[u8]) -> bool {
     let zeros = || memchr::memchr_iter(0, line).count();
     matches!(line, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) && zeros() > 0

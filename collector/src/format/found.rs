@@ -1,4 +1,5 @@
-//! What was found in a record, by the places that formats ask for. The buffers are used again for every record.
+//! What was found in a record, by the places that formats ask for. The buffers are used again for every
+//! record.
 
 use crate::json::{Kind, Span, Value};
 

@@ -214,7 +214,8 @@ impl Plan {
         reads.filter(|(_, (_, origins))| origins.iter().any(is_there)).map(|(index, _)| index).collect()
     }
 
-    /// Whether a record is of another kind than requests. One that names a model is a request, whatever it is called.
+    /// Whether a record is of another kind than requests. One that names a model is a request, whatever it is
+    /// called.
     pub(crate) fn is_other(&self, record: &[u8], found: &Found) -> bool {
         let Some((slot, requests)) = &self.only else { return false };
         let kind = match found.value(record, *slot) {
@@ -265,7 +266,8 @@ impl Plan {
         self.shape.len()
     }
 
-    /// How much of what a format wants a record has: an account and a time, text, a model, and the number of fields.
+    /// How much of what a format wants a record has: an account and a time, text, a model, and the number of
+    /// fields.
     pub(crate) fn yields(&self, found: &Found) -> Yield {
         let any = |origins: &[Origin]| origins.iter().any(|origin| origin.is_filled(found));
         let of_text = |field: &Field| {

@@ -1,11 +1,11 @@
 //! Where a value stands in a record.
 //!
-//! A name alone is a key of the record. With a `/` before it, it is a path of keys, as in JSON pointers (`~1` is a `/`
-//! inside a key, `~0` a `~`). A segment may also be `*` for any key or index, `{name}` for a key in any case of
-//! letters, as header names need it, and `before#after` for keys that differ by a number.
+//! A name alone is a key of the record. With a `/` before it, it is a path of keys, as in JSON pointers (`~1`
+//! is a `/` inside a key, `~0` a `~`). A segment may also be `*` for any key or index, `{name}` for a key in
+//! any case of letters, as header names need it, and `before#after` for keys that differ by a number.
 //!
-//! A path goes through whatever holds keys: objects, lists of `{"key": …, "value": …}` as OpenTelemetry writes them,
-//! and texts that are JSON themselves.
+//! A path goes through whatever holds keys: objects, lists of `{"key": …, "value": …}` as OpenTelemetry
+//! writes them, and texts that are JSON themselves.
 
 use thiserror::Error;
 

@@ -2,7 +2,8 @@
 
 use memchr::memchr;
 
-/// A line of a container runtime's log (CRI): `TIME stdout F line`, or `P` where the line goes on in the next.
+/// A line of a container runtime's log (CRI): `TIME stdout F line`, or `P` where the line goes on in the
+/// next.
 pub(super) struct Cri<'l> {
     pub(super) stream: &'l [u8],
     pub(super) is_partial: bool,
@@ -43,8 +44,8 @@ fn behind_syslog(line: &[u8]) -> Option<&[u8]> {
         // `1 TIME host program id - - line`.
         return modern.splitn(7, |byte| *byte == b' ').nth(6);
     }
-    // `Nov 21 06:30:06 host program[1]: line`, or `2026-11-21T06:30:06.123+00:00 host program[1]: line`, as syslog
-    // daemons write files.
+    // `Nov 21 06:30:06 host program[1]: line`, or `2026-11-21T06:30:06.123+00:00 host program[1]: line`, as
+    // syslog daemons write files.
     let head = &rest[..rest.len().min(256)];
     let is_dated = match head {
         [b'A'..=b'Z', b'a'..=b'z', b'a'..=b'z', b' ', _, b'0'..=b'9', b' ', _, _, b':', ..] => true,

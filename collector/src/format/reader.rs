@@ -1,9 +1,9 @@
 //! Reads lines: finds the records in each, tells their format, and makes exchanges of them.
 //!
-//! A line is mostly one record. It may also be several: a list, an envelope, two whose line break was lost, or what is
-//! left of a torn one with a whole one behind it. And a record may stand inside of another, as container runtimes
-//! and log collectors wrap lines in theirs. Whatever it is, what can be read is read, and what cannot is refused by
-//! itself.
+//! A line is mostly one record. It may also be several: a list, an envelope, two whose line break was lost,
+//! or what is left of a torn one with a whole one behind it. And a record may stand inside of another, as
+//! container runtimes and log collectors wrap lines in theirs. Whatever it is, what can be read is read, and
+//! what cannot is refused by itself.
 
 use super::Format;
 use super::any_value::body_of;
@@ -120,7 +120,8 @@ impl Reader {
         self.assembly.is_holding()
     }
 
-    /// Offset of the first line of what is held because it is not complete; reading goes on there after a crash.
+    /// Offset of the first line of what is held because it is not complete; reading goes on there after a
+    /// crash.
     pub fn held_from(&self) -> Option<u64> {
         self.assembly.held_from()
     }
@@ -145,7 +146,8 @@ impl Reader {
         self.take_names(line);
     }
 
-    /// Whether a line names columns among which are an account and a time, as any format writes them or in another case.
+    /// Whether a line names columns among which are an account and a time, as any format writes them or in
+    /// another case.
     fn take_names(&mut self, line: &[u8]) -> bool {
         let Some(columns) = Columns::of_names(line) else { return false };
         self.take_columns(columns.clone()) || self.take_columns(columns.in_lower_case())
@@ -166,7 +168,8 @@ impl Reader {
     /// A line that is columns, or names them; false where it is something else.
     fn line_of_columns(&mut self, line: Line<'_>, each: Each<'_>) -> bool {
         let is_other = matches!(line.bytes.trim_ascii_start().first(), None | Some(b'{' | b'['));
-        // Nearly all lines of columns: nothing is held, no cell is open, and they name none but the values there.
+        // Nearly all lines of columns: nothing is held, no cell is open, and they name none but the values
+        // there.
         let is_alone = !is_other && !self.assembly.is_within() && line.cuts.is_empty();
         if is_alone && self.row_in_place(line.offset, line.bytes, each) {
             return true;
@@ -197,7 +200,8 @@ impl Reader {
         let mut row = std::mem::take(&mut self.row);
         match columns.record(&text, &mut row) {
             Ok(()) if !is_several || columns.is_clean(&text) => self.text(offset, &row, 0, each),
-            // The quotes are in order: what stands within them is no line of the log, however many columns there are.
+            // The quotes are in order: what stands within them is no line of the log, however many columns
+            // there are.
             Err(count) if is_several && columns.is_clean(&text) => {
                 each(Record::refused(&text, offset, Refusal::columns(count, columns.len())));
             }
@@ -217,8 +221,8 @@ impl Reader {
         true
     }
 
-    /// Lines of columns of which the first is torn within quotes: it costs itself, and those behind it are lines of
-    /// their own.
+    /// Lines of columns of which the first is torn within quotes: it costs itself, and those behind it are
+    /// lines of their own.
     fn apart(&mut self, offset: u64, text: &[u8], each: Each<'_>) {
         let (first, rest) =
             memchr(b'\n', text).map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
@@ -253,7 +257,8 @@ impl Reader {
         self.columns.clone_from(&self.columns_of_format);
     }
 
-    /// Reads a text that is whole, whatever line breaks are in it: one record after another, or a list of them.
+    /// Reads a text that is whole, whatever line breaks are in it: one record after another, or a list of
+    /// them.
     pub fn read_whole(&mut self, text: &[u8], each: Each<'_>) {
         self.cuts.clear();
         self.text(0, text, 0, each);
@@ -265,7 +270,8 @@ impl Reader {
         self.item(0, text, 0, each);
     }
 
-    /// Nearly all lines of columns: cells as they stand are a record that is read. False where it is anything else.
+    /// Nearly all lines of columns: cells as they stand are a record that is read. False where it is anything
+    /// else.
     fn row_in_place(&mut self, offset: u64, line: &[u8], each: Each<'_>) -> bool {
         let Some(columns) = &self.columns else { return false };
         if !columns.find(line, &self.catalog.tree, &mut self.found) {
@@ -431,8 +437,8 @@ impl Reader {
         });
     }
 
-    /// A record that ends too early, or is followed by another before its end. What stands before the tear counts
-    /// if it names an account and a time.
+    /// A record that ends too early, or is followed by another before its end. What stands before the tear
+    /// counts if it names an account and a time.
     fn torn(
         &mut self,
         offset: u64,
@@ -521,7 +527,8 @@ impl Reader {
         false
     }
 
-    /// A span or a log record: a request, the line of a gateway's log as log shippers send it, or something else.
+    /// A span or a log record: a request, the line of a gateway's log as log shippers send it, or something
+    /// else.
     fn item(&mut self, offset: u64, text: &[u8], depth: usize, each: Each<'_>) {
         let mut inside = None;
         self.text(offset, text, depth, &mut |mut record| {

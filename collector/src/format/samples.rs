@@ -1,5 +1,5 @@
-//! A sample of every format that ships, written as its tool's documentation describes, read field by field; and the
-//! same with everything in it that may be wrong.
+//! A sample of every format that ships, written as its tool's documentation describes, read field by field;
+//! and the same with everything in it that may be wrong.
 
 use super::tests::{of, show};
 use super::*;

@@ -1,5 +1,5 @@
-//! What to make of a record, by which places it has: a log writes few kinds of lines over and over, and which format
-//! a kind has, and which of its fields stand there, is found out once.
+//! What to make of a record, by which places it has: a log writes few kinds of lines over and over, and which
+//! format a kind has, and which of its fields stand there, is found out once.
 
 use super::catalog::Catalog;
 use super::found::{Bits, Found};

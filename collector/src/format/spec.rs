@@ -1,7 +1,7 @@
 //! The language of format files.
 //!
-//! A format file (TOML) says where in a record each field stands, in which unit, and who wrote it. `docs/formats.md`
-//! has the language for people.
+//! A format file (TOML) says where in a record each field stands, in which unit, and who wrote it.
+//! `docs/formats.md` has the language for people.
 
 use crate::field::Field;
 use serde::Deserialize;
@@ -232,8 +232,9 @@ impl SetBy {
         }
     }
 
-    /// Whether a client's claim may be taken for this field. What says whose a request is may not, and the client's
-    /// network is what the connection shows; of an address a claim is better than nothing where a proxy wrote it.
+    /// Whether a client's claim may be taken for this field. What says whose a request is may not, and the
+    /// client's network is what the connection shows; of an address a claim is better than nothing where a
+    /// proxy wrote it.
     pub fn may_claim(field: Field) -> bool {
         !matches!(
             field,

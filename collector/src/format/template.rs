@@ -1,8 +1,9 @@
 //! Lines that are no JSON: text with captures, as `{address} [{time}] "{method} {path} {_}" {status}`.
 //!
 //! A capture reaches up to the next occurrence of the text that follows it; the last one to the end. `{_}` is
-//! captured for nobody. `{name?}` may be empty. `{name*}` reaches up to the last such text before the one behind the next
-//! capture, as an address does that has colons of its own: `{address*}:{_} [`. `{{` and `}}` stand for a brace.
+//! captured for nobody. `{name?}` may be empty. `{name*}` reaches up to the last such text before the one
+//! behind the next capture, as an address does that has colons of its own: `{address*}:{_} [`. `{{` and `}}`
+//! stand for a brace.
 
 use super::error::FieldError;
 use super::found::Found;
@@ -85,7 +86,8 @@ impl Template {
     }
 }
 
-/// The text before the first capture, and every capture's name with the text behind it; none where a brace stands alone.
+/// The text before the first capture, and every capture's name with the text behind it; none where a brace
+/// stands alone.
 type Pieces<'p> = (Vec<u8>, Vec<(&'p str, Vec<u8>)>);
 
 fn pieces_of(pattern: &str) -> Option<Pieces<'_>> {

@@ -7,8 +7,8 @@ use time::format_description::well_known::{Rfc2822, Rfc3339};
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
-/// From these numbers on, a number counts milliseconds, microseconds, nanoseconds: as seconds the first would be in
-/// the year 5138, and as milliseconds it is in 1973.
+/// From these numbers on, a number counts milliseconds, microseconds, nanoseconds: as seconds the first would
+/// be in the year 5138, and as milliseconds it is in 1973.
 const MILLISECONDS_FROM: f64 = 1e11;
 const MICROSECONDS_FROM: f64 = 1e14;
 const NANOSECONDS_FROM: f64 = 1e17;
@@ -33,8 +33,8 @@ pub(super) fn epoch_ms(number: f64, unit: Option<Unit>) -> Option<i64> {
     (0.0..=LATEST_MS).contains(&ms).then_some(ms as i64)
 }
 
-/// A time as text: RFC 3339 and what comes near it, a web server's, an e-mail's, or a number. One that names no zone
-/// is in `zone`.
+/// A time as text: RFC 3339 and what comes near it, a web server's, an e-mail's, or a number. One that names
+/// no zone is in `zone`.
 pub(super) fn text_ms(text: &str, unit: Option<Unit>, zone: UtcOffset) -> Option<i64> {
     // Digits and points are a number, or nothing: what tables have most, and the library would be asked last.
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
@@ -79,9 +79,9 @@ fn run_together(text: &str) -> Option<String> {
     Some(format!("{}-{}-{}T{}:{}:{}", &text[..4], at(4), at(6), at(8), at(10), at(12)))
 }
 
-/// Times that are spelled in other ways, as RFC 3339 has them: `20261121T063006Z`, `2026-11-21T06:30Z`, with the name of
-/// a zone behind as Java prints it (`Z[UTC]`), `Sat Nov 21 06:30:06 UTC 2026` as C prints it, `Nov 21, 2026 @ 06:30:06.320`
-/// as Kibana exports it.
+/// Times that are spelled in other ways, as RFC 3339 has them: `20261121T063006Z`, `2026-11-21T06:30Z`, with
+/// the name of a zone behind as Java prints it (`Z[UTC]`), `Sat Nov 21 06:30:06 UTC 2026` as C prints it,
+/// `Nov 21, 2026 @ 06:30:06.320` as Kibana exports it.
 fn respelled(text: &str) -> Option<String> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -151,8 +151,9 @@ fn respelled(text: &str) -> Option<String> {
     (is_clock && ends).then(|| format!("{}:00{}", &text[..16], &text[16..]))
 }
 
-/// A time with all of its digits, by a clock of 24 hours: `2026-11-21 6:30:06 PM`, `2026-1-2 03:04:05`. None where
-/// nothing was missing. Days of numbers alone whose year comes last are left as they are: some write the month first.
+/// A time with all of its digits, by a clock of 24 hours: `2026-11-21 6:30:06 PM`, `2026-1-2 03:04:05`. None
+/// where nothing was missing. Days of numbers alone whose year comes last are left as they are: some write
+/// the month first.
 fn filled_out(text: &str) -> Option<String> {
     let two = |number: &str| match number.len() {
         1 => Some(format!("0{number}")),
@@ -201,8 +202,8 @@ fn ms_of(time: OffsetDateTime) -> Option<i64> {
     (ms >= 0).then_some(ms)
 }
 
-/// RFC 3339 with a blank or an underscore for its `T`, slashes or points for its dashes, a comma for its point, and a zone in any
-/// spelling or none.
+/// RFC 3339 with a blank or an underscore for its `T`, slashes or points for its dashes, a comma for its
+/// point, and a zone in any spelling or none.
 fn near_rfc3339(text: &str, zone: UtcOffset) -> Option<OffsetDateTime> {
     if !text.is_ascii() || text.len() < 19 {
         return None;
@@ -230,8 +231,8 @@ fn spelled(zone: UtcOffset) -> String {
     format!("{sign}{:02}:{:02}", hours.unsigned_abs(), minutes.unsigned_abs())
 }
 
-/// The zone that a text ends with: `Z`, `UTC`, `GMT`, `+01:00`, `+0100`, `+01`, some of them twice as Go prints them
-/// (`+0000 UTC`), or nothing.
+/// The zone that a text ends with: `Z`, `UTC`, `GMT`, `+01:00`, `+0100`, `+01`, some of them twice as Go
+/// prints them (`+0000 UTC`), or nothing.
 pub(super) fn zone_of(text: &str, default: UtcOffset) -> Option<UtcOffset> {
     let text = text.trim();
     let is_utc = |text: &str| matches!(text, "Z" | "z" | "UTC" | "GMT");

@@ -105,8 +105,8 @@ impl Tree {
         &self.paths[usize::from(slot)]
     }
 
-    /// Goes through the object that begins at `at` of `record`; gives the offset behind it. What was found before a
-    /// fault is kept.
+    /// Goes through the object that begins at `at` of `record`; gives the offset behind it. What was found
+    /// before a fault is kept.
     pub(crate) fn scan(&self, record: &[u8], at: usize, found: &mut Found) -> Result<usize, Fault> {
         found.clear();
         let mut json = Json::at(record, at);
@@ -123,8 +123,8 @@ impl Tree {
         }
     }
 
-    /// What the values of an object with these keys are read for; none where one of them is among keys that differ by
-    /// a number.
+    /// What the values of an object with these keys are read for; none where one of them is among keys that
+    /// differ by a number.
     pub(crate) fn targets(&self, keys: &[String]) -> Option<Vec<Option<Target>>> {
         let root = self.nodes.first()?;
         let target = |key: &String| match root.target(key.as_bytes()) {
@@ -379,7 +379,8 @@ impl Node {
 /// Longest name of which no copy is made to look for it in any case, in bytes.
 const LOWER_BYTES: usize = 64;
 
-/// Of a name its length, beginning and end: enough to tell the few hundred keys of logs apart, and all of a short one.
+/// Of a name its length, beginning and end: enough to tell the few hundred keys of logs apart, and all of a
+/// short one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Mark {
     head: u64,

@@ -1,7 +1,7 @@
 //! From what was found in a record to an exchange, by the plan of a format.
 //!
-//! The account and the time alone can refuse a record. Whatever else is malformed, out of range or of another type is
-//! not known, and counted: nothing that a client chooses makes its line unseen.
+//! The account and the time alone can refuse a record. Whatever else is malformed, out of range or of another
+//! type is not known, and counted: nothing that a client chooses makes its line unseen.
 
 use super::credential;
 use super::found::Found;
@@ -225,7 +225,8 @@ impl<'r> View<'r> {
         Err(Refusal::no_account(&self.plan.title, &self.plan.without_account))
     }
 
-    /// An account's id. A number that is too large for one, or that a spreadsheet has given a point, is what it spells.
+    /// An account's id. A number that is too large for one, or that a spreadsheet has given a point, is what
+    /// it spells.
     fn account_id(self, origin: &'r Origin) -> Got<Cow<'r, str>> {
         let value = self.value(origin);
         if let (Value::Number(Number::Float(_)), Place::Slot(slot)) = (value, &origin.place) {
@@ -304,8 +305,8 @@ struct Of<'r, 'u> {
 }
 
 impl<'r> Of<'r, '_> {
-    /// What the first place says at which something is known. A field that is nowhere known, but somewhere there, is
-    /// counted.
+    /// What the first place says at which something is known. A field that is nowhere known, but somewhere
+    /// there, is counted.
     #[inline]
     fn first<T>(&mut self, read: impl Fn(Value<'r>, &Origin) -> Got<T>) -> Option<T> {
         let mut is_bad = false;
@@ -328,8 +329,8 @@ fn plain<'r, T>(read: impl Fn(Value<'r>) -> Got<T>) -> impl Fn(Value<'r>, &Origi
     move |value, _| read(value)
 }
 
-/// A text that a person wrote: absent only where it is null or empty. A list of texts, and parts with texts in them,
-/// are one text.
+/// A text that a person wrote: absent only where it is null or empty. A list of texts, and parts with texts
+/// in them, are one text.
 fn prose<'r>(value: Value<'r>, origin: &Origin) -> Got<Cow<'r, str>> {
     match value {
         Value::Null => Got::Absent,
@@ -489,8 +490,8 @@ fn civil(raw: &[u8]) -> Option<String> {
     is_time.then(|| format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}"))
 }
 
-/// A client address, with or without a port; a Unix socket is absent. Of what clients claim, a list that each proxy
-/// adds to, the entry counts that the nearest proxy wrote.
+/// A client address, with or without a port; a Unix socket is absent. Of what clients claim, a list that each
+/// proxy adds to, the entry counts that the nearest proxy wrote.
 fn address(value: Value<'_>, origin: &Origin) -> Got<IpAddr> {
     read::text(value).and_then(|text| {
         if text.starts_with("unix:") || text == "@" {

@@ -101,8 +101,8 @@ pub(crate) fn lossy(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// Appends `raw` with its escapes resolved. One that is none stands for what follows the backslash, and half a
-/// surrogate pair for U+FFFD.
+/// Appends `raw` with its escapes resolved. One that is none stands for what follows the backslash, and half
+/// a surrogate pair for U+FFFD.
 fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     out.reserve(raw.len());
     let mut rest = raw;

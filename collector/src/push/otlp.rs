@@ -1,4 +1,5 @@
-//! OpenTelemetry's spans and log records, one by one, as the JSON that its exporters write: what the formats read.
+//! OpenTelemetry's spans and log records, one by one, as the JSON that its exporters write: what the formats
+//! read.
 
 use super::body::{Content, Fault};
 use crate::json::{self, Json, Value};

@@ -1,9 +1,9 @@
-//! OpenTelemetry's protobuf, as far as it is read: every span and log record becomes the JSON that OTLP has for it, which
-//! the formats read.
+//! OpenTelemetry's protobuf, as far as it is read: every span and log record becomes the JSON that OTLP has
+//! for it, which the formats read.
 //!
-//! Fields are gone through as they stand, and nothing is made of them but that text: a list of empty messages, of two
-//! bytes each, would cost sixteen times as much as a list of what it holds. Texts are bytes: one that is not UTF-8 is a
-//! fault of its own, not of the request.
+//! Fields are gone through as they stand, and nothing is made of them but that text: a list of empty
+//! messages, of two bytes each, would cost sixteen times as much as a list of what it holds. Texts are bytes:
+//! one that is not UTF-8 is a fault of its own, not of the request.
 
 use super::body::{Content, Fault};
 use super::otlp::Item;

@@ -23,12 +23,12 @@ use weir_topology::record::Output;
 use weir_topology::telemetry::Telemetry;
 use weir_topology::topic::StageName;
 
-/// What a dead letter's origin begins with where the record was pushed; its path follows, and the letter's offset is
-/// the number of the record in its request, from 1.
+/// What a dead letter's origin begins with where the record was pushed; its path follows, and the letter's
+/// offset is the number of the record in its request, from 1.
 pub const ORIGIN_PREFIX: &str = "pushed to ";
 
-/// What a dead letter's origin begins with where the record is one of a topic; the topic and its partition follow, and
-/// the letter's offset is the record's.
+/// What a dead letter's origin begins with where the record is one of a topic; the topic and its partition
+/// follow, and the letter's offset is the record's.
 pub const ORIGIN_TOPIC: &str = "topic ";
 
 /// What the requests of a commit bring.
@@ -171,8 +171,8 @@ impl Publisher {
         self.lines.note_head(line.trim_ascii_end());
     }
 
-    /// Takes a record of a topic, by its topic, partition and offset: lines of any format, or what OpenTelemetry's
-    /// collector writes there, as they are or packed.
+    /// Takes a record of a topic, by its topic, partition and offset: lines of any format, or what
+    /// OpenTelemetry's collector writes there, as they are or packed.
     pub(crate) fn publish_record(
         &mut self,
         bytes: &[u8],

@@ -1,5 +1,5 @@
-//! What was taken of late, so that what comes again is known: by whole requests, and by the spans that have an id of
-//! their own. Bounded: the latest [`SEEN_SEGMENTS_MAX`] segments of [`SEEN_SEGMENT_IDS`].
+//! What was taken of late, so that what comes again is known: by whole requests, and by the spans that have
+//! an id of their own. Bounded: the latest [`SEEN_SEGMENTS_MAX`] segments of [`SEEN_SEGMENT_IDS`].
 
 use crate::limits::{SEEN_SEGMENT_IDS, SEEN_SEGMENTS_MAX};
 use std::collections::{HashSet, VecDeque};

@@ -1,5 +1,5 @@
-//! A record in a segment: length of the payload (4 bytes), CRC-32 of all that follows and of the length (4), number (8), payload; numbers
-//! are little-endian.
+//! A record in a segment: length of the payload (4 bytes), CRC-32 of all that follows and of the length (4),
+//! number (8), payload; numbers are little-endian.
 
 use crate::limits::SPOOL_RECORD_BYTES_MAX;
 use std::fs::File;

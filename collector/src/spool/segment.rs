@@ -1,8 +1,9 @@
 //! A segment: a file that begins with whose it is, and goes on with records.
 //!
-//! Its beginning is `weirspol`, format (4 bytes), length of what follows the checksum (4), CRC-32 of format, length and what follows (4), and
-//! then spool (16), session (8), run (16) and the source's key; numbers are little-endian. Every format keeps it so far as the
-//! checksum, so that a later one can be told from a damaged file.
+//! Its beginning is `weirspol`, format (4 bytes), length of what follows the checksum (4), CRC-32 of format,
+//! length and what follows (4), and then spool (16), session (8), run (16) and the source's key; numbers are
+//! little-endian. Every format keeps it so far as the checksum, so that a later one can be told from a
+//! damaged file.
 
 use super::damage::{Damage, DamageKind};
 use super::disk::Disk;

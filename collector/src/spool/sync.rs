@@ -1,4 +1,5 @@
-//! When what was written is made sure of. A process that is killed costs nothing either way: what it wrote is the kernel's.
+//! When what was written is made sure of. A process that is killed costs nothing either way: what it wrote is
+//! the kernel's.
 
 use std::time::Duration;
 

@@ -1,10 +1,11 @@
-//! A line that is too long, read on in a stream: what is small of it is kept, and of what is long the beginning.
+//! A line that is too long, read on in a stream: what is small of it is kept, and of what is long the
+//! beginning.
 //!
-//! The line is gone through byte by byte as JSON, without holding it. Long strings lose their ends, and so do the
-//! strings of a body that stands as JSON in a string. An object or a list may take three quarters of the room that is left
-//! where it stands; then it is closed and its rest is dropped, so that there is always room for what stands behind it. The
-//! rest is a line like any other, with the same fields; how much was dropped, and where, is counted. So nobody hides
-//! by size.
+//! The line is gone through byte by byte as JSON, without holding it. Long strings lose their ends, and so do
+//! the strings of a body that stands as JSON in a string. An object or a list may take three quarters of the
+//! room that is left where it stands; then it is closed and its rest is dropped, so that there is always room
+//! for what stands behind it. The rest is a line like any other, with the same fields; how much was dropped,
+//! and where, is counted. So nobody hides by size.
 
 use crate::limits::{
     CONDENSED_BYTES_MAX, CONDENSED_CUTS_MAX, CONDENSED_FIELDS_BYTES, CONDENSED_STRING_BYTES, PROMPT_BYTES_MAX,

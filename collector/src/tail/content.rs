@@ -198,7 +198,8 @@ pub(super) fn modified_ns(metadata: &Metadata) -> i64 {
     metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec())
 }
 
-/// Whether a file was made after a time, in nanoseconds since the Unix epoch; false where the file system does not tell.
+/// Whether a file was made after a time, in nanoseconds since the Unix epoch; false where the file system
+/// does not tell.
 pub(super) fn is_made_after(metadata: &Metadata, time_ns: i64) -> bool {
     let since = metadata.created().ok().and_then(|made| made.duration_since(SystemTime::UNIX_EPOCH).ok());
     since.is_some_and(|since| {

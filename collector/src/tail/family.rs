@@ -147,8 +147,8 @@ fn shape(text: &str) -> String {
     shape
 }
 
-/// The directories that are like both of those in which the log's file was and is: where a symbolic link leads
-/// to a directory of each day, those of the days in between.
+/// The directories that are like both of those in which the log's file was and is: where a symbolic link
+/// leads to a directory of each day, those of the days in between.
 fn between(last: &Path, now: &Path) -> Vec<PathBuf> {
     let (last, now) = (directory_of(last), directory_of(now));
     let (last, now): (Vec<_>, Vec<_>) = (last.components().collect(), now.components().collect());

@@ -143,8 +143,8 @@ impl Tail {
         self.lines.next_line()
     }
 
-    /// Offset before the last line that was given, and what the file left up to there; as long as nothing was read
-    /// after it.
+    /// Offset before the last line that was given, and what the file left up to there; as long as nothing was
+    /// read after it.
     pub fn before_last(&self) -> (u64, Prints) {
         self.lines.before_last()
     }
@@ -370,7 +370,8 @@ impl Tail {
         let since_ns = self.position.since_ns;
         for entry in near.iter().filter(|entry| entry.is_generation && entry.modified_ns() >= since_ns) {
             if let Some((content, from)) = self.unread(entry, &near, current.as_ref().ok())? {
-                // The file at the path was there before and was cut since: this one can only be a copy of what it held.
+                // The file at the path was there before and was cut since: this one can only be a copy of
+                // what it held.
                 let copy_of = match &current {
                     Ok(it) if self.was_cut(it, from.as_ref())? => Some(it.path.clone()),
                     _ => None,
@@ -392,8 +393,8 @@ impl Tail {
         self.start(current, None, None)
     }
 
-    /// The file of a position: itself under whatever name, or else a copy of it, which may be compressed. A copy
-    /// of a file that was truncated comes with the name of that one.
+    /// The file of a position: itself under whatever name, or else a copy of it, which may be compressed. A
+    /// copy of a file that was truncated comes with the name of that one.
     fn find(
         &self,
         near: &[Entry],
@@ -414,7 +415,8 @@ impl Tail {
         if position.offset == 0 {
             return Ok(None);
         }
-        // Itself it is not any more, where it is still there. A compressed file that is read on is itself: nobody cuts it.
+        // Itself it is not any more, where it is still there. A compressed file that is read on is itself:
+        // nobody cuts it.
         let is_plain = |entry: &&Entry| Content::open(&entry.path).is_ok_and(|content| !content.is_packed());
         let was_truncated = position.id == FileId::default()
             || current.is_some_and(|current| is_file_of(&current.metadata, position))
@@ -443,8 +445,8 @@ impl Tail {
         Ok(None)
     }
 
-    /// Whether the file at the path was left and was cut since, where a file that was never read, or from here on, is found:
-    /// it is a copy of that one, or that one is not as it was.
+    /// Whether the file at the path was left and was cut since, where a file that was never read, or from
+    /// here on, is found: it is a copy of that one, or that one is not as it was.
     fn was_cut(&self, current: &Content, from: Option<&FilePosition>) -> io::Result<bool> {
         for left in self.position.left.iter().filter(|left| is_file_of(&current.metadata, left)) {
             let is_cut = match from {
@@ -458,9 +460,10 @@ impl Tail {
         Ok(false)
     }
 
-    /// Whether a file of which nothing was read, and which is nowhere, is still there as what a tool that compresses made of
-    /// it. It cannot be known by its bytes; but one of the log's files that was written to since was never read, and tools
-    /// delete the oldest first: while one that was read before it is there, so is it.
+    /// Whether a file of which nothing was read, and which is nowhere, is still there as what a tool that
+    /// compresses made of it. It cannot be known by its bytes; but one of the log's files that was written to
+    /// since was never read, and tools delete the oldest first: while one that was read before it is there,
+    /// so is it.
     fn is_kept_packed(&self, near: &[Entry], reading: &FilePosition) -> bool {
         let (mut has_read, mut has_unread) = (false, false);
         for entry in near.iter().filter(|entry| entry.is_generation) {
@@ -474,8 +477,9 @@ impl Tail {
         has_read && has_unread
     }
 
-    /// Whether this is a file that was left, and not another to which the file system gave its number. One of which less
-    /// was read than `offset` is known by less than what is looked for: a head that files have in common may be all.
+    /// Whether this is a file that was left, and not another to which the file system gave its number. One of
+    /// which less was read than `offset` is known by less than what is looked for: a head that files have in
+    /// common may be all.
     fn is_left(&self, entry: &Entry, offset: u64) -> bool {
         let left = self.position.left.iter().filter(|left| left.offset == 0 || left.offset >= offset);
         let is_it = |left: &&FilePosition| match left.offset {
@@ -673,8 +677,8 @@ impl Tail {
     }
 }
 
-/// Whether this is the very file of a position, whatever it holds by now, and not another to which the file system gave its
-/// number.
+/// Whether this is the very file of a position, whatever it holds by now, and not another to which the file
+/// system gave its number.
 fn is_file_of(metadata: &Metadata, position: &FilePosition) -> bool {
     FileId::of(metadata) == position.id && !is_made_after(metadata, position.modified_ns)
 }

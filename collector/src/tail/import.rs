@@ -24,8 +24,8 @@ pub struct Import {
 }
 
 impl Import {
-    /// Opens `path` and goes on where reading it, or what it is a copy of, ended. `others` are the files of other
-    /// sources.
+    /// Opens `path` and goes on where reading it, or what it is a copy of, ended. `others` are the files of
+    /// other sources.
     pub fn open(
         path: &Path,
         saved: Option<SourcePosition>,
@@ -78,8 +78,8 @@ impl Import {
         self.lines.breaks()
     }
 
-    /// Offset before the last line that was given, and what the file left up to there; as long as nothing was read
-    /// after it.
+    /// Offset before the last line that was given, and what the file left up to there; as long as nothing was
+    /// read after it.
     pub fn before_last(&self) -> (u64, Prints) {
         self.lines.before_last()
     }

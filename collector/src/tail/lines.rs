@@ -126,15 +126,15 @@ impl LineReader {
         self.key.print(&self.buffer[at.saturating_sub(WINDOW_BYTES)..at])
     }
 
-    /// Offset before the last line that was given, and what the file left up to there; as long as nothing was read
-    /// after it.
+    /// Offset before the last line that was given, and what the file left up to there; as long as nothing was
+    /// read after it.
     pub fn before_last(&self) -> (u64, Prints) {
         let (offset, from) = self.given;
         (offset, self.prints.up_to(offset, self.print_before(from)))
     }
 
-    /// Offset at which the last [`Self::fill`] began to read, and the bytes of the window before it: a file that
-    /// does not have them any more was truncated meanwhile.
+    /// Offset at which the last [`Self::fill`] began to read, and the bytes of the window before it: a file
+    /// that does not have them any more was truncated meanwhile.
     pub fn before_fill(&self) -> (u64, &[u8]) {
         let offset = self.read_offset() - (self.end - self.filled_from) as u64;
         (offset, &self.buffer[self.filled_from.saturating_sub(WINDOW_BYTES)..self.filled_from])

@@ -47,8 +47,8 @@ pub struct SourcePosition {
     pub reading: Option<FilePosition>,
     /// The files that were left, the latest last, at most [`LEFT_FILES_MAX`].
     pub left: Vec<FilePosition>,
-    /// Files that were last written to before this are old: they were there when the source was new, or are no
-    /// longer known. In nanoseconds since the Unix epoch.
+    /// Files that were last written to before this are old: they were there when the source was new, or are
+    /// no longer known. In nanoseconds since the Unix epoch.
     pub since_ns: i64,
 }
 

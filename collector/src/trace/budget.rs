@@ -1,8 +1,9 @@
 //! How much is kept so that a budget of processor time is held: which share of accounts, from what was used.
 //!
-//! It is a function of the times that it is given. One step is taken at the end of a window, and the next window begins with it, so
-//! that what a step comes to is seen before another is taken. Where the fewest accounts are kept and that is still too much, what
-//! is heard waits until the budget has room for it: what finds no room meanwhile the tap counts.
+//! It is a function of the times that it is given. One step is taken at the end of a window, and the next
+//! window begins with it, so that what a step comes to is seen before another is taken. Where the fewest
+//! accounts are kept and that is still too much, what is heard waits until the budget has room for it: what
+//! finds no room meanwhile the tap counts.
 
 use crate::sampling::Sampling;
 
@@ -24,7 +25,8 @@ pub struct Window {
     pub before: Sampling,
     /// What was used in it, in millionths of one processor.
     pub used_ppm: u64,
-    /// It was over the budget, or would have been but for [rests](Budget::must_rest), and no fewer accounts can be kept.
+    /// It was over the budget, or would have been but for [rests](Budget::must_rest), and no fewer accounts
+    /// can be kept.
     pub is_beyond: bool,
 }
 
@@ -56,8 +58,9 @@ impl Budget {
         }
     }
 
-    /// Whether nothing may be heard now, by the same clocks as [`look`](Self::look) has: the fewest accounts are kept, and since the window
-    /// began more was used than the budget has for this time. Whatever else is used, each window begins with some hearing.
+    /// Whether nothing may be heard now, by the same clocks as [`look`](Self::look) has: the fewest accounts
+    /// are kept, and since the window began more was used than the budget has for this time. Whatever else is
+    /// used, each window begins with some hearing.
     pub fn must_rest(&mut self, now_ms: u64, used_us: u64) -> bool {
         let Some((began_ms, before_us)) = self.began.filter(|_| self.sampling.is_least()) else {
             return false;
@@ -69,8 +72,8 @@ impl Budget {
         must_rest
     }
 
-    /// Takes what was used in all up to now, by a clock that does not go back: `now_ms` in milliseconds, `used_us` in microseconds. What
-    /// a window came to, where one has ended.
+    /// Takes what was used in all up to now, by a clock that does not go back: `now_ms` in milliseconds,
+    /// `used_us` in microseconds. What a window came to, where one has ended.
     pub fn look(&mut self, now_ms: u64, used_us: u64) -> Option<Window> {
         let (began_ms, before_us) = *self.began.get_or_insert((now_ms, used_us));
         let elapsed_ms = now_ms.saturating_sub(began_ms);
@@ -104,7 +107,8 @@ mod tests {
     use proptest::prelude::*;
     use std::fmt::Write as _;
 
-    /// Runs windows in each of which so much is used as this says of what is kept, and says what was kept in each.
+    /// Runs windows in each of which so much is used as this says of what is kept, and says what was kept in
+    /// each.
     fn run(budget_ppm: u64, windows: usize, mut used_ppm: impl FnMut(usize, u64) -> u64) -> Vec<u32> {
         let mut budget = Budget::of_ppm(budget_ppm);
         let (mut now_ms, mut used_us, mut kept) = (17, 5, Vec::new());

@@ -1,5 +1,5 @@
-//! A client's hello of TLS (RFC 8446, sections 4.1.2 and 5.1): found in the records of a stream, and read as far as
-//! fingerprints need it.
+//! A client's hello of TLS (RFC 8446, sections 4.1.2 and 5.1): found in the records of a stream, and read as
+//! far as fingerprints need it.
 
 use crate::limits::TRACE_HELLO_BYTES_MAX;
 
@@ -19,7 +19,8 @@ const CLIENT_HELLO: u8 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NoHello;
 
-/// What is read of a hello. Lists are in the client's order, and have the values in them that stand for nothing (GREASE).
+/// What is read of a hello. Lists are in the client's order, and have the values in them that stand for
+/// nothing (GREASE).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct ClientHello {
     /// The version that stands in the hello itself, which since TLS 1.3 says nothing.
@@ -35,8 +36,8 @@ pub(super) struct ClientHello {
     pub(super) alpn: Vec<u8>,
 }
 
-/// The body of the hello that begins a stream; none while more bytes are needed. What it says of a beginning of the stream
-/// it says of every longer one too, but for none.
+/// The body of the hello that begins a stream; none while more bytes are needed. What it says of a beginning
+/// of the stream it says of every longer one too, but for none.
 pub(super) fn body(stream: &[u8]) -> Result<Option<Vec<u8>>, NoHello> {
     let (mut rest, mut message) = (stream, Vec::new());
     while let Some(([kind, major, _, high, low], behind)) = rest.split_first_chunk() {
@@ -61,7 +62,8 @@ pub(super) fn body(stream: &[u8]) -> Result<Option<Vec<u8>>, NoHello> {
 }
 
 impl ClientHello {
-    /// Reads the body of a hello. What stands in an extension and is no list is an empty one: its being there is known.
+    /// Reads the body of a hello. What stands in an extension and is no list is an empty one: its being there
+    /// is known.
     pub(super) fn read(body: &[u8]) -> Result<Self, NoHello> {
         let mut rest = Bytes(body);
         let mut hello = Self { version: rest.u16()?, ..Self::default() };

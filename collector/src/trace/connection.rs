@@ -49,8 +49,8 @@ impl Connection {
         }
     }
 
-    /// Counts, once each, that exchanges of a client are without its fingerprint, and without its address. Of what the process asks
-    /// itself there is neither.
+    /// Counts, once each, that exchanges of a client are without its fingerprint, and without its address. Of
+    /// what the process asks itself there is neither.
     pub(crate) fn miss_client(&mut self, losses: &mut Losses) {
         if !matches!(self.known, Some((Way::Received, _))) {
             return;

@@ -100,7 +100,8 @@ impl Exchange {
         keep(&mut self.body, &mut self.is_cut, bytes, TRACE_REQUEST_BYTES_MAX)
     }
 
-    /// Bytes of the request's body were not heard. What follows is another text: what was said before it is all that is known.
+    /// Bytes of the request's body were not heard. What follows is another text: what was said before it is
+    /// all that is known.
     pub(super) fn miss(&mut self) {
         self.is_cut = true;
     }

@@ -1,7 +1,7 @@
 //! What a client's hello tells of its program: JA3, and JA4 of TLS over TCP.
 //!
-//! JA3 as Salesforce published it (2017); JA4 as FoxIO's technical details have it, whose part for clients is under the BSD
-//! licence. Nothing else of JA4+ is here, which is under another.
+//! JA3 as Salesforce published it (2017); JA4 as FoxIO's technical details have it, whose part for clients is
+//! under the BSD licence. Nothing else of JA4+ is here, which is under another.
 
 use super::client_hello::ClientHello;
 use md5::Md5;
@@ -80,8 +80,8 @@ fn version_name(version: u16) -> &'static str {
     }
 }
 
-/// The first and the last character of a protocol's name; of its hex digits where one of its two ends is neither letter nor
-/// digit.
+/// The first and the last character of a protocol's name; of its hex digits where one of its two ends is
+/// neither letter nor digit.
 fn ends(name: &[u8]) -> [char; 2] {
     let (Some(first), Some(last)) = (name.first(), name.last()) else { return ['0', '0'] };
     if [first, last].iter().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -91,8 +91,8 @@ fn ends(name: &[u8]) -> [char; 2] {
     [digit(first >> 4), digit(*last)]
 }
 
-/// The values of a list but for those by which clients find servers that do not pass over what they do not know (GREASE,
-/// RFC 8701).
+/// The values of a list but for those by which clients find servers that do not pass over what they do not
+/// know (GREASE, RFC 8701).
 fn said(values: &[u16]) -> impl Iterator<Item = u16> + '_ {
     values.iter().copied().filter(|value| value & 0x0f0f != 0x0a0a || value >> 8 != value & 0xff)
 }

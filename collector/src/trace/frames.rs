@@ -1,7 +1,8 @@
-//! HTTP/2 as it goes over a connection, one direction at a time: frames, and header blocks (RFC 9113, RFC 7541).
+//! HTTP/2 as it goes over a connection, one direction at a time: frames, and header blocks (RFC 9113, RFC
+//! 7541).
 //!
-//! A direction can be read from its beginning only, because a header block refers to earlier ones. Bytes that were not heard cost
-//! a body where they are of one; anywhere else the rest of the direction is lost.
+//! A direction can be read from its beginning only, because a header block refers to earlier ones. Bytes that
+//! were not heard cost a body where they are of one; anywhere else the rest of the direction is lost.
 
 use super::head::{Side, hold};
 use super::hpack::Table;
@@ -48,7 +49,8 @@ pub(super) trait Listener {
     fn end(&mut self, side: Side, stream: u32);
     /// A stream was given up.
     fn reset(&mut self, stream: u32);
-    /// A side's settings, its window for the connection, or a stream's priority, as they stand in their frames.
+    /// A side's settings, its window for the connection, or a stream's priority, as they stand in their
+    /// frames.
     fn settings(&mut self, side: Side, payload: &[u8]);
     fn window(&mut self, side: Side, stream: u32, payload: &[u8]);
     fn priority(&mut self, side: Side, stream: u32, payload: &[u8]);
@@ -130,7 +132,8 @@ pub(super) struct Frames {
     state: State,
     /// What was read of the preface, a frame's head, or a payload that is read as a whole.
     held: Zeroizing<Vec<u8>>,
-    /// A header block that goes on in the next frame: its stream, whether that ends with it, and whether it is a promise.
+    /// A header block that goes on in the next frame: its stream, whether that ends with it, and whether it
+    /// is a promise.
     block: Option<(u32, bool, bool)>,
     block_bytes: Zeroizing<Vec<u8>>,
     table: Table,
@@ -382,8 +385,8 @@ impl Frames {
         self.block = None;
         let bytes = std::mem::take(&mut self.block_bytes);
         let (mut fields, mut is_too_long) = (Fields::default(), false);
-        // A few bytes can stand for many fields: those beyond the limit are passed over, and what later blocks refer to is
-        // known all the same.
+        // A few bytes can stand for many fields: those beyond the limit are passed over, and what later
+        // blocks refer to is known all the same.
         let outcome = self.table.read(&bytes, &mut |name, value| {
             is_too_long |= fields.bytes.len() + name.len() + value.len() > TRACE_HEAD_BYTES_MAX;
             if !is_too_long {

@@ -1,8 +1,9 @@
 //! Hands batches over to the log, the oldest first and each once.
 //!
-//! A log that is away holds up who commits to it for as long as a broker is waited for. So that is done by another thread than the one
-//! that hears: what the kernel side hands on has a small buffer. A batch is committed with its id; after a commit whose outcome is
-//! not known, and before the first one that a spool has from earlier, the log is asked which it took last.
+//! A log that is away holds up who commits to it for as long as a broker is waited for. So that is done by
+//! another thread than the one that hears: what the kernel side hands on has a small buffer. A batch is
+//! committed with its id; after a commit whose outcome is not known, and before the first one that a spool
+//! has from earlier, the log is asked which it took last.
 
 use super::batch::Batch;
 use super::stored;
@@ -116,8 +117,8 @@ impl Handover<'_> {
         waits
     }
 
-    /// Nothing more will be heard nor committed: what the log has is gone from the disk then. Without it some of that would be read once more by
-    /// whoever opens the spool next, and passed over.
+    /// Nothing more will be heard nor committed: what the log has is gone from the disk then. Without it some
+    /// of that would be read once more by whoever opens the spool next, and passed over.
     pub fn end(self) {
         let outcome = self.waiting().end();
         if let Err(error) = outcome {

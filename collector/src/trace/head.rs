@@ -1,4 +1,5 @@
-//! Heads of messages, in whatever version of HTTP they came, and the bytes that are held until one is complete.
+//! Heads of messages, in whatever version of HTTP they came, and the bytes that are held until one is
+//! complete.
 
 use httparse::Header;
 use zeroize::Zeroizing;
@@ -29,7 +30,8 @@ impl<'h> Head<'h> {
     }
 }
 
-/// Adds to what is held. What it was in is wiped, which a vector that grows does not do: a head has the client's key in it.
+/// Adds to what is held. What it was in is wiped, which a vector that grows does not do: a head has the
+/// client's key in it.
 pub(super) fn hold(held: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
     if held.capacity() - held.len() < bytes.len() {
         let room = (held.len() + bytes.len()).next_power_of_two();

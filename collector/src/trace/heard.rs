@@ -1,5 +1,5 @@
-//! What a tap hears of connections, whatever the tap is: chunks of both directions in their order, and where each
-//! belongs in its stream.
+//! What a tap hears of connections, whatever the tap is: chunks of both directions in their order, and where
+//! each belongs in its stream.
 
 use std::net::IpAddr;
 
@@ -38,8 +38,8 @@ pub struct Chunk<'c> {
 pub enum Heard<'c> {
     /// Who is at the other end.
     Peer(ConnectionId, IpAddr),
-    /// What a client begins a connection of TLS with, as it comes from the network: where the first of the bytes stands, from 0,
-    /// and the bytes.
+    /// What a client begins a connection of TLS with, as it comes from the network: where the first of the
+    /// bytes stands, from 0, and the bytes.
     Hello(ConnectionId, u64, &'c [u8]),
     /// Bytes went over a connection.
     Chunk(Chunk<'c>),

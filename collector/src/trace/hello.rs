@@ -22,8 +22,8 @@ impl Default for Hello {
 }
 
 impl Hello {
-    /// Takes bytes of the client's stream, and where the first of them stands in it. However they are split, what comes of
-    /// them is the same.
+    /// Takes bytes of the client's stream, and where the first of them stands in it. However they are split,
+    /// what comes of them is the same.
     pub fn take(&mut self, offset: u64, bytes: &[u8]) {
         let State::Under(held) = &mut self.0 else { return };
         if offset != held.len() as u64 {

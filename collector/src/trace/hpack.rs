@@ -1,7 +1,7 @@
 //! Header blocks of HTTP/2 (RFC 7541), read field by field as servers read them.
 //!
-//! Of our own because whoever listens has to bound what others need not: clients choose the bytes, one thread reads those of all, and
-//! a table holds credentials, which are wiped when they leave it.
+//! Of our own because whoever listens has to bound what others need not: clients choose the bytes, one thread
+//! reads those of all, and a table holds credentials, which are wiped when they leave it.
 
 use crate::limits::TRACE_HPACK_TABLE_BYTES_MAX;
 use httlib_huffman::DecoderSpeed;
@@ -50,8 +50,8 @@ impl Table {
         self.bytes
     }
 
-    /// Hands the fields of a block over in their order. None where it is malformed, or asks for a larger table than any
-    /// server allows: what follows cannot be read then.
+    /// Hands the fields of a block over in their order. None where it is malformed, or asks for a larger
+    /// table than any server allows: what follows cannot be read then.
     pub(super) fn read(&mut self, mut block: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Option<()> {
         while let Some(first) = block.first() {
             match first {
@@ -95,8 +95,8 @@ impl Table {
             _ => (false, self.get(index)?.0),
         };
         let value = string(block)?;
-        // No byte of Huffman's code stands for two characters: room for all at once, so that nothing is left behind
-        // where it grew.
+        // No byte of Huffman's code stands for two characters: room for all at once, so that nothing is left
+        // behind where it grew.
         let room = 2 * (name.1.len() + value.1.len());
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
         append(&mut bytes, name)?;

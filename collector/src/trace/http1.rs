@@ -1,8 +1,9 @@
-//! HTTP/1 as it goes over a connection, one direction at a time: heads, and bodies by their framing (RFC 9112).
+//! HTTP/1 as it goes over a connection, one direction at a time: heads, and bodies by their framing (RFC
+//! 9112).
 //!
-//! The pieces may be split anywhere. Where bytes are missing inside of a body whose framing says how far it reaches, it
-//! goes on behind them; anywhere else the message is lost, and reading begins anew with the next chunk that begins like
-//! a message.
+//! The pieces may be split anywhere. Where bytes are missing inside of a body whose framing says how far it
+//! reaches, it goes on behind them; anywhere else the message is lost, and reading begins anew with the next
+//! chunk that begins like a message.
 
 use super::head::{Head, Side, hold};
 use super::stream::Piece;
@@ -36,8 +37,8 @@ pub(crate) trait Listener {
     fn missing(&mut self, side: Side, bytes: u64);
     /// The message is complete.
     fn end(&mut self, side: Side);
-    /// The message under way is lost, or, where there is none, messages may have been: bytes were not heard, or are none of
-    /// HTTP/1.
+    /// The message under way is lost, or, where there is none, messages may have been: bytes were not heard,
+    /// or are none of HTTP/1.
     fn lost(&mut self, side: Side, is_under_way: bool);
     /// So many bytes are none of a message that was heard from its beginning.
     fn unsynced(&mut self, side: Side, bytes: u64);
@@ -255,8 +256,8 @@ impl Reader {
     }
 
     fn read_head(&self, bytes: &[u8], listener: &mut dyn Listener) -> Option<Next> {
-        // A line is a header at most. How many there may be, the bytes of a head bound: a client that sends more than
-        // somebody thought of is not heard less.
+        // A line is a header at most. How many there may be, the bytes of a head bound: a client that sends
+        // more than somebody thought of is not heard less.
         let mut headers = vec![httparse::EMPTY_HEADER; memchr::memchr_iter(b'\n', bytes).count()];
         let as_read = as_servers_read();
         match self.side {

@@ -1,9 +1,9 @@
 //! Requests and their responses on one connection.
 //!
-//! Responses come in the order of their requests. After bytes were not heard that order is not known: what was whole
-//! becomes an event without an outcome, and joining goes on when a request begins on a connection on which nothing is
-//! under way: clients wait for a response before they ask again. On a connection whose client was seen not to that is never
-//! certain, and nothing is joined any more.
+//! Responses come in the order of their requests. After bytes were not heard that order is not known: what
+//! was whole becomes an event without an outcome, and joining goes on when a request begins on a connection
+//! on which nothing is under way: clients wait for a response before they ask again. On a connection whose
+//! client was seen not to that is never certain, and nothing is joined any more.
 
 use super::exchange::{Exchange, Reply};
 use super::head::{Head, Side};

@@ -13,8 +13,8 @@ pub enum Loss {
     UnsyncedBytes,
     /// Requests whose end was not heard, or that cannot be read.
     Request,
-    /// Responses whose end was not heard, or that cannot be read: their requests are events without an outcome, or with
-    /// what was heard of it.
+    /// Responses whose end was not heard, or that cannot be read: their requests are events without an
+    /// outcome, or with what was heard of it.
     Response,
     /// Responses whose requests were not heard.
     Orphan,
@@ -26,17 +26,19 @@ pub enum Loss {
     Anonymous,
     /// Requests of accounts that were left out, so that a budget of processor time is held.
     Sampled,
-    /// Connections whose client is known by no fingerprint, because nothing was heard of its hello: they are older than the
-    /// tap, or their process reads what comes from the network itself.
+    /// Connections whose client is known by no fingerprint, because nothing was heard of its hello: they are
+    /// older than the tap, or their process reads what comes from the network itself.
     HelloUnheard,
     /// Connections whose client's hello was not heard whole, or cannot be read.
     HelloUnread,
-    /// Connections of whose client no address is known, because it is not known which accepted connection they are: they are older
-    /// than the tap, or nothing was heard of their hello.
+    /// Connections of whose client no address is known, because it is not known which accepted connection
+    /// they are: they are older than the tap, or nothing was heard of their hello.
     AddressUnheard,
-    /// Connections of whose client no address is known although their hello was heard: their process did not ask for it.
+    /// Connections of whose client no address is known although their hello was heard: their process did not
+    /// ask for it.
     AddressUntold,
-    /// Connections that carried several accounts: the fingerprint is that of who speaks for them, and is not told any more.
+    /// Connections that carried several accounts: the fingerprint is that of who speaks for them, and is not
+    /// told any more.
     HelloShared,
     /// Events that were not kept because the log took nothing for too long, and there is no spool.
     LogAway,
@@ -58,9 +60,11 @@ pub enum Loss {
     TapHelloUnreadable,
     /// What begins connections and is no hello of TLS, by what the tap looks at.
     TapHelloOther,
-    /// Clients' hellos that another connection had brought already, by what the tap tells them from one another.
+    /// Clients' hellos that another connection had brought already, by what the tap tells them from one
+    /// another.
     TapHelloTwice,
-    /// Accepted sockets of which the tap heard no whole hello of a client's for so long that it waits no longer.
+    /// Accepted sockets of which the tap heard no whole hello of a client's for so long that it waits no
+    /// longer.
     TapHelloLate,
 }
 

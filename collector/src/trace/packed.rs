@@ -1,9 +1,10 @@
-//! The bytes of a batch as it lies in a spool: its counts, its records. What leaves the node leaves it so: accounts are pseudonyms, who they
-//! are is sealed, and there are prompts only where the operator keeps text.
+//! The bytes of a batch as it lies in a spool: its counts, its records. What leaves the node leaves it so:
+//! accounts are pseudonyms, who they are is sealed, and there are prompts only where the operator keeps text.
 //!
-//! Numbers are little-endian. Seven counts (8 bytes each), then the number of records (4), then each: topic, as its name; partition (8, -1
-//! where the key decides); time (8); key; payload; number of headers (4), then name and value of each. A text or a value is its length (4) and
-//! its bytes; a payload that is none has the length 0xFFFFFFFF.
+//! Numbers are little-endian. Seven counts (8 bytes each), then the number of records (4), then each: topic,
+//! as its name; partition (8, -1 where the key decides); time (8); key; payload; number of headers (4), then
+//! name and value of each. A text or a value is its length (4) and its bytes; a payload that is none has the
+//! length 0xFFFFFFFF.
 
 use super::batch::{Content, Counts};
 use weir_topology::record::{LABEL_HEADER, Output, POPULATION_HEADER};

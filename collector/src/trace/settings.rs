@@ -1,7 +1,7 @@
 //! How a client of HTTP/2 sets its connection up, which tells one program from another.
 //!
-//! Akamai's notation (Black Hat EU 2017): settings in their order, the window of the connection, priorities that were sent
-//! apart, and the order of pseudo-headers: `1:65536;2:0;4:6291456|15663105|0|m,a,s,p`.
+//! Akamai's notation (Black Hat EU 2017): settings in their order, the window of the connection, priorities
+//! that were sent apart, and the order of pseudo-headers: `1:65536;2:0;4:6291456|15663105|0|m,a,s,p`.
 
 use crate::limits::{TRACE_PRIORITIES_MAX, TRACE_SETTINGS_MAX};
 

@@ -1,7 +1,7 @@
 //! From what a tap hears to batches of events.
 //!
-//! Nobody can be asked to say it again: what is heard while the log takes nothing waits, and what finds no room is counted. Hearing
-//! waits for nothing but the spool's disk; [`Handover`] commits.
+//! Nobody can be asked to say it again: what is heard while the log takes nothing waits, and what finds no
+//! room is counted. Hearing waits for nothing but the spool's disk; [`Handover`] commits.
 
 use super::batch::{Content, Counts};
 use super::exchange::Exchange;
@@ -81,8 +81,9 @@ struct Maker {
 }
 
 impl TraceSource {
-    /// A source, and what hands its batches over to the log: it takes the source over from whoever had it under the same node and name.
-    /// With a spool that is done when the first batch is there, so that processes are heard also while the log is away.
+    /// A source, and what hands its batches over to the log: it takes the source over from whoever had it
+    /// under the same node and name. With a spool that is done when the first batch is there, so that
+    /// processes are heard also while the log is away.
     ///
     /// # Errors
     /// When the configuration cannot work, or the log cannot be used and there is no spool.
@@ -171,7 +172,8 @@ impl TraceSource {
         self.with_table(|table, losses, hide, done| table.close_all(losses, hide, done));
     }
 
-    /// Keeps this share of accounts from the next request on. Requests of the others are counted as [`Loss::Sampled`].
+    /// Keeps this share of accounts from the next request on. Requests of the others are counted as
+    /// [`Loss::Sampled`].
     pub fn sample(&mut self, sampling: Sampling) {
         self.sampler.sampling = sampling;
     }
@@ -181,7 +183,8 @@ impl TraceSource {
         self.losses.add(loss, count);
     }
 
-    /// Makes a batch of what is ready, and tells of what was lost. It is to be called as often as events may wait for others.
+    /// Makes a batch of what is ready, and tells of what was lost. It is to be called as often as events may
+    /// wait for others.
     pub fn close(&mut self) {
         self.close_batch();
         for (loss, count) in std::mem::take(&mut self.losses).iter() {
@@ -278,7 +281,8 @@ impl Maker {
                             *ready_bytes += output.bytes_len();
                             ready.published(output, record.is_mended);
                         }
-                        // Only a clock that was set back makes the time of what was just heard one of the future.
+                        // Only a clock that was set back makes the time of what was just heard one of the
+                        // future.
                         Err(_) => losses.add(Loss::Request, 1),
                     }
                 }

@@ -1,5 +1,5 @@
-//! Server-sent events: of a streamed answer only those events are kept that say something of how it went, so that hours
-//! of an answer take no more room than its end.
+//! Server-sent events: of a streamed answer only those events are kept that say something of how it went, so
+//! that hours of an answer take no more room than its end.
 
 use crate::body::Answer;
 

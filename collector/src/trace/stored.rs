@@ -1,6 +1,6 @@
-//! Which batch was committed last, as a record at the source's [place](crate::place): after a commit whose outcome is not known, and after
-//! a restart, that tells what of a spool is there already. Each spool has a record of its own, so that batches which go another
-//! way in between do not make it forgotten.
+//! Which batch was committed last, as a record at the source's [place](crate::place): after a commit whose
+//! outcome is not known, and after a restart, that tells what of a spool is there already. Each spool has a
+//! record of its own, so that batches which go another way in between do not make it forgotten.
 
 use crate::error::CollectorError;
 use crate::limits::SPOOLS_REMEMBERED_MAX;
@@ -49,8 +49,8 @@ pub(super) fn last(log: &dyn Log, place: &Place, wire: &Wire) -> Result<Option<B
     batch.map(Some).ok_or_else(|| place.fault("it is torn"))
 }
 
-/// The batch of a spool that was committed last, and what makes the log forget the spools that were used the longest ago, where there are too
-/// many.
+/// The batch of a spool that was committed last, and what makes the log forget the spools that were used the
+/// longest ago, where there are too many.
 pub(super) fn last_of(
     log: &dyn Log,
     place: &Place,

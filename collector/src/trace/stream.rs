@@ -1,5 +1,5 @@
-//! One direction of a connection: chunks in the order in which the tap heard them become pieces of a stream, and what is
-//! missing between them is known to the byte.
+//! One direction of a connection: chunks in the order in which the tap heard them become pieces of a stream,
+//! and what is missing between them is known to the byte.
 
 use super::loss::{Loss, Losses};
 
@@ -20,8 +20,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The pieces of a chunk. Of one that was heard before, because the process tried again to send it, nothing is
-    /// handed on a second time.
+    /// The pieces of a chunk. Of one that was heard before, because the process tried again to send it,
+    /// nothing is handed on a second time.
     pub(crate) fn take<'c>(
         &mut self,
         (offset, bytes, length): (u64, &'c [u8], u64),
@@ -56,8 +56,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// What a stream of these bytes gives when each chunk is copied up to its limit, or not heard at all; and twice where
-    /// the process tried again.
+    /// What a stream of these bytes gives when each chunk is copied up to its limit, or not heard at all; and
+    /// twice where the process tried again.
     fn heard(bytes: &[u8], chunks: &[(usize, usize, bool, bool)]) -> (Vec<Option<u8>>, Losses, [u64; 2]) {
         let (mut stream, mut losses) = (Stream::default(), Losses::default());
         let (mut at, mut out) = (0, Vec::new());

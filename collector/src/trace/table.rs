@@ -1,5 +1,5 @@
-//! The connections that are listened to: bounded in number, where the one that was silent for longest is forgotten first, and in
-//! what they hold, where the one that holds most is.
+//! The connections that are listened to: bounded in number, where the one that was silent for longest is
+//! forgotten first, and in what they hold, where the one that holds most is.
 
 use super::connection::Connection;
 use super::exchange::Exchange;

@@ -1,6 +1,7 @@
-//! Batches between who hears and who commits, the oldest first: in the spool where there is one, and otherwise in memory. What the spool
-//! does not take, because it is full or its disk fails, waits in memory as it does without one; until that is in the log everything
-//! newer waits behind it there. What finds no room at all is the newest, and is counted.
+//! Batches between who hears and who commits, the oldest first: in the spool where there is one, and
+//! otherwise in memory. What the spool does not take, because it is full or its disk fails, waits in memory
+//! as it does without one; until that is in the log everything newer waits behind it there. What finds no
+//! room at all is the newest, and is counted.
 
 use super::batch::{Batch, Content};
 use super::loss::Loss;
@@ -106,7 +107,8 @@ impl Waiting {
         BatchId { run: self.run, session: 0, number: self.number }
     }
 
-    /// The oldest batch. It is gone from here when it was in memory, and stays in the spool until it is [let go](Self::let_go).
+    /// The oldest batch. It is gone from here when it was in memory, and stays in the spool until it is [let
+    /// go](Self::let_go).
     ///
     /// # Errors
     /// When the spool cannot be read.

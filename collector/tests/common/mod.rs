@@ -1,4 +1,5 @@
-//! What the tests of sources share: a log whose commits fail as they are told to, and a clock that the test sets.
+//! What the tests of sources share: a log whose commits fail as they are told to, and a clock that the test
+//! sets.
 
 #![allow(dead_code, clippy::unwrap_used)] // Each test binary uses its part of it.
 

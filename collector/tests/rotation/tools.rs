@@ -1,5 +1,5 @@
-//! The same by the tools that people use: logrotate in its usual ways, svlogd and multilog. They are Debian's own
-//! binaries; without them the tests are skipped, or fail where `CI` is true.
+//! The same by the tools that people use: logrotate in its usual ways, svlogd and multilog. They are Debian's
+//! own binaries; without them the tests are skipped, or fail where `CI` is true.
 
 use super::{Round, rounds};
 use std::fs::{self, File, OpenOptions};

@@ -29,8 +29,8 @@ pub enum ActuatorError {
     Refused(String),
 }
 
-/// Something that carries holds out. Doing the same twice is doing it once, and letting go wins over putting on, in
-/// whatever order the two arrive.
+/// Something that carries holds out. Doing the same twice is doing it once, and letting go wins over putting
+/// on, in whatever order the two arrive.
 pub trait Actuator: Send {
     /// Name in outcomes, metrics and log lines.
     fn name(&self) -> &'static str;

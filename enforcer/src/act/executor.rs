@@ -1,8 +1,9 @@
 //! Carries out what `weir.actions` of one partition asks for, and answers on `weir.outcomes`.
 //!
-//! It has no state of its own. Where it goes on after a crash, its last answer in the log says; what it may have done since, it
-//! does again, which is doing it once ([holds](super)). What has come to its end is let go, whether or not this executor put
-//! it on. An action is only visible together with its audit record, so nothing is done without one.
+//! It has no state of its own. Where it goes on after a crash, its last answer in the log says; what it may
+//! have done since, it does again, which is doing it once ([holds](super)). What has come to its end is let
+//! go, whether or not this executor put it on. An action is only visible together with its audit record, so
+//! nothing is done without one.
 
 use super::actuator::{Actuator, ActuatorError, Hold};
 use crate::export::ACTION_OFFSET_HEADER;
@@ -92,8 +93,8 @@ pub fn executor_name(partition: u32) -> String {
 }
 
 impl Executor {
-    /// Takes a partition up, from whoever had it before: their word counts no longer in the log. `opener` opens identities
-    /// for actuators that need to know who it is.
+    /// Takes a partition up, from whoever had it before: their word counts no longer in the log. `opener`
+    /// opens identities for actuators that need to know who it is.
     pub fn open(
         partition: u32,
         log: Arc<dyn Log>,

@@ -6,10 +6,10 @@
 //! | `POST /key/update` | its limit, and the holds (`holds.rs`), in its metadata |
 //! | `POST /key/block`, `POST /key/unblock` | its block |
 //!
-//! A key is named by the SHA-256 of itself, as LiteLLM's own logs name it: a raw key never leaves in a call. LiteLLM
-//! compares nothing when it writes. Two executors that change one key at the same moment could lose a word; one
-//! account is one executor's, and what is done again after a crash finds its hold there. A hold is written down
-//! before the key is blocked, and away after it is let go.
+//! A key is named by the SHA-256 of itself, as LiteLLM's own logs name it: a raw key never leaves in a call.
+//! LiteLLM compares nothing when it writes. Two executors that change one key at the same moment could lose a
+//! word; one account is one executor's, and what is done again after a crash finds its hold there. A hold is
+//! written down before the key is blocked, and away after it is let go.
 
 mod holds;
 #[cfg(test)]
@@ -61,8 +61,8 @@ struct Told {
 }
 
 impl LiteLlmActuator {
-    /// Holds at the proxy of this URL, whose admin key is `admin_key`. Who is slowed down has `rpm_limit` requests a
-    /// minute, or as many as before where that is less.
+    /// Holds at the proxy of this URL, whose admin key is `admin_key`. Who is slowed down has `rpm_limit`
+    /// requests a minute, or as many as before where that is less.
     pub fn new(url: &str, admin_key: &str, rpm_limit: u64, clock: Arc<dyn Clock>) -> Self {
         Self {
             url: url.trim_end_matches('/').to_owned(),
@@ -102,7 +102,8 @@ impl LiteLlmActuator {
 
     fn let_go(&self, hold: &Hold<'_>) -> Result<(), ActuatorError> {
         let raw = identity(hold.account_raw)?;
-        // On whoever has no key there nothing was ever put, and of a key that is gone nothing is left to be let go.
+        // On whoever has no key there nothing was ever put, and of a key that is gone nothing is left to be
+        // let go.
         let Some(hash) = hash_of(raw) else { return Ok(()) };
         let Some(told) = self.told(&hash)? else { return Ok(()) };
         let next = told.holds.without(&hold.action.action_id.to_string(), self.clock.unix_ms());
@@ -112,7 +113,8 @@ impl LiteLlmActuator {
         self.write_down(&hash, &told, &next)
     }
 
-    /// Writes down the holds `next`, where they are others than before, and with them what becomes of the limit.
+    /// Writes down the holds `next`, where they are others than before, and with them what becomes of the
+    /// limit.
     fn write_down(&self, hash: &str, told: &Told, next: &Holds) -> Result<(), ActuatorError> {
         if *next == told.holds {
             return Ok(());
@@ -217,8 +219,8 @@ fn identity(account_raw: Option<&str>) -> Result<&str, ActuatorError> {
     account_raw.ok_or_else(|| ActuatorError::Refused(reason.into()))
 }
 
-/// How LiteLLM names the key of this account: its logs tell of the hash, and a gateway before it of the key itself. None for
-/// what is neither.
+/// How LiteLLM names the key of this account: its logs tell of the hash, and a gateway before it of the key
+/// itself. None for what is neither.
 fn hash_of(raw: &str) -> Option<String> {
     if raw.starts_with(KEY_PREFIX) {
         return Some(hex(&Sha256::digest(raw.as_bytes())));

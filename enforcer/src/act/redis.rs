@@ -6,7 +6,8 @@
 //! | `weir:{ACCOUNT}:holds` | a hash: action id → `limited:UNTIL_MS`, `suspended:UNTIL_MS` (-1: without an end), or `-:UNTIL_MS`, let go |
 //! | `weir:{ACCOUNT}:bucket` | the bucket's time, in microseconds |
 //!
-//! ACCOUNT is the pseudonym, and the braces keep an account's keys on one node of a cluster. Time is the server's.
+//! ACCOUNT is the pseudonym, and the braces keep an account's keys on one node of a cluster. Time is the
+//! server's.
 
 use super::actuator::{Actuator, ActuatorError, Hold};
 use crate::answer::bucket::Rate;
@@ -59,8 +60,8 @@ else redis.call('PEXPIRE', KEYS[1], string.format('%.0f', keep + math.max(worst_
 return done
 ";
 
-/// A request of an account, of what it costs, how far its time may be ahead for it to pass, and how far it is at most, as
-/// [`Rate`] has them: 0, or in how many microseconds it may be made.
+/// A request of an account, of what it costs, how far its time may be ahead for it to pass, and how far it is
+/// at most, as [`Rate`] has them: 0, or in how many microseconds it may be made.
 const BUCKET_SCRIPT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -127,8 +128,8 @@ impl Client {
         Self { address: address.to_owned(), connection: None, hold, bucket }
     }
 
-    /// Takes a request that counts as `hits` out of the account's bucket, which all servers share: none where it may be made, or
-    /// in how many microseconds.
+    /// Takes a request that counts as `hits` out of the account's bucket, which all servers share: none where
+    /// it may be made, or in how many microseconds.
     pub fn take_tokens(
         &mut self,
         account: AccountId,

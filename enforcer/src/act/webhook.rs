@@ -1,9 +1,10 @@
 //! A key-management server, told by signed webhooks.
 //!
-//! `POST` of a JSON object with `operation` (`apply` or `release`), `effect` (`rate_limit` or `suspend`), `action_id`, `verdict_id`,
-//! `tenant`, `account` (pseudonym), `account_raw`, `lasts_ms`, `reason`. Headers: `Idempotency-Key: ACTION_ID/OPERATION`,
-//! `X-Weir-Timestamp` in seconds since the Unix epoch, and `X-Weir-Signature: v1=HEX`, an HMAC-SHA256 under the shared secret
-//! over timestamp, `.` and the body. Any 2xx means that it is done, or was done before.
+//! `POST` of a JSON object with `operation` (`apply` or `release`), `effect` (`rate_limit` or `suspend`),
+//! `action_id`, `verdict_id`, `tenant`, `account` (pseudonym), `account_raw`, `lasts_ms`, `reason`. Headers:
+//! `Idempotency-Key: ACTION_ID/OPERATION`, `X-Weir-Timestamp` in seconds since the Unix epoch, and
+//! `X-Weir-Signature: v1=HEX`, an HMAC-SHA256 under the shared secret over timestamp, `.` and the body. Any
+//! 2xx means that it is done, or was done before.
 
 use super::actuator::{Actuator, ActuatorError, Hold};
 use super::breaker::{Breaker, succeeded};
@@ -33,7 +34,8 @@ pub fn signature(secret: &[u8], timestamp: i64, body: &[u8]) -> String {
     })
 }
 
-/// Whether `hex` is the signature of a body that was sent at `timestamp`, in a time that does not depend on how wrong it is.
+/// Whether `hex` is the signature of a body that was sent at `timestamp`, in a time that does not depend on
+/// how wrong it is.
 pub fn verifies(secret: &[u8], timestamp: i64, body: &[u8], hex: &str) -> bool {
     let Some(mut mac) = Hmac::<Sha256>::new_from_slice(secret).ok() else { return false };
     mac.update(timestamp.to_string().as_bytes());

@@ -89,8 +89,8 @@ impl Decision {
         evidence: None,
     };
 
-    /// What `known` means at `now_ms`. An effect whose time is over is over, whether or not the enforcer has said so: it may
-    /// be away.
+    /// What `known` means at `now_ms`. An effect whose time is over is over, whether or not the enforcer has
+    /// said so: it may be away.
     pub fn of(known: Option<Known>, now_ms: i64) -> Self {
         let Some(known) = known else { return Self::NOTHING_KNOWN };
         let ended_ms = match known.status {

@@ -1,7 +1,9 @@
-//! How every account stands, in memory: all of `weir.standing`, read from its beginning and followed from there.
+//! How every account stands, in memory: all of `weir.standing`, read from its beginning and followed from
+//! there.
 //!
-//! The topic is a table of which the latest record of a key suffices; one without a payload takes back what was told. Whoever
-//! serves a gateway reads all of it, so that it needs neither the log nor another server to answer.
+//! The topic is a table of which the latest record of a key suffices; one without a payload takes back what
+//! was told. Whoever serves a gateway reads all of it, so that it needs neither the log nor another server to
+//! answer.
 
 use crate::limits::{
     FOLLOW_WAIT, ROUND_RECORDS_MAX, STANDINGS_AWAY_MS, STANDINGS_MAX, TAKE_BYTES_MAX, WATCH_MS,
@@ -164,8 +166,8 @@ impl Follower {
         Self { log, wire, schemas, standings, reader: None, reached: Vec::new(), whole_ms: 0, fresh: None }
     }
 
-    /// Reads up to the end as of now, which then is `now_ms` old. What it read stands even where this fails: the next look
-    /// goes on from there, and takes no account back to how it stood before.
+    /// Reads up to the end as of now, which then is `now_ms` old. What it read stands even where this fails:
+    /// the next look goes on from there, and takes no account back to how it stood before.
     pub fn run_once(&mut self, now_ms: i64) -> Result<(), LogError> {
         let outcome = self.try_once(now_ms);
         if outcome.is_err() {
@@ -175,7 +177,8 @@ impl Follower {
     }
 
     fn try_once(&mut self, now_ms: i64) -> Result<(), LogError> {
-        // The log keeps for a while only that something was taken back; who has not seen it would hold on to it for good.
+        // The log keeps for a while only that something was taken back; who has not seen it would hold on to
+        // it for good.
         let was_away = now_ms.saturating_sub(self.whole_ms) > STANDINGS_AWAY_MS;
         let mut reader = match self.reader.take().filter(|_| !was_away) {
             Some(reader) => reader,
@@ -208,8 +211,9 @@ impl Follower {
         Ok(())
     }
 
-    /// A reader from where the table is. Where the log does not have that (records were deleted, or the topic was made anew), or
-    /// no longer has all that came since, all of it is read into a fresh table, and gateways are answered from the old one meanwhile.
+    /// A reader from where the table is. Where the log does not have that (records were deleted, or the topic
+    /// was made anew), or no longer has all that came since, all of it is read into a fresh table, and
+    /// gateways are answered from the old one meanwhile.
     fn open(&mut self, now_ms: i64, was_away: bool) -> Result<Box<dyn Reader>, LogError> {
         let bounds = self.bounds()?;
         let is_there = |(reached, (first, end)): (&i64, &(i64, i64))| (first..=end).contains(&reached);

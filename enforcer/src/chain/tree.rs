@@ -1,8 +1,9 @@
-//! A chain as a Merkle tree, in the form of transparency logs (RFC 6962, C2SP tlog-tiles and tlog-checkpoint): that one record
-//! is in it can be shown without the others, to whoever has the root and nothing of ours.
+//! A chain as a Merkle tree, in the form of transparency logs (RFC 6962, C2SP tlog-tiles and
+//! tlog-checkpoint): that one record is in it can be shown without the others, to whoever has the root and
+//! nothing of ours.
 //!
-//! The leaf of an entry is all that its hash covers: what was signed, and the signature. Leaves are counted from 0, entries
-//! from 1.
+//! The leaf of an entry is all that its hash covers: what was signed, and the signature. Leaves are counted
+//! from 0, entries from 1.
 
 use super::{framed, message};
 use base64::Engine as _;
@@ -57,7 +58,8 @@ impl Tree {
         self.leaves.get(..size).map(root_of)
     }
 
-    /// What has to be hashed together with leaf `index` to come to the root, the lowest first; none where there is no such leaf.
+    /// What has to be hashed together with leaf `index` to come to the root, the lowest first; none where
+    /// there is no such leaf.
     pub fn proof(&self, index: usize) -> Option<Vec<Digest>> {
         (index < self.leaves.len()).then(|| path_to(index, &self.leaves))
     }
@@ -179,7 +181,8 @@ fn path_to(index: usize, leaves: &[Digest]) -> Vec<Digest> {
     path
 }
 
-/// `tile/LEVEL/NUMBER`, the number in groups of three digits; `.p/WIDTH` behind it where the tile is not full.
+/// `tile/LEVEL/NUMBER`, the number in groups of three digits; `.p/WIDTH` behind it where the tile is not
+/// full.
 fn path_of(level: &str, number: usize, width: usize) -> String {
     let mut groups = format!("{:03}", number % 1_000);
     let mut rest = number / 1_000;

@@ -1,4 +1,5 @@
-//! What is certified of an effect, and its signature: a DSSE envelope, so that what was signed are bytes and no reading of them.
+//! What is certified of an effect, and its signature: a DSSE envelope, so that what was signed are bytes and
+//! no reading of them.
 
 use super::course::Course;
 use base64::Engine as _;
@@ -119,7 +120,8 @@ impl Certificate {
     }
 }
 
-/// A certificate in its envelope, signed with an Ed25519 key, on lines for people; and what the next one names it by.
+/// A certificate in its envelope, signed with an Ed25519 key, on lines for people; and what the next one
+/// names it by.
 ///
 /// # Errors
 /// When it cannot be written as JSON.

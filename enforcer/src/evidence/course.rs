@@ -35,8 +35,8 @@ impl Course {
     }
 }
 
-/// The action whose course an audit record tells: its decision or a transition of it. Packs are for outsiders, and what analysts said
-/// of an action, or did not say in time, is no part of its course.
+/// The action whose course an audit record tells: its decision or a transition of it. Packs are for
+/// outsiders, and what analysts said of an action, or did not say in time, is no part of its course.
 pub fn certifies(audit: &Audit) -> Option<ActionId> {
     audit.action_id.filter(|_| matches!(audit.kind, AuditKind::Decision | AuditKind::Outcome))
 }

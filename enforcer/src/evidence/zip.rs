@@ -1,4 +1,5 @@
-//! A ZIP archive whose files are stored as they are, with no time of its own: the same files give the same bytes.
+//! A ZIP archive whose files are stored as they are, with no time of its own: the same files give the same
+//! bytes.
 
 use std::io::{Cursor, Write as _};
 use zip::result::ZipError;

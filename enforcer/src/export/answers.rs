@@ -1,9 +1,9 @@
-//! The executor's word: once an action that was to be carried out stands in the files, `weir.outcomes` says so, each
-//! once.
+//! The executor's word: once an action that was to be carried out stands in the files, `weir.outcomes` says
+//! so, each once.
 //!
-//! Files and log have no commit in common. So a round's sidecar says which actions it told, and the next round begins
-//! only when the log has the answers to them. Whoever comes back after a crash looks at the log first for those that
-//! it has.
+//! Files and log have no commit in common. So a round's sidecar says which actions it told, and the next
+//! round begins only when the log has the answers to them. Whoever comes back after a crash looks at the log
+//! first for those that it has.
 
 use super::lines::Effect;
 use super::sidecar::Unanswered;
@@ -17,7 +17,8 @@ use weir_topology::log::{Commit, Log, LogError, Writer};
 use weir_topology::record::Output;
 use weir_topology::topic::Topic;
 
-/// Header of an outcome: offset of the action that it answers for in the same partition of the action topic, in decimal.
+/// Header of an outcome: offset of the action that it answers for in the same partition of the action topic,
+/// in decimal.
 pub const ACTION_OFFSET_HEADER: &str = "weir-action-offset";
 
 /// Answers for what stands in the files.

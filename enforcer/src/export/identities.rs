@@ -5,9 +5,10 @@
 //! the first event that needs it, long before a verdict or an action, so whoever reads up to the topic's end
 //! after it saw an action finds it.
 //!
-//! Whoever may write to the topic may overwrite what another collector announced. So what is known of an account gives way
-//! only to what opens and makes the account's pseudonym. Only where the enforcer was not there when it was overwritten, and
-//! the log has already compacted what was, must it wait until the account is announced again.
+//! Whoever may write to the topic may overwrite what another collector announced. So what is known of an
+//! account gives way only to what opens and makes the account's pseudonym. Only where the enforcer was not
+//! there when it was overwritten, and the log has already compacted what was, must it wait until the account
+//! is announced again.
 
 use crate::limits::{FOLLOW_WAIT, IDENTITIES_MAX, ROUND_RECORDS_MAX, SEALED_BYTES_MAX, TAKE_BYTES_MAX};
 use crate::open::{OpenError, Opened, Opener};

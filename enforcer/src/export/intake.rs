@@ -1,5 +1,5 @@
-//! Reads what the enforcer committed, and joins each action with its audit record and its verdict; and beside them what
-//! was said of campaigns.
+//! Reads what the enforcer committed, and joins each action with its audit record and its verdict; and beside
+//! them what was said of campaigns.
 //!
 //! Actions of a partition stand in the order of their audit records and of their verdicts, so the join
 //! reads each topic once and keeps one verdict. Nothing is handed on before its audit record was.
@@ -343,7 +343,8 @@ impl Intake {
         sidecar.set_position(Topic::Campaigns, 0, self.decisions.next(2 * self.lanes.len()));
     }
 
-    /// Whether every committed audit record, action and campaign record was taken, and no action waits for a verdict.
+    /// Whether every committed audit record, action and campaign record was taken, and no action waits for a
+    /// verdict.
     pub fn is_caught_up(&self) -> Result<bool, LogError> {
         if self.waits_for_verdict {
             return Ok(false);

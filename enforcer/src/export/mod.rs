@@ -5,8 +5,8 @@
 //! every file back to the length in the sidecar, so that an unfinished round leaves nothing behind and
 //! is done again from the log. A failed write is treated as a crash would be: there is one way back.
 //!
-//! What is to be carried out is carried out, as far as Weir knows, when it stands in the files. Then the log is
-//! answered (`answers.rs`), and the enforcer's fold goes on from there.
+//! What is to be carried out is carried out, as far as Weir knows, when it stands in the files. Then the log
+//! is answered (`answers.rs`), and the enforcer's fold goes on from there.
 
 mod answers;
 pub mod audit_file;
@@ -151,7 +151,8 @@ pub struct Progress {
 /// Who carries actions out by telling them in files.
 #[derive(Clone)]
 pub struct Executor {
-    /// Name under which the log is answered, of one directory only. The directory keeps the first that it was given.
+    /// Name under which the log is answered, of one directory only. The directory keeps the first that it was
+    /// given.
     pub name: String,
     /// By which effects have their time.
     pub clock: Arc<dyn Clock>,
@@ -302,15 +303,15 @@ impl Export {
         self
     }
 
-    /// Leaves what has an effect on an account to an executor that carries it out: its lines are written as ever, and the
-    /// log is answered by who did it.
+    /// Leaves what has an effect on an account to an executor that carries it out: its lines are written as
+    /// ever, and the log is answered by who did it.
     pub fn leaving_effects(mut self) -> Self {
         self.answers.leave_effects();
         self
     }
 
-    /// Accounts of which somebody announced who stands behind them, over the partitions that are read here; 0 without
-    /// an opener.
+    /// Accounts of which somebody announced who stands behind them, over the partitions that are read here; 0
+    /// without an opener.
     pub fn accounts_known(&self) -> u64 {
         self.identities.as_ref().map_or(0, Identities::known)
     }

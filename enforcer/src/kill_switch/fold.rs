@@ -56,15 +56,17 @@ pub enum SweepOf {
 pub struct Sweep {
     /// Which actions.
     pub of: SweepOf,
-    /// Actions whose last transition was up to then, by the clock that transitions have, once the switch is off.
+    /// Actions whose last transition was up to then, by the clock that transitions have, once the switch is
+    /// off.
     pub until_ms: i64,
     /// The request, as the reason says it.
     pub why: String,
 }
 
 impl Sweep {
-    /// Whether this action is one of them. What is over anyway and what only shows an account to people is none. While
-    /// the switch is on nothing new begins: whatever is under way was before it, whatever the clocks say.
+    /// Whether this action is one of them. What is over anyway and what only shows an account to people is
+    /// none. While the switch is on nothing new begins: whatever is under way was before it, whatever the
+    /// clocks say.
     pub fn means(&self, action: &Action, is_on: bool) -> bool {
         let is_of = action.state == ActionState::Pending || (is_in_force(action) && self.of == SweepOf::All);
         is_of && (is_on || action.taken_ms <= self.until_ms)
@@ -406,8 +408,8 @@ impl KillSwitch {
         Some(mended)
     }
 
-    /// A word was followed by an enforcer whose clock says this: what that clock has seen begin before the word is ended,
-    /// and after [`RequestKind::RestoreNormal`] what it has seen begin from then on is not.
+    /// A word was followed by an enforcer whose clock says this: what that clock has seen begin before the
+    /// word is ended, and after [`RequestKind::RestoreNormal`] what it has seen begin from then on is not.
     pub fn followed_at(&mut self, kind: RequestKind, taken_ms: i64) {
         let is_over = kind == RequestKind::RestoreNormal;
         self.sweep_up_to(if is_over { taken_ms.saturating_sub(1) } else { taken_ms });
@@ -451,8 +453,8 @@ impl KillSwitch {
         serde_json::to_vec(&self.kept).unwrap_or_default()
     }
 
-    /// Takes back what [`Self::encode`] gave. Persons whom another root key signed are nobody; what they did stays done
-    /// until persons of this root undo it.
+    /// Takes back what [`Self::encode`] gave. Persons whom another root key signed are nobody; what they did
+    /// stays done until persons of this root undo it.
     pub fn restore(&mut self, body: &[u8]) -> Result<(), String> {
         let mut kept: Kept = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         let is_of = |persons: &Persons| self.root.is_some_and(|root| persons.is_of(&root));

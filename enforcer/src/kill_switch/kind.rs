@@ -37,11 +37,13 @@ impl PersonRole {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestKind {
-    /// Nothing is acted on from now on, as in audit posture; what is in force lasts as long as it was meant to.
+    /// Nothing is acted on from now on, as in audit posture; what is in force lasts as long as it was meant
+    /// to.
     EnableAuditOnly,
     /// The same, and everything that is in force is undone.
     EmergencyShutdown,
-    /// The glass is broken: as an emergency shutdown, on one person's word, and over by itself after half an hour.
+    /// The glass is broken: as an emergency shutdown, on one person's word, and over by itself after half an
+    /// hour.
     BreakGlass,
     /// What still waits for its executor is given up, once.
     FlushJournal,
@@ -70,7 +72,8 @@ impl RequestKind {
         }
     }
 
-    /// The roles that must all approve, each by another person. Where it is one, who has it need not ask anybody.
+    /// The roles that must all approve, each by another person. Where it is one, who has it need not ask
+    /// anybody.
     pub const fn roles(self) -> &'static [PersonRole] {
         match self {
             Self::EnableAuditOnly | Self::RestoreNormal => &[PersonRole::Operations],

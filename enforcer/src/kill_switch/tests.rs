@@ -424,7 +424,8 @@ proptest! {
         prop_assume!(body[place] != byte);
         body[place] = byte;
         let Ok(body) = String::from_utf8(body) else { return Ok(()) };
-        // A changed word may still say the same, as where a digit is written otherwise; then it is the same word.
+        // A changed word may still say the same, as where a digit is written otherwise; then it is the same
+        // word.
         let says_the_same = serde_json::from_str::<Request>(&body).is_ok_and(|changed| changed == sound);
         match switch.hear(&sound.record_name(), &body, NOW_MS) {
             Ok(heard) => {

@@ -1,6 +1,6 @@
-//! The signed words: who the persons are, what is asked for, who approves. Each has one form in bytes that is signed: its
-//! fields in their order, each after its length, behind a domain of its own and the deployment's root key, so that a word of one
-//! deployment is none of another's.
+//! The signed words: who the persons are, what is asked for, who approves. Each has one form in bytes that is
+//! signed: its fields in their order, each after its length, behind a domain of its own and the deployment's
+//! root key, so that a word of one deployment is none of another's.
 
 use super::kind::{PersonRole, RequestKind};
 use super::refused::Refused;
@@ -29,7 +29,8 @@ const REQUEST_ID: &str = "ks-";
 /// Longest name of a person, in bytes.
 const PERSON_NAME_BYTES_MAX: usize = 64;
 
-/// The key of a person, or the deployment's root key. Its secret is wiped when it is dropped and never printed.
+/// The key of a person, or the deployment's root key. Its secret is wiped when it is dropped and never
+/// printed.
 pub struct PersonKey(SigningKey);
 
 impl PersonKey {

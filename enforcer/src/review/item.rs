@@ -105,7 +105,8 @@ impl Item {
         }
     }
 
-    /// Another action on the account asks for a person while this one waits. A graver one may make it due earlier.
+    /// Another action on the account asks for a person while this one waits. A graver one may make it due
+    /// earlier.
     pub(super) fn joined_by(&mut self, action: &Action, tier: Tier) {
         self.actions = self.actions.saturating_add(1);
         self.latest_verdict_id = action.verdict_id;

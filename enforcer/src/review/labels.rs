@@ -40,7 +40,8 @@ pub enum LabelError {
     TooMany,
 }
 
-/// The labels of these items, in the order of accounts: what was decided last of each, unless that is unclear.
+/// The labels of these items, in the order of accounts: what was decided last of each, unless that is
+/// unclear.
 pub fn of<'i>(items: impl Iterator<Item = &'i Item>) -> Vec<Label> {
     let decided = items.filter_map(|item| {
         let decided = item.decided.as_ref()?;

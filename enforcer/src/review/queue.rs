@@ -65,8 +65,8 @@ impl Queue {
         name.starts_with(REVIEW_PREFIX)
     }
 
-    /// A person is asked about the account of this action, which answers a verdict of this tier. One that waits already waits for
-    /// both.
+    /// A person is asked about the account of this action, which answers a verdict of this tier. One that
+    /// waits already waits for both.
     pub fn open(&mut self, action: &Action, tier: Tier) {
         if let Some(mut item) = self.open.get(&action.account).and_then(|id| self.items.get(id)).cloned() {
             // The same verdict may be answered twice, under one id.
@@ -79,12 +79,14 @@ impl Queue {
         }
     }
 
-    /// Whether all are asked about on whom a build acted that had no queue. False where the state is such a build's.
+    /// Whether all are asked about on whom a build acted that had no queue. False where the state is such a
+    /// build's.
     pub fn is_caught_up(&self) -> bool {
         self.is_caught_up
     }
 
-    /// Asks about the accounts of these actions, as far as they have no item; each with the tier of its verdict.
+    /// Asks about the accounts of these actions, as far as they have no item; each with the tier of its
+    /// verdict.
     pub fn catch_up(&mut self, asking: &[(Action, Tier)]) -> CaughtUp {
         let known: BTreeSet<AccountId> = self.items.values().map(|item| item.account).collect();
         let mut left = BTreeSet::new();
@@ -100,11 +102,13 @@ impl Queue {
         CaughtUp { accounts: (self.items.len() - before) as u64, left: left.len() as u64 }
     }
 
-    /// Whether a word is to be believed; none where it is of no item of this queue, but of another's. `heard_ms` is when the log
-    /// took it; `root` is the deployment's root key and `persons` are those whom it signed.
+    /// Whether a word is to be believed; none where it is of no item of this queue, but of another's.
+    /// `heard_ms` is when the log took it; `root` is the deployment's root key and `persons` are those whom
+    /// it signed.
     ///
     /// # Errors
-    /// Why it is refused; it changes nothing then. What is [of an item](Refused::is_of_item) is refused by its queue alone.
+    /// Why it is refused; it changes nothing then. What is [of an item](Refused::is_of_item) is refused by
+    /// its queue alone.
     pub fn hear(
         &self,
         (name, body): (&str, &str),
@@ -158,7 +162,8 @@ impl Queue {
         Ok(Some(Heard { word, heard_ms }))
     }
 
-    /// A decision is of what was seen: nothing that came since is undone by it, and no decision on it is changed.
+    /// A decision is of what was seen: nothing that came since is undone by it, and no decision on it is
+    /// changed.
     fn is_seen(&self, item: &Item, seen: Option<VerdictId>) -> Result<(), Refused> {
         let open = self.open.get(&item.account).copied();
         let newer = self.decided_of(item.account).find(|other| other.opened_ms > item.opened_ms);
@@ -209,7 +214,8 @@ impl Queue {
         self.items.values()
     }
 
-    /// Marks items that wait and whose time has passed, the earliest first: those that were not marked before.
+    /// Marks items that wait and whose time has passed, the earliest first: those that were not marked
+    /// before.
     pub fn fall_due(&mut self, now_ms: i64) -> Vec<Item> {
         let due = self.by_due.iter().take_while(|(due_ms, _)| *due_ms <= now_ms).take(DUE_PER_EPOCH_MAX);
         let due: Vec<ActionId> = due.map(|(_, id)| *id).collect();
@@ -220,7 +226,8 @@ impl Queue {
         due
     }
 
-    /// Forgets what is older than items are kept, and what is over the cap. Gives back those on whom nobody has decided.
+    /// Forgets what is older than items are kept, and what is over the cap. Gives back those on whom nobody
+    /// has decided.
     pub fn evict(&mut self, now_ms: i64) -> Vec<Item> {
         let mut dropped = Vec::new();
         let is_old =

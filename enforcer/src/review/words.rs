@@ -52,7 +52,8 @@ pub struct Word {
     pub item: ActionId,
     /// What.
     pub says: Says,
-    /// With a decision: the latest verdict of the item when it was decided, so that it decides of nothing that came later.
+    /// With a decision: the latest verdict of the item when it was decided, so that it decides of nothing
+    /// that came later.
     #[serde(with = "text_if_any")]
     pub seen: Option<VerdictId>,
     /// Why, or the note, in the analyst's words; no raw ids. Empty where a word needs none.
@@ -68,8 +69,8 @@ pub struct Word {
 }
 
 impl Word {
-    /// A word about this item, signed by who says it; with a decision, the item's latest verdict that was seen. `id` makes it
-    /// unlike any other of the same second.
+    /// A word about this item, signed by who says it; with a decision, the item's latest verdict that was
+    /// seen. `id` makes it unlike any other of the same second.
     #[allow(clippy::too_many_arguments)] // Each is a field of what is signed.
     pub fn signed(
         (item, seen): (ActionId, Option<VerdictId>),

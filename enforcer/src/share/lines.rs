@@ -1,4 +1,5 @@
-//! Campaigns as lines, each in an envelope of its own that a key signed (DSSE), and the accounts of them as a list.
+//! Campaigns as lines, each in an envelope of its own that a key signed (DSSE), and the accounts of them as a
+//! list.
 
 use super::{Shared, Tlp};
 use crate::evidence::certificate::enveloped;
@@ -47,8 +48,9 @@ fn bundle_of(shared: &Shared<'_>, producer: &str, tlp: Tlp) -> Value {
     })
 }
 
-/// The accounts of campaigns, a line each: campaign, account, its tier, its own evidence in millinats, and its verdict. Only members are
-/// there, and each has evidence of its own; who stands beside a campaign is not.
+/// The accounts of campaigns, a line each: campaign, account, its tier, its own evidence in millinats, and
+/// its verdict. Only members are there, and each has evidence of its own; who stands beside a campaign is
+/// not.
 pub fn takedown(campaigns: &[Shared<'_>]) -> String {
     let mut out = String::from("campaign,account,tier,millinats,verdict\n");
     for Shared { campaign, members } in campaigns {

@@ -1,5 +1,6 @@
-//! Campaigns as a STIX 2.1 bundle: of each the campaign, an indicator and a sighting for every value that its members share, and a
-//! grouping of them. Ids are made of what the objects are, so that whoever is told twice has one object.
+//! Campaigns as a STIX 2.1 bundle: of each the campaign, an indicator and a sighting for every value that its
+//! members share, and a grouping of them. Ids are made of what the objects are, so that whoever is told twice
+//! has one object.
 
 use super::{Shared, Tlp};
 use crate::siem::text::rfc3339;

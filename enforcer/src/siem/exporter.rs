@@ -1,7 +1,8 @@
-//! From the log to one destination: reads, hands over, and commits how far it came when the destination has it.
+//! From the log to one destination: reads, hands over, and commits how far it came when the destination has
+//! it.
 //!
-//! It holds one batch and reads no further while a part of that is left: a destination that is slow slows its own exporter
-//! down, and nobody else. Two exporters of one name cannot be: the later fences the earlier.
+//! It holds one batch and reads no further while a part of that is left: a destination that is slow slows its
+//! own exporter down, and nobody else. Two exporters of one name cannot be: the later fences the earlier.
 
 use super::destination::{Destination, Failure, Fate, RetryCause};
 use super::notice::{Kind, Notice, of_action, of_campaign, of_verdict};
@@ -36,7 +37,8 @@ pub struct Outside {
     pub schemas: Option<Arc<dyn SchemaSource>>,
     /// When a destination is tried again.
     pub clock: Arc<dyn Clock>,
-    /// A share of a pause, 0 to 1, other at each call, so that exporters which failed together do not come again together.
+    /// A share of a pause, 0 to 1, other at each call, so that exporters which failed together do not come
+    /// again together.
     pub jitter: Arc<dyn Fn() -> f64 + Send + Sync>,
 }
 
@@ -47,7 +49,8 @@ pub enum DropCause {
     Refused,
     /// The record cannot be read.
     Unreadable,
-    /// It had passed its retention before it was told. Offsets are counted, of which some may have held no record.
+    /// It had passed its retention before it was told. Offsets are counted, of which some may have held no
+    /// record.
     Expired,
 }
 
@@ -128,7 +131,8 @@ impl Exporter {
         // What an earlier one has under way is committed now, or never.
         let writer = log.writer(name)?;
         let stored = load(log.as_ref(), &outside.wire, name)?;
-        // From now on means from this moment, also for whoever opens it after a crash: what it begins with is committed first.
+        // From now on means from this moment, also for whoever opens it after a crash: what it begins with is
+        // committed first.
         let (mut inputs, mut expired, mut is_open) = (Vec::new(), 0, stored.is_none());
         for kind in kinds {
             let topic = topic_of(*kind);

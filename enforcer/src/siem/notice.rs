@@ -1,4 +1,5 @@
-//! What an outsider is told of a verdict, a campaign or an action: the one place that knows. Formats only spell it.
+//! What an outsider is told of a verdict, a campaign or an action: the one place that knows. Formats only
+//! spell it.
 //!
 //! Accounts are pseudonyms here, as in the topics. The details bear the same names as in the [output
 //! directory](crate::export).

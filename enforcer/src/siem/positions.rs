@@ -1,4 +1,5 @@
-//! How far a destination has come, as a record of `weir.state.export` under its name: where each partition is read next.
+//! How far a destination has come, as a record of `weir.state.export` under its name: where each partition is
+//! read next.
 
 use crate::siem::notice::Kind;
 use weir_schemas::wire::Wire;

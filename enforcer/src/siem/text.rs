@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 /// Put at the end of what was cut.
 pub const CUT_MARK: &str = "…[cut]";
 
-/// Control characters other than line ends and tabs, line and paragraph separators, marks that are invisible or turn the
-/// direction of text: whoever reads a line must see what is there.
+/// Control characters other than line ends and tabs, line and paragraph separators, marks that are invisible
+/// or turn the direction of text: whoever reads a line must see what is there.
 pub fn is_hostile(character: char) -> bool {
     let is_blank = matches!(character, '\n' | '\r' | '\t');
     !is_blank && (character.is_control() || crate::export::is_hostile(character))

@@ -1,5 +1,5 @@
-//! An action's course after its decision: what its executor says, what is due, what takes its place; and how the
-//! account stands for it.
+//! An action's course after its decision: what its executor says, what is due, what takes its place; and how
+//! the account stands for it.
 
 use super::{ACTOR, AUDIT_SEQUENCE_HEADER, EnforcerStage, Step};
 use crate::accounts::Kept;
@@ -14,8 +14,8 @@ use weir_topology::stage::InputBatch;
 use weir_topology::topic::Topic;
 
 impl EnforcerStage {
-    /// Follows an action from its decision on. One of its kind that still waits would only be carried out to give
-    /// way at once.
+    /// Follows an action from its decision on. One of its kind that still waits would only be carried out to
+    /// give way at once.
     pub(super) fn begin(&mut self, step: &mut Step<'_>, kept: &mut Kept, action: Action) {
         let waits = |other: &Action| other.kind == action.kind && other.state == ActionState::Pending;
         let ended = kept.under_way(|other| action.lasts_ms.is_some() && waits(other));
@@ -125,8 +125,8 @@ impl EnforcerStage {
         }
     }
 
-    /// Tells how the account stands. Where nothing is in force and nobody watches it any more, what was told is taken back, so
-    /// that nothing of the account stays.
+    /// Tells how the account stands. Where nothing is in force and nobody watches it any more, what was told
+    /// is taken back, so that nothing of the account stays.
     pub(super) fn tell_standing(
         &self,
         step: &mut Step<'_>,
@@ -146,7 +146,8 @@ impl EnforcerStage {
 }
 
 impl Step<'_> {
-    /// Counts an effect that waited to be carried out and never will be. What an operator undid is no failure.
+    /// Counts an effect that waited to be carried out and never will be. What an operator undid is no
+    /// failure.
     fn measure_failure(&mut self, before: &Action, next: &Action) {
         let has_failed = before.state == ActionState::Pending && next.state == ActionState::Failed;
         self.effects_failed += u64::from(has_failed && before.kind.has_effect());

@@ -1,4 +1,5 @@
-//! What becomes of a verdict: an audit record, and the actions that it asks for, to be carried out or withheld.
+//! What becomes of a verdict: an audit record, and the actions that it asks for, to be carried out or
+//! withheld.
 
 use super::{ACTOR, ALREADY_IN_FORCE, EnforcerStage, Step, VERDICT_OFFSET_HEADER};
 use crate::accounts::{Hold, Kept};

@@ -12,8 +12,8 @@ pub(super) const CAUGHT_UP: &str = "reviews_caught_up";
 const AT_ONCE_MS: i64 = 0;
 
 impl EnforcerStage {
-    /// Asks persons about whom a build acted on that had no queue, where only a person undoes that: once in the life of a
-    /// state. They wait from now on.
+    /// Asks persons about whom a build acted on that had no queue, where only a person undoes that: once in
+    /// the life of a state. They wait from now on.
     pub(super) fn catch_up(&mut self, taken_ms: i64) {
         if self.reviews.is_caught_up() {
             return;
@@ -50,8 +50,8 @@ impl EnforcerStage {
         }
     }
 
-    /// Asks a person about the account of an action on this verdict, where the action is one that asks. What is history is
-    /// nobody's question of today.
+    /// Asks a person about the account of an action on this verdict, where the action is one that asks. What
+    /// is history is nobody's question of today.
     pub(super) fn ask(&mut self, action: &Action, verdict: &Verdict) {
         if asks_a_person(action) && self.age_max.history(verdict, action.taken_ms).is_none() {
             self.reviews.open(action, verdict.tier);
@@ -112,8 +112,8 @@ pub(super) fn about(item: &Item, audit: Audit) -> Audit {
     }
 }
 
-/// Whether an action asks for a person: it says so, or only a person can undo it. What only says again what is in force asks
-/// nobody.
+/// Whether an action asks for a person: it says so, or only a person can undo it. What only says again what
+/// is in force asks nobody.
 fn asks_a_person(action: &Action) -> bool {
     let is_asked = action.kind == ActionKind::Review || action.revert == Revert::Manual;
     is_asked && !action.reason.starts_with(ALREADY_IN_FORCE)

@@ -1,5 +1,5 @@
-//! What operators set: posture, audit key, from which age on an event is history, and the safeguards. All of it is part
-//! of the state.
+//! What operators set: posture, audit key, from which age on an event is history, and the safeguards. All of
+//! it is part of the state.
 
 use super::guard::{PROTECTED, UNDONE};
 use super::{CHAIN_KEY, EVERY_TENANT, EnforcerStage, RESUMED, Step, head_in_state, reviews};
@@ -114,7 +114,8 @@ impl EnforcerStage {
         }
     }
 
-    /// Notes what a policy may, where policies are signed. The account stage writes the letter of one that is refused.
+    /// Notes what a policy may, where policies are signed. The account stage writes the letter of one that is
+    /// refused.
     fn policy(&mut self, step: &mut Step<'_>, control: &Control, published_ms: i64, told: Audit) {
         step.effects.judged += 1;
         let (kind, outcome, reason) = match self.charter.follow(control, published_ms) {
@@ -127,8 +128,8 @@ impl EnforcerStage {
         self.audit(step, Audit { kind, outcome: outcome.into(), reason, ..told });
     }
 
-    /// Folds an operator's word that another build answered: it sets what it sets, and nothing is said. Which key signs
-    /// is what the chain says.
+    /// Folds an operator's word that another build answered: it sets what it sets, and nothing is said. Which
+    /// key signs is what the chain says.
     pub(super) fn control_in_silence(&mut self, record: RecordRef<'_>, taken_ms: i64) {
         let Ok(control) = self.read_control(record) else { return };
         if let Some(policy) = control.as_ref().filter(|control| control.kind == ControlKind::Policy) {
@@ -154,8 +155,8 @@ impl EnforcerStage {
         record.payload.map(|payload| self.wire.read(payload)).transpose()
     }
 
-    /// What a control record sets; none where it does not concern the enforcer, or changes nothing. `control` is none
-    /// where the operator deleted the setting of this key: back to what a fresh install does.
+    /// What a control record sets; none where it does not concern the enforcer, or changes nothing. `control`
+    /// is none where the operator deleted the setting of this key: back to what a fresh install does.
     fn setting_in(
         &self,
         control: Option<&Control>,
@@ -273,7 +274,8 @@ impl EnforcerStage {
         }
     }
 
-    /// What a word names that is in force on an account of this partition, and of which the state knows nothing.
+    /// What a word names that is in force on an account of this partition, and of which the state knows
+    /// nothing.
     fn lacked(&self, step: &Step<'_>, setting: &Setting) -> Vec<Action> {
         let Setting::Safeguard(Word::Reinstate(word)) = setting else { return Vec::new() };
         let named = word.named_of(step.batch.partition);

@@ -1,8 +1,8 @@
 //! How the enforcer goes on from epochs that another build recorded.
 //!
-//! What was recorded stands: every action and its course are read from `weir.actions`, the end of the chain from
-//! `weir.audit`. No verdict is answered again. What this build makes of them counts from then on: when an effect ends, and
-//! how long the same is not asked for.
+//! What was recorded stands: every action and its course are read from `weir.actions`, the end of the chain
+//! from `weir.audit`. No verdict is answered again. What this build makes of them counts from then on: when
+//! an effect ends, and how long the same is not asked for.
 
 use super::course::standing_of;
 use super::settings::KEY_CHANGED;
@@ -19,8 +19,8 @@ use weir_topology::stage::{Batch, StateError};
 use weir_topology::topic::Topic;
 
 impl EnforcerStage {
-    /// Takes one epoch over. `said` is what stands in the audit chain and in `weir.actions` of it; the runner has held
-    /// both against the digests that the epoch recorded.
+    /// Takes one epoch over. `said` is what stands in the audit chain and in `weir.actions` of it; the runner
+    /// has held both against the digests that the epoch recorded.
     pub(super) fn take_over(&mut self, batch: &Batch, said: &[Records]) -> Result<(), StateError> {
         let taken_ms = taken_ms(batch);
         // Before the words of analysts, which are of items.
@@ -53,7 +53,8 @@ impl EnforcerStage {
         Ok(())
     }
 
-    /// The chain goes on behind its `last` entry, with the key that signed it, or the one that it hands the chain to.
+    /// The chain goes on behind its `last` entry, with the key that signed it, or the one that it hands the
+    /// chain to.
     fn take_chain_over(&mut self, batch: &Batch, last: RecordRef<'_>) -> Result<(), String> {
         let unreadable = |error: WireError| error.to_string();
         let entry: AuditEntry = self.wire.read(last.payload.unwrap_or_default()).map_err(unreadable)?;
@@ -89,7 +90,8 @@ impl EnforcerStage {
         verdicts.map(|verdict| (verdict.verdict_id, verdict)).collect()
     }
 
-    /// Remembers a recorded transition of an action, with the verdict that it was decided on where this epoch holds it.
+    /// Remembers a recorded transition of an action, with the verdict that it was decided on where this epoch
+    /// holds it.
     fn take_action_over(&mut self, action: &Action, verdict: Option<&Verdict>) {
         let mut kept = self.accounts.get(action.account);
         self.count_taken_over(&mut kept, action);
@@ -111,8 +113,8 @@ impl EnforcerStage {
         self.taken_over.insert(action.account);
     }
 
-    /// Goes on, after the last epoch that was taken over: says so in the chain, tells how each account that had actions
-    /// stands, and does what is due. How many accounts that were.
+    /// Goes on, after the last epoch that was taken over: says so in the chain, tells how each account that
+    /// had actions stands, and does what is due. How many accounts that were.
     pub(super) fn go_on(&mut self, step: &mut Step<'_>) -> u64 {
         let accounts = std::mem::take(&mut self.taken_over);
         let version = self.version();

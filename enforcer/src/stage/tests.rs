@@ -639,7 +639,8 @@ fn what_fails_or_is_never_answered_is_asked_for_again_and_changes_no_standing() 
 fn of_each_effect_it_is_measured_how_long_it_took_or_that_it_never_came_about() {
     let mut stage = EnforcerStage::new(keys(), Arc::new(Wire::new()));
     let decided_ms = 100 * 24 * 60 * MINUTE_MS;
-    // An enforcer of three accounts that are slowed down and one that is only shown to people, each of which waits.
+    // An enforcer of three accounts that are slowed down and one that is only shown to people, each of which
+    // waits.
     let kinds = [ActionKind::RateLimit, ActionKind::RateLimit, ActionKind::RateLimit, ActionKind::Review];
     for (number, kind) in (1..).zip(kinds) {
         let waits = Action {
@@ -848,7 +849,8 @@ fn an_enforcer_that_knows_nothing_of_its_past_asks_for_the_same_effects_under_th
             resting_on(1, verdict((minute % 4) as u32, minute as i64 * MINUTE_MS, tier))
         })
         .collect();
-    // The second enforcer has no state, begins later in the topic, and has other partitions and another posture.
+    // The second enforcer has no state, begins later in the topic, and has other partitions and another
+    // posture.
     let ids = |partitions, stance, verdicts: &[Verdict]| -> BTreeMap<String, ActionId> {
         let rig = Rig::new(partitions);
         rig.put_control(&posture(stance));

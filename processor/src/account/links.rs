@@ -1,7 +1,7 @@
 //! The values that an account was seen with and that other accounts could share, and when it tells them.
 //!
-//! Nothing is told of an account that just passes by. From its eighth request on it tells its card to each of its
-//! values in rounds: when its requests have grown by half, and every two hours while its rhythm is no
+//! Nothing is told of an account that just passes by. From its eighth request on it tells its card to each of
+//! its values in rounds: when its requests have grown by half, and every two hours while its rhythm is no
 //! person's. Few values of each kind are remembered, the oldest is forgotten first.
 
 use crate::behaviour::{Behaviour, part};
@@ -33,7 +33,8 @@ impl Shared {
         Self::of(LinkKind::Theme, number_value(cell))
     }
 
-    /// Who pays, where this is the means by which the account mostly does: not a voucher, or somebody else's card.
+    /// Who pays, where this is the means by which the account mostly does: not a voucher, or somebody else's
+    /// card.
     pub fn owner(&self, behaviour: &Behaviour) -> Option<Self> {
         let is_main = self.kind() == LinkKind::Payment && part(Some(self.value)) == behaviour.payment.value();
         is_main.then(|| Self::of(LinkKind::Org, self.value))
@@ -91,7 +92,8 @@ impl Links {
         let mut see = |kind: LinkKind, value: Option<ValueHash>| {
             let Some(value) = value else { return };
             let shared = Shared::of(kind, value);
-            // Most requests are like the one before: then the values come in the order in which they are kept.
+            // Most requests are like the one before: then the values come in the order in which they are
+            // kept.
             if self.values.get(next) == Some(&shared) {
                 next += 1;
             } else if !self.values.contains(&shared) && self.is_second_sight(shared) {

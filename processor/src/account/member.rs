@@ -1,4 +1,5 @@
-//! What is told of an account for campaigns: its own evidence, and the values that link it with those like it.
+//! What is told of an account for campaigns: its own evidence, and the values that link it with those like
+//! it.
 //!
 //! It is told with every verdict, and when the links of an account change that a verdict holds; of an account
 //! without evidence of its own only when it is linked by a value that it was not linked by before.

@@ -1,10 +1,10 @@
 //! What is remembered of an account.
 //!
-//! In memory: [`Account`] itself, at most 632 bytes (held by a test), and six small lists behind it: up
-//! to 16 event ids (256 bytes), the latest pauses (48 bytes), the shared values (85 for the first five, 170 at most), the
-//! cluster stage's words (1,408 at most), and from its fourth request on what it asks for (101 bytes) and how (96 bytes). A million accounts with
-//! every field of a rich source take about 1,000 bytes each,
-//! with the map and the allocator's share. In the state topic: 450 to 1,000 bytes, numbers as LEB128.
+//! In memory: [`Account`] itself, at most 632 bytes (held by a test), and six small lists behind it: up to 16
+//! event ids (256 bytes), the latest pauses (48 bytes), the shared values (85 for the first five, 170 at
+//! most), the cluster stage's words (1,408 at most), and from its fourth request on what it asks for (101
+//! bytes) and how (96 bytes). A million accounts with every field of a rich source take about 1,000 bytes
+//! each, with the map and the allocator's share. In the state topic: 450 to 1,000 bytes, numbers as LEB128.
 
 use super::links::Links;
 use crate::asks::Asks;
@@ -81,7 +81,8 @@ impl Account {
         self.is_imported.save(out);
     }
 
-    /// Reads the encoding from the front of `input`; what a detector could not take back is counted in `forgotten`.
+    /// Reads the encoding from the front of `input`; what a detector could not take back is counted in
+    /// `forgotten`.
     pub fn load(input: &mut &[u8], forgotten: &mut Counts) -> Result<Self, Damage> {
         Ok(Self {
             profile: Persist::load(input)?,

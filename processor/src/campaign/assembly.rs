@@ -1,10 +1,10 @@
-//! Who belongs together: accounts with evidence of their own that are in one group of a shared value, and those who are
-//! in a group with one of them, and so on.
+//! Who belongs together: accounts with evidence of their own that are in one group of a shared value, and
+//! those who are in a group with one of them, and so on.
 //!
-//! Which accounts that are depends on the latest records of all of them and on nothing else: not on the order in
-//! which the records came, nor on how they were cut into epochs. A campaign keeps its label while it grows, shrinks and
-//! loses the one it is called after. Of campaigns that become one the least label stays; of parts that come
-//! apart the one with the earliest member keeps it.
+//! Which accounts that are depends on the latest records of all of them and on nothing else: not on the order
+//! in which the records came, nor on how they were cut into epochs. A campaign keeps its label while it
+//! grows, shrinks and loses the one it is called after. Of campaigns that become one the least label stays;
+//! of parts that come apart the one with the earliest member keeps it.
 
 use super::member::Label;
 use super::roster::Roster;
@@ -21,7 +21,8 @@ pub(super) struct Company {
     pub(super) beside: BTreeSet<AccountId>,
 }
 
-/// The campaigns in which something may have changed when these accounts did, as they are now; none for one that is no more.
+/// The campaigns in which something may have changed when these accounts did, as they are now; none for one
+/// that is no more.
 pub(super) fn assemble(
     roster: &Roster,
     touched: &BTreeSet<AccountId>,

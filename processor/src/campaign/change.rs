@@ -1,10 +1,11 @@
 //! What a record of an account changes of who belongs together.
 //!
-//! Most records change nothing of it: one link of several is gone, or another value links the same accounts. Only where accounts
-//! may come together or apart is anything assembled anew, because that looks at every member of a campaign.
+//! Most records change nothing of it: one link of several is gone, or another value links the same accounts.
+//! Only where accounts may come together or apart is anything assembled anew, because that looks at every
+//! member of a campaign.
 //!
-//! As long as a campaign is not to be assembled, those of its members that were told and have evidence of their own are all
-//! connected, and with no member of another campaign. Each record is held against that.
+//! As long as a campaign is not to be assembled, those of its members that were told and have evidence of
+//! their own are all connected, and with no member of another campaign. Each record is held against that.
 
 use super::member::{Group, Label, Member};
 use super::roster::Roster;
@@ -72,8 +73,8 @@ fn campaign_of(roster: &Roster, account: AccountId, group: &Group) -> Option<Lab
     Some(told.unwrap_or_default())
 }
 
-/// Whether those whom an account leaves behind in a group are still connected with it: by a member of its campaign in one of the
-/// groups that it has.
+/// Whether those whom an account leaves behind in a group are still connected with it: by a member of its
+/// campaign in one of the groups that it has.
 fn stays_connected(
     roster: &Roster,
     (account, home): (AccountId, Label),

@@ -3,9 +3,8 @@
 use crate::measure::short;
 use weir_schemas::{AccountId, LinkKind, Member as Told, Tier, ValueHash, VerdictId};
 
-/// A campaign's label: when the first of its members had evidence of its own and was linked with others, and who that
-/// was. Of two labels the
-/// lesser wins, so that neither the order of records nor partitions matter.
+/// A campaign's label: when the first of its members had evidence of its own and was linked with others, and
+/// who that was. Of two labels the lesser wins, so that neither the order of records nor partitions matter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Label {
     /// Since when, in milliseconds; 0 for no campaign.
@@ -147,7 +146,8 @@ impl Member {
         if self.campaign == Label::default() { self.waits_for } else { self.campaign }
     }
 
-    /// The groups that it is in: of each value the one that it was told of, and the one of those who were told of it.
+    /// The groups that it is in: of each value the one that it was told of, and the one of those who were
+    /// told of it.
     pub(super) fn groups(&self, account: AccountId) -> impl Iterator<Item = Group> {
         let own = short(&account.0);
         self.links.iter().flat_map(move |group| [*group, Group { least: own, ..*group }])

@@ -1,7 +1,8 @@
 //! What it costs to do without a shared value: the price of evading a campaign's assembly.
 //!
 //! Prices are assumptions, list prices of 2025 in US cents for an account and month, so that campaigns can be
-//! compared: a campaign that is linked by one payment method alone is cheaper to hide than one that shares its network too.
+//! compared: a campaign that is linked by one payment method alone is cheaper to hide than one that shares
+//! its network too.
 
 use weir_schemas::LinkKind;
 

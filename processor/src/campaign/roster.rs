@@ -1,5 +1,5 @@
-//! Every account that campaigns may be assembled from: by who they are, by the groups that they are in, by the campaign
-//! that they were told to be in, and by when they were heard of.
+//! Every account that campaigns may be assembled from: by who they are, by the groups that they are in, by
+//! the campaign that they were told to be in, and by when they were heard of.
 //!
 //! Ordered maps only: what is done with them is the same on every machine.
 
@@ -138,7 +138,8 @@ impl Roster {
         }
     }
 
-    /// Notes that somebody else told that an account is a member of a campaign, with a tier. It may be gone by now.
+    /// Notes that somebody else told that an account is a member of a campaign, with a tier. It may be gone
+    /// by now.
     pub(super) fn note_said(&mut self, account: AccountId, campaign: Label, tier: Tier) {
         self.note_joined(account, campaign);
         self.campaigns.entry(campaign).or_default().insert(account);

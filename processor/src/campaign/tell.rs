@@ -224,8 +224,8 @@ fn links(shared: &Shared) -> Vec<CampaignLink> {
     links
 }
 
-/// What all of it costs: a measure is bought once for a member, however many of its values it replaces, and one member
-/// of those that share a value can keep it.
+/// What all of it costs: a measure is bought once for a member, however many of its values it replaces, and
+/// one member of those that share a value can keep it.
 fn evade_cents<'m>(members: impl Iterator<Item = &'m Member>, shared: &Shared) -> i64 {
     let mut needed: BTreeMap<Measure, i64> = BTreeMap::new();
     for member in members {

@@ -1,8 +1,9 @@
-//! How much two accounts are alike of those who ask for one kind of thing: by how much likelier their cards lie so near to
-//! each other if one hand moves both than if two strangers ask.
+//! How much two accounts are alike of those who ask for one kind of thing: by how much likelier their cards
+//! lie so near to each other if one hand moves both than if two strangers ask.
 //!
-//! Accounts of one hand differ as one program's runs with some noise do; strangers who ask for the same kind of thing
-//! differ as people do. What both differ by was measured on simulated worlds, and by an independent generator's.
+//! Accounts of one hand differ as one program's runs with some noise do; strangers who ask for the same kind
+//! of thing differ as people do. What both differ by was measured on simulated worlds, and by an independent
+//! generator's.
 
 use super::{Likeness, width_permille};
 use crate::nats::{Millinats, ONE, exp_neg, line, ln_ratio};
@@ -21,13 +22,15 @@ const LENGTH_SPREAD: Spread = Spread { hand: 130, strangers: 240 };
 const NOVELTY: Spread = Spread { hand: 60, strangers: 130 };
 const BUSY: Spread = Spread { hand: 170, strangers: 410 };
 
-/// What it says that two ask for one kind of thing: people who do one job do it alike more often than strangers do.
+/// What it says that two ask for one kind of thing: people who do one job do it alike more often than
+/// strangers do.
 const OF_ONE_THEME: Millinats = -700;
 
 /// What it says that so many openings of two stocks are the same, beyond the one by which they meet.
 const COMMON: [(i64, Millinats); 4] = [(1, -2_000), (2, 0), (3, 1_500), (4, 2_500)];
 
-/// What it says that two have so many texts in common: who divides a list asks hardly any twice, who has one homework, many.
+/// What it says that two have so many texts in common: who divides a list asks hardly any twice, who has one
+/// homework, many.
 const SAME_TEXTS: [(i64, Millinats); 3] = [(0, 0), (1, -1_500), (2, -3_000)];
 
 /// What is said from which two are rather alike than not: one in eight of strangers reach it.

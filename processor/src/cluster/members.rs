@@ -1,6 +1,6 @@
 //! Who shares a value: up to 64 with their cards, all of them as a number. Which 64 depends on who they are
-//! and not on the order in which they come: those that are no persons first, among them by account id, which is
-//! a keyed hash that nobody can choose.
+//! and not on the order in which they come: those that are no persons first, among them by account id, which
+//! is a keyed hash that nobody can choose.
 
 use super::sketch::Sketch;
 use crate::card::{By, Likeness, nearness};
@@ -46,9 +46,9 @@ pub(super) struct Members {
 }
 persist_fields!(Members { known, everybody, estimate });
 
-/// What others are to one account, summed over them, so that one card that changes costs one addition each: how many
-/// have its manner, how much they are alike, the chances that strangers would be, and what those alike have in common
-/// with it.
+/// What others are to one account, summed over them, so that one card that changes costs one addition each:
+/// how many have its manner, how much they are alike, the chances that strangers would be, and what those
+/// alike have in common with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Company {
     compared: u32,
@@ -113,8 +113,8 @@ impl Company {
     }
 }
 
-/// How many others are like one member, in the steps in which it is told: what changes within a step is not worth a
-/// record, and whoever is told last knows the same, in whatever order the cards came.
+/// How many others are like one member, in the steps in which it is told: what changes within a step is not
+/// worth a record, and whoever is told last knows the same, in whatever order the cards came.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Alike {
     /// Others whose cards were compared: those of its manner.
@@ -125,8 +125,8 @@ pub(super) struct Alike {
     pub(super) chance: Millinats,
     /// The alike among all others that are remembered, in thousandths.
     pub(super) share_permille: u32,
-    /// In thousandths: the alike of its own organisation, whom nothing else here counts, among all alike; of the alike, those of
-    /// another organisation, and of another payment method.
+    /// In thousandths: the alike of its own organisation, whom nothing else here counts, among all alike; of
+    /// the alike, those of another organisation, and of another payment method.
     pub(super) same_org: u32,
     pub(super) other_org: u32,
     pub(super) other_payment: u32,
@@ -139,7 +139,8 @@ const NEIGHBOUR_PERMILLE: u32 = 300;
 const NEAREST_PERMILLE: u32 = 500;
 
 impl Members {
-    /// Takes an account's card in the place of the one before. Cards that are too old by `hour` are forgotten.
+    /// Takes an account's card in the place of the one before. Cards that are too old by `hour` are
+    /// forgotten.
     pub(super) fn take(&mut self, account: AccountId, tenant: u8, card: Likeness, hour: u32, by: By) {
         let known = self.known.iter().position(|member| member.account == account);
         let (told, told_hour) = known.map_or((0, 0), |index| {
@@ -210,7 +211,8 @@ impl Members {
         }
     }
 
-    /// Number of members: up to 64 exactly those whose cards are not too old, beyond an estimate of all that were.
+    /// Number of members: up to 64 exactly those whose cards are not too old, beyond an estimate of all that
+    /// were.
     pub(super) fn count(&self) -> u32 {
         let known = self.known.len() as u32;
         if self.everybody.is_some() { self.estimate.max(known) } else { known }
@@ -245,8 +247,8 @@ impl Members {
 /// Alike in thousandths, below which nobody is told of company.
 const ALIKE_MIN: u32 = 300;
 
-/// A number without its last bits, so that it changes in steps of a sixteenth of itself or less; towards innocence for those
-/// alike.
+/// A number without its last bits, so that it changes in steps of a sixteenth of itself or less; towards
+/// innocence for those alike.
 fn rounded_down(number: u32) -> u32 {
     number >> last_bits(number) << last_bits(number)
 }

@@ -69,7 +69,8 @@ fn the_account_that_linked_is_answered_and_those_like_it_when_they_are_more() {
     let mut stage = stage();
     expect!["2: 1 of 2, 1: 1 of 2"]
         .assert_eq(&told(&step(&mut stage, &[link(1, 0, START_MS), link(2, 1, START_MS)])));
-    // One that does other things is nobody's company, and makes the likeness of the others the greater a surprise.
+    // One that does other things is nobody's company, and makes the likeness of the others the greater a
+    // surprise.
     expect!["2: 1 of 3, 1: 1 of 3"].assert_eq(&told(&step(&mut stage, &[link(3, 200, START_MS)])));
     let effects = step(&mut stage, &[link(4, 0, START_MS)]);
     let mut lines: Vec<_> = told(&effects).split(", ").map(str::to_owned).collect();

@@ -1,7 +1,7 @@
 //! What is remembered of a shared value.
 //!
-//! In memory: about 120 bytes, 136 for each of at most 64 members whose cards are kept and 96 more where themes or openings are told, and a sketch of 256
-//! bytes when there are more.
+//! In memory: about 120 bytes, 136 for each of at most 64 members whose cards are kept and 96 more where
+//! themes or openings are told, and a sketch of 256 bytes when there are more.
 
 use super::members::{Alike, Members};
 use crate::card::{By, Likeness};
@@ -64,10 +64,10 @@ impl Value {
         (self.clock_ms / 3_600_000).clamp(0, u32::MAX.into()) as u32
     }
 
-    /// At the end of an epoch: members for whom something changed are told how many are like them, whether they
-    /// linked or others did, and so is who linked after long. Who is not remembered is told when it links, and is nobody's
-    /// company; so a value that a million share tells no more than 64 besides them. Says how many are not told because
-    /// their tenant is not remembered.
+    /// At the end of an epoch: members for whom something changed are told how many are like them, whether
+    /// they linked or others did, and so is who linked after long. Who is not remembered is told when it
+    /// links, and is nobody's company; so a value that a million share tells no more than 64 besides them.
+    /// Says how many are not told because their tenant is not remembered.
     pub fn answer(&mut self, kind: LinkKind, value: ValueHash, linkers: &Linkers) -> (Vec<Cluster>, u64) {
         let (hour, by) = (self.hour(), By::of(kind));
         let word = |(account, least): (AccountId, AccountId),

@@ -1,9 +1,9 @@
 //! `bond`: accounts that do the same are paid for by the same means.
 //!
-//! *Evidence*: accounts alike (see `kin`) share a payment method without one declared owner; more so when they
-//! declare different organisations. *Missing* while the cluster stage has said nothing of a payment
-//! method. *Cost*: at most twenty-four words. *Evasion*: a payment method of its own for each account. *Price*: that many
-//! cards. *Source*: Glasswally's `hydra` by idea.
+//! *Evidence*: accounts alike (see `kin`) share a payment method without one declared owner; more so when
+//! they declare different organisations. *Missing* while the cluster stage has said nothing of a payment
+//! method. *Cost*: at most twenty-four words. *Evasion*: a payment method of its own for each account.
+//! *Price*: that many cards. *Source*: Glasswally's `hydra` by idea.
 
 use super::kin::strongest;
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};

@@ -1,12 +1,12 @@
 //! `contradiction`: the client is not what it says it is.
 //!
-//! *Evidence*: share of requests whose user agent claims a browser while TLS or HTTP/2 shows a library (strong), or while
-//! the header order is a script's (weak: a web app passes its user's agent on from a server). A company's
-//! inspecting proxy does the same for people, so for a person's rhythm it says next to nothing. *Missing*
-//! when no request had a user agent beside a transport fingerprint or header features. *Cost*: two prefix
-//! tables, O(1). *Evasion*: a TLS-impersonating client with a browser's header order. *Price*: a maintained
-//! fork of a client. *Source*: FoxIO's JA4 notation, Akamai's HTTP/2 fingerprint (Black Hat EU 2017),
-//! FP-Inconsistent.
+//! *Evidence*: share of requests whose user agent claims a browser while TLS or HTTP/2 shows a library
+//! (strong), or while the header order is a script's (weak: a web app passes its user's agent on from a
+//! server). A company's inspecting proxy does the same for people, so for a person's rhythm it says next to
+//! nothing. *Missing* when no request had a user agent beside a transport fingerprint or header features.
+//! *Cost*: two prefix tables, O(1). *Evasion*: a TLS-impersonating client with a browser's header order.
+//! *Price*: a maintained fork of a client. *Source*: FoxIO's JA4 notation, Akamai's HTTP/2 fingerprint (Black
+//! Hat EU 2017), FP-Inconsistent.
 
 use super::client::{Family as Client, claimed, shown};
 use super::rhythm;

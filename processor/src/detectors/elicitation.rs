@@ -2,9 +2,9 @@
 //!
 //! *Evidence*: share of prompts with a phrase of elicitation (the collector finds the phrases on the node, in
 //! text that never leaves it), share of answers that the model declined, which probing causes. Tutors and
-//! evaluations ask for steps as well, so it says little. *Missing* without prompts. *Cost*: a bit
-//! test. *Evasion*: words that no list has. *Price*: none, which is why its cap is low. *Source*: Glasswally's `cot`
-//! and `refusal_probe` by idea.
+//! evaluations ask for steps as well, so it says little. *Missing* without prompts. *Cost*: a bit test.
+//! *Evasion*: words that no list has. *Price*: none, which is why its cap is low. *Source*: Glasswally's
+//! `cot` and `refusal_probe` by idea.
 
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Seen};
 use crate::measure::Share;

@@ -1,13 +1,13 @@
 //! `harvest`: ever new texts, long answers, no application around them.
 //!
-//! *Evidence*: different texts among all, the limit of an answer that the account mostly asks for, whether it has
-//! a system prompt of its own. What is asked again and again, briefly answered, or asked under a system
-//! prompt is an application, and speaks for the account. So does what many people typed: hundreds of short texts of all
-//! lengths, under several limits, are passed on by a reseller. *Missing* without prompts. *Cost*: a sketch of 64
-//! bytes. *Evasion*: repeat texts, ask for short answers, send a system prompt, or two short questions of people beside each
-//! task, under other limits. *Price*: repeated texts teach nothing; short answers carry no reasoning; three requests for
-//! one. *Source*: PRADA (arXiv 1805.02628) and SEAT for looking at the stream of
-//! queries and not at one.
+//! *Evidence*: different texts among all, the limit of an answer that the account mostly asks for, whether it
+//! has a system prompt of its own. What is asked again and again, briefly answered, or asked under a system
+//! prompt is an application, and speaks for the account. So does what many people typed: hundreds of short
+//! texts of all lengths, under several limits, are passed on by a reseller. *Missing* without prompts.
+//! *Cost*: a sketch of 64 bytes. *Evasion*: repeat texts, ask for short answers, send a system prompt, or two
+//! short questions of people beside each task, under other limits. *Price*: repeated texts teach nothing;
+//! short answers carry no reasoning; three requests for one. *Source*: PRADA (arXiv 1805.02628) and SEAT for
+//! looking at the stream of queries and not at one.
 
 use crate::behaviour::Behaviour;
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
@@ -27,8 +27,9 @@ const NOVELTY: [(i64, Millinats); 4] = [(150, -1_500), (300, -700), (500, 200), 
 /// What is said of who passes on what many people type, as far as all of what follows holds.
 const PASSED_ON: i64 = -3_000;
 
-/// Requests from which it shows, the logarithm of their mean length in bytes (people type some fifty), the spread of that
-/// logarithm, and the share of the limit that is used most: each in thousandths, and how much of it is left.
+/// Requests from which it shows, the logarithm of their mean length in bytes (people type some fifty), the
+/// spread of that logarithm, and the share of the limit that is used most: each in thousandths, and how much
+/// of it is left.
 const MANY: [(i64, Millinats); 2] = [(200, 0), (400, 1_000)];
 const TYPED: [(i64, Millinats); 2] = [(4_300, 1_000), (4_700, 0)];
 const UNEVEN: [(i64, Millinats); 2] = [(650, 0), (800, 1_000)];
@@ -73,8 +74,8 @@ pub fn reading(account: &AccountView<'_>) -> Option<Millinats> {
     Some(limit + by_novelty + preamble + passed_on(behaviour))
 }
 
-/// What is said from which an owner is told of a harvest: long answers, or a hundred new texts without a limit; and more under
-/// a system prompt, as a coding agent has.
+/// What is said from which an owner is told of a harvest: long answers, or a hundred new texts without a
+/// limit; and more under a system prompt, as a coding agent has.
 const TOLD_FROM: Millinats = 700;
 const TOLD_FROM_AGENTS: Millinats = 1_000;
 
@@ -88,7 +89,8 @@ pub fn is_told(account: &AccountView<'_>) -> bool {
     behaviour.texts.seen() >= TOLD_TEXTS && reading(account).is_some_and(|said| said >= from)
 }
 
-/// What it says that many people typed the texts. Most accounts use one limit: of those nothing more is worked out.
+/// What it says that many people typed the texts. Most accounts use one limit: of those nothing more is
+/// worked out.
 fn passed_on(behaviour: &Behaviour) -> Millinats {
     let by_limit = line(&MAIN_LIMIT, behaviour.limit.share_permille().into());
     if by_limit == 0 {

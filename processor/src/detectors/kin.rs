@@ -1,12 +1,13 @@
 //! `kin`: others that share a value with the account do what it does, far beyond chance.
 //!
 //! *Evidence*: the cluster stage's words: how many others are like the account, card against card, and how
-//! many would be by chance. The account is measured by its own card, so what its neighbours do is never held against
-//! it: who is unlike them is no kin. One declared owner explains it. People are alike by nature; so are the programs of strangers
-//! that run one benchmark or one template of a workflow tool: of those only a little counts. *Missing* while the cluster stage has said
-//! nothing. *Cost*: at most twenty-four words. *Evasion*: pace, length, novelty, hours and limits of each
-//! account drawn apart. *Price*: accounts spread over a factor of ten in volume, most of them below what they could
-//! take. *Source*: CatchSync, BotSniffer, SynchroTrap; validated networks for counting against chance.
+//! many would be by chance. The account is measured by its own card, so what its neighbours do is never held
+//! against it: who is unlike them is no kin. One declared owner explains it. People are alike by nature; so
+//! are the programs of strangers that run one benchmark or one template of a workflow tool: of those only a
+//! little counts. *Missing* while the cluster stage has said nothing. *Cost*: at most twenty-four words.
+//! *Evasion*: pace, length, novelty, hours and limits of each account drawn apart. *Price*: accounts spread
+//! over a factor of ten in volume, most of them below what they could take. *Source*: CatchSync, BotSniffer,
+//! SynchroTrap; validated networks for counting against chance.
 
 use super::{harvest, rhythm};
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Settings as _};
@@ -15,8 +16,8 @@ use crate::words::Word;
 use weir_schemas::LinkKind;
 
 detector_settings! {
-    /// The most for an account whose rhythm is a person's, and for a likeness by what anybody can share unless a machine
-    /// harvests.
+    /// The most for an account whose rhythm is a person's, and for a likeness by what anybody can share
+    /// unless a machine harvests.
     person_nats_max: f64 = 0 ..= 20,
 }
 
@@ -29,25 +30,27 @@ const MACHINE: Millinats = 1_000;
 /// What must be said of what it asks besides: who explains a little at length, day and night, may be a tutor.
 const HARVEST: Millinats = 1_000;
 
-/// What must be said of what it asks for strangers' likeness to it not to be that of one workflow tool's customers.
+/// What must be said of what it asks for strangers' likeness to it not to be that of one workflow tool's
+/// customers.
 const SMALL: Millinats = 600;
 
-/// The alike among those who share a text, a network or a card, in thousandths, and how much of it is left: among many users of
-/// one template, and many guests of one event, some do the same work.
+/// The alike among those who share a text, a network or a card, in thousandths, and how much of it is left:
+/// among many users of one template, and many guests of one event, some do the same work.
 const DOMINANCE: [(i64, Millinats); 2] = [(100, 0), (300, 1_000)];
 
 /// Time from which it is seen whether an account sleeps.
 const EVENING_MS: i64 = 15 * 3_600_000;
 
-/// Requests of a person, and how much more a likeness to others who pay by the same means says: people who ask a little
-/// are alike by nature, people who ask hundreds of things are so in one class or at one event, but do not share a card.
+/// Requests of a person, and how much more a likeness to others who pay by the same means says: people who
+/// ask a little are alike by nature, people who ask hundreds of things are so in one class or at one event,
+/// but do not share a card.
 const KNOWN_WELL: [(i64, Millinats); 2] = [(64, 0), (256, 2_000)];
 
 /// Alike accounts in thousandths that run what anybody can run, and how much more their likeness says.
 const STRANGERS: [(i64, Millinats); 3] = [(3_000, 0), (8_000, 1_000), (16_000, 1_500)];
 
-/// Whether strangers share a value as a matter of course: a client, its settings, a text from a public page, the network of
-/// a platform or of the place where they meet.
+/// Whether strangers share a value as a matter of course: a client, its settings, a text from a public page,
+/// the network of a platform or of the place where they meet.
 fn is_public(kind: LinkKind, account: &AccountView<'_>) -> bool {
     match kind {
         LinkKind::Payment | LinkKind::Org => false,
@@ -56,13 +59,14 @@ fn is_public(kind: LinkKind, account: &AccountView<'_>) -> bool {
     }
 }
 
-/// Whether it worked for no more than an evening: a class or an event has one network and one task, and nobody in it has had
-/// a night to sleep.
+/// Whether it worked for no more than an evening: a class or an event has one network and one task, and
+/// nobody in it has had a night to sleep.
 fn may_sit_together(account: &AccountView<'_>) -> bool {
     account.age_ms < EVENING_MS && !account.is_even()
 }
 
-/// Whether what it asks speaks for an application: under a system prompt, with short answers, or the same again and again.
+/// Whether what it asks speaks for an application: under a system prompt, with short answers, or the same
+/// again and again.
 pub(super) fn is_application(account: &AccountView<'_>) -> bool {
     harvest::reading(account).is_some_and(|said| said < 0)
 }
@@ -70,17 +74,17 @@ pub(super) fn is_application(account: &AccountView<'_>) -> bool {
 /// Limit of an answer in tokens up to which it teaches little.
 const SHORT: u32 = 512;
 
-/// Whether it is as one application is under several keys: it does the same under each, for short answers under a system
-/// prompt. What a card pays for without one may be a probe.
+/// Whether it is as one application is under several keys: it does the same under each, for short answers
+/// under a system prompt. What a card pays for without one may be a probe.
 fn is_under_several_keys(account: &AccountView<'_>) -> bool {
     let behaviour = &account.profile.behaviour;
     let has_short_answers = (1..=SHORT).contains(&behaviour.limit.value());
     behaviour.preamble.value() != 0 && has_short_answers && is_application(account)
 }
 
-/// Whether a machine is at work beyond doubt, and takes long answers to ever new texts: only then is it no chance that
-/// strangers do the same with what anybody can share. One template of a workflow tool, one benchmark, one public preamble
-/// make programs of strangers alike in everything that they do.
+/// Whether a machine is at work beyond doubt, and takes long answers to ever new texts: only then is it no
+/// chance that strangers do the same with what anybody can share. One template of a workflow tool, one
+/// benchmark, one public preamble make programs of strangers alike in everything that they do.
 pub(super) fn is_harvest(account: &AccountView<'_>) -> bool {
     rhythm::reading(account).is_some_and(|said| said >= MACHINE)
         && harvest::reading(account).is_none_or(|said| said >= HARVEST)
@@ -101,8 +105,8 @@ fn most_of(word: &Word, account: &AccountView<'_>, settings: &Settings) -> Milli
     if !is_public(word.kind(), account) || is_harvest(account) {
         return settings.most();
     }
-    // A benchmark is run by a few strangers at a time, an application's template by any number, and a workflow tool's by
-    // any number of small programs.
+    // A benchmark is run by a few strangers at a time, an application's template by any number, and a
+    // workflow tool's by any number of small programs.
     match harvest::reading(account) {
         Some(said) if said < 0 => little / 2,
         Some(said) if said < SMALL => little * 2 / 3,
@@ -119,8 +123,8 @@ pub(super) fn weighed(word: &Word, account: &AccountView<'_>, nats: Millinats) -
     (i64::from(nats) * account.maturity_permille() / 1_000 * customers / 1_000) as Millinats
 }
 
-/// What the strongest of these words says, by `nats` of a word and how much of it is left in thousandths. Each is noted
-/// by how many are alike.
+/// What the strongest of these words says, by `nats` of a word and how much of it is left in thousandths.
+/// Each is noted by how many are alike.
 pub(super) fn strongest(
     account: &AccountView<'_>,
     kinds: &[LinkKind],
@@ -175,8 +179,8 @@ impl Detector for Kin {
     }
 }
 
-/// A word that is evidence of its own besides the likeness: more than half of an account is alike, and the alike are
-/// no small minority of those who share the value.
+/// A word that is evidence of its own besides the likeness: more than half of an account is alike, and the
+/// alike are no small minority of those who share the value.
 pub(super) fn bond<'a>(
     account: &AccountView<'a>,
     kinds: &'a [LinkKind],

@@ -1,9 +1,9 @@
 //! `network`: accounts that do the same come from the same network.
 //!
 //! *Evidence*: accounts alike (see `kin`) share an address or a subnet, and are no small minority there; a
-//! carrier's address has many users and few that are alike, a platform's has applications that are. *Missing* while the
-//! cluster stage has said nothing of a network. *Cost*: at most twenty-four words. *Evasion*: residential proxies. *Price*: dollars a
-//! gigabyte. *Source*: SynchroTrap.
+//! carrier's address has many users and few that are alike, a platform's has applications that are. *Missing*
+//! while the cluster stage has said nothing of a network. *Cost*: at most twenty-four words. *Evasion*:
+//! residential proxies. *Price*: dollars a gigabyte. *Source*: SynchroTrap.
 
 use super::kin::{is_application, strongest};
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};

@@ -1,11 +1,12 @@
 //! `opening`: others begin their prompts in the same words, never with the same text, and do it alike.
 //!
-//! *Evidence*: of the accounts whose prompts begin in the same words, how many are like the
-//! account, card against card, against how many are not. Of strangers who say the same one in eight is. Who asks for the same *texts*
-//! counts as unlike, and one declared owner explains it. It says less while nothing besides content links the accounts, because who wants a
-//! customer suspected can copy both. *Missing* while the cluster stage has said nothing of an opening.
-//! *Cost*: a list of sixteen hashes, four links a round. *Evasion*: a stock of words of its own for each account. *Price*: a
-//! paraphraser's tokens. *Source*: MinHash grouping of near texts; CatchSync.
+//! *Evidence*: of the accounts whose prompts begin in the same words, how many are like the account, card
+//! against card, against how many are not. Of strangers who say the same one in eight is. Who asks for the
+//! same *texts* counts as unlike, and one declared owner explains it. It says less while nothing besides
+//! content links the accounts, because who wants a customer suspected can copy both. *Missing* while the
+//! cluster stage has said nothing of an opening. *Cost*: a list of sixteen hashes, four links a round.
+//! *Evasion*: a stock of words of its own for each account. *Price*: a paraphraser's tokens. *Source*:
+//! MinHash grouping of near texts; CatchSync.
 
 use super::theme::{Enough, counted};
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
@@ -19,8 +20,8 @@ detector_settings! {}
 const CALIBRATED: [(i64, Millinats); 5] =
     [(300, 0), (1_000, 2_500), (2_000, 5_000), (3_000, 7_000), (4_000, 8_000)];
 
-/// The most that it says while nothing besides what they ask links the accounts: how prompts begin and their pace can be copied by anybody, and a
-/// person whose are copied is not to be spoken of for that.
+/// The most that it says while nothing besides what they ask links the accounts: how prompts begin and their
+/// pace can be copied by anybody, and a person whose are copied is not to be spoken of for that.
 const ALONE: Millinats = 6_000;
 
 /// Who begins in the same words is known by few of them.
@@ -29,8 +30,8 @@ const ENOUGH: Enough = Enough { requests: 16, age_ms: 4 * 3_600_000, alike_milli
 /// See [`crate::detectors::opening`].
 pub struct Opening;
 
-/// The word on the opening of which those alike count most, and what they come to; none where the cluster stage said
-/// nothing of an opening, or one declared owner explains it.
+/// The word on the opening of which those alike count most, and what they come to; none where the cluster
+/// stage said nothing of an opening, or one declared owner explains it.
 pub(super) fn most_alike<'a>(account: &AccountView<'a>) -> Option<(i64, &'a Word)> {
     let words = account.profile.words.at(account.now_ms);
     words

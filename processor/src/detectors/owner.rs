@@ -1,7 +1,7 @@
 //! `owner`: somebody answers for the account.
 //!
-//! *Evidence*: the operator's own systems name one organisation for the account, all the while. It
-//! speaks for the account only: a customer with a contract can be asked. Accounts that declare different organisations
+//! *Evidence*: the operator's own systems name one organisation for the account, all the while. It speaks for
+//! the account only: a customer with a contract can be asked. Accounts that declare different organisations
 //! and pay by one method are not believed. *Missing* without an organisation. *Cost*: a counter. *Evasion*:
 //! register as many organisations as accounts. *Price*: the operator's verification, and a card for each.
 //! *Source*: `detection.md`, "explain away".
@@ -14,8 +14,8 @@ detector_settings! {}
 /// See [`crate::detectors::owner`].
 pub struct Owner;
 
-/// What a declared owner says, and of an account that is like no other: a single customer can be asked, however much it
-/// takes.
+/// What a declared owner says, and of an account that is like no other: a single customer can be asked,
+/// however much it takes.
 const DECLARED: Millinats = -2_000;
 const DECLARED_ALONE: Millinats = -4_000;
 

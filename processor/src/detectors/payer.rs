@@ -1,12 +1,14 @@
 //! `payer`: one means of payment, for which no organisation answers, pays for several accounts that harvest.
 //!
-//! *Evidence*: of the accounts without a declared organisation that one means pays for, how many take long answers to ever
-//! new texts (see `harvest`), as this one does, however differently they go about it; and their share. A family, an agency
-//! or a class that shares a card does many things; who buys accounts to take one model's answers home does one. *Missing* while
-//! the cluster stage has said nothing of an owner, and where an organisation is declared. *Cost*: one link more a round, a word
-//! (two after another card), and a value for each card. *Evasion*: a card for each two accounts; as many accounts that do not harvest on the same card; or an
-//! organisation declared for each. *Price*: that many cards, on names of their own, or the operator's verification. *Source*:
-//! disclosures of 2026-02 (accounts by the hundred on few means of payment); `detection.md`, "one declared owner is judged as one account".
+//! *Evidence*: of the accounts without a declared organisation that one means pays for, how many take long
+//! answers to ever new texts (see `harvest`), as this one does, however differently they go about it; and
+//! their share. A family, an agency or a class that shares a card does many things; who buys accounts to take
+//! one model's answers home does one. *Missing* while the cluster stage has said nothing of an owner, and
+//! where an organisation is declared. *Cost*: one link more a round, a word (two after another card), and a
+//! value for each card. *Evasion*: a card for each two accounts; as many accounts that do not harvest on the
+//! same card; or an organisation declared for each. *Price*: that many cards, on names of their own, or the
+//! operator's verification. *Source*: disclosures of 2026-02 (accounts by the hundred on few means of
+//! payment); `detection.md`, "one declared owner is judged as one account".
 
 use super::harvest;
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
@@ -18,14 +20,16 @@ detector_settings! {}
 /// See [`crate::detectors::payer`].
 pub struct Payer;
 
-/// Other accounts of the owner that harvest, in thousandths, and what they say: one may be the same customer's second key.
+/// Other accounts of the owner that harvest, in thousandths, and what they say: one may be the same
+/// customer's second key.
 const OTHERS: [(i64, Millinats); 5] =
     [(500, 0), (1_000, 400), (2_000, 5_000), (4_000, 6_000), (8_000, 7_000)];
 
 /// Their share of the owner's other accounts, in thousandths, and how much of it is left.
 const SHARE: [(i64, Millinats); 2] = [(400, 0), (700, 1_000)];
 
-/// Accounts that pay by it, and how much of it is left: what hundreds pay by is an invoice or a voucher, and nobody's card.
+/// Accounts that pay by it, and how much of it is left: what hundreds pay by is an invoice or a voucher, and
+/// nobody's card.
 const POPULAR: [(i64, Millinats); 2] = [(64, 1_000), (128, 0)];
 
 /// Age in minutes, and how much of it is left: a team that works one evening has one card and one task.

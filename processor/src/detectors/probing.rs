@@ -1,10 +1,10 @@
 //! `probing`: one text under many limits.
 //!
 //! Who asks the same text with ever other limits measures how the model spends its budget. *Evidence*: texts
-//! that came under four limits or more, and their share of those looked at: one in eight, by hash, so that they come again.
-//! *Missing* until an account has used three limits. *Cost*: a comparison with eight limits; 200 bytes for accounts
-//! with three. *Evasion*: one limit for each text. *Price*: no curve of budget against quality, which is what was
-//! wanted. *Source*: requirements § 6 (token-budget probing).
+//! that came under four limits or more, and their share of those looked at: one in eight, by hash, so that
+//! they come again. *Missing* until an account has used three limits. *Cost*: a comparison with eight limits;
+//! 200 bytes for accounts with three. *Evasion*: one limit for each text. *Price*: no curve of budget against
+//! quality, which is what was wanted. *Source*: requirements § 6 (token-budget probing).
 
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Seen};
 use crate::measure::short;
@@ -40,8 +40,8 @@ persist_fields!(Looked { text, limits });
 /// Texts under four limits or more, and what they say.
 const PROBED: [(i64, Millinats); 4] = [(0, 0), (1, 2_500), (3, 7_000), (6, 12_000)];
 
-/// Their share of all that are looked at, in thousandths, and how much of it is left: who passes on the requests of many
-/// meets a popular text under many limits now and then.
+/// Their share of all that are looked at, in thousandths, and how much of it is left: who passes on the
+/// requests of many meets a popular text under many limits now and then.
 const SHARE: [(i64, Millinats); 2] = [(200, 0), (500, 1_000)];
 
 impl Detector for Probing {

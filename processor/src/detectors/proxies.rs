@@ -1,11 +1,12 @@
 //! `proxies`: requests come out of ever new networks, as they do through rotating proxies.
 //!
-//! *Evidence*: different networks (a /24, a /48) within a day of UTC, and different operators of networks. People are in a few
-//! places of one or two operators; a platform has many networks and is one operator. *Missing* while an account has been
-//! seen in one network. *Cost*: 16 bytes, and 40 more for who was seen in another network. *Evasion*: one address for each
-//! account, or few. *Price*: a static residential address, dollars a month, and then `network` and `kin` see who shares
-//! its network. Nobody can be framed by it: it takes the victim's key. *Source*: FP-Inconsistent (rotating residential
-//! proxies of bot services); BotSniffer.
+//! *Evidence*: different networks (a /24, a /48) within a day of UTC, and different operators of networks.
+//! People are in a few places of one or two operators; a platform has many networks and is one operator.
+//! *Missing* while an account has been seen in one network. *Cost*: 16 bytes, and 40 more for who was seen in
+//! another network. *Evasion*: one address for each account, or few. *Price*: a static residential address,
+//! dollars a month, and then `network` and `kin` see who shares its network. Nobody can be framed by it: it
+//! takes the victim's key. *Source*: FP-Inconsistent (rotating residential proxies of bot services);
+//! BotSniffer.
 
 use super::kin::is_application;
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Seen};
@@ -18,14 +19,15 @@ detector_settings! {}
 /// See [`crate::detectors::proxies`].
 pub struct Proxies;
 
-/// Different networks within a day, and what they say: who travels by train, or changes his exit all day, has been seen in
-/// a score of them.
+/// Different networks within a day, and what they say: who travels by train, or changes his exit all day, has
+/// been seen in a score of them.
 const NETWORKS: [(i64, Millinats); 4] = [(16, 0), (24, 2_000), (40, 4_000), (80, 5_000)];
 
 /// Different operators within a day, and what they say: at home, at work, on the way, and one exit.
 const OPERATORS: [(i64, Millinats); 4] = [(4, 0), (6, 2_500), (10, 5_000), (14, 6_500)];
 
-/// What is left of [`NETWORKS`], in thousandths, where all are of one operator: a platform that runs functions has as many.
+/// What is left of [`NETWORKS`], in thousandths, where all are of one operator: a platform that runs
+/// functions has as many.
 const ONE_OPERATOR_PERMILLE: i64 = 200;
 
 /// The same where the source does not tell operators.

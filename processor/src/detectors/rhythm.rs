@@ -1,11 +1,11 @@
 //! `rhythm`: the account keeps time as no person does, or as a person does.
 //!
-//! *Evidence*: the longest silence of the last day (people sleep), the spread of the pauses (people come in sittings: short
-//! pauses within, long ones between), requests that each stand alone (a person asks and asks again). It
-//! speaks for an account as often as against it. Machines are honest as a rule: this alone never makes a
-//! verdict. *Missing* below twelve requests. *Cost*: counters that every account has. *Evasion*: sleep
-//! eight hours a day and work in sittings. *Price*: a third of the throughput of each account, and bursts that
-//! rate limits see. *Source*: Chu et al. on human and bot timing (2012); BotSniffer.
+//! *Evidence*: the longest silence of the last day (people sleep), the spread of the pauses (people come in
+//! sittings: short pauses within, long ones between), requests that each stand alone (a person asks and asks
+//! again). It speaks for an account as often as against it. Machines are honest as a rule: this alone never
+//! makes a verdict. *Missing* below twelve requests. *Cost*: counters that every account has. *Evasion*:
+//! sleep eight hours a day and work in sittings. *Price*: a third of the throughput of each account, and
+//! bursts that rate limits see. *Source*: Chu et al. on human and bot timing (2012); BotSniffer.
 
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
@@ -46,8 +46,8 @@ pub fn reading(account: &AccountView<'_>) -> Option<Millinats> {
     Some(if is_scheduled(account) { day.min(SCHEDULE) } else { day + sittings(account) })
 }
 
-/// Whether it comes by the clock: at the hour, or at one and the same long distance. A schedule is honest more often
-/// than not, and its owner sleeps.
+/// Whether it comes by the clock: at the hour, or at one and the same long distance. A schedule is honest
+/// more often than not, and its owner sleeps.
 fn is_scheduled(account: &AccountView<'_>) -> bool {
     let is_clockwork = account.pace.spread < 60 && account.pace.alone_permille >= 900;
     account.profile.behaviour.on_hour.permille() >= 800 || is_clockwork

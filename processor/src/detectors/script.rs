@@ -1,11 +1,12 @@
 //! `script`: accounts that do the same say the same.
 //!
-//! *Evidence*: accounts alike (see `kin`) share a system prompt, a template or the words with which prompts begin. Popular ones are shared by many
-//! that are not alike, and say nothing; one benchmark is run by many strangers, so little of it counts unless a machine
-//! harvests. How prompts begin is another family's evidence, and anybody can copy it: here it counts only where something besides content
-//! links the accounts. *Missing* while the cluster stage has said nothing of a
-//! text. *Cost*: at most twenty-four words. *Evasion*: other words for each account. *Price*: a paraphraser's tokens.
-//! *Source*: MinHash and SimHash grouping of near texts.
+//! *Evidence*: accounts alike (see `kin`) share a system prompt, a template or the words with which prompts
+//! begin. Popular ones are shared by many that are not alike, and say nothing; one benchmark is run by many
+//! strangers, so little of it counts unless a machine harvests. How prompts begin is another family's
+//! evidence, and anybody can copy it: here it counts only where something besides content links the accounts.
+//! *Missing* while the cluster stage has said nothing of a text. *Cost*: at most twenty-four words.
+//! *Evasion*: other words for each account. *Price*: a paraphraser's tokens. *Source*: MinHash and SimHash
+//! grouping of near texts.
 
 use super::kin::{is_harvest, strongest};
 use super::opening;
@@ -24,8 +25,8 @@ const ALIKE: [(i64, Millinats); 3] = [(400, 0), (1_000, 1_500), (5_000, 2_500)];
 /// The count of those alike who begin in the same words, and what it says that they do.
 const OPENINGS: [(i64, Millinats); 2] = [(1_000, 0), (3_000, 2_000)];
 
-/// What openings in common say; none where the cluster stage said nothing of one, or nothing else links the account: what one likeness says
-/// of an account is not to be two families' evidence.
+/// What openings in common say; none where the cluster stage said nothing of one, or nothing else links the
+/// account: what one likeness says of an account is not to be two families' evidence.
 fn by_openings(account: &AccountView<'_>, notes: &mut Notes) -> Option<Millinats> {
     if !account.profile.words.is_linked_beyond_content(account.now_ms) {
         return None;

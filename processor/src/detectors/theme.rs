@@ -1,13 +1,14 @@
 //! `theme`: others ask for the same kind of thing, never for the same text, and do it alike.
 //!
-//! *Evidence*: of the accounts that ask in one direction (the mean of what their texts mean, in whatever words and
-//! language), how many are like the account, card against card, whether their rhythms look like a person's or a
-//! machine's, against how many are not. Of people who do one job one in eight is; those who ask for
-//! the same *texts*, as a class with one homework does, count as unlike. One declared owner explains it. *Missing* while the
-//! cluster stage has said nothing of a direction: before ten texts, and for applications, which have a system prompt. *Cost*:
-//! 64 additions a text, six links a round. *Evasion*: as many honest texts as stolen ones, of another theme for each account; or pace,
-//! length and volume of each account drawn apart. *Price*: half of the budget; or a factor of ten in volume. *Source*:
-//! MMD and SEAT over groups instead of clients; CatchSync; validated networks for lists that are divided.
+//! *Evidence*: of the accounts that ask in one direction (the mean of what their texts mean, in whatever
+//! words and language), how many are like the account, card against card, whether their rhythms look like a
+//! person's or a machine's, against how many are not. Of people who do one job one in eight is; those who ask
+//! for the same *texts*, as a class with one homework does, count as unlike. One declared owner explains it.
+//! *Missing* while the cluster stage has said nothing of a direction: before ten texts, and for applications,
+//! which have a system prompt. *Cost*: 64 additions a text, six links a round. *Evasion*: as many honest
+//! texts as stolen ones, of another theme for each account; or pace, length and volume of each account drawn
+//! apart. *Price*: half of the budget; or a factor of ten in volume. *Source*: MMD and SEAT over groups
+//! instead of clients; CatchSync; validated networks for lists that are divided.
 
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line};
@@ -16,17 +17,19 @@ use weir_schemas::LinkKind;
 
 detector_settings! {}
 
-/// What one account that is alike says, and one of the theme that is not: half of the accounts of one hand are alike where
-/// they are held against each other (some have few requests, some were told long ago), and one in eight of those who do one job.
+/// What one account that is alike says, and one of the theme that is not: half of the accounts of one hand
+/// are alike where they are held against each other (some have few requests, some were told long ago), and
+/// one in eight of those who do one job.
 const ALIKE: i64 = 1_300;
 const UNLIKE: i64 = -800;
 /// What it costs that the best of six cells, or of four openings, is chosen.
 const CHOICE: i64 = 1_500;
-/// The share of those compared that are alike, in thousandths, and the most that a count comes to: of one trade more than one in eight may
-/// be alike, and in a large fleet a count makes that look sure. So what is said grows with their share, however many they are.
+/// The share of those compared that are alike, in thousandths, and the most that a count comes to: of one
+/// trade more than one in eight may be alike, and in a large fleet a count makes that look sure. So what is
+/// said grows with their share, however many they are.
 const MOST_BY_SHARE: [(i64, Millinats); 2] = [(450, 0), (800, 8_000)];
-/// What that comes to, as counted on the worlds for development of docs/detection.md: far fewer honest accounts reach it than
-/// the count alone would have it.
+/// What that comes to, as counted on the worlds for development of docs/detection.md: far fewer honest
+/// accounts reach it than the count alone would have it.
 const CALIBRATED: [(i64, Millinats); 5] =
     [(300, 0), (1_000, 2_000), (2_000, 4_500), (3_000, 7_000), (4_000, 8_000)];
 

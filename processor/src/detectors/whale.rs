@@ -2,9 +2,9 @@
 //!
 //! *Evidence*: different texts a day, times long answers, from a stream that never sleeps. Volume alone is
 //! what every large customer has: what is repeated does not count, what is shortly answered counts half, and
-//! what sleeps counts nothing. *Missing* below fifteen hours. *Cost*: counters that every account has. *Evasion*:
-//! more accounts. *Price*: then `kin` sees them. *Source*: disclosures of 2026-02 (16 M exchanges over 24,000 accounts:
-//! the alternative is few accounts with many exchanges).
+//! what sleeps counts nothing. *Missing* below fifteen hours. *Cost*: counters that every account has.
+//! *Evasion*: more accounts. *Price*: then `kin` sees them. *Source*: disclosures of 2026-02 (16 M exchanges
+//! over 24,000 accounts: the alternative is few accounts with many exchanges).
 
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, line, ln};

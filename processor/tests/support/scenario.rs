@@ -5,11 +5,11 @@
 //! ```
 //!
 //! `$` is the account's number, `#` the request's, and `@` the request's among twelve that come again.
-//! `every=person` pauses as people do, `every=agent` as one does whose agent works for him, `every=drip` about once an hour.
-//! `opening=` is how the prompt begins, where that is not its template's.
-//! `from=5m` starts later, `late=90s` makes every tenth event arrive that much after its time, `model=a|b` takes turns,
-//! `then=m@5m` changes the model for good, `refused=3` means that every third answer is a refusal and
-//! arrives as an event of its own. What a line does not say, the events do not have.
+//! `every=person` pauses as people do, `every=agent` as one does whose agent works for him, `every=drip`
+//! about once an hour. `opening=` is how the prompt begins, where that is not its template's. `from=5m`
+//! starts later, `late=90s` makes every tenth event arrive that much after its time, `model=a|b` takes turns,
+//! `then=m@5m` changes the model for good, `refused=3` means that every third answer is a refusal and arrives
+//! as an event of its own. What a line does not say, the events do not have.
 
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

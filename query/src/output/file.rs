@@ -15,7 +15,8 @@ impl AnswerFile {
     /// A file that is to be at `path`, where anything else is until it is put there.
     ///
     /// # Errors
-    /// When there is no place for it, or a device, a pipe or a link stands there, which an answer would replace.
+    /// When there is no place for it, or a device, a pipe or a link stands there, which an answer would
+    /// replace.
     pub fn new(path: &Path) -> Result<Self, QueryError> {
         if path.symlink_metadata().is_ok_and(|there| !there.is_file()) {
             return Err(QueryError::NoFile(path.to_owned()));

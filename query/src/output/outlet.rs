@@ -1,4 +1,5 @@
-//! Where an answer goes, which remembers why it could not be written: some of the libraries that encode it hand on words alone.
+//! Where an answer goes, which remembers why it could not be written: some of the libraries that encode it
+//! hand on words alone.
 
 use crate::engine::Sink;
 use crate::error::QueryError;

@@ -86,8 +86,8 @@ pub fn answer(engine: &Engine, sql: &str, format: Format) -> Result<Vec<u8>, Que
     Ok(out)
 }
 
-/// Two requests of one account, of which one says nothing of itself, and the response to that one; a verdict with two
-/// signals, the action on it and its audit record; a campaign that one joins and one leaves.
+/// Two requests of one account, of which one says nothing of itself, and the response to that one; a verdict
+/// with two signals, the action on it and its audit record; a campaign that one joins and one leaves.
 pub fn small() -> History {
     let history = History::new();
     let prompt = PromptFeatures {

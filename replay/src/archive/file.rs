@@ -1,8 +1,8 @@
 //! A file of an archive: Parquet, one row a record, with the record's bytes as they stood in the log.
 //!
 //! Columns: `offset`; `timestamp_ms`, in milliseconds since the Unix epoch; `key` and `payload` (none for a
-//! tombstone), framed and encoded as in the topic; `headers`, each a two-byte name length, the name, a four-byte value
-//! length, the value, little-endian.
+//! tombstone), framed and encoded as in the topic; `headers`, each a two-byte name length, the name, a
+//! four-byte value length, the value, little-endian.
 
 use bytes::Bytes;
 use parquet::basic::{Compression, ZstdLevel};

@@ -51,14 +51,16 @@ struct Range {
     end: i64,
 }
 
-/// Copies everything that the log has and the archive has not. A file is there before the manifest names it, so that what
-/// was not named when a run was killed is written again the next time. `progress` is told how many records of how many were copied.
+/// Copies everything that the log has and the archive has not. A file is there before the manifest names it,
+/// so that what was not named when a run was killed is written again the next time. `progress` is told how
+/// many records of how many were copied.
 pub fn keep(
     log: &dyn Log,
     directory: &Path,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Kept, ArchiveError> {
-    // Two that write the same files and one manifest would leave digests of the one beside bytes of the other.
+    // Two that write the same files and one manifest would leave digests of the one beside bytes of the
+    // other.
     let _lock = lock(directory)?;
     let partitions = log.partitions(Topic::Events)?;
     let mut manifest = Manifest::read(directory)?.unwrap_or_else(|| Manifest::new(partitions));

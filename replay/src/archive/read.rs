@@ -65,7 +65,8 @@ impl Archive {
         if found != entry.sha256 {
             return Err(damaged(format!("its SHA-256 is {found}, and the manifest says {}", entry.sha256)));
         }
-        // A file that somebody made by hand ends the decoder in a panic, whose digest the manifest may well name.
+        // A file that somebody made by hand ends the decoder in a panic, whose digest the manifest may well
+        // name.
         let decoded =
             catch_unwind(|| file::decode(bytes)).map_err(|_| damaged("no archive wrote it".into()))?;
         let records = decoded.map_err(|error| damaged(error.to_string()))?;
@@ -150,7 +151,8 @@ impl Input {
             }
             self.next = self.next.max(self.to);
             let Some(entry) = self.files.pop_front() else {
-                // Nothing comes any more, however far somebody wants to read: the log may have gone on unarchived.
+                // Nothing comes any more, however far somebody wants to read: the log may have gone on
+                // unarchived.
                 self.next = i64::MAX;
                 return Ok(false);
             };

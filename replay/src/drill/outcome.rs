@@ -17,7 +17,8 @@ pub struct Objectives {
     pub flagged_share_min: f64,
     /// From an event to the decision on the verdict that rests on it, for 99 of 100 verdicts.
     pub decision_p99_ms_max: u64,
-    /// From a decision to its effect, for 99 of 100 that were carried out; none where nothing is to be carried out.
+    /// From a decision to its effect, for 99 of 100 that were carried out; none where nothing is to be
+    /// carried out.
     pub effect_p99_ms_max: Option<u64>,
 }
 
@@ -84,7 +85,8 @@ pub struct Report {
     pub unknown: Vec<String>,
 }
 
-/// How long something took, where that can be: by the clocks of two machines it may have been over before it began.
+/// How long something took, where that can be: by the clocks of two machines it may have been over before it
+/// began.
 #[derive(Debug, Default)]
 struct Measured {
     times: Option<Times>,
@@ -306,7 +308,8 @@ mod tests {
     /// Topics that a drill has something on, in the order in which they are folded.
     const FOLDED: [Topic; 4] = [Topic::Events, Topic::Links, Topic::Clusters, Topic::Verdicts];
 
-    /// A drill of one account of a campaign, which was found, and one that behaves; the decision took so long.
+    /// A drill of one account of a campaign, which was found, and one that behaves; the decision took so
+    /// long.
     fn found(decision_ms: i64) -> Seen {
         let (account, event, verdict) = (AccountId([1; 16]), EventId([2; 16]), VerdictId([3; 16]));
         let mut seen = Seen { events: 2, ..Seen::default() };

@@ -65,8 +65,8 @@ impl<'c> Groups<'c> {
         })
     }
 
-    /// What came of all, of which these are the campaigns of the truth: how many accounts of each were flagged, and how it
-    /// was put together.
+    /// What came of all, of which these are the campaigns of the truth: how many accounts of each were
+    /// flagged, and how it was put together.
     pub(super) fn assembly(&self, truth: impl Iterator<Item = (u64, Put)>) -> Assembly {
         let labels = |group: &[&Case]| {
             let mut labels: Vec<_> = group.iter().filter_map(|case| case.label.as_deref()).collect();

@@ -14,7 +14,8 @@ const HIGH: f64 = 0.95;
 /// Accounts by the probability that was said of them; those of whom nothing was said are left out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reliability {
-    /// How far the share of campaign accounts is from what was said, on average over the accounts between 0.05 and 0.95.
+    /// How far the share of campaign accounts is from what was said, on average over the accounts between
+    /// 0.05 and 0.95.
     pub error: f64,
     /// Accounts between them.
     pub accounts: u64,
@@ -74,7 +75,8 @@ mod tests {
     #[test]
     fn what_was_said_is_held_against_what_was_true() {
         let mut truth = Truth::default();
-        // Of four of whom 0.32 was said one belongs to a campaign, and both of whom 0.99 was said; of one nothing was said.
+        // Of four of whom 0.32 was said one belongs to a campaign, and both of whom 0.99 was said; of one
+        // nothing was said.
         let said = [
             (0.32, false),
             (0.32, false),

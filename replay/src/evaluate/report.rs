@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 /// Scores that flagged accounts are counted from in the sweep, in hundredths.
 const SWEEP: std::ops::RangeInclusive<u32> = 1..=99;
 
-/// What a thousand useful exchanges cost a campaign of this name and so many accounts, in dollars, where that is known.
+/// What a thousand useful exchanges cost a campaign of this name and so many accounts, in dollars, where that
+/// is known.
 pub type Dollars<'d> = dyn Fn(&str, u64) -> Option<f64> + 'd;
 
 /// How good the policy was.
@@ -68,7 +69,8 @@ pub struct Campaign {
     pub accounts: u64,
     /// Those that were flagged at MEDIUM or above.
     pub flagged: u64,
-    /// Requests of a flagged account before its first verdict of MEDIUM or above, in the middle; none where nobody was.
+    /// Requests of a flagged account before its first verdict of MEDIUM or above, in the middle; none where
+    /// nobody was.
     pub requests_before_first_action_median: Option<f64>,
     /// The same for HIGH or above.
     pub requests_before_high_median: Option<f64>,
@@ -78,7 +80,8 @@ pub struct Campaign {
     pub requests: u64,
     /// Those that came before their account was flagged.
     pub requests_let_through: u64,
-    /// How its accounts were put together; of several campaigns of one name, the least pure and the most scattered.
+    /// How its accounts were put together; of several campaigns of one name, the least pure and the most
+    /// scattered.
     pub assembled: Put,
     /// What its accounts and its care cost for a thousand useful exchanges, in dollars, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,8 +106,8 @@ pub struct Scheme {
     pub accounts: u64,
     /// Those that were flagged.
     pub flagged: u64,
-    /// The price that the policy forces on this kind: what the cheapest campaign costs for a thousand useful exchanges
-    /// that was not found, in dollars; none where all were found, or where prices are not known.
+    /// The price that the policy forces on this kind: what the cheapest campaign costs for a thousand useful
+    /// exchanges that was not found, in dollars; none where all were found, or where prices are not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dollars_forced: Option<f64>,
 }
@@ -168,8 +171,8 @@ pub struct Ablation {
 }
 
 impl Report {
-    /// Counts the cases of one run, or of several. `dollars` says what a thousand useful exchanges cost a campaign of
-    /// this name and so many accounts, where that is known.
+    /// Counts the cases of one run, or of several. `dollars` says what a thousand useful exchanges cost a
+    /// campaign of this name and so many accounts, where that is known.
     pub fn of(judged: &Judged, policy: &str, runs: u32, dollars: &Dollars<'_>) -> Self {
         let cases = &judged.cases;
         let (mut tiers, mut by_event) = (BTreeMap::new(), Counts::default());
@@ -221,7 +224,8 @@ impl Report {
         self.sweep = sweep(&listened.cases);
     }
 
-    /// Takes the reliability from a run of the same events in which everybody was spoken of, whatever the evidence came to.
+    /// Takes the reliability from a run of the same events in which everybody was spoken of, whatever the
+    /// evidence came to.
     pub fn hear(&mut self, heard: &Judged) {
         self.reliability = Some(Reliability::of(&heard.cases));
     }
@@ -254,8 +258,8 @@ impl Report {
             .fold((0, 0), |(found, all), scheme| (found + scheme.found, all + scheme.campaigns))
     }
 
-    /// The largest share of a country's honest accounts that were flagged less the smallest, among countries with at
-    /// least so many.
+    /// The largest share of a country's honest accounts that were flagged less the smallest, among countries
+    /// with at least so many.
     pub fn country_gap(&self, accounts_min: u64) -> f64 {
         let shares = self.countries.values().filter(|country| country.accounts >= accounts_min);
         let shares: Vec<f64> = shares.map(|country| share(country.flagged, country.accounts)).collect();

@@ -10,8 +10,8 @@ const HONEST_LABELS: [&str; 4] = ["", "benign", "honest", "none"];
 /// Population of honest accounts whose rows name none.
 const UNNAMED: &str = "honest";
 
-/// What the campaigns begin with of accounts that people decided on, and that distil; the account follows. Decisions are of
-/// accounts, so that each is a group of its own.
+/// What the campaigns begin with of accounts that people decided on, and that distil; the account follows.
+/// Decisions are of accounts, so that each is a group of its own.
 const CONFIRMED: &str = "confirmed";
 
 /// The truth of all accounts.
@@ -66,8 +66,9 @@ impl Truth {
         account.times_ms.push(after_ms.clamp(i32::MIN.into(), i32::MAX.into()) as i32);
     }
 
-    /// Takes what people decided in place of what sources say: whether each of these accounts distils. Nothing is known of
-    /// the others, so they are counted nowhere. How many of these accounts are left: those that have events.
+    /// Takes what people decided in place of what sources say: whether each of these accounts distils.
+    /// Nothing is known of the others, so they are counted nowhere. How many of these accounts are left:
+    /// those that have events.
     pub fn decide(&mut self, decisions: &BTreeMap<AccountId, bool>) -> usize {
         self.is_decided = true;
         self.accounts.retain(|account, _| decisions.contains_key(account));

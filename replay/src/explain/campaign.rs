@@ -45,7 +45,8 @@ pub struct CampaignStory {
     pub asks: Vec<(String, i64)>,
     /// What it would cost a month to share none of these values, in dollars.
     pub evade_dollars: f64,
-    /// What would be left of it if members shared nothing of one kind; empty where what was told of them is no longer kept.
+    /// What would be left of it if members shared nothing of one kind; empty where what was told of them is
+    /// no longer kept.
     pub without: Vec<WithoutKind>,
     /// Name of the policy that judged the members.
     pub policy_version: String,
@@ -142,7 +143,8 @@ fn member_story(member: &CampaignMember) -> MemberStory {
 /// A group of a shared value, as the campaign stage has it.
 type Group = (LinkKind, ValueHash, i64);
 
-/// What would be left of a campaign without each kind of link, by what was last told of each member with evidence.
+/// What would be left of a campaign without each kind of link, by what was last told of each member with
+/// evidence.
 fn without(
     members: &BTreeSet<AccountId>,
     log: &dyn Log,

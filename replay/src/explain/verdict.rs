@@ -35,8 +35,8 @@ pub struct VerdictStory {
     pub prior_nats: Option<f64>,
     /// Log-odds that prior and evidence come to, in nats; none where the policy is not to be had.
     pub log_odds_nats: Option<f64>,
-    /// Log-odds that those proved to be, by the policy's calibration, in nats: the probability is theirs. None where the policy
-    /// is not to be had, or has no calibration.
+    /// Log-odds that those proved to be, by the policy's calibration, in nats: the probability is theirs.
+    /// None where the policy is not to be had, or has no calibration.
     pub calibrated_nats: Option<f64>,
     /// Evidence by family, the strongest first.
     pub families: Vec<FamilyStory>,
@@ -176,8 +176,8 @@ fn signal_story(signal: &Signal) -> SignalStory {
     }
 }
 
-/// Without each family that speaks against the account; what besides the score is missing for CRITICAL; and how much less
-/// evidence there would have to be for the tier below.
+/// Without each family that speaks against the account; what besides the score is missing for CRITICAL; and
+/// how much less evidence there would have to be for the tier below.
 fn otherwise(verdict: &Verdict, policy: &Policy) -> Vec<Otherwise> {
     let evidence = evidence(verdict);
     let told = |differs: String, fused: &Fused| Otherwise {

@@ -18,8 +18,8 @@ use weir_topology::topic::{StageName, TaskId, Topic};
 pub(super) struct Campaigns {
     /// What came out.
     pub(super) found: CampaignDigest,
-    /// Whether it is what stands in the log; none where that cannot be told: what led to it is no longer kept, or another
-    /// judge recorded it.
+    /// Whether it is what stands in the log; none where that cannot be told: what led to it is no longer
+    /// kept, or another judge recorded it.
     pub(super) is_equal: Option<bool>,
 }
 

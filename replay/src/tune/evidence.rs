@@ -1,12 +1,12 @@
 //! What every detector said of every account, heard once and fused as often as there are candidates.
 //!
-//! A policy that listens gives a verdict at every judgement, whatever it comes to; its signals are what the detectors
-//! said, cut nowhere. Prior, caps, thresholds and tiers have no influence on what detectors say, nor has what is said of an
-//! account on what is said of others, so that a candidate's judgement is the product's own [`fuse`] over what was heard.
-//! A detector that reads its own cap is heard at several.
+//! A policy that listens gives a verdict at every judgement, whatever it comes to; its signals are what the
+//! detectors said, cut nowhere. Prior, caps, thresholds and tiers have no influence on what detectors say,
+//! nor has what is said of an account on what is said of others, so that a candidate's judgement is the
+//! product's own [`fuse`] over what was heard. A detector that reads its own cap is heard at several.
 //!
-//! Of an account's judgements only those are kept that no other outdoes in every detector: fusion grows with each, so
-//! the highest tier that the account reaches is among them.
+//! Of an account's judgements only those are kept that no other outdoes in every detector: fusion grows with
+//! each, so the highest tier that the account reaches is among them.
 
 use super::knob::{Bank, Draft, Knob};
 use crate::evaluate::intake::Labelled;
@@ -124,7 +124,8 @@ fn listening(bank: &Bank, caps: &Caps) -> Option<Policy> {
     Policy::parse(&document.to_string()).ok()
 }
 
-/// A group of accounts that stand or fall together: a campaign of one world, or one world's accounts of a population.
+/// A group of accounts that stand or fall together: a campaign of one world, or one world's accounts of a
+/// population.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Name of the campaign or population.
@@ -149,8 +150,8 @@ pub struct Flagged {
     pub medium: u64,
     /// At CRITICAL.
     pub critical: u64,
-    /// How near they all are to the wrong side of MEDIUM: what each one's score lacks of [`CLEAR_SCORE`] beyond it,
-    /// summed, in millionths.
+    /// How near they all are to the wrong side of MEDIUM: what each one's score lacks of [`CLEAR_SCORE`]
+    /// beyond it, summed, in millionths.
     pub doubt: u64,
 }
 
@@ -243,8 +244,8 @@ impl Heard {
         }
     }
 
-    /// How many of each group a draft flags, by the product's own fusion; none where what its detectors would say was
-    /// not heard, or it is no policy.
+    /// How many of each group a draft flags, by the product's own fusion; none where what its detectors would
+    /// say was not heard, or it is no policy.
     pub fn judge(&self, bank: &Bank, draft: &Draft) -> Option<Vec<Flagged>> {
         let is_heard = |hearing: &&Hearing| {
             // What is off says nothing, whatever it was heard with.

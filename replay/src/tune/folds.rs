@@ -1,5 +1,5 @@
-//! Cross-validation: each fold leaves out one kind of campaign and one honest population, tunes on the rest, and is
-//! counted on what it left out.
+//! Cross-validation: each fold leaves out one kind of campaign and one honest population, tunes on the rest,
+//! and is counted on what it left out.
 
 use super::evidence::Group;
 use super::score::{Bounds, Score};
@@ -26,8 +26,9 @@ pub struct Fold {
     pub excess: u64,
 }
 
-/// What each fold leaves out: as many as there are kinds of campaigns or populations, whichever are more, and no more than
-/// [`FOLDS_MAX`]. Each of those is left out once, and nothing where there is no other to learn from.
+/// What each fold leaves out: as many as there are kinds of campaigns or populations, whichever are more, and
+/// no more than [`FOLDS_MAX`]. Each of those is left out once, and nothing where there is no other to learn
+/// from.
 pub fn plan(groups: &[Group]) -> Vec<[Option<String>; 2]> {
     let kin_of = |is_campaign: bool| {
         let kin: BTreeSet<&str> =

@@ -11,8 +11,8 @@ const NATS_STEPS: [i32; 8] = [-500, 500, -1_000, 1_000, -2_000, 2_000, -4_000, 4
 /// Steps from a score.
 const SCORE_STEPS: [i32; 6] = [-10, 10, -50, 50, -100, 100];
 
-/// Detectors that read their own cap: what they say under another is known only by asking them. One that is missing here is
-/// taken for cut at its cap, and the evaluation of a candidate tells.
+/// Detectors that read their own cap: what they say under another is known only by asking them. One that is
+/// missing here is taken for cut at its cap, and the evaluation of a candidate tells.
 const READ_THEIR_CAPS: [&str; 1] = ["kin"];
 
 /// A number of a policy.
@@ -27,7 +27,8 @@ pub enum Knob {
 }
 
 impl Knob {
-    /// Every number that tuning may change of this policy, as it stands. What the policy does not name stays off.
+    /// Every number that tuning may change of this policy, as it stands. What the policy does not name stays
+    /// off.
     pub fn of(document: &DocumentMut) -> Vec<Self> {
         let detectors = (0..NAMES.len()).map(Self::Detector);
         let fusion =
@@ -92,8 +93,8 @@ impl Knob {
         put(document, &keys, Value::from(f64::from(thousandths) / 1_000.0));
     }
 
-    /// The values that are tried in the place of `now`: a weight is never less than nothing, and nothing leaves what a
-    /// policy may say. `origin` is the value in force.
+    /// The values that are tried in the place of `now`: a weight is never less than nothing, and nothing
+    /// leaves what a policy may say. `origin` is the value in force.
     pub fn tried(self, now: i32, origin: i32) -> Vec<i32> {
         let stepped = |steps: &[i32], least: i32, most: i32| {
             steps.iter().map(|step| (now + step).clamp(least, most)).collect::<Vec<_>>()

@@ -57,8 +57,8 @@ pub struct Report {
     pub accounts: [Counts; 2],
     /// Campaigns that are found, under both.
     pub campaigns_found: [u64; 2],
-    /// Campaigns that the candidate loses, and honest accounts above what their populations allow: why nothing was
-    /// found, where it is for that.
+    /// Campaigns that the candidate loses, and honest accounts above what their populations allow: why
+    /// nothing was found, where it is for that.
     pub campaigns_lost: u64,
     /// See above; of the policy in force and of the candidate.
     pub excess: [u64; 2],

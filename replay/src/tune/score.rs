@@ -28,8 +28,8 @@ impl Bounds {
 pub struct Score {
     /// Campaigns that the policy in force finds and the draft does not.
     pub lost: u64,
-    /// Honest accounts above what their populations allow, at MEDIUM or above, and above those of the policy in force at
-    /// CRITICAL.
+    /// Honest accounts above what their populations allow, at MEDIUM or above, and above those of the policy
+    /// in force at CRITICAL.
     pub excess: u64,
     /// Accounts at MEDIUM or above.
     pub counts: Counts,

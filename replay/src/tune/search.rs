@@ -1,5 +1,5 @@
-//! The search: from the policy in force uphill, a number at a time and pairs of them at random; then back, as far as
-//! nothing is lost by it. Of policies that flag the same, the one that flags them by a clearer margin.
+//! The search: from the policy in force uphill, a number at a time and pairs of them at random; then back, as
+//! far as nothing is lost by it. Of policies that flag the same, the one that flags them by a clearer margin.
 
 use super::evidence::{Flagged, Group, Heard};
 use super::knob::{Bank, Draft};

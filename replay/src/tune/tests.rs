@@ -116,7 +116,8 @@ fn what_would_flag_too_many_of_a_population_is_not_found() {
 
 #[test]
 fn a_campaign_that_is_found_is_not_given_up_for_many_others() {
-    // The whale is found by volume alone, and so are the honest who take much: giving both up would be better by F1.
+    // The whale is found by volume alone, and so are the honest who take much: giving both up would be better
+    // by F1.
     let [hydra, relay, chat, agents] = WORLD;
     let whale = campaign("whale", 2, &[("whale", 5_000), ("rhythm", 4_000)]);
     let large = honest("large", 30, &[("whale", 5_000), ("rhythm", 4_000)]);
@@ -128,8 +129,8 @@ fn a_campaign_that_is_found_is_not_given_up_for_many_others() {
 
 #[test]
 fn what_is_better_only_by_heart_is_not_written() {
-    // The first kind is found by a higher prior, or without `owner`. A higher prior would flag the second population: only
-    // who has seen that knows.
+    // The first kind is found by a higher prior, or without `owner`. A higher prior would flag the second
+    // population: only who has seen that knows.
     let world = [
         campaign("one", 10, &[("kin", 6_000), ("bond", 1_000), ("owner", -300)]),
         honest("first", 300, &[("rhythm", -1_500)]),

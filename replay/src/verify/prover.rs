@@ -58,7 +58,8 @@ struct Folded {
     /// The first of them comes after this one.
     after: i64,
     last: i64,
-    /// Those that another judge recorded, and this one adopted: what came out of them says nothing of what was said.
+    /// Those that another judge recorded, and this one adopted: what came out of them says nothing of what
+    /// was said.
     adopted: Vec<i64>,
     /// Why it did not go on; none where the log ended or enough was known.
     failure: Option<Failure>,
@@ -73,8 +74,8 @@ impl Folded {
 
 /// The verdicts of one partition, held against what comes out of its epochs.
 ///
-/// A checkpoint is not believed: what comes out after it counts when an epoch with a snapshot has followed, whose
-/// digest covers every account that changed since. Where that fails, another start is tried.
+/// A checkpoint is not believed: what comes out after it counts when an epoch with a snapshot has followed,
+/// whose digest covers every account that changed since. Where that fails, another start is tried.
 pub(super) struct Prover {
     task: TaskId,
     starts: Starts,
@@ -90,8 +91,8 @@ pub(super) struct Prover {
 }
 
 impl Prover {
-    /// A prover of targets of one partition, in offset order. With `complete_after` they are every verdict after
-    /// that epoch, and none may be missing.
+    /// A prover of targets of one partition, in offset order. With `complete_after` they are every verdict
+    /// after that epoch, and none may be missing.
     pub(super) fn new(
         task: TaskId,
         starts: Starts,
@@ -141,7 +142,8 @@ impl Prover {
         Ok(self)
     }
 
-    /// Where to fold from next, and the epoch after which it need not go on. `tried` says the same of the folds so far.
+    /// Where to fold from next, and the epoch after which it need not go on. `tried` says the same of the
+    /// folds so far.
     fn next_fold(&self, tried: &HashMap<i64, i64>) -> Option<(&Start, i64)> {
         if self.complete_after.is_some() && tried.is_empty() {
             return Some((self.starts.oldest(), i64::MAX));

@@ -18,8 +18,8 @@ pub struct VerifyReport {
     pub different: u64,
     /// Those that can be neither proved nor disproved: what led to them is no longer kept.
     pub unproven: u64,
-    /// Where not one verdict was asked for: those that stand before the oldest place from which history can still be
-    /// folded. They were not chosen.
+    /// Where not one verdict was asked for: those that stand before the oldest place from which history can
+    /// still be folded. They were not chosen.
     pub before: u64,
     /// Each finding when one verdict was asked for; else those that are not proven, up to
     /// [`crate::limits::FINDINGS_MAX`] in all.

@@ -36,8 +36,8 @@ pub fn stages() -> StageFactory {
     stages_with(eager())
 }
 
-/// The builtin policy, but everybody is suspected from the first event on: few events make verdicts, and more of
-/// them as the evidence grows.
+/// The builtin policy, but everybody is suspected from the first event on: few events make verdicts, and more
+/// of them as the evidence grows.
 pub fn eager() -> Policy {
     let text = Policy::builtin_text();
     let eager = text

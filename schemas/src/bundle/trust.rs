@@ -135,9 +135,10 @@ impl Trust {
         Digest(sha.finalize().into())
     }
 
-    /// Reads a policy that was published at `published_ms` after bundles up to the counter `reached` were in force, and
-    /// says why it is not to be put in force. Expiry is held against the log's own clock, which every task that reads
-    /// the record finds the same, and which whoever writes the record cannot choose on brokers.
+    /// Reads a policy that was published at `published_ms` after bundles up to the counter `reached` were in
+    /// force, and says why it is not to be put in force. Expiry is held against the log's own clock, which
+    /// every task that reads the record finds the same, and which whoever writes the record cannot choose on
+    /// brokers.
     pub fn admit(&self, body: &str, published_ms: i64, reached: u64) -> Result<Bundle, Distrust> {
         let bundle = self.vouched(body, published_ms)?;
         let found = bundle.header.counter;

@@ -440,8 +440,8 @@ impl Store {
         }
     }
 
-    /// Removes the tombstones of a compacted partition in which nothing stands before them any more, as a broker may when it
-    /// has kept them for a while.
+    /// Removes the tombstones of a compacted partition in which nothing stands before them any more, as a
+    /// broker may when it has kept them for a while.
     pub fn forget_tombstones(&mut self, topic: Topic, partition: u32) {
         let told = self.told(topic, partition);
         let Some(log) = self.logs.get_mut(&(topic, partition)) else { return };

@@ -295,8 +295,8 @@ fn set_default(client: &mut ClientConfig, name: &str, value: impl fmt::Display) 
     }
 }
 
-/// The error of a client that could not be made from its settings. It names a setting, not its value: that may
-/// be a secret under a misspelt name.
+/// The error of a client that could not be made from its settings. It names a setting, not its value: that
+/// may be a secret under a misspelt name.
 pub(super) fn refused(error: KafkaError) -> LogError {
     let reason = match &error {
         KafkaError::ClientConfig(_, _, name, _) => {

@@ -19,8 +19,8 @@ const CURRENT: Duration = Duration::from_secs(35);
 const USELESS: &[&str] =
     &[" (after ", ": broker certificate could not be verified, ", ": client SSL authentication might be "];
 
-/// A port that wants TLS or SASL, and is not told, ends the connection when it gets the first request: sooner than
-/// this.
+/// A port that wants TLS or SASL, and is not told, ends the connection when it gets the first request: sooner
+/// than this.
 const AT_ONCE: u32 = 2000;
 
 /// The context of a client that remembers why its connections failed.
@@ -167,8 +167,8 @@ impl ConnectionFailure {
     }
 }
 
-/// Whether a connection ended with its first requests, going by librdkafka's "(after 3ms in state UP)". One that
-/// was in use broke for another reason.
+/// Whether a connection ended with its first requests, going by librdkafka's "(after 3ms in state UP)". One
+/// that was in use broke for another reason.
 fn was_closed_at_once(said: &str) -> bool {
     let Some((time, state)) =
         said.rsplit_once(" (after ").and_then(|(_, rest)| rest.split_once("ms in state "))

@@ -146,7 +146,8 @@ impl Feed for KafkaFeed {
             match consumer.poll(BROKER_WAIT_MAX) {
                 Some(Ok(message)) => heads.push(record_of(&message)),
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
-                // Without the names that may stand there no row can be read, and what was refused is not read again.
+                // Without the names that may stand there no row can be read, and what was refused is not read
+                // again.
                 None => {
                     let reason = format!("{}: there was no answer", asking());
                     return Err(LogError::Unavailable { reason });

@@ -1,4 +1,5 @@
-//! What a group has given to its member here: the state that rebalances change, and what writers may ask of it.
+//! What a group has given to its member here: the state that rebalances change, and what writers may ask of
+//! it.
 
 use super::connection::ConnectionWatch;
 use crate::log::Position;
@@ -17,7 +18,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub enum Change {
     /// They are this member's from now on.
     Assigned(Vec<u32>),
-    /// They go to another member as soon as each has been given to [`Membership::release`](super::Membership::release).
+    /// They go to another member as soon as each has been given to
+    /// [`Membership::release`](super::Membership::release).
     Revoked(Vec<u32>),
     /// They are no longer this member's: stop their tasks without a commit. Nothing to release.
     Lost(Vec<u32>),

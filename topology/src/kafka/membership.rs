@@ -214,8 +214,8 @@ impl Drop for Membership {
         if let Some((all, _)) = revoking {
             group.unassign(self.consumer(), &all);
         }
-        // librdkafka never answers a rebalance that crosses the closing now and then (its issue 4884). Whoever has not left
-        // by then is taken for dead by the group.
+        // librdkafka never answers a rebalance that crosses the closing now and then (its issue 4884).
+        // Whoever has not left by then is taken for dead by the group.
         let (leaves, has_left) = mpsc::channel::<()>();
         super::end_aside((self.consumer.take(), leaves));
         let _ = has_left.recv_timeout(LEAVE_MAX);

@@ -1,7 +1,7 @@
 //! Commits epochs under a transactional id.
 //!
-//! A writer that runs under no membership has a producer of its own ([`OwnWriter`]). The writers of a member share
-//! one ([`shared`]), so that what a process commits does not cost more the more partitions it owns.
+//! A writer that runs under no membership has a producer of its own ([`OwnWriter`]). The writers of a member
+//! share one ([`shared`]), so that what a process commits does not cost more the more partitions it owns.
 
 mod deliveries;
 mod places;

@@ -1,5 +1,6 @@
-//! Who may do what on the brokers: for each role of a deployment the topics that it reads and writes, and the names that its
-//! groups and transactions begin with. From the stages' own lists, so that no other list can differ from them.
+//! Who may do what on the brokers: for each role of a deployment the topics that it reads and writes, and the
+//! names that its groups and transactions begin with. From the stages' own lists, so that no other list can
+//! differ from them.
 
 use crate::topic::{StageName, Topic};
 use std::collections::BTreeSet;
@@ -28,8 +29,8 @@ pub struct Access {
     pub reads: BTreeSet<Topic>,
     /// Topics that it writes.
     pub writes: BTreeSet<Topic>,
-    /// What the names of its groups and of its transactional ids begin with: a writer under no membership has a group
-    /// of its own name.
+    /// What the names of its groups and of its transactional ids begin with: a writer under no membership has
+    /// a group of its own name.
     pub names: Vec<String>,
 }
 
@@ -69,7 +70,8 @@ impl Role {
         match self {
             Self::Collector => (&[], &[Identities]),
             Self::Processor => (&[], &[]),
-            // Its output directory, its executor, the identities that it renews, and the settings that it tells.
+            // Its output directory, its executor, the identities that it renews, and the settings that it
+            // tells.
             Self::Enforcer => {
                 let reads = &[Actions, Audit, Campaigns, Outcomes, Identities, Standing, Verdicts];
                 (reads, &[Outcomes, Identities, Control])

@@ -1,5 +1,5 @@
-//! The topology as a picture and as a table, drawn from the data. Of every table topic both say what makes a key's
-//! latest record sufficient.
+//! The topology as a picture and as a table, drawn from the data. Of every table topic both say what makes a
+//! key's latest record sufficient.
 
 use crate::topic::{Cleanup, KeyKind, Partitions, Topic};
 use std::collections::BTreeSet;

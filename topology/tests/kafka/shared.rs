@@ -24,7 +24,8 @@ fn member(deployment: &Deployment, protocol: GroupProtocol, count: u32) -> Membe
     member
 }
 
-/// What a task commits in a deployment of so many partitions: a record of its epoch among others, and its positions.
+/// What a task commits in a deployment of so many partitions: a record of its epoch among others, and its
+/// positions.
 fn commit(of: u32, partition: u32, next: i64) -> Commit {
     let mut epoch = event(partition, &format!("epoch {next}"));
     epoch.topic = Topic::Epochs;
@@ -69,7 +70,8 @@ fn commits_that_come_together_are_one_transaction() {
         assert_eq!(committed, [Some(ROUNDS)]);
     }
     assert_eq!(links, ROUNDS * i64::from(PARTITIONS));
-    // All eight write to one partition of the links in each of the twenty: a transaction each would leave 160 markers.
+    // All eight write to one partition of the links in each of the twenty: a transaction each would leave 160
+    // markers.
     assert!(markers < 3 * ROUNDS, "{markers} markers of {ROUNDS} rounds");
 }
 

@@ -86,8 +86,8 @@ fn measure(accounts: usize) -> Result<Value> {
     let (mut events, mut cpu_ns, mut decode_ns, mut wall_s) = (0, 0, 0, 0.0);
     for round in 0..2 * rounds {
         for from in (0..accounts).step_by(EPOCH_EVENTS) {
-            // Measured is another order than the one in which the accounts came: those that speak one after the
-            // other do not lie side by side in memory.
+            // Measured is another order than the one in which the accounts came: those that speak one after
+            // the other do not lie side by side in memory.
             let scattered = |index| if round < rounds { index } else { index * SCATTER % accounts };
             let batch = batch(&wire, (from..(from + EPOCH_EVENTS).min(accounts)).map(scattered), round);
             let count = batch.len() as u64;

@@ -1,4 +1,5 @@
-//! A server of gateways over loopback: how long a gateway waits, and what a check costs the server, by HTTP and by gRPC.
+//! A server of gateways over loopback: how long a gateway waits, and what a check costs the server, by HTTP
+//! and by gRPC.
 //!
 //! Each way has the same number of requests under way at any time. The CPU time is the server's alone.
 

@@ -34,8 +34,8 @@ const PARTITIONS: u32 = 4;
 /// Events of a run.
 const EVENTS: u64 = 2_000_000;
 
-/// Of these: judged, or only decoded, before the measure begins, so that what a process does once (joining groups,
-/// taking memory) does not count.
+/// Of these: judged, or only decoded, before the measure begins, so that what a process does once (joining
+/// groups, taking memory) does not count.
 const WARM_UP: u64 = 500_000;
 
 /// How often each side of the exactly-once tax is measured; the least disturbed run of each counts.
@@ -168,9 +168,9 @@ struct Processed {
     rss_peak_bytes: u64,
 }
 
-/// Runs `weir process` until all of the deployment's `events` are judged, and measures from when it had judged the first
-/// `warm_up` of them, by the broker's clock. The process ends when nothing has happened for some seconds; what it takes
-/// after its last epoch is not counted.
+/// Runs `weir process` until all of the deployment's `events` are judged, and measures from when it had
+/// judged the first `warm_up` of them, by the broker's clock. The process ends when nothing has happened for
+/// some seconds; what it takes after its last epoch is not counted.
 fn processed(deployment: &Deployment, events: u64, warm_up: u64) -> Result<Processed> {
     let seen = watched(deployment.weir(&["process", "--until-idle", "--log-level", "warn"])?)?;
     ensure!(seen.status.success(), "weir process ended with {}", seen.status);

@@ -71,8 +71,8 @@ fn cpu_s(who: Who) -> Result<f64> {
 }
 
 /// Two neighbouring fields of `/proc/PID/stat`, in seconds. Counted from the state, which follows the name in
-/// parentheses (and that may hold blanks), the 12th and 13th are the process's own user and system time, the two
-/// after them those of its children that were waited for.
+/// parentheses (and that may hold blanks), the 12th and 13th are the process's own user and system time, the
+/// two after them those of its children that were waited for.
 fn cpu_s_of(pid: &str, at: usize) -> Result<f64> {
     let path = format!("/proc/{pid}/stat");
     let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

@@ -1,4 +1,5 @@
-//! `weir run --until-idle` over accounts that just pass by: five requests each, with a payment method and a network of its own.
+//! `weir run --until-idle` over accounts that just pass by: five requests each, with a payment method and a
+//! network of its own.
 //!
 //! Most accounts of a fleet are such, and nothing they have is shared. What they cost is what a fleet costs.
 

@@ -15,7 +15,8 @@ use weir_topology::topic::Topic;
 /// How finely a writer waits, as the product's does.
 const SLICE: Duration = Duration::from_micros(500);
 
-/// A log that is empty whatever is committed to it, and knows how many bytes of values that was, topic by topic.
+/// A log that is empty whatever is committed to it, and knows how many bytes of values that was, topic by
+/// topic.
 #[derive(Clone, Default)]
 pub struct Discard(Arc<Mutex<BTreeMap<Topic, u64>>>);
 

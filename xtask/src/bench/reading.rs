@@ -1,7 +1,7 @@
 //! What a line costs, part by part: split, parse by format, hash, features by length, write.
 //!
-//! Every figure is this thread's CPU time, the least of a few rounds; rounds of what is compared take turns, so
-//! that a busy machine slows both.
+//! Every figure is this thread's CPU time, the least of a few rounds; rounds of what is compared take turns,
+//! so that a busy machine slows both.
 
 use super::meter::{Taken, line, ratio, thread_ns};
 use super::tail;

@@ -62,8 +62,8 @@ impl Feed {
     }
 }
 
-/// Where the log must begin for its last line to be of now: what is older than a day is history and is not acted on, and
-/// what is ahead of the clock is refused.
+/// Where the log must begin for its last line to be of now: what is older than a day is history and is not
+/// acted on, and what is ahead of the clock is refused.
 fn start_ms(events: u64, seed: u64) -> Result<u64> {
     let last_ms =
         generate::write(&mut std::io::sink(), generate::START_MS, events, ACCOUNTS, seed, Labels::With)?;

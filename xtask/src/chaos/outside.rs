@@ -22,7 +22,8 @@ pub type Id = [u8; 16];
 pub struct Action {
     /// The key that makes it idempotent.
     pub id: Id,
-    /// Its state in this transition, by its place in the schema's list: 0 withheld, 1 to be carried out, others later.
+    /// Its state in this transition, by its place in the schema's list: 0 withheld, 1 to be carried out,
+    /// others later.
     pub state: i64,
 }
 
@@ -110,7 +111,8 @@ pub fn fence(brokers: &str, transactional_id: &str, topic: &str) -> Result<()> {
     }
 }
 
-/// How often a broker is asked to fence that is busy with the same writer, and how long it is left alone in between.
+/// How often a broker is asked to fence that is busy with the same writer, and how long it is left alone in
+/// between.
 const FENCE_ATTEMPTS_MAX: u32 = 100;
 const FENCE_AGAIN: Duration = Duration::from_millis(200);
 

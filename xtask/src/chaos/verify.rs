@@ -58,7 +58,8 @@ pub struct Findings {
     pub unproven: u64,
     /// Times that a task took over what another build had recorded.
     pub adoptions: u64,
-    /// Of [`PROVED_APART`] verdicts that were proved one by one, those that came out of a fold from a checkpoint.
+    /// Of [`PROVED_APART`] verdicts that were proved one by one, those that came out of a fold from a
+    /// checkpoint.
     pub from_checkpoints: u64,
     /// Digest of the lockstep replay of the disturbed log.
     pub digest: String,
@@ -123,7 +124,8 @@ fn told<const N: usize>(checks: [(bool, &'static str); N]) -> impl Iterator<Item
     checks.into_iter().filter(|(holds, _)| !holds).map(|(_, what)| what.to_owned())
 }
 
-/// What one build recorded the other cannot give again, byte for byte: it says so, and differs in nothing else.
+/// What one build recorded the other cannot give again, byte for byte: it says so, and differs in nothing
+/// else.
 fn violations_of_two_builds(found: &Findings) -> Vec<String> {
     let of_two = [
         (

@@ -14,7 +14,8 @@ use crate::shell::{output, succeed};
 /// Where podman keeps what ends with the machine.
 const RUN: &str = "/run/weir-compose";
 
-/// What podman and its helpers would share with another podman of this machine: private to our namespace of mounts.
+/// What podman and its helpers would share with another podman of this machine: private to our namespace of
+/// mounts.
 const PRIVATE: [&str; 5] = [RUN, "/run/containers", "/run/netns", "/run/runc", "/dev/shm"];
 
 /// What podman gives a container of files and processes where it may.
@@ -27,7 +28,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Settings under `home`, and private places for what podman would share with another podman of this machine.
+    /// Settings under `home`, and private places for what podman would share with another podman of this
+    /// machine.
     ///
     /// # Errors
     /// When something cannot be written or mounted.

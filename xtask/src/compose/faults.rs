@@ -25,7 +25,8 @@ const REQUESTS: usize = 20;
 /// How often in a row every suspended key must be refused.
 const ROUNDS: usize = 5;
 
-/// The keys that the gateway refuses because they are suspended; the customer is answered, and who asks Redis is told so too.
+/// The keys that the gateway refuses because they are suspended; the customer is answered, and who asks Redis
+/// is told so too.
 ///
 /// # Errors
 /// When that does not come about.
@@ -49,7 +50,8 @@ fn standings(engine: &Engine) -> Result<usize> {
     Ok(told.map_or(0, |keys| keys.lines().count()))
 }
 
-/// Kills the first process of each service as a crash would, while the customer goes on asking, and waits until all is well again.
+/// Kills the first process of each service as a crash would, while the customer goes on asking, and waits
+/// until all is well again.
 ///
 /// # Errors
 /// Says who did not come back, or what was not as before.

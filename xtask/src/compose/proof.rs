@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::engine::Engine;
 use super::stack::{ROLES, operator, until};
 
-/// Every line that the gateway wrote is one event, judged once; every verdict and the audit chain can be proved.
+/// Every line that the gateway wrote is one event, judged once; every verdict and the audit chain can be
+/// proved.
 ///
 /// # Errors
 /// Says what does not hold.

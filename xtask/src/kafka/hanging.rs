@@ -1,11 +1,11 @@
 //! Transactions that a broker forgot to end in some of their partitions, ended like the rest of them.
 //!
 //! A lone broker that restarts may write that a transaction is complete without having told the partitions
-//! (docs/chaos.md). Readers wait behind it for ever, and the producer's next transaction in such a partition ends
-//! both in one way. So what its coordinator had decided, in `__transaction_state`, need not be what became of it.
-//! What counts for Weir is the record that goes with every commit, of a task's epoch or a collector's position: where
-//! it is visible, the rest of the transaction must become so, and where it is not, must not. Apache's tool can only
-//! abort.
+//! (docs/chaos.md). Readers wait behind it for ever, and the producer's next transaction in such a partition
+//! ends both in one way. So what its coordinator had decided, in `__transaction_state`, need not be what
+//! became of it. What counts for Weir is the record that goes with every commit, of a task's epoch or a
+//! collector's position: where it is visible, the rest of the transaction must become so, and where it is
+//! not, must not. Apache's tool can only abort.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -68,7 +68,8 @@ impl Hanging {
     /// `WriteTxnMarkers`, version 1: one marker for one partition. Apache's tool has it for aborts only.
     fn request(&self, commits: bool) -> Vec<u8> {
         let mut body = probe::headed(27, 1);
-        // Compact arrays and strings begin with their length and one; every structure ends with its count of tags.
+        // Compact arrays and strings begin with their length and one; every structure ends with its count of
+        // tags.
         body.extend_from_slice(&[0, 2]);
         body.extend_from_slice(&self.producer_id.to_be_bytes());
         body.extend_from_slice(&self.producer_epoch.to_be_bytes());
@@ -96,8 +97,8 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Topics and partitions of the records that say for Weir whether the transaction happened: one for each task
-    /// that took part.
+    /// Topics and partitions of the records that say for Weir whether the transaction happened: one for each
+    /// task that took part.
     pub fn anchors(&self) -> impl Iterator<Item = &(String, i64)> {
         let is_it = |topic: &str| topic.ends_with("weir.epochs") || topic.ends_with("weir.state.collector");
         self.partitions.iter().filter(move |(topic, _)| is_it(topic))
@@ -108,8 +109,8 @@ impl Decision {
         self.commits
     }
 
-    /// Whether the transaction happened, by what `DumpLogSegments` says of one of its anchors; none where that hangs
-    /// too.
+    /// Whether the transaction happened, by what `DumpLogSegments` says of one of its anchors; none where
+    /// that hangs too.
     pub fn known(&self, anchor_dump: &str) -> Option<bool> {
         let number = |line: &str, name: &str| -> Option<i64> {
             line.split_once(name)?.1.split_whitespace().next()?.parse().ok()
@@ -141,8 +142,8 @@ const PREPARE_COMMIT: i64 = 2;
 const PREPARE_ABORT: i64 = 3;
 
 impl Decisions {
-    /// Reads what Apache's `DumpLogSegments` says of `__transaction_state`: a line for each entry, with its payload
-    /// as JSON at the end.
+    /// Reads what Apache's `DumpLogSegments` says of `__transaction_state`: a line for each entry, with its
+    /// payload as JSON at the end.
     ///
     /// # Errors
     /// When it is something else.

@@ -135,8 +135,8 @@ impl Node {
         self.daemon.kill().map(drop)
     }
 
-    /// Ends transactions that the broker forgot to end in some of their partitions, like the rest of them. In how
-    /// many partitions there were any.
+    /// Ends transactions that the broker forgot to end in some of their partitions, like the rest of them. In
+    /// how many partitions there were any.
     ///
     /// # Errors
     /// When Apache's tools cannot be run, or the node does not do as it is told.
@@ -170,8 +170,8 @@ impl Node {
         Ok(hanging.len())
     }
 
-    /// What Apache's tool says of the files of the partitions in the directories for whose names `is_it` holds. A
-    /// consumer would wait behind what hangs, and read on for as long as there is more.
+    /// What Apache's tool says of the files of the partitions in the directories for whose names `is_it`
+    /// holds. A consumer would wait behind what hangs, and read on for as long as there is more.
     fn dump(&self, how: &str, is_it: impl Fn(&str) -> bool) -> anyhow::Result<String> {
         let mut segments = Vec::new();
         for partition in fs::read_dir(self.data_dir())? {

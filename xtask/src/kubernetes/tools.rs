@@ -123,7 +123,8 @@ impl Tools {
     }
 }
 
-/// Where a Go is that is new enough: on the path, or where its own installer puts it. A distribution's is often older.
+/// Where a Go is that is new enough: on the path, or where its own installer puts it. A distribution's is
+/// often older.
 fn compiler() -> Result<PathBuf> {
     let installed = PathBuf::from("/usr/local/go/bin/go");
     let is_new_enough = |go: &PathBuf| {

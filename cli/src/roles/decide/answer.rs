@@ -21,7 +21,8 @@ use weir_schemas::AccountId;
 pub struct Answer {
     /// Whether it may pass.
     pub passes: Passes,
-    /// The account that the answer is about: of several the one that counts; none where the request is nobody's.
+    /// The account that the answer is about: of several the one that counts; none where the request is
+    /// nobody's.
     pub account: Option<AccountId>,
     /// How its account stands.
     pub decision: Decision,
@@ -87,8 +88,8 @@ impl Desk {
         &self.askers
     }
 
-    /// Whether a request may pass whose headers have these `values`, by the name of each. Where nobody would know whose it is, it is
-    /// counted as refused.
+    /// Whether a request may pass whose headers have these `values`, by the name of each. Where nobody would
+    /// know whose it is, it is counted as refused.
     pub async fn answer_to<'r, V: Iterator<Item = &'r [u8]>>(
         self: &'r Arc<Self>,
         transport: Transport,
@@ -102,8 +103,9 @@ impl Desk {
         }
     }
 
-    /// How an account stands, for whoever names the tenant by these values. With a registry each is told of its own accounts only:
-    /// of another tenant's nothing is known, as of one that is nobody's. Uses nothing up. Whoever is of no tenant is counted as refused.
+    /// How an account stands, for whoever names the tenant by these values. With a registry each is told of
+    /// its own accounts only: of another tenant's nothing is known, as of one that is nobody's. Uses nothing
+    /// up. Whoever is of no tenant is counted as refused.
     pub fn look_for<'c>(
         &self,
         transport: Transport,
@@ -139,8 +141,9 @@ impl Desk {
         Answer { passes, account: Some(account), decision, stale_ms: self.standings.stale_ms(now_ms) }
     }
 
-    /// Whether a request of these accounts may pass. Of several the gravest answer counts. Only for an account that is slowed
-    /// down Redis is asked, in a thread that may wait, so that nobody else waits with it.
+    /// Whether a request of these accounts may pass. Of several the gravest answer counts. Only for an
+    /// account that is slowed down Redis is asked, in a thread that may wait, so that nobody else waits with
+    /// it.
     pub async fn answer(self: &Arc<Self>, asking: Asking, transport: Transport) -> Answer {
         let is_to_count = |account: &AccountId| {
             asking.hits > 0 && self.look_at(*account, asking.terms, asking.hits).is_to_count()
@@ -205,8 +208,8 @@ impl Desk {
         answer
     }
 
-    /// In how many microseconds the account may ask by what all servers let through; none where it may now, and where Redis
-    /// does not answer: then each server counts for itself.
+    /// In how many microseconds the account may ask by what all servers let through; none where it may now,
+    /// and where Redis does not answer: then each server counts for itself.
     fn ask_shared(&self, shared: &Shared, account: AccountId, rate: Rate, hits: u32) -> Option<i64> {
         let mut redis = shared.redis.lock().unwrap_or_else(PoisonError::into_inner);
         if redis.rests_until.is_some_and(|until| until > Instant::now()) {

@@ -1,4 +1,5 @@
-//! Weir's own gRPC service: how an account stands, for programs that know it by its pseudonym or hold its key.
+//! Weir's own gRPC service: how an account stands, for programs that know it by its pseudonym or hold its
+//! key.
 
 use super::answer::{Answer, Desk};
 use super::told::Told;

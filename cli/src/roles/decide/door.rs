@@ -93,8 +93,8 @@ impl Door {
     }
 }
 
-/// Whether a request is of gRPC: it names a service, and says so. That alone would not do: nginx hands its client's own
-/// `Content-Type` on, and an error of gRPC's is an HTTP 200.
+/// Whether a request is of gRPC: it names a service, and says so. That alone would not do: nginx hands its
+/// client's own `Content-Type` on, and an error of gRPC's is an HTTP 200.
 pub fn is_grpc(request: &Request) -> bool {
     let names_service = request.uri().path().split('/').nth(1).is_some_and(|service| service.contains('.'));
     let kind = request.headers().get(header::CONTENT_TYPE);

@@ -1,4 +1,5 @@
-//! What Envoy asks, by whichever of its services; and the words in which all of them hand an answer on to Envoy's client.
+//! What Envoy asks, by whichever of its services; and the words in which all of them hand an answer on to
+//! Envoy's client.
 
 pub mod ext_authz;
 pub mod ext_proc;
@@ -86,7 +87,8 @@ fn value_of(header: &HeaderValue) -> &[u8] {
     }
 }
 
-/// The whole answer for Envoy's own log and filters; the client is told nothing of it. What is not known is left out.
+/// The whole answer for Envoy's own log and filters; the client is told nothing of it. What is not known is
+/// left out.
 fn metadata(told: &Told) -> Struct {
     let serde_json::Value::Object(fields) = told.json() else { return Struct::default() };
     let fields = fields.into_iter().filter_map(|(name, field)| Some((name, protobuf(field)?)));

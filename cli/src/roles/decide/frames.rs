@@ -1,8 +1,9 @@
-//! Length-prefixed JSON, for programs that speak neither HTTP nor gRPC: a question is the number of its bytes (4 bytes,
-//! big-endian) and so many bytes of JSON, and so is its answer. Answers come in the order of the questions.
+//! Length-prefixed JSON, for programs that speak neither HTTP nor gRPC: a question is the number of its bytes
+//! (4 bytes, big-endian) and so many bytes of JSON, and so is its answer. Answers come in the order of the
+//! questions.
 //!
-//! No question has 16 MiB, so its first byte is 0, with which no request of HTTP begins: both share the port. Over TLS a client says
-//! [`PROTOCOL`] in ALPN.
+//! No question has 16 MiB, so its first byte is 0, with which no request of HTTP begins: both share the port.
+//! Over TLS a client says [`PROTOCOL`] in ALPN.
 
 use super::answer::Desk;
 use super::decisions::check;
@@ -46,7 +47,8 @@ enum Read {
     TooLong,
 }
 
-/// Whether a connection without TLS begins as one of questions; none where it says nothing for too long, or the server ends.
+/// Whether a connection without TLS begins as one of questions; none where it says nothing for too long, or
+/// the server ends.
 pub async fn begins(stream: &TcpStream, states: &mut watch::Receiver<State>) -> Option<bool> {
     let mut first = [0; 1];
     let peeked = timeout(IDLE_TIME_MAX, unless_ending(stream.peek(&mut first), states)).await;

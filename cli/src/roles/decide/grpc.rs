@@ -64,7 +64,8 @@ pub fn routes(desk: Arc<Desk>) -> Result<(Router, HealthReporter)> {
         .add_service(described().build_v1()?.max_decoding_message_size(PROBE_BYTES_MAX))
         // What clients ask that are older than 2023.
         .add_service(described().build_v1alpha()?.max_decoding_message_size(PROBE_BYTES_MAX));
-    // Its own answer to unknown paths is 200 with an error of gRPC's behind it, which another gateway would take for `may pass`.
+    // Its own answer to unknown paths is 200 with an error of gRPC's behind it, which another gateway would
+    // take for `may pass`.
     Ok((routes.into_axum_router().reset_fallback().route_layer(from_fn(of_grpc_only)), reporter))
 }
 

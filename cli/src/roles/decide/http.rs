@@ -20,7 +20,8 @@ const STALE: HeaderName = HeaderName::from_static("x-weir-stale-ms");
 /// The action and the verdict by which it stands so.
 const ACTION: HeaderName = HeaderName::from_static("x-weir-action-id");
 const VERDICT: HeaderName = HeaderName::from_static("x-weir-verdict-id");
-/// The verdict's score, and the families of its evidence with commas between them; neither where that is not known.
+/// The verdict's score, and the families of its evidence with commas between them; neither where that is not
+/// known.
 const SCORE: HeaderName = HeaderName::from_static("x-weir-score");
 const FAMILIES: HeaderName = HeaderName::from_static("x-weir-families");
 

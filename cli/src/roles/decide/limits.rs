@@ -32,26 +32,29 @@ pub const DESCRIPTORS_MAX: usize = 64;
 /// As how many requests one may count that Envoy asks about; what says more counts as so many.
 pub const HITS_MAX: u32 = 1_000_000;
 
-/// How old a connection of HTTP/2 may grow. Then its peer is told to ask on another, so that servers that were added get their
-/// share, and none is held for good.
+/// How old a connection of HTTP/2 may grow. Then its peer is told to ask on another, so that servers that
+/// were added get their share, and none is held for good.
 pub const CONNECTION_AGE_MAX: Duration = Duration::from_secs(600);
 
-/// How long a connection may be without its first request, and one of HTTP/1.1 without its next: longer than nginx keeps one that is
-/// idle, so that no request meets a connection that is being closed.
+/// How long a connection may be without its first request, and one of HTTP/1.1 without its next: longer than
+/// nginx keeps one that is idle, so that no request meets a connection that is being closed.
 pub const IDLE_TIME_MAX: Duration = Duration::from_secs(75);
 
 /// How long a gateway may take to make its connection secret.
 pub const TLS_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long a request may take, from its head to the head of its answer. An answer takes microseconds, or what Redis takes.
+/// How long a request may take, from its head to the head of its answer. An answer takes microseconds, or
+/// what Redis takes.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How often a peer of HTTP/2 that says nothing is asked whether it is there, and how long it may take to say so.
+/// How often a peer of HTTP/2 that says nothing is asked whether it is there, and how long it may take to say
+/// so.
 pub const PING_EVERY: Duration = Duration::from_secs(30);
 /// See [`PING_EVERY`].
 pub const PING_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long requests that are under way have when their connection is to end: it is too old, or the process is told to stop.
+/// How long requests that are under way have when their connection is to end: it is too old, or the process
+/// is told to stop.
 pub const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Most requests that wait for Redis at once; further ones are counted by this server alone.

@@ -1,4 +1,5 @@
-//! The server: HTTP/1.1, HTTP/2 and length-prefixed JSON on one port, bounded in connections, requests, bytes and time, in a thread of its own.
+//! The server: HTTP/1.1, HTTP/2 and length-prefixed JSON on one port, bounded in connections, requests, bytes
+//! and time, in a thread of its own.
 
 use super::answer::Desk;
 use super::door::{Door, is_grpc};

@@ -26,7 +26,8 @@ pub struct Told {
     pub standing: Option<Status>,
     /// The status of HTTP for a request that is answered so.
     pub status: StatusCode,
-    /// In how many milliseconds it is worth while to ask again; none where it may pass, and where that is not known.
+    /// In how many milliseconds it is worth while to ask again; none where it may pass, and where that is not
+    /// known.
     pub retry_after_ms: Option<i64>,
     /// Since when it stands so, in milliseconds since the Unix epoch.
     pub since_ms: Option<i64>,

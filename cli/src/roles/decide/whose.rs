@@ -1,4 +1,5 @@
-//! Who is asking: the tenant that a request names, the accounts behind its keys, and the terms on which its tenant is answered.
+//! Who is asking: the tenant that a request names, the accounts behind its keys, and the terms on which its
+//! tenant is answered.
 
 use super::limits::KEYS_MAX;
 use crate::context::Context;
@@ -126,8 +127,9 @@ impl Askers {
         self.tenant_header.as_deref()
     }
 
-    /// Whose a request with these credentials is. One with several keys is of each of them, also where a proxy on the way has joined
-    /// them with commas. `tenants` are the values that name its tenant; without one it is the configured one, if any.
+    /// Whose a request with these credentials is. One with several keys is of each of them, also where a
+    /// proxy on the way has joined them with commas. `tenants` are the values that name its tenant; without
+    /// one it is the configured one, if any.
     pub fn asking<'c>(
         &self,
         tenants: impl Iterator<Item = &'c [u8]>,
@@ -140,7 +142,8 @@ impl Askers {
         Ok(Asking { accounts, terms: self.terms_of(chosen), hits: 1 })
     }
 
-    /// Of whose accounts somebody is told who names the tenant by these values. Where there is no registry nobody needs to name one.
+    /// Of whose accounts somebody is told who names the tenant by these values. Where there is no registry
+    /// nobody needs to name one.
     pub fn scope<'c>(&self, tenants: impl Iterator<Item = &'c [u8]>) -> Result<Scope, Unclear> {
         if !self.tenants.are_registered() {
             return Ok(Scope { tenant: None, terms: self.terms });
@@ -167,8 +170,8 @@ fn text_of(value: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(value)
 }
 
-/// The one tenant that these values name, also where a proxy on the way has joined them with commas; what names none is of
-/// `unnamed`, and where there is no such tenant, of none.
+/// The one tenant that these values name, also where a proxy on the way has joined them with commas; what
+/// names none is of `unnamed`, and where there is no such tenant, of none.
 fn only_tenant<'c>(
     values: impl Iterator<Item = &'c [u8]>,
     unnamed: Option<&str>,

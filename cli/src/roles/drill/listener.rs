@@ -105,7 +105,8 @@ impl Listener {
     /// Sends a batch once; status and text of the answer.
     fn request(&self, body: &str) -> Result<(u16, String)> {
         let mut request = self.agent.post(&self.url).header("content-type", "application/x-ndjson");
-        // A listener that does not want it says so before it has read it, and would close on what it does not read.
+        // A listener that does not want it says so before it has read it, and would close on what it does not
+        // read.
         request = request.header("expect", "100-continue");
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {}", token.as_str()));

@@ -15,10 +15,12 @@ use weir_topology::log::Log;
 /// How long it may take until it is in force.
 const IN_FORCE_MAX: Duration = Duration::from_secs(60);
 
-/// Protects `tenant`, and returns when every enforcer of the log that is followed has heard it. Where another process has the log, that one
-/// reads what operators say before what it judges later: then it is enough that it has taken the word.
+/// Protects `tenant`, and returns when every enforcer of the log that is followed has heard it. Where another
+/// process has the log, that one reads what operators say before what it judges later: then it is enough that
+/// it has taken the word.
 ///
-/// Nobody has the keys of a drill's accounts, and who carries effects out should not be asked to look for them.
+/// Nobody has the keys of a drill's accounts, and who carries effects out should not be asked to look for
+/// them.
 pub(super) fn put_in_force(
     context: &Context,
     tenant: &str,

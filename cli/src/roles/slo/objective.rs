@@ -1,4 +1,5 @@
-//! The objectives, what is asked of each, and when its budget burns: as in `deploy/prometheus/weir-alerts.yml`.
+//! The objectives, what is asked of each, and when its budget burns: as in
+//! `deploy/prometheus/weir-alerts.yml`.
 
 use serde::Serialize;
 
@@ -8,7 +9,8 @@ pub const WINDOWS: [&str; 4] = ["5m", "30m", "1h", "6h"];
 /// What a budget is for.
 pub const PERIOD: &str = "30d";
 
-/// How fast a budget burns, as places in [`WINDOWS`] of the long and the short window, and the rate that both are over.
+/// How fast a budget burns, as places in [`WINDOWS`] of the long and the short window, and the rate that both
+/// are over.
 const BURNS: [(Burn, usize, usize, f64); 2] = [(Burn::Fast, 2, 0, 14.4), (Burn::Slow, 3, 1, 6.0)];
 
 /// Every objective.

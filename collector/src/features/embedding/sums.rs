@@ -29,8 +29,9 @@ struct Known {
     sum: Sum16,
 }
 
-/// The bytes of a word, so that it does not stand in memory as it was written: another number in every process, and of every
-/// word. It is no secret from whoever reads all of the process: masks and factors lie beside it.
+/// The bytes of a word, so that it does not stand in memory as it was written: another number in every
+/// process, and of every word. It is no secret from whoever reads all of the process: masks and factors lie
+/// beside it.
 type Disguised = [u128; 2];
 
 struct Disguise {

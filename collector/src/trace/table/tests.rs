@@ -499,8 +499,8 @@ proptest! {
                         && (!is_whole || *bytes == reply.1)
                 })
             };
-            // Of a client that pipelines, and was not seen to before something was lost, it may be that of another of
-            // its requests.
+            // Of a client that pipelines, and was not seen to before something was lost, it may be that of
+            // another of its requests.
             prop_assert!(fits(&exchanges[index]) || (is_pipelined && exchanges.iter().any(fits)));
         }
     }

@@ -1,8 +1,9 @@
-//! What Weir writes down in a LiteLLM key's own metadata: which holds are on the key, and how it was without them.
+//! What Weir writes down in a LiteLLM key's own metadata: which holds are on the key, and how it was without
+//! them.
 //!
-//! The key has one block and one limit, and may have several holds. So that the last one to go gives back what was
-//! there before the first one came, and a word that comes twice or late changes nothing, both stand there, beside
-//! what others keep.
+//! The key has one block and one limit, and may have several holds. So that the last one to go gives back
+//! what was there before the first one came, and a word that comes twice or late changes nothing, both stand
+//! there, beside what others keep.
 
 use crate::limits::{LITELLM_HOLDS_MAX, TOMBSTONE_MS};
 use serde::{Deserialize, Serialize};
@@ -32,8 +33,8 @@ pub(super) struct Holds {
 enum Held {
     Suspended,
     Limited,
-    /// It was let go; until this time, in milliseconds since the Unix epoch, it is known that it was, and is not put
-    /// on by a late word.
+    /// It was let go; until this time, in milliseconds since the Unix epoch, it is known that it was, and is
+    /// not put on by a late word.
     LetGo(i64),
 }
 
@@ -121,8 +122,8 @@ impl Holds {
         self.suspend() && !self.was_blocked
     }
 
-    /// What becomes of the key's limit when these give way to `next`: none where it stays. What somebody else has
-    /// made of it since is theirs.
+    /// What becomes of the key's limit when these give way to `next`: none where it stays. What somebody else
+    /// has made of it since is theirs.
     pub fn limit_for(&self, next: &Self, key: Key) -> Option<Option<u64>> {
         match (self.lowered, next.lowered) {
             (None, Some(lowered)) => Some(Some(lowered.to)),

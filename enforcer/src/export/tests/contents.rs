@@ -408,8 +408,8 @@ fn whoever_overwrites_an_identity_hides_nothing_from_an_enforcer_that_knew_it() 
     assert_eq!(outputs.telemetry.refused.load(Relaxed), 2);
 }
 
-/// The topic is compacted by account, so on an eager broker what was overwritten is gone: rubbish hides an identity from an
-/// enforcer that was not there, visibly, until its collector announces it again.
+/// The topic is compacted by account, so on an eager broker what was overwritten is gone: rubbish hides an
+/// identity from an enforcer that was not there, visibly, until its collector announces it again.
 #[test]
 fn whoever_overwrites_an_identity_hides_it_until_it_is_announced_again_and_is_counted() {
     let substitute = || seal_for_tests(1, &SEAL_SECRET, account(1), &content("acme", "raw-account-2"));

@@ -179,8 +179,8 @@ impl Outputs {
         )
     }
 
-    /// The lines of every file in some order that does not depend on how rounds fell, and without where an audit
-    /// record stands in its chain: when the enforcer hears an answer is the world's business.
+    /// The lines of every file in some order that does not depend on how rounds fell, and without where an
+    /// audit record stands in its chain: when the enforcer hears an answer is the world's business.
     fn sorted(&self) -> BTreeMap<&'static str, Vec<String>> {
         let mut files: BTreeMap<_, Vec<String>> = BTreeMap::new();
         for (name, mut lines) in self.lines() {
@@ -196,8 +196,8 @@ impl Outputs {
         files
     }
 
-    /// Runs enforcer and export until neither has anything more to say; every action that was to be carried out is
-    /// then answered once, and its answer was heard.
+    /// Runs enforcer and export until neither has anything more to say; every action that was to be carried
+    /// out is then answered once, and its answer was heard.
     fn settle(&self, rig: &Rig) -> Vec<Note> {
         let mut notes = self.export(rig);
         let mut told = 0;

@@ -1,5 +1,5 @@
-//! Elasticsearch and OpenSearch, by the bulk interface: each notice is created under its own id, so that one that is there
-//! already is not there twice.
+//! Elasticsearch and OpenSearch, by the bulk interface: each notice is created under its own id, so that one
+//! that is there already is not there twice.
 //!
 //! The answer says of each document how it fared. What failed for now is sent again, and nothing else.
 
@@ -58,7 +58,8 @@ fn fate(created: &Created, failure: &mut Option<Failure>) -> Fate {
         // 409: it is there already.
         200..=299 | 409 => return Fate::Taken,
         413 => return Fate::Refused(excerpt(said.as_bytes())),
-        // Any other 400 is of the index or the cluster, a limit of shards for one, and comes right when that does.
+        // Any other 400 is of the index or the cluster, a limit of shards for one, and comes right when that
+        // does.
         400 if is_of_document(created) => return Fate::Refused(excerpt(said.as_bytes())),
         401 | 403 => RetryCause::Denied,
         429 | 503 => RetryCause::Busy,

@@ -1,7 +1,8 @@
-//! Files of this machine, for an agent that follows them: one that grows, and the ones before, numbered from the newest.
+//! Files of this machine, for an agent that follows them: one that grows, and the ones before, numbered from
+//! the newest.
 //!
-//! A batch is whole lines, synced before it counts as taken. What a crash left half written is cut off at the next start, and
-//! its notices are told again.
+//! A batch is whole lines, synced before it counts as taken. What a crash left half written is cut off at the
+//! next start, and its notices are told again.
 
 use super::{Delivery, Destination, DestinationKind, Failure, RetryCause};
 use crate::export::files::{Disk, Files as _};
@@ -82,7 +83,8 @@ impl FilesDestination {
         Ok(header.len() as u64)
     }
 
-    /// Every file becomes the one before; the oldest goes. A crash in between leaves a gap in the numbers, and no file twice.
+    /// Every file becomes the one before; the oldest goes. A crash in between leaves a gap in the numbers,
+    /// and no file twice.
     fn rotate(&mut self) -> io::Result<()> {
         for number in (1..self.keeping.kept).rev() {
             let from = format!("{}.{number}", self.name);

@@ -1,7 +1,7 @@
 //! Splunk's HTTP Event Collector: one JSON object an event, one after the other, each with its own time.
 //!
-//! A batch is taken when the collector answers with code 0. Of a batch with an event that it cannot take, it says which: that one
-//! is refused, and the others are sent again.
+//! A batch is taken when the collector answers with code 0. Of a batch with an event that it cannot take, it
+//! says which: that one is refused, and the others are sent again.
 
 use super::http::{Chunks, Endpoint, Outcome, excerpt};
 use super::{Delivery, Destination, DestinationKind, Failure, Fate, RetryCause};
@@ -31,8 +31,8 @@ struct Said {
 const OF_ONE_EVENT: [i64; 4] = [6, 12, 13, 15];
 
 impl HecDestination {
-    /// The collector at an endpoint whose credential is `Splunk TOKEN`. Events come from `host`, and go to `index`, or to the
-    /// one that the token has by default.
+    /// The collector at an endpoint whose credential is `Splunk TOKEN`. Events come from `host`, and go to
+    /// `index`, or to the one that the token has by default.
     pub fn new(endpoint: Endpoint, format: Format, host: &str, index: Option<&str>) -> Self {
         let (host, index) = (host.to_owned(), index.map(str::to_owned));
         Self { endpoint, format, host, index, chunks: Chunks::new() }

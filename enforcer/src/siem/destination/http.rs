@@ -1,5 +1,5 @@
-//! What destinations over HTTP have in common: one agent with bounds on time and size, a credential that no text shows, and
-//! batches that become smaller where a server finds them too large.
+//! What destinations over HTTP have in common: one agent with bounds on time and size, a credential that no
+//! text shows, and batches that become smaller where a server finds them too large.
 
 use super::tls::Authorities;
 use super::{Delivery, Failure, Fate, RetryCause};
@@ -26,8 +26,8 @@ pub(super) struct Answer {
 }
 
 impl Endpoint {
-    /// The server at `url`, which has to prove who it is by `authorities`, or by those of the Web. `authorization` is the value
-    /// of the header. An answer may take as long as `wait`.
+    /// The server at `url`, which has to prove who it is by `authorities`, or by those of the Web.
+    /// `authorization` is the value of the header. An answer may take as long as `wait`.
     pub fn new(
         url: &str,
         authorization: Option<Zeroizing<String>>,

@@ -1,8 +1,9 @@
 //! Syslog over TCP (RFC 6587, octet-counted) or TLS (RFC 5425).
 //!
-//! Syslog has no answers: what was written to a socket may still be lost with the receiver. So a batch has a connection of its
-//! own, and counts as taken when the receiver has closed it after us: it closes when it has read to the end, and a
-//! connection that it gives up with something unread breaks instead, a round trip later. Over TLS its `close_notify` is waited for.
+//! Syslog has no answers: what was written to a socket may still be lost with the receiver. So a batch has a
+//! connection of its own, and counts as taken when the receiver has closed it after us: it closes when it has
+//! read to the end, and a connection that it gives up with something unread breaks instead, a round trip
+//! later. Over TLS its `close_notify` is waited for.
 
 use super::tls::Authorities;
 use super::{Delivery, Destination, DestinationKind, Failure, RetryCause};
@@ -31,8 +32,8 @@ pub struct SyslogDestination {
 }
 
 impl SyslogDestination {
-    /// The receiver at `address` (`host:port`), over TLS where there are authorities. Messages come from `host`. Nothing may take
-    /// longer than `wait`.
+    /// The receiver at `address` (`host:port`), over TLS where there are authorities. Messages come from
+    /// `host`. Nothing may take longer than `wait`.
     ///
     /// # Errors
     /// When the address has no name that a certificate could have, or the authorities cannot be used.

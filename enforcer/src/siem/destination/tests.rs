@@ -343,7 +343,8 @@ fn syslog_ends_with_a_receiver_that_never_stops_talking() {
     assert_eq!((fates(&told), cause(&told)), ("L".into(), Some(RetryCause::Silent)));
 }
 
-/// A receiver with TLS that ends its sessions as RFC 5425 has it, or just closes; its certificate, and what it received.
+/// A receiver with TLS that ends its sessions as RFC 5425 has it, or just closes; its certificate, and what
+/// it received.
 fn secured(ends_sessions: bool) -> (String, String, Receiver<Vec<u8>>) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));

@@ -1,7 +1,7 @@
 //! ArcSight's Common Event Format: `CEF:0|vendor|product|version|class|name|severity|key=value …`.
 //!
-//! In the header `\` and `|` are escaped, in values `\` and `=`, and line ends are spelled `\n` and `\r`; a tab is a blank.
-//! Other control characters are left out. A key without a value is left out too.
+//! In the header `\` and `|` are escaped, in values `\` and `=`, and line ends are spelled `\n` and `\r`; a
+//! tab is a blank. Other control characters are left out. A key without a value is left out too.
 
 use super::fields::{findings, is_blank, members, number};
 use crate::siem::notice::{Kind, Notice, PRODUCT, VENDOR, VERSION};

@@ -1,5 +1,5 @@
-//! CSV by RFC 4180, every cell quoted, one line a notice, and safe to open in a spreadsheet: a cell that a spreadsheet would
-//! take for a formula gets an apostrophe in front.
+//! CSV by RFC 4180, every cell quoted, one line a notice, and safe to open in a spreadsheet: a cell that a
+//! spreadsheet would take for a formula gets an apostrophe in front.
 
 use crate::siem::notice::Notice;
 use crate::siem::text::{one_line, rfc3339};

@@ -1,4 +1,5 @@
-//! A line of any format as a message of syslog (RFC 5424): priority, time, host, program, and the line as its text.
+//! A line of any format as a message of syslog (RFC 5424): priority, time, host, program, and the line as its
+//! text.
 
 use crate::siem::notice::{Notice, VERSION};
 use crate::siem::text::rfc3339;

@@ -1,4 +1,5 @@
-//! Every format over ordinary and hostile notices. What others read in them, `cargo xtask test` asks parsers of others.
+//! Every format over ordinary and hostile notices. What others read in them, `cargo xtask test` asks parsers
+//! of others.
 
 use super::{Format, syslog};
 use crate::siem::notice::{Notice, of_action, of_campaign, of_verdict};
@@ -75,8 +76,8 @@ fn the_same_record_has_the_same_id_and_every_transition_of_an_action_one_of_its_
     assert_eq!(ids.len(), ActionState::ALL.len());
 }
 
-/// What an attacker might get into a text: line ends, delimiters, formulas, control characters, marks that turn text around,
-/// escapes that stand for nothing.
+/// What an attacker might get into a text: line ends, delimiters, formulas, control characters, marks that
+/// turn text around, escapes that stand for nothing.
 fn hostile_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("\n"),

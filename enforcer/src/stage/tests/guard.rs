@@ -640,8 +640,8 @@ fn a_pause_outlives_the_build_that_began_it_and_so_do_the_lists() {
     .assert_eq(&story(&rig));
 }
 
-/// What an enforcer with another state did: account 1 is suspended until a person undoes it, and slowed down; and what the word of an
-/// operator names who looks that up.
+/// What an enforcer with another state did: account 1 is suspended until a person undoes it, and slowed down;
+/// and what the word of an operator names who looks that up.
 fn elsewhere() -> Vec<Action> {
     let rig = Rig::new(1);
     rig.put_control(&posture("enforce"));

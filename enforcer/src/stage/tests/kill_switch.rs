@@ -1,5 +1,5 @@
-//! What the kill switch does to actions, on every enforcer, whatever restarts. Which words are believed is tested in
-//! `kill_switch/tests.rs`.
+//! What the kill switch does to actions, on every enforcer, whatever restarts. Which words are believed is
+//! tested in `kill_switch/tests.rs`.
 
 use super::*;
 use crate::kill_switch::words::PERSONS_NAME;
@@ -152,8 +152,8 @@ fn a_flush_exports_what_it_gives_up_and_changes_nothing_else() {
         1 SUSPEND PENDING: tier CRITICAL, score 0.900
     "#]]
     .assert_eq(&story(&rig));
-    // What is given up has stood in the history and in the chain since it was decided, and its end stands there before
-    // anything of it is forgotten: there is no journal beside the log that could be lost.
+    // What is given up has stood in the history and in the chain since it was decided, and its end stands
+    // there before anything of it is forgotten: there is no journal beside the log that could be lost.
     let given_up = rig.actions().into_iter().find(|action| action.state == ActionState::Failed).unwrap();
     let of_it: Vec<String> = audits(&rig.log)
         .into_iter()

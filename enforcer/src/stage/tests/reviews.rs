@@ -1,5 +1,5 @@
-//! Whom persons are asked about, and what their answers do, on every enforcer, whatever restarts. Which words are believed is
-//! tested in `review/tests.rs`.
+//! Whom persons are asked about, and what their answers do, on every enforcer, whatever restarts. Which words
+//! are believed is tested in `review/tests.rs`.
 
 use super::*;
 use crate::kill_switch::words::PERSONS_NAME;
@@ -387,8 +387,8 @@ fn caught_up(rig: &Rig) -> Vec<(i64, String)> {
     told.map(|audit| (audit.time_ms, audit.reason)).collect()
 }
 
-/// Accounts 1 and 4 are suspended until a person lets them go, 2 is slowed down for a while, and 3 was reinstated; by a build that
-/// had no queue.
+/// Accounts 1 and 4 are suspended until a person lets them go, 2 is slowed down for a while, and 3 was
+/// reinstated; by a build that had no queue.
 fn before_the_queue() -> (Rig, Verdict) {
     let rig = reviewing("enforce", 1);
     let found = verdict(1, 0, Tier::Critical);

@@ -17,8 +17,8 @@ pub(super) const RETRY: Duration = Duration::from_millis(20);
 /// that timed out.
 const OPEN_SLICE: Duration = Duration::from_millis(60);
 
-/// The producer of `id` from now on: every earlier one is fenced, and what it left open is aborted. `writer` is
-/// what errors call it.
+/// The producer of `id` from now on: every earlier one is fenced, and what it left open is aborted. `writer`
+/// is what errors call it.
 pub(super) fn open(cluster: &Cluster, writer: &str, id: &str) -> Result<BaseProducer<Deliveries>, LogError> {
     let make = || -> Result<BaseProducer<Deliveries>, LogError> {
         let config = cluster.config.writer(id)?;

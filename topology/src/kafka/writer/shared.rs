@@ -1,21 +1,23 @@
 //! One producer for all tasks that run under one membership.
 //!
-//! Commits that come together are one transaction, a *round*. Whoever finds no round open begins one and leads it;
-//! others join. Each sends its own records; when all who joined have, the leader drains the producer, adds
-//! everybody's positions and commits. So the number of transactions a second is bounded by time, and not by the
-//! number of partitions that a process owns.
+//! Commits that come together are one transaction, a *round*. Whoever finds no round open begins one and
+//! leads it; others join. Each sends its own records; when all who joined have, the leader drains the
+//! producer, adds everybody's positions and commits. So the number of transactions a second is bounded by
+//! time, and not by the number of partitions that a process owns.
 //!
 //! # What fences
 //!
-//! The producer's id is that of the membership, so opening a task's writer does not fence its last owner's. Instead:
+//! The producer's id is that of the membership, so opening a task's writer does not fence its last owner's.
+//! Instead:
 //!
-//! * every round commits offsets of the stage's group with the member's metadata. The coordinator refuses those of a
-//!   member that is not in the group any more, or not in this generation: then the round is aborted.
-//! * a round adds its offsets when the broker has all of its records. So one that was accepted before its member was
-//!   thrown out shows as an open transaction in the task's partition of `weir.epochs`, in which every commit of a
-//!   task has a record. A writer is open when nothing is open there.
-//! * what a dead process left open there is aborted at once by fencing its producer, whose id stands beside the
-//!   group's offset of the task. Where it does not stand there yet, the transaction's time-out ends it.
+//! * every round commits offsets of the stage's group with the member's metadata. The coordinator refuses
+//!   those of a member that is not in the group any more, or not in this generation: then the round is
+//!   aborted.
+//! * a round adds its offsets when the broker has all of its records. So one that was accepted before its
+//!   member was thrown out shows as an open transaction in the task's partition of `weir.epochs`, in which
+//!   every commit of a task has a record. A writer is open when nothing is open there.
+//! * what a dead process left open there is aborted at once by fencing its producer, whose id stands beside
+//!   the group's offset of the task. Where it does not stand there yet, the transaction's time-out ends it.
 //!
 //! (`topology/tests/kafka/shared.rs`; under fire: `cargo xtask chaos`)
 
@@ -391,9 +393,9 @@ impl Writer for SharedWriter {
             Err(_) if !self.shared.member.owns(self.task.partition) => {
                 Err(LogError::Fenced { writer: self.name.clone() })
             }
-            // The broker says the same to a producer that another replaced and to one whose transaction took too
-            // long. The partition is still this member's: starting over from the log is right, and stopping would
-            // leave it to nobody.
+            // The broker says the same to a producer that another replaced and to one whose transaction took
+            // too long. The partition is still this member's: starting over from the log is right, and
+            // stopping would leave it to nobody.
             Err(LogError::Fenced { writer }) if writer != self.name => Err(LogError::Indefinite {
                 reason: format!("{writer} was fenced though {} is still this member's", self.name),
             }),

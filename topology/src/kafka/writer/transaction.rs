@@ -91,8 +91,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// Adds positions as the group's offsets, each with `note` beside it. The metadata is taken again for each try:
-    /// that of an older generation may be refused.
+    /// Adds positions as the group's offsets, each with `note` beside it. The metadata is taken again for
+    /// each try: that of an older generation may be refused.
     pub(super) fn send_offsets(
         &self,
         positions: impl IntoIterator<Item = Position>,

@@ -34,8 +34,8 @@ impl Authorization for ExtAuthz {
     }
 }
 
-/// The values of a header, in either of the ways in which Envoy tells of headers. It joins those of one name with commas in the
-/// first, and has each by itself in the second.
+/// The values of a header, in either of the ways in which Envoy tells of headers. It joins those of one name
+/// with commas in the first, and has each by itself in the second.
 fn values<'r>(http: &'r HttpRequest, name: &'r str) -> impl Iterator<Item = &'r [u8]> {
     let is_asked = move |key: &str| key.eq_ignore_ascii_case(name);
     let joined = http.headers.iter().filter(move |(key, _)| is_asked(key)).map(|(_, value)| value.as_bytes());

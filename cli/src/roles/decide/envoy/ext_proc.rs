@@ -1,7 +1,8 @@
-//! Envoy's external processing, of a request's headers: the same answers, and nothing of the request is changed.
+//! Envoy's external processing, of a request's headers: the same answers, and nothing of the request is
+//! changed.
 //!
-//! A stream is of one request. It is answered once, about the headers, and then ended, by which Envoy is told to go on without
-//! asking about bodies, trailers and the response.
+//! A stream is of one request. It is answered once, about the headers, and then ended, by which Envoy is told
+//! to go on without asking about bodies, trailers and the response.
 
 use super::super::answer::Desk;
 use super::super::told::Told;

@@ -1,7 +1,8 @@
 //! Envoy's rate-limit service: the same answers in its two words, OK and OVER_LIMIT.
 //!
-//! A descriptor's entries are headers of the request, each under the header's name. All descriptors of a question are of one
-//! request: it uses one up, or as many as `hits_addend` says, however many of them name its account.
+//! A descriptor's entries are headers of the request, each under the header's name. All descriptors of a
+//! question are of one request: it uses one up, or as many as `hits_addend` says, however many of them name
+//! its account.
 
 use super::super::answer::{Answer, Desk};
 use super::super::limits::{DESCRIPTORS_MAX, HITS_MAX};
@@ -72,8 +73,8 @@ impl RateLimitService for RateLimit {
 }
 
 impl RateLimit {
-    /// Whose the request is, and the accounts that each descriptor names. Its tenant is what any of them says: they are of one
-    /// request. Together they have no more keys than a request may have.
+    /// Whose the request is, and the accounts that each descriptor names. Its tenant is what any of them
+    /// says: they are of one request. Together they have no more keys than a request may have.
     fn asking(&self, descriptors: &[RateLimitDescriptor]) -> Result<(Asking, Vec<Vec<AccountId>>), Unclear> {
         let askers = self.0.askers();
         let tenants: Vec<&[u8]> =
@@ -99,8 +100,9 @@ impl RateLimit {
     }
 }
 
-/// As how many requests the question counts: the most that a descriptor says, or where it says nothing the question; one where
-/// neither does. Negative hits would give back what was used up, which nobody may: they use nothing up.
+/// As how many requests the question counts: the most that a descriptor says, or where it says nothing the
+/// question; one where neither does. Negative hits would give back what was used up, which nobody may: they
+/// use nothing up.
 fn hits(of_question: u32, descriptors: &[RateLimitDescriptor]) -> u32 {
     let of_question = u64::from(of_question.max(1));
     let each = descriptors.iter().map(|descriptor| match descriptor.hits_addend {

@@ -1,4 +1,5 @@
-//! HTTP/2: streams that interleave, header blocks that refer to earlier ones, and whatever a client may do to hide.
+//! HTTP/2: streams that interleave, header blocks that refer to earlier ones, and whatever a client may do to
+//! hide.
 
 use super::*;
 use crate::limits::{TRACE_BLOCK_BYTES_MAX, TRACE_HEAD_BYTES_MAX, TRACE_STREAMS_MAX};
@@ -154,7 +155,8 @@ fn what_was_not_heard_of_a_body_costs_the_body_and_elsewhere_the_rest_of_the_dir
     bench.chunk(1, Way::Received, &client.asks(9, "/9", "Bearer sk-e", END_STREAM), 99, false);
     bench.client(&client.asks(11, "/11", "Bearer sk-f", END_STREAM));
     bench.close();
-    // Of what is not known to be whole nothing is made up; requests are events though no response can be read any more.
+    // Of what is not known to be whole nothing is made up; requests are events though no response can be read
+    // any more.
     bench.check(expect![[r#"
         a /1 [1:65536;2:0|15663105|0|m,a,s,p authorization,user-agent] "abcd" Some((200, 0, true, ""))
         b /3 [1:65536;2:0|15663105|0|m,a,s,p authorization,user-agent] "" None
