@@ -63,8 +63,8 @@ fn a_shadow_says_who_is_gained_and_lost_and_writes_nothing_that_is_acted_on() {
     let same = report(&place, Path::new("builtin"), "same");
     assert_eq!((&same["changed"], &same["same"]), (&serde_json::json!([0, 0]), &6.into()), "{same}");
     assert_eq!(
-        (&same["events"], &same["behind_records"], &same["left_out"]),
-        (&1677.into(), &0.into(), &0.into())
+        (&same["events"], &same["behind_records"], &same["left_out"], &same["unreadable"]),
+        (&1677.into(), &0.into(), &0.into(), &0.into())
     );
 
     let deaf = policy(
@@ -136,6 +136,23 @@ fn a_shadow_goes_on_where_it_was_and_its_directory_is_of_one_policy() {
     assert!(
         told.contains("is the directory of a shadow by policy builtin-7")
             && told.contains("give another --dir"),
+        "{told}"
+    );
+
+    // What it writes into a log that somebody acts by would be acted on.
+    let live = place.directory.path().join("live");
+    std::fs::create_dir_all(live.join("log")).unwrap();
+    let refused = command(&place, Path::new("builtin"), "live", &[]).output().unwrap();
+    let told = text(&refused.stderr);
+    assert!(told.contains("has a log that no shadow made: give a --dir of the shadow's own"), "{told}");
+    assert_eq!(std::fs::read_dir(live.join("log")).unwrap().count(), 0);
+
+    let beside = judged();
+    let mut elsewhere = weir(&["shadow", "--until-idle", "builtin", "--data-dir"]);
+    elsewhere.arg(&beside.data).arg("--dir").arg(place.directory.path().join("same"));
+    let told = text(&elsewhere.output().unwrap().stderr);
+    assert!(
+        told.contains("is the directory of a shadow beside ") && told.contains("give another --dir"),
         "{told}"
     );
 

@@ -1,8 +1,7 @@
 //! A spool under a real collector: what a TLS server says while the broker is dead, and the collector is
 //! killed, is in the log once and in order.
 //!
-//! As root, with the kernel side built in. The broker is killed, so a test of its own has it: it must be the
-//! one that `cargo xtask kafka` started.
+//! As root, with the kernel side built in, and against a broker of its own, which is killed.
 
 #![cfg(feature = "ebpf")]
 #![allow(clippy::unwrap_used)]
@@ -17,6 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
+use tempfile::TempDir;
 use weir_schemas::wire::split;
 use weir_schemas::{Body, Event, EventId, Record};
 use weir_topology::history::read_range;
@@ -99,39 +99,39 @@ fn settle(metrics: &str, spool: &Path) {
     });
 }
 
-/// The broker of this checkout's tests, which may be killed.
-struct Broker;
+/// A broker of the test's own, which may be killed: one that has the topics of every other test is long in
+/// coming back.
+struct Broker {
+    home: TempDir,
+    address: String,
+}
 
 impl Broker {
-    /// None where it is somebody else's.
-    fn of(fleet: &Fleet) -> Option<Self> {
-        let own = Self::xtask(&["env"]).output().unwrap();
-        let is_own = text(&own.stdout).contains(&fleet.brokers);
-        if !is_own {
-            eprintln!("not tried: the broker {} is not ours to kill", fleet.brokers);
-        }
-        is_own.then_some(Self)
+    fn new() -> Self {
+        let mut broker = Self { home: TempDir::new().unwrap(), address: String::new() };
+        let said = text(&success(broker.xtask(&["up"])).stdout);
+        broker.address = said.trim().rsplit('=').next().unwrap().to_owned();
+        broker
     }
 
-    fn xtask(arguments: &[&str]) -> Command {
+    fn xtask(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO"));
-        command.args(["xtask", "kafka"]).args(arguments).env_remove("WEIR_BROKERS");
+        command.args(["xtask", "kafka", "--home"]).arg(self.home.path()).args(arguments);
         command
     }
 
     fn kill(&self) {
-        success(Self::xtask(&["down", "--kill"]));
+        success(self.xtask(&["down", "--kill"]));
     }
 
     fn start(&self) {
-        success(Self::xtask(&["up"]));
+        success(self.xtask(&["up"]));
     }
 }
 
 impl Drop for Broker {
-    /// Whatever became of the test, the next one finds its broker.
     fn drop(&mut self) {
-        let _ = Self::xtask(&["up"]).status();
+        let _ = self.xtask(&["down", "--kill"]).status();
     }
 }
 
@@ -140,8 +140,11 @@ fn what_is_said_while_the_broker_is_dead_and_collectors_are_killed_is_in_the_log
     if !can_trace() {
         return;
     }
-    let Some(fleet) = Fleet::new("spool", 3) else { return };
-    let Some(broker) = Broker::of(&fleet) else { return };
+    if Fleet::named().is_none() {
+        return;
+    }
+    let broker = Broker::new();
+    let fleet = Fleet::at(broker.address.clone(), Vec::new(), "spool", 3);
     let (server, port) = server(&fleet.place);
     let spool = fleet.place.directory.path().join("spool");
     let collector = || {

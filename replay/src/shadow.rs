@@ -8,12 +8,13 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
-use weir_schemas::wire::{Wire, WireError};
+use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Event, Record as _, Verdict};
 use weir_topology::history::History;
 use weir_topology::limits::{READ_BYTES_MAX, READ_RECORDS_MAX};
 use weir_topology::log::{Log, LogError, Position, Reader};
 use weir_topology::record::Records;
+use weir_topology::task::SchemaSource;
 use weir_topology::topic::Topic;
 
 /// Population under which accounts are counted: nothing is known of them.
@@ -24,6 +25,7 @@ pub struct Shadowing {
     in_force: Verdicts,
     shadow: Verdicts,
     left_out: u64,
+    unreadable: u64,
 }
 
 /// What a shadow has found so far.
@@ -31,11 +33,13 @@ pub struct Shadowing {
 pub struct ShadowReport {
     /// Verdicts of both policies count from this event time on, in milliseconds since the Unix epoch.
     pub since_ms: i64,
-    /// Records that the shadow has not folded yet, where it is known; while there are any, who is not flagged
-    /// yet may be counted as lost.
+    /// Records that the shadow has not folded yet, and verdicts of both sides that it has not read yet, where
+    /// it is known; while there are any, who is not flagged yet may be counted as lost or gained.
     pub behind_records: Option<i64>,
     /// Accounts that are not compared, because more were spoken of than are remembered.
     pub left_out: u64,
+    /// Verdicts that cannot be read, such as those of a schema that nobody knows.
+    pub unreadable: u64,
     /// Who is gained and who is lost.
     #[serde(flatten)]
     pub diff: Diff,
@@ -49,18 +53,27 @@ impl Shadowing {
     /// When a log cannot be read.
     pub fn open(live: &dyn Log, own: &dyn Log, since_ms: i64) -> Result<Self, LogError> {
         let of = |log| Verdicts::open(log, since_ms);
-        Ok(Self { in_force: of(live)?, shadow: of(own)?, left_out: 0 })
+        Ok(Self { in_force: of(live)?, shadow: of(own)?, left_out: 0, unreadable: 0 })
     }
 
-    /// Takes the verdicts that fell since the last call; whether there were any.
+    /// Takes the verdicts that fell since the last call; whether there were any. `schemas` says what the schemas
+    /// are that other builds wrote by.
     ///
     /// # Errors
-    /// When a log cannot be read, or a verdict is damaged.
-    pub fn refresh(&mut self, wire: &Wire) -> Result<bool, LogError> {
-        let (in_force, left_out) = self.in_force.refresh(wire)?;
-        let (shadow, left_out_too) = self.shadow.refresh(wire)?;
-        self.left_out += left_out + left_out_too;
-        Ok(in_force || shadow)
+    /// When a log cannot be read, or a registry does not answer.
+    pub fn refresh(&mut self, wire: &Wire, schemas: Option<&dyn SchemaSource>) -> Result<bool, LogError> {
+        let rounds = [self.in_force.refresh(wire, schemas)?, self.shadow.refresh(wire, schemas)?];
+        self.left_out += rounds.iter().map(|round| round.left_out).sum::<u64>();
+        self.unreadable += rounds.iter().map(|round| round.unreadable).sum::<u64>();
+        Ok(rounds.iter().any(|round| round.has_news))
+    }
+
+    /// Verdicts of both logs that were not read yet.
+    ///
+    /// # Errors
+    /// When a log cannot be asked.
+    pub fn behind(&self, live: &dyn Log, own: &dyn Log) -> Result<i64, LogError> {
+        Ok(self.in_force.behind(live)? + self.shadow.behind(own)?)
     }
 
     /// What it comes to; `version` is the shadow's policy, which has judged so many events and is so many
@@ -80,6 +93,7 @@ impl Shadowing {
             since_ms: self.in_force.since_ms,
             behind_records,
             left_out: self.left_out,
+            unreadable: self.unreadable,
             diff: Diff::of(&judged(&self.in_force), &judged(&self.shadow), [in_force, version]),
         }
     }
@@ -90,12 +104,18 @@ impl Display for ShadowReport {
         match self.behind_records {
             Some(0) => {}
             Some(behind) => {
-                writeln!(out, "{behind} records behind: who is not flagged yet may be counted as lost")?;
+                writeln!(
+                    out,
+                    "{behind} records behind: who is not flagged yet may be counted as lost or gained"
+                )?;
             }
             None => writeln!(out, "the shadow has not begun to judge")?,
         }
         if self.left_out > 0 {
             writeln!(out, "{} verdicts are of accounts for which there was no room", self.left_out)?;
+        }
+        if self.unreadable > 0 {
+            writeln!(out, "{} verdicts cannot be read", self.unreadable)?;
         }
         write!(out, "{}", self.diff)
     }
@@ -141,6 +161,15 @@ struct Verdicts {
     version: Option<String>,
 }
 
+/// What one look at the verdicts of a policy brought.
+#[derive(Default)]
+struct Round {
+    has_news: bool,
+    /// Verdicts for whose accounts there was no room.
+    left_out: u64,
+    unreadable: u64,
+}
+
 /// What was said of an account.
 #[derive(Default)]
 struct Heard {
@@ -166,9 +195,9 @@ impl Verdicts {
         })
     }
 
-    /// Takes what there is, up to a bound; whether there was any, and how many verdicts found no room.
-    fn refresh(&mut self, wire: &Wire) -> Result<(bool, u64), LogError> {
-        let (mut has_news, mut left_out) = (false, 0);
+    /// Takes what there is, up to a bound.
+    fn refresh(&mut self, wire: &Wire, schemas: Option<&dyn SchemaSource>) -> Result<Round, LogError> {
+        let mut round = Round::default();
         // One round a call, so that whoever looks on is not held up by months of verdicts.
         if self.reader.wait(Duration::ZERO)? {
             for input in 0..self.partitions {
@@ -176,14 +205,28 @@ impl Verdicts {
                 self.reader.take(input, READ_RECORDS_MAX, READ_BYTES_MAX, &mut self.records)?;
                 let records = std::mem::take(&mut self.records);
                 for payload in records.iter().filter_map(|record| record.payload) {
-                    let damaged = |error: WireError| LogError::Damaged { reason: error.to_string() };
-                    left_out += u64::from(!self.take(wire.read(payload).map_err(damaged)?));
-                    has_news = true;
+                    if let (Some(schemas), Some(id)) = (schemas, wire.unknown_id(payload)) {
+                        schemas.learn(id, wire)?;
+                    }
+                    match wire.read(payload) {
+                        Ok(verdict) => round.left_out += u64::from(!self.take(verdict)),
+                        Err(_) => round.unreadable += 1,
+                    }
+                    round.has_news = true;
                 }
                 self.records = records;
             }
         }
-        Ok((has_news, left_out))
+        Ok(round)
+    }
+
+    fn behind(&self, log: &dyn Log) -> Result<i64, LogError> {
+        let mut behind = 0;
+        for input in 0..self.partitions {
+            let (_, end) = log.bounds(Topic::Verdicts, input as u32)?;
+            behind += (end - self.reader.next(input)).max(0);
+        }
+        Ok(behind)
     }
 
     /// Takes a verdict; false where there is no room for its account.

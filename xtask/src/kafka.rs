@@ -10,7 +10,7 @@ mod probe;
 mod properties;
 mod secure;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -27,6 +27,9 @@ const SECURE_VARS: [&str; 3] = ["WEIR_TEST_BROKERS_SASL", "WEIR_TEST_BROKERS_MUT
 
 #[derive(clap::Args)]
 pub struct Args {
+    /// A broker of its own, with its home there, whatever broker is named: for tests that kill it
+    #[arg(long, value_name = "DIR", global = true)]
+    home: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -59,9 +62,13 @@ enum Command {
 /// # Errors
 /// When the broker cannot be fetched, started or stopped, or is not ours to stop.
 pub fn run(args: Args) -> anyhow::Result<()> {
+    let up = || match &args.home {
+        Some(home) => of_node(Node::at(home)?),
+        None => up(),
+    };
     match args.command {
         Command::Up => println!("{BROKERS_VAR}={}", up()?.brokers),
-        Command::Down { kill, wipe } => down(kill, wipe)?,
+        Command::Down { kill, wipe } => down(args.home.as_deref(), kill, wipe)?,
         Command::Restart { kill } => {
             let broker = up()?;
             if kill {
@@ -171,7 +178,10 @@ pub fn up() -> anyhow::Result<Broker> {
         eprintln!("{BROKERS_VAR} is set: nothing to start");
         return Ok(Broker { brokers, node: None });
     }
-    let node = Node::at_home()?;
+    of_node(Node::at_home()?)
+}
+
+fn of_node(node: Node) -> anyhow::Result<Broker> {
     if node.is_up() {
         eprintln!("already up");
     }
@@ -191,11 +201,12 @@ pub fn apart(home: &Path) -> anyhow::Result<Broker> {
     Ok(Broker { brokers: node.address()?, node: Some(node) })
 }
 
-fn down(kill: bool, wipe: bool) -> anyhow::Result<()> {
-    if named().is_some() {
-        bail!("{BROKERS_VAR} is set: that broker is not ours to stop");
-    }
-    let node = Node::at_home()?;
+fn down(home: Option<&Path>, kill: bool, wipe: bool) -> anyhow::Result<()> {
+    let node = match home {
+        Some(home) => Node::at(home)?,
+        None if named().is_some() => bail!("{BROKERS_VAR} is set: that broker is not ours to stop"),
+        None => Node::at_home()?,
+    };
     if kill {
         node.kill()?
     } else {

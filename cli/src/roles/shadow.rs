@@ -23,7 +23,7 @@ use weir_topology::embedded::EmbeddedLog;
 use weir_topology::invariants::Invariant;
 use weir_topology::log::{Log, LogError};
 use weir_topology::shadow::ShadowLog;
-use weir_topology::task::Surroundings;
+use weir_topology::task::{SchemaSource, Surroundings};
 use weir_topology::telemetry::Telemetry;
 use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::Worker;
@@ -38,7 +38,10 @@ const TRIM: Duration = Duration::from_secs(600);
 const SHOWN: usize = 20;
 
 /// In the shadow's directory: whose it is.
-const BEGUN: &str = "shadow.json";
+const BEGUN: &str = "begun.json";
+
+/// In the shadow's directory: its own log.
+const OWN_LOG: &str = "log";
 
 /// What a shadow is told to do.
 pub struct Options {
@@ -71,26 +74,41 @@ pub fn run(context: &Context, options: &Options) -> Result<ExitCode> {
         false => policy::read_policy(&options.policy)?.0,
     };
     let (live, wire) = (context.existing_log()?, context.wire()?);
-    let begun = Begun::of(&options.dir, &policy, live.as_ref(), &wire)?;
+    let begun = Begun::of(context, &options.dir, &policy, live.as_ref(), &wire)?;
     let mut shadow = Shadow::start(context, policy, begun, &options.dir, live, wire)?;
     context.health.set_running(true);
     let tended = shadow.tend(context, options);
     context.health.set_running(false);
-    let (events, behind) = (shadow.events(), lag(shadow.log.as_ref(), &shadow.worker));
+    let (events, behind) = (shadow.events(), shadow.behind());
     let stopped = shadow.worker.stop_all();
-    tended?;
-    stopped?;
-    while shadow.shadowing.refresh(&shadow.wire)? {
-        context.went_round();
-    }
-    let report = shadow.shadowing.report(&shadow.policy.version, events, behind?);
+    // What was found is told, however it ended.
+    let report = shadow.shadowing.report(&shadow.policy.version, events, behind);
     shadow.tell(&report, &options.reporting, true)?;
+    tended.map_err(|error| overtaken(error, &options.dir))?;
+    stopped?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What to do where the log has forgotten what the shadow has still to judge.
+fn overtaken(error: anyhow::Error, dir: &Path) -> anyhow::Error {
+    let is_gone = |cause: &&(dyn std::error::Error + 'static)| {
+        matches!(cause.downcast_ref::<LogError>(), Some(LogError::Gone { .. }))
+    };
+    match error.chain().find(is_gone) {
+        None => error,
+        Some(_) => error.context(format!(
+            "the log has forgotten events before the shadow had judged them: remove {}, or give another --dir, and it \
+             begins with the first event that there is",
+            dir.display()
+        )),
+    }
 }
 
 /// Whose a shadow's directory is, and what its first look at the live log found.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Begun {
+    /// The log whose events it judges.
+    live: String,
     policy_version: String,
     policy_digest: String,
     /// From which event time on verdicts are compared.
@@ -101,7 +119,8 @@ struct Begun {
 
 impl Begun {
     /// What stands in this directory, or is written there now.
-    fn of(dir: &Path, policy: &Policy, live: &dyn Log, wire: &Wire) -> Result<Self> {
+    fn of(context: &Context, dir: &Path, policy: &Policy, live: &dyn Log, wire: &Wire) -> Result<Self> {
+        let of_live = live_of(context)?;
         let file = dir.join(BEGUN);
         let shown = file.display();
         match std::fs::read(&file) {
@@ -119,11 +138,26 @@ impl Begun {
                         policy.digest
                     );
                 }
+                if begun.live != of_live {
+                    bail!(
+                        "{} is the directory of a shadow beside {}, and this is {of_live}: give another --dir",
+                        dir.display(),
+                        begun.live
+                    );
+                }
                 Ok(begun)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // What a shadow writes into a log that somebody acts by would be acted on.
+                if dir.join(OWN_LOG).exists() {
+                    bail!(
+                        "{} has a log that no shadow made: give a --dir of the shadow's own",
+                        dir.display()
+                    );
+                }
                 let bounds = |partition| Ok(live.bounds(Topic::Events, partition)?.0);
                 let begun = Self {
+                    live: of_live,
                     policy_version: policy.version.clone(),
                     policy_digest: policy.digest.to_string(),
                     since_ms: comparable_since_ms(live, wire)?,
@@ -140,8 +174,22 @@ impl Begun {
     }
 }
 
+/// The log whose events are judged, as its configuration names it.
+fn live_of(context: &Context) -> Result<String> {
+    let settings = &context.settings;
+    if let Some(brokers) = context.brokers() {
+        let prefix = settings.kafka_prefix.as_deref().unwrap_or_default();
+        return Ok(format!("topics {prefix}weir.* of {brokers}"));
+    }
+    let data = &settings.data_dir;
+    let data = data.canonicalize().with_context(|| format!("{} cannot be found", data.display()))?;
+    Ok(data.display().to_string())
+}
+
 /// A shadow that judges.
 struct Shadow {
+    live: Arc<dyn Log>,
+    schemas: Option<Arc<dyn SchemaSource>>,
     policy: Policy,
     begun: Begun,
     own: Arc<EmbeddedLog>,
@@ -162,10 +210,10 @@ impl Shadow {
         wire: Arc<Wire>,
     ) -> Result<Self> {
         let partitions = live.partitions(Topic::Events)?;
-        let own = EmbeddedLog::open(&dir.join("log"), partitions)
+        let own = EmbeddedLog::open(&dir.join(OWN_LOG), partitions)
             .with_context(|| format!("the shadow's own log in {} cannot be used", dir.display()))?;
         let shadowing = Shadowing::open(live.as_ref(), own.as_ref(), begun.since_ms)?;
-        let log: Arc<dyn Log> = ShadowLog::beside(live, own.clone());
+        let log: Arc<dyn Log> = ShadowLog::beside(live.clone(), own.clone());
         let metrics = context.metrics.clone();
         let telemetry = Arc::new(Troubles(metrics.clone()));
         let around = Surroundings { telemetry, ..context.surroundings(log.clone(), wire.clone()) };
@@ -176,7 +224,8 @@ impl Shadow {
             (0..stage.tasks(partitions)).for_each(|partition| worker.start(TaskId { stage, partition }));
         }
         context.health.watch(&log)?;
-        Ok(Self { policy, begun, own, log, wire, worker, shadowing, metrics })
+        let schemas = context.schemas();
+        Ok(Self { live, schemas, policy, begun, own, log, wire, worker, shadowing, metrics })
     }
 
     fn tend(&mut self, context: &Context, options: &Options) -> Result<()> {
@@ -191,15 +240,17 @@ impl Shadow {
                 self.own.trim(now_ms())?;
                 trimmed = Some(Instant::now());
             }
-            let has_news = self.shadowing.refresh(&self.wire)?;
+            // A log that is away for a while says nothing new, as to the tasks.
+            let has_news = passing(self.shadowing.refresh(&self.wire, self.schemas.as_deref()))?;
             if is_due(told, options.reporting.every) {
-                let behind = lag(self.log.as_ref(), &self.worker)?;
-                let report = self.shadowing.report(&self.policy.version, self.events(), behind);
+                let report = self.shadowing.report(&self.policy.version, self.events(), self.behind());
                 self.tell(&report, &options.reporting, false)?;
                 told = Some(Instant::now());
             }
-            let is_quiet = options.until_idle && !has_news;
-            if is_quiet && quiescence.look(self.log.as_ref(), &self.worker)? {
+            let is_quiet = options.until_idle && has_news == Some(false);
+            let has_judged =
+                is_quiet && passing(quiescence.look(self.log.as_ref(), &self.worker))? == Some(true);
+            if has_judged && self.behind() == Some(0) {
                 return Ok(());
             }
             context.went_round();
@@ -207,6 +258,12 @@ impl Shadow {
         }
         context.supervisor.stops();
         Ok(())
+    }
+
+    /// Records that are not folded, and verdicts that are not read; none where that is not known.
+    fn behind(&self) -> Option<i64> {
+        let tasks = lag(self.log.as_ref(), &self.worker).ok()??;
+        Some(tasks + self.shadowing.behind(self.live.as_ref(), self.own.as_ref()).ok()?)
     }
 
     /// Offsets of events that were folded since the shadow began.
@@ -238,6 +295,15 @@ impl Shadow {
             None => output::text(text),
         }
         Ok(())
+    }
+}
+
+/// What the log says, or none where it is away for a while.
+fn passing<T>(said: Result<T, LogError>) -> Result<Option<T>, LogError> {
+    match said {
+        Ok(said) => Ok(Some(said)),
+        Err(LogError::Unavailable { .. } | LogError::Storage { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -20,12 +20,17 @@ pub struct Fleet {
 impl Fleet {
     /// None where there is no broker.
     pub fn new(name: &str, partitions: u32) -> Option<Self> {
-        let Some(brokers) = std::env::var("WEIR_BROKERS").ok().filter(|brokers| !brokers.is_empty()) else {
+        Some(Self::at(Self::named()?, Vec::new(), name, partitions))
+    }
+
+    /// The broker that is named, or none: then nothing is tried on any.
+    pub fn named() -> Option<String> {
+        let brokers = std::env::var("WEIR_BROKERS").ok().filter(|brokers| !brokers.is_empty());
+        if brokers.is_none() {
             assert!(std::env::var_os("CI").is_none(), "WEIR_BROKERS must name a broker in CI");
             eprintln!("skipped: WEIR_BROKERS names no broker (cargo xtask kafka up)");
-            return None;
-        };
-        Some(Self::at(brokers, Vec::new(), name, partitions))
+        }
+        brokers
     }
 
     /// On these brokers, whose clients need `security`.

@@ -57,7 +57,11 @@ impl Node {
         Ok(Self { is_mortal: true, ..Self::at(home)? })
     }
 
-    fn at(home: &Path) -> anyhow::Result<Self> {
+    /// The node whose home is `home`, which outlives this process.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn at(home: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(home).with_context(|| format!("cannot make {}", home.display()))?;
         Ok(Self { daemon: Daemon::new("kafka", home), home: home.to_path_buf(), is_mortal: false })
     }
