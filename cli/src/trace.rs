@@ -243,7 +243,8 @@ fn open_spool(settings: &Settings, config: &TraceConfig) -> Result<Option<Spool>
         SpoolSync::Always => SyncPolicy::Always,
     };
     let (source_key, bytes_max, run) = (config.source_key(), settings.spool_bytes_max, config.run);
-    let spool = Spool::open(&SpoolConfig { directory, source_key, bytes_max, sync, run })?;
+    let opened_ms = now_ms();
+    let spool = Spool::open(&SpoolConfig { directory, source_key, bytes_max, sync, run, opened_ms })?;
     let waiting_bytes = spool.waiting_bytes();
     if waiting_bytes > 0 {
         info!(

@@ -49,6 +49,8 @@ pub struct SpoolConfig {
     pub sync: SyncPolicy,
     /// What no other session has: from the operating system's generator.
     pub run: [u8; 16],
+    /// When it is opened, in Unix time in milliseconds.
+    pub opened_ms: i64,
 }
 
 /// Which spool it is: the run that made it.
@@ -60,18 +62,22 @@ pub struct SpoolId(pub [u8; 16]);
 pub struct BatchId {
     /// What no other session has.
     pub run: [u8; 16],
-    /// The how many-th session of its spool, from 1; 0 without a spool.
+    /// The session of its spool, which is above all earlier ones; 0 without a spool.
     pub session: u64,
     /// The how many-th batch of it, from 1.
     pub number: u64,
 }
 
 impl BatchId {
-    /// Whether the log has this batch, where `last` is the one that it took last: batches go there in their
-    /// order. Of two sessions with one place and different runs neither tells of the other: the disk had been
-    /// set back between them.
-    pub fn is_up_to(&self, last: &Self) -> bool {
-        self.session < last.session || (self.run == last.run && self.number <= last.number)
+    /// Whether the log has this batch, where `last` is the one that it took last, and `own` the run of who
+    /// asks: batches go there in their order. Of two sessions with one place and different runs neither tells
+    /// of the other: the disk had been set back between them. And only a batch of the own run tells of the
+    /// own run, which is the newest whatever its session is: the clock may have been set back with the disk.
+    pub fn is_up_to(&self, last: &Self, own: [u8; 16]) -> bool {
+        match self.run == last.run {
+            true => self.number <= last.number,
+            false => self.run != own && self.session < last.session,
+        }
     }
 }
 
@@ -140,7 +146,10 @@ impl Spool {
         if let Some(last) = segments.back_mut() {
             damages.extend(last.cut_torn_tail()?);
         }
-        let session = segments.iter().map(|segment| segment.head.session).max().unwrap_or_default() + 1;
+        // A disk that was set back to an old copy has not the newest sessions; the clock is behind them all
+        // the same.
+        let newest = segments.iter().map(|segment| segment.head.session).max().unwrap_or_default();
+        let session = newest.saturating_add(1).max(u64::try_from(config.opened_ms).unwrap_or_default());
         let head = SegmentHead {
             spool: of_one.unwrap_or(SpoolId(config.run)),
             session,

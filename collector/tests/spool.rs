@@ -127,6 +127,42 @@ fn a_batch_that_was_committed_by_a_process_that_did_not_live_to_know_it_is_not_t
 }
 
 #[test]
+fn a_disk_that_was_set_back_to_an_old_copy_costs_nothing_that_is_heard_from_then_on() {
+    // The clock goes on, or was set back with the disk.
+    for opened_ms in [1_000, 0] {
+        let (bench, directory) = (Bench::new(), TempDir::new().unwrap());
+        let open = |run: u8, opened_ms| {
+            let config = SpoolConfig { opened_ms, ..spool(run, directory.path()) };
+            bench.try_open(run, Some(Spool::open(&config).unwrap())).unwrap()
+        };
+        let mut copy = Vec::new();
+        for run in 1..=3 {
+            let mut traced = open(run, 100 * i64::from(run));
+            hear(&mut traced, 0, run.into(), BODY);
+            assert_eq!(bench.commit(&mut traced).unwrap().events, 1);
+            drop(traced);
+            if run == 1 {
+                copy = fs::read(segments(directory.path()).remove(0)).unwrap();
+            }
+        }
+        let files = segments(directory.path());
+        files.iter().for_each(|file| fs::remove_file(file).unwrap());
+        fs::write(&files[0], &copy).unwrap();
+        let mut traced = open(4, opened_ms);
+        hear(&mut traced, 0, 4, BODY);
+        assert_eq!(bench.commit(&mut traced).unwrap().events, 1);
+        assert_eq!(numbers(&bench), [[1, 2, 3, 4]]);
+        // It is killed before what it heard last is in the log.
+        hear(&mut traced, 0, 5, BODY);
+        traced.source.close();
+        drop(traced);
+        let mut traced = open(5, opened_ms + 1);
+        assert_eq!(bench.commit(&mut traced).unwrap().events, 1);
+        assert_eq!(numbers(&bench), [[1, 2, 3, 4, 5]]);
+    }
+}
+
+#[test]
 fn the_newest_find_no_room_when_the_spool_and_memory_are_full_and_are_counted() {
     // Prompts are kept as text here so that there need not be many.
     let (bench, directory) = (Bench { keep_text: true, ..Bench::new() }, TempDir::new().unwrap());

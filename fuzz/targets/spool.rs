@@ -25,8 +25,8 @@ thread_local! {
 
 fn open(directory: &std::path::Path, run: u8) -> Option<Spool> {
     let (directory, source_key) = (directory.to_owned(), "node/trace".to_owned());
-    let config =
-        SpoolConfig { directory, source_key, bytes_max: 1 << 20, sync: SyncPolicy::Never, run: [run; 16] };
+    let (sync, run) = (SyncPolicy::Never, [run; 16]);
+    let config = SpoolConfig { directory, source_key, bytes_max: 1 << 20, sync, run, opened_ms: NOW_MS };
     Spool::open(&config).ok()
 }
 

@@ -15,6 +15,7 @@ fn config(directory: &Path, run: u8) -> SpoolConfig {
         bytes_max: 1 << 30,
         sync: SyncPolicy::Never,
         run: [run; 16],
+        opened_ms: 0,
     }
 }
 
@@ -387,8 +388,31 @@ fn the_log_has_what_is_older_than_what_it_took_last_and_nothing_of_a_session_bes
     let last = id(2, 2, 7);
     let has = [id(1, 1, 99), id(2, 2, 1), id(2, 2, 7)];
     let has_not = [id(2, 2, 8), id(3, 2, 1), id(4, 3, 1)];
-    assert!(has.iter().all(|batch| batch.is_up_to(&last)));
-    assert!(!has_not.iter().any(|batch| batch.is_up_to(&last)));
+    assert!(has.iter().all(|batch| batch.is_up_to(&last, [9; 16])));
+    assert!(!has_not.iter().any(|batch| batch.is_up_to(&last, [9; 16])));
+    // The disk was set back, and the clock too: who asks is the newest in any case.
+    let (own, last) = (id(5, 5, 1), id(2, 9, 7));
+    assert!(!own.is_up_to(&last, own.run));
+    assert!(own.is_up_to(&last, [9; 16]) && own.is_up_to(&own, own.run));
+}
+
+#[test]
+fn a_session_is_above_those_on_the_disk_and_above_those_of_a_disk_that_was_set_back() {
+    let directory = TempDir::new().unwrap();
+    let session = |run, opened_ms| {
+        let config = SpoolConfig { opened_ms, ..config(directory.path(), run) };
+        put(&mut Spool::open(&config).unwrap(), b"x").session
+    };
+    assert_eq!(session(1, 1_000), 1_000);
+    let before = fs::read(files(directory.path()).remove(0)).unwrap();
+    assert_eq!([session(2, 1_000), session(3, 5_000)], [1_001, 5_000]);
+    // Two sessions are gone.
+    let lost = files(directory.path()).split_off(1);
+    lost.into_iter().for_each(|file| fs::remove_file(file).unwrap());
+    assert_eq!(fs::read(files(directory.path()).remove(0)).unwrap(), before);
+    assert_eq!(session(4, 6_000), 6_000);
+    // A clock that was set back, and one that never was set.
+    assert_eq!([session(5, 10), session(6, -1)], [6_001, 6_002]);
 }
 
 /// What happens to a spool.
@@ -427,9 +451,9 @@ proptest! {
         let (mut appended, mut log, mut last) = (0u64, Vec::<u64>::new(), None::<BatchId>);
         // How many were appended before the machine lost its power last.
         let mut before_loss = None;
-        let mut commit = |spool: &mut Spool, last: &mut Option<BatchId>| -> bool {
+        let mut commit = |spool: &mut Spool, run: u8, last: &mut Option<BatchId>| -> bool {
             while let Some(Spooled { id, payload }) = spool.first().unwrap() {
-                if last.is_none_or(|last| !id.is_up_to(&last)) {
+                if last.is_none_or(|last| !id.is_up_to(&last, [run; 16])) {
                     log.push(u64::from_le_bytes(*payload.first_chunk().unwrap()));
                     *last = Some(id);
                     // A process may be killed here: the next one lets go of it.
@@ -448,7 +472,7 @@ proptest! {
                         appended += 1;
                     }
                 }
-                Step::Commit => drop(commit(&mut spool, &mut last)),
+                Step::Commit => drop(commit(&mut spool, run, &mut last)),
                 Step::Restart => {
                     drop(spool);
                     run += 1;
@@ -468,7 +492,7 @@ proptest! {
                 }
             }
         }
-        while commit(&mut spool, &mut last) {}
+        while commit(&mut spool, run, &mut last) {}
         prop_assert!(spool.is_empty());
         prop_assert!(log.is_sorted_by(|one, next| one < next), "{log:?}");
         let safe: Vec<_> = log.into_iter().filter(|number| before_loss.is_none_or(|before| *number >= before)).collect();

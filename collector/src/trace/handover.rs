@@ -146,7 +146,7 @@ impl Handover<'_> {
             self.take_over()?;
         }
         let (Some(batch), Some(open)) = (&mut self.pending, &mut self.open) else { return Ok(None) };
-        let is_there = self.last.is_some_and(|last| batch.id.is_up_to(&last));
+        let is_there = self.last.is_some_and(|last| batch.id.is_up_to(&last, self.run));
         if !is_there {
             // What a spool did not take has its name from there all the same.
             let is_of_spool = batch.id.session > 0;

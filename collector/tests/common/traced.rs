@@ -150,5 +150,6 @@ pub fn spool(run: u8, directory: &Path) -> SpoolConfig {
         bytes_max: 1 << 30,
         sync: SyncPolicy::Never,
         run: [run; 16],
+        opened_ms: 0,
     }
 }
