@@ -234,6 +234,9 @@ pub const TRACE_HELD_BYTES_MAX: usize = 64 << 20;
 /// Most bytes of events that wait in memory for a log that takes nothing.
 pub const TRACE_WAITING_BYTES_MAX: usize = 64 << 20;
 
+/// How long batches are handed over before anything else is looked at, but for the last one.
+pub const TRACE_HANDOVER_SPAN: Duration = Duration::from_secs(1);
+
 /// Longest segment of a spool, in bytes, but for one record that is longer: a segment is deleted as a whole.
 pub const SPOOL_SEGMENT_BYTES: u64 = 16 << 20;
 

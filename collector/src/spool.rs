@@ -250,9 +250,6 @@ impl Spool {
     /// When the disk does not answer for it; it is tried again when it is due next.
     pub fn sync_when_due(&mut self, now: Duration) -> io::Result<()> {
         let SyncPolicy::Interval(interval) = self.sync else { return Ok(()) };
-        if self.is_empty() {
-            self.unsynced_since = None;
-        }
         if self.unsynced_since.is_none_or(|since| now.saturating_sub(since) < interval) {
             return Ok(());
         }
@@ -295,6 +292,9 @@ impl Spool {
     pub fn let_first_go(&mut self) -> io::Result<()> {
         let Some(end) = self.first_end.take() else { return Ok(()) };
         self.at = end;
+        if self.is_empty() {
+            self.unsynced_since = None;
+        }
         while self.segments.len() > 1 && self.segments.front().is_some_and(|first| self.at >= first.end) {
             self.leave_segment()?;
         }

@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use weir_collector::spool::{Disk, MachineDisk};
 use weir_collector::trace::{Chunk, ConnectionId, Heard, Way};
 use weir_collector::{Spool, SpoolConfig, SyncPolicy};
+use weir_topology::clock::Clock;
 use weir_topology::topic::Topic;
 
 /// One request of an account that is over, as the `number`-th of the test: its event has that many
@@ -101,6 +102,39 @@ fn what_three_processes_heard_while_the_log_was_away_is_there_once_and_in_order_
     drop(traced);
     let mut traced = bench.spooling(5, directory.path());
     assert_eq!(bench.commit(&mut traced).unwrap().events, 0, "nothing is left");
+}
+
+/// A clock on which each look takes a while.
+#[derive(Default)]
+struct SlowClock(Mutex<Duration>);
+
+impl Clock for SlowClock {
+    fn now(&self) -> Duration {
+        let mut now = self.0.lock().unwrap();
+        *now += Duration::from_millis(300);
+        *now
+    }
+    fn unix_ms(&self) -> i64 {
+        NOW_MS
+    }
+    fn sleep(&self, pause: Duration) {
+        *self.0.lock().unwrap() += pause;
+    }
+}
+
+#[test]
+fn what_a_long_outage_left_is_handed_over_a_second_at_a_time() {
+    let (bench, directory) = (Bench::new(), TempDir::new().unwrap());
+    let Traced { source, handover } = bench.spooling(1, directory.path());
+    let mut traced = Traced { source, handover: handover.paced_by(Arc::new(SlowClock::default())) };
+    // The bench's batches have two events.
+    (0..40).for_each(|number| hear(&mut traced, 0, number, BODY));
+    let mut turns_taken = Vec::new();
+    while !traced.handover.waits().is_empty() {
+        turns_taken.push(traced.handover.commit().unwrap().events);
+    }
+    assert_eq!(turns_taken, [8, 8, 8, 8, 8]);
+    assert_eq!(numbers(&bench), turns(1, 40));
 }
 
 #[test]

@@ -346,6 +346,27 @@ fn what_was_written_is_made_sure_of_as_the_policy_says() {
 }
 
 #[test]
+fn while_the_log_answers_nothing_is_made_sure_of_at_an_interval() {
+    let directory = TempDir::new().unwrap();
+    let disk = Arc::new(TestDisk::default());
+    let sync = SyncPolicy::Interval(Duration::from_secs(1));
+    let config = SpoolConfig { sync, ..config(directory.path(), 1) };
+    let mut spool = Spool::open_on(&config, disk.clone()).unwrap();
+    let one_more = |spool: &mut Spool, ms| {
+        spool.append(b"x", Duration::from_millis(ms)).unwrap();
+        spool.sync_when_due(Duration::from_millis(ms)).unwrap();
+        *disk.syncs.lock().unwrap()
+    };
+    for ms in (0..10_000).step_by(200) {
+        assert_eq!(one_more(&mut spool, ms), 1, "the segment was, when it was made");
+        drain(&mut spool);
+    }
+    // It is away from here on.
+    let counted: Vec<_> = (10_000..12_400).step_by(400).map(|ms| one_more(&mut spool, ms)).collect();
+    assert_eq!(counted, [1, 1, 1, 2, 2, 2]);
+}
+
+#[test]
 fn a_disk_that_does_not_answer_for_a_batch_has_not_taken_it_where_each_is_made_sure_of() {
     let directory = TempDir::new().unwrap();
     let disk = Arc::new(TestDisk::default());

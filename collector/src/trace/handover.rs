@@ -12,6 +12,7 @@ use crate::announce::Announcer;
 use crate::backoff::Backoff;
 use crate::collector::{Clock, Told};
 use crate::error::CollectorError;
+use crate::limits::TRACE_HANDOVER_SPAN;
 use crate::place::Place;
 use crate::spool::BatchId;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,18 +84,24 @@ impl Handover<'_> {
         Ok(())
     }
 
-    /// Commits all that waits. While the log takes nothing it waits on, and this returns.
+    /// Commits what waits, for a second at most and the one commit that is under way then: what an outage
+    /// left takes longer, and who calls has a stop and a watchdog to look at. While the log takes nothing it
+    /// waits on, and this returns.
     ///
     /// # Errors
     /// When the log or the spool cannot be used any more, or another process took the source over.
     pub fn commit(&mut self) -> Result<TraceProgress, CollectorError> {
         let mut progress = TraceProgress::default();
+        let until = self.pace.now() + TRACE_HANDOVER_SPAN;
         while self.backoff.due().is_none_or(|due| due <= self.pace.now()) {
             match self.commit_first() {
                 Ok(None) => break,
                 Ok(Some(events)) => {
                     self.backoff.end();
                     progress.events += events;
+                    if self.pace.now() >= until {
+                        break;
+                    }
                 }
                 Err(CollectorError::Log(error)) => {
                     self.open = None;

@@ -157,7 +157,8 @@ impl TraceSource {
         Ok((source, handover))
     }
 
-    /// Takes what a tap hears, in its order. It waits for nothing.
+    /// Takes what a tap hears, in its order. It waits for nothing but the spool's disk, and only when a batch
+    /// is full: to take it, and with [`SyncPolicy::Always`](crate::SyncPolicy::Always) to make sure of it.
     pub fn hear(&mut self, heard: Heard<'_>) {
         self.with_table(|table, losses, hide, done| table.hear(heard, losses, hide, done));
         if self.maker.ready.events >= self.batch_events as u64
@@ -186,12 +187,15 @@ impl TraceSource {
     /// Makes a batch of what is ready, and tells of what was lost. It is to be called as often as events may
     /// wait for others.
     pub fn close(&mut self) {
+        // Before there is a new one: of those before it the log has most by now.
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.sync_when_due(self.pace.now(), &*self.telemetry);
+        drop(waiting);
         self.close_batch();
         for (loss, count) in std::mem::take(&mut self.losses).iter() {
             self.telemetry.trace_lost(loss.as_str(), count);
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.sync_when_due(self.pace.now(), &*self.telemetry);
         // The log may hold up who commits for long.
         waiting.tell(&*self.telemetry);
     }
