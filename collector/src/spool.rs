@@ -106,11 +106,15 @@ pub struct Spool {
     first_end: Option<u64>,
     /// Number of the batch that was named last.
     number: u64,
-    /// Bytes of all segments.
+    /// Bytes of all segments, also of those that could not be deleted.
     bytes: u64,
     /// Since when there is something that was not made sure of.
     unsynced_since: Option<Duration>,
     damages: Vec<Damage>,
+    /// Segments of no more use that could not be deleted, and how long they are.
+    undeleted: Vec<(PathBuf, u64)>,
+    /// Why, since that was asked last.
+    faults: Vec<String>,
     frame: Vec<u8>,
 }
 
@@ -171,6 +175,8 @@ impl Spool {
             bytes,
             unsynced_since: None,
             damages,
+            undeleted: Vec::new(),
+            faults: Vec::new(),
             frame: Vec::new(),
         })
     }
@@ -270,7 +276,7 @@ impl Spool {
             let Some(segment) = self.segments.front() else { return Ok(None) };
             match frame::read(&segment.file, self.at, segment.end)? {
                 Found::End if self.segments.len() == 1 => return Ok(None),
-                Found::End => self.leave_segment()?,
+                Found::End => self.leave_segment(),
                 Found::Record { number, payload, end } => {
                     self.first_end = Some(end);
                     let SegmentHead { run, session, .. } = segment.head;
@@ -288,7 +294,7 @@ impl Spool {
     /// The batch that was read as the oldest is in the log.
     ///
     /// # Errors
-    /// When a file that is of no more use cannot be deleted or cut.
+    /// When a file that is of no more use cannot be cut.
     pub fn let_first_go(&mut self) -> io::Result<()> {
         let Some(end) = self.first_end.take() else { return Ok(()) };
         self.at = end;
@@ -296,7 +302,7 @@ impl Spool {
             self.unsynced_since = None;
         }
         while self.segments.len() > 1 && self.segments.front().is_some_and(|first| self.at >= first.end) {
-            self.leave_segment()?;
+            self.leave_segment();
         }
         match self.segments.front() {
             Some(last) if self.is_empty() && last.end - last.begin > SPOOL_IDLE_BYTES => {
@@ -322,14 +328,24 @@ impl Spool {
         Ok(())
     }
 
-    /// Deletes the oldest segment, of which nothing is needed any more. There is a newer one.
-    fn leave_segment(&mut self) -> io::Result<()> {
-        let Some(segment) = self.segments.front() else { return Ok(()) };
-        std::fs::remove_file(&segment.path)?;
-        self.bytes -= segment.end;
-        self.segments.pop_front();
+    /// Deletes the oldest segment, of which nothing is needed any more. There is a newer one. A file that
+    /// cannot be deleted holds nothing up: it takes its room until that goes well with a later one, or
+    /// whoever opens the spool next has read it to its end.
+    fn leave_segment(&mut self) {
+        let Some(segment) = self.segments.pop_front() else { return };
         self.at = self.segments.front().map_or(0, |next| next.begin);
-        Ok(())
+        self.undeleted.push((segment.path, segment.end));
+        let Self { undeleted, faults, bytes, .. } = self;
+        undeleted.retain(|(path, length)| match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                faults.push(format!("{} cannot be deleted: {error}", path.display()));
+                true
+            }
+            _ => {
+                *bytes -= length;
+                false
+            }
+        });
     }
 
     /// Whether no batch lies here that is not known to be in the log.
@@ -346,6 +362,11 @@ impl Spool {
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Which files of no more use could not be deleted since the last call, and why.
+    pub fn take_faults(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.faults)
     }
 
     /// What was found damaged and passed over since the last call.

@@ -113,6 +113,35 @@ fn what_was_appended_is_there_in_its_order_after_any_number_of_restarts() {
 }
 
 #[test]
+fn a_segment_that_is_gone_or_cannot_be_deleted_holds_nothing_up_and_takes_its_room_while_it_is_there() {
+    let directory = TempDir::new().unwrap();
+    let mut ids: Vec<_> = (1..=3).map(|run| put(&mut open(directory.path(), run), b"x")).collect();
+    let mut spool = open(directory.path(), 4);
+    ids.push(put(&mut spool, b"x"));
+    let files = files(directory.path());
+    let length = spool.segments[0].end;
+    assert_eq!(spool.bytes(), 4 * length);
+    // Somebody moved the first away, and where the second was there is what is no file.
+    files[..2].iter().for_each(|file| fs::remove_file(file).unwrap());
+    fs::create_dir(&files[1]).unwrap();
+    let read = |spool: &mut Spool| {
+        let id = spool.first().unwrap().map(|first| first.id);
+        spool.let_first_go().unwrap();
+        id
+    };
+    assert_eq!([read(&mut spool), read(&mut spool)], [Some(ids[0]), Some(ids[1])]);
+    assert_eq!(spool.bytes(), 3 * length);
+    let faults = spool.take_faults();
+    let sentence = format!("{} cannot be deleted: ", files[1].display());
+    assert!(faults.len() == 1 && faults[0].starts_with(&sentence), "{faults:?}");
+    // It is tried again with the next one.
+    fs::remove_dir(&files[1]).unwrap();
+    assert_eq!([read(&mut spool), read(&mut spool)], [Some(ids[2]), Some(ids[3])]);
+    assert!(spool.is_empty() && !files[2].exists() && spool.take_faults().is_empty());
+    assert_eq!(spool.bytes(), length);
+}
+
+#[test]
 fn only_the_owner_may_look_at_it() {
     let directory = TempDir::new().unwrap();
     fs::create_dir(directory.path().join("spool")).unwrap();

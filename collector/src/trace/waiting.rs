@@ -125,7 +125,7 @@ impl Waiting {
     /// The batch that was the oldest is in the log.
     ///
     /// # Errors
-    /// When a file of the spool that is of no more use cannot be deleted or cut.
+    /// When a file of the spool that is of no more use cannot be cut.
     pub(super) fn let_go(&mut self, batch: &Batch) -> io::Result<()> {
         match &mut self.spool {
             Some(spool) if batch.is_spooled => spool.let_first_go(),
@@ -151,12 +151,15 @@ impl Waiting {
         }
     }
 
-    /// Tells how the spool stands, and of what was found damaged in it.
+    /// Tells how the spool stands, and of what was found damaged in it or cannot be deleted.
     pub(super) fn tell(&mut self, telemetry: &dyn Telemetry) {
         let Some(spool) = &mut self.spool else { return };
         for damage in spool.take_damages() {
             let file = damage.file.to_string_lossy();
             telemetry.spool_damaged(damage.kind.as_str(), &file, damage.from, damage.bytes);
+        }
+        for fault in spool.take_faults() {
+            telemetry.spool_unsure(&fault);
         }
         telemetry.spool_looked_at(spool.waiting_bytes(), spool.bytes());
     }
