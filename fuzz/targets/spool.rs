@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +73,7 @@ fuzz_target!(|input: &[u8]| {
         match kind % 4 {
             // The input is a segment.
             0 => {
-                fs::create_dir_all(directory).expect("it is memory");
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).expect("it is memory");
                 fs::write(&file, rest).expect("there is room");
             }
             // The input is a batch.

@@ -3,10 +3,10 @@
 use super::damage::{Damage, DamageKind};
 use super::disk::Disk;
 use super::error::SpoolError;
-use super::segment::{Segment, SegmentHead};
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use super::segment::{NO_LINK, Segment, SegmentHead};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 const LOCK: &str = "lock";
@@ -24,13 +24,18 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Makes it when it is not there, and takes it.
+    /// Makes it when it is not there, and takes it. One that others own, or may enter, is left as it is: who
+    /// can write there decides what goes to the log.
     pub(super) fn open(path: &Path) -> Result<Self, SpoolError> {
         let unusable = |source| SpoolError::Unusable { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
-        let mode = fs::metadata(path).map_err(unusable)?.permissions().mode();
+        let (metadata, ours) = (fs::metadata(path).map_err(unusable)?, rustix::process::geteuid().as_raw());
+        let (directory, mode) = (path.to_owned(), metadata.mode() & 0o777);
+        if metadata.uid() != ours {
+            return Err(SpoolError::Owner { directory, theirs: metadata.uid(), ours });
+        }
         if mode & 0o077 != 0 {
-            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(unusable)?;
+            return Err(SpoolError::Shared { directory, mode });
         }
         let lock = lock(path)?;
         Ok(Self { path: path.to_owned(), next: 1, _lock: lock })
@@ -81,7 +86,7 @@ fn lock(directory: &Path) -> Result<File, SpoolError> {
     let path = directory.join(LOCK);
     let unusable = |source| SpoolError::Unusable { path: path.clone(), source };
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_LINK);
     let mut file = options.open(&path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => {

@@ -15,6 +15,32 @@ pub enum SpoolError {
         /// What the system said.
         source: io::Error,
     },
+    /// Its directory is another user's.
+    #[error(
+        "the spool's directory {} belongs to user {theirs}, and this process is user {ours}: give it to user {ours} (chown), or give \
+         spool.dir a directory that is not there yet",
+        directory.display()
+    )]
+    Owner {
+        /// The directory.
+        directory: PathBuf,
+        /// Whose it is.
+        theirs: u32,
+        /// Who opens it.
+        ours: u32,
+    },
+    /// Others may enter its directory.
+    #[error(
+        "the spool's directory {} is of mode {mode:o}, so that others may enter it: take that from them (chmod 700), if nothing in it is \
+         theirs, or give spool.dir a directory that is not there yet",
+        directory.display()
+    )]
+    Shared {
+        /// The directory.
+        directory: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// Another process has it open.
     #[error("the spool {} is in use by {holder}: give each collector a spool.dir of its own", directory.display())]
     Held {

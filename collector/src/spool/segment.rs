@@ -11,12 +11,16 @@ use super::error::SpoolError;
 use super::frame::{self, Found};
 use super::{Spool, SpoolId};
 use crate::limits::SPOOL_HEAD_BYTES_MAX;
+use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 const MAGIC: &[u8; 8] = b"weirspol";
+
+/// How files are opened that are there already: where one is a link, somebody else made it.
+pub(super) const NO_LINK: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 /// Bytes up to and with the checksum.
 const PRELUDE_BYTES: usize = 20;
@@ -73,7 +77,8 @@ impl Segment {
     /// Opens a file; none where its beginning is not whole.
     pub(super) fn open(path: &Path, source_key: &str) -> Result<Option<Self>, SpoolError> {
         let unusable = |source| SpoolError::Unusable { path: path.to_owned(), source };
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(unusable)?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).custom_flags(NO_LINK).open(path).map_err(unusable)?;
         let end = file.metadata().map_err(unusable)?.len();
         let Some((format, body)) = beginning(&file, end).map_err(unusable)? else { return Ok(None) };
         if format != Spool::FORMAT {

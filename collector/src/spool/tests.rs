@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::sync::Mutex;
 use tempfile::TempDir;
@@ -144,8 +144,6 @@ fn a_segment_that_is_gone_or_cannot_be_deleted_holds_nothing_up_and_takes_its_ro
 #[test]
 fn only_the_owner_may_look_at_it() {
     let directory = TempDir::new().unwrap();
-    fs::create_dir(directory.path().join("spool")).unwrap();
-    fs::set_permissions(directory.path().join("spool"), fs::Permissions::from_mode(0o777)).unwrap();
     let mut spool = open(directory.path(), 1);
     put(&mut spool, b"x");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -155,6 +153,59 @@ fn only_the_owner_may_look_at_it() {
         .map(|entry| mode(&entry.unwrap().path()))
         .collect();
     assert_eq!(modes, [0o600, 0o600]);
+}
+
+#[test]
+fn a_directory_that_others_own_or_may_enter_is_refused_in_a_sentence_and_left_as_it_is() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("spool");
+    let refused =
+        |config: &SpoolConfig| Spool::open(config).err().map(|error| error.to_string()).unwrap_or_default();
+    fs::create_dir(&path).unwrap();
+    for mode in [0o777, 0o750, 0o701] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let said = refused(&config(directory.path(), 1));
+        let sentence = format!(
+            "the spool's directory {} is of mode {mode:o}, so that others may enter it: take that from them (chmod 700)",
+            path.display()
+        );
+        assert!(said.starts_with(&sentence), "{said}");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    // Who is not root cannot give it away; root's own is another user's then.
+    let ours = rustix::process::geteuid().as_raw();
+    let (other, theirs) = match ours {
+        0 => {
+            chown(&path, Some(4_711), None).unwrap();
+            (path.clone(), 4_711)
+        }
+        _ => (PathBuf::from("/"), 0),
+    };
+    let said = refused(&SpoolConfig { directory: other.clone(), ..config(directory.path(), 1) });
+    let sentence = format!(
+        "the spool's directory {} belongs to user {theirs}, and this process is user {ours}: ",
+        other.display()
+    );
+    assert!(said.starts_with(&sentence), "{said}");
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+}
+
+#[test]
+fn a_link_in_the_place_of_a_file_of_it_is_not_followed() {
+    let directory = TempDir::new().unwrap();
+    let victim = directory.path().join("victim");
+    for (name, content) in [("lock", &b"kept"[..]), ("0000000000000001.spool", b"")] {
+        fs::write(&victim, content).unwrap();
+        drop(open(directory.path(), 1));
+        let link = directory.path().join("spool").join(name);
+        let _ = fs::remove_file(&link);
+        symlink(&victim, &link).unwrap();
+        let said = Spool::open(&config(directory.path(), 2)).err().unwrap().to_string();
+        assert!(said.starts_with(&format!("the spool cannot be used: {}: ", link.display())), "{said}");
+        assert_eq!((fs::read(&victim).unwrap(), link.is_symlink()), (content.to_vec(), true));
+        fs::remove_file(&link).unwrap();
+    }
 }
 
 #[test]
