@@ -206,7 +206,7 @@ impl Tracer {
                 if let Some(thrift) = &mut thrift {
                     thrift.look(traced.tally.probes_ns(), &mut source);
                 }
-                source.close();
+                source.close_when_due();
                 closed = Instant::now();
             }
             if heard == 0 {
@@ -217,7 +217,7 @@ impl Tracer {
         let until = Instant::now() + PATIENCE;
         while self.hear(&mut source) > 0 && Instant::now() < until {
             if closed.elapsed() >= self.linger {
-                source.close();
+                source.close_when_due();
                 closed = Instant::now();
             }
         }

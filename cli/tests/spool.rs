@@ -83,8 +83,8 @@ fn turns(count: u32) -> Vec<Vec<u32>> {
     (0..ACCOUNTS).map(|account| (account..count).step_by(ACCOUNTS as usize).collect()).collect()
 }
 
-/// Everything that was said is a batch in the spool: what was heard to its end waits for no more than the
-/// linger.
+/// Everything that was said is a batch in the spool: what was heard to its end waits for no more than five
+/// seconds, and the linger.
 fn settle(metrics: &str, spool: &Path) {
     let state = || {
         let messages =
@@ -94,7 +94,7 @@ fn settle(metrics: &str, spool: &Path) {
     };
     eventually("all of it lies in the spool", || {
         let before = state();
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(7));
         before == state()
     });
 }

@@ -234,6 +234,9 @@ pub const TRACE_HELD_BYTES_MAX: usize = 64 << 20;
 /// Most bytes of events that wait in memory for a log that takes nothing.
 pub const TRACE_WAITING_BYTES_MAX: usize = 64 << 20;
 
+/// How long a batch stays open for more while an earlier one waits for the log.
+pub const TRACE_BATCH_AGE_MAX: Duration = Duration::from_secs(5);
+
 /// How long batches are handed over before anything else is looked at, but for the last one.
 pub const TRACE_HANDOVER_SPAN: Duration = Duration::from_secs(1);
 

@@ -138,6 +138,42 @@ fn what_a_long_outage_left_is_handed_over_a_second_at_a_time() {
 }
 
 #[test]
+fn while_a_batch_waits_the_next_one_stays_open_for_five_seconds_or_until_it_is_full() {
+    let directory = TempDir::new().unwrap();
+    for has_spool in [true, false] {
+        let bench = Bench::new();
+        let mut traced = match has_spool {
+            true => bench.spooling(1, directory.path()),
+            false => bench.open(1),
+        };
+        let look = |traced: &mut Traced<'_>, ms| {
+            *bench.pace.0.lock().unwrap() += Duration::from_millis(ms);
+            traced.source.close_when_due();
+            traced.handover.waits()
+        };
+        hear(&mut traced, 0, 0, BODY);
+        let first = look(&mut traced, 200);
+        assert!(!first.is_empty(), "nothing waits before it");
+        hear(&mut traced, 0, 1, BODY);
+        assert_eq!([0, 2_000, 2_999].map(|ms| look(&mut traced, ms)), [first; 3]);
+        let second = look(&mut traced, 1);
+        assert_ne!(second, first);
+        // The five seconds are each batch's own; and the bench's are full with two events.
+        hear(&mut traced, 0, 2, BODY);
+        assert_eq!([1_000, 4_999].map(|ms| look(&mut traced, ms)), [second; 2]);
+        hear(&mut traced, 0, 3, BODY);
+        assert_ne!(traced.handover.waits(), second);
+        // A log that has all of them is not waited for.
+        hear(&mut traced, 0, 4, BODY);
+        look(&mut traced, 10);
+        assert_eq!(traced.handover.commit().unwrap().events, 4);
+        look(&mut traced, 10);
+        assert_eq!(traced.handover.commit().unwrap().events, 1);
+        assert_eq!(numbers(&bench), turns(1, 5));
+    }
+}
+
+#[test]
 fn a_batch_that_was_committed_by_a_process_that_did_not_live_to_know_it_is_not_there_twice() {
     for passes in 0..4 {
         let (bench, directory) = (Bench::new(), TempDir::new().unwrap());

@@ -17,11 +17,12 @@ use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::{Format, Reader};
 use crate::identity::TraceKey;
-use crate::limits::{BATCH_BYTES_DEFAULT, LINE_BYTES_MAX_CEILING};
+use crate::limits::{BATCH_BYTES_DEFAULT, LINE_BYTES_MAX_CEILING, TRACE_BATCH_AGE_MAX};
 use crate::sampling::{Sampler, Sampling};
 use crate::spool::Spool;
 use crate::tenants::{Tenants, check_tenant};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use weir_schemas::SourceKind;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::{Clock as PaceClock, MachineClock};
@@ -64,6 +65,8 @@ pub struct TraceSource {
     sampler: Sampler,
     told: Told,
     waiting: Arc<Mutex<Waiting>>,
+    /// Since when a batch is kept open because an earlier one waits.
+    kept_open_since: Option<Duration>,
 }
 
 /// Makes events of exchanges.
@@ -153,8 +156,15 @@ impl TraceSource {
             sampler,
             told: Told::of_pushed(),
             waiting,
+            kept_open_since: None,
         };
         Ok((source, handover))
+    }
+
+    /// The same, telling ages by another clock than the machine's.
+    pub fn paced_by(mut self, pace: Arc<dyn PaceClock>) -> Self {
+        self.pace = pace;
+        self
     }
 
     /// Takes what a tap hears, in its order. It waits for nothing but the spool's disk, and only when a batch
@@ -185,13 +195,29 @@ impl TraceSource {
     }
 
     /// Makes a batch of what is ready, and tells of what was lost. It is to be called as often as events may
-    /// wait for others.
-    pub fn close(&mut self) {
-        // Before there is a new one: of those before it the log has most by now.
+    /// wait for others. While an earlier batch waits for the log it stays open for some seconds: a slow log
+    /// takes few large batches better than many small ones, of which ever more would wait.
+    pub fn close_when_due(&mut self) {
+        let now = self.pace.now();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.sync_when_due(self.pace.now(), &*self.telemetry);
+        // Before there is a new one: of those before it the log has most by now.
+        waiting.sync_when_due(now, &*self.telemetry);
+        let must_wait = self.maker.ready.has_lines() && !waiting.is_empty();
         drop(waiting);
+        if must_wait && now.saturating_sub(*self.kept_open_since.get_or_insert(now)) < TRACE_BATCH_AGE_MAX {
+            return self.tell();
+        }
+        self.close();
+    }
+
+    /// Makes a batch of what is ready, whatever waits, and tells of what was lost.
+    pub fn close(&mut self) {
         self.close_batch();
+        self.tell();
+    }
+
+    /// Tells of what was lost, and of what waits.
+    fn tell(&mut self) {
         for (loss, count) in std::mem::take(&mut self.losses).iter() {
             self.telemetry.trace_lost(loss.as_str(), count);
         }
@@ -202,6 +228,7 @@ impl TraceSource {
 
     /// Makes a batch of what is ready; without room for it, it is counted.
     fn close_batch(&mut self) {
+        self.kept_open_since = None;
         if !self.maker.ready.has_lines() {
             // Whose requests are under way still was sealed too.
             self.maker.events.announcer().forget_key();

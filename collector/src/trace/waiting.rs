@@ -164,6 +164,11 @@ impl Waiting {
         telemetry.spool_looked_at(spool.waiting_bytes(), spool.bytes());
     }
 
+    /// Whether every batch is in the log, also the one that is being committed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.memory_bytes == 0 && self.spool.as_ref().is_none_or(Spool::is_empty)
+    }
+
     /// What waits here.
     pub(super) fn waits(&self) -> Waits {
         Waits {

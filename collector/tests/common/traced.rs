@@ -70,7 +70,8 @@ impl Bench {
         };
         let (wire, told, clock) = (Arc::new(Wire::new()), self.told.clone(), Arc::new(|| NOW_MS));
         let (source, handover) = TraceSource::open(&self.log, &config, spool, keys(), wire, told, clock)?;
-        Ok(Traced { source, handover: handover.paced_by(self.pace.clone()) })
+        let (source, handover) = (source.paced_by(self.pace.clone()), handover.paced_by(self.pace.clone()));
+        Ok(Traced { source, handover })
     }
 
     /// With the spool of a directory.
