@@ -6,7 +6,7 @@ use super::error::SpoolError;
 use super::segment::{NO_LINK, Segment, SegmentHead};
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 const LOCK: &str = "lock";
@@ -24,8 +24,8 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Makes it when it is not there, and takes it. One that others own, or may enter, is left as it is: who
-    /// can write there decides what goes to the log.
+    /// Makes it when it is not there, and takes it. One that others own is left as it is, because who can write
+    /// there decides what goes to the log; and so is one that others may enter and that holds something else.
     pub(super) fn open(path: &Path) -> Result<Self, SpoolError> {
         let unusable = |source| SpoolError::Unusable { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
@@ -35,7 +35,10 @@ impl Directory {
             return Err(SpoolError::Owner { directory, theirs: metadata.uid(), ours });
         }
         if mode & 0o077 != 0 {
-            return Err(SpoolError::Shared { directory, mode });
+            if holds_others(path).map_err(unusable)? {
+                return Err(SpoolError::Shared { directory, mode });
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(unusable)?;
         }
         let lock = lock(path)?;
         Ok(Self { path: path.to_owned(), next: 1, _lock: lock })
@@ -75,6 +78,17 @@ impl Directory {
         fs::remove_file(path).map_err(unusable)?;
         Ok(Damage { kind: DamageKind::Segment, file: path.to_owned(), from: 0, bytes })
     }
+}
+
+/// Whether a directory holds anything that is no spool's.
+fn holds_others(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        if number_of(&path).is_none() && path.file_name() != Some(LOCK.as_ref()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn number_of(path: &Path) -> Option<u64> {

@@ -162,6 +162,13 @@ fn a_directory_that_others_own_or_may_enter_is_refused_in_a_sentence_and_left_as
     let refused =
         |config: &SpoolConfig| Spool::open(config).err().map(|error| error.to_string()).unwrap_or_default();
     fs::create_dir(&path).unwrap();
+    // One that holds nothing else is taken from them.
+    let empty = directory.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    fs::set_permissions(&empty, fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(refused(&SpoolConfig { directory: empty.clone(), ..config(directory.path(), 1) }), "");
+    assert_eq!(fs::metadata(&empty).unwrap().permissions().mode() & 0o777, 0o700);
+    fs::write(path.join("theirs"), "").unwrap();
     for mode in [0o777, 0o750, 0o701] {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         let said = refused(&config(directory.path(), 1));
@@ -188,7 +195,7 @@ fn a_directory_that_others_own_or_may_enter_is_refused_in_a_sentence_and_left_as
         other.display()
     );
     assert!(said.starts_with(&sentence), "{said}");
-    assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
 }
 
 #[test]
