@@ -56,8 +56,8 @@ impl Shadowing {
         Ok(Self { in_force: of(live)?, shadow: of(own)?, left_out: 0, unreadable: 0 })
     }
 
-    /// Takes the verdicts that fell since the last call; whether there were any. `schemas` says what the schemas
-    /// are that other builds wrote by.
+    /// Takes the verdicts that fell since the last call; whether there were any. `schemas` says what the
+    /// schemas are that other builds wrote by.
     ///
     /// # Errors
     /// When a log cannot be read, or a registry does not answer.

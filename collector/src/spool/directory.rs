@@ -24,8 +24,9 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Makes it when it is not there, and takes it. One that others own is left as it is, because who can write
-    /// there decides what goes to the log; and so is one that others may enter and that holds something else.
+    /// Makes it when it is not there, and takes it. One that others own is left as it is, because who can
+    /// write there decides what goes to the log; and so is one that others may enter and that holds something
+    /// else.
     pub(super) fn open(path: &Path) -> Result<Self, SpoolError> {
         let unusable = |source| SpoolError::Unusable { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
