@@ -32,6 +32,8 @@ pub mod kafka;
 pub mod key;
 pub mod letter;
 pub mod limits;
+#[cfg(any(feature = "embedded", feature = "runner"))]
+pub mod lock_file;
 pub mod log;
 #[cfg(feature = "runner")]
 pub mod memory;

@@ -4,10 +4,11 @@ use super::damage::{Damage, DamageKind};
 use super::disk::Disk;
 use super::error::SpoolError;
 use super::segment::{NO_LINK, Segment, SegmentHead};
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use weir_topology::lock_file::{self, HoldError};
 
 const LOCK: &str = "lock";
 
@@ -102,19 +103,9 @@ fn lock(directory: &Path) -> Result<File, SpoolError> {
     let unusable = |source| SpoolError::Unusable { path: path.clone(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(NO_LINK);
-    let mut file = options.open(&path).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {
-            // The number only makes the message of another process better; a full disk may refuse it.
-            let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut id = String::new();
-            let is_known = file.take(20).read_to_string(&mut id).is_ok() && !id.is_empty();
-            let holder = if is_known { format!("process {id}") } else { "another process".to_owned() };
-            Err(SpoolError::Held { directory: directory.to_owned(), holder })
-        }
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
-    }
+    let file = options.open(&path).map_err(unusable)?;
+    lock_file::hold(file).map_err(|error| match error {
+        HoldError::Held(holder) => SpoolError::Held { directory: directory.to_owned(), holder },
+        HoldError::File(source) => unusable(source),
+    })
 }

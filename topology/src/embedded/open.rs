@@ -8,10 +8,11 @@ use super::store::{Opener, Store, fault};
 use super::write::Bounds;
 use super::{Clock, Shared};
 use crate::limits::PARTITIONS_MAX;
+use crate::lock_file::{self, HoldError};
 use crate::log::LogError;
 use redb::{Builder, Database, ReadTransaction, ReadableTable};
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -179,21 +180,11 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     let unusable = |source| OpenError::Directory { dir: dir.to_owned(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.open(dir.join(LOCK)).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {
-            // The number only makes the message of another process better; a full disk may refuse it.
-            let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-            Ok(file)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let mut id = String::new();
-            let known = file.take(20).read_to_string(&mut id).is_ok() && !id.is_empty();
-            let holder = if known { format!("process {id}") } else { "another process".to_owned() };
-            Err(OpenError::Held { dir: dir.to_owned(), holder })
-        }
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
-    }
+    let file = options.open(dir.join(LOCK)).map_err(unusable)?;
+    lock_file::hold(file).map_err(|error| match error {
+        HoldError::Held(holder) => OpenError::Held { dir: dir.to_owned(), holder },
+        HoldError::File(source) => unusable(source),
+    })
 }
 
 /// Makes the database under another name and gives it its own when it is whole, so that a crash
