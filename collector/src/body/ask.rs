@@ -184,8 +184,8 @@ impl<'b> Ask<'b> {
     pub(crate) fn has_hidden_words(&self) -> bool {
         let is_hidden = self.talks.iter().any(Talk::hides_words);
         let is_within = || self.inner.as_ref().is_some_and(|inner| inner.has_hidden_words());
-        let asks_enough = self.said.is_some() || self.talks.iter().any(Talk::asks_enough);
-        !asks_enough && (is_hidden || is_within())
+        let asks_enough = || self.said.is_some() || self.talks.iter().any(Talk::asks_enough);
+        (is_hidden || is_within()) && !asks_enough()
     }
 
     fn has_prompt(&self) -> bool {

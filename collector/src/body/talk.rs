@@ -67,7 +67,13 @@ impl<'b> Talk<'b> {
 
     /// Whether the last words of the user are few.
     pub(super) fn asks_little(&self) -> bool {
-        self.prompt().is_some_and(|words| is_little(&words))
+        match (&self.user, &self.loose) {
+            (None, Some(loose)) if loose.clone().peek() != Some(b'"') => {
+                words(loose).is_some_and(|words| is_little(&words))
+            }
+            // Without reading more of a text than tells it.
+            _ => self.asked().is_some_and(says_little),
+        }
     }
 
     /// The last words of the user that are more than a few, or else all of them.
