@@ -1,18 +1,18 @@
 //! What every command starts from: settings, telemetry, keys, the log and its framing.
 
 use crate::health::Health;
-use crate::keys::{self, Role};
+use crate::keys::{self, KeyStore, Role};
 use crate::liveness::{Liveness, Pulse};
 use crate::roles::registry::Registry;
 use crate::security::security;
-use crate::settings::{GroupProtocol as Protocol, LogFormat, Settings};
+use crate::settings::{GroupProtocol as Protocol, KeysFrom, LogFormat, Settings};
 use crate::supervise::Supervisor;
 use crate::telemetry::Metrics;
 use crate::tenants::{Tenants, TenantsError};
 use crate::trust;
 use anyhow::{Context as _, Result, bail};
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -117,20 +117,23 @@ impl Context {
         Ok(self.tenants.get_or_init(|| tenants).clone())
     }
 
-    /// The directory with the keys that a distributed role must be given.
-    pub fn given_keys(&self, role: Role) -> Result<&Path> {
+    /// The keys that a distributed role must be given.
+    pub fn given_keys(&self, role: Role) -> Result<KeyStore> {
+        if let Some(store) = KeyStore::elsewhere(&self.settings, role, true)? {
+            return Ok(store);
+        }
         match &self.settings.keys_dir {
-            Some(directory) => Ok(directory),
+            Some(directory) => Ok(KeyStore::Directory(directory.clone())),
             None => bail!(
                 "keys_dir is not set: the role {role} needs its own keys (`weir keys make DIR` makes a directory \
-                 for each role; give --keys-dir DIR/{role})"
+                 for each role; give --keys-dir DIR/{role}, or keys_from, where they are elsewhere)"
             ),
         }
     }
 
     /// The directory with the directories of all roles: the one given, or else that of the data directory,
     /// where keys are made on first use.
-    pub fn all_keys(&self) -> Result<PathBuf> {
+    fn all_keys(&self) -> Result<PathBuf> {
         let given = self.settings.keys_dir.clone();
         let directory = given.clone().unwrap_or_else(|| self.settings.data_dir.join("keys"));
         if given.is_none() && keys::make(&directory)? {
@@ -142,14 +145,24 @@ impl Context {
         Ok(directory)
     }
 
-    /// The directory of a role's keys where the embedded log is used by one machine: the one given, or else
-    /// the role's own in the data directory, where keys are made on first use.
-    pub fn given_or_own_keys(&self, role: Role) -> Result<PathBuf> {
+    /// A role's keys where one process is every role.
+    pub fn keys_of_all(&self, role: Role) -> Result<KeyStore> {
+        match KeyStore::elsewhere(&self.settings, role, false)? {
+            Some(store) => Ok(store),
+            None => Ok(KeyStore::Directory(self.all_keys()?.join(role.name()))),
+        }
+    }
+
+    /// A role's keys where the embedded log is used by one machine: those given, or else the role's own in the
+    /// data directory, where keys are made on first use.
+    pub fn given_or_own_keys(&self, role: Role) -> Result<KeyStore> {
         match &self.settings.keys_dir {
-            Some(directory) => Ok(directory.clone()),
             // A deployment has its keys already: new ones would be of another.
-            None if self.brokers().is_some() => Ok(self.given_keys(role)?.to_owned()),
-            None => Ok(self.all_keys()?.join(role.name())),
+            _ if self.brokers().is_some() => self.given_keys(role),
+            Some(directory) if self.settings.keys_from == KeysFrom::Files => {
+                Ok(KeyStore::Directory(directory.clone()))
+            }
+            _ => self.keys_of_all(role),
         }
     }
 

@@ -21,6 +21,11 @@ use layers::Layers;
 use std::path::{Path, PathBuf};
 
 choices! {
+    /// Where a role's keys are.
+    pub enum KeysFrom { Files = "files", Credentials = "credentials", Vault = "vault" }
+}
+
+choices! {
     /// How log lines are written.
     pub enum LogFormat { Text = "text", Json = "json" }
 }
@@ -69,6 +74,18 @@ settings! {
     Embedded "data_dir" data_dir: PathBuf = "weir-data", "Directory of the embedded log.";
     Layout "partitions" partitions: u32 = "4" in 1..=1024, "Number of partitions of the shared topics when a log is created. It cannot be changed afterwards.";
     Common "keys_dir" keys_dir: Option<PathBuf> = "", "Directory of the role's keys: one of those that `weir keys make DIR` makes (`collector`, `enforcer`, `auditor`, `operator`); for `weir run` the one that holds them all, which it makes in the data directory when not given. A role that finds a secret it does not need ends, and `weir process` needs none.";
+    Common "keys_from" keys_from: KeysFrom = "files", "Where the role's keys are. files: in keys_dir. credentials: in those that systemd gives the service (`LoadCredential=weir:DIR`). vault: in a KV engine (version 2) of Vault, in a secret for each role with a field for each file of its directory. Read when a role starts (docs/operations.md#keys-in-vault).";
+    Vault "vault.address" vault_address: Option<String> = "", "Vault's address, such as https://vault:8200; http:// on this machine only.";
+    Vault "vault.ca_file" vault_ca_file: Option<PathBuf> = "", "Certificate authorities that Vault's certificate is checked against, PEM; those of the Web when not given.";
+    Vault "vault.namespace" vault_namespace: Option<String> = "", "Namespace of Vault in which all of it is.";
+    Vault "vault.mount" vault_mount: String = "secret", "Where the KV engine is mounted.";
+    Vault "vault.path" vault_path: String = "weir", "Where the roles' secrets are in it: that of the enforcer is PATH/enforcer.";
+    Vault "vault.version" vault_version: Option<u64> = "" in 1..=4_294_967_295, "Version of the role's secret, to stay with one or to go back to it; the latest when not given.";
+    Vault "vault.token_file" vault_token_file: Option<PathBuf> = "", "File with the token and nothing else, readable by the owner only. Without it and vault.kubernetes_role the token is VAULT_TOKEN of the environment. One that may read another role's secret is refused.";
+    Vault "vault.kubernetes_role" vault_kubernetes_role: Option<String> = "", "Role at Vault that the pod's service account logs in as (Vault's auth method `kubernetes`), in place of a token.";
+    Vault "vault.kubernetes_mount" vault_kubernetes_mount: String = "kubernetes", "Where that method is mounted.";
+    Vault "vault.kubernetes_token_file" vault_kubernetes_token_file: PathBuf = "/var/run/secrets/kubernetes.io/serviceaccount/token", "File with the service account's token.";
+    Vault "vault.timeout_ms" vault_timeout_ms: u64 = "10000" in 100..=600_000, "How long Vault is waited for, each time that it is asked.";
     Common "policy" policy: Option<PathBuf> = "", "Policy file. When it differs from the one in force it is published on weir.control. The built-in policy applies when there is neither.";
     Common "policy_trust" policy_trust: Option<PathBuf> = "", "Directory with the public keys (NAME.pub) of those who may sign policies. With it only bundles that they signed come in force, and none that is older than one that was; without it any policy does. Give all roles the same (docs/operations.md).";
     Common "policy_audience" policy_audience: String = "weir", "Name of this deployment: with policy_trust, bundles that were signed for another one are refused.";

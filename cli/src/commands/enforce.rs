@@ -6,7 +6,7 @@ use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use std::process::ExitCode;
 
-takes!(Keys: Common, Kafka, Serving, Stages, Enforcer);
+takes!(Keys: Common, Vault, Kafka, Serving, Stages, Enforcer);
 
 /// Act on verdicts, and write the output directory
 #[derive(clap::Args)]

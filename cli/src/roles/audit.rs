@@ -37,8 +37,7 @@ struct Found {
 /// wrong, with 2 when there is nothing to verify.
 pub fn verify(context: &Context, files: &[PathBuf], head: Option<(String, ChainHead)>) -> Result<ExitCode> {
     let mut keys = PublicKeys::default();
-    let directory = context.given_or_own_keys(Role::Auditor)?;
-    for (id, public) in read_auditor(&directory)? {
+    for (id, public) in read_auditor(&context.given_or_own_keys(Role::Auditor)?)? {
         keys = keys.and(&id, &public).with_context(|| format!("{id}.pub is no Ed25519 public key"))?;
     }
     let found = match files {

@@ -2,14 +2,14 @@
 //! whoever has no Weir.
 
 use crate::context::Context;
-use crate::keys::{Role, read_auditor, read_sign};
+use crate::keys::{KeyStore, Role, read_auditor, read_sign};
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use weir_enforcer::chain::tree::{TILE_WIDTH, Tile, Tree, bundle, checkpoint};
 use weir_enforcer::chain::{PublicKeys, Verifier};
@@ -29,7 +29,7 @@ fn origin_of(writer: &str) -> String {
 
 /// `weir audit export DIR`: every chain as tiles, with a checkpoint that the operator's key signs.
 pub fn export(context: &Context, directory: &Path, sign_keys: Option<&Path>) -> Result<ExitCode> {
-    let (keys, secret) = (public_keys(context)?, read_sign(&sign_directory(context, sign_keys)?)?);
+    let (keys, secret) = (public_keys(context)?, read_sign(&sign_store(context, sign_keys)?)?);
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let mut entries = 0;
     for partition in 0..log.partitions(Topic::Audit)? {
@@ -74,7 +74,7 @@ pub fn export(context: &Context, directory: &Path, sign_keys: Option<&Path>) -> 
 /// root.
 pub fn prove(context: &Context, of: &str, out: Option<&Path>, sign_keys: Option<&Path>) -> Result<ExitCode> {
     let wanted = Wanted::parse(of)?;
-    let (keys, secret) = (public_keys(context)?, read_sign(&sign_directory(context, sign_keys)?)?);
+    let (keys, secret) = (public_keys(context)?, read_sign(&sign_store(context, sign_keys)?)?);
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let is_meant = |entry: &AuditEntry, audit: Option<&Audit>| wanted.is(entry, audit);
     let Some((writer, proof)) = proofs_of(log.as_ref(), &wire, &keys, &secret, is_meant)?.pop() else {
@@ -266,10 +266,10 @@ pub fn public_keys(context: &Context) -> Result<PublicKeys> {
     Ok(keys)
 }
 
-/// Where the key is that signs: the directory that was given for it, or that of the data directory.
-pub fn sign_directory(context: &Context, given: Option<&Path>) -> Result<PathBuf> {
+/// Where the key is that signs: the directory that was given for it, or else where the operator's keys are.
+pub fn sign_store(context: &Context, given: Option<&Path>) -> Result<KeyStore> {
     match (given, &context.settings.keys_dir) {
-        (Some(directory), _) => Ok(directory.to_owned()),
+        (Some(directory), _) => Ok(KeyStore::Directory(directory.to_owned())),
         (None, None) => context.given_or_own_keys(Role::Operator),
         (None, Some(_)) => bail!("give --sign-keys the directory of the role operator, whose key signs"),
     }

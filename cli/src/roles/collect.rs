@@ -26,7 +26,7 @@ const WAIT: Duration = Duration::from_millis(200);
 /// Reads the configured sources until the process is told to stop, or has read all there is.
 pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Result<ExitCode> {
     let Sources { listener, tracer } = check_sources(context, loaded, until_idle)?;
-    let keys = CollectorKeys::read(context.given_keys(Role::Collector)?)?;
+    let keys = CollectorKeys::read(&context.given_keys(Role::Collector)?)?;
     let (log, wire): (Arc<dyn Log>, _) = (Arc::new(context.kafka()?), context.wire()?);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {

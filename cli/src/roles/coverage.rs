@@ -1,9 +1,10 @@
 //! `weir coverage`: a signed statement that every event was judged once, and the check of one.
 
 use crate::context::{Context, now_ms};
-use crate::keys::{Role, read_sign};
+use crate::keys::{KeyStore, Role, read_sign};
 use crate::output;
 use crate::roles::verify::UNPROVEN;
+use crate::settings::KeysFrom;
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::Path;
@@ -16,13 +17,14 @@ use weir_replay::coverage::{
 /// when it proves an imbalance, and with 2 when it proves nothing.
 pub fn run(context: &Context, asked: Asked, json: bool, out: Option<&Path>) -> Result<ExitCode> {
     let settings = &context.settings;
-    let own_keys = settings.data_dir.join("keys").join(Role::Operator.name());
-    let directory = match (&settings.keys_dir, context.brokers()) {
-        (Some(directory), _) => directory,
-        (None, None) => &own_keys,
-        (None, Some(_)) => context.given_keys(Role::Operator)?,
+    let store = match (&settings.keys_dir, settings.keys_from, context.brokers()) {
+        // A key that is made now would sign for nobody.
+        (None, KeysFrom::Files, None) => {
+            KeyStore::Directory(settings.data_dir.join("keys").join(Role::Operator.name()))
+        }
+        _ => context.given_or_own_keys(Role::Operator)?,
     };
-    let seed = read_sign(directory)?;
+    let seed = read_sign(&store)?;
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let name = match context.brokers() {
         Some(brokers) => format!("kafka {brokers} {}", settings.kafka_prefix.as_deref().unwrap_or_default()),

@@ -43,7 +43,7 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     if context.settings.decide_addr.is_none() {
         bail!("decide_addr is not set: give --decide-addr HOST:PORT, where gateways ask");
     }
-    let keys = CollectorKeys::read(context.given_keys(Role::Collector)?)?;
+    let keys = CollectorKeys::read(&context.given_keys(Role::Collector)?)?;
     let (log, wire) = (context.kafka()?, context.wire()?);
     let log: Arc<dyn Log> = Arc::new(log);
     context.health.watch(&log)?;

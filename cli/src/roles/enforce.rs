@@ -27,7 +27,7 @@ const POPULATION_EVERY: Duration = Duration::from_secs(600);
 /// Runs the enforcer stage until the process is told to stop. The output directory holds every
 /// partition's lines, whoever decides on them.
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
-    let keys = EnforcerKeys::read(context.given_keys(Role::Enforcer)?)?;
+    let keys = EnforcerKeys::read(&context.given_keys(Role::Enforcer)?)?;
     let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
     let around = context.surroundings(Arc::new(log.clone()), wire.clone());
     let (stages, standby) = (stages(context, &keys, wire.clone())?, context.settings.standby);

@@ -3,7 +3,7 @@
 
 use crate::context::Context;
 use crate::keys::read_sign;
-use crate::roles::audit_proof::{proofs_of, public_keys, sign_directory};
+use crate::roles::audit_proof::{proofs_of, public_keys, sign_store};
 use crate::roles::policy::in_force_before;
 use crate::roles::records::each;
 use crate::times::ms_of;
@@ -37,7 +37,7 @@ pub fn time_of(text: &str) -> Result<i64, String> {
 
 /// Makes the pack.
 pub fn make(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Path>) -> Result<ExitCode> {
-    let secret = read_sign(&sign_directory(context, sign_keys)?)?;
+    let secret = read_sign(&sign_store(context, sign_keys)?)?;
     let keys = public_keys(context)?;
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let log = log.as_ref();

@@ -20,7 +20,7 @@ pub fn run(context: &Context, file: &Path) -> Result<ExitCode> {
     let (config, wire) = (collect::config(context, file.to_owned(), Mode::Import)?, context.wire()?);
     let (log, keys): (Arc<dyn Log>, _) = match context.brokers() {
         Some(_) => {
-            let keys = CollectorKeys::read(context.given_keys(Role::Collector)?)?;
+            let keys = CollectorKeys::read(&context.given_keys(Role::Collector)?)?;
             (Arc::new(context.kafka()?), keys)
         }
         None => {

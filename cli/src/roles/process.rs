@@ -22,9 +22,7 @@ pub const IDLE: Duration = Duration::from_secs(3);
 /// Runs the account, cluster and campaign stages until the process is told to stop.
 pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     // A processor sees pseudonyms only. Keys that it is given are keys for whoever takes it.
-    if let Some(directory) = &context.settings.keys_dir {
-        keys::ensure_none(directory)?;
-    }
+    keys::ensure_none(&context.settings)?;
     let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
     adopt::configured_policy(context, &log, &wire)?;
     let around = context.surroundings(Arc::new(log.clone()), wire.clone());

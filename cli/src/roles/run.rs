@@ -44,9 +44,8 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
     let config = settings.tail.clone().map(|path| collect::config(context, path, Mode::Tail)).transpose()?;
     adopt::check_policy(context)?;
     let wire = context.wire()?;
-    let keys = context.all_keys()?;
-    let sensing_keys = CollectorKeys::read(&keys.join(Role::Collector.name()))?;
-    let keys = EnforcerKeys::read(&keys.join(Role::Enforcer.name()))?;
+    let sensing_keys = CollectorKeys::read(&context.keys_of_all(Role::Collector)?)?;
+    let keys = EnforcerKeys::read(&context.keys_of_all(Role::Enforcer)?)?;
     let log = context.embedded()?;
     adopt::configured_policy(context, log.as_ref(), &wire)?;
     adopt::configured_age(context, log.as_ref(), &wire)?;

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::keys::read_sign;
-use crate::roles::audit_proof::sign_directory;
+use crate::roles::audit_proof::sign_store;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::Path;
@@ -33,7 +33,7 @@ fn is_of_drill(known: &Known) -> bool {
 
 /// Writes `stix.json`, `bundles.jsonl` and `takedown.csv` into a directory.
 pub fn write(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Path>) -> Result<ExitCode> {
-    let secret = read_sign(&sign_directory(context, sign_keys)?)?;
+    let secret = read_sign(&sign_store(context, sign_keys)?)?;
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let campaigns = Campaigns::read(log.as_ref(), &wire)?;
     let meant: Vec<&Known> = match asked.campaign {

@@ -50,6 +50,8 @@ impl Key {
 pub enum Group {
     /// Every command.
     Common,
+    /// What runs a role that has keys. Other commands read them from where the file or the environment says.
+    Vault,
     /// What opens the embedded log.
     Embedded,
     /// What makes a log.

@@ -52,8 +52,8 @@ impl Authorities {
         self.store.clone()
     }
 
-    /// For HTTP.
-    pub(super) fn config(&self) -> TlsConfig {
+    /// For HTTP: whoever they vouch for, and nobody else.
+    pub fn config(&self) -> TlsConfig {
         let certificates = self.certificates.iter();
         let certificates: Vec<Certificate<'static>> =
             certificates.map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
