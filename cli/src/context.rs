@@ -8,7 +8,7 @@ use crate::security::security;
 use crate::settings::{GroupProtocol as Protocol, KeysFrom, LogFormat, Settings};
 use crate::supervise::Supervisor;
 use crate::telemetry::Metrics;
-use crate::tenants::{Tenants, TenantsError};
+use crate::tenants::{Registry as TenantsRegistry, TenantsError};
 use crate::trust;
 use anyhow::{Context as _, Result, bail};
 use std::io::IsTerminal as _;
@@ -48,7 +48,7 @@ pub struct Context {
     /// Set when the process is told to stop.
     pub stop: Arc<AtomicBool>,
     /// Whose requests and events may be, once it was read.
-    tenants: OnceLock<Arc<Tenants>>,
+    tenants: OnceLock<Arc<TenantsRegistry>>,
     /// The command line names a data directory, which outweighs brokers from elsewhere.
     chose_directory: bool,
 }
@@ -107,14 +107,19 @@ impl Context {
         format!("{}:{}", self.node(), std::process::id())
     }
 
-    /// Of whom requests and events may be. The registry is read once, so that all of a process go by the
-    /// same.
-    pub fn tenants(&self) -> Result<Arc<Tenants>, TenantsError> {
+    /// Of whom requests and events may be: one registry, so that all of a process go by the same.
+    pub fn tenants(&self) -> Result<Arc<TenantsRegistry>, TenantsError> {
         if let Some(tenants) = self.tenants.get() {
             return Ok(tenants.clone());
         }
-        let tenants = Arc::new(Tenants::of(&self.settings)?);
+        let tenants = Arc::new(TenantsRegistry::read(&self.settings)?);
         Ok(self.tenants.get_or_init(|| tenants).clone())
+    }
+
+    /// From now on the registry of tenants is as its directory is.
+    pub fn follow_tenants(&self) -> Result<()> {
+        self.tenants()?.follow(&self.settings, self.metrics.clone(), self.stop.clone())?;
+        Ok(())
     }
 
     /// The keys that a distributed role must be given.

@@ -240,6 +240,9 @@ metrics! {
     effects: Family<Kind, Counter> = Family::default(), "effects", "What executors did: applied, released, failed (answered for as not carried out), stuck (an actuator refuses to let a hold go: a person must)";
     effect_stalls: Counter = Counter::default(), "effect_stalls", "Times that an executor had to wait for what it drives, or for the log";
     shared_bucket_failures: Counter = Counter::default(), "shared_bucket_failures", "Times that Redis did not answer a server of gateways, or too many requests waited for it, so that the server counted for itself";
+    tenants_registered: Gauge = Gauge::default(), "tenants_registered", "Tenants of the registry in force; 0 where there is none";
+    tenants_changes: Counter = Counter::default(), "tenants_changes_taken", "Changes of the tenants' registry that were taken while the process runs";
+    tenants_refused: Gauge = Gauge::default(), "tenants_refused", "1 while what lies in `tenants.dir` cannot be used and the registry before it stays in force; the log says why";
     gateway_answers: Family<GatewayLabels, Counter> = Family::default(), "gateway_answers", "Answers to gateways, by whether the request may pass (passed, limited, suspended, unknown; refused: it had more keys than anybody has, or several tenants; unknown_tenant, no_tenant: the registry does not have the tenant that it named, or it named none; unauthenticated: the gateway showed no token) and by how it was asked";
     gateway_handshakes_failed: Counter = Counter::default(), "gateway_handshakes_failed", "Connections to the decision server that ended before TLS stood: no certificate of a gateway's, or one that nobody here knows";
     standings: Gauge = Gauge::default(), "standings", "Accounts of which a server of gateways knows how they stand";
@@ -561,6 +564,32 @@ impl Metrics {
     /// Redis did not answer a server of gateways.
     pub fn shared_bucket_failed(&self) {
         self.shared_bucket_failures.inc();
+    }
+
+    /// The registry of tenants was read at the start.
+    pub fn tenants_read(&self, count: usize) {
+        self.tenants_registered.set(count as i64);
+    }
+
+    /// A changed registry of tenants is in force: how many there are, and how many are new, gone, and chose
+    /// otherwise.
+    pub fn tenants_taken(&self, count: usize, [added, removed, changed]: [usize; 3]) {
+        self.tenants_registered.set(count as i64);
+        self.tenants_changes.inc();
+        self.tenants_refused.set(0);
+        info!(tenants = count, added, removed, changed, "the changed registry of tenants is in force");
+    }
+
+    /// What lies in the registry's directory cannot be used.
+    pub fn tenants_refused(&self, reason: &str) {
+        self.tenants_refused.set(1);
+        warn!(reason, "tenants.dir was changed and cannot be used: the registry before it stays in force");
+    }
+
+    /// What lies there is what is in force again.
+    pub fn tenants_mended(&self) {
+        self.tenants_refused.set(0);
+        info!("tenants.dir is again what is in force");
     }
 
     /// A gateway was told whether a request may pass.

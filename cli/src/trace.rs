@@ -107,7 +107,7 @@ impl Tracer {
     /// or the spool cannot be opened.
     pub fn of(loaded: Loaded, context: &Context) -> Result<Self> {
         let (Loaded { target, tap }, settings) = (loaded, &context.settings);
-        let tenants = context.tenants()?;
+        let tenants = context.tenants()?.now();
         let tenant = tenants.unnamed().context(
             "what is traced names no tenant, and with tenants.dir that is nobody's: set `tenant`, or tenants.allow_anonymous",
         )?;

@@ -244,3 +244,55 @@ fn a_registry_that_is_none_refuses_the_start_with_a_sentence() {
     let bad = refused(&HEADER);
     assert!(bad.contains("DIR/north.toml:2:1: unknown field `failuremode`"), "{bad}");
 }
+
+#[test]
+fn a_changed_registry_is_followed_by_gateways_and_collectors_and_a_bad_one_changes_nothing() {
+    let place = Place::new();
+    let directory = registry(&place, &[("acme", ""), ("north", "")]);
+    std::fs::write(&place.feed, "").unwrap();
+    let mut run = place.run();
+    run.arg("--tenants-dir").arg(&directory).args(HEADER).args(["--metrics-addr", "127.0.0.1:0"]);
+    let (run, address, metrics) = answering_with_metrics(run);
+    let told_of = |tenant: &str| told(&address, "/auth", Some(tenant), "sk-same");
+    let (passes, stranger) = ((200, "ok".to_owned()), (403, "unknown_tenant".to_owned()));
+    let published = || metric(&metrics, "weir_collector_events_published_total");
+    let refused = || metric(&metrics, "weir_collector_lines_rejected_total{kind=\"UNKNOWN_TENANT\"}");
+    let mut number = 0;
+    let mut log = |tenant: &str| {
+        number += 1;
+        let line = format!(
+            "{{\"tenant\":\"{tenant}\",\"id\":\"r{number}\",\"time\":{},\"account\":\"sk-same\",\"prompt\":\"hello\"}}\n",
+            1_793_491_200 + number
+        );
+        let mut feed = std::fs::OpenOptions::new().append(true).open(&place.feed).unwrap();
+        std::io::Write::write_all(&mut feed, line.as_bytes()).unwrap();
+    };
+    assert_eq!(["acme", "north", "south"].map(told_of), [passes.clone(), passes.clone(), stranger.clone()]);
+    assert_eq!(metric(&metrics, "weir_tenants_registered"), 2);
+    log("south");
+    eventually("a stranger's line is refused", || refused() == 1);
+
+    std::fs::remove_file(directory.join("north.toml")).unwrap();
+    std::fs::write(directory.join("south.toml"), "").unwrap();
+    eventually("the change is taken", || metric(&metrics, "weir_tenants_changes_taken_total") == 1);
+    assert_eq!(["acme", "north", "south"].map(told_of), [passes.clone(), stranger.clone(), passes.clone()]);
+    log("south");
+    eventually("whose tenant was added is an event", || published() == 1);
+    log("north");
+    eventually("whose tenant is gone is none", || refused() == 2);
+
+    std::fs::write(directory.join("north.toml"), "").unwrap();
+    std::fs::write(directory.join("acme.toml"), "failuremode = \"open\"").unwrap();
+    eventually("it is told that it cannot be used", || metric(&metrics, "weir_tenants_refused") == 1);
+    assert_eq!(["acme", "north", "south"].map(told_of), [passes.clone(), stranger, passes.clone()]);
+    log("north");
+    eventually("nothing of it is taken", || refused() == 3);
+    assert_eq!(metric(&metrics, "weir_tenants_changes_taken_total"), 1);
+
+    std::fs::write(directory.join("acme.toml"), "").unwrap();
+    eventually("it is taken once it is mended", || metric(&metrics, "weir_tenants_refused") == 0);
+    assert_eq!(["acme", "north", "south"].map(told_of), [passes.clone(), passes.clone(), passes]);
+    log("north");
+    eventually("by collectors too", || published() == 2);
+    run.stop();
+}

@@ -69,7 +69,7 @@ impl EventWriter {
         now_ms: i64,
     ) -> Result<Output, Refusal> {
         check_ahead(exchange, now_ms)?;
-        let tenants = self.tenants.clone();
+        let tenants = self.tenants.now();
         let tenant = tenants.of(exchange)?;
         let account = self.pseudonyms.account(tenant, &exchange.account);
         self.announcer.announce(account, self.pseudonyms.key_epoch(), tenant, &exchange.account, now_ms);
@@ -96,7 +96,7 @@ impl EventWriter {
         now_ms: i64,
     ) -> Result<Output, Refusal> {
         check_ahead(exchange, now_ms)?;
-        let tenants = self.tenants.clone();
+        let tenants = self.tenants.now();
         let tenant = tenants.of(exchange)?;
         self.announcer.announce_sealed(hidden.account, hidden.sealed, now_ms);
         let sampling = hidden.sampling.unwrap_or_default();

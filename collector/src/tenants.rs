@@ -6,22 +6,23 @@ use crate::field::Field;
 use crate::limits;
 use crate::refusal::Refusal;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use weir_schemas::hex::unhex;
 
-/// Of which tenants events may be. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tenants(Arc<Known>);
+/// Of which tenants events may be. Cheap to clone, and all clones change together.
+#[derive(Debug, Clone)]
+pub struct Tenants(Arc<RwLock<Arc<Known>>>);
 
-#[derive(Debug, PartialEq, Eq)]
-struct Known {
+/// Of which tenants events may be at one time.
+#[derive(Debug)]
+pub(crate) struct Known {
     /// Tenant of what names none; none where that is refused.
     unnamed: Option<String>,
     /// Those that may be named; none where every name is a tenant.
     registered: Option<Registered>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Registered {
     ids: BTreeSet<String>,
     /// What names begin with that need not be registered: 16 lower-case hex digits follow.
@@ -31,7 +32,7 @@ struct Registered {
 impl Tenants {
     /// Every name is a tenant, and what names none is of `unnamed`.
     pub fn any(unnamed: impl Into<String>) -> Self {
-        Self(Arc::new(Known { unnamed: Some(unnamed.into()), registered: None }))
+        Self::of_known(Known { unnamed: Some(unnamed.into()), registered: None })
     }
 
     /// These, and those whose names are `besides` and 16 lower-case hex digits; what names none is of
@@ -42,27 +43,44 @@ impl Tenants {
         unnamed: Option<String>,
     ) -> Self {
         let registered = Some(Registered { ids: ids.into_iter().collect(), besides });
-        Self(Arc::new(Known { unnamed, registered }))
+        Self::of_known(Known { unnamed, registered })
     }
 
+    fn of_known(known: Known) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(known))))
+    }
+
+    /// From now on these, and all clones of these, are as `other` is now.
+    pub fn become_like(&self, other: &Self) {
+        let known = other.now();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+
+    /// Those of now: what is asked of one exchange is asked of the same.
+    pub(crate) fn now(&self) -> Arc<Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Refuses a tenant that is none.
+    pub(crate) fn check(&self) -> Result<(), CollectorError> {
+        self.now().unnamed.as_deref().map_or(Ok(()), check_tenant)
+    }
+}
+
+impl Known {
     /// Whose an exchange is. One that names what cannot be read is a stranger's where tenants are registered.
     /// One that was cut is not: who asks at length would go unseen.
     pub(crate) fn of<'t>(&'t self, exchange: &'t Exchange<'_>) -> Result<&'t str, Refusal> {
         let named = exchange.tenant.as_deref();
         let is_unreadable = exchange.unknown.contains(Field::Tenant);
-        if self.0.registered.is_some() && named.is_none() && is_unreadable {
+        if self.registered.is_some() && named.is_none() && is_unreadable {
             return Err(Refusal::unknown_tenant());
         }
-        let tenant = named.or(self.0.unnamed.as_deref()).ok_or_else(Refusal::no_tenant)?;
-        match &self.0.registered {
+        let tenant = named.or(self.unnamed.as_deref()).ok_or_else(Refusal::no_tenant)?;
+        match &self.registered {
             Some(registered) if !registered.has(tenant) => Err(Refusal::unknown_tenant()),
             _ => Ok(tenant),
         }
-    }
-
-    /// Refuses a tenant that is none.
-    pub(crate) fn check(&self) -> Result<(), CollectorError> {
-        self.0.unnamed.as_deref().map_or(Ok(()), check_tenant)
     }
 }
 

@@ -28,6 +28,7 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
     let Sources { listener, tracer } = check_sources(context, loaded, until_idle)?;
     let keys = CollectorKeys::read(&context.given_keys(Role::Collector)?)?;
     let (log, wire): (Arc<dyn Log>, _) = (Arc::new(context.kafka()?), context.wire()?);
+    context.follow_tenants()?;
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let listening = listener.map(|listener| {

@@ -50,6 +50,7 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     let health = context.health.clone();
     // A gateway that asked before would let suspended accounts pass. Never taken back: later it answers from
     // memory.
+    context.follow_tenants()?;
     let server = serve(context, &keys, log, wire, move || health.set_tasks_open(true))?;
     context.health.set_running(true);
     while !context.is_stopped() {

@@ -47,6 +47,7 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
     let sensing_keys = CollectorKeys::read(&context.keys_of_all(Role::Collector)?)?;
     let keys = EnforcerKeys::read(&context.keys_of_all(Role::Enforcer)?)?;
     let log = context.embedded()?;
+    context.follow_tenants()?;
     adopt::configured_policy(context, log.as_ref(), &wire)?;
     adopt::configured_age(context, log.as_ref(), &wire)?;
     adopt::configured_limit(context, log.as_ref(), &wire, None)?;

@@ -213,7 +213,7 @@ fn subject(context: &Context, text: &str) -> Result<Subject> {
         });
     };
     let Some(account) = weir_collector::account_of(raw) else { bail!("key/ has no key behind it") };
-    let tenants = context.tenants()?;
+    let tenants = context.tenants()?.now();
     let Ok((tenant, _)) = tenants.find(None) else {
         bail!(
             "key/ is of the tenant that `tenant` names, and the registry has nobody of that name: set WEIR_TENANT to one of its ids"

@@ -1,5 +1,7 @@
 //! Bounds of the tenants' registry.
 
+use std::time::Duration;
+
 /// Longest id of a tenant, in bytes.
 pub const ID_BYTES_MAX: usize = 64;
 
@@ -8,3 +10,6 @@ pub const TENANTS_MAX: usize = 10_000;
 
 /// Largest file of a tenant, in bytes.
 pub const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// How long it is from one look at a registry's directory to the next. What two of them found alike is taken.
+pub const LOOK_EVERY: Duration = Duration::from_secs(5);

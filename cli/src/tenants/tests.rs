@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // A test may fail loudly.
 
+use super::registry::Follower;
 use super::*;
-use crate::settings::FailureMode;
+use crate::settings::{FailureMode, Settings};
+use crate::telemetry::Metrics;
 use std::path::Path;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// A registry with these files, by their names.
@@ -216,4 +219,94 @@ fn the_reference_has_every_key_and_says_what_it_may_be() {
     ] {
         assert!(section.contains(row), "{section}");
     }
+}
+
+#[test]
+fn a_change_is_taken_as_a_whole_once_two_looks_found_it_and_by_all_who_read_the_registry() {
+    let directory = registry(&[("acme.toml", ""), ("north.toml", "limit_burst = 3")]);
+    let at = |name: &str| directory.path().join(name);
+    let settings = settings(directory.path(), &[]);
+    let (in_force, metrics) = (Arc::new(Registry::read(&settings).unwrap()), Arc::new(Metrics::new()));
+    let mut follower = Follower::of(in_force.clone(), settings, metrics.clone());
+    let ids = || {
+        let now = in_force.now();
+        ["acme", "north", "south", "west"]
+            .map(|id| now.find(Some(id)).ok().map(|(_, tenant)| tenant.limit_burst))
+    };
+    let first = [Some(None), Some(Some(3)), None, None];
+    follower.look();
+    follower.look();
+    assert_eq!(ids(), first);
+    assert!(metrics.render().contains("weir_tenants_changes_taken_total 0"), "nothing has changed");
+    // In the middle of a change, whose parts are each a registry.
+    std::fs::write(at("south.toml"), "").unwrap();
+    follower.look();
+    assert_eq!(ids(), first);
+    std::fs::remove_file(at("north.toml")).unwrap();
+    std::fs::write(at("acme.toml"), "limit_burst = 9").unwrap();
+    follower.look();
+    assert_eq!(ids(), first, "it was another a look ago");
+    follower.look();
+    let second = [Some(Some(9)), None, Some(None), None];
+    assert_eq!(ids(), second);
+    let told = metrics.render();
+    assert!(
+        told.contains("weir_tenants_changes_taken_total 1") && told.contains("weir_tenants_registered 2"),
+        "{told}"
+    );
+
+    // What cannot be used changes nothing, not even by what of it could be.
+    std::fs::write(at("west.toml"), "").unwrap();
+    std::fs::write(at("acme.toml"), "limit_burst = 'many'").unwrap();
+    follower.look();
+    assert!(metrics.render().contains("weir_tenants_refused 0"), "it may still be written");
+    for _ in 0..3 {
+        follower.look();
+        assert_eq!(ids(), second);
+        let told = metrics.render();
+        assert!(
+            told.contains("weir_tenants_refused 1") && told.contains("weir_tenants_registered 2"),
+            "{told}"
+        );
+    }
+    let elsewhere = directory.path().with_extension("elsewhere");
+    std::fs::rename(directory.path(), &elsewhere).unwrap();
+    follower.look();
+    follower.look();
+    assert_eq!(ids(), second, "a directory that is gone is no empty one");
+    std::fs::rename(&elsewhere, directory.path()).unwrap();
+    std::fs::write(at("acme.toml"), "limit_burst = 7").unwrap();
+    follower.look();
+    follower.look();
+    assert_eq!(ids(), [Some(Some(7)), None, Some(None), Some(None)]);
+    let told = metrics.render();
+    assert!(
+        told.contains("weir_tenants_refused 0") && told.contains("weir_tenants_changes_taken_total 2"),
+        "{told}"
+    );
+    // Put back as it was in force, it is no change, and refused no more.
+    std::fs::write(at("acme.toml"), "limit_burst = 0.5").unwrap();
+    follower.look();
+    follower.look();
+    assert!(metrics.render().contains("weir_tenants_refused 1"));
+    std::fs::write(at("acme.toml"), "limit_burst = 7").unwrap();
+    follower.look();
+    follower.look();
+    let told = metrics.render();
+    assert!(
+        told.contains("weir_tenants_refused 0") && told.contains("weir_tenants_changes_taken_total 2"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_change_without_the_tenant_that_the_configuration_names_is_refused() {
+    let directory = registry(&[("acme.toml", ""), ("north.toml", "")]);
+    let settings = settings(directory.path(), &[("tenant", "acme")]);
+    let (in_force, metrics) = (Arc::new(Registry::read(&settings).unwrap()), Arc::new(Metrics::new()));
+    let mut follower = Follower::of(in_force.clone(), settings, metrics.clone());
+    std::fs::remove_file(directory.path().join("acme.toml")).unwrap();
+    follower.look();
+    follower.look();
+    assert!(in_force.now().find(None).is_ok() && metrics.render().contains("weir_tenants_refused 1"));
 }

@@ -6,7 +6,9 @@ use crate::context::Context;
 use crate::keys::CollectorKeys;
 use crate::settings::FailureMode;
 use crate::telemetry::Refused;
-use crate::tenants::{Stranger, Tenant, Tenants};
+#[cfg(test)]
+use crate::tenants::Tenants;
+use crate::tenants::{Registry, Stranger, Tenant};
 use anyhow::{Result, ensure};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -87,7 +89,7 @@ impl Scope {
 /// Knows who is asking.
 pub struct Askers {
     pseudonyms: PseudonymKey,
-    tenants: Arc<Tenants>,
+    tenants: Arc<Registry>,
     tenant_header: Option<String>,
     /// Of a tenant that chose nothing.
     terms: Terms,
@@ -108,7 +110,7 @@ impl Askers {
         );
         let tenants = context.tenants()?;
         ensure!(
-            tenant_header.is_some() || tenants.unnamed().is_some(),
+            tenant_header.is_some() || tenants.now().unnamed().is_some(),
             "with tenants.dir nobody is answered who names no tenant, and there is no way to name one: give decide.tenant_header, \
              the header in which the gateway does; or `tenant`, where all that this server is asked for is of one; or \
              tenants.allow_anonymous"
@@ -135,8 +137,9 @@ impl Askers {
         tenants: impl Iterator<Item = &'c [u8]>,
         credentials: impl Iterator<Item = &'c [u8]>,
     ) -> Result<Asking, Unclear> {
-        let named = only_tenant(tenants, self.tenants.unnamed())?;
-        let (tenant, chosen) = self.tenants.find(named.as_deref())?;
+        let known = self.tenants.now();
+        let named = only_tenant(tenants, known.unnamed())?;
+        let (tenant, chosen) = known.find(named.as_deref())?;
         let keys = keys_of(credentials)?;
         let accounts = keys.iter().map(|key| self.pseudonyms.account(tenant, key)).collect();
         Ok(Asking { accounts, terms: self.terms_of(chosen), hits: 1 })
@@ -145,11 +148,12 @@ impl Askers {
     /// Of whose accounts somebody is told who names the tenant by these values. Where there is no registry
     /// nobody needs to name one.
     pub fn scope<'c>(&self, tenants: impl Iterator<Item = &'c [u8]>) -> Result<Scope, Unclear> {
-        if !self.tenants.are_registered() {
+        let known = self.tenants.now();
+        if !known.are_registered() {
             return Ok(Scope { tenant: None, terms: self.terms });
         }
-        let named = only_tenant(tenants, self.tenants.unnamed())?;
-        let (tenant, chosen) = self.tenants.find(named.as_deref())?;
+        let named = only_tenant(tenants, known.unnamed())?;
+        let (tenant, chosen) = known.find(named.as_deref())?;
         Ok(Scope { tenant: Some(tenant.to_owned()), terms: self.terms_of(chosen) })
     }
 
@@ -214,7 +218,8 @@ fn with_parts(credential: &str) -> impl Iterator<Item = &str> {
 impl Askers {
     /// Everybody, on these terms.
     pub fn of_test(terms: Terms) -> Self {
-        let (pseudonyms, tenants) = (PseudonymKey::new(&[1; 32], 0), Arc::new(Tenants::of_test("default")));
+        let (pseudonyms, tenants) =
+            (PseudonymKey::new(&[1; 32], 0), Arc::new(Registry::with(Tenants::of_test("default"))));
         Self { pseudonyms, tenants, tenant_header: None, terms }
     }
 }
