@@ -158,8 +158,8 @@ impl Context {
         }
     }
 
-    /// A role's keys where the embedded log is used by one machine: those given, or else the role's own in the
-    /// data directory, where keys are made on first use.
+    /// A role's keys where the embedded log is used by one machine: those given, or else the role's own in
+    /// the data directory, where keys are made on first use.
     pub fn given_or_own_keys(&self, role: Role) -> Result<KeyStore> {
         match &self.settings.keys_dir {
             // A deployment has its keys already: new ones would be of another.

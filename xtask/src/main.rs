@@ -20,6 +20,7 @@ mod kubernetes;
 mod maven;
 mod pipeline;
 mod registry;
+mod release;
 mod sandbox;
 mod shell;
 mod siem;
@@ -78,6 +79,9 @@ enum Command {
     Compose(compose::Args),
     /// Write the bill of materials of a release (CycloneDX), and hold it against what the binary is made of
     Supply,
+    /// Build the commit that is checked out as it is shipped, and write archive, bill of materials and a
+    /// signed attestation
+    Release(release::Args),
     /// Write docs/metrics.md from the list of metrics, docs/configuration.md from the list of configuration
     /// keys, and the fields in docs/formats.md from the formats
     Docs,
@@ -111,6 +115,7 @@ fn main() -> anyhow::Result<()> {
         Command::Kubernetes(args) => kubernetes::run(&args),
         Command::Compose(args) => compose::run(&args),
         Command::Supply => supply::run(),
+        Command::Release(args) => release::run(&args),
         Command::Docs => docs::run(),
         Command::Demo => demo::run(),
         Command::Kafka(args) => kafka::run(args),

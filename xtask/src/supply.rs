@@ -45,7 +45,7 @@ pub fn run() -> Result<()> {
 }
 
 /// `target/supply/weir.cdx.json`, made anew.
-fn bill() -> Result<PathBuf> {
+pub fn bill() -> Result<PathBuf> {
     const NAME: &str = "weir.cdx";
     let mut cyclonedx = Command::new(tool(CYCLONEDX)?);
     cyclonedx.current_dir(dirs::workspace().join("cli")).args(["cyclonedx", "--format", "json"]);
