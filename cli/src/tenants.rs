@@ -14,7 +14,9 @@ mod registry;
 pub use directory::read;
 pub use error::TenantsError;
 pub use keys::{Tenant, reference, shown};
-pub use known::{Stranger, Tenants};
+pub use known::Stranger;
+#[cfg(test)]
+pub use known::Tenants;
 pub use registry::Registry;
 
 #[cfg(test)]
