@@ -155,6 +155,19 @@ pub fn make_person(path: &Path) -> Result<Option<[u8; 32]>, KeyError> {
     Ok(Some(public))
 }
 
+/// Reads what `role` needs, and tells the names of its keys.
+pub fn check(store: &KeyStore, role: Role) -> Result<Vec<String>, KeyError> {
+    match role {
+        Role::Collector => drop(CollectorKeys::read(store)?),
+        Role::Enforcer => drop(EnforcerKeys::read(store)?),
+        Role::Auditor => drop(read_auditor(store)?),
+        Role::Operator => drop(read_sign(store)?),
+        Role::Processor => ensure_no_foreign(store, role)?,
+    }
+    let is_key = |name: &String| [".key", ".pub"].iter().any(|ending| name.ends_with(ending));
+    Ok(store.names()?.into_iter().filter(is_key).collect())
+}
+
 /// Refuses keys for a role that needs none.
 pub fn ensure_none(settings: &Settings) -> Result<(), KeyError> {
     let role = Role::Processor;

@@ -188,3 +188,31 @@ fn credentials_of_systemd_are_of_one_role_and_nobody_makes_others_beside_them() 
     );
     assert!(said(&["run", "--tail", "x"], true).contains("here one process is all of them: give --keys-dir"));
 }
+
+#[test]
+fn a_role_is_told_before_it_starts_whether_its_keys_are_where_they_should_be() {
+    let place = Place::new();
+    let vault = filled(&place);
+    let check = |role: &str, token_of_role: &str| {
+        let output = with_vault(&["keys", "check", role], &vault, token_of_role).output().unwrap();
+        assert_tells_no_secret(&place, &output);
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, told, _) = check("enforcer", "enforcer");
+    let names = "audit-1.key, pseudonym-0.key, seal-1.key, sign.pub";
+    let expected =
+        format!("The role enforcer has the keys that it needs and no secret beside them: {names}\n");
+    assert_eq!((code, told), (Some(0), expected.clone()));
+    let mut by_files = weir(&["keys", "check", "enforcer", "--keys-dir"]);
+    by_files.arg(place.keys_of("enforcer"));
+    assert_eq!(text(&success(by_files).stdout), expected);
+    for role in ["collector", "auditor", "operator"] {
+        assert_eq!(check(role, role).0, Some(0), "{role}");
+    }
+    let (code, told, why) = check("enforcer", "all");
+    assert!(code == Some(1) && told.is_empty() && why.contains("which it does not need"), "{why}");
+    let (code, _, why) = check("auditor", "collector");
+    assert!(code == Some(1) && why.contains("Vault refuses the token for secret/data/weir/auditor"), "{why}");
+    let output = weir(&["keys", "check", "nobody"]).output().unwrap();
+    assert!(text(&output.stderr).contains("a role is enforcer, collector, auditor, operator"));
+}

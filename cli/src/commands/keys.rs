@@ -1,11 +1,15 @@
 //! `weir keys`.
 
 use super::{ConfigFile, Run};
+use crate::keys::Role;
 use crate::roles;
+use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use clap::Subcommand;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+takes!(Keys: Common, Vault);
 
 /// Keys of a deployment
 #[derive(clap::Args)]
@@ -22,6 +26,15 @@ enum Verb {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Say whether a role finds its keys where the configuration says, all that it needs and no secret beside
+    /// them; exits with 1, and says what to do, where it would not start
+    Check {
+        /// The role
+        #[arg(value_parser = role)]
+        role: Role,
+        #[command(flatten)]
+        keys: KeyFlags<Keys>,
+    },
     /// Make a person's key, for the kill switch and for signing policies, and print its public half
     Person {
         /// File of the key, such as olga.key; the public half goes to olga.pub
@@ -30,10 +43,16 @@ enum Verb {
     },
 }
 
+fn role(name: &str) -> Result<Role, String> {
+    let role = Role::WITH_DIRECTORY.into_iter().find(|role| role.name() == name);
+    role.ok_or_else(|| format!("a role is {}", Role::WITH_DIRECTORY.map(Role::name).join(", ")))
+}
+
 impl Run for Arguments {
-    fn run(self, _: &ConfigFile) -> Result<ExitCode> {
+    fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         match self.verb {
             Verb::Make { directory } => roles::keys::make(&directory),
+            Verb::Check { role, keys } => roles::keys::check(&config.context(&keys)?, role),
             Verb::Person { file } => roles::keys::person(&file),
         }
     }

@@ -1,6 +1,7 @@
 //! `weir keys`: the keys of a deployment, and of its persons.
 
-use crate::keys;
+use crate::context::Context;
+use crate::keys::{self, Role};
 use anyhow::{Result, bail};
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,6 +20,13 @@ pub fn make(directory: &Path) -> Result<ExitCode> {
     let (audit, sign) = keys::public_halves(directory)?;
     print_line!("The audit chains are signed; their public key is {audit}");
     print_line!("Statements (`weir coverage`) are signed; their public key is {sign}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the keys of `role` as it would when it starts, and says which there are.
+pub fn check(context: &Context, role: Role) -> Result<ExitCode> {
+    let names = keys::check(&context.given_keys(role)?, role)?;
+    print_line!("The role {role} has the keys that it needs and no secret beside them: {}", names.join(", "));
     Ok(ExitCode::SUCCESS)
 }
 
