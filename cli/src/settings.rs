@@ -181,6 +181,9 @@ settings! {
     Export "export.elasticsearch_url" export_elasticsearch_url: Option<String> = "", "Elasticsearch or OpenSearch, such as https://elastic:9200. Documents are in ECS.";
     Export "export.elasticsearch_index" export_elasticsearch_index: String = "weir", "Index or data stream that documents go to.";
     Export "export.elasticsearch_auth_file" export_elasticsearch_auth_file: Option<PathBuf> = "", "File with the value of the Authorization header, such as `ApiKey …` or `Basic …`, and nothing else, readable by the owner only.";
+    Export "export.otlp_url" export_otlp_url: Option<String> = "", "Collector of OpenTelemetry's traces by OTLP over HTTP, such as http://otel-collector:4318, without /v1/traces. It is told the spans of verdicts and of what was done about them (docs/exports.md#opentelemetry).";
+    Export "export.otlp_auth_file" export_otlp_auth_file: Option<PathBuf> = "", "File with the value of the Authorization header, such as `Bearer …`, and nothing else, readable by the owner only.";
+    Export "export.otlp_share_permille" export_otlp_share_permille: u64 = "100" in 1..=1_000, "Share of the verdicts whose spans are told, in thousandths, by the verdict's id: exporters with the same share tell of the same.";
     Export "export.ca_file" export_ca_file: Option<PathBuf> = "", "Certificate authorities that destinations' certificates are checked against, PEM. Over HTTP those of the Web when not given; syslog over TLS needs it.";
     Enforcer "output_dir" output_dir: PathBuf = "weir-output", "Directory of the enforcer's JSON lines.";
 }

@@ -5,6 +5,7 @@ use crate::output;
 use crate::telemetry::{DECLARED, list};
 use anyhow::Result;
 use std::process::ExitCode;
+use weir_enforcer::siem::destination::otlp::spans::DECLARED as SPANS;
 
 /// Print what metrics there are: name, type, unit, labels and what they tell
 #[derive(clap::Args)]
@@ -20,7 +21,7 @@ pub struct Arguments {
 impl Run for Arguments {
     fn run(self, _: &ConfigFile) -> Result<ExitCode> {
         match self.format {
-            Format::Text => output::text(list::page(DECLARED)),
+            Format::Text => output::text(list::page(DECLARED, &SPANS)),
             Format::Json => print_line!("{}", list::json(DECLARED)?),
         }
         Ok(ExitCode::SUCCESS)

@@ -32,7 +32,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let choices = chosen(context)?;
     ensure!(
         !choices.is_empty(),
-        "nobody is to be told: give --export-files-dir, --export-syslog, --export-hec-url or --export-elasticsearch-url (docs/exports.md)"
+        "nobody is to be told: give --export-files-dir, --export-syslog, --export-hec-url, --export-elasticsearch-url or --export-otlp-url (docs/exports.md)"
     );
     let (log, wire) = (context.existing_log()?, context.wire()?);
     context.health.watch(&log)?;

@@ -6,6 +6,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use serde::Serialize;
 use std::fmt::Write as _;
+use weir_enforcer::siem::destination::otlp::spans::Declared as Span;
 
 /// What a declared metric is.
 pub trait Series {
@@ -82,7 +83,7 @@ impl Declared {
 }
 
 /// The list, as docs/metrics.md has it.
-pub fn page(metrics: &[Declared]) -> String {
+pub fn page(metrics: &[Declared], spans: &[Span]) -> String {
     let mut page = String::from(
         "# Metrics\n\nWhat `/metrics` serves where `metrics_addr` is set. Printed by `weir metrics --list`; `cargo xtask docs` writes \
          this page.\nEvery label but `partition`, and `process` and `name` of traced processes, has its values from a closed set, and \
@@ -99,6 +100,12 @@ pub fn page(metrics: &[Declared]) -> String {
             metric.unit(),
             metric.help
         );
+    }
+    page += "\n## Spans\n\nWhat a collector of OpenTelemetry's traces is told where `export.otlp_url` is set \
+             ([how](exports.md#opentelemetry)). The trace is the verdict's id.\n\n| span | attributes | what it tells |\n|---|---|---|\n";
+    for span in spans {
+        let attributes: Vec<_> = span.attributes.iter().map(|name| format!("`{name}`")).collect();
+        let _ = writeln!(page, "| `{}` | {} | {} |", span.name, attributes.join(", "), span.help);
     }
     page
 }

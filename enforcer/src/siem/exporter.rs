@@ -210,7 +210,8 @@ impl Exporter {
             self.reader.take(index, room, left, &mut records)?;
             bytes += records.bytes_len();
             for record in records.iter() {
-                self.read(index, record.payload.unwrap_or_default(), record.offset, progress)?;
+                let payload = record.payload.unwrap_or_default();
+                self.read(index, payload, (record.offset, record.timestamp_ms), progress)?;
             }
         }
         for (index, (_, position)) in self.inputs.iter_mut().enumerate() {
@@ -226,7 +227,7 @@ impl Exporter {
         &mut self,
         index: usize,
         payload: &[u8],
-        offset: i64,
+        (offset, logged_ms): (i64, i64),
         progress: &mut Progress,
     ) -> Result<(), LogError> {
         let (kind, position) = self.inputs[index];
@@ -240,7 +241,10 @@ impl Exporter {
             Kind::Action => wire.read::<Action>(payload).map(|action| vec![of_action(&action)]),
         };
         match read {
-            Ok(notices) => self.batch.extend(notices),
+            Ok(notices) => {
+                let logged = |notice| Notice { logged_ms: Some(logged_ms), ..notice };
+                self.batch.extend(notices.into_iter().map(logged));
+            }
             Err(error) => {
                 let why = format!("{}/{} offset {offset}: {error}", position.topic, position.partition);
                 progress.drop(DropCause::Unreadable, 1, why);

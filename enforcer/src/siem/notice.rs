@@ -9,7 +9,7 @@ use super::text::bounded;
 use crate::export::{campaign_details, verdict_details};
 use crate::limits::{SIEM_LIST_MAX, SIEM_MEMBERS_MAX};
 use serde_json::{Map, Value, json};
-use weir_schemas::{Action, ActionState, Campaign, CampaignStatus, Verdict};
+use weir_schemas::{Action, ActionState, Campaign, CampaignStatus, Origin, Verdict};
 
 /// Who made the product, for formats that ask.
 pub const VENDOR: &str = "Weir";
@@ -65,6 +65,11 @@ pub struct Notice {
     pub class: String,
     /// Event time, in milliseconds since the Unix epoch; of an action, when the transition was taken.
     pub time_ms: i64,
+    /// When its record was written, in milliseconds since the Unix epoch, as the log has it; none where that
+    /// is not known.
+    pub logged_ms: Option<i64>,
+    /// Whether it is of what was imported.
+    pub is_history: bool,
     /// How serious it is.
     pub severity: Severity,
     /// One sentence for a person.
@@ -123,6 +128,8 @@ pub fn of_verdict(verdict: &Verdict) -> Notice {
         kind: Kind::Verdict,
         class: format!("verdict.{}", tier.to_lowercase()),
         time_ms: verdict.time_ms,
+        logged_ms: None,
+        is_history: verdict.origin == Origin::Import,
         severity: Severity::of_tier(verdict.tier),
         message: bounded(&message).into_owned(),
         tenant: Some(bounded(&verdict.tenant).into_owned()),
@@ -162,6 +169,8 @@ pub fn of_action(action: &Action) -> Notice {
         kind: Kind::Action,
         class: format!("action.{kind}.{state}"),
         time_ms: action.taken_ms,
+        logged_ms: None,
+        is_history: action.origin == Origin::Import,
         severity: Severity::of_action(action.state),
         message: bounded(&message).into_owned(),
         tenant: Some(bounded(&action.tenant).into_owned()),
@@ -221,6 +230,8 @@ fn of_part(campaign: &Campaign, part: usize, parts: usize) -> Notice {
         kind: Kind::Campaign,
         class: format!("campaign.{}", status.to_lowercase()),
         time_ms: campaign.time_ms,
+        logged_ms: None,
+        is_history: false,
         severity: if is_closed { Severity::Low } else { Severity::of_tier(campaign.tier) },
         message,
         tenant: None,

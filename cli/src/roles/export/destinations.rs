@@ -10,6 +10,7 @@ use weir_enforcer::siem::destination::elasticsearch::ElasticsearchDestination;
 use weir_enforcer::siem::destination::files::{FilesDestination, Keeping};
 use weir_enforcer::siem::destination::hec::HecDestination;
 use weir_enforcer::siem::destination::http::Endpoint;
+use weir_enforcer::siem::destination::otlp::OtlpDestination;
 use weir_enforcer::siem::destination::syslog::SyslogDestination;
 use weir_enforcer::siem::destination::tls::Authorities;
 use weir_enforcer::siem::destination::{Destination, DestinationKind};
@@ -26,6 +27,8 @@ pub enum Choice {
     Hec { server: Server, format: Format, host: String, index: Option<String> },
     /// Elasticsearch or OpenSearch.
     Elasticsearch { server: Server, index: String },
+    /// A collector of OpenTelemetry's traces.
+    Otlp { server: Server, host: String, share_permille: u64 },
 }
 
 /// A server over HTTP.
@@ -49,6 +52,7 @@ impl Choice {
             Self::Syslog { .. } => DestinationKind::Syslog,
             Self::Hec { .. } => DestinationKind::Hec,
             Self::Elasticsearch { .. } => DestinationKind::Elasticsearch,
+            Self::Otlp { .. } => DestinationKind::Otlp,
         }
     }
 
@@ -73,6 +77,9 @@ impl Choice {
             }
             Self::Elasticsearch { server, index } => {
                 Ok(Box::new(ElasticsearchDestination::new(server.endpoint(), index)))
+            }
+            Self::Otlp { server, host, share_permille } => {
+                Ok(Box::new(OtlpDestination::new(server.endpoint(), host, *share_permille)))
             }
         }
     }
@@ -102,7 +109,7 @@ pub fn chosen(context: &Context) -> Result<Vec<Choice>> {
         choices.push(Choice::Hec {
             server: server(url, "export.hec_url", authorization, authorities.clone())?,
             format: format(settings.export_hec_format),
-            host,
+            host: host.clone(),
             index: settings.export_hec_index.clone(),
         });
     }
@@ -110,8 +117,17 @@ pub fn chosen(context: &Context) -> Result<Vec<Choice>> {
         let file = settings.export_elasticsearch_auth_file.as_deref();
         let authorization = file.map(|file| secret(file, "export.elasticsearch_auth_file")).transpose()?;
         choices.push(Choice::Elasticsearch {
-            server: server(url, "export.elasticsearch_url", authorization, authorities)?,
+            server: server(url, "export.elasticsearch_url", authorization, authorities.clone())?,
             index: settings.export_elasticsearch_index.clone(),
+        });
+    }
+    if let Some(url) = &settings.export_otlp_url {
+        let file = settings.export_otlp_auth_file.as_deref();
+        let authorization = file.map(|file| secret(file, "export.otlp_auth_file")).transpose()?;
+        choices.push(Choice::Otlp {
+            server: server(url, "export.otlp_url", authorization, authorities)?,
+            host,
+            share_permille: settings.export_otlp_share_permille,
         });
     }
     Ok(choices)

@@ -4,6 +4,7 @@ pub mod elasticsearch;
 pub mod files;
 pub mod hec;
 pub mod http;
+pub mod otlp;
 pub mod syslog;
 #[cfg(test)]
 mod tests;
@@ -139,11 +140,13 @@ pub enum DestinationKind {
     Hec,
     /// Elasticsearch or OpenSearch.
     Elasticsearch,
+    /// A collector of OpenTelemetry's traces.
+    Otlp,
 }
 
 impl DestinationKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Files, Self::Syslog, Self::Hec, Self::Elasticsearch];
+    pub const ALL: [Self; 5] = [Self::Files, Self::Syslog, Self::Hec, Self::Elasticsearch, Self::Otlp];
 
     /// Its name in metrics, positions and logs.
     pub const fn as_str(self) -> &'static str {
@@ -152,6 +155,7 @@ impl DestinationKind {
             Self::Syslog => "syslog",
             Self::Hec => "hec",
             Self::Elasticsearch => "elasticsearch",
+            Self::Otlp => "otlp",
         }
     }
 }
