@@ -6,8 +6,8 @@ pub mod list;
 use crate::health::Readiness;
 use labels::{
     ActionLabels, BuildLabels, CauseLabels, Closed, DestinationCause, DestinationLabel, DetectorLabel,
-    FieldLabel, GatewayLabels, InvariantLabels, Kind, ProbeLabel, ProcessCause, ProcessWay, RequestLabels,
-    StageLabel, StartLabels, TaskLabels,
+    FieldLabel, GatewayLabels, InvariantLabels, Kind, PlacementLabels, ProbeLabel, ProcessCause, ProcessWay,
+    RequestLabels, StageLabel, StartLabels, TaskLabels, TrapLabel,
 };
 use list::{Declared, Series};
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +15,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
@@ -27,7 +28,7 @@ use weir_enforcer::answer::decision::Passes;
 use weir_enforcer::siem::destination::{DestinationKind, RetryCause};
 use weir_enforcer::siem::exporter::{DropCause, Progress as Exported};
 use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
-use weir_tap::Counts;
+use weir_tap::{Counts, Placement, Site, Trap, TrapCosts};
 use weir_topology::invariants::Invariant;
 use weir_topology::stage::{Level, Tally};
 use weir_topology::telemetry::{LossCause, SourceChange, Start, Telemetry};
@@ -223,6 +224,8 @@ metrics! {
     process_drops: Family<ProcessCause, Counter> = Family::default(), "collector_process_drops", "What the kernel side could not hand on of a traced process, by cause: its part of those losses whose cause begins with `tap_`";
     probe_runs: Family<ProbeLabel, Counter> = Family::default(), "collector_probe_runs", "Times that a program of the kernel side ran, for whichever process, while the kernel measured it (`tap.measure_probes`)";
     probe_run_ns: Family<ProbeLabel, Counter> = Family::default(), "collector_probe_run_ns", "How long that took";
+    probes: Family<PlacementLabels, Gauge> = Family::default(), "collector_probes", "Probes that are attached to traced processes, by program and by where they were placed: at an instruction that the kernel emulates (emulated), where a read hands its arguments on (callee), or at an entry that is executed apart, which costs two traps (entry)";
+    probe_trap_ns: Family<TrapLabel, Gauge> = Family::default(), "collector_probe_trap_ns", "What a probe costs a call of the traced process, as measured when tracing began, by how it is placed: at an instruction that the kernel emulates (emulated), at one that is executed apart (apart), and what its return costs besides (return); 0 where it was not measured";
     cpu_ms: Counter = Counter::default(), "cpu_ms", "Time of processors that this process used";
     losses: Family<Kind, Counter> = Family::default(), "collector_losses", "Times that lines of a source may have been lost, by cause; the log names file and bytes";
     known: Counter = Counter::default(), "collector_lines_known", "Lines that were read under another name before, and were not read again";
@@ -365,6 +368,10 @@ impl Metrics {
             let _ = self.probe_runs.get_or_create(&ProbeLabel { probe });
             let _ = self.probe_run_ns.get_or_create(&ProbeLabel { probe });
         }
+        for trap in Trap::ALL {
+            let _ = self.probe_trap_ns.get_or_create(&TrapLabel { trap: Closed(trap.as_str()) });
+        }
+        self.probes_placed([]);
         for cause in LossCause::ALL {
             let _ = self.losses.get_or_create(&Kind { kind: Closed(cause.as_str()) });
         }
@@ -456,6 +463,35 @@ impl Metrics {
             let cause = Closed(loss.as_str());
             self.process_drops.remove(&ProcessCause { process, name: name.to_owned(), cause });
         }
+    }
+
+    /// These probes are attached now.
+    pub fn probes_placed<'s>(&self, sites: impl IntoIterator<Item = &'s Site>) {
+        let mut counts = BTreeMap::new();
+        for &probe in weir_tap::PLACED_PROBES {
+            counts.extend(Placement::KINDS.map(|placement| ((probe, placement), 0)));
+        }
+        for site in sites {
+            *counts.entry((site.probe, site.placement.as_str())).or_default() += 1;
+        }
+        for ((probe, placement), count) in counts {
+            let labels = PlacementLabels { probe: Closed(probe), placement: Closed(placement) };
+            self.probes.get_or_create(&labels).set(count);
+        }
+    }
+
+    /// What probes cost on this machine.
+    pub fn traps_measured(&self, costs: &TrapCosts) {
+        for trap in Trap::ALL {
+            let label = TrapLabel { trap: Closed(trap.as_str()) };
+            self.probe_trap_ns.get_or_create(&label).set(i64::try_from(costs.of(trap)).unwrap_or(i64::MAX));
+        }
+        info!(
+            emulated_ns = costs.emulated_ns,
+            apart_ns = costs.apart_ns,
+            return_ns = costs.return_ns,
+            "what a probe costs a call, by how it is placed"
+        );
     }
 
     /// A program of the kernel side ran so often, and for so long.

@@ -26,7 +26,7 @@ use weir_collector::{Spool, SpoolConfig, SyncPolicy, TraceConfig, TraceSource};
 use weir_schemas::wire::Wire;
 use weir_tap::privileges::{Account, give_up};
 use weir_tap::process::{Process, Target};
-use weir_tap::{Attached, Tap, TapConfig, TapError};
+use weir_tap::{Attached, EntryCause, Placement, Site, Tap, TapConfig, TapError};
 use weir_topology::log::Log;
 
 /// Name of the source where the settings give none.
@@ -74,6 +74,7 @@ impl Loaded {
             ring_bytes: settings.tap_ring_bytes,
             hello_age_max_ms: settings.tap_hello_age_max_ms,
             measures_probes: settings.tap_measure_probes,
+            entry_only: settings.tap_entry_only,
         })?;
         let kept = give_up(account.as_ref(), || tap.try_attaching())?;
         let (keeps, gave_up) = (kept.capabilities.join(", "), kept.given_up.join(", "));
@@ -159,6 +160,10 @@ impl Tracer {
             warn!(
                 "tracefs is not mounted, so neither the addresses nor the TLS fingerprints of clients are known: mount -t tracefs tracefs /sys/kernel/tracing"
             );
+        }
+        match self.tap.costs() {
+            Ok(costs) => context.metrics.traps_measured(&costs),
+            Err(error) => warn!(%error, "what probes cost the traced processes is not known"),
         }
         if let Some(reason) = self.tap.measures_not_because() {
             warn!(
@@ -305,7 +310,18 @@ impl Traced {
             };
             match outcome {
                 Ok((library, attached)) => {
-                    info!(process = id, name = process.name, library = library.name, "tracing");
+                    let sites = tap.sites_of(id);
+                    let placed = placed(&sites);
+                    info!(process = id, name = process.name, library = library.name, placed, "tracing");
+                    for site in
+                        sites.iter().filter(|site| site.placement == Placement::Entry(EntryCause::Refused))
+                    {
+                        warn!(
+                            process = id,
+                            function = site.function,
+                            "the kernel refused a place for this probe that costs less than the function's entry"
+                        );
+                    }
                     if let Attached::WithoutClients { reason } = attached {
                         warn!(
                             process = id,
@@ -336,6 +352,13 @@ impl Traced {
         let next = Instant::now() + if is_young { SEARCH } else { AGAIN };
         self.refused.insert(process.id, Refused { process, next, is_told: !is_young || was_told });
     }
+}
+
+/// How many probes are where: `emulated 4, callee 2, entry 1`.
+fn placed(sites: &[Site]) -> String {
+    let count = |kind: &str| sites.iter().filter(|site| site.placement.as_str() == kind).count();
+    let kinds = Placement::KINDS.map(|kind| (kind, count(kind))).into_iter().filter(|(_, count)| *count > 0);
+    kinds.map(|(kind, count)| format!("{kind} {count}")).collect::<Vec<_>>().join(", ")
 }
 
 /// How often a process is looked at that cannot be traced.

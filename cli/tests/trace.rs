@@ -7,12 +7,16 @@
 #[path = "trace/budget.rs"]
 mod budget;
 mod common;
+#[path = "trace/cost.rs"]
+mod cost;
 #[path = "trace/hello.rs"]
 mod hello;
 #[path = "trace/memory.rs"]
 mod memory;
 #[path = "trace/peers.rs"]
 mod peers;
+#[path = "trace/placement.rs"]
+mod placement;
 #[path = "trace/privileges.rs"]
 mod privileges;
 #[path = "trace/tenants.rs"]
@@ -38,7 +42,6 @@ use weir_topology::topic::Topic;
 const SERVER: &str = include_str!("trace/server.py");
 const CLIENT: &str = include_str!("trace/client.py");
 
-const WRITER: &str = include_str!("trace/writer.py");
 const READER: &str = include_str!("trace/reader.py");
 
 fn success_of(command: &mut Command) {
@@ -512,39 +515,6 @@ fn of_a_body_larger_than_is_kept_the_beginning_is_known_and_the_rest_counted() {
     let words = request.split_whitespace().collect::<Vec<_>>().join(" ");
     for known in ["model: Some( \"atlas-l\", )", "max_tokens: Some( 9, )", "status: Some( 200, )"] {
         assert!(words.contains(known), "{known} is not in {words}");
-    }
-}
-
-/// Prints what tracing costs a process for each write of 1 KiB: `cargo test -p weir --features ebpf --test
-/// trace -- --ignored --nocapture`.
-#[test]
-#[ignore = "it measures, and asserts nothing of it"]
-fn what_a_write_costs() {
-    if !can_trace() {
-        return;
-    }
-    let bench = Bench::new();
-    for how in [None, Some("64"), Some("16384")] {
-        let mut command = Command::new(PYTHON);
-        command
-            .args(["-c", WRITER])
-            .arg(&bench.certificate)
-            .arg(&bench.key)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut writer = Program(command.spawn().unwrap());
-        let tracing = how.map(|bytes| {
-            let tracing = bench
-                .tracing(&writer.id(), &["--tap-copy-bytes-max", bytes, "--tap-ring-bytes", "268435456"]);
-            tracing.waits_for(1);
-            tracing
-        });
-        std::io::Write::write_all(writer.0.stdin.as_mut().unwrap(), b"go\n").unwrap();
-        let figure = writer.said();
-        let heard = tracing.as_ref().map_or(0, |tracing| tracing.messages("heard"));
-        println!(
-            "copied at most {how:?}: {figure} ns a write, the least of 20 rounds; {heard} messages heard"
-        );
     }
 }
 

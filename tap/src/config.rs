@@ -12,4 +12,6 @@ pub struct TapConfig {
     /// Whether the kernel is asked to measure how long the programs run. It then measures every eBPF program
     /// of the machine.
     pub measures_probes: bool,
+    /// Whether probes are placed at the entries of functions only, also where another place costs less.
+    pub entry_only: bool,
 }

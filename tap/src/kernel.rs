@@ -5,10 +5,14 @@ use crate::config::TapConfig;
 use crate::counts::{Counted, Counts, ProbeRuns};
 use crate::error::TapError;
 use crate::layout::count;
-use crate::probes::{BIO_PROBE, HANDSHAKE_PROBES, PROBE_NAMES, PROBES, TRACE_POINTS};
-use crate::process::{Bio, BioLibrary, Library, Process};
+use crate::placement::{EntryCause, Placement, Site};
+use crate::price;
+use crate::probes::{PROBE_NAMES, TRACE_POINTS};
+use crate::process::{Bio, Library, Process};
 use crate::record;
+use crate::sites::{Placing, Sites};
 use crate::surroundings::has_tracefs;
+use crate::traps::TrapCosts;
 use crate::trial::Trial;
 use aya::maps::{HashMap, MapData, PerCpuHashMap, PerCpuValues, RingBuf};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
@@ -72,9 +76,13 @@ pub(crate) struct Inner {
     nameless: HashMap<MapData, u64, u64>,
     /// By process and a client's random.
     greetings: HashMap<MapData, [u64; 5], [u64; 2]>,
-    /// What is attached to each process.
-    attached: BTreeMap<u32, Vec<(&'static str, UProbeLinkId)>>,
+    /// What is attached to each process, and where.
+    attached: BTreeMap<u32, Vec<(Site, UProbeLinkId)>>,
     knows_addresses: bool,
+    /// Probes are placed at entries only.
+    entry_only: bool,
+    /// What probes cost here, or why that was not measured.
+    costs: Result<TrapCosts, TapError>,
 }
 
 fn refused(what: impl Into<String>) -> impl FnOnce(&dyn std::error::Error) -> TapError {
@@ -129,6 +137,7 @@ impl Inner {
             };
             outcome.map_err(|error| refused(format!("the program {name}"))(&error))?;
         }
+        let costs = price::measure(&mut ebpf, PRICED);
         let mut inner = Self {
             ebpf,
             records,
@@ -153,6 +162,8 @@ impl Inner {
             greetings,
             attached: BTreeMap::new(),
             knows_addresses: false,
+            entry_only: config.entry_only,
+            costs,
         };
         if has_tracefs() {
             for (program, point) in TRACE_POINTS {
@@ -180,7 +191,7 @@ impl Inner {
         let number = NonZeroU32::new(process.id)
             .ok_or_else(|| TapError::Process { process: 0, reason: "it is none".into() })?;
         // Before the probes, so that no accepted connection is missed that they hear of.
-        let attached = self.expect(process.id).and_then(|()| self.attach_all(number, library));
+        let attached = self.expect(process.id).and_then(|()| self.attach_all(number, process, library));
         if attached.is_err() {
             // Half a process would be misread.
             self.detach(process);
@@ -205,9 +216,23 @@ impl Inner {
         }
     }
 
-    fn attach_all(&mut self, process: NonZeroU32, library: &Library) -> Result<Attached, TapError> {
-        for probe in PROBES.iter().filter(|(_, function)| library.symbols.contains(*function)) {
-            self.probe(*probe, process, (&library.name, &library.path))?;
+    fn attach_all(
+        &mut self,
+        number: NonZeroU32,
+        process: &Process,
+        library: &Library,
+    ) -> Result<Attached, TapError> {
+        let placing = Placing { entry_only: self.entry_only, has_shadow_stack: process.has_shadow_stack() };
+        let mut sites = Sites::of(library, placing);
+        let file = (&*library.name, &*library.path);
+        let attached = self.attach_sites(number, &sites.messages, file);
+        if attached.is_err() && sites.has_callee() {
+            // A read is listened to there alone or not at all, so all of them go to their entries.
+            self.detach_from(number.get(), 0);
+            sites = Sites::refused(library);
+            self.attach_sites(number, &sites.messages, file)?;
+        } else {
+            attached?;
         }
         let bio = match &library.bio {
             Bio::NotNeeded => return Ok(Attached::Whole),
@@ -216,57 +241,81 @@ impl Inner {
             }
             Bio::In(bio) => bio,
         };
-        let own = self.attached.get(&process.get()).map_or(0, Vec::len);
-        match self.attach_to_handshakes(process, library, bio) {
+        let own = self.attached.get(&number.get()).map_or(0, Vec::len);
+        let attached = self
+            .attach_sites(number, &sites.handshakes, file)
+            .and_then(|()| self.attach_sites(number, &sites.bio, (&bio.name, &bio.path)));
+        match attached {
             Ok(()) => Ok(Attached::Whole),
             Err(error) => {
                 // Some of them are of no use, and would cost the process what all do.
-                let links = self.attached.get_mut(&process.get());
-                let half = links.map(|links| links.split_off(own)).unwrap_or_default();
-                half.into_iter().for_each(|link| self.detach_link(link));
+                self.detach_from(number.get(), own);
                 Ok(Attached::WithoutClients { reason: error.to_string() })
             }
         }
     }
 
-    fn attach_to_handshakes(
+    fn attach_sites(
         &mut self,
         process: NonZeroU32,
-        library: &Library,
-        bio: &BioLibrary,
+        sites: &[Site],
+        file: (&str, &Path),
     ) -> Result<(), TapError> {
-        for probe in HANDSHAKE_PROBES.iter().filter(|(_, function)| library.symbols.contains(*function)) {
-            self.probe(*probe, process, (&library.name, &library.path))?;
-        }
-        self.probe(BIO_PROBE, process, (&bio.name, &bio.path))
+        sites.iter().try_for_each(|site| self.attach_site(*site, process, file))
     }
 
-    fn detach_link(&mut self, (name, link): (&'static str, UProbeLinkId)) {
-        if let Ok(program) = uprobe(&mut self.ebpf, name) {
-            let _ = program.detach(link);
-        }
-    }
-
-    fn probe(
+    /// Attaches a probe, at its function's entry where the kernel refuses a place behind it.
+    fn attach_site(
         &mut self,
-        (name, function): (&'static str, &str),
+        site: Site,
         process: NonZeroU32,
         (file, path): (&str, &Path),
     ) -> Result<(), TapError> {
-        let what = || format!("{function} of {file} in process {process}");
-        let program = uprobe(&mut self.ebpf, name)?;
+        let what = || format!("{} of {file} in process {process}", site.function);
+        let program = uprobe(&mut self.ebpf, site.probe)?;
         let scope = UProbeScope::OneProcess(process);
-        let link = program.attach(function, path, scope).map_err(|error| refused(what())(&error))?;
-        self.attached.entry(process.get()).or_default().push((name, link));
+        let at = |offset| UProbeAttachLocation::AbsoluteOffset(offset);
+        let (attached, placement) = match site.placement {
+            Placement::Entry(_) => (program.attach(site.function, path, scope), site.placement),
+            Placement::Callee { offset } => (program.attach(at(offset), path, scope), site.placement),
+            Placement::Emulated { offset, .. } => match program.attach(at(offset), path, scope) {
+                Ok(link) => (Ok(link), site.placement),
+                Err(_) => (program.attach(site.function, path, scope), Placement::Entry(EntryCause::Refused)),
+            },
+        };
+        let link = attached.map_err(|error| refused(what())(&error))?;
+        let attached = self.attached.entry(process.get()).or_default();
+        attached.push((Site { placement, ..site }, link));
         Ok(())
+    }
+
+    /// Detaches what was attached to a process since it had so many probes.
+    fn detach_from(&mut self, process: u32, own: usize) {
+        let links = self.attached.get_mut(&process).map(|links| links.split_off(own.min(links.len())));
+        for (site, link) in links.unwrap_or_default() {
+            if let Ok(program) = uprobe(&mut self.ebpf, site.probe) {
+                let _ = program.detach(link);
+            }
+        }
+    }
+
+    pub(crate) fn sites_of(&self, process: u32) -> Vec<Site> {
+        self.attached.get(&process).into_iter().flatten().map(|(site, _)| *site).collect()
+    }
+
+    pub(crate) fn sites(&self) -> impl Iterator<Item = &Site> {
+        self.attached.values().flatten().map(|(site, _)| site)
+    }
+
+    pub(crate) fn costs(&self) -> Result<TrapCosts, &TapError> {
+        self.costs.as_ref().copied()
     }
 
     pub(crate) fn detach(&mut self, process: &Process) -> Counts {
         // It may have ended: then there is nothing to detach from.
         let _ = self.processes.remove(&process.id);
-        for link in self.attached.remove(&process.id).unwrap_or_default() {
-            self.detach_link(link);
-        }
+        self.detach_from(process.id, 0);
+        self.attached.remove(&process.id);
         // The programs run no more for it, so these are the last.
         let last = self.counts_of(process.id).unwrap_or_default();
         self.let_go += last;
@@ -386,6 +435,10 @@ impl Inner {
     }
 }
 
+/// The programs by which it is measured what probes cost: those of `SSL_free` and of the end of
+/// `SSL_do_handshake`, each of which looks up one thing that is not there.
+const PRICED: [&str; 2] = [TRIED, "ssl_do_handshake_return"];
+
 /// The program by which it is tried whether anything can be attached: that of `SSL_free`.
 const TRIED: &str = "ssl_free";
 
@@ -394,13 +447,24 @@ const TRIED_RING_BYTES: u32 = 4_096;
 
 /// Loads that program alone, and tries it.
 pub(crate) fn try_attaching() -> Result<Trial, TapError> {
+    Ok(try_on(uprobe(&mut loaded(&[TRIED])?, TRIED)?))
+}
+
+/// Loads what measures what probes cost, and measures.
+pub(crate) fn trap_costs() -> Result<TrapCosts, TapError> {
+    price::measure(&mut loaded(&PRICED)?, PRICED)
+}
+
+/// The object with these programs loaded.
+fn loaded(programs: &[&str]) -> Result<Ebpf, TapError> {
     let mut ebpf = EbpfLoader::new()
         .map_max_entries("RECORDS", TRIED_RING_BYTES)
         .load(object()?)
         .map_err(|error| refused("the eBPF object")(&error))?;
-    let program = uprobe(&mut ebpf, TRIED)?;
-    program.load().map_err(|error| refused(format!("the program {TRIED}"))(&error))?;
-    Ok(try_on(program))
+    for name in programs {
+        uprobe(&mut ebpf, name)?.load().map_err(|error| refused(format!("the program {name}"))(&error))?;
+    }
+    Ok(ebpf)
 }
 
 /// A program of the object by its name.

@@ -4,7 +4,9 @@ use crate::attached::Attached;
 use crate::config::TapConfig;
 use crate::counts::{Counted, Counts, ProbeRuns};
 use crate::error::TapError;
+use crate::placement::Site;
 use crate::process::{Library, Process};
+use crate::traps::TrapCosts;
 use crate::trial::Trial;
 use weir_collector::trace::Heard;
 
@@ -20,6 +22,14 @@ pub fn is_built_in() -> bool {
 /// When this build has no kernel side, or the kernel does not load it.
 pub fn try_attaching() -> Result<Trial, TapError> {
     imp::try_attaching()
+}
+
+/// What probes cost on this machine, measured on this process without a tap.
+///
+/// # Errors
+/// When this build has no kernel side, or the kernel does not load or attach it.
+pub fn trap_costs() -> Result<TrapCosts, TapError> {
+    imp::trap_costs()
 }
 
 /// Listens to processes. What it attached is detached when it is dropped, or the process ends however that
@@ -41,6 +51,24 @@ impl Tap {
     /// When the process ended, or the kernel refuses.
     pub fn attach(&mut self, process: &Process, library: &Library) -> Result<Attached, TapError> {
         self.0.attach(process, library)
+    }
+
+    /// The probes that are attached to a process, each with where it was placed.
+    pub fn sites_of(&self, process: u32) -> Vec<Site> {
+        self.0.sites_of(process)
+    }
+
+    /// Those that are attached to any process.
+    pub fn sites(&self) -> impl Iterator<Item = &Site> {
+        self.0.sites()
+    }
+
+    /// What probes cost on this machine, measured on this process when the tap was opened.
+    ///
+    /// # Errors
+    /// Why it was not measured.
+    pub fn costs(&self) -> Result<TrapCosts, &TapError> {
+        self.0.costs()
     }
 
     /// Whether the kernel lets this thread attach probes to programs.
@@ -98,7 +126,10 @@ use crate::kernel as imp;
 
 #[cfg(not(feature = "ebpf"))]
 mod imp {
-    use super::{Attached, Counted, Counts, Heard, Library, ProbeRuns, Process, TapConfig, TapError, Trial};
+    use super::{
+        Attached, Counted, Counts, Heard, Library, ProbeRuns, Process, Site, TapConfig, TapError, TrapCosts,
+        Trial,
+    };
     use std::convert::Infallible;
 
     pub(super) fn is_built_in() -> bool {
@@ -106,6 +137,10 @@ mod imp {
     }
 
     pub(super) fn try_attaching() -> Result<Trial, TapError> {
+        Err(TapError::NotBuilt)
+    }
+
+    pub(super) fn trap_costs() -> Result<TrapCosts, TapError> {
         Err(TapError::NotBuilt)
     }
 
@@ -118,6 +153,18 @@ mod imp {
         }
 
         pub(super) fn attach(&mut self, _: &Process, _: &Library) -> Result<Attached, TapError> {
+            match self.0 {}
+        }
+
+        pub(super) fn sites_of(&self, _: u32) -> Vec<Site> {
+            match self.0 {}
+        }
+
+        pub(super) fn sites(&self) -> std::slice::Iter<'_, Site> {
+            match self.0 {}
+        }
+
+        pub(super) fn costs(&self) -> Result<TrapCosts, &TapError> {
             match self.0 {}
         }
 

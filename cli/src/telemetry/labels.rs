@@ -62,6 +62,10 @@ label_sets! {
     ProcessCause { process: u32, name: String, cause: Closed }
     /// A program of the kernel side.
     ProbeLabel { probe: Closed }
+    /// A program of the kernel side, and where it was placed.
+    PlacementLabels { probe: Closed, placement: Closed }
+    /// What a probe makes a call pay for.
+    TrapLabel { trap: Closed }
     /// What runs here.
     BuildLabels { version: Closed, judge: i64 }
 }

@@ -27,23 +27,7 @@ pub fn table(view: &View) -> String {
     let (others, own): (Vec<_>, Vec<_>) = view.processes.iter().partition(|process| process.process == 0);
     own.into_iter().chain(others).for_each(|process| row(&mut text, process));
     text += "\n";
-    if view.probes_cpu_percent.is_none() {
-        text += "no probe was measured: none ran, or the kernel measures none (tap.measure_probes, or sysctl \
-                 kernel.bpf_stats_enabled=1)\n";
-    } else {
-        text += "PROBE                        RUNS/s   NS A RUN    CPU %\n";
-    }
-    for probe in view.probes.iter().filter(|_| view.probes_cpu_percent.is_some()) {
-        let Some(ns_per_run) = probe.ns_per_run else { continue };
-        let percent = probe.ns_per_s / 1e7;
-        let _ = writeln!(
-            text,
-            "{:<24} {:>10} {:>10} {percent:>8.2}",
-            probe.probe,
-            short(probe.runs.per_s),
-            short(ns_per_run)
-        );
-    }
+    probes_of(&mut text, view);
     if let Some(spool) = &view.spool {
         let [waiting, bytes, bytes_max] =
             [spool.waiting_bytes, spool.bytes, spool.bytes_max].map(|bytes| short(bytes as f64));
@@ -52,6 +36,38 @@ pub fn table(view: &View) -> String {
     }
     let _ = writeln!(text, "\nlost, of all: {}", causes(&view.lost));
     text
+}
+
+/// What runs and what is placed, and what that costs.
+fn probes_of(text: &mut String, view: &View) {
+    if view.probes_cpu_percent.is_none() {
+        *text += "no probe was measured: none ran, or the kernel measures none (tap.measure_probes, or sysctl \
+                  kernel.bpf_stats_enabled=1)\n";
+    }
+    let shown: Vec<_> =
+        view.probes.iter().filter(|probe| probe.ns_per_run.is_some() || !probe.placed.is_empty()).collect();
+    if !shown.is_empty() {
+        *text += "PROBE                        RUNS/s   NS A RUN    CPU %  PLACED\n";
+    }
+    for probe in shown {
+        let [runs, ns, percent] = match probe.ns_per_run {
+            Some(ns) => [short(probe.runs.per_s), short(ns), format!("{:.2}", probe.ns_per_s / 1e7)],
+            None => ["-"; 3].map(str::to_owned),
+        };
+        let placed: Vec<_> = probe.placed.iter().map(|(place, count)| format!("{place} {count}")).collect();
+        let row = format!("{:<24} {runs:>10} {ns:>10} {percent:>8}  {}", probe.probe, placed.join(", "));
+        let _ = writeln!(text, "{}", row.trim_end());
+    }
+    let trap = |name: &str| view.traps_ns.get(name).copied().unwrap_or(0);
+    if !view.traps_ns.is_empty() {
+        let _ = writeln!(
+            text,
+            "\na probe costs a call: {} ns where it is emulated or a callee's, {} ns at another entry, {} ns more for its return",
+            trap("emulated"),
+            trap("apart"),
+            trap("return"),
+        );
+    }
 }
 
 fn row(text: &mut String, process: &ProcessView) {

@@ -27,6 +27,8 @@ pub struct View {
     pub processes: Vec<ProcessView>,
     /// The probes, in their order.
     pub probes: Vec<ProbeView>,
+    /// What a probe costs a call, in nanoseconds, by how it is placed; nothing where that was not measured.
+    pub traps_ns: BTreeMap<String, u64>,
     /// What was lost, of all processes, by its cause; causes for which nothing ever was are not there.
     pub lost: BTreeMap<String, Count>,
 }
@@ -77,6 +79,8 @@ pub struct ProbeView {
     pub ns_per_s: f64,
     /// Nanoseconds of a run; none where it did not run.
     pub ns_per_run: Option<f64>,
+    /// How many are attached, by where they were placed; what there is none of is not there.
+    pub placed: BTreeMap<String, u64>,
 }
 
 /// A counter.
@@ -105,6 +109,7 @@ impl View {
             spool: between.spool(),
             processes: between.processes(),
             probes,
+            traps_ns: between.now_by("weir_collector_probe_trap_ns", "trap", &Labels::new()),
             lost: between.causes("weir_collector_trace_losses_total", "kind", &Labels::new()),
         }
     }
@@ -180,11 +185,19 @@ impl Between<'_> {
             .collect()
     }
 
+    /// What there is now of a name by a label, of the series that have these others; without noughts.
+    fn now_by(&self, name: &str, label: &str, own: &Labels) -> BTreeMap<String, u64> {
+        let is_own = |labels: &Labels| own.iter().all(|(label, value)| labels.get(label) == Some(value));
+        let series = self.now.named(name).filter(|(labels, value)| *value > 0.0 && is_own(labels));
+        series.filter_map(|(labels, value)| Some((labels.get(label)?.clone(), value as u64))).collect()
+    }
+
     fn probe(&self, probe: &'static str) -> ProbeView {
         let labels = Labels::from([("probe".to_owned(), probe.to_owned())]);
         let runs = self.count("weir_collector_probe_runs_total", &labels);
         let ns_per_s = self.count("weir_collector_probe_run_ns_total", &labels).per_s;
         let ns_per_run = (runs.per_s > 0.0).then(|| ns_per_s / runs.per_s);
-        ProbeView { probe, runs, ns_per_s, ns_per_run }
+        let placed = self.now_by("weir_collector_probes", "placement", &labels);
+        ProbeView { probe, runs, ns_per_s, ns_per_run, placed }
     }
 }

@@ -112,6 +112,7 @@ impl Tally {
             }
         }
         self.let_go(|ended, _| ended.elapsed() >= ENDED);
+        self.metrics.probes_placed(tap.sites());
         for runs in tap.probe_runs()? {
             let none = ProbeRuns { runs: 0, run_ns: 0, ..runs };
             let before = self.probes.insert(runs.probe, runs).unwrap_or(none);

@@ -277,6 +277,7 @@ fn what_was_still_to_be_read_of_a_hello_that_is_let_go_does_not_begin_its_connec
         ring_bytes: 65_536,
         hello_age_max_ms: 0,
         measures_probes: false,
+        entry_only: false,
     })
     .unwrap();
     let process = Process::of(server.0.id()).unwrap();

@@ -3,7 +3,7 @@ use crate::telemetry::Metrics;
 use crate::top::exposition::Reading;
 use expect_test::expect;
 use std::time::Duration;
-use weir_tap::Counts;
+use weir_tap::{Counts, EntryCause, Placement, Site, TrapCosts};
 use weir_topology::telemetry::Telemetry as _;
 
 /// What comes to a process that traces, between two readings.
@@ -22,6 +22,7 @@ fn two_workers() -> View {
         metrics.process_heard(41, "nginx", &counts);
         metrics.process_heard(42, "\u{1b}[2Ja-name-that-is-long", &Counts::default());
         metrics.probe_ran("ssl_read", 50, 60_000);
+        metrics.traps_measured(&TrapCosts { emulated_ns: 433, apart_ns: 4_177, return_ns: 640 });
         metrics.trace_lost("gap_bytes", 900);
         metrics.cpu_looked_at(1_000);
     };
@@ -39,6 +40,14 @@ fn two_workers() -> View {
         metrics.process_heard(0, "others", &Counts { sent: 1, sent_bytes: 7, ..Counts::default() });
         metrics.probe_ran("ssl_read", 240, 288_000);
         metrics.probe_ran("bio_write", 4, 20_000_000);
+        let site = |probe, placement| Site { probe, function: "", at_return: false, placement };
+        let emulated = Placement::Emulated { behind_entry: 4, offset: 4 };
+        metrics.probes_placed(&[
+            site("ssl_read", Placement::Callee { offset: 4 }),
+            site("ssl_write", emulated),
+            site("ssl_write", emulated),
+            site("ssl_write", Placement::Entry(EntryCause::Refused)),
+        ]);
         metrics.trace_lost("tap_full", 24);
         metrics.events_published(118);
         metrics.spool_opened(1 << 30);
@@ -57,9 +66,12 @@ fn what_came_between_two_readings_is_shown_for_people() {
               42 [2Ja-name-that-i          0          0          0          0          0  nothing
                - others                    0          0        0.5        3.5          0  nothing
 
-        PROBE                        RUNS/s   NS A RUN    CPU %
-        ssl_read                        120       1200     0.01
+        PROBE                        RUNS/s   NS A RUN    CPU %  PLACED
+        ssl_read                        120       1200     0.01  callee 1
+        ssl_write                         -          -        -  emulated 2, entry 1
         bio_write                         2      5000k     1.00
+
+        a probe costs a call: 433 ns where it is emulated or a callee's, 4177 ns at another entry, 640 ns more for its return
 
         spool: 2500k bytes wait for the log; 3000k of 1074M on the disk
 
@@ -181,7 +193,10 @@ fn and_for_programs() {
                 "per_s": 120.0
               },
               "ns_per_s": 144000.0,
-              "ns_per_run": 1200.0
+              "ns_per_run": 1200.0,
+              "placed": {
+                "callee": 1
+              }
             },
             {
               "probe": "ssl_write",
@@ -190,9 +205,18 @@ fn and_for_programs() {
                 "per_s": 0.0
               },
               "ns_per_s": 0.0,
-              "ns_per_run": null
+              "ns_per_run": null,
+              "placed": {
+                "emulated": 2,
+                "entry": 1
+              }
             }
           ],
+          "traps_ns": {
+            "apart": 4177,
+            "emulated": 433,
+            "return": 640
+          },
           "lost": {
             "gap_bytes": {
               "total": 900,
