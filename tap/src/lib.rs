@@ -12,6 +12,7 @@ mod code;
 mod config;
 mod counts;
 mod error;
+mod go;
 #[cfg(feature = "ebpf")]
 mod kernel;
 #[cfg(feature = "ebpf")]

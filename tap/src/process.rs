@@ -1,5 +1,6 @@
 //! Processes: those that are meant, and why each can or cannot be traced.
 
+use crate::go;
 use object::{Object as _, ObjectSymbol as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -228,9 +229,14 @@ fn library(directory: &Path) -> Result<Library, Obstacle> {
         )),
     };
     if symbols.is_empty() {
+        let cache = cache(&path).ok();
+        let file = cache.as_ref().and_then(|cache| object::File::parse(cache).ok());
+        if let Some(reason) = file.and_then(|file| go::why_not(&file)) {
+            return Err(Obstacle::new(reason, go::REMEDY));
+        }
         return Err(Obstacle::new(
             "it has loaded no libssl, and its executable has no symbol of one",
-            "it may not speak TLS, or by another library (Go, Rust, Java, a stripped executable): read its log instead, or \
+            "it may not speak TLS, or by another library (Rust, Java, a stripped executable): read its log instead, or \
              trace the proxy in front of it",
         ));
     }
