@@ -24,6 +24,7 @@ pub mod keys;
 pub mod kill_switch;
 pub mod operators;
 pub mod policy;
+pub mod population;
 pub mod process;
 #[cfg(feature = "query")]
 pub mod query;
@@ -39,4 +40,5 @@ pub mod shadow;
 pub mod share;
 pub mod slo;
 pub mod topology;
+pub mod traffic;
 pub mod verify;

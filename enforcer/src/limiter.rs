@@ -1,13 +1,15 @@
-//! How many accounts may be acted on before a person is asked: the blast-radius limiter.
+//! How many accounts may be acted on, and how much traffic may be cut off with them, before a person is asked:
+//! the blast-radius limiter.
 //!
-//! A detector that goes wrong goes wrong on many accounts at once. So the accounts that are acted on for the
-//! first time in an hour are counted, over all tenants and of each, and over the cap the limiter pauses:
+//! A detector that goes wrong goes wrong on many accounts at once, or on those that ask for most. So the
+//! accounts that are acted on for the first time in an hour are counted, with the requests that they made in
+//! the day before, over all tenants and of each, and over the cap the limiter pauses:
 //! nothing that reaches further than a person's desk is done, to anybody or to that tenant's accounts, until
 //! an operator approves. Enforcers are one a partition, so each has its part of the cap. What is found of
 //! each tenant is counted here, too, for storms: there is one bound on tenants.
 
 use crate::limits::{ACCOUNTS_TOLD_MAX, NAME_BYTES_MAX, TENANTS_COUNTED_MAX};
-use counted::Counted;
+use counted::{Acted, Counted};
 use std::collections::BTreeMap;
 
 mod counted;
@@ -189,16 +191,29 @@ impl Limiter {
         counted_ms.is_some_and(|counted_ms| counted_until(counted_ms) > taken_ms)
     }
 
-    /// Asks for one account of this tenant that does not count yet. Only where nothing pauses that concerns
-    /// it.
-    pub fn admit(&mut self, tenant: &str, taken_ms: i64) -> Admission {
+    /// Asks for one account of this tenant that does not count yet, and that made so many requests in the day
+    /// before. Only where nothing pauses that concerns it.
+    pub fn admit(&mut self, tenant: &str, requests: u64, taken_ms: i64) -> Admission {
         let (hour, this_minute) = self.all.at(taken_ms);
-        let why = if hour >= self.limit.cap() {
-            format!("{hour} accounts were acted on within an hour, which is the cap")
-        } else if this_minute >= self.limit.burst() {
-            format!("{this_minute} accounts were acted on within a minute, which is half of the hour's cap")
+        let why = if hour.accounts >= self.limit.cap() {
+            format!("{} accounts were acted on within an hour, which is the cap", hour.accounts)
+        } else if this_minute.accounts >= self.limit.burst() {
+            format!(
+                "{} accounts were acted on within a minute, which is half of the hour's cap",
+                this_minute.accounts
+            )
+        } else if let Some(cap) = self.limit.requests_cap().filter(|cap| requests > *cap) {
+            format!(
+                "an account made {requests} requests in a day, and all that are acted on in an hour may have made {cap}"
+            )
+        } else if let Some(part) = self.limit.requests_part().filter(|part| hour.requests >= *part) {
+            let Acted { accounts, requests } = hour;
+            format!(
+                "{accounts} accounts were acted on within an hour that made {requests} requests in a day, and \
+                 they may have made {part}"
+            )
         } else {
-            return self.admit_of(tenant, taken_ms);
+            return self.admit_of(tenant, requests, taken_ms);
         };
         let pause = Pause { since_ms: taken_ms, why };
         self.all.pause = Some(pause.clone());
@@ -206,29 +221,39 @@ impl Limiter {
     }
 
     /// The same as to the tenant's own share alone.
-    fn admit_of(&mut self, tenant: &str, taken_ms: i64) -> Admission {
-        if let Some(of) = self.tenants.get_mut(tenant)
-            && let Some(cap) = self.limit.tenant_cap(of.cap)
-        {
-            let (hour, _) = of.counted.at(taken_ms);
-            if hour >= cap {
-                let why =
-                    format!("{hour} accounts of the tenant were acted on within an hour, which is its cap");
+    fn admit_of(&mut self, tenant: &str, requests: u64, taken_ms: i64) -> Admission {
+        if let Some(of) = self.tenants.get_mut(tenant) {
+            let (Acted { accounts, requests }, _) = of.counted.at(taken_ms);
+            let is_over = |cap: Option<u64>, counted: u64| cap.is_some_and(|cap| counted >= cap);
+            let why = if is_over(self.limit.tenant_cap(of.cap), accounts) {
+                Some(format!(
+                    "{accounts} accounts of the tenant were acted on within an hour, which is its cap"
+                ))
+            } else if is_over(self.limit.tenant_requests_part(), requests) {
+                Some(format!(
+                    "{accounts} accounts of the tenant were acted on within an hour that made {requests} \
+                     requests in a day, which is its share"
+                ))
+            } else {
+                None
+            };
+            if let Some(why) = why {
                 let pause = Pause { since_ms: taken_ms, why };
                 of.counted.pause = Some(pause.clone());
                 return Admission::PausesNow(Some(tenant.to_owned()), pause);
             }
         }
-        self.count(tenant, taken_ms);
+        self.count(tenant, requests, taken_ms);
         Admission::Admitted
     }
 
-    /// Counts an account that is acted on, whoever admitted it. Of more tenants than are counted one by one,
-    /// and of nobody's accounts, the cap for all alone holds.
-    pub fn count(&mut self, tenant: &str, taken_ms: i64) {
-        self.all.count(taken_ms);
+    /// Counts an account that is acted on, whoever admitted it, and the requests that it made in the day
+    /// before. Of more tenants than are counted one by one, and of nobody's accounts, the cap for all alone
+    /// holds.
+    pub fn count(&mut self, tenant: &str, requests: u64, taken_ms: i64) {
+        self.all.count(requests, taken_ms);
         if self.counts_alone(tenant) {
-            self.tenants.entry(tenant.to_owned()).or_default().counted.count(taken_ms);
+            self.tenants.entry(tenant.to_owned()).or_default().counted.count(requests, taken_ms);
         }
     }
 
@@ -273,8 +298,8 @@ impl Limiter {
         }
     }
 
-    /// The limit on a line; then where there is a pause since when and why, on a line; then minutes and their
-    /// accounts.
+    /// The limit on a line; then where there is a pause since when and why, on a line; then minutes, with
+    /// their accounts and the requests of these.
     pub fn encode(&self) -> Vec<u8> {
         format!("{}\n{}", self.limit, self.all.encode()).into_bytes()
     }
@@ -345,7 +370,7 @@ mod tests {
         let mut admitted = 0;
         for n in 0..asking {
             let is_open = limiter.withholds(tenant).is_none();
-            if is_open && limiter.admit(tenant, from_ms + n * every_ms) == Admission::Admitted {
+            if is_open && limiter.admit(tenant, 10, from_ms + n * every_ms) == Admission::Admitted {
                 admitted += 1;
             }
         }
@@ -418,13 +443,13 @@ mod tests {
         let mut limiter = limited(u64::from(u32::MAX).min(ACCOUNTS_TOLD_MAX));
         limiter.set_limit(Limit { tenant_permille: 1, ..limiter.limit() });
         for number in 0..TENANTS_COUNTED_MAX + 10 {
-            limiter.count(&format!("t{number}"), 0);
+            limiter.count(&format!("t{number}"), 10, 0);
         }
-        limiter.count(EVERYBODY, 0);
+        limiter.count(EVERYBODY, 10, 0);
         assert!(limiter.is_full());
         assert!(limiter.found_of_mut("t0").is_some() && limiter.found_of_mut("another").is_none());
         assert_eq!(limiter.tenants().count(), TENANTS_COUNTED_MAX);
-        assert_eq!(limiter.all.at(0).0, TENANTS_COUNTED_MAX as u64 + 11);
+        assert_eq!(limiter.all.at(0).0.accounts, TENANTS_COUNTED_MAX as u64 + 11);
     }
 
     #[test]
@@ -435,7 +460,7 @@ mod tests {
             assert!(limiter.found_of_mut(tenant).is_none());
             assert_eq!(admitted_of(&mut limiter, tenant, 0, 30_000, 40), 40);
         }
-        assert_eq!((limiter.tenants().count(), limiter.all.at(0).0), (0, 80));
+        assert_eq!((limiter.tenants().count(), limiter.all.at(0).0.accounts), (0, 80));
     }
 
     #[test]
@@ -450,7 +475,7 @@ mod tests {
     #[test]
     fn what_another_build_acted_on_for_hours_is_remembered_for_one() {
         let mut limiter = limited(100);
-        (0..1_000).for_each(|minute| limiter.count("acme", minute * MINUTE_MS));
+        (0..1_000).for_each(|minute| limiter.count("acme", 10, minute * MINUTE_MS));
         assert_eq!(recorded(&limiter), limiter);
     }
 
@@ -460,7 +485,8 @@ mod tests {
         limiter.restore(b"floor 7 share 0 accounts 0 partitions 1\n9 over the cap\n1 5").unwrap();
         let pause = Pause { since_ms: 9, why: "over the cap".into() };
         assert_eq!(limiter.pause(), Some(&pause));
-        assert_eq!(limiter.all.at(60_000), (5, 5));
+        let acted = Acted { accounts: 5, requests: 0 };
+        assert_eq!(limiter.all.at(60_000), (acted, acted));
     }
 
     #[test]
@@ -477,6 +503,76 @@ mod tests {
             limiter.pause().unwrap().why,
             "500 accounts were acted on within a minute, which is half of the hour's cap"
         );
+    }
+
+    /// A limiter of two partitions whose accounts may have made a tenth of 100,000 requests, and a tenant's a
+    /// tenth of that.
+    fn limited_by_traffic() -> Limiter {
+        let mut limiter = limited(1_000);
+        limiter.set_limit(Limit {
+            partitions: 2,
+            traffic_permille: 100,
+            requests_floor: 1_000,
+            requests: 100_000,
+            tenant_permille: 100,
+            ..limiter.limit()
+        });
+        limiter
+    }
+
+    /// What the limiter says of accounts of tenants, one after the other, that made so many requests.
+    fn said(limiter: &mut Limiter, asking: &[(&str, u64)]) -> Vec<Admission> {
+        let mut admit = |(n, (tenant, requests)): (usize, &(&str, u64))| {
+            limiter.admit(tenant, *requests, n as i64 * MINUTE_MS)
+        };
+        asking.iter().enumerate().map(&mut admit).collect()
+    }
+
+    #[test]
+    fn where_more_than_the_cap_of_all_traffic_is_cut_off_it_pauses() {
+        let mut limiter = limited_by_traffic();
+        // None of a tenant, so that nobody's own cap is reached.
+        let said = said(&mut limiter, &[("", 4_999), ("", 9_999), ("", 1)]);
+        let why = "2 accounts were acted on within an hour that made 14998 requests in a day, and they may have \
+                   made 5000";
+        let pause = Pause { since_ms: 2 * MINUTE_MS, why: why.into() };
+        assert_eq!(
+            said,
+            [Admission::Admitted, Admission::Admitted, Admission::PausesNow(None, pause.clone())]
+        );
+        assert_eq!(recorded(&limiter), limiter);
+        assert_eq!(limiter.resume(None, i64::MAX), Some(pause));
+        assert_eq!(limiter.admit("", 4_999, 3 * MINUTE_MS), Admission::Admitted, "the hour begins anew");
+    }
+
+    #[test]
+    fn an_account_that_makes_more_than_all_may_is_a_persons_to_decide() {
+        let mut limiter = limited_by_traffic();
+        let why = "an account made 10001 requests in a day, and all that are acted on in an hour may have made 10000";
+        let pause = Pause { since_ms: 0, why: why.into() };
+        assert_eq!(limiter.admit("acme", 10_001, 0), Admission::PausesNow(None, pause));
+    }
+
+    #[test]
+    fn a_tenant_of_which_more_traffic_is_cut_off_than_its_share_pauses_alone() {
+        let mut limiter = limited_by_traffic();
+        let said = said(&mut limiter, &[("acme", 499), ("acme", 2), ("acme", 1), ("globex", 1)]);
+        let why = "2 accounts of the tenant were acted on within an hour that made 501 requests in a day, which is \
+                   its share";
+        let pause = Pause { since_ms: 2 * MINUTE_MS, why: why.into() };
+        let acme = Admission::PausesNow(Some("acme".into()), pause);
+        assert_eq!(said, [Admission::Admitted, Admission::Admitted, acme, Admission::Admitted]);
+        assert_eq!(recorded(&limiter), limiter);
+    }
+
+    #[test]
+    fn traffic_is_not_capped_where_nobody_has_said_how_much_there_is_or_all_of_it_may_be_cut_off() {
+        for (requests, traffic_permille) in [(0, 100), (100_000, 1_000)] {
+            let mut limiter = limited_by_traffic();
+            limiter.set_limit(Limit { requests, traffic_permille, ..limiter.limit() });
+            let said = said(&mut limiter, &[("", 50_000), ("acme", 50_000), ("acme", 50_000)]);
+            assert!(said.iter().all(|said| *said == Admission::Admitted), "{said:?}");
+        }
     }
 
     #[test]

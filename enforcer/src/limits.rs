@@ -53,6 +53,16 @@ pub const BURST_ACCOUNTS_MIN: u64 = 5;
 /// Which share of the cap may fall on one tenant where nobody has said so, in thousandths: all of it.
 pub const LIMIT_TENANT_DEFAULT_PERMILLE: u64 = 1_000;
 
+/// Which share of all requests the accounts that are acted on in an hour may have made where nobody has said
+/// so, in thousandths.
+pub const LIMIT_TRAFFIC_DEFAULT_PERMILLE: u64 = 100;
+
+/// How many requests of a day they may have made in any case where nobody has said so.
+pub const LIMIT_REQUESTS_DEFAULT: u64 = 100_000;
+
+/// Most requests of a day that a limit may speak of.
+pub const REQUESTS_TOLD_MAX: u64 = 1_000_000_000_000;
+
 /// Tenants of whom the limiter of one partition counts accounts one by one. Of further ones the cap for all
 /// holds.
 pub const TENANTS_COUNTED_MAX: usize = 10_000;

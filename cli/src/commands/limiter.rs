@@ -13,8 +13,9 @@ takes!(Keys: Common, Embedded, Kafka);
 
 /// How many accounts may be acted on in an hour before a person is asked
 ///
-/// The keys act.limit_floor and act.limit_share_permille say how many, act.limit_tenant_permille how many of
-/// them one tenant's may be, act.storm_floor and act.storm_times how many found at once are a storm.
+/// The keys act.limit_floor and act.limit_share_permille say how many, act.limit_requests and
+/// act.limit_traffic_permille how much traffic they may have, act.limit_tenant_permille how much of both one
+/// tenant's may be, act.storm_floor and act.storm_times how many found at once are a storm.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]

@@ -74,24 +74,37 @@ pub fn configured_age(context: &Context, log: &dyn Log, wire: &Wire) -> Result<(
     publish(context, log, wire, AGE_NAME, ControlKind::Setting, "", &configured.0.to_string())
 }
 
-/// Publishes the configured limit, and how many accounts there are, where that is not what is in force.
-/// `accounts` is none where nobody has counted them yet: what was said last stands.
-pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, accounts: Option<u64>) -> Result<()> {
+/// What shares are of, where it was counted: of what is none, what was said last stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Whole {
+    /// Accounts.
+    pub accounts: Option<u64>,
+    /// Requests in a day.
+    pub requests: Option<u64>,
+}
+
+/// Publishes the configured limit, and what its shares are of, where that is not what is in force.
+pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, whole: Whole) -> Result<()> {
     let in_force = match latest(log, wire, LIMIT_NAME)? {
         Some(control) => Limit::parse(&control.body).ok(),
         None => Some(Limit::default()),
     };
-    let told = in_force.map_or(0, |limit| limit.accounts);
+    let told = in_force.unwrap_or_default();
     // A change of less than a tenth changes no cap that anybody would notice.
-    let is_news = |accounts: &u64| accounts.abs_diff(told) * 10 > told;
+    let newer = |counted: Option<u64>, told: u64| {
+        counted.filter(|counted| counted.abs_diff(told).saturating_mul(10) > told).unwrap_or(told)
+    };
     let configured = Limit {
         floor: context.settings.act_limit_floor,
         share_permille: context.settings.act_limit_share_permille,
-        accounts: accounts.filter(is_news).unwrap_or(told),
+        accounts: newer(whole.accounts, told.accounts),
         partitions: log.partitions(Topic::Verdicts)?.into(),
         tenant_permille: context.settings.act_limit_tenant_permille,
         storm_floor: context.settings.act_storm_floor,
         storm_times: context.settings.act_storm_times,
+        traffic_permille: context.settings.act_limit_traffic_permille,
+        requests_floor: context.settings.act_limit_requests,
+        requests: newer(whole.requests, told.requests),
     };
     if in_force == Some(configured) {
         return Ok(());

@@ -3,14 +3,15 @@
 use crate::context::Context;
 use crate::keys::{EnforcerKeys, Role};
 use crate::roles::act::Hands;
-use crate::roles::adopt;
+use crate::roles::adopt::{self, Whole};
 use crate::roles::fleet::Fleet;
+use crate::roles::population::Population;
 use crate::roles::process::tend;
 use crate::roles::renewal::Renewal;
 use anyhow::Result;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use weir_enforcer::export::{Executor, Export, ExportError, Progress};
 use weir_enforcer::stage::EnforcerStage;
 use weir_schemas::wire::Wire;
@@ -20,9 +21,6 @@ use weir_topology::stage::Stage;
 use weir_topology::stage::StageFactory;
 use weir_topology::telemetry::Telemetry as _;
 use weir_topology::topic::{StageName, Topic};
-
-/// How often it is told how many accounts there are.
-const POPULATION_EVERY: Duration = Duration::from_secs(600);
 
 /// Runs the enforcer stage until the process is told to stop. The output directory holds every
 /// partition's lines, whoever decides on them.
@@ -34,7 +32,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     let fleet = Fleet::join(StageName::Enforcer, &config, &log, &around, stages, standby)?;
     let partitions = log.partitions(Topic::Actions)?;
     left_to_another(adopt::configured_age(context, &log, &wire))?;
-    left_to_another(adopt::configured_limit(context, &log, &wire, None))?;
+    left_to_another(adopt::configured_limit(context, &log, &wire, Whole::default()))?;
     let mut export = export(context, &keys, Arc::new(log.clone()), wire.clone(), (0..partitions).collect())?;
     let hands = Hands::start(context, &keys, Arc::new(log.clone()), wire.clone())?;
     if hands.is_some() {
@@ -89,33 +87,6 @@ impl Withheld {
     /// How many there were so far.
     pub fn total(&self) -> u64 {
         self.total
-    }
-}
-
-/// How many accounts there are, told on `weir.control` from time to time: the limiter's share is of them.
-#[derive(Default)]
-pub struct Population {
-    told: Option<Instant>,
-}
-
-impl Population {
-    /// Tells how many accounts the export knows, where that was long ago.
-    pub fn look(&mut self, context: &Context, log: &dyn Log, wire: &Wire, export: &Export) -> Result<()> {
-        let told = self.told.get_or_insert_with(Instant::now);
-        if told.elapsed() < POPULATION_EVERY {
-            return Ok(());
-        }
-        *told = Instant::now();
-        let outcome = adopt::configured_limit(context, log, wire, Some(export.accounts_known()));
-        match outcome.map_err(|error| error.downcast::<LogError>()) {
-            // The brokers are away; the next look tells it.
-            Err(Ok(LogError::Unavailable { .. } | LogError::Aborted { .. } | LogError::Fenced { .. })) => {
-                Ok(())
-            }
-            Err(Ok(error)) => Err(error.into()),
-            Err(Err(error)) => Err(error),
-            Ok(()) => Ok(()),
-        }
     }
 }
 

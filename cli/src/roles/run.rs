@@ -4,8 +4,10 @@ use crate::context::{Context, now_ms};
 use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{LagTeller, Quiescence, is_open, lag};
 use crate::roles::act::Hands;
+use crate::roles::adopt::Whole;
 use crate::roles::export::Exports;
 use crate::roles::inbox::Inbox;
+use crate::roles::population::Population;
 use crate::roles::renewal::Renewal;
 use crate::roles::{adopt, collect, decide, enforce, kill_switch, operators};
 use crate::status::Sensing;
@@ -50,7 +52,7 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
     context.follow_tenants()?;
     adopt::configured_policy(context, log.as_ref(), &wire)?;
     adopt::configured_age(context, log.as_ref(), &wire)?;
-    adopt::configured_limit(context, log.as_ref(), &wire, None)?;
+    adopt::configured_limit(context, log.as_ref(), &wire, Whole::default())?;
     let partitions = log.partitions(Topic::Events)?;
 
     let judging = context.judging_stages(wire.clone())?;
@@ -81,7 +83,7 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
 
     let sensed = Sensed::default();
     let mut withheld = enforce::Withheld::default();
-    let mut population = enforce::Population::default();
+    let mut population = Population::default();
     let mut renewal = Renewal::default();
     let stop_sensing = AtomicBool::new(false);
     let outcome = std::thread::scope(|scope| -> Result<()> {

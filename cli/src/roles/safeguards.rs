@@ -138,6 +138,11 @@ pub fn show_limiter(context: &Context) -> Result<ExitCode> {
         limit.cap(),
         limit.partitions
     );
+    if let (Some(cap), Some(part)) = (limit.requests_cap(), limit.requests_part()) {
+        print_line!(
+            "They may have made up to {part} requests of a day there, and each by itself up to {cap}."
+        );
+    }
     for (name, control) in said {
         if let Some(Ok(Some(tenant))) = whose(LIMIT_NAME, &name)
             && let Ok(Some(cap)) = tenant_cap_in(&control.body)

@@ -1,5 +1,5 @@
-//! How many accounts were acted on within the last hour, and the pause that came of it: of all tenants, or of
-//! one.
+//! How many accounts were acted on within the last hour, how much traffic they had, and the pause that came of
+//! it: of all tenants, or of one.
 
 use crate::limits::{LIMITER_MINUTES, MINUTE_MS};
 use std::collections::BTreeMap;
@@ -13,27 +13,44 @@ pub struct Pause {
     pub why: String,
 }
 
+/// Accounts that were acted on, and what was cut off with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Acted {
+    pub accounts: u64,
+    /// Requests that they made in the day before.
+    pub requests: u64,
+}
+
+impl Acted {
+    fn add(&mut self, other: Self) {
+        self.accounts = self.accounts.saturating_add(other.accounts);
+        self.requests = self.requests.saturating_add(other.requests);
+    }
+}
+
 /// What is counted, and whether it pauses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Counted {
-    /// Accounts by the minute in which they were acted on; of the last hour.
-    minutes: BTreeMap<i64, u64>,
+    /// By the minute in which it was acted on; of the last hour.
+    minutes: BTreeMap<i64, Acted>,
     pub pause: Option<Pause>,
 }
 
 impl Counted {
-    /// Accounts within the hour that ends at `taken_ms`, and those within its last minute.
-    pub fn at(&mut self, taken_ms: i64) -> (u64, u64) {
+    /// What was acted on within the hour that ends at `taken_ms`, and within its last minute.
+    pub fn at(&mut self, taken_ms: i64) -> (Acted, Acted) {
         let minute = taken_ms.div_euclid(MINUTE_MS);
         self.forget(minute);
-        (self.minutes.values().sum(), self.minutes.get(&minute).copied().unwrap_or(0))
+        let mut hour = Acted::default();
+        self.minutes.values().for_each(|acted| hour.add(*acted));
+        (hour, self.minutes.get(&minute).copied().unwrap_or_default())
     }
 
-    /// Counts one more account.
-    pub fn count(&mut self, taken_ms: i64) {
+    /// Counts one more account, which made so many requests in the day before.
+    pub fn count(&mut self, requests: u64, taken_ms: i64) {
         let minute = taken_ms.div_euclid(MINUTE_MS);
         self.forget(minute);
-        *self.minutes.entry(minute).or_default() += 1;
+        self.minutes.entry(minute).or_default().add(Acted { accounts: 1, requests });
     }
 
     fn forget(&mut self, minute: i64) {
@@ -59,15 +76,18 @@ impl Counted {
         Some(over)
     }
 
-    /// Where there is a pause since when and why, on a line; then minutes and their accounts.
+    /// Where there is a pause since when and why, on a line; then minutes, each with its accounts and behind a
+    /// `/` their requests.
     pub fn encode(&self) -> String {
         let pause = self.pause.as_ref().map(|pause| format!("{} {}", pause.since_ms, pause.why));
-        let minutes: Vec<String> =
-            self.minutes.iter().map(|(minute, count)| format!("{minute} {count}")).collect();
+        let minute =
+            |(minute, acted): (&i64, &Acted)| format!("{minute} {}/{}", acted.accounts, acted.requests);
+        let minutes: Vec<String> = self.minutes.iter().map(minute).collect();
         format!("{}\n{}", pause.unwrap_or_default(), minutes.join(" "))
     }
 
-    /// Takes back what [`Self::encode`] gave; none where it is damaged.
+    /// Takes back what [`Self::encode`] gave, and what a build before gave, which counted no requests; none
+    /// where it is damaged.
     pub fn decode(text: &str) -> Option<Self> {
         let (pause, minutes) = text.split_once('\n')?;
         let pause = match pause.split_once(' ') {
@@ -78,8 +98,10 @@ impl Counted {
         let mut counted = Self { minutes: BTreeMap::new(), pause };
         let mut numbers = minutes.split_ascii_whitespace();
         while let Some(minute) = numbers.next() {
-            let count = numbers.next()?.parse().ok()?;
-            counted.minutes.insert(minute.parse().ok()?, count);
+            let acted = numbers.next()?;
+            let (accounts, requests) = acted.split_once('/').unwrap_or((acted, "0"));
+            let acted = Acted { accounts: accounts.parse().ok()?, requests: requests.parse().ok()? };
+            counted.minutes.insert(minute.parse().ok()?, acted);
         }
         (counted.minutes.len() <= LIMITER_MINUTES as usize).then_some(counted)
     }

@@ -1,10 +1,12 @@
-//! How many accounts may be acted on in an hour, and from how many at once on a person is asked at once.
+//! How many accounts may be acted on in an hour, how much traffic they may have, and from how many at once on
+//! a person is asked at once.
 
 use super::LIMIT_NAME;
 use crate::limits::{
     ACCOUNTS_TOLD_MAX, BURST_ACCOUNTS_MIN, LIMIT_FLOOR_DEFAULT, LIMIT_PARTITIONS_DEFAULT,
-    LIMIT_SHARE_DEFAULT_PERMILLE, LIMIT_TENANT_DEFAULT_PERMILLE, PARTITIONS_MAX, STORM_FLOOR_DEFAULT,
-    STORM_GROWTH, STORM_SKEW, STORM_TIMES_DEFAULT, STORM_TIMES_RANGE,
+    LIMIT_REQUESTS_DEFAULT, LIMIT_SHARE_DEFAULT_PERMILLE, LIMIT_TENANT_DEFAULT_PERMILLE,
+    LIMIT_TRAFFIC_DEFAULT_PERMILLE, PARTITIONS_MAX, REQUESTS_TOLD_MAX, STORM_FLOOR_DEFAULT, STORM_GROWTH,
+    STORM_SKEW, STORM_TIMES_DEFAULT, STORM_TIMES_RANGE,
 };
 use std::fmt;
 
@@ -25,6 +27,12 @@ pub struct Limit {
     pub storm_floor: u64,
     /// So many times what is usual of a minute are no storm where that is more.
     pub storm_times: u64,
+    /// The accounts that are acted on in an hour may have made this share of all requests, in thousandths.
+    pub traffic_permille: u64,
+    /// So many requests of a day they may have made in any case.
+    pub requests_floor: u64,
+    /// How many requests there are in a day; 0 where nobody has said, and then no cap is on traffic.
+    pub requests: u64,
 }
 
 impl Default for Limit {
@@ -37,13 +45,17 @@ impl Default for Limit {
             tenant_permille: LIMIT_TENANT_DEFAULT_PERMILLE,
             storm_floor: STORM_FLOOR_DEFAULT,
             storm_times: STORM_TIMES_DEFAULT,
+            traffic_permille: LIMIT_TRAFFIC_DEFAULT_PERMILLE,
+            requests_floor: LIMIT_REQUESTS_DEFAULT,
+            requests: 0,
         }
     }
 }
 
 impl Limit {
-    /// Reads `floor N share PERMILLE accounts N partitions N tenant PERMILLE storm N times N`; the last three
-    /// may be left out, as builds before did. The error says what is allowed, for the operator.
+    /// Reads `floor N share PERMILLE accounts N partitions N tenant PERMILLE storm N times N traffic PERMILLE
+    /// least N requests N`; the last three may be left out, and the three before, as builds before did. The
+    /// error says what is allowed, for the operator.
     pub fn parse(body: &str) -> Result<Self, String> {
         let words: Vec<&str> = body.split_ascii_whitespace().collect();
         let ["floor", floor, "share", share, "accounts", accounts, "partitions", partitions, ref rest @ ..] =
@@ -58,12 +70,22 @@ impl Limit {
             partitions: number(partitions, 1, PARTITIONS_MAX)?,
             ..Self::default()
         };
-        match rest {
-            [] => {}
-            ["tenant", tenant, "storm", storm, "times", times] => {
+        let rest = match rest {
+            [] => rest,
+            ["tenant", tenant, "storm", storm, "times", times, rest @ ..] => {
                 limit.tenant_permille = number(tenant, 1, 1_000)?;
                 limit.storm_floor = number(storm, 1, ACCOUNTS_TOLD_MAX)?;
                 limit.storm_times = number(times, STORM_TIMES_RANGE.0, STORM_TIMES_RANGE.1)?;
+                rest
+            }
+            _ => return Err(refused()),
+        };
+        match rest {
+            [] => {}
+            ["traffic", traffic, "least", least, "requests", requests] => {
+                limit.traffic_permille = number(traffic, 1, 1_000)?;
+                limit.requests_floor = number(least, 1, REQUESTS_TOLD_MAX)?;
+                limit.requests = number(requests, 0, REQUESTS_TOLD_MAX)?;
             }
             _ => return Err(refused()),
         }
@@ -84,6 +106,25 @@ impl Limit {
             None if self.tenant_permille >= 1_000 => None,
             None => Some((self.cap() * self.tenant_permille / 1_000).max(1)),
         }
+    }
+
+    /// How many requests of a day the accounts may have made that are acted on in an hour, over all
+    /// partitions; none where nothing is capped.
+    pub fn requests_cap(&self) -> Option<u64> {
+        let is_capped = self.requests > 0 && self.traffic_permille < 1_000;
+        let share = self.requests * self.traffic_permille / 1_000;
+        is_capped.then_some(self.requests_floor.max(share))
+    }
+
+    /// One partition's part of [`Self::requests_cap`].
+    pub fn requests_part(&self) -> Option<u64> {
+        self.requests_cap().map(|requests| self.part(requests))
+    }
+
+    /// One partition's part of what a tenant's accounts may have made of them.
+    pub fn tenant_requests_part(&self) -> Option<u64> {
+        let part = self.requests_part().filter(|_| self.tenant_permille < 1_000)?;
+        Some((part * self.tenant_permille / 1_000).max(1))
     }
 
     /// Accounts acted on within one minute over which it pauses: half of the hour's cap.
@@ -113,8 +154,8 @@ impl Limit {
         (part + slack).min(self.storm_floor).max(BURST_ACCOUNTS_MIN)
     }
 
-    fn part(&self, accounts: u64) -> u64 {
-        accounts.div_ceil(self.partitions)
+    fn part(&self, whole: u64) -> u64 {
+        whole.div_ceil(self.partitions)
     }
 }
 
@@ -130,7 +171,7 @@ fn refused() -> String {
     format!(
         "{LIMIT_NAME} must be: floor 1 to {ACCOUNTS_TOLD_MAX} share 0 to 1000 accounts 0 to {ACCOUNTS_TOLD_MAX} \
          partitions 1 to {PARTITIONS_MAX} tenant 1 to 1000 storm 1 to {ACCOUNTS_TOLD_MAX} times {times_min} to \
-         {times_max}"
+         {times_max} traffic 1 to 1000 least 1 to {REQUESTS_TOLD_MAX} requests 0 to {REQUESTS_TOLD_MAX}"
     )
 }
 
@@ -139,7 +180,9 @@ impl fmt::Display for Limit {
         let Self { floor, share_permille, accounts, partitions, .. } = self;
         write!(f, "floor {floor} share {share_permille} accounts {accounts} partitions {partitions} ")?;
         let Self { tenant_permille, storm_floor, storm_times, .. } = self;
-        write!(f, "tenant {tenant_permille} storm {storm_floor} times {storm_times}")
+        write!(f, "tenant {tenant_permille} storm {storm_floor} times {storm_times} ")?;
+        let Self { traffic_permille, requests_floor, requests, .. } = self;
+        write!(f, "traffic {traffic_permille} least {requests_floor} requests {requests}")
     }
 }
 
@@ -172,6 +215,24 @@ mod tests {
     }
 
     #[test]
+    fn the_cap_on_traffic_is_the_floor_or_the_share_where_that_is_more_and_none_where_nobody_counted() {
+        let of = |traffic_permille, requests_floor, requests| {
+            let limit = Limit { traffic_permille, requests_floor, requests, ..Limit::default() };
+            (limit.requests_cap(), limit.requests_part())
+        };
+        assert_eq!(of(100, 1_000, 0), (None, None));
+        assert_eq!(of(1_000, 1_000, 50_000), (None, None));
+        assert_eq!(of(100, 1_000, 5_000), (Some(1_000), Some(250)));
+        assert_eq!(of(100, 1_000, 50_000), (Some(5_000), Some(1_250)));
+        assert_eq!(of(999, 1, REQUESTS_TOLD_MAX), (Some(999_000_000_000), Some(249_750_000_000)));
+        let of_tenant = |tenant_permille| {
+            let limit = Limit { requests: 50_000_000, tenant_permille, ..Limit::default() };
+            limit.tenant_requests_part()
+        };
+        assert_eq!((of_tenant(1_000), of_tenant(200)), (None, Some(250_000)));
+    }
+
+    #[test]
     fn a_storm_is_more_than_the_floor_and_than_many_times_what_a_minute_has() {
         let limit = limit("floor 100 share 0 accounts 0 partitions 4 tenant 1000 storm 100 times 10");
         // A quarter, and room for accounts that are not spread evenly.
@@ -196,12 +257,17 @@ mod tests {
 
     #[test]
     fn a_limit_reads_as_it_is_written_and_as_builds_before_wrote_it() {
-        let text = "floor 7 share 3 accounts 9 partitions 2 tenant 250 storm 40 times 5";
+        let text = "floor 7 share 3 accounts 9 partitions 2 tenant 250 storm 40 times 5 traffic 30 least 8 requests 90";
         assert_eq!(limit(text).to_string(), text);
-        let before = limit("floor 7 share 3 accounts 9 partitions 2");
+        let before = limit("floor 7 share 3 accounts 9 partitions 2 tenant 250 storm 40 times 5");
         assert_eq!(
             before.to_string(),
-            "floor 7 share 3 accounts 9 partitions 2 tenant 1000 storm 100 times 10"
+            "floor 7 share 3 accounts 9 partitions 2 tenant 250 storm 40 times 5 traffic 100 least 100000 requests 0"
+        );
+        let older = limit("floor 7 share 3 accounts 9 partitions 2");
+        assert_eq!(
+            older.to_string(),
+            "floor 7 share 3 accounts 9 partitions 2 tenant 1000 storm 100 times 10 traffic 100 least 100000 requests 0"
         );
     }
 
@@ -215,12 +281,16 @@ mod tests {
             format!("{whole} tenant 200"),
             format!("{whole} tenant 0 storm 100 times 10"),
             format!("{whole} tenant 200 storm 100 times 1"),
+            format!("{whole} tenant 200 storm 100 times 9 traffic 50 least 10"),
+            format!("{whole} tenant 200 storm 100 times 9 traffic 0 least 10 requests 7"),
+            format!("{whole} traffic 50 least 10 requests 7"),
             format!("{whole} tenant 200 storm 100 times 10 and more"),
         ] {
             assert_eq!(
                 Limit::parse(&text).unwrap_err(),
                 "act.limit must be: floor 1 to 1000000000 share 0 to 1000 accounts 0 to 1000000000 partitions 1 to 1024 \
-                 tenant 1 to 1000 storm 1 to 1000000000 times 2 to 1000",
+                 tenant 1 to 1000 storm 1 to 1000000000 times 2 to 1000 \
+                 traffic 1 to 1000 least 1 to 1000000000000 requests 0 to 1000000000000",
                 "{text}"
             );
         }

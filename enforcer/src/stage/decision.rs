@@ -88,7 +88,7 @@ impl EnforcerStage {
                 .or_else(|| self.charter_withholds(verdict, proposal).map(str::to_owned))
                 .or(history.clone())
                 .or_else(|| self.ring_withholds(proposal))
-                .or_else(|| self.limiter_withholds(step, &verdict.tenant, proposal, kept)),
+                .or_else(|| self.limiter_withholds(step, verdict, proposal, kept)),
         };
         let (state, reason) = match (in_force, withheld_by) {
             (Some(hold), _) if hold.acted && protected.is_none() => {

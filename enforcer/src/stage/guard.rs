@@ -116,10 +116,11 @@ impl EnforcerStage {
     pub(super) fn limiter_withholds(
         &mut self,
         step: &mut Step<'_>,
-        tenant: &str,
+        verdict: &Verdict,
         proposal: &Proposal,
         kept: &mut Kept,
     ) -> Option<String> {
+        let tenant = &*verdict.tenant;
         if !reaches_beyond_a_desk(proposal.kind) {
             return None;
         }
@@ -131,7 +132,8 @@ impl EnforcerStage {
             return None;
         }
         self.safeguards.counted(tenant);
-        match self.safeguards.limiter.admit(tenant, step.taken_ms) {
+        let requests = u64::try_from(verdict.event_count).unwrap_or(0);
+        match self.safeguards.limiter.admit(tenant, requests, step.taken_ms) {
             Admission::Admitted => {
                 kept.counted_ms = Some(step.taken_ms);
                 None
@@ -145,11 +147,12 @@ impl EnforcerStage {
         }
     }
 
-    /// Counts an action that another build decided, so that its accounts have no second room.
+    /// Counts an action that another build decided, so that its accounts have no second room. How many
+    /// requests such an account made, its action does not say.
     pub(super) fn count_taken_over(&mut self, kept: &mut Kept, action: &Action) {
         let counts = is_on_the_account(action.kind) && action.state == ActionState::Pending;
         if counts && !Limiter::still_counts(kept.counted_ms, action.taken_ms) {
-            self.safeguards.limiter.count(&action.tenant, action.taken_ms);
+            self.safeguards.limiter.count(&action.tenant, 0, action.taken_ms);
             self.safeguards.counted(&action.tenant);
             kept.counted_ms = Some(action.taken_ms);
         }

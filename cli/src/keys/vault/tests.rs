@@ -246,7 +246,7 @@ fn no_token_follows_a_redirect() {
             "Vault at ADDRESS sends on to another server (status 307), to which no token is shown: give vault.address the active node, or an address behind which only it is"
         ],
     );
-    assert_eq!(other.state().asked, [String::new(); 0]);
+    assert_eq!(other.state().asked, Vec::<String>::new());
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn a_vault_whose_certificate_nobody_vouches_for_is_shown_no_token() {
     for settings in [vec![("vault.ca_file", unknown.as_str())], vec![]] {
         assert!(matches!(read(&vault, &settings), Err(VaultError::Unreachable { .. })));
     }
-    assert_eq!(vault.state().asked, [String::new(); 0]);
+    assert_eq!(vault.state().asked, Vec::<String>::new());
     let nothing = ca("nothing", "no certificate".into());
     let said = read(&vault, &[("vault.ca_file", &nothing)]).err().unwrap().to_string();
     assert!(said.starts_with("vault.ca_file ") && said.contains("cannot be used"), "{said}");

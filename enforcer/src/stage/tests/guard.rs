@@ -271,6 +271,15 @@ impl Storm {
         self.epoch(Topic::Control, vec![output]);
     }
 
+    /// A CRITICAL verdict on an account of the tenant that made so many requests in a day.
+    fn blow_of(&mut self, number: u32, tenant: &str, requests: i64) {
+        let verdict = verdict(number, self.taken_ms, Tier::Critical);
+        let verdict = Verdict { tenant: tenant.into(), event_count: requests, ..verdict };
+        let payload = Wire::new().to_bytes(&verdict);
+        let output = Output::keyed(Topic::Verdicts, verdict.account.to_key(), payload, verdict.time_ms);
+        self.epoch(Topic::Verdicts, vec![output]);
+    }
+
     /// CRITICAL verdicts on these accounts, spread over a minute from now on, 500 an epoch.
     fn blows(&mut self, accounts: std::ops::Range<u32>) {
         self.blows_on("acme", accounts);
@@ -596,6 +605,42 @@ fn the_pause_of_a_tenant_outlives_the_build_that_began_it() {
         0 SUSPEND PENDING: tier CRITICAL, score 0.900
     "#]]
     .assert_eq(&story(&rig));
+}
+
+#[test]
+fn accounts_that_make_much_of_the_traffic_pause_the_limiter_however_few_they_are() {
+    let mut storm = Storm::new();
+    storm.told(&posture("enforce"));
+    let limit = "floor 100 share 20 accounts 1000 partitions 1 tenant 400 storm 100 times 10";
+    storm.told(&setting(LIMIT_NAME, &format!("{limit} traffic 100 least 500 requests 100000")));
+    storm.taken_ms = 10 * MINUTE_MS;
+    storm.blow_of(1, "acme", 3_999);
+    storm.blow_of(2, "acme", 1);
+    // Of a tenant two fifths of a tenth.
+    storm.blow_of(3, "acme", 1);
+    storm.blow_of(4, "globex", 3_000);
+    storm.blow_of(5, "initech", 3_000);
+    storm.blow_of(6, "umbrella", 1);
+    storm.taken_ms += MINUTE_MS;
+    storm.told(&setting(RESUME_NAME, &storm.taken_ms.to_string()));
+    storm.blow_of(7, "umbrella", 10_001);
+    let suspended: BTreeSet<AccountId> = [1, 2, 4, 5].map(account).into();
+    assert_eq!(storm.suspended(), suspended);
+    let said = storm.safeguards_said();
+    let all = "4 accounts were acted on within an hour that made 10000 requests in a day, and they may have made 10000";
+    assert_eq!(
+        said,
+        [
+            "SAFEGUARD enforcer paused acme: 2 accounts of the tenant were acted on within an hour that made 4000 \
+             requests in a day, which is its share"
+                .to_owned(),
+            format!("SAFEGUARD enforcer paused: {all}"),
+            format!("OPERATOR olga resumed: the pause since 600000 is over: {all}"),
+            "SAFEGUARD enforcer paused: an account made 10001 requests in a day, and all that are acted on in an \
+             hour may have made 10000"
+                .to_owned(),
+        ]
+    );
 }
 
 #[test]

@@ -119,7 +119,8 @@ fn posture_age_and_audit_key_are_what_was_recorded_and_the_chain_says_who_goes_o
     let expected = format!(
         "taken_over: version {planted} of the decisions goes on from another: posture enforce, audit key k2, \
          act.age_max_ms 3600000, 0 protected, 0 in the canary, rings on, on, on, on, on, \
-         act.limit floor 100 share 20 accounts 0 partitions 4 tenant 1000 storm 100 times 10, not paused, kill switch off\npending: tier MEDIUM, score 0.400\n"
+         act.limit floor 100 share 20 accounts 0 partitions 4 tenant 1000 storm 100 times 10 \
+         traffic 100 least 100000 requests 0, not paused, kill switch off\npending: tier MEDIUM, score 0.400\n"
     );
     assert_eq!(told[told.len() - 2..].concat(), expected);
     let report = sound(&entries(&rig.log));
