@@ -22,6 +22,7 @@ mod evidence_pack;
 mod explain;
 mod export;
 mod import;
+mod indicators;
 mod key_server;
 mod keys;
 mod kill_switch;
@@ -102,6 +103,7 @@ commands! {
     Audit(audit::Arguments),
     EvidencePack(evidence_pack::Arguments),
     Share(share::Arguments),
+    Indicators(indicators::Arguments),
     Dlq(dlq::Arguments),
     Drill(drill::Arguments),
     Simulate(simulate::Simulate),

@@ -16,11 +16,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use weir_collector::Tripwires;
 use weir_processor::account::AccountStage;
 use weir_processor::campaign::CampaignStage;
 use weir_processor::cluster::ClusterStage;
 use weir_processor::policy::Policy;
 use weir_schemas::bundle::Trust;
+use weir_schemas::indicators::FILE_NAME;
 use weir_schemas::wire::Wire;
 use weir_topology::clock::MachineClock;
 use weir_topology::embedded::EmbeddedLog;
@@ -49,6 +51,8 @@ pub struct Context {
     pub stop: Arc<AtomicBool>,
     /// Whose requests and events may be, once it was read.
     tenants: OnceLock<Arc<TenantsRegistry>>,
+    /// What requests are compared with, once it was read.
+    tripwires: OnceLock<Tripwires>,
     /// The command line names a data directory, which outweighs brokers from elsewhere.
     chose_directory: bool,
 }
@@ -77,9 +81,19 @@ impl Context {
             let bound = crate::serve::serve(address, metrics.clone(), health.clone(), liveness.clone())?;
             tracing::info!(address = %bound, "serving /metrics and /health");
         }
-        let tenants = OnceLock::new();
-        let context =
-            Self { settings, metrics, health, liveness, pulse, supervisor, stop, tenants, chose_directory };
+        let (tenants, tripwires) = (OnceLock::new(), OnceLock::new());
+        let context = Self {
+            settings,
+            metrics,
+            health,
+            liveness,
+            pulse,
+            supervisor,
+            stop,
+            tenants,
+            tripwires,
+            chose_directory,
+        };
         Ok((context, first))
     }
 
@@ -114,6 +128,13 @@ impl Context {
         }
         let tenants = Arc::new(TenantsRegistry::read(&self.settings)?);
         Ok(self.tenants.get_or_init(|| tenants).clone())
+    }
+
+    /// The indicators that requests are compared with, the same for all sources of the process.
+    pub fn tripwires(&self) -> Tripwires {
+        let Some(directory) = &self.settings.indicators_dir else { return Tripwires::none() };
+        let open = || Tripwires::open(directory.join(FILE_NAME), self.metrics.clone(), now_ms());
+        self.tripwires.get_or_init(open).clone()
     }
 
     /// From now on the registry of tenants is as its directory is.

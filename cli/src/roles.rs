@@ -19,6 +19,7 @@ pub mod fleet;
 pub mod import;
 mod in_force;
 pub mod inbox;
+pub mod indicators;
 pub mod key_server;
 pub mod keys;
 pub mod kill_switch;

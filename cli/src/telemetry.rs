@@ -27,7 +27,7 @@ use weir_enforcer::act::executor::{Progress as Acted, Stuck};
 use weir_enforcer::answer::decision::Passes;
 use weir_enforcer::siem::destination::{DestinationKind, RetryCause};
 use weir_enforcer::siem::exporter::{DropCause, Progress as Exported};
-use weir_schemas::{ActionKind, ActionState, DlqKind, Tier};
+use weir_schemas::{ActionKind, ActionState, DlqKind, IndicatorKind, Tier};
 use weir_tap::{Counts, Placement, Site, Trap, TrapCosts};
 use weir_topology::invariants::Invariant;
 use weir_topology::stage::{Level, Tally};
@@ -230,6 +230,9 @@ metrics! {
     losses: Family<Kind, Counter> = Family::default(), "collector_losses", "Times that lines of a source may have been lost, by cause; the log names file and bytes";
     known: Counter = Counter::default(), "collector_lines_known", "Lines that were read under another name before, and were not read again";
     bytes_lost: Counter = Counter::default(), "collector_bytes_lost", "Bytes of sources that were lost, where their number is known";
+    indicators: Gauge = Gauge::default(), "collector_indicators", "Indicators of others that requests are compared with";
+    indicators_unreadable: Gauge = Gauge::default(), "collector_indicators_unreadable", "1 while the file of indicators cannot be read and those of before go on being compared";
+    indicators_met: Family<Kind, Counter> = Family::default(), "collector_indicators_met", "Indicators that requests met, by what they met them by";
     source_unavailable: Counter = Counter::default(), "collector_source_unavailable", "Times that a source could not be read";
     actions: Family<ActionLabels, Counter> = Family::default(), "actions", "Actions by kind and what became of them";
     output_stalls: Counter = Counter::default(), "enforcer_output_stalled", "Times that the enforcer's files could not be written";
@@ -314,6 +317,9 @@ impl Metrics {
         }
         for tier in Tier::ALL {
             let _ = self.verdicts.get_or_create(&Kind { kind: Closed(tier.as_str()) });
+        }
+        for kind in IndicatorKind::ALL {
+            let _ = self.indicators_met.get_or_create(&Kind { kind: Closed(kind.as_str()) });
         }
         for kind in EFFECTS {
             let _ = self.effects.get_or_create(&Kind { kind: Closed(kind) });
@@ -981,6 +987,26 @@ impl Telemetry for Metrics {
     fn spool_damaged(&self, kind: &'static str, file: &str, from: u64, bytes: u64) {
         self.spool_damaged.get_or_create(&Kind { kind: Closed(kind) }).inc_by(bytes);
         warn!(kind, file, from, bytes, "bytes of the spool cannot be used, and the events in them are lost");
+    }
+
+    fn indicators_loaded(&self, count: u64) {
+        self.indicators.set(count as i64);
+        self.indicators_unreadable.set(0);
+        info!(count, "requests are compared with indicators of others");
+    }
+
+    fn indicators_refused(&self, file: &str, reason: &str) {
+        self.indicators_unreadable.set(1);
+        error!(
+            file,
+            reason,
+            "the file of indicators cannot be read: those of before go on being compared; `weir indicators import` or \
+             `weir indicators expire` writes it anew"
+        );
+    }
+
+    fn indicator_met(&self, kind: &'static str) {
+        self.indicators_met.get_or_create(&Kind { kind: Closed(kind) }).inc();
     }
 
     fn spool_passed_over(&self, reason: &str) {

@@ -78,7 +78,8 @@ pub fn signers(directory: &Path) -> Result<Vec<(String, [u8; 32])>, StoreError> 
     Ok(signers)
 }
 
-fn check(path: &Path) -> Result<(), StoreError> {
+/// Refuses a file or a directory of a trust store that somebody else may change, or that is elsewhere.
+pub fn check(path: &Path) -> Result<(), StoreError> {
     let unreadable = |source| StoreError::Unreadable { path: path.to_owned(), source };
     let metadata = fs::symlink_metadata(path).map_err(unreadable)?;
     if metadata.file_type().is_symlink() {

@@ -15,6 +15,7 @@ use crate::config::{CollectorConfig, Mode};
 use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::identity::LineKey;
+use crate::indicators::Tripwires;
 use crate::limits::POLL_INTERVAL;
 use crate::privacy::Pseudonymizer;
 use crate::seal::Sealer;
@@ -167,6 +168,12 @@ impl<'l> Collector<'l> {
             told: Told::default(),
             totals: Totals::default(),
         })
+    }
+
+    /// The same collector, comparing what it reads with these indicators.
+    pub fn watching(mut self, tripwires: Tripwires) -> Self {
+        self.builder.watch(tripwires);
+        self
     }
 
     /// The same collector, waiting and trying again by another clock than the machine's.

@@ -5,6 +5,7 @@ use crate::body::without_query;
 use crate::config::{CollectorConfig, Mode};
 use crate::exchange::Exchange;
 use crate::features::{Features, cut, note_left_out, of_headers, of_preamble};
+use crate::indicators::{Keyed, Mark, Tripwires};
 use crate::limits::{AHEAD_MAX_MS, COUNTRY_BYTES_MAX, USER_AGENT_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::privacy::{Pseudonymizer, ValueKind};
 use crate::refusal::Refusal;
@@ -27,6 +28,7 @@ pub struct EventWriter {
     announcer: Announcer,
     wire: Arc<Wire>,
     features: Features,
+    tripwires: Tripwires,
 }
 
 impl EventWriter {
@@ -56,7 +58,13 @@ impl EventWriter {
             announcer: Announcer::new(sealer, wire.clone()),
             wire,
             features: Features::default(),
+            tripwires: Tripwires::none(),
         }
+    }
+
+    /// Has every request compared with these indicators.
+    pub(crate) fn watch(&mut self, tripwires: Tripwires) {
+        self.tripwires = tripwires;
     }
 
     /// The event of an exchange, keyed by its account, under the [id](crate::identity) of its line. The label
@@ -129,6 +137,9 @@ impl EventWriter {
             note_left_out(&mut features, exchange.prompt_bytes_cut);
             features
         });
+        let template = prompt.as_ref().map(|prompt| prompt.template_hash);
+        let keyed = Keyed { address, subnet, payment, preamble, template };
+        let marks = self.tripwires.met(exchange, keyed, account, now_ms);
         let event = Event {
             event_id,
             time_ms: exchange.time_ms,
@@ -173,6 +184,7 @@ impl EventWriter {
                 response_format: exchange.response_format,
                 stream: exchange.stream,
                 outcome: outcome_of(exchange),
+                indicators: marks.iter().map(Mark::hit).collect(),
             }),
         };
         let output =

@@ -1,7 +1,8 @@
 //! Weir's senses: log sources, formats, features and privacy at the edge.
 //!
 //! A line's way: [`tail`] finds it and knows its byte offset; [`mod@format`] reads it as an
-//! [`exchange::Exchange`]; [`features`] and [`privacy`] turn text and ids into what may leave the node;
+//! [`exchange::Exchange`]; [`features`] and [`privacy`] turn text and ids into what may leave the node,
+//! and [`indicators`] says which of others' indicators it meets;
 //! [`identity`] says what the line is known by and [`event`] writes the record; [`collector`] commits a batch
 //! of them together with the position in the file. The collector decides nothing: it senses.
 //!
@@ -21,6 +22,7 @@ pub mod features;
 pub mod field;
 pub mod format;
 pub mod identity;
+pub mod indicators;
 mod json;
 pub mod limits;
 mod place;
@@ -42,6 +44,7 @@ pub use config::{CollectorConfig, Mode};
 pub use error::CollectorError;
 pub use format::{Format, account_of, tenant_of};
 pub use identity::LineKey;
+pub use indicators::Tripwires;
 pub use privacy::Pseudonymizer;
 pub use push::{Intake, PushConfig};
 pub use sampling::Sampling;

@@ -258,5 +258,20 @@ pub const SPOOLS_REMEMBERED_MAX: usize = 64;
 /// Bytes of a spool's segment that the log has, from which on they are cut.
 pub const SPOOL_IDLE_BYTES: u64 = 1 << 20;
 
+/// How often it is looked whether the file of indicators is another, in milliseconds.
+pub const INDICATORS_LOOK_MS: u64 = 1_000;
+
+/// Most indicators that an event says its request met.
+pub const INDICATOR_HITS_MAX: usize = 4;
+
+/// Most accounts of one value of an indicator that are told apart.
+pub const INDICATOR_ACCOUNTS_MAX: usize = 64;
+
+/// Most values of indicators whose accounts are counted, of a day, at 512 bytes each.
+pub const INDICATOR_VALUES_COUNTED_MAX: usize = 8_192;
+
+/// How long accounts that come with a value are counted before it is begun anew, in milliseconds.
+pub const INDICATOR_WINDOW_MS: i64 = 24 * 3600 * 1000;
+
 const _: () = assert!(KEPT_TEXT_BYTES_MAX < weir_topology::limits::RECORD_BYTES_MAX / 2);
 const _: () = assert!(BATCH_BYTES_DEFAULT >= 2 * weir_topology::limits::RECORD_BYTES_MAX);

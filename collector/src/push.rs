@@ -21,6 +21,7 @@ use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::Format;
 use crate::identity::PushKey;
+use crate::indicators::Tripwires;
 use crate::place::Place;
 use crate::tenants::Tenants;
 use body::{Delivery, Fault};
@@ -159,6 +160,12 @@ impl<'l> Intake<'l> {
         };
         intake.open = Some(intake.look_up()?);
         Ok(intake)
+    }
+
+    /// The same intake, comparing what comes with these indicators.
+    pub fn watching(mut self, tripwires: Tripwires) -> Self {
+        self.publisher.watch(tripwires);
+        self
     }
 
     /// The same intake, pausing by another clock than the machine's.

@@ -8,6 +8,7 @@ use crate::collector::{Clock, Keys};
 use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::identity::PushKey;
+use crate::indicators::Tripwires;
 use crate::limits::BATCH_BYTES_DEFAULT;
 use crate::place::Place;
 use crate::push::{Publisher, PushConfig, Pushed, offsets};
@@ -103,6 +104,12 @@ impl<'l> TopicSource<'l> {
             backoff: Backoff::default(),
             unavailable: None,
         })
+    }
+
+    /// The same source, comparing what it reads with these indicators.
+    pub fn watching(mut self, tripwires: Tripwires) -> Self {
+        self.publisher.watch(tripwires);
+        self
     }
 
     /// The same source, pausing by another clock than the machine's.

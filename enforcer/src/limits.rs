@@ -315,3 +315,15 @@ pub const LABEL_BYTES_MAX: usize = 4_096;
 
 /// Most labels that one file may have.
 pub const LABELS_MAX: usize = 1_000_000;
+
+/// Longest bundle of others that is read, in bytes.
+pub const RECEIVED_BYTES_MAX: usize = 32 << 20;
+
+/// Most lines of a bundle of others.
+pub const RECEIVED_LINES_MAX: usize = 10_000;
+
+/// Most indicators of a bundle of others.
+pub const RECEIVED_INDICATORS_MAX: usize = 20_000;
+
+/// How far what others told may be ahead of the clock, in milliseconds.
+pub const RECEIVED_AHEAD_MAX_MS: i64 = 5 * 60_000;

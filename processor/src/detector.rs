@@ -79,6 +79,8 @@ pub enum Family {
     Owner,
     /// Others that do the same ask for the same kind of thing.
     Theme,
+    /// What others told of it.
+    Hearsay,
 }
 
 impl Family {
@@ -95,15 +97,22 @@ impl Family {
         Self::Script,
         Self::Owner,
         Self::Theme,
+        Self::Hearsay,
     ];
 
     /// Number of families.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
 
     /// Whether it looks at more than what strangers of one trade have in common and anybody can copy: hours,
     /// texts, and a likeness in them. CRITICAL needs one that does.
     pub const fn is_ground(self) -> bool {
         matches!(self, Self::Volume | Self::Probing | Self::Client | Self::Payment | Self::Network)
+    }
+
+    /// Whether it is of what was seen here. What others tell moves the log-odds, and is never one of the
+    /// families that must speak: they may be wrong, or lie.
+    pub const fn is_witness(self) -> bool {
+        !matches!(self, Self::Hearsay)
     }
 
     /// Name in policies, verdicts and documents.
@@ -120,6 +129,7 @@ impl Family {
             Self::Script => "script",
             Self::Owner => "owner",
             Self::Theme => "theme",
+            Self::Hearsay => "hearsay",
         }
     }
 }
@@ -407,8 +417,8 @@ impl FaultHook {
 }
 
 use crate::detectors::{
-    Bond, Contradiction, Elicitation, Harvest, Kin, Network, Opening, Owner, Payer, Probing, Proxies, Rhythm,
-    Script, Theme, Whale,
+    Bond, Contradiction, Elicitation, Harvest, Indicator, Kin, Network, Opening, Owner, Payer, Probing,
+    Proxies, Rhythm, Script, Theme, Whale,
 };
 
 // 1 to 6 were detectors of scores, and 17 was `switch`.
@@ -428,6 +438,7 @@ registry! {
     20 opening: Opening,
     21 proxies: Proxies,
     22 payer: Payer,
+    23 indicator: Indicator,
 }
 
 #[cfg(test)]

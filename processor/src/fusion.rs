@@ -24,6 +24,7 @@ pub struct Fused {
 ///
 /// MEDIUM needs two families that speak against the account, or one whose evidence is beyond doubt; HIGH and
 /// CRITICAL need two whatever the score, and CRITICAL one among them that looks at more than texts and hours.
+/// What others told is added like any family, and is none of those that must speak.
 #[inline]
 pub fn fuse(evidence: &[Option<Millinats>; COUNT], policy: &Policy) -> Fused {
     let most = policy.detectors.most();
@@ -41,8 +42,10 @@ pub fn fuse(evidence: &[Option<Millinats>; COUNT], policy: &Policy) -> Fused {
     for (family, said) in Family::ALL.into_iter().zip(families) {
         let said = said.clamp(-cap, cap);
         log_odds += said;
-        loudest = loudest.max(said);
-        let speaks = said >= speaks_from;
+        let speaks = family.is_witness() && said >= speaks_from;
+        if family.is_witness() {
+            loudest = loudest.max(said);
+        }
         speaking += u32::from(speaks);
         has_ground |= speaks && family.is_ground();
     }
@@ -160,6 +163,25 @@ mod tests {
             let fused = [&alike[..], &[(ground, 1)]].concat();
             check(&fused, expect!["19 nats, 0.962 CRITICAL, 6 families"]);
         }
+    }
+
+    #[test]
+    fn what_others_told_is_no_family_that_speaks_whatever_a_policy_lets_it_say() {
+        check(&[("indicator", 2)], expect!["-5 nats, 0.204 CLEAR, 0 families"]);
+        check(&[("rhythm", 4), ("indicator", 2)], expect!["-1 nats, 0.321 CLEAR, 1 families"]);
+        check(&[("rhythm", 4), ("kin", 4), ("indicator", 2)], expect!["3 nats, 0.607 HIGH, 2 families"]);
+        let loud = Policy::builtin().text.replace(
+            "[detectors.indicator]\nenabled = true\nnats_max = 2.5",
+            "[detectors.indicator]\nenabled = true\nnats_max = 20.0",
+        );
+        let loud = Policy {
+            fusion: crate::policy::Fusion { family_nats_max: 20.0, ..Policy::builtin().fusion },
+            ..Policy::parse(&loud).unwrap()
+        };
+        let mut evidence = [None; COUNT];
+        evidence[NAMES.iter().position(|name| *name == "indicator").unwrap()] = Some(20_000);
+        let fused = fuse(&evidence, &loud);
+        assert_eq!((fused.log_odds, fused.tier, fused.families), (13_000, Tier::Clear, 0));
     }
 
     #[test]

@@ -92,3 +92,9 @@ pub const POLICY_BYTES_MAX: usize = 256 * 1024;
 /// Latest event time that is believed, in milliseconds since the Unix epoch: the end of the year
 /// 9999. Anything later is a broken clock, and would overflow sums.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;
+
+/// Longest name of a source of indicators that is remembered of an account, in bytes.
+pub const INDICATOR_SOURCE_BYTES_MAX: usize = 64;
+
+/// Longest id of an indicator that is remembered of an account, in bytes.
+pub const INDICATOR_BYTES_MAX: usize = 96;

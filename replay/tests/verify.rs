@@ -134,7 +134,7 @@ fn the_first_difference_is_told_field_by_field() {
     check_difference(
         &proved(edited(&log, 2, id).as_ref(), Choice::All),
         expect![
-            "byte 10 verdict_id: 07070707070707070707070707070707 here, 8c6dcd3a40fc11d856df005dccaa601f came out"
+            "byte 10 verdict_id: 07070707070707070707070707070707 here, ac6a69a6d2e2b9271a1dfae1a2761adf came out"
         ],
     );
 }
@@ -146,7 +146,7 @@ fn a_verdict_that_was_edited_is_caught_when_it_is_asked_for_by_its_id() {
     let touched = edited(&log, 2, |verdict| verdict.epoch += 1_000);
     check_difference(
         &proved(touched.as_ref(), one(verdict)),
-        expect!["byte 918 epoch: 1003 here, 3 came out"],
+        expect!["byte 928 epoch: 1003 here, 3 came out"],
     );
 }
 
@@ -246,7 +246,7 @@ fn a_build_that_judges_differently_proves_nothing_and_says_who_judged() {
     let report = verify(log.as_ref(), &wire(), &other, one(verdict), |_| ()).unwrap();
     // Another judge's verdict is not called different: it cannot be proved by this one.
     assert_eq!((report.proven, report.different, report.unproven), (0, 0, 1), "{report:#?}");
-    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 22 with policy 3bc299e1…), and this build (version 22 with policy 886fbb7d…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
+    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 23 with policy 8d67168c…), and this build (version 23 with policy e418ed2a…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
 }
 
 #[test]

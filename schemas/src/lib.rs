@@ -10,6 +10,7 @@ pub mod codec;
 pub mod fingerprint;
 pub mod hex;
 pub mod ids;
+pub mod indicators;
 pub mod keyed;
 pub mod log2;
 pub mod pseudonym;

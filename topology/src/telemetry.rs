@@ -183,6 +183,12 @@ pub trait Telemetry: Send + Sync {
     fn spool_unsure(&self, reason: &str) {}
     /// A source cannot be read for now.
     fn source_unavailable(&self, reason: &str) {}
+    /// So many indicators of others are compared with requests from now on.
+    fn indicators_loaded(&self, count: u64) {}
+    /// A file of indicators cannot be read: those of before go on being compared.
+    fn indicators_refused(&self, file: &str, reason: &str) {}
+    /// A request met an indicator of this kind.
+    fn indicator_met(&self, kind: &'static str) {}
     /// The enforcer settled an action.
     fn action_settled(&self, kind: ActionKind, state: ActionState) {}
     /// The enforcer cannot write its files and has stopped acting.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-takes!(Keys: Common, Vault, Embedded, Layout, Kafka, Collector, Tenants);
+takes!(Keys: Common, Vault, Embedded, Layout, Kafka, Collector, Indicators, Tenants);
 
 /// Read a whole log file (.gz too) into the embedded log, or into Kafka with --brokers
 #[derive(clap::Args)]

@@ -17,7 +17,7 @@ takes!(Keys: Common, Embedded, Kafka);
 pub struct Arguments {
     #[command(flatten)]
     asked: Asked,
-    /// Directory that gets stix.json, bundles.jsonl and takedown.csv
+    /// Directory that gets stix.json, stix.dsse.jsonl, bundles.jsonl and takedown.csv
     #[arg(long, value_name = "DIR", default_value = "shared")]
     out: PathBuf,
     #[command(flatten)]

@@ -101,7 +101,8 @@ fn read_topic(
     let (keys, telemetry) = (sensing_keys(keys)?, context.metrics.clone());
     let (records, clock) = (settings.collector_batch_lines, Arc::new(now_ms));
     let feed = Box::new(feed);
-    let mut source = TopicSource::new(log, feed, config, records, linger, keys, wire, telemetry, clock)?;
+    let source = TopicSource::new(log, feed, config, records, linger, keys, wire, telemetry, clock)?;
+    let mut source = source.watching(context.tripwires());
     let mut patience = Patience::of(TOPIC_PATIENCE);
     // Of two sources one has the line.
     let mut status = settings.tail.is_none().then(Status::new);
@@ -288,5 +289,6 @@ pub fn open<'l>(
     config: CollectorConfig,
 ) -> Result<Collector<'l>> {
     let keys = sensing_keys(keys)?;
-    Ok(Collector::open(log, config, keys, wire, context.metrics.clone(), Arc::new(now_ms))?)
+    let collector = Collector::open(log, config, keys, wire, context.metrics.clone(), Arc::new(now_ms))?;
+    Ok(collector.watching(context.tripwires()))
 }

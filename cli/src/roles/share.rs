@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use weir_enforcer::evidence::certificate::enveloped;
 use weir_enforcer::share::{Shared, Tlp, lines, stix};
 use weir_replay::campaigns::{Campaigns, Known};
 use weir_schemas::CampaignId;
@@ -31,7 +32,8 @@ fn is_of_drill(known: &Known) -> bool {
     known.members.values().any(|member| is_drill(&member.tenant))
 }
 
-/// Writes `stix.json`, `bundles.jsonl` and `takedown.csv` into a directory.
+/// Writes `stix.json`, the same signed as `stix.dsse.jsonl`, `bundles.jsonl` and `takedown.csv` into a
+/// directory.
 pub fn write(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Path>) -> Result<ExitCode> {
     let secret = read_sign(&sign_store(context, sign_keys)?)?;
     let (log, wire) = (context.existing_log()?, context.wire()?);
@@ -61,8 +63,11 @@ pub fn write(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Pa
         .map(|known| Shared { campaign: &known.standing, members: known.members.values().collect() })
         .collect();
     let bundle = stix::bundle(&shared, &asked.producer, asked.tlp);
+    let stix_line =
+        serde_json::to_vec(&enveloped(stix::PAYLOAD_TYPE, &serde_json::to_vec(&bundle)?, &secret))?;
     let files = [
         ("stix.json", [serde_json::to_string_pretty(&bundle)?.into_bytes(), b"\n".to_vec()].concat()),
+        ("stix.dsse.jsonl", [stix_line, b"\n".to_vec()].concat()),
         ("bundles.jsonl", lines::signed(&shared, &asked.producer, asked.tlp, &secret)?),
         ("takedown.csv", lines::takedown(&shared).into_bytes()),
     ];

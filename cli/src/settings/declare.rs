@@ -60,6 +60,8 @@ pub enum Group {
     Kafka,
     /// What reads a source.
     Collector,
+    /// What compares with others' indicators.
+    Indicators,
     /// What takes records by HTTP.
     Listener,
     /// What reads a topic of somebody else's.

@@ -8,6 +8,7 @@ use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::{self, Reader, Record};
 use crate::identity::{LineHash, LineKey, Repeats};
+use crate::indicators::Tripwires;
 use crate::limits::ASSEMBLED_LINES_MAX;
 use crate::refusal::Refusal;
 use crate::tail::{Line, SourcePosition};
@@ -158,6 +159,11 @@ impl Builder {
             writer.records(&text, text.len() as u64).take(record, later, now_ms);
         });
         self.ready.append(std::mem::take(&mut self.later));
+    }
+
+    /// Has every line compared with these indicators.
+    pub(super) fn watch(&mut self, tripwires: Tripwires) {
+        self.writer.events.watch(tripwires);
     }
 
     /// Forgets what was read, which is read again, and announces every account again: what was announced last

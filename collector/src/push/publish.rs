@@ -10,6 +10,7 @@ use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::{Format, Line, Reader, Record};
 use crate::identity::{LineHash, PushKey, Repeats};
+use crate::indicators::Tripwires;
 use crate::limits::{
     PUSH_COMMIT_BODY_BYTES, PUSH_COMMIT_BYTES, RECORDS_PER_REQUEST_MAX, REQUEST_OUTPUT_BYTES_MAX,
 };
@@ -94,6 +95,11 @@ impl Publisher {
         };
         let maker = Maker { letters_key, events, key, repeats: Repeats::default(), wire };
         Ok(Self { lines, otlp, maker, told: Told::of_pushed() })
+    }
+
+    /// Has every record compared with these indicators.
+    pub(crate) fn watch(&mut self, tripwires: Tripwires) {
+        self.maker.events.watch(tripwires);
     }
 
     /// Takes all of a request, or nothing.

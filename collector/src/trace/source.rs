@@ -17,6 +17,7 @@ use crate::error::CollectorError;
 use crate::event::EventWriter;
 use crate::format::{Format, Reader};
 use crate::identity::TraceKey;
+use crate::indicators::Tripwires;
 use crate::limits::{BATCH_BYTES_DEFAULT, LINE_BYTES_MAX_CEILING, TRACE_BATCH_AGE_MAX};
 use crate::sampling::{Sampler, Sampling};
 use crate::spool::Spool;
@@ -164,6 +165,12 @@ impl TraceSource {
     /// The same, telling ages by another clock than the machine's.
     pub fn paced_by(mut self, pace: Arc<dyn PaceClock>) -> Self {
         self.pace = pace;
+        self
+    }
+
+    /// The same, comparing what it hears with these indicators.
+    pub fn watching(mut self, tripwires: Tripwires) -> Self {
+        self.maker.events.watch(tripwires);
         self
     }
 

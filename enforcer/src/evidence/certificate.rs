@@ -132,11 +132,17 @@ pub fn envelope(certificate: &Certificate, secret: &[u8; 32]) -> serde_json::Res
     Ok((bytes, Sha256::digest(&payload).into()))
 }
 
+/// What is signed of an envelope: the type and the payload, each with its length.
+pub(crate) fn pre_authentication(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let mut signed = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    signed.extend_from_slice(payload);
+    signed
+}
+
 /// A payload of this type in an envelope that an Ed25519 key signed (DSSE).
 pub fn enveloped(payload_type: &str, payload: &[u8], secret: &[u8; 32]) -> Value {
     let key = SigningKey::from_bytes(secret);
-    let mut signed = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
-    signed.extend_from_slice(payload);
+    let signed = pre_authentication(payload_type, payload);
     json!({
         "payloadType": payload_type,
         "payload": BASE64.encode(payload),

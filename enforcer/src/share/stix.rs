@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use weir_schemas::{Campaign, CampaignLink};
 
+/// What the payload of an envelope is.
+pub const PAYLOAD_TYPE: &str = "application/stix+json;version=2.1";
+
 /// Ids of the TLP markings that STIX 2.1 itself defines.
 const fn marking_id(tlp: Tlp) -> &'static str {
     match tlp {
@@ -138,7 +141,7 @@ fn stamp(time_ms: i64) -> String {
 }
 
 /// `TYPE--UUID`: a UUID in the form of version 5, over what the object is.
-fn id_of(kind: &str, parts: &[&str]) -> String {
+pub(super) fn id_of(kind: &str, parts: &[&str]) -> String {
     let mut sha = Sha256::new();
     sha.update(b"weir.stix");
     for part in [kind].iter().chain(parts) {

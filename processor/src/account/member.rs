@@ -43,7 +43,8 @@ fn families(contributions: &[Option<Millinats>; COUNT], policy: &Policy) -> Vec<
         sums[*family as usize] += said.unwrap_or(0);
     }
     let (cap, speaks_from) = (policy.family_most(), policy.speaks_from());
-    let speaking = Family::ALL.into_iter().zip(sums).filter(|(_, sum)| *sum >= speaks_from);
+    let speaking = Family::ALL.into_iter().zip(sums);
+    let speaking = speaking.filter(|(family, sum)| family.is_witness() && *sum >= speaks_from);
     let mut families: Vec<FamilyEvidence> = speaking
         .map(|(family, sum)| FamilyEvidence { family: family.as_str().to_owned(), millinats: sum.min(cap) })
         .collect();

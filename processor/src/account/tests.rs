@@ -120,7 +120,7 @@ fn a_truncated_event_goes_to_the_dead_letters() {
         payload,
         expect![[r#"
             UNDECODABLE: the record does not fit its schema: the record ends inside Event.time_ms
-            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e57a30fb366ce757"#]],
+            weir-dlq-kind=UNDECODABLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=3a044542126e2784"#]],
     );
 }
 
@@ -144,7 +144,7 @@ fn an_event_under_another_accounts_key_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the record's key is not its account
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e57a30fb366ce757"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=3a044542126e2784"#]],
     );
 }
 
@@ -156,7 +156,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the time is before 1970 or after the year 9999
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e57a30fb366ce757"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=3a044542126e2784"#]],
     );
     let (key, payload) = framed(&event("a", i64::MAX, Request::default()));
     check_refused(
@@ -164,7 +164,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the time is before 1970 or after the year 9999
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e57a30fb366ce757"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=3a044542126e2784"#]],
     );
     let nobody = Event { account: AccountId::default(), ..event("a", START_MS, Request::default()) };
     let (key, payload) = framed(&nobody);
@@ -173,7 +173,7 @@ fn an_event_from_before_time_or_of_nobody_is_impossible() {
         payload,
         expect![[r#"
             IMPOSSIBLE: the account id is zero
-            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=e57a30fb366ce757"#]],
+            weir-dlq-kind=IMPOSSIBLE weir-dlq-origin-topic=weir.events weir-dlq-origin-partition=3 weir-dlq-origin-offset=1 weir-dlq-origin-timestamp=1799236000000 weir-dlq-schema=3a044542126e2784"#]],
     );
 }
 
@@ -219,7 +219,7 @@ fn a_verdict_says_what_it_rests_on() {
     assert_eq!(events, verdict.events, "in order, oldest first");
     assert_eq!(verdict.verdict_id, VerdictIdOf(verdict).id());
     let signal = &verdict.signals[0];
-    expect![[r#"acme CRITICAL 0.835 probability 0.997 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "owner", "theme", "opening", "proxies", "payer"]; 16 events of 80"#]].assert_eq(&format!(
+    expect![[r#"acme CRITICAL 0.835 probability 0.997 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "owner", "theme", "opening", "proxies", "payer", "indicator"]; 16 events of 80"#]].assert_eq(&format!(
         "{} {} {:.3} probability {:.3} #{} by {} of {}: {} of {} millinats, {:?}; then {:?}; missing {:?}; {} events of {}",
         verdict.tenant,
         verdict.tier,
@@ -355,7 +355,7 @@ fn policy_record(body: &str) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn a_published_policy_judges_from_then_on_and_survives_a_restart() {
     let mut stage = stage();
-    let text = Policy::builtin().text.replace("builtin-7", "mine-3");
+    let text = Policy::builtin().text.replace("builtin-8", "mine-3");
     let effects = stage.step(&batch(Topic::Control, START_MS, vec![policy_record(&text)]));
     assert_eq!((effects.policy_version.as_str(), effects.judged), ("mine-3", 1));
     let changes = stage.take_changes();
@@ -404,7 +404,7 @@ fn what_a_detector_cannot_take_back_is_counted_once_and_the_account_is_kept() {
 fn bundle(counter: u64, version: &str, seeds: &[[u8; 32]]) -> String {
     let audience = "weir".to_owned();
     let header = Header { counter, audience, issued_s: 0, expires_s: 0, enforces: false };
-    let text = Policy::builtin().text.replace("builtin-7", version);
+    let text = Policy::builtin().text.replace("builtin-8", version);
     let mut bundle = Bundle::new(header, text).unwrap();
     seeds.iter().for_each(|seed| bundle.sign(seed));
     bundle.to_text()
@@ -430,10 +430,10 @@ fn with_a_trust_store_only_what_is_signed_comes_in_force_and_what_is_refused_is_
     let untrusted = vec![(Tally::PolicyUntrusted, 1)];
     let (plain, signed) = (Policy::builtin().text, bundle(7, "mine-7", &[[1; 32]]));
     assert_eq!(
-        say(&mut stage, &plain.replace("builtin-7", "mine-1")),
-        ("builtin-7".into(), untrusted.clone())
+        say(&mut stage, &plain.replace("builtin-8", "mine-1")),
+        ("builtin-8".into(), untrusted.clone())
     );
-    assert_eq!(say(&mut stage, &bundle(7, "mine-7", &[[9; 32]])), ("builtin-7".into(), untrusted.clone()));
+    assert_eq!(say(&mut stage, &bundle(7, "mine-7", &[[9; 32]])), ("builtin-8".into(), untrusted.clone()));
     assert_eq!(say(&mut stage, &signed), ("mine-7".into(), vec![]));
     // The same again, of another process that is configured alike.
     assert_eq!(say(&mut stage, &signed), ("mine-7".into(), vec![]));
@@ -506,7 +506,7 @@ fn a_policy_that_cannot_be_read_is_refused_and_the_old_one_stays() {
         let mut batch = batch(Topic::Control, START_MS, vec![policy_record("version = 7")]);
         batch.partition = partition;
         let effects = stage.step(&batch);
-        assert_eq!(effects.policy_version, "builtin-7");
+        assert_eq!(effects.policy_version, "builtin-8");
         assert_eq!(effects.tallies, [(Tally::PolicyRefused, 1)]);
         assert_eq!(of(&effects, Topic::Dlq).len(), letters);
         assert_eq!(effects.judged + effects.dead_lettered, 1);

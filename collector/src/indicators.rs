@@ -1,0 +1,160 @@
+//! Tripwires: every request is compared with the indicators that an operator took from others, and its event
+//! says which it met.
+//!
+//! It has to be done here: what leaves the node are keyed hashes, and only a collector sees what they stand
+//! for. The mark names kind, source, trust and id, and nothing that the request said. In this order:
+//! [`Tripwires`] (the file, and when it is read anew), [`table`] (what meets what), [`popular`] (how many
+//! accounts come with a value).
+
+mod popular;
+mod table;
+
+use crate::exchange::Exchange;
+use crate::limits::INDICATORS_LOOK_MS;
+use popular::Popular;
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+pub(crate) use table::{Keyed, Mark};
+use table::{Marks, Table};
+use weir_schemas::AccountId;
+use weir_schemas::indicators::{FILE_BYTES_MAX, parse};
+use weir_topology::telemetry::Telemetry;
+
+/// The indicators that requests are compared with, the same for all sources of a process. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Tripwires(Option<Arc<Watched>>);
+
+struct Watched {
+    path: PathBuf,
+    telemetry: Arc<dyn Telemetry>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    table: Table,
+    popular: Popular,
+    /// The file that was read last, or that could not be.
+    seen: Option<Version>,
+    /// Why the last one could not be read, where that was told.
+    told: Option<String>,
+    looked_ms: i64,
+}
+
+/// By which a file that was replaced or written to is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Version {
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl fmt::Debug for Tripwires {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tripwires").field(&self.0.as_ref().map(|watched| &watched.path)).finish()
+    }
+}
+
+impl Tripwires {
+    /// Compares with nothing.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Compares with the indicators of this file, and with those of the file that takes its place. It need
+    /// not be there yet. One that cannot be read is told of and changes nothing.
+    pub fn open(path: impl Into<PathBuf>, telemetry: Arc<dyn Telemetry>, now_ms: i64) -> Self {
+        let watched = Watched { path: path.into(), telemetry, state: Mutex::default() };
+        let mut state = State { looked_ms: now_ms, ..State::default() };
+        watched.look(&mut state);
+        *watched.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        Self(Some(Arc::new(watched)))
+    }
+
+    /// Which indicators a request met, those of most trust first; for its event.
+    #[inline]
+    pub(crate) fn met(
+        &self,
+        exchange: &Exchange<'_>,
+        keyed: Keyed,
+        account: AccountId,
+        now_ms: i64,
+    ) -> Marks {
+        match &self.0 {
+            None => Marks::default(),
+            Some(watched) => watched.met(exchange, keyed, account, now_ms),
+        }
+    }
+}
+
+impl Watched {
+    fn met(&self, exchange: &Exchange<'_>, keyed: Keyed, account: AccountId, now_ms: i64) -> Marks {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if now_ms.abs_diff(state.looked_ms) >= INDICATORS_LOOK_MS {
+            state.looked_ms = now_ms;
+            self.look(&mut state);
+        }
+        let State { table, popular, .. } = &mut *state;
+        let marks = table.met(exchange, keyed, now_ms, &mut |value| popular.count(value, account, now_ms));
+        marks.iter().for_each(|mark| self.telemetry.indicator_met(mark.kind.as_str()));
+        marks
+    }
+
+    /// Reads the file where it is another than before. Where that cannot be done, it goes on with what there
+    /// is.
+    fn look(&self, state: &mut State) {
+        let version = match version_of(&self.path) {
+            Ok(version) => version,
+            Err(error) => return self.refuse(state, error.to_string()),
+        };
+        if version == state.seen && (version.is_some() || state.told.is_none()) {
+            return;
+        }
+        state.seen = version;
+        // Without a file nothing was imported yet, or somebody took all of it away.
+        match version.map_or_else(|| Ok(Table::default()), |_| read(&self.path)) {
+            Ok(table) => {
+                self.telemetry.indicators_loaded(table.count());
+                (state.table, state.told) = (table, None);
+            }
+            Err(reason) => self.refuse(state, reason),
+        }
+    }
+
+    /// Tells once why a file cannot be read.
+    fn refuse(&self, state: &mut State, reason: String) {
+        if state.told.as_ref() != Some(&reason) {
+            self.telemetry.indicators_refused(&self.path.display().to_string(), &reason);
+            state.told = Some(reason);
+        }
+    }
+}
+
+fn version_of(path: &Path) -> std::io::Result<Option<Version>> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+        Ok(metadata) => Ok(Some(Version {
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })),
+    }
+}
+
+fn read(path: &Path) -> Result<Table, String> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
+    }
+    parse(&text).map(Table::of).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

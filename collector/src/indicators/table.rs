@@ -1,0 +1,155 @@
+//! Indicators by what meets them. A look-up for each thing that a request tells, and one for each length of a
+//! prefix that there is.
+
+use crate::exchange::Exchange;
+use crate::features::cut;
+use crate::limits::{INDICATOR_HITS_MAX, USER_AGENT_BYTES_MAX};
+use std::borrow::Cow;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::IpAddr;
+use std::sync::Arc;
+use weir_schemas::indicators::{Indicator, Network, Pattern};
+use weir_schemas::{IndicatorHit, IndicatorKind, ValueHash};
+
+/// Keyed hashes of a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Keyed {
+    pub address: Option<ValueHash>,
+    pub subnet: Option<ValueHash>,
+    pub payment: Option<ValueHash>,
+    pub preamble: Option<ValueHash>,
+    pub template: Option<ValueHash>,
+}
+
+/// What an event says of an indicator that its request met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub kind: IndicatorKind,
+    indicator: Arc<Indicator>,
+    accounts: i32,
+}
+
+/// Indicators that a request met.
+pub(crate) type Marks = Vec<Mark>;
+
+impl Mark {
+    /// Those of more trust first, and what few come with before what many do.
+    fn rank(&self) -> (u16, Reverse<i32>, Reverse<(&str, &str)>) {
+        let Indicator { trust_permille, source, id, .. } = &*self.indicator;
+        (*trust_permille, Reverse(self.accounts), Reverse((source, id)))
+    }
+
+    /// As the event has it.
+    pub fn hit(&self) -> IndicatorHit<'_> {
+        IndicatorHit {
+            kind: self.kind,
+            source: &self.indicator.source,
+            indicator: &self.indicator.id,
+            trust_permille: self.indicator.trust_permille.into(),
+            accounts: self.accounts,
+        }
+    }
+}
+
+/// Indicators by their patterns; which kinds there are, and which lengths of prefixes of either version.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    indicators: HashMap<Pattern, Vec<Arc<Indicator>>>,
+    kinds: BTreeSet<IndicatorKind>,
+    prefixes: BTreeSet<(bool, u8)>,
+    count: u64,
+}
+
+impl Table {
+    pub fn of(indicators: Vec<Indicator>) -> Self {
+        let mut table = Self { count: indicators.len() as u64, ..Self::default() };
+        for indicator in indicators.into_iter().map(Arc::new) {
+            if let Pattern::Network(network) = &indicator.pattern {
+                table.prefixes.insert((network.is_v6(), network.bits()));
+            }
+            table.kinds.insert(indicator.pattern.kind());
+            table.indicators.entry(indicator.pattern.clone()).or_default().push(indicator);
+        }
+        table
+    }
+
+    /// Number of indicators.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Which indicators a request met, those of most trust first. They must hold both when the request was
+    /// made and now. `accounts` is asked once for each value that was met, and says how many came with it.
+    pub fn met(
+        &self,
+        exchange: &Exchange<'_>,
+        keyed: Keyed,
+        now_ms: i64,
+        accounts: &mut dyn FnMut(u64) -> i32,
+    ) -> Marks {
+        let mut marks = Marks::new();
+        let mut look = |pattern: Pattern| {
+            let Some(indicators) = self.indicators.get(&pattern) else { return };
+            let holds = |indicator: &&Arc<Indicator>| {
+                let lasts = indicator.from_ms..indicator.until_ms;
+                lasts.contains(&exchange.time_ms) && now_ms < indicator.until_ms
+            };
+            let mut holding = indicators.iter().filter(holds).peekable();
+            if holding.peek().is_none() {
+                return;
+            }
+            let accounts = accounts(number_of(&pattern));
+            let kind = pattern.kind();
+            marks.extend(holding.map(|indicator| Mark { kind, indicator: indicator.clone(), accounts }));
+        };
+        if let Some(address) = exchange.address.map(|address| address.to_canonical()) {
+            if self.kinds.contains(&IndicatorKind::Address) {
+                look(Pattern::Address(address));
+            }
+            self.networks_of(address).for_each(|network| look(Pattern::Network(network)));
+        }
+        let asn = exchange.asn.and_then(|asn| u32::try_from(asn).ok());
+        if let Some(asn) = asn.filter(|_| self.kinds.contains(&IndicatorKind::Asn)) {
+            look(Pattern::Asn(asn));
+        }
+        let texts: [(_, &Option<Cow<'_, str>>, fn(String) -> Pattern); 3] = [
+            (IndicatorKind::Ja3, &exchange.ja3, Pattern::Ja3),
+            (IndicatorKind::Ja4, &exchange.ja4, Pattern::Ja4),
+            (IndicatorKind::UserAgent, &exchange.user_agent, Pattern::UserAgent),
+        ];
+        for (kind, text, pattern) in texts {
+            if let Some(text) = text.as_deref().filter(|_| self.kinds.contains(&kind)) {
+                look(pattern(cut(text, USER_AGENT_BYTES_MAX).to_owned()));
+            }
+        }
+        let hashes: [(_, fn(ValueHash) -> Pattern); 5] = [
+            (keyed.address, Pattern::KeyedAddress),
+            (keyed.subnet, Pattern::KeyedSubnet),
+            (keyed.payment, Pattern::KeyedPayment),
+            (keyed.preamble, Pattern::KeyedPreamble),
+            (keyed.template, Pattern::KeyedTemplate),
+        ];
+        if self.kinds.last().is_some_and(|kind| *kind >= IndicatorKind::KeyedAddress) {
+            hashes.into_iter().filter_map(|(hash, pattern)| hash.map(pattern)).for_each(look);
+        }
+        // Those of one trust by their ids, so that the same request has the same marks.
+        marks.sort_by(|a, b| b.rank().cmp(&a.rank()));
+        marks.truncate(INDICATOR_HITS_MAX);
+        marks
+    }
+
+    /// The networks of the lengths that there are which an address lies in.
+    fn networks_of(&self, address: IpAddr) -> impl Iterator<Item = Network> {
+        let of_version = self.prefixes.iter().filter(move |(is_v6, _)| *is_v6 == address.is_ipv6());
+        of_version.filter_map(move |(_, bits)| Network::of(address, *bits))
+    }
+}
+
+/// A number for a value, by which accounts are counted that come with it.
+fn number_of(pattern: &Pattern) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    pattern.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,207 @@
+use super::*;
+use crate::config::CollectorConfig;
+use crate::event::EventWriter;
+use crate::privacy::Pseudonymizer;
+use crate::seal::Sealer;
+use expect_test::expect;
+use std::borrow::Cow;
+use std::fs;
+use tempfile::TempDir;
+use weir_schemas::codec::Record as _;
+use weir_schemas::indicators::{Indicator, Pattern, to_text};
+use weir_schemas::wire::{Wire, split};
+use weir_schemas::{Body, Event, EventId, IndicatorKind};
+
+const NOW_MS: i64 = 1_795_242_700_000;
+
+/// What was told, a line each.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn note(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Telemetry for Heard {
+    fn indicators_loaded(&self, count: u64) {
+        self.note(format!("loaded {count}"));
+    }
+
+    fn indicators_refused(&self, _: &str, reason: &str) {
+        self.note(format!("refused: {reason}"));
+    }
+
+    fn indicator_met(&self, kind: &'static str) {
+        self.note(format!("met {kind}"));
+    }
+}
+
+/// A file of indicators, what compares with it, and a writer of events.
+struct Place {
+    directory: TempDir,
+    heard: Arc<Heard>,
+    writer: EventWriter,
+    now_ms: i64,
+}
+
+fn indicator(kind: IndicatorKind, value: &str, trust_permille: u16) -> Indicator {
+    let pattern = Pattern::parse(kind, value).unwrap();
+    let (from_ms, until_ms) = (NOW_MS - 86_400_000, NOW_MS + 86_400_000);
+    let id = format!("{kind}-{trust_permille}");
+    Indicator { pattern, from_ms, until_ms, trust_permille, source: "partner".into(), id }
+}
+
+impl Place {
+    fn of(indicators: &[Indicator]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("indicators"), to_text(indicators)).unwrap();
+        Self::open(directory)
+    }
+
+    fn open(directory: TempDir) -> Self {
+        let heard = Arc::new(Heard::default());
+        let config = CollectorConfig::new("/var/log/access.jsonl", "node-1");
+        let keys = Pseudonymizer::new([1; 32], 2);
+        let sealer = Sealer::new(3, &[4; 32], [5; 32]).unwrap();
+        let mut writer = EventWriter::new(&config, keys, sealer, Arc::new(Wire::new()));
+        writer.watch(Tripwires::open(directory.path().join("indicators"), heard.clone(), NOW_MS));
+        Self { directory, heard, writer, now_ms: NOW_MS }
+    }
+
+    /// Writes another file in the place of the one that is there.
+    fn replace(&self, text: &str) {
+        let aside = self.directory.path().join("aside");
+        fs::write(&aside, text).unwrap();
+        fs::rename(aside, self.directory.path().join("indicators")).unwrap();
+    }
+
+    /// What the event of a request says that it met.
+    fn met(&mut self, exchange: &Exchange<'_>) -> String {
+        let output = self.writer.write(exchange, EventId([5; 16]), self.now_ms).unwrap();
+        let payload = output.payload.unwrap();
+        let event = Event::decode(split(&payload).unwrap().1).unwrap();
+        let Body::Request(request) = event.body else { panic!("it is a request") };
+        let shown = request.indicators.iter().map(|hit| {
+            format!(
+                "{} {} {} of {}, {}",
+                hit.kind, hit.trust_permille, hit.indicator, hit.source, hit.accounts
+            )
+        });
+        shown.collect::<Vec<_>>().join("; ")
+    }
+}
+
+fn exchange(account: &str) -> Exchange<'static> {
+    Exchange::new(Cow::Owned(account.to_owned()), NOW_MS)
+}
+
+fn from(account: &str, address: &str) -> Exchange<'static> {
+    Exchange { address: Some(address.parse().unwrap()), ..exchange(account) }
+}
+
+#[test]
+fn a_request_is_compared_by_all_that_it_tells_and_its_event_says_nothing_of_that() {
+    let raw = [
+        indicator(IndicatorKind::Address, "192.0.2.7", 900),
+        indicator(IndicatorKind::Network, "192.0.2.0/24", 100),
+        indicator(IndicatorKind::Network, "2001:db8::/48", 200),
+        indicator(IndicatorKind::Asn, "64500", 300),
+        indicator(IndicatorKind::Ja3, "e7d705a3286e19ea42f587b344ee6865", 400),
+        indicator(IndicatorKind::Ja4, "t13d1516h2_8daaf6152771_b186095e22b6", 500),
+        indicator(IndicatorKind::UserAgent, "evil/1.0", 600),
+    ];
+    let mut place = Place::of(&raw);
+    assert_eq!(place.heard.take(), ["loaded 7"]);
+    assert_eq!(
+        place.met(&from("a", "::ffff:192.0.2.7")),
+        "ADDRESS 900 ADDRESS-900 of partner, 1; NETWORK 100 NETWORK-100 of partner, 1"
+    );
+    assert_eq!(place.heard.take(), ["met ADDRESS", "met NETWORK"]);
+    assert_eq!(place.met(&from("a", "192.0.2.8")), "NETWORK 100 NETWORK-100 of partner, 1");
+    assert_eq!(place.met(&from("a", "2001:db8:0:ffff::1")), "NETWORK 200 NETWORK-200 of partner, 1");
+    assert_eq!(place.met(&from("a", "192.0.3.7")), "");
+    let told = Exchange {
+        asn: Some(64_500),
+        ja3: Some("e7d705a3286e19ea42f587b344ee6865".into()),
+        ja4: Some("t13d1516h2_8daaf6152771_b186095e22b6".into()),
+        user_agent: Some("evil/1.0".into()),
+        ..exchange("a")
+    };
+    expect![[r#"USER_AGENT 600 USER_AGENT-600 of partner, 1; JA4 500 JA4-500 of partner, 1; JA3 400 JA3-400 of partner, 1; ASN 300 ASN-300 of partner, 1"#]]
+        .assert_eq(&place.met(&told));
+    // Of more than four those of least trust are left out.
+    let all = Exchange { address: Some("192.0.2.7".parse().unwrap()), ..told };
+    expect![[r#"ADDRESS 900 ADDRESS-900 of partner, 1; USER_AGENT 600 USER_AGENT-600 of partner, 1; JA4 500 JA4-500 of partner, 1; JA3 400 JA3-400 of partner, 1"#]]
+        .assert_eq(&place.met(&all));
+}
+
+#[test]
+fn what_another_deployment_with_the_same_key_shared_is_met_by_its_hash() {
+    let mut keys = Pseudonymizer::new([1; 32], 2);
+    let (address, subnet) = keys.address("192.0.2.7".parse().unwrap());
+    let payment = keys.value(crate::privacy::ValueKind::Payment, b"card");
+    let mut place = Place::of(&[
+        indicator(IndicatorKind::KeyedAddress, &address.to_string(), 300),
+        indicator(IndicatorKind::KeyedSubnet, &subnet.to_string(), 200),
+        indicator(IndicatorKind::KeyedPayment, &payment.to_string(), 100),
+    ]);
+    let paid = Exchange { payment: Some("card".into()), ..from("a", "192.0.2.7") };
+    expect![[r#"KEYED_ADDRESS 300 KEYED_ADDRESS-300 of partner, 1; KEYED_SUBNET 200 KEYED_SUBNET-200 of partner, 1; KEYED_PAYMENT 100 KEYED_PAYMENT-100 of partner, 1"#]]
+        .assert_eq(&place.met(&paid));
+}
+
+#[test]
+fn an_indicator_holds_neither_before_its_time_nor_after_it() {
+    let mut place = Place::of(&[indicator(IndicatorKind::Address, "192.0.2.7", 900)]);
+    let at = |time_ms| Exchange { time_ms, ..from("a", "192.0.2.7") };
+    let day_ms = 86_400_000;
+    assert_eq!(place.met(&at(NOW_MS - day_ms - 1)), "", "history from before it");
+    assert_ne!(place.met(&at(NOW_MS - day_ms)), "");
+    place.now_ms = NOW_MS + day_ms;
+    assert_eq!(place.met(&at(NOW_MS + day_ms)), "");
+    assert_eq!(place.met(&at(NOW_MS)), "", "nobody answers for it any longer");
+}
+
+#[test]
+fn every_event_says_how_many_accounts_came_with_the_value() {
+    let mut place = Place::of(&[indicator(IndicatorKind::Network, "192.0.2.0/24", 900)]);
+    let counts: Vec<String> = (0..200)
+        .map(|number| place.met(&from(&format!("a{number}"), &format!("192.0.2.{number}"))))
+        .map(|met| met.rsplit(' ').next().unwrap().to_owned())
+        .collect();
+    assert_eq!((counts[0].as_str(), counts[20].as_str(), counts[199].as_str()), ("1", "21", "64"));
+}
+
+#[test]
+fn a_file_that_is_replaced_is_read_anew_and_one_that_is_broken_changes_nothing() {
+    let mut place = Place::open(tempfile::tempdir().unwrap());
+    assert_eq!(place.heard.take(), Vec::<String>::new(), "nothing was imported yet");
+    let look = |place: &mut Place| {
+        place.now_ms += 1_000;
+        let met = !place.met(&from("a", "192.0.2.7")).is_empty();
+        let told = place.heard.take();
+        (met, told.into_iter().filter(|line| !line.starts_with("met")).collect::<Vec<_>>().join(", "))
+    };
+    assert_eq!(look(&mut place), (false, String::new()));
+    let text = to_text(&[indicator(IndicatorKind::Address, "192.0.2.7", 900)]);
+    place.replace(&text);
+    // It is looked at once a second.
+    place.now_ms += 999 - 1_000;
+    assert_eq!(look(&mut place), (false, String::new()));
+    assert_eq!(look(&mut place), (true, "loaded 1".into()));
+    place.replace(&text[..text.len() - 6]);
+    assert_eq!(look(&mut place), (true, "refused: its end is missing: it is not whole".into()));
+    assert_eq!(look(&mut place), (true, String::new()), "it is told once");
+    place.replace(&to_text(&[]));
+    assert_eq!(look(&mut place), (false, "loaded 0".into()));
+    place.replace(&text);
+    assert_eq!(look(&mut place), (true, "loaded 1".into()));
+    fs::remove_file(place.directory.path().join("indicators")).unwrap();
+    assert_eq!(look(&mut place), (false, "loaded 0".into()));
+}
