@@ -86,8 +86,9 @@ fn what_a_request_costs() {
     if !can_trace() {
         return;
     }
-    const REQUESTS: u32 = 500;
-    const CLIENTS: u32 = 2;
+    const REQUESTS: u32 = 100;
+    // So many that none of the processors is idle while an answer is waited for.
+    const CLIENTS: u32 = 32;
     let mut first = 0;
     for turn in 0..TURNS {
         let bench = Bench::new();
