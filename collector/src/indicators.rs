@@ -3,7 +3,7 @@
 //!
 //! It has to be done here: what leaves the node are keyed hashes, and only a collector sees what they stand
 //! for. The mark names kind, source, trust and id, and nothing that the request said. In this order:
-//! [`Tripwires`] (the file, and when it is read anew), [`table`] (what meets what), [`popular`] (how many
+//! [`Tripwires`] (the file, and when it is read anew), `table` (what meets what), `popular` (how many
 //! accounts come with a value).
 
 mod popular;

@@ -13,6 +13,9 @@ use std::sync::Arc;
 use weir_schemas::indicators::{Indicator, Network, Pattern};
 use weir_schemas::{IndicatorHit, IndicatorKind, ValueHash};
 
+/// Makes a pattern of a value that a request tells.
+type PatternOf<V> = fn(V) -> Pattern;
+
 /// Keyed hashes of a request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Keyed {
@@ -114,7 +117,7 @@ impl Table {
         if let Some(asn) = asn.filter(|_| self.kinds.contains(&IndicatorKind::Asn)) {
             look(Pattern::Asn(asn));
         }
-        let texts: [(_, &Option<Cow<'_, str>>, fn(String) -> Pattern); 3] = [
+        let texts: [(_, &Option<Cow<'_, str>>, PatternOf<String>); 3] = [
             (IndicatorKind::Ja3, &exchange.ja3, Pattern::Ja3),
             (IndicatorKind::Ja4, &exchange.ja4, Pattern::Ja4),
             (IndicatorKind::UserAgent, &exchange.user_agent, Pattern::UserAgent),
@@ -124,7 +127,7 @@ impl Table {
                 look(pattern(cut(text, USER_AGENT_BYTES_MAX).to_owned()));
             }
         }
-        let hashes: [(_, fn(ValueHash) -> Pattern); 5] = [
+        let hashes: [(_, PatternOf<ValueHash>); 5] = [
             (keyed.address, Pattern::KeyedAddress),
             (keyed.subnet, Pattern::KeyedSubnet),
             (keyed.payment, Pattern::KeyedPayment),
