@@ -43,7 +43,7 @@ fn left_out(change: impl FnOnce(&mut Value)) -> Vec<(LeftOut, u64)> {
 fn what_another_deployment_shares_is_read_and_both_its_forms_tell_the_same() {
     let campaign = campaign(1);
     let shared = Shared { campaign: &campaign, members: campaign.members.iter().collect() };
-    let lines = lines::signed(&[shared.clone()], "Example Ltd", Tlp::Amber, &SECRET).unwrap();
+    let lines = lines::signed(std::slice::from_ref(&shared), "Example Ltd", Tlp::Amber, &SECRET).unwrap();
     let bundle = stix::bundle(&[shared], "Example Ltd", Tlp::Amber).to_string();
     let bundle = serde_json::to_vec(&enveloped(stix::PAYLOAD_TYPE, bundle.as_bytes(), &SECRET)).unwrap();
     let received = read(&lines, &source(), NOW_MS).unwrap();
