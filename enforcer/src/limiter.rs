@@ -1,5 +1,5 @@
-//! How many accounts may be acted on, and how much traffic may be cut off with them, before a person is asked:
-//! the blast-radius limiter.
+//! How many accounts may be acted on, and how much traffic may be cut off with them, before a person is
+//! asked: the blast-radius limiter.
 //!
 //! A detector that goes wrong goes wrong on many accounts at once, or on those that ask for most. So the
 //! accounts that are acted on for the first time in an hour are counted, with the requests that they made in

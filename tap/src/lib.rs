@@ -3,9 +3,9 @@
 //! [`process`] finds the processes that are meant and says why each can or cannot be traced; [`surroundings`]
 //! says what the machine lacks, also by a [`Trial`]; [`privileges`] says what of its rights a process keeps;
 //! the kernel side (`collector-ebpf`) runs in the traced processes' TLS library, and [`Tap`] hands on what it
-//! hears, as [`Heard`](weir_collector::trace::Heard). [`Sites`] says where in a library its probes are placed,
-//! and [`TrapCosts`] what that costs. Without the feature `ebpf`, or without the object that
-//! `cargo xtask build-ebpf` makes, everything but tracing works, and says what to do.
+//! hears, as [`Heard`](weir_collector::trace::Heard). [`Sites`] says where in a library its probes are
+//! placed, and [`TrapCosts`] what that costs. Without the feature `ebpf`, or without the object that `cargo
+//! xtask build-ebpf` makes, everything but tracing works, and says what to do.
 
 mod attached;
 mod code;

@@ -1,9 +1,9 @@
 //! `cargo xtask release`: what is shipped, the same bytes for whoever builds it, and who vouches for it.
 //!
-//! The commit is built apart, twice where that is asked for, and both builds must be one. Beside the archive lie
-//! the bill of materials and an attestation, which names both by their digests, the commit, the compiler and the
-//! lock file, and is signed with an Ed25519 key. `deploy/verify/release-verify.sh` holds one against the other
-//! with openssl, jq and sha256sum, without a network.
+//! The commit is built apart, twice where that is asked for, and both builds must be one. Beside the archive
+//! lie the bill of materials and an attestation, which names both by their digests, the commit, the compiler
+//! and the lock file, and is signed with an Ed25519 key. `deploy/verify/release-verify.sh` holds one against
+//! the other with openssl, jq and sha256sum, without a network.
 
 mod attestation;
 mod build;
@@ -25,8 +25,8 @@ pub struct Args {
     /// Build it twice, in two directories, and refuse a release whose builds differ
     #[arg(long)]
     twice: bool,
-    /// Private key, Ed25519 in PEM, that signs the attestation (`openssl genpkey -algorithm ed25519`); without
-    /// one nothing is signed
+    /// Private key, Ed25519 in PEM, that signs the attestation (`openssl genpkey -algorithm ed25519`);
+    /// without one nothing is signed
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
     /// Where the release is put

@@ -1,7 +1,7 @@
 //! How many requests there are in a day, by what the account stage's epochs say that they read.
 //!
-//! Counted from when this process began, on every partition, whoever judges there. What was read before is not
-//! looked for: a process that starts anew says nothing for an hour, and what was told last stands.
+//! Counted from when this process began, on every partition, whoever judges there. What was read before is
+//! not looked for: a process that starts anew says nothing for an hour, and what was told last stands.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! How many accounts were acted on within the last hour, how much traffic they had, and the pause that came of
-//! it: of all tenants, or of one.
+//! How many accounts were acted on within the last hour, how much traffic they had, and the pause that came
+//! of it: of all tenants, or of one.
 
 use crate::limits::{LIMITER_MINUTES, MINUTE_MS};
 use std::collections::BTreeMap;
@@ -76,8 +76,8 @@ impl Counted {
         Some(over)
     }
 
-    /// Where there is a pause since when and why, on a line; then minutes, each with its accounts and behind a
-    /// `/` their requests.
+    /// Where there is a pause since when and why, on a line; then minutes, each with its accounts and behind
+    /// a `/` their requests.
     pub fn encode(&self) -> String {
         let pause = self.pause.as_ref().map(|pause| format!("{} {}", pause.since_ms, pause.why));
         let minute =

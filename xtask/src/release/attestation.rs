@@ -1,6 +1,7 @@
 //! What is said of a release: an in-toto statement with SLSA's provenance, in a signed envelope (DSSE).
 //!
-//! <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>, <https://slsa.dev/spec/v1.0/provenance>,
+//! <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>,
+//! <https://slsa.dev/spec/v1.0/provenance>,
 //! <https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>
 
 use std::fs;

@@ -1,4 +1,5 @@
-//! A build that comes out the same wherever it is made: from the commit alone, with no path of the machine in it.
+//! A build that comes out the same wherever it is made: from the commit alone, with no path of the machine in
+//! it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
