@@ -177,7 +177,11 @@ pub fn ensure_none(settings: &Settings) -> Result<(), KeyError> {
             let remedy = "Unset keys_from: `weir process` needs no key".to_owned();
             return Err(KeyError::Foreign { path: "that opens Vault".into(), role, remedy });
         }
-        KeysFrom::Credentials => KeyStore::elsewhere(settings, role, true)?,
+        // That there are none is as it should be.
+        KeysFrom::Credentials => match KeyStore::elsewhere(settings, role, true) {
+            Err(KeyError::NoCredentials) => None,
+            store => store?,
+        },
         KeysFrom::Files => settings.keys_dir.clone().map(KeyStore::Directory),
     };
     store.map_or(Ok(()), |store| ensure_no_foreign(&store, role))

@@ -202,7 +202,9 @@ impl Limiter {
                 "{} accounts were acted on within a minute, which is half of the hour's cap",
                 this_minute.accounts
             )
-        } else if let Some(cap) = self.limit.requests_cap().filter(|cap| requests > *cap) {
+        } else if let Some(cap) = self.limit.requests_cap().filter(|cap| requests > *cap)
+            && !self.all.is_approved(taken_ms)
+        {
             format!(
                 "an account made {requests} requests in a day, and all that are acted on in an hour may have made {cap}"
             )
@@ -273,11 +275,12 @@ impl Limiter {
         }
     }
 
-    /// An operator approves of a pause that began up to `until_ms`: it is over, and the hour begins anew.
-    /// None where there is none that old.
-    pub fn resume(&mut self, whose: Option<&str>, until_ms: i64) -> Option<Pause> {
-        let Some(tenant) = whose else { return self.all.resume(until_ms) };
-        let over = self.tenants.get_mut(tenant)?.counted.resume(until_ms);
+    /// An operator approves of a pause that began up to `until_ms`: it is over, the hour begins anew, and for
+    /// an hour an account is acted on however much it asks. None where there is none that old. `taken_ms` is
+    /// the stage's clock.
+    pub fn resume(&mut self, whose: Option<&str>, until_ms: i64, taken_ms: i64) -> Option<Pause> {
+        let Some(tenant) = whose else { return self.all.resume(until_ms, taken_ms) };
+        let over = self.tenants.get_mut(tenant)?.counted.resume(until_ms, taken_ms);
         self.forget_if_empty(tenant);
         over
     }
@@ -399,8 +402,12 @@ mod tests {
         let pause = limiter.pause().unwrap().clone();
         assert_eq!(pause.since_ms, 100 * 30_000);
         assert_eq!(pause.why, "100 accounts were acted on within an hour, which is the cap");
-        assert_eq!(limiter.resume(None, pause.since_ms - 1), None, "an approval of an earlier pause");
-        assert_eq!(limiter.resume(None, pause.since_ms), Some(pause));
+        assert_eq!(
+            limiter.resume(None, pause.since_ms - 1, pause.since_ms - 1),
+            None,
+            "an approval of an earlier pause"
+        );
+        assert_eq!(limiter.resume(None, pause.since_ms, pause.since_ms), Some(pause));
         assert_eq!(admitted(&mut limiter, 6_000_000, 30_000, 1_000), 100, "the hour begins anew");
     }
 
@@ -417,9 +424,9 @@ mod tests {
             (pause.since_ms, &*pause.why),
             (500, "50 accounts of the tenant were acted on within an hour, which is its cap")
         );
-        assert_eq!(limiter.resume(None, i64::MAX), None, "nothing holds for all");
-        assert_eq!(limiter.resume(Some("acme"), 499), None, "an approval of an earlier pause");
-        assert_eq!(limiter.resume(Some("acme"), 500), Some(pause));
+        assert_eq!(limiter.resume(None, i64::MAX, i64::MAX), None, "nothing holds for all");
+        assert_eq!(limiter.resume(Some("acme"), 499, 499), None, "an approval of an earlier pause");
+        assert_eq!(limiter.resume(Some("acme"), 500, 500), Some(pause));
         assert_eq!(admitted_of(&mut limiter, "acme", 10_000, 10, 400), 50);
         assert_eq!(admitted_of(&mut limiter, "globex", 10_000, 10, 400), 0, "whose pause nobody ended");
         assert_eq!(recorded(&limiter), limiter);
@@ -541,7 +548,7 @@ mod tests {
             [Admission::Admitted, Admission::Admitted, Admission::PausesNow(None, pause.clone())]
         );
         assert_eq!(recorded(&limiter), limiter);
-        assert_eq!(limiter.resume(None, i64::MAX), Some(pause));
+        assert_eq!(limiter.resume(None, i64::MAX, 3 * MINUTE_MS), Some(pause));
         assert_eq!(limiter.admit("", 4_999, 3 * MINUTE_MS), Admission::Admitted, "the hour begins anew");
     }
 
@@ -549,8 +556,12 @@ mod tests {
     fn an_account_that_makes_more_than_all_may_is_a_persons_to_decide() {
         let mut limiter = limited_by_traffic();
         let why = "an account made 10001 requests in a day, and all that are acted on in an hour may have made 10000";
-        let pause = Pause { since_ms: 0, why: why.into() };
-        assert_eq!(limiter.admit("acme", 10_001, 0), Admission::PausesNow(None, pause));
+        let pause = |since_ms| Admission::PausesNow(None, Pause { since_ms, why: why.into() });
+        assert_eq!(limiter.admit("acme", 10_001, MINUTE_MS), pause(MINUTE_MS));
+        assert!(limiter.resume(None, i64::MAX, 2 * MINUTE_MS).is_some());
+        let mut limiter = recorded(&limiter);
+        assert_eq!(limiter.admit("acme", 10_001, 61 * MINUTE_MS), Admission::Admitted, "a person let it");
+        assert_eq!(limiter.admit("acme", 10_001, 62 * MINUTE_MS), pause(62 * MINUTE_MS), "for an hour");
     }
 
     #[test]

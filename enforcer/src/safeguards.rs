@@ -192,12 +192,12 @@ impl Safeguards {
                 self.limiter_changed_of(tenant);
             }
             Word::Resume(None, until_ms) => {
-                self.limiter.resume(None, *until_ms);
+                self.limiter.resume(None, *until_ms, taken_ms);
                 self.limiter_changed();
                 self.approve_storms(None, *until_ms, taken_ms);
             }
             Word::Resume(Some(tenant), until_ms) => {
-                self.limiter.resume(Some(tenant), *until_ms);
+                self.limiter.resume(Some(tenant), *until_ms, taken_ms);
                 self.approve_storms(Some(tenant), *until_ms, taken_ms);
             }
             Word::ApproveStorms(whose, until_ms) => {

@@ -60,15 +60,20 @@ pub fn run(args: &Args) -> Result<()> {
         );
         println!("built twice, and both are {}", digests[0]);
     }
-    let bill = supply::bill()?;
+    let source = place.join("first/source");
+    let bill = supply::bill(&source, build.time_s)?;
     let builds = if args.twice { 2 } else { 1 };
-    let files = Files { binary: &binary, bill: &bill, out: &dirs::workspace().join(&args.out) };
-    let attested = Attested { build: &build, builds, compiler: compiler()?, lock: sha256(&lock_file())? };
+    let out = dirs::workspace().join(&args.out);
+    let files = Files { source: &source, binary: &binary, bill: &bill, out: &out };
+    let lock = sha256(&source.join("Cargo.lock"))?;
+    let attested = Attested { build: &build, builds, compilers: build.compilers(&source)?, lock };
     write(&files, &attested, args.key.as_deref())
 }
 
 /// What a release is put together from, and where.
 struct Files<'a> {
+    /// The commit's files.
+    source: &'a Path,
     binary: &'a Path,
     bill: &'a Path,
     out: &'a Path,
@@ -79,7 +84,7 @@ fn write(files: &Files<'_>, attested: &Attested<'_>, key: Option<&Path>) -> Resu
     fs::create_dir_all(files.out).with_context(|| format!("cannot make {}", files.out.display()))?;
     let name = format!("weir-{}-{TARGET}", env!("CARGO_PKG_VERSION"));
     let archive = files.out.join(format!("{name}.tar.gz"));
-    pack(files.binary, &name, attested.build.time_s, &archive)?;
+    pack(files, &name, attested.build.time_s, &archive)?;
     let bill = files.out.join(format!("{name}.cdx.json"));
     fs::copy(files.bill, &bill).with_context(|| format!("cannot write {}", bill.display()))?;
     let subjects = [&archive, &bill].map(|path| Ok(Subject { name: file_name(path), sha256: sha256(path)? }));
@@ -99,13 +104,13 @@ fn write(files: &Files<'_>, attested: &Attested<'_>, key: Option<&Path>) -> Resu
 }
 
 /// The archive: the same bytes wherever and whenever it is packed.
-fn pack(binary: &Path, name: &str, time_s: u64, archive: &Path) -> Result<()> {
+fn pack(files: &Files<'_>, name: &str, time_s: u64, archive: &Path) -> Result<()> {
     let place = tempfile::tempdir()?;
     let inside = place.path().join(name);
     fs::create_dir(&inside)?;
     let documents =
-        ["LICENSE", "README.md", "CHANGELOG.md"].map(|file| (dirs::workspace().join(file), file, 0o644));
-    for (from, file, mode) in documents.into_iter().chain([(binary.to_owned(), "weir", 0o755)]) {
+        ["LICENSE", "README.md", "CHANGELOG.md"].map(|file| (files.source.join(file), file, 0o644));
+    for (from, file, mode) in documents.into_iter().chain([(files.binary.to_owned(), "weir", 0o755)]) {
         let to = inside.join(file);
         fs::copy(&from, &to).with_context(|| format!("cannot read {}", from.display()))?;
         fs::set_permissions(&to, fs::Permissions::from_mode(mode))?;
@@ -135,16 +140,6 @@ fn sha256(path: &Path) -> Result<String> {
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn lock_file() -> PathBuf {
-    dirs::workspace().join("Cargo.lock")
-}
-
-fn compiler() -> Result<String> {
-    let mut rustc = Command::new("rustc");
-    rustc.current_dir(dirs::workspace()).arg("-vV");
-    Ok(String::from_utf8(output(rustc, "rustc fails")?)?.trim().to_owned())
 }
 
 fn git(arguments: &[&str]) -> Result<String> {
@@ -184,9 +179,10 @@ mod tests {
 
         fn write(&self, out: &str) {
             let build = Build { commit: "0f".repeat(20), time_s: 1_700_000_000 };
-            let files = Files { binary: &self.path("weir"), bill: &self.path("bill"), out: &self.path(out) };
-            let (compiler, lock) = ("rustc 1.95.0".to_owned(), "ab".repeat(32));
-            let attested = Attested { build: &build, builds: 2, compiler, lock };
+            let (source, out) = (dirs::workspace(), self.path(out));
+            let files = Files { source, binary: &self.path("weir"), bill: &self.path("bill"), out: &out };
+            let compilers = vec!["rustc 1.95.0\nhost: x".to_owned(), "cc 12.2.0".to_owned()];
+            let attested = Attested { build: &build, builds: 2, compilers, lock: "ab".repeat(32) };
             write(&files, &attested, Some(&self.path("key"))).unwrap();
         }
 
@@ -221,7 +217,7 @@ mod tests {
             told,
             format!(
                 "the signature is of this key\n{name}.tar.gz: OK\n{name}.cdx.json: OK\nbuilt from commit {commit} \
-                 with rustc 1.95.0; 2 builds were the same\n"
+                 with rustc 1.95.0 and cc 12.2.0; 2 builds were the same\n"
             )
         );
     }
@@ -251,6 +247,16 @@ mod tests {
         assert!(!is_well && told.contains("No such file"), "{told}");
         fs::write(&archive, bytes).unwrap();
         assert!(release.verified("key.pub").0);
+    }
+
+    #[test]
+    fn an_old_attestation_under_a_new_name_vouches_for_nothing() {
+        let release = Release::new();
+        let newer = release.path("out").join("weir-9.9.9-x.intoto.dsse.json");
+        fs::rename(release.file(".dsse.json"), &newer).unwrap();
+        fs::write(release.path("out").join("weir-9.9.9-x.tar.gz"), "something else").unwrap();
+        let (is_well, told) = release.verified("key.pub");
+        assert!(!is_well && told.ends_with("\nthe attestation is not of weir-9.9.9-x.tar.gz\n"), "{told}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A step of a release and not of every test: its tools take some minutes to build.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -25,7 +25,7 @@ const DENY: (&str, &str) = ("cargo-deny", "0.20.2");
 /// # Errors
 /// Says what does not hold, or what is missing.
 pub fn run() -> Result<()> {
-    let bill = bill()?;
+    let bill = bill(dirs::workspace(), 0)?;
     let crates = bill.with_extension("crates");
     let mut tree = cargo();
     tree.args(["tree", "--locked", "--package", "weir", "--all-features", "--edges", "normal,build"]);
@@ -44,20 +44,24 @@ pub fn run() -> Result<()> {
     succeed(deny, "cargo deny")
 }
 
-/// `target/supply/weir.cdx.json`, made anew.
-pub fn bill() -> Result<PathBuf> {
+/// `target/supply/weir.cdx.json` of the files in `source`, made anew; it says that it is of the time
+/// `time_s`, in seconds since the Unix epoch, and nothing of where it was made.
+pub fn bill(source: &Path, time_s: u64) -> Result<PathBuf> {
     const NAME: &str = "weir.cdx";
     let mut cyclonedx = Command::new(tool(CYCLONEDX)?);
-    cyclonedx.current_dir(dirs::workspace().join("cli")).args(["cyclonedx", "--format", "json"]);
+    cyclonedx.current_dir(source.join("cli")).env("SOURCE_DATE_EPOCH", time_s.to_string());
+    cyclonedx.args(["cyclonedx", "--format", "json"]);
     cyclonedx.args(["--spec-version", "1.5", "--all-features", "--target", TARGET]);
     cyclonedx.args(["--override-filename", NAME]);
     succeed(cyclonedx, "cargo cyclonedx")?;
     // It writes beside every manifest of the workspace; one of them is the binary's.
     let to = dirs::target("supply")?.join(NAME).with_extension("cdx.json");
-    for entry in fs::read_dir(dirs::workspace())? {
+    for entry in fs::read_dir(source)? {
         let made = entry?.path().join(NAME).with_extension("cdx.json");
         if made.parent().is_some_and(|parent| parent.ends_with("cli")) {
-            fs::copy(&made, &to).with_context(|| format!("cannot copy {}", made.display()))?;
+            let text =
+                fs::read_to_string(&made).with_context(|| format!("cannot read {}", made.display()))?;
+            fs::write(&to, text.replace(&source.display().to_string(), "/weir"))?;
         }
         if made.is_file() {
             fs::remove_file(&made)?;

@@ -75,16 +75,16 @@ pub fn configured_age(context: &Context, log: &dyn Log, wire: &Wire) -> Result<(
 }
 
 /// What shares are of, where it was counted: of what is none, what was said last stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Whole {
+#[derive(Default)]
+pub struct Whole<'a> {
     /// Accounts.
     pub accounts: Option<u64>,
-    /// Requests in a day.
-    pub requests: Option<u64>,
+    /// Requests in a day, for one who was told how many, or was not.
+    pub requests: Option<&'a dyn Fn(bool) -> Option<u64>>,
 }
 
 /// Publishes the configured limit, and what its shares are of, where that is not what is in force.
-pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, whole: Whole) -> Result<()> {
+pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, whole: Whole<'_>) -> Result<()> {
     let in_force = match latest(log, wire, LIMIT_NAME)? {
         Some(control) => Limit::parse(&control.body).ok(),
         None => Some(Limit::default()),
@@ -104,7 +104,7 @@ pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, whole: Wh
         storm_times: context.settings.act_storm_times,
         traffic_permille: context.settings.act_limit_traffic_permille,
         requests_floor: context.settings.act_limit_requests,
-        requests: newer(whole.requests, told.requests),
+        requests: newer(whole.requests.and_then(|counted| counted(told.requests > 0)), told.requests),
     };
     if in_force == Some(configured) {
         return Ok(());

@@ -35,8 +35,8 @@ impl Population {
             return Ok(());
         }
         self.told_after = now;
-        let whole =
-            Whole { accounts: Some(export.accounts_known()), requests: self.traffic.requests_a_day(now) };
+        let requests = |was_told| self.traffic.requests_a_day(now, was_told);
+        let whole = Whole { accounts: Some(export.accounts_known()), requests: Some(&requests) };
         outlast(adopt::configured_limit(context, log, wire, whole))
     }
 }

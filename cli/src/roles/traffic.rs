@@ -1,10 +1,12 @@
 //! How many requests there are in a day, by what the account stage's epochs say that they read.
 //!
 //! Counted from when this process began, on every partition, whoever judges there. What was read before is
-//! not looked for: a process that starts anew says nothing for an hour, and what was told last stands.
+//! not looked for: a process that starts anew has no whole day before one has passed. An hour of it says
+//! something only where nobody has said anything yet.
 
 use std::collections::VecDeque;
 use std::time::Duration;
+use weir_enforcer::limits::REQUESTS_TOLD_MAX;
 use weir_schemas::Epoch;
 use weir_schemas::wire::Wire;
 use weir_topology::log::{Log, LogError, Position, Reader};
@@ -26,9 +28,11 @@ const TAKEN_MAX: (usize, usize) = (2_000, 1 << 20);
 /// Requests of the last day, or of as much of it as was seen.
 #[derive(Default)]
 pub struct Traffic {
-    /// None before the first look, and after one that failed: it goes on where the log ends then.
+    /// None before the first look, and after one that failed: it begins anew where the log ends then.
     reader: Option<Box<dyn Reader>>,
     partitions: u32,
+    /// Since when it counts, as time since this process began.
+    since: Duration,
     /// Requests by the number of the slot since this process began; of a day.
     slots: VecDeque<(u64, u64)>,
 }
@@ -38,7 +42,7 @@ impl Traffic {
     pub fn count(&mut self, log: &dyn Log, wire: &Wire, now: Duration) -> Result<(), LogError> {
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
-            None => self.begin(log)?,
+            None => self.begin(log, now)?,
         };
         reader.wait(Duration::ZERO)?;
         for index in 0..self.partitions as usize {
@@ -57,18 +61,24 @@ impl Traffic {
         Ok(())
     }
 
-    /// Requests in a day, as many as there were in the time that was seen; none where that is too short.
-    pub fn requests_a_day(&self, now: Duration) -> Option<u64> {
-        let first = self.slots.front().map_or(slot(now), |(slot, _)| *slot);
-        let seen_s = now.as_secs().saturating_sub(first * SLOT.as_secs());
+    /// Requests in a day, as many as there were in the time that was seen; none where that is too short: a
+    /// day, or, where nobody `was_told` anything yet, an hour. At least one, since none is what nobody said.
+    pub fn requests_a_day(&self, now: Duration, was_told: bool) -> Option<u64> {
+        let oldest =
+            self.slots.front().map_or(now, |(slot, _)| SLOT * u32::try_from(*slot).unwrap_or(u32::MAX));
+        let seen = now.saturating_sub(oldest.max(self.since));
         let counted: u64 = self.slots.iter().map(|(_, requests)| *requests).sum();
-        (seen_s >= SAID_FROM.as_secs()).then(|| {
-            let a_day = u128::from(counted) * u128::from(DAY.as_secs()) / u128::from(seen_s);
-            u64::try_from(a_day).unwrap_or(u64::MAX)
+        // The oldest slot of a day is one that has begun.
+        let said_from = if was_told { DAY - SLOT } else { SAID_FROM };
+        (seen >= said_from).then(|| {
+            let a_day = u128::from(counted) * u128::from(DAY.as_secs()) / u128::from(seen.as_secs());
+            u64::try_from(a_day).unwrap_or(u64::MAX).clamp(1, REQUESTS_TOLD_MAX)
         })
     }
 
-    fn begin(&mut self, log: &dyn Log) -> Result<Box<dyn Reader>, LogError> {
+    fn begin(&mut self, log: &dyn Log, now: Duration) -> Result<Box<dyn Reader>, LogError> {
+        self.since = now;
+        self.slots.clear();
         self.partitions = log.partitions(Topic::Epochs)?;
         let end = |partition| {
             let (_, next) = log.bounds(Topic::Epochs, partition)?;
@@ -142,10 +152,34 @@ mod tests {
         epoch(&log, StageName::Account, 1, &[(Topic::Events, 20), (Topic::Clusters, 9)]);
         epoch(&log, StageName::Enforcer, 1, &[(Topic::Verdicts, 5)]);
         traffic.count(log.as_ref(), &wire, HOUR / 2).unwrap();
-        assert_eq!(traffic.requests_a_day(HOUR - Duration::from_secs(1)), None);
-        assert_eq!(traffic.requests_a_day(HOUR), Some(24 * 120));
+        assert_eq!(traffic.requests_a_day(HOUR - Duration::from_secs(1), false), None);
+        assert_eq!(traffic.requests_a_day(HOUR, false), Some(24 * 120));
         traffic.count(log.as_ref(), &wire, 2 * HOUR).unwrap();
-        assert_eq!(traffic.requests_a_day(2 * HOUR), Some(12 * 120), "once each");
+        assert_eq!(traffic.requests_a_day(2 * HOUR, false), Some(12 * 120), "once each");
+    }
+
+    #[test]
+    fn an_hour_says_nothing_to_whom_a_day_was_told() {
+        let mut traffic = Traffic::default();
+        (0..=143).for_each(|slot| traffic.note(slot * SLOT, 10));
+        assert_eq!(traffic.requests_a_day(6 * SLOT, true), None);
+        assert_eq!(traffic.requests_a_day(142 * SLOT, true), None);
+        assert_eq!(traffic.requests_a_day(144 * SLOT, true), Some(1_440));
+    }
+
+    #[test]
+    fn who_lost_the_log_begins_anew() {
+        let (log, wire, mut traffic) = (MemoryLog::new(1), Wire::new(), Traffic::default());
+        traffic.count(log.as_ref(), &wire, Duration::ZERO).unwrap();
+        epoch(&log, StageName::Account, 0, &[(Topic::Events, 100)]);
+        traffic.count(log.as_ref(), &wire, HOUR).unwrap();
+        traffic.reader = None;
+        epoch(&log, StageName::Account, 0, &[(Topic::Events, 900)]);
+        traffic.count(log.as_ref(), &wire, 2 * HOUR).unwrap();
+        epoch(&log, StageName::Account, 0, &[(Topic::Events, 7)]);
+        traffic.count(log.as_ref(), &wire, 2 * HOUR + SLOT).unwrap();
+        assert_eq!(traffic.requests_a_day(2 * HOUR + SLOT, false), None);
+        assert_eq!(traffic.requests_a_day(3 * HOUR, false), Some(24 * 7));
     }
 
     #[test]
@@ -153,13 +187,13 @@ mod tests {
         let mut traffic = Traffic::default();
         (0..200).for_each(|slot| traffic.note(slot * SLOT, if slot < 56 { 1_000 } else { 10 }));
         assert_eq!(traffic.slots.len(), 144);
-        assert_eq!(traffic.requests_a_day(200 * SLOT), Some(1_440));
+        assert_eq!(traffic.requests_a_day(200 * SLOT, true), Some(1_440));
     }
 
     #[test]
     fn where_nobody_asks_there_is_nothing_in_a_day() {
         let mut traffic = Traffic::default();
         (0..12).for_each(|slot| traffic.note(slot * SLOT, 0));
-        assert_eq!(traffic.requests_a_day(12 * SLOT), Some(0));
+        assert_eq!(traffic.requests_a_day(12 * SLOT, false), Some(1), "0 is what nobody has said");
     }
 }

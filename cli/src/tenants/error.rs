@@ -36,6 +36,13 @@ pub enum TenantsError {
         /// Why.
         reason: String,
     },
+    /// It has nobody in it any more.
+    #[error(
+        "tenants.dir {} is empty, and tenants of it are being served: those stay until it has a file ID.toml again; to \
+         serve nobody, start anew",
+        .0.display()
+    )]
+    Empty(PathBuf),
     /// It has more tenants than a process keeps.
     #[error("tenants.dir {} has over {TENANTS_MAX} tenants: spread them over several deployments", .0.display())]
     TooMany(PathBuf),

@@ -94,7 +94,13 @@ impl Follower {
 
     /// Looks once: takes what is there, or tells why not, if the look before found the same.
     pub fn look(&mut self) {
-        let found = Tenants::of(&self.settings);
+        // A volume that came off shows an empty directory, too.
+        let found = Tenants::of(&self.settings).and_then(|tenants| match &self.settings.tenants_dir {
+            Some(directory) if tenants.count() == 0 && self.registry.now().count() > 0 => {
+                Err(TenantsError::Empty(directory.clone()))
+            }
+            _ => Ok(tenants),
+        });
         let is_settled = self.found.as_ref() == Some(&found);
         let before = self.found.insert(found).clone();
         if !is_settled {

@@ -274,6 +274,12 @@ fn a_change_is_taken_as_a_whole_once_two_looks_found_it_and_by_all_who_read_the_
     follower.look();
     follower.look();
     assert_eq!(ids(), second, "a directory that is gone is no empty one");
+    std::fs::create_dir(directory.path()).unwrap();
+    follower.look();
+    follower.look();
+    assert_eq!(ids(), second, "nor is one that a volume came off");
+    assert!(metrics.render().contains("weir_tenants_refused 1"));
+    std::fs::remove_dir(directory.path()).unwrap();
     std::fs::rename(&elsewhere, directory.path()).unwrap();
     std::fs::write(at("acme.toml"), "limit_burst = 7").unwrap();
     follower.look();

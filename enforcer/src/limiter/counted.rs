@@ -4,6 +4,9 @@
 use crate::limits::{LIMITER_MINUTES, MINUTE_MS};
 use std::collections::BTreeMap;
 
+/// In what is recorded: when a person let go on follows.
+const RESUMED: &str = "resumed";
+
 /// A pause that waits for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
@@ -34,6 +37,8 @@ pub(super) struct Counted {
     /// By the minute in which it was acted on; of the last hour.
     minutes: BTreeMap<i64, Acted>,
     pub pause: Option<Pause>,
+    /// The pause that a person ended last: since when it was.
+    resumed_ms: i64,
 }
 
 impl Counted {
@@ -60,7 +65,9 @@ impl Counted {
     /// Whether nothing is lost with it at `taken_ms`.
     pub fn is_over(&self, taken_ms: i64) -> bool {
         let last = taken_ms.div_euclid(MINUTE_MS) - LIMITER_MINUTES;
-        self.pause.is_none() && self.minutes.keys().next_back().is_none_or(|minute| *minute <= last)
+        self.pause.is_none()
+            && !self.is_approved(taken_ms)
+            && self.minutes.keys().next_back().is_none_or(|minute| *minute <= last)
     }
 
     /// Whether it pauses, and since no later than `until_ms`.
@@ -68,21 +75,30 @@ impl Counted {
         self.pause.as_ref().is_some_and(|pause| pause.since_ms <= until_ms)
     }
 
+    /// Whether a person let go on within the hour before `taken_ms`.
+    pub fn is_approved(&self, taken_ms: i64) -> bool {
+        self.resumed_ms > 0 && taken_ms < self.resumed_ms.saturating_add(LIMITER_MINUTES * MINUTE_MS)
+    }
+
     /// Ends a pause that began up to `until_ms`, with which the hour begins anew. None where there is none
-    /// that old.
-    pub fn resume(&mut self, until_ms: i64) -> Option<Pause> {
+    /// that old. `taken_ms` is the clock of who follows the word.
+    pub fn resume(&mut self, until_ms: i64, taken_ms: i64) -> Option<Pause> {
         let over = self.pause.take_if(|pause| pause.since_ms <= until_ms)?;
+        self.resumed_ms = until_ms.min(taken_ms).max(over.since_ms);
         self.minutes.clear();
         Some(over)
     }
 
     /// Where there is a pause since when and why, on a line; then minutes, each with its accounts and behind
-    /// a `/` their requests.
+    /// a `/` their requests; last, where a person let go on, the word `resumed` and when.
     pub fn encode(&self) -> String {
         let pause = self.pause.as_ref().map(|pause| format!("{} {}", pause.since_ms, pause.why));
         let minute =
             |(minute, acted): (&i64, &Acted)| format!("{minute} {}/{}", acted.accounts, acted.requests);
-        let minutes: Vec<String> = self.minutes.iter().map(minute).collect();
+        let mut minutes: Vec<String> = self.minutes.iter().map(minute).collect();
+        if self.resumed_ms > 0 {
+            minutes.push(format!("{RESUMED} {}", self.resumed_ms));
+        }
         format!("{}\n{}", pause.unwrap_or_default(), minutes.join(" "))
     }
 
@@ -95,10 +111,14 @@ impl Counted {
             None if pause.is_empty() => None,
             None => return None,
         };
-        let mut counted = Self { minutes: BTreeMap::new(), pause };
+        let mut counted = Self { pause, ..Self::default() };
         let mut numbers = minutes.split_ascii_whitespace();
         while let Some(minute) = numbers.next() {
             let acted = numbers.next()?;
+            if minute == RESUMED {
+                counted.resumed_ms = acted.parse().ok()?;
+                continue;
+            }
             let (accounts, requests) = acted.split_once('/').unwrap_or((acted, "0"));
             let acted = Acted { accounts: accounts.parse().ok()?, requests: requests.parse().ok()? };
             counted.minutes.insert(minute.parse().ok()?, acted);

@@ -111,14 +111,18 @@ impl Limit {
     /// How many requests of a day the accounts may have made that are acted on in an hour, over all
     /// partitions; none where nothing is capped.
     pub fn requests_cap(&self) -> Option<u64> {
-        let is_capped = self.requests > 0 && self.traffic_permille < 1_000;
-        let share = self.requests * self.traffic_permille / 1_000;
-        is_capped.then_some(self.requests_floor.max(share))
+        self.requests_share().map(|share| share.max(self.requests_floor))
     }
 
-    /// One partition's part of [`Self::requests_cap`].
+    /// One partition's part of it. The floor is not divided: few accounts make most of the traffic, and they
+    /// are not spread evenly.
     pub fn requests_part(&self) -> Option<u64> {
-        self.requests_cap().map(|requests| self.part(requests))
+        self.requests_share().map(|share| self.part(share).max(self.requests_floor))
+    }
+
+    fn requests_share(&self) -> Option<u64> {
+        let is_capped = self.requests > 0 && self.traffic_permille < 1_000;
+        is_capped.then_some(self.requests * self.traffic_permille / 1_000)
     }
 
     /// One partition's part of what a tenant's accounts may have made of them.
@@ -222,7 +226,7 @@ mod tests {
         };
         assert_eq!(of(100, 1_000, 0), (None, None));
         assert_eq!(of(1_000, 1_000, 50_000), (None, None));
-        assert_eq!(of(100, 1_000, 5_000), (Some(1_000), Some(250)));
+        assert_eq!(of(100, 1_000, 5_000), (Some(1_000), Some(1_000)));
         assert_eq!(of(100, 1_000, 50_000), (Some(5_000), Some(1_250)));
         assert_eq!(of(999, 1, REQUESTS_TOLD_MAX), (Some(999_000_000_000), Some(249_750_000_000)));
         let of_tenant = |tenant_permille| {
@@ -230,6 +234,9 @@ mod tests {
             limit.tenant_requests_part()
         };
         assert_eq!((of_tenant(1_000), of_tenant(200)), (None, Some(250_000)));
+        // Of one partition too the floor is what it says.
+        let many = Limit { requests: 5_000_000, partitions: 64, ..Limit::default() };
+        assert_eq!((many.requests_cap(), many.requests_part()), (Some(500_000), Some(100_000)));
     }
 
     #[test]

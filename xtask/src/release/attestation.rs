@@ -34,8 +34,8 @@ pub struct Attested<'a> {
     pub build: &'a Build,
     /// How many builds came out the same.
     pub builds: u32,
-    /// What `rustc -vV` says.
-    pub compiler: String,
+    /// What Rust's compiler and C's say of themselves.
+    pub compilers: Vec<String>,
     /// Digest of the lock file, in hex.
     pub lock: String,
 }
@@ -43,7 +43,7 @@ pub struct Attested<'a> {
 impl Attested<'_> {
     /// The statement, as JSON.
     pub fn statement(&self, subjects: &[Subject]) -> Value {
-        let Self { build, builds, compiler, lock } = self;
+        let Self { build, builds, compilers, lock } = self;
         let subject =
             |Subject { name, sha256 }: &Subject| json!({"name": name, "digest": {"sha256": sha256}});
         json!({
@@ -54,7 +54,7 @@ impl Attested<'_> {
                 "buildDefinition": {
                     "buildType": BUILD_TYPE,
                     "externalParameters": {"commit": build.commit, "target": TARGET},
-                    "internalParameters": {"compiler": compiler, "builds_alike": builds},
+                    "internalParameters": {"compilers": compilers, "builds_alike": builds},
                     "resolvedDependencies": [
                         {"name": "source", "digest": {"gitCommit": build.commit}},
                         {"name": "Cargo.lock", "digest": {"sha256": lock}},

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::dirs;
-use crate::shell::succeed;
+use crate::shell::{output, succeed};
 
 /// What is shipped is built for it.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -37,31 +37,63 @@ impl Build {
         tar.args(["--extract", "--file"]).arg(&archive).arg("--directory").arg(&source);
         succeed(tar, "tar")?;
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.current_dir(&source).args(["build", "--release", "--locked", "--package", "weir"]);
+        within(&mut cargo, &source);
+        cargo.args(["build", "--release", "--locked", "--package", "weir"]);
         cargo.args(["--target", TARGET]);
-        // What this cargo was run with would otherwise reach the one that builds.
-        for (name, _) in std::env::vars_os() {
-            let is_ours = name.to_string_lossy().starts_with("CARGO_");
-            if is_ours && name != "CARGO_HOME" {
-                cargo.env_remove(&name);
-            }
-        }
         let places = [(source.as_path(), "/weir"), (target.as_path(), "/target"), (&home()?, "/cargo")];
         let rust = places.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
         let c = places.map(|(from, to)| format!("-ffile-prefix-map={}={to}", from.display()));
         cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0");
-        // Of paths with blanks, too.
-        cargo.env("CARGO_ENCODED_RUSTFLAGS", rust.join("\x1f")).env_remove("RUSTFLAGS");
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", rust.join("\x1f"));
         cargo.env("CFLAGS", c.join(" ")).env("CXXFLAGS", c.join(" "));
-        cargo.env("SOURCE_DATE_EPOCH", self.time_s.to_string()).env("LC_ALL", "C").env("TZ", "UTC");
+        cargo.env("SOURCE_DATE_EPOCH", self.time_s.to_string());
         succeed(cargo, "cargo build")?;
         Ok(target.join(TARGET).join("release").join("weir"))
+    }
+
+    /// What the compilers that build say of themselves: Rust's and C's.
+    pub fn compilers(&self, source: &Path) -> Result<Vec<String>> {
+        let said = |program: &str, argument: &str| -> Result<String> {
+            let mut compiler = Command::new(program);
+            within(&mut compiler, source);
+            compiler.arg(argument);
+            let said = String::from_utf8(output(compiler, &format!("{program} fails"))?)?;
+            Ok(said.trim().to_owned())
+        };
+        Ok(vec![said("rustc", "-vV")?, said("cc", "--version")?])
     }
 
     fn of_commit(&self, mut git: Command) -> Command {
         git.arg(&self.commit);
         git
     }
+}
+
+/// What of the surroundings reaches a build: where programs and downloads lie, and how to get at the network.
+const KEPT: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "TMPDIR",
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+];
+
+/// Has a command run in the commit's files, with nothing of the surroundings that could change a build.
+fn within(command: &mut Command, source: &Path) {
+    command.current_dir(source).env_clear();
+    for name in KEPT {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.env("LC_ALL", "C").env("TZ", "UTC");
 }
 
 /// Where cargo keeps the sources of dependencies.
