@@ -26,7 +26,7 @@ use weir_collector::{Spool, SpoolConfig, SyncPolicy, TraceConfig, TraceSource};
 use weir_schemas::wire::Wire;
 use weir_tap::privileges::{Account, give_up};
 use weir_tap::process::{Process, Target};
-use weir_tap::{Attached, EntryCause, Placement, Site, Tap, TapConfig, TapError};
+use weir_tap::{Attached, Placement, Site, Tap, TapConfig, TapError};
 use weir_topology::log::Log;
 
 /// Name of the source where the settings give none.
@@ -314,12 +314,11 @@ impl Traced {
                     let sites = tap.sites_of(id);
                     let placed = placed(&sites);
                     info!(process = id, name = process.name, library = library.name, placed, "tracing");
-                    for site in
-                        sites.iter().filter(|site| site.placement == Placement::Entry(EntryCause::Refused))
-                    {
+                    for (site, reason) in tap.refusals_of(id) {
                         warn!(
                             process = id,
                             function = site.function,
+                            reason,
                             "the kernel refused a place for this probe that costs less than the function's entry"
                         );
                     }

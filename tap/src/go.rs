@@ -27,7 +27,7 @@ pub(crate) fn why_not<'d>(file: &impl object::Object<'d>) -> Option<String> {
     let has = |wanted: &str| file.symbols().any(|symbol| symbol.name() == Ok(wanted));
     let speaks = match (file.symbols().next().is_some(), READ_AND_WRITE.map(has)) {
         (_, [true, true]) => "it speaks TLS by Go's crypto/tls, which is not traced",
-        (true, _) => "it has no crypto/tls, so that it does not speak TLS by itself",
+        (true, _) => "it has no crypto/tls of Go's own",
         (false, _) => "it was stripped, so that it is not to be seen whether it speaks TLS",
     };
     Some(format!("it is a program of Go's ({version}): {speaks}"))
@@ -88,9 +88,7 @@ mod tests {
             of(&READ_AND_WRITE),
             "it is a program of Go's (go1.26.1): it speaks TLS by Go's crypto/tls, which is not traced"
         );
-        assert!(
-            of(&["main.main"]).ends_with("it has no crypto/tls, so that it does not speak TLS by itself")
-        );
+        assert!(of(&["main.main"]).ends_with("it has no crypto/tls of Go's own"));
         assert!(of(&[]).ends_with("it was stripped, so that it is not to be seen whether it speaks TLS"));
         assert_eq!(told(".data", &info("go1.26.1"), &READ_AND_WRITE), None, "it only has the names");
     }

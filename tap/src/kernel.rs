@@ -4,6 +4,7 @@ use crate::attached::Attached;
 use crate::config::TapConfig;
 use crate::counts::{Counted, Counts, ProbeRuns};
 use crate::error::TapError;
+use crate::kept_sites::KeptSites;
 use crate::layout::count;
 use crate::placement::{EntryCause, Placement, Site};
 use crate::price;
@@ -19,7 +20,7 @@ use aya::programs::uprobe::{UProbeAttachLocation, UProbeLinkId, UProbeScope};
 use aya::programs::{ProgramError, TracePoint, UProbe};
 use aya::sys::{Stats, SyscallError, enable_stats};
 use aya::util::nr_cpus;
-use aya::{Ebpf, EbpfLoader};
+use aya::{Ebpf, EbpfLoader, Pod};
 use rustix::time::{ClockId, clock_gettime};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -43,6 +44,14 @@ fn object() -> Result<&'static [u8], TapError> {
         found if found == expected => Ok(object),
         found => Err(TapError::Hash { found, expected: expected.to_owned() }),
     }
+}
+
+/// A probe that is attached.
+struct AttachedProbe {
+    site: Site,
+    link: UProbeLinkId,
+    /// Why the kernel refused a better place for it, where it did.
+    refusal: Option<String>,
 }
 
 pub(crate) struct Inner {
@@ -77,7 +86,8 @@ pub(crate) struct Inner {
     /// By process and a client's random.
     greetings: HashMap<MapData, [u64; 5], [u64; 2]>,
     /// What is attached to each process, and where.
-    attached: BTreeMap<u32, Vec<(Site, UProbeLinkId)>>,
+    attached: BTreeMap<u32, Vec<AttachedProbe>>,
+    kept: KeptSites,
     knows_addresses: bool,
     /// Probes are placed at entries only.
     entry_only: bool,
@@ -161,6 +171,7 @@ impl Inner {
             nameless,
             greetings,
             attached: BTreeMap::new(),
+            kept: KeptSites::default(),
             knows_addresses: false,
             entry_only: config.entry_only,
             costs,
@@ -191,7 +202,7 @@ impl Inner {
         let number = NonZeroU32::new(process.id)
             .ok_or_else(|| TapError::Process { process: 0, reason: "it is none".into() })?;
         // Before the probes, so that no accepted connection is missed that they hear of.
-        let attached = self.expect(process.id).and_then(|()| self.attach_all(number, process, library));
+        let attached = self.expect(process.id).and_then(|()| self.attach_all(number, library));
         if attached.is_err() {
             // Half a process would be misread.
             self.detach(process);
@@ -216,23 +227,20 @@ impl Inner {
         }
     }
 
-    fn attach_all(
-        &mut self,
-        number: NonZeroU32,
-        process: &Process,
-        library: &Library,
-    ) -> Result<Attached, TapError> {
-        let placing = Placing { entry_only: self.entry_only, has_shadow_stack: process.has_shadow_stack() };
-        let mut sites = Sites::of(library, placing);
+    fn attach_all(&mut self, number: NonZeroU32, library: &Library) -> Result<Attached, TapError> {
+        let mut sites = self.kept.of(library, Placing::here(self.entry_only));
         let file = (&*library.name, &*library.path);
-        let attached = self.attach_sites(number, &sites.messages, file);
-        if attached.is_err() && sites.has_callee() {
+        let mut refusal = None;
+        if let Err(error) = self.attach_sites(number, &sites.messages, file, None) {
+            if !sites.has_callee() {
+                return Err(error);
+            }
             // A read is listened to there alone or not at all, so all of them go to their entries.
             self.detach_from(number.get(), 0);
+            self.forget_connections(number.get());
             sites = Sites::refused(library);
-            self.attach_sites(number, &sites.messages, file)?;
-        } else {
-            attached?;
+            refusal = Some(error.to_string());
+            self.attach_sites(number, &sites.messages, file, refusal.as_deref())?;
         }
         let bio = match &library.bio {
             Bio::NotNeeded => return Ok(Attached::Whole),
@@ -243,8 +251,8 @@ impl Inner {
         };
         let own = self.attached.get(&number.get()).map_or(0, Vec::len);
         let attached = self
-            .attach_sites(number, &sites.handshakes, file)
-            .and_then(|()| self.attach_sites(number, &sites.bio, (&bio.name, &bio.path)));
+            .attach_sites(number, &sites.handshakes, file, refusal.as_deref())
+            .and_then(|()| self.attach_sites(number, &sites.bio, (&bio.name, &bio.path), refusal.as_deref()));
         match attached {
             Ok(()) => Ok(Attached::Whole),
             Err(error) => {
@@ -260,39 +268,45 @@ impl Inner {
         process: NonZeroU32,
         sites: &[Site],
         file: (&str, &Path),
+        refusal: Option<&str>,
     ) -> Result<(), TapError> {
-        sites.iter().try_for_each(|site| self.attach_site(*site, process, file))
+        sites.iter().try_for_each(|site| self.attach_site(*site, process, file, refusal))
     }
 
-    /// Attaches a probe, at its function's entry where the kernel refuses a place behind it.
+    /// Attaches a probe, at its function's entry where the kernel refuses a place behind it, or refused one
+    /// before.
     fn attach_site(
         &mut self,
         site: Site,
         process: NonZeroU32,
         (file, path): (&str, &Path),
+        refusal: Option<&str>,
     ) -> Result<(), TapError> {
         let what = || format!("{} of {file} in process {process}", site.function);
         let program = uprobe(&mut self.ebpf, site.probe)?;
         let scope = UProbeScope::OneProcess(process);
         let at = |offset| UProbeAttachLocation::AbsoluteOffset(offset);
-        let (attached, placement) = match site.placement {
-            Placement::Entry(_) => (program.attach(site.function, path, scope), site.placement),
-            Placement::Callee { offset } => (program.attach(at(offset), path, scope), site.placement),
-            Placement::Emulated { offset, .. } => match program.attach(at(offset), path, scope) {
-                Ok(link) => (Ok(link), site.placement),
-                Err(_) => (program.attach(site.function, path, scope), Placement::Entry(EntryCause::Refused)),
-            },
+        let mut placement = site.placement;
+        let mut refusal = refusal.map(str::to_owned);
+        let attached = match placement {
+            Placement::Entry(_) => program.attach(site.function, path, scope),
+            Placement::Callee { offset } => program.attach(at(offset), path, scope),
+            Placement::Emulated { offset, .. } => program.attach(at(offset), path, scope).or_else(|error| {
+                placement = Placement::Entry(EntryCause::Refused);
+                refusal = Some(reason_of(&error));
+                program.attach(site.function, path, scope)
+            }),
         };
         let link = attached.map_err(|error| refused(what())(&error))?;
         let attached = self.attached.entry(process.get()).or_default();
-        attached.push((Site { placement, ..site }, link));
+        attached.push(AttachedProbe { site: Site { placement, ..site }, link, refusal });
         Ok(())
     }
 
     /// Detaches what was attached to a process since it had so many probes.
     fn detach_from(&mut self, process: u32, own: usize) {
         let links = self.attached.get_mut(&process).map(|links| links.split_off(own.min(links.len())));
-        for (site, link) in links.unwrap_or_default() {
+        for AttachedProbe { site, link, .. } in links.unwrap_or_default() {
             if let Ok(program) = uprobe(&mut self.ebpf, site.probe) {
                 let _ = program.detach(link);
             }
@@ -300,11 +314,16 @@ impl Inner {
     }
 
     pub(crate) fn sites_of(&self, process: u32) -> Vec<Site> {
-        self.attached.get(&process).into_iter().flatten().map(|(site, _)| *site).collect()
+        self.attached.get(&process).into_iter().flatten().map(|probe| probe.site).collect()
+    }
+
+    pub(crate) fn refusals_of(&self, process: u32) -> impl Iterator<Item = (&Site, &str)> {
+        let probes = self.attached.get(&process).into_iter().flatten();
+        probes.filter_map(|probe| Some((&probe.site, probe.refusal.as_deref()?)))
     }
 
     pub(crate) fn sites(&self) -> impl Iterator<Item = &Site> {
-        self.attached.values().flatten().map(|(site, _)| site)
+        self.attached.values().flatten().map(|probe| &probe.site)
     }
 
     pub(crate) fn costs(&self) -> Result<TrapCosts, &TapError> {
@@ -323,27 +342,23 @@ impl Inner {
         self.late.remove(&process.id);
         // Nobody hears their ends any more, and they must not be taken for another's who has the same number.
         let own = u64::from(process.id);
-        let keys: Vec<[u64; 2]> = self.connections.keys().flatten().filter(|key| key[0] == own).collect();
-        keys.iter().for_each(|key| drop(self.connections.remove(key)));
-        let keys: Vec<u64> = self.reads.keys().flatten().filter(|key| key >> 32 == own).collect();
-        keys.iter().for_each(|key| drop(self.reads.remove(key)));
-        let keys: Vec<u64> = self.accepts.keys().flatten().filter(|key| key >> 32 == own).collect();
-        keys.iter().for_each(|key| drop(self.accepts.remove(key)));
-        let keys: Vec<u64> = self.receives.keys().flatten().filter(|key| key >> 32 == own).collect();
-        keys.iter().for_each(|key| drop(self.receives.remove(key)));
-        let keys: Vec<u64> = self.asks.keys().flatten().filter(|key| key >> 32 == own).collect();
-        keys.iter().for_each(|key| drop(self.asks.remove(key)));
-        let keys: Vec<u64> = self.handshakes.keys().flatten().filter(|key| key >> 32 == own).collect();
-        keys.iter().for_each(|key| drop(self.handshakes.remove(key)));
-        let keys: Vec<u64> = self.hellos.keys().flatten().filter(|key| key >> 32 == own).collect();
-        keys.iter().for_each(|key| drop(self.hellos.remove(key)));
-        let keys: Vec<u64> = self.accepted.keys().flatten().filter(|key| key >> 32 == own).collect();
-        keys.iter().for_each(|key| drop(self.accepted.remove(key)));
-        let keys: Vec<u64> = self.nameless.keys().flatten().filter(|key| key >> 32 == own).collect();
-        keys.iter().for_each(|key| drop(self.nameless.remove(key)));
-        let keys: Vec<[u64; 5]> = self.greetings.keys().flatten().filter(|key| key[0] == own).collect();
-        keys.iter().for_each(|key| drop(self.greetings.remove(key)));
+        self.forget_connections(process.id);
+        remove_all(&mut self.accepts, |key| key >> 32 == own);
+        remove_all(&mut self.receives, |key| key >> 32 == own);
+        remove_all(&mut self.asks, |key| key >> 32 == own);
+        remove_all(&mut self.handshakes, |key| key >> 32 == own);
+        remove_all(&mut self.hellos, |key| key >> 32 == own);
+        remove_all(&mut self.accepted, |key| key >> 32 == own);
+        remove_all(&mut self.nameless, |key| key >> 32 == own);
+        remove_all(&mut self.greetings, |key| key[0] == own);
         last
+    }
+
+    /// Forgets what was heard of a process's connections and reads while nobody hears their ends.
+    fn forget_connections(&mut self, process: u32) {
+        let own = u64::from(process);
+        remove_all(&mut self.connections, |key| key[0] == own);
+        remove_all(&mut self.reads, |key| key >> 32 == own);
     }
 
     pub(crate) fn let_late_go(&mut self) {
@@ -465,6 +480,13 @@ fn loaded(programs: &[&str]) -> Result<Ebpf, TapError> {
         uprobe(&mut ebpf, name)?.load().map_err(|error| refused(format!("the program {name}"))(&error))?;
     }
     Ok(ebpf)
+}
+
+/// Removes the entries of a map whose keys are meant.
+fn remove_all<K: Pod, V: Pod>(map: &mut HashMap<MapData, K, V>, is_meant: impl Fn(&K) -> bool) {
+    let keys: Vec<K> = map.keys().flatten().filter(|key| is_meant(key)).collect();
+    // What is gone already is what was wanted.
+    keys.iter().for_each(|key| drop(map.remove(key)));
 }
 
 /// A program of the object by its name.

@@ -4,8 +4,8 @@
 //! says what the machine lacks, also by a [`Trial`]; [`privileges`] says what of its rights a process keeps;
 //! the kernel side (`collector-ebpf`) runs in the traced processes' TLS library, and [`Tap`] hands on what it
 //! hears, as [`Heard`](weir_collector::trace::Heard). [`Sites`] says where in a library its probes are
-//! placed, and [`TrapCosts`] what that costs. Without the feature `ebpf`, or without the object that `cargo
-//! xtask build-ebpf` makes, everything but tracing works, and says what to do.
+//! placed, [`KeptSites`] keeps that, and [`TrapCosts`] says what it costs. Without the feature `ebpf`, or
+//! without the object that `cargo xtask build-ebpf` makes, everything but tracing works, and says what to do.
 
 mod attached;
 mod code;
@@ -13,6 +13,7 @@ mod config;
 mod counts;
 mod error;
 mod go;
+mod kept_sites;
 #[cfg(feature = "ebpf")]
 mod kernel;
 #[cfg(feature = "ebpf")]
@@ -25,6 +26,7 @@ mod price;
 pub mod privileges;
 mod probes;
 pub mod process;
+mod processor;
 mod prologue;
 #[cfg(feature = "ebpf")]
 mod record;
@@ -38,6 +40,7 @@ pub use attached::Attached;
 pub use config::TapConfig;
 pub use counts::{Counted, Counts, ProbeRuns};
 pub use error::TapError;
+pub use kept_sites::KeptSites;
 pub use placement::{EntryCause, Placement, Site};
 pub use probes::{PLACED_PROBES, PROBE_NAMES};
 pub use sites::{Placing, Sites};

@@ -91,12 +91,6 @@ impl Process {
         read(&Path::new("/proc").join(id.to_string()))
     }
 
-    /// Whether it has a shadow stack, which returns are held against (Intel CET).
-    pub fn has_shadow_stack(&self) -> bool {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id)).unwrap_or_default();
-        shadows(&status)
-    }
-
     /// What it can be traced by.
     ///
     /// # Errors
@@ -104,11 +98,6 @@ impl Process {
     pub fn library(&self) -> Result<Library, Obstacle> {
         library(&Path::new("/proc").join(self.id.to_string()))
     }
-}
-
-fn shadows(status: &str) -> bool {
-    let features = status.lines().find_map(|line| line.strip_prefix("x86_Thread_features:"));
-    features.is_some_and(|features| features.split_whitespace().any(|feature| feature == "shstk"))
 }
 
 /// Every process but this one.
@@ -363,13 +352,6 @@ mod tests {
         let process = of_stat(stat, "x".into()).unwrap();
         assert_eq!((process.id, process.parent, &*process.name, process.started), (42, 7, "a) b) c", 987));
         assert_eq!(of_stat("42 (a", String::new()), None);
-    }
-
-    #[test]
-    fn a_shadow_stack_is_what_the_kernel_names_among_what_is_on_and_not_what_is_locked() {
-        assert!(shadows("Name:\tx\nx86_Thread_features:\tshstk wrss\n"));
-        assert!(!shadows("x86_Thread_features:\t\nx86_Thread_features_locked:\tshstk wrss\n"));
-        assert!(!shadows("Name:\tx\n"));
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn called(step: &Step<'_>) -> Option<i64> {
 }
 
 /// Where the first instruction is that the kernel emulates, in bytes from the beginning of the function,
-/// while the first so many arguments are as they were. A call is none where `may_be_call` says so.
+/// while the first so many arguments are as they were. A call is none unless `may_be_call` says so.
 ///
 /// # Errors
 /// Why there is none.
@@ -112,9 +112,10 @@ pub(crate) fn emulated(code: &[u8], arguments: usize, may_be_call: bool) -> Resu
     Err(EntryCause::NoneBefore)
 }
 
-/// Whether a function begins with an instruction that the kernel emulates.
-pub(crate) fn begins_emulated(code: &[u8]) -> bool {
-    Walk::new(code).next().is_some_and(|step| is_emulated(step.bytes))
+/// Whether a function begins with an instruction that the kernel emulates. A call is none unless
+/// `may_be_call` says so.
+pub(crate) fn begins_emulated(code: &[u8], may_be_call: bool) -> bool {
+    emulated(code, 0, may_be_call) == Ok(0)
 }
 
 /// Where the first instructions are that the kernel emulates and does not, of those that every call comes by.

@@ -4,6 +4,7 @@ use crate::code::{Code, Function};
 use crate::placement::{EntryCause, Placement, Site};
 use crate::probes::{BIO_PROBE, HANDSHAKE_PROBES, PROBES, ProbeOf};
 use crate::process::{Bio, Library};
+use crate::processor::has_no_shadow_stacks;
 use crate::prologue::{begins_emulated, emulated, hands_on, hands_two_on};
 use std::path::Path;
 
@@ -11,12 +12,20 @@ use std::path::Path;
 const READS: [&str; 2] = ["SSL_read", "SSL_read_ex"];
 
 /// What is to be heeded of where probes are placed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Placing {
     /// Every probe is placed at the entry.
     pub entry_only: bool,
-    /// The process has a shadow stack: on that no call is put that the kernel emulates.
-    pub has_shadow_stack: bool,
+    /// A call may be a site. The kernel does not put one that it emulates on a shadow stack, and a process
+    /// may have one at any time where the processor has them.
+    pub may_be_call: bool,
+}
+
+impl Placing {
+    /// What is to be heeded on this machine.
+    pub fn here(entry_only: bool) -> Self {
+        Self { entry_only, may_be_call: has_no_shadow_stacks() }
+    }
 }
 
 /// Where the probes of a library are to be placed, in the order in which they are attached.
@@ -52,7 +61,7 @@ impl Sites {
     /// All at their entries, because the kernel refused what was chosen.
     #[cfg_attr(not(feature = "ebpf"), allow(dead_code))]
     pub(crate) fn refused(library: &Library) -> Self {
-        let mut sites = Self::of(library, Placing { entry_only: true, has_shadow_stack: false });
+        let mut sites = Self::of(library, Placing { entry_only: true, may_be_call: false });
         let all = [&mut sites.messages, &mut sites.handshakes, &mut sites.bio];
         for site in all.into_iter().flatten() {
             site.placement = Placement::Entry(EntryCause::Refused);
@@ -74,14 +83,18 @@ impl Sites {
 
 fn sites(path: &Path, probes: &[ProbeOf], placing: Placing) -> Vec<Site> {
     let names: Vec<&str> = probes.iter().map(|probe| probe.function).collect();
-    let code = match Code::of(path, &names) {
-        _ if placing.entry_only => Err(EntryCause::Asked),
-        _ if cfg!(not(target_arch = "x86_64")) => Err(EntryCause::Architecture),
-        Ok(Some(code)) => Ok(code),
-        Ok(None) => Err(EntryCause::Architecture),
-        Err(_) => Err(EntryCause::Unreadable),
+    let code = if placing.entry_only {
+        Err(EntryCause::Asked)
+    } else if cfg!(not(target_arch = "x86_64")) {
+        Err(EntryCause::Architecture)
+    } else {
+        match Code::of(path, &names) {
+            Ok(Some(code)) => Ok(code),
+            Ok(None) => Err(EntryCause::Architecture),
+            Err(_) => Err(EntryCause::Unreadable),
+        }
     };
-    let callee = code.as_ref().ok().and_then(|code| callee(code, &names));
+    let callee = code.as_ref().ok().and_then(|code| callee(code, &names, placing));
     let mut sites = Vec::new();
     for probe in probes {
         let placement = match (&code, callee) {
@@ -106,7 +119,8 @@ fn sites(path: &Path, probes: &[ProbeOf], placing: Placing) -> Vec<Site> {
 
 /// What both of the functions that read hand their arguments on to, by where it is in the file, if its entry
 /// costs less than theirs.
-fn callee(code: &Code, names: &[&str]) -> Option<u64> {
+fn callee(code: &Code, names: &[&str], placing: Placing) -> Option<u64> {
+    let begins_emulated = |bytes: &[u8]| begins_emulated(bytes, placing.may_be_call);
     if !READS.iter().all(|read| names.contains(read)) {
         return None;
     }
@@ -125,7 +139,7 @@ fn placement(code: &Code, probe: &ProbeOf, returns: bool, placing: Placing) -> P
     let Some(function) = code.function(probe.function) else {
         return Placement::Entry(EntryCause::Unreadable);
     };
-    if returns && !begins_emulated(&function.bytes) {
+    if returns && !begins_emulated(&function.bytes, placing.may_be_call) {
         return Placement::Entry(EntryCause::Return);
     }
     match behind_entry(code, function, probe, placing) {
@@ -142,7 +156,7 @@ fn behind_entry(
     probe: &ProbeOf,
     placing: Placing,
 ) -> Result<u64, EntryCause> {
-    let at = emulated(&function.bytes, probe.arguments, !placing.has_shadow_stack)? as u64;
+    let at = emulated(&function.bytes, probe.arguments, placing.may_be_call)? as u64;
     match at > 0 && code.has_way_in(function, &(1..=at)) {
         true => Err(EntryCause::WayIn),
         false => Ok(at),

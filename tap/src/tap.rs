@@ -58,6 +58,11 @@ impl Tap {
         self.0.sites_of(process)
     }
 
+    /// Those of them for which the kernel refused a better place than the function's entry, each with why.
+    pub fn refusals_of(&self, process: u32) -> impl Iterator<Item = (&Site, &str)> {
+        self.0.refusals_of(process)
+    }
+
     /// Those that are attached to any process.
     pub fn sites(&self) -> impl Iterator<Item = &Site> {
         self.0.sites()
@@ -157,6 +162,10 @@ mod imp {
         }
 
         pub(super) fn sites_of(&self, _: u32) -> Vec<Site> {
+            match self.0 {}
+        }
+
+        pub(super) fn refusals_of(&self, _: u32) -> std::vec::IntoIter<(&Site, &str)> {
             match self.0 {}
         }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use weir_tap::process::{Bio, Library, Obstacle, Process, Target};
 use weir_tap::surroundings::{Finding, findings};
-use weir_tap::{Placement, Placing, Site, Sites, Trap, TrapCosts, trap_costs, try_attaching};
+use weir_tap::{KeptSites, Placement, Placing, Site, Trap, TrapCosts, trap_costs, try_attaching};
 
 takes!(Keys: Common, Tracing);
 
@@ -44,7 +44,14 @@ impl Run for Arguments {
         };
         let entry_only = settings.tap_entry_only;
         let costs = trap_costs().ok();
-        let probes: Vec<Vec<Site>> = processes.iter().map(|patient| patient.sites(entry_only)).collect();
+        let mut kept = KeptSites::default();
+        // Code is searched only for what is printed.
+        let are_printed = self.json || target.is_some();
+        let mut sites_of = |patient: &Patient| match are_printed {
+            true => patient.sites(entry_only, &mut kept),
+            false => Vec::new(),
+        };
+        let probes: Vec<Vec<Site>> = processes.iter().map(&mut sites_of).collect();
         let is_good = findings.iter().all(|finding| finding.is_good || !finding.is_needed)
             && (target.is_none() || processes.iter().any(Patient::is_good));
         match self.json {
@@ -74,10 +81,9 @@ impl Patient {
     }
 
     /// Where its probes would be placed.
-    fn sites(&self, entry_only: bool) -> Vec<Site> {
+    fn sites(&self, entry_only: bool, kept: &mut KeptSites) -> Vec<Site> {
         let Ok(library) = &self.outcome else { return Vec::new() };
-        let placing = Placing { entry_only, has_shadow_stack: self.process.has_shadow_stack() };
-        Sites::of(library, placing).all().copied().collect()
+        kept.of(library, Placing::here(entry_only)).all().copied().collect()
     }
 }
 

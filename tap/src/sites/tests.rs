@@ -72,7 +72,9 @@ impl Made {
     }
 }
 
-const FREELY: Placing = Placing { entry_only: false, has_shadow_stack: false };
+const FREELY: Placing = Placing { entry_only: false, may_be_call: true };
+
+const WITHOUT_CALLS: Placing = Placing { may_be_call: false, ..FREELY };
 
 /// OpenSSL 3.0 of Debian 12, with the calls of its reads leading to the third function here.
 const DEBIAN: [(&str, &str); 7] = [
@@ -110,11 +112,23 @@ fn each_probe_goes_to_the_first_instruction_that_is_emulated_and_reads_to_where_
 }
 
 #[test]
-fn with_a_shadow_stack_no_call_is_a_site_and_whoever_asks_for_entries_has_them() {
+fn where_there_may_be_shadow_stacks_no_call_is_a_site_and_whoever_asks_for_entries_has_them() {
     let made = Made::of(Architecture::X86_64, &DEBIAN);
-    let told = made.told(Placing { has_shadow_stack: true, ..FREELY });
+    let told = made.told(WITHOUT_CALLS);
     assert!(told.contains(&"ssl_write_ex entry: NoneBefore".to_owned()), "{told:?}");
     assert!(told.contains(&"ssl_write emulated: 0x8".to_owned()), "{told:?}");
+    assert!(told.contains(&"ssl_read_ex callee: function 2".to_owned()), "its first is a push: {told:?}");
+    // What is handed the arguments, and what returns, may begin with a call too.
+    let mut functions = DEBIAN;
+    functions[2].1 = "e8 00 01 00 00 c3";
+    let made = Made::of(Architecture::X86_64, &functions);
+    assert!(made.told(FREELY).contains(&"ssl_read_ex callee: function 2".to_owned()));
+    let told = made.told(WITHOUT_CALLS);
+    assert!(told.contains(&"ssl_read_ex entry: Return".to_owned()), "{told:?}");
+    functions[1].1 = "e8 00 01 00 00 c3";
+    let told = Made::of(Architecture::X86_64, &functions).told(WITHOUT_CALLS);
+    assert!(told.contains(&"ssl_read_ex entry: Return".to_owned()), "{told:?}");
+    let made = Made::of(Architecture::X86_64, &DEBIAN);
     let told = made.told(Placing { entry_only: true, ..FREELY });
     assert!(told.len() == 8 && told.iter().all(|site| site.ends_with("entry: Asked")), "{told:?}");
 }
