@@ -260,6 +260,33 @@ fn a_bundle_that_is_not_to_be_believed_is_refused_by_name_and_written_down() {
 }
 
 #[test]
+fn what_a_source_corrects_or_takes_back_takes_the_place_of_what_it_said() {
+    let (partner, place) = (Place::new(), Place::new());
+    let directory = indicators_of(&place, &partner, "0.8");
+    let import = |patterns: &[&str]| {
+        let bundle = signed_stix(&partner, patterns);
+        let mut import = indicators(&directory, &["import"]);
+        import.arg(bundle).args(["--source", "partner"]);
+        success(import)
+    };
+    let listed = || {
+        let listed = text(&success(indicators(&directory, &["list", "--format", "json"])).stdout);
+        let value =
+            |line: &str| serde_json::from_str::<Value>(line).unwrap()["value"].as_str().unwrap().to_owned();
+        listed.lines().map(value).collect::<Vec<_>>()
+    };
+    import(&["[ipv4-addr:value = '192.0.2.7']", "[ipv4-addr:value = '192.0.2.9']"]);
+    assert_eq!(listed(), ["192.0.2.7", "192.0.2.9"]);
+    import(&["[ipv4-addr:value = '192.0.2.8']"]);
+    assert_eq!(listed(), ["192.0.2.8", "192.0.2.9"], "the address was wrong");
+    import(&["[file:name = 'x']"]);
+    assert_eq!(listed(), ["192.0.2.9"], "requests cannot be compared with what it says now");
+    let changes = fs::read_to_string(directory.join("changes.jsonl")).unwrap();
+    let taken_away = |line: &str| serde_json::from_str::<Value>(line).unwrap()["taken_away"].as_u64();
+    assert_eq!(changes.lines().map(taken_away).collect::<Vec<_>>(), [Some(0), Some(1), Some(1)]);
+}
+
+#[test]
 fn a_collector_that_runs_takes_up_what_is_imported_and_keeps_it_when_the_file_is_spoiled() {
     let (place, partner) = (Place::new(), Place::new());
     let directory = indicators_of(&place, &partner, "0.5");

@@ -51,6 +51,8 @@ struct Version {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
+    /// When its rights or its name changed last.
+    changed: (i64, i64),
 }
 
 impl fmt::Debug for Tripwires {
@@ -109,19 +111,27 @@ impl Watched {
     fn look(&self, state: &mut State) {
         let version = match version_of(&self.path) {
             Ok(version) => version,
-            Err(error) => return self.refuse(state, error.to_string()),
+            Err(error) => {
+                state.seen = None;
+                return self.refuse(state, error.to_string());
+            }
         };
         if version == state.seen && (version.is_some() || state.told.is_none()) {
             return;
         }
         state.seen = version;
         // Without a file nothing was imported yet, or somebody took all of it away.
-        match version.map_or_else(|| Ok(Table::default()), |_| read(&self.path)) {
-            Ok(table) => {
+        match version.map_or_else(|| Ok(Ok(Table::default())), |_| read(&self.path)) {
+            Ok(Ok(table)) => {
                 self.telemetry.indicators_loaded(table.count());
                 (state.table, state.told) = (table, None);
             }
-            Err(reason) => self.refuse(state, reason),
+            Ok(Err(reason)) => self.refuse(state, reason),
+            // It may be mended without another file: it is tried again.
+            Err(error) => {
+                state.seen = None;
+                self.refuse(state, error.to_string());
+            }
         }
     }
 
@@ -142,18 +152,20 @@ fn version_of(path: &Path) -> std::io::Result<Option<Version>> {
             inode: metadata.ino(),
             bytes: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         })),
     }
 }
 
-fn read(path: &Path) -> Result<Table, String> {
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| error.to_string())?;
-    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
+/// The file's indicators, or why it is none of them.
+fn read(path: &Path) -> std::io::Result<Result<Table, String>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Ok(Err(format!("it has more than {FILE_BYTES_MAX} bytes")));
     }
-    parse(&text).map(Table::of).map_err(|error| error.to_string())
+    let Ok(text) = String::from_utf8(bytes) else { return Ok(Err("it is no text".to_owned())) };
+    Ok(parse(&text).map(Table::of).map_err(|error| error.to_string()))
 }
 
 #[cfg(test)]

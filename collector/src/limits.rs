@@ -264,6 +264,9 @@ pub const INDICATORS_LOOK_MS: u64 = 1_000;
 /// Most indicators that an event says its request met.
 pub const INDICATOR_HITS_MAX: usize = 4;
 
+/// From so many accounts on what comes with a value tells nothing, as the detector `indicator` reads it.
+pub const INDICATOR_POPULAR_ACCOUNTS: i32 = 16;
+
 /// Most accounts of one value of an indicator that are told apart.
 pub const INDICATOR_ACCOUNTS_MAX: usize = 64;
 

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -155,20 +155,22 @@ pub fn import(context: &Context, bundle: &Path, name: &str) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is there once a bundle was taken, and how many of those are new. What has ended goes.
+/// What is there once a bundle was taken, and how many of those are new. What has ended goes, and so does
+/// what the source said before of what it speaks of now.
 fn merged(before: Vec<Indicator>, received: &Received, source: &str, now_ms: i64) -> (Vec<Indicator>, usize) {
     let key =
         |indicator: &Indicator| (indicator.source.clone(), indicator.id.clone(), indicator.pattern.clone());
     let stays = |indicator: &Indicator| {
-        let is_revoked = indicator.source == source && received.revoked.contains(&indicator.id);
-        indicator.until_ms > now_ms && !is_revoked
+        let is_told_anew = indicator.source == source && received.told.contains(&indicator.id);
+        indicator.until_ms > now_ms && !is_told_anew
     };
+    let known: BTreeSet<_> = before.iter().map(key).collect();
     let mut all: BTreeMap<_, _> =
         before.into_iter().filter(stays).map(|indicator| (key(&indicator), indicator)).collect();
-    let mut new = 0;
     for indicator in &received.indicators {
-        new += usize::from(all.insert(key(indicator), indicator.clone()).is_none());
+        all.insert(key(indicator), indicator.clone());
     }
+    let new = all.keys().filter(|key| !known.contains(*key)).count();
     (all.into_values().collect(), new)
 }
 

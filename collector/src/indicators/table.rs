@@ -3,7 +3,7 @@
 
 use crate::exchange::Exchange;
 use crate::features::cut;
-use crate::limits::{INDICATOR_HITS_MAX, USER_AGENT_BYTES_MAX};
+use crate::limits::{INDICATOR_HITS_MAX, INDICATOR_POPULAR_ACCOUNTS, USER_AGENT_BYTES_MAX};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -38,10 +38,12 @@ pub(crate) struct Mark {
 pub(crate) type Marks = Vec<Mark>;
 
 impl Mark {
-    /// Those of more trust first, and what few come with before what many do.
-    fn rank(&self) -> (u16, Reverse<i32>, Reverse<(&str, &str)>) {
+    /// What many come with last, since it tells nothing; then those of more trust first, and what few come
+    /// with before what more do.
+    fn rank(&self) -> (bool, u16, Reverse<i32>, Reverse<(&str, &str)>) {
         let Indicator { trust_permille, source, id, .. } = &*self.indicator;
-        (*trust_permille, Reverse(self.accounts), Reverse((source, id)))
+        let is_telling = self.accounts < INDICATOR_POPULAR_ACCOUNTS;
+        (is_telling, *trust_permille, Reverse(self.accounts), Reverse((source, id)))
     }
 
     /// As the event has it.
@@ -75,6 +77,24 @@ impl Table {
             table.kinds.insert(indicator.pattern.kind());
             table.indicators.entry(indicator.pattern.clone()).or_default().push(indicator);
         }
+        // However often a source names a value, a request looks at few of them.
+        for same in table.indicators.values_mut() {
+            same.sort_by(|a, b| {
+                (&a.source, Reverse(a.trust_permille), &a.id).cmp(&(
+                    &b.source,
+                    Reverse(b.trust_permille),
+                    &b.id,
+                ))
+            });
+            let mut of_source = (String::new(), 0);
+            same.retain(|indicator| {
+                if of_source.0 != indicator.source {
+                    of_source = (indicator.source.clone(), 0);
+                }
+                of_source.1 += 1;
+                of_source.1 <= INDICATOR_HITS_MAX
+            });
+        }
         table
     }
 
@@ -83,7 +103,8 @@ impl Table {
         self.count
     }
 
-    /// Which indicators a request met, those of most trust first. They must hold both when the request was
+    /// Which indicators a request met, those that tell most first, and of a source no more than one for each
+    /// value. They must hold both when the request was
     /// made and now. `accounts` is asked once for each value that was met, and says how many came with it.
     pub fn met(
         &self,
@@ -105,7 +126,15 @@ impl Table {
             }
             let accounts = accounts(number_of(&pattern));
             let kind = pattern.kind();
-            marks.extend(holding.map(|indicator| Mark { kind, indicator: indicator.clone(), accounts }));
+            let from = marks.len();
+            for indicator in holding {
+                // A source's stand side by side, that of most trust first.
+                let is_told =
+                    marks[from..].last().is_some_and(|mark| mark.indicator.source == indicator.source);
+                if !is_told {
+                    marks.push(Mark { kind, indicator: indicator.clone(), accounts });
+                }
+            }
         };
         if let Some(address) = exchange.address.map(|address| address.to_canonical()) {
             if self.kinds.contains(&IndicatorKind::Address) {
@@ -118,7 +147,7 @@ impl Table {
             look(Pattern::Asn(asn));
         }
         let texts: [(_, &Option<Cow<'_, str>>, PatternOf<String>); 3] = [
-            (IndicatorKind::Ja3, &exchange.ja3, Pattern::Ja3),
+            (IndicatorKind::Ja3, &exchange.ja3, |ja3| Pattern::Ja3(ja3.to_ascii_lowercase())),
             (IndicatorKind::Ja4, &exchange.ja4, Pattern::Ja4),
             (IndicatorKind::UserAgent, &exchange.user_agent, Pattern::UserAgent),
         ];

@@ -205,3 +205,40 @@ fn a_file_that_is_replaced_is_read_anew_and_one_that_is_broken_changes_nothing()
     fs::remove_file(place.directory.path().join("indicators")).unwrap();
     assert_eq!(look(&mut place), (false, "loaded 0".into()));
 }
+
+#[test]
+fn a_file_that_could_not_be_opened_is_tried_again_though_it_is_the_same() {
+    let mut place = Place::open(tempfile::tempdir().unwrap());
+    let at = place.directory.path().join("indicators");
+    // A directory opens, and cannot be read.
+    fs::create_dir(&at).unwrap();
+    place.now_ms += 1_000;
+    assert_eq!(place.met(&from("a", "192.0.2.7")), "");
+    assert_eq!(place.heard.take(), ["refused: Is a directory (os error 21)"]);
+    place.now_ms += 1_000;
+    place.met(&from("a", "192.0.2.7"));
+    assert_eq!(place.heard.take(), Vec::<String>::new(), "it is told once");
+    fs::remove_dir(&at).unwrap();
+    place.replace(&to_text(&[indicator(IndicatorKind::Address, "192.0.2.7", 900)]));
+    place.now_ms += 1_000;
+    assert_ne!(place.met(&from("a", "192.0.2.7")), "");
+}
+
+#[test]
+fn what_many_come_with_crowds_out_nothing_that_tells() {
+    let named = |id: usize| Indicator {
+        id: format!("exit-{id}"),
+        ..indicator(IndicatorKind::Address, "192.0.2.7", 900)
+    };
+    let others: Vec<Indicator> =
+        (0..9).map(|source| Indicator { source: format!("s{source}"), ..named(0) }).collect();
+    let mut all: Vec<Indicator> = (0..50).map(named).chain(others).collect();
+    all.push(indicator(IndicatorKind::Ja3, "e7d705a3286e19ea42f587b344ee6865", 800));
+    let mut place = Place::of(&all);
+    (0..20).for_each(|number| drop(place.met(&from(&format!("a{number}"), "192.0.2.7"))));
+    let ja3 = Some("E7D705A3286E19EA42F587B344EE6865".into());
+    let met = place.met(&Exchange { ja3, ..from("b", "192.0.2.7") });
+    // And of one source an address counts once, however often it is named.
+    expect![[r#"JA3 800 JA3-800 of partner, 1; ADDRESS 900 exit-0 of partner, 21; ADDRESS 900 exit-0 of s0, 21; ADDRESS 900 exit-0 of s1, 21"#]]
+        .assert_eq(&met);
+}

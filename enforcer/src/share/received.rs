@@ -41,8 +41,8 @@ pub struct Source {
 pub struct Received {
     /// Indicators that requests can be compared with, each pattern of an id once.
     pub indicators: Vec<Indicator>,
-    /// Ids that the source takes back.
-    pub revoked: BTreeSet<String>,
+    /// Ids of which the source says something: what it said of them before holds no more.
+    pub told: BTreeSet<String>,
     /// How many were left out, and why.
     pub left_out: BTreeMap<LeftOut, u64>,
 }
@@ -62,6 +62,8 @@ pub enum LeftOut {
     Future,
     /// Its source has no confidence in it.
     Untrusted,
+    /// Its source vouches for who comes with it.
+    Benign,
 }
 
 impl LeftOut {
@@ -74,6 +76,7 @@ impl LeftOut {
             Self::Ended => "ended",
             Self::Future => "future",
             Self::Untrusted => "untrusted",
+            Self::Benign => "benign",
         }
     }
 }
@@ -171,7 +174,8 @@ struct EnvelopeSignature<'e> {
 /// # Errors
 /// When any of it is not signed by the source, or nothing of it holds.
 pub fn read(bytes: &[u8], source: &Source, now_ms: i64) -> Result<Received, Refused> {
-    let mut reading = Reading { source, now_ms, received: Received::default(), seen: 0 };
+    let mut reading =
+        Reading { source, now_ms, received: Received::default(), latest: BTreeMap::new(), seen: 0 };
     if bytes.len() > RECEIVED_BYTES_MAX {
         return Err(Refused::Oversized);
     }
@@ -224,8 +228,17 @@ struct Reading<'r> {
     source: &'r Source,
     now_ms: i64,
     received: Received,
+    /// The latest word on each id.
+    latest: BTreeMap<String, Word>,
     /// Indicators that were looked at, whatever became of them.
     seen: usize,
+}
+
+/// What a source said last of an id.
+struct Word {
+    changed_ms: i64,
+    /// None where it takes it back.
+    indicators: BTreeMap<Pattern, Indicator>,
 }
 
 /// An indicator as a bundle tells of it.
@@ -265,9 +278,8 @@ impl Reading<'_> {
         for object in objects.iter().filter(|object| object["type"] == "indicator") {
             let id = object["id"].as_str().unwrap_or_default();
             if object["revoked"] == true {
-                if is_name(id, ID_BYTES_MAX) {
-                    self.received.revoked.insert(id.to_owned());
-                }
+                // By STIX nothing follows on that.
+                self.say(id, i64::MAX, Vec::new());
                 continue;
             }
             let time = |name: &str| object[name].as_str().and_then(time_ms);
@@ -276,12 +288,22 @@ impl Reading<'_> {
                 continue;
             };
             let until_ms = time("valid_until");
-            if object["valid_until"].is_string() && until_ms.is_none() {
+            let confidence = match &object["confidence"] {
+                Value::Null => Some(100),
+                confidence => confidence.as_i64(),
+            };
+            let (Some(confidence), true) =
+                (confidence, object["valid_until"].is_null() || until_ms.is_some())
+            else {
                 self.leave_out(LeftOut::Malformed);
                 continue;
-            }
-            let confidence = object["confidence"].as_i64().unwrap_or(100);
+            };
             let told = Told { id, from_ms, changed_ms, until_ms, confidence };
+            if object["indicator_types"].as_array().is_some_and(|types| types.iter().any(|of| of == "benign"))
+            {
+                self.take_back(&told, LeftOut::Benign);
+                continue;
+            }
             let is_stix = object["pattern_type"] == "stix";
             let pattern = object["pattern"].as_str().filter(|_| is_stix).ok_or(PatternError::Unsupported);
             self.take(&told, pattern.and_then(values));
@@ -290,29 +312,55 @@ impl Reading<'_> {
     }
 
     fn take(&mut self, told: &Told<'_>, patterns: Result<Vec<Pattern>, PatternError>) {
-        let until_ms = told.changed_ms.saturating_add(self.source.life_ms);
-        let until_ms = told.until_ms.map_or(until_ms, |end_ms| end_ms.min(until_ms));
+        let life_end_ms = told.changed_ms.saturating_add(self.source.life_ms);
+        let until_ms = told.until_ms.map_or(life_end_ms, |end_ms| end_ms.min(life_end_ms));
         let trust_permille =
             (i64::from(self.source.trust_permille) * told.confidence.clamp(0, 100) / 100) as u16;
         let patterns = match patterns {
-            Err(error) => return self.leave_out(error.into()),
-            Ok(_) if !is_name(told.id, ID_BYTES_MAX) => return self.leave_out(LeftOut::Malformed),
-            Ok(_) if told.changed_ms > self.now_ms.saturating_add(RECEIVED_AHEAD_MAX_MS) => {
+            Err(PatternError::Malformed) => return self.leave_out(LeftOut::Malformed),
+            _ if !is_name(told.id, ID_BYTES_MAX) => return self.leave_out(LeftOut::Malformed),
+            _ if told.changed_ms > self.now_ms.saturating_add(RECEIVED_AHEAD_MAX_MS) => {
                 return self.leave_out(LeftOut::Future);
             }
-            Ok(_) if until_ms <= self.now_ms => return self.leave_out(LeftOut::Ended),
-            Ok(_) if trust_permille == 0 => return self.leave_out(LeftOut::Untrusted),
+            // An old bundle takes nothing back.
+            _ if life_end_ms <= self.now_ms => return self.leave_out(LeftOut::Ended),
+            Err(error) => return self.take_back(told, error.into()),
+            Ok(_) if until_ms <= self.now_ms => return self.take_back(told, LeftOut::Ended),
+            Ok(_) if trust_permille == 0 => return self.take_back(told, LeftOut::Untrusted),
             Ok(patterns) => patterns,
         };
         self.seen += patterns.len();
-        self.received.indicators.extend(patterns.into_iter().map(|pattern| Indicator {
+        let indicator = |pattern| Indicator {
             pattern,
             from_ms: told.from_ms,
             until_ms,
             trust_permille,
             source: self.source.name.clone(),
             id: told.id.to_owned(),
-        }));
+        };
+        let indicators = patterns.into_iter().map(indicator).collect();
+        self.say(told.id, told.changed_ms, indicators);
+    }
+
+    /// The source says of an id what leaves nothing of it.
+    fn take_back(&mut self, told: &Told<'_>, why: LeftOut) {
+        self.leave_out(why);
+        self.say(told.id, told.changed_ms, Vec::new());
+    }
+
+    /// Notes what the source says of an id, unless it said something else since.
+    fn say(&mut self, id: &str, changed_ms: i64, indicators: Vec<Indicator>) {
+        if !is_name(id, ID_BYTES_MAX) {
+            return;
+        }
+        let new = || Word { changed_ms, indicators: BTreeMap::new() };
+        let word = self.latest.entry(id.to_owned()).or_insert_with(new);
+        if changed_ms > word.changed_ms {
+            *word = new();
+        }
+        if changed_ms == word.changed_ms {
+            word.indicators.extend(indicators.into_iter().map(|one| (one.pattern.clone(), one)));
+        }
     }
 
     fn leave_out(&mut self, why: LeftOut) {
@@ -321,8 +369,8 @@ impl Reading<'_> {
     }
 
     fn ended(self) -> Result<Received, Refused> {
-        let mut received = self.received;
-        if received.indicators.is_empty() && received.revoked.is_empty() {
+        let Self { mut received, latest, .. } = self;
+        if latest.is_empty() {
             let ended = received.left_out.get(&LeftOut::Ended).copied().unwrap_or(0);
             match received.left_out.values().sum::<u64>() {
                 0 => return Err(Refused::Empty),
@@ -330,13 +378,10 @@ impl Reading<'_> {
                 _ => {}
             }
         }
-        // The latest word on a pattern of an id counts.
-        let latest: BTreeMap<(String, Pattern), Indicator> = received
-            .indicators
-            .into_iter()
-            .map(|indicator| ((indicator.id.clone(), indicator.pattern.clone()), indicator))
-            .collect();
-        received.indicators = latest.into_values().collect();
+        for (id, word) in latest {
+            received.indicators.extend(word.indicators.into_values());
+            received.told.insert(id);
+        }
         Ok(received)
     }
 }

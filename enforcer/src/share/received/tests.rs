@@ -87,14 +87,50 @@ fn what_cannot_be_compared_or_does_not_hold_is_left_out_and_counted() {
     );
     assert_eq!(left_out(|object| object["modified"] = "2200-01-01T00:00:00Z".into()), [(LeftOut::Future, 1)]);
     assert_eq!(left_out(|object| object["confidence"] = 0.into()), [(LeftOut::Untrusted, 1)]);
+    assert_eq!(left_out(|object| object["confidence"] = "15".into()), [(LeftOut::Malformed, 1)]);
+    assert_eq!(left_out(|object| object["valid_until"] = 7.into()), [(LeftOut::Malformed, 1)]);
+    assert_eq!(
+        left_out(|object| object["indicator_types"] = json!(["anonymization", "benign"])),
+        [(LeftOut::Benign, 1)]
+    );
+}
+
+/// The ids of which a bundle says something, and the values that hold of them.
+fn told(objects: Value) -> (Vec<String>, Vec<String>) {
+    let received = read(&stix(objects, &SECRET), &source(), NOW_MS + 2_000).unwrap();
+    let values = received.indicators.iter().map(|indicator| indicator.pattern.to_string());
+    (received.told.iter().cloned().collect(), values.collect())
 }
 
 #[test]
-fn what_a_source_takes_back_is_named() {
-    let revoked = indicator(|object| object["revoked"] = true.into());
-    let received = read(&stix(json!([revoked]), &SECRET), &source(), NOW_MS).unwrap();
-    assert_eq!(received.revoked, BTreeSet::from(["indicator--1".to_owned()]));
-    assert_eq!(received.indicators, []);
+fn what_a_source_takes_back_is_named_and_holds_no_more() {
+    let taken_back = (vec!["indicator--1".to_owned()], Vec::new());
+    for change in [
+        ("revoked", json!(true)),
+        ("valid_until", json!("1970-01-01T00:00:03Z")),
+        ("confidence", json!(0)),
+        ("indicator_types", json!(["benign"])),
+        ("pattern_type", json!("yara")),
+    ] {
+        let changed = indicator(|object| {
+            object["modified"] = "1970-01-01T00:00:03Z".into();
+            object[change.0] = change.1.clone();
+        });
+        // Beside what it said before, in either order.
+        assert_eq!(told(json!([changed, indicator(|_| ())])), taken_back, "{change:?}");
+        assert_eq!(told(json!([indicator(|_| ()), changed])), taken_back, "{change:?}");
+    }
+}
+
+#[test]
+fn of_several_words_on_an_id_the_latest_counts_wherever_it_stands() {
+    let corrected = indicator(|object| {
+        object["modified"] = "1970-01-01T00:00:03Z".into();
+        object["pattern"] = "[ipv4-addr:value = '192.0.2.8']".into();
+    });
+    let expected = (vec!["indicator--1".to_owned()], vec!["192.0.2.8".to_owned()]);
+    assert_eq!(told(json!([corrected, indicator(|_| ())])), expected);
+    assert_eq!(told(json!([indicator(|_| ()), corrected])), expected);
 }
 
 #[test]
