@@ -139,7 +139,7 @@ fn whom_nobody_may_act_on_is_said_before_the_first_run_and_shown() {
     assert_eq!(
         text(&told.stdout),
         "Up to 25 accounts an hour on each of 4 partitions: floor 100 share 20 accounts 0 partitions 4 \
-         tenant 1000 storm 100 times 10.\n\
+         tenant 1000 storm 100 times 10 traffic 100 least 100000 requests 0.\n\
          No enforcer pauses.\n"
     );
     let told = said(&["limiter", "set", "acme", "40", "--node", "test"], &place);

@@ -181,6 +181,21 @@ pub fn up() -> anyhow::Result<Broker> {
     of_node(Node::at_home()?)
 }
 
+/// The same; where it was not up, with nothing of earlier runs in it. Every run leaves its topics there, and
+/// with thousands of them a broker does not start in time.
+///
+/// # Errors
+/// When the broker cannot be fetched, emptied or started.
+pub fn up_anew() -> anyhow::Result<Broker> {
+    if named().is_none() {
+        let node = Node::at_home()?;
+        if !node.is_up() {
+            node.wipe()?;
+        }
+    }
+    up()
+}
+
 fn of_node(node: Node) -> anyhow::Result<Broker> {
     if node.is_up() {
         eprintln!("already up");

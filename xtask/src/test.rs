@@ -72,7 +72,7 @@ pub fn run(args: &Args) -> Result<()> {
     })?;
     step("fuzz targets, a few seconds each", || fuzz::run(&fuzz::Args::brief()))?;
     let was_up = kafka::running()?.is_some();
-    let broker = step("Kafka", kafka::up)?;
+    let broker = step("Kafka", kafka::up_anew)?;
     let outcome = with_broker(&broker.brokers);
     if !was_up && std::env::var_os(kafka::BROKERS_VAR).is_none() {
         broker.stop()?;
