@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::shell::{output, succeed};
+use crate::shell::{output, sha256, succeed};
 use crate::{debian, dirs};
 
 /// Debian's compiler with the sources of its core, and the LLVM that it is of.
@@ -127,11 +127,4 @@ fn debians() -> Result<Toolchain> {
 fn made(directory: PathBuf) -> Result<PathBuf> {
     std::fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     Ok(directory)
-}
-
-fn sha256(file: &Path) -> Result<String> {
-    let mut command = Command::new("sha256sum");
-    command.arg(file);
-    let said = String::from_utf8(output(command, "sha256sum")?)?;
-    said.split(' ').next().map(str::to_owned).context("sha256sum says nothing")
 }

@@ -15,10 +15,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::shell::{output, succeed};
+use crate::shell::{output, sha256, succeed};
+use crate::supply::TARGET;
 use crate::{debian, dirs, supply};
 use attestation::{Attested, Subject};
-use build::{Build, TARGET};
+use build::Build;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -127,15 +128,6 @@ fn pack(files: &Files<'_>, name: &str, time_s: u64, archive: &Path) -> Result<()
     // Without the time of packing in its head.
     tar.args(["--use-compress-program=gzip --no-name -9", "--file"]).arg(archive).arg(name);
     succeed(tar, "tar")
-}
-
-fn sha256(path: &Path) -> Result<String> {
-    let mut command = Command::new("sha256sum");
-    command.arg("--").arg(path);
-    let said = String::from_utf8(output(command, "sha256sum fails")?)?;
-    // A name with a backslash is told of by one in front.
-    let digest = said.trim_start_matches('\\').split_ascii_whitespace().next();
-    digest.map(str::to_owned).with_context(|| format!("sha256sum says nothing of {}", path.display()))
 }
 
 fn file_name(path: &Path) -> String {

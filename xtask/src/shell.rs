@@ -1,5 +1,6 @@
 //! Running other programs.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -28,6 +29,19 @@ pub fn output(mut command: Command, failure: &str) -> Result<Vec<u8>> {
         bail!("{failure}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(output.stdout)
+}
+
+/// The SHA-256 of a file, in hex.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256(path: &Path) -> Result<String> {
+    let mut command = Command::new("sha256sum");
+    command.arg("--").arg(path);
+    let said = String::from_utf8(output(command, "sha256sum fails")?)?;
+    // A name with a backslash is told of by one in front.
+    let digest = said.trim_start_matches('\\').split_ascii_whitespace().next();
+    digest.map(str::to_owned).with_context(|| format!("sha256sum says nothing of {}", path.display()))
 }
 
 /// The same command, ended by SIGKILL when the thread that starts it ends, however that comes about:

@@ -16,7 +16,7 @@ const REQUIREMENTS: &str = include_str!("../supply/requirements.txt");
 /// What writes it, with its version.
 const CYCLONEDX: (&str, &str) = ("cargo-cyclonedx", "0.5.9");
 /// What is shipped is built for it.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// What holds dependencies against deny.toml.
 const DENY: (&str, &str) = ("cargo-deny", "0.20.2");
 

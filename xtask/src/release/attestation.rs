@@ -11,8 +11,9 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::build::{Build, TARGET};
-use crate::shell::output;
+use super::build::Build;
+use crate::shell::{output, sha256};
+use crate::supply::TARGET;
 
 /// What a statement is told to be in its envelope.
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -83,7 +84,7 @@ pub fn sign(statement: &Value, key: &Path) -> Result<Value> {
     Ok(json!({
         "payloadType": PAYLOAD_TYPE,
         "payload": base64(payload.as_bytes(), place.path())?,
-        "signatures": [{"keyid": super::sha256(&der)?, "sig": base64(&signature, place.path())?}],
+        "signatures": [{"keyid": sha256(&der)?, "sig": base64(&signature, place.path())?}],
     }))
 }
 

@@ -9,9 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::dirs;
 use crate::shell::{output, succeed};
-
-/// What is shipped is built for it.
-pub const TARGET: &str = "x86_64-unknown-linux-gnu";
+use crate::supply::TARGET;
 
 /// What is built.
 pub struct Build {
