@@ -5,6 +5,8 @@ pub mod files;
 pub mod hec;
 pub mod http;
 pub mod otlp;
+#[cfg(test)]
+mod stub;
 pub mod syslog;
 #[cfg(test)]
 mod tests;

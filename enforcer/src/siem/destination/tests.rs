@@ -3,6 +3,7 @@
 use super::elasticsearch::ElasticsearchDestination;
 use super::hec::HecDestination;
 use super::http::{Chunks, Endpoint, Outcome};
+use super::stub::answering;
 use super::syslog::SyslogDestination;
 use super::tls::Authorities;
 use super::{Delivery, Destination, Fate, RetryCause};
@@ -11,7 +12,7 @@ use crate::siem::notice::{Notice, of_verdict};
 use crate::siem::testing::{account, verdict};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -57,27 +58,14 @@ struct Stub {
 
 impl Stub {
     fn start(script: Vec<Reply>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
-        let (all, script) = (seen.clone(), Arc::new(Mutex::new(script.into_iter())));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (all, script) = (all.clone(), script.clone());
-                std::thread::spawn(move || {
-                    let mut stream = BufReader::new(stream.unwrap());
-                    while let Some((head, body)) = request(&mut stream) {
-                        let lines = body.lines().count();
-                        all.lock().unwrap().push((head, body));
-                        let reply =
-                            script.lock().unwrap().next().expect("it is asked more often than scripted");
-                        let Some((status, body)) = reply(lines) else { return };
-                        let head =
-                            format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n\r\n", body.len());
-                        stream.get_mut().write_all((head + &body).as_bytes()).unwrap();
-                    }
-                });
-            }
+        let (all, script) = (seen.clone(), Mutex::new(script.into_iter()));
+        let url = answering(move |head, body| {
+            let body = String::from_utf8(body).unwrap();
+            let lines = body.lines().count();
+            all.lock().unwrap().push((head, body));
+            let reply = script.lock().unwrap().next().expect("it is asked more often than scripted");
+            reply(lines).map(|(status, body)| (status, body.into_bytes()))
         });
         Self { url, seen }
     }
@@ -90,20 +78,6 @@ impl Stub {
     fn lines(&self) -> Vec<usize> {
         self.seen.lock().unwrap().iter().map(|(_, body)| body.lines().count()).collect()
     }
-}
-
-fn request(stream: &mut BufReader<TcpStream>) -> Option<Seen> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if stream.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let length =
-        head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.expect("its length is told")];
-    stream.read_exact(&mut body).ok()?;
-    Some((head, String::from_utf8(body).unwrap()))
 }
 
 fn fates(delivery: &Delivery) -> String {

@@ -1,12 +1,11 @@
 //! Spans of notices, and collectors that refuse, fail and take a part.
 
 use super::super::RetryCause;
+use super::super::stub::answering;
 use super::proto::PartialSuccess;
 use super::*;
 use crate::siem::notice::{of_action, of_campaign, of_verdict};
 use crate::siem::testing::{action, campaign, verdict};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use weir_schemas::{Action, ActionState, Origin, Verdict, VerdictId};
@@ -22,37 +21,15 @@ fn notices(count: u32) -> Vec<Notice> {
 
 /// A collector that answers by a script, and how many spans each request had.
 fn collector(script: Vec<(u16, Vec<u8>)>) -> (Endpoint, Arc<Mutex<Vec<usize>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
     let seen = Arc::<Mutex<Vec<usize>>>::default();
-    let (all, script) = (seen.clone(), Arc::new(Mutex::new(script.into_iter())));
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (all, script) = (all.clone(), script.clone());
-            std::thread::spawn(move || {
-                let mut stream = BufReader::new(stream.unwrap());
-                loop {
-                    let mut head = String::new();
-                    while !head.ends_with("\r\n\r\n") {
-                        if stream.read_line(&mut head).unwrap() == 0 {
-                            return;
-                        }
-                    }
-                    let head = head.to_lowercase();
-                    assert!(head.starts_with("post /v1/traces http"), "{head}");
-                    let length = head.split("content-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
-                    let mut body = vec![0; length.parse().unwrap()];
-                    stream.read_exact(&mut body).unwrap();
-                    let request = Request::decode(&*body).unwrap();
-                    all.lock().unwrap().push(request.resource_spans[0].scope_spans[0].spans.len());
-                    let (status, answer) = script.lock().unwrap().next().unwrap();
-                    let head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n\r\n", answer.len());
-                    stream.get_mut().write_all(&[head.as_bytes(), &answer].concat()).unwrap();
-                }
-            });
-        }
+    let (all, script) = (seen.clone(), Mutex::new(script.into_iter()));
+    let url = answering(move |head, body| {
+        assert!(head.to_lowercase().starts_with("post /v1/traces http"), "{head}");
+        let request = Request::decode(&*body).unwrap();
+        all.lock().unwrap().push(request.resource_spans[0].scope_spans[0].spans.len());
+        Some(script.lock().unwrap().next().unwrap())
     });
-    (Endpoint::new(&url, None, None, Duration::from_secs(60)), seen)
+    (Endpoint::new(&format!("{url}/"), None, None, Duration::from_secs(60)), seen)
 }
 
 #[test]
