@@ -10,7 +10,7 @@ use weir_processor::Refused;
 use weir_schemas::ControlKind;
 use weir_schemas::bundle::{Bundle, Distrust};
 use weir_schemas::wire::Wire;
-use weir_topology::log::Log;
+use weir_topology::log::{Log, LogError};
 use weir_topology::topic::Topic;
 
 /// Refuses a configured policy file that is none, before anything is written.
@@ -74,17 +74,35 @@ pub fn configured_age(context: &Context, log: &dyn Log, wire: &Wire) -> Result<(
     publish(context, log, wire, AGE_NAME, ControlKind::Setting, "", &configured.0.to_string())
 }
 
+/// What became of telling, or of counting what is told: where the log passes over it, the next time does.
+pub fn unless(outcome: Result<()>, passes: impl Fn(&LogError) -> bool) -> Result<()> {
+    match outcome {
+        Err(error) if error.downcast_ref().is_some_and(passes) => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// What shares are of, where it was counted: of what is none, what was said last stands.
 #[derive(Default)]
-pub struct Whole<'a> {
+pub struct Whole {
     /// Accounts.
     pub accounts: Option<u64>,
-    /// Requests in a day, for one who was told how many, or was not.
-    pub requests: Option<&'a dyn Fn(bool) -> Option<u64>>,
+    /// Requests.
+    pub requests: Option<Measured>,
+}
+
+/// Requests in a day, as they were measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measured {
+    /// How many; never 0, which is what nobody has said.
+    pub a_day: u64,
+    /// Whether a whole day was seen, and not an hour or more of one: that says something only where nobody
+    /// has said anything yet.
+    pub of_a_day: bool,
 }
 
 /// Publishes the configured limit, and what its shares are of, where that is not what is in force.
-pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, whole: Whole<'_>) -> Result<()> {
+pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, whole: Whole) -> Result<()> {
     let in_force = match latest(log, wire, LIMIT_NAME)? {
         Some(control) => Limit::parse(&control.body).ok(),
         None => Some(Limit::default()),
@@ -94,6 +112,7 @@ pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, whole: Wh
     let newer = |counted: Option<u64>, told: u64| {
         counted.filter(|counted| counted.abs_diff(told).saturating_mul(10) > told).unwrap_or(told)
     };
+    let requests = whole.requests.filter(|measured| measured.of_a_day || told.requests == 0);
     let configured = Limit {
         floor: context.settings.act_limit_floor,
         share_permille: context.settings.act_limit_share_permille,
@@ -104,7 +123,7 @@ pub fn configured_limit(context: &Context, log: &dyn Log, wire: &Wire, whole: Wh
         storm_times: context.settings.act_storm_times,
         traffic_permille: context.settings.act_limit_traffic_permille,
         requests_floor: context.settings.act_limit_requests,
-        requests: newer(whole.requests.and_then(|counted| counted(told.requests > 0)), told.requests),
+        requests: newer(requests.map(|measured| measured.a_day), told.requests),
     };
     if in_force == Some(configured) {
         return Ok(());

@@ -59,11 +59,7 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
 /// Of enforcers that start at the same moment and are configured alike, one tells: who is fenced leaves it to
 /// that one.
 fn left_to_another(told: Result<()>) -> Result<()> {
-    match told.map_err(|error| error.downcast::<LogError>()) {
-        Ok(()) | Err(Ok(LogError::Fenced { .. })) => Ok(()),
-        Err(Ok(error)) => Err(error.into()),
-        Err(Err(error)) => Err(error),
-    }
+    adopt::unless(told, |error| matches!(error, LogError::Fenced { .. }))
 }
 
 /// Actions that were withheld because what they answer is history: told in one line when no more come.

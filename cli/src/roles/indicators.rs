@@ -113,7 +113,7 @@ pub fn import(context: &Context, bundle: &Path, name: &str) -> Result<ExitCode> 
     let taken = received::read(&bytes, &source, now_ms).map_err(anyhow::Error::from);
     let taken = taken.and_then(|received| {
         let before = store.read()?;
-        let (after, new) = merged(before.clone(), &received, name, now_ms);
+        let (after, taken_away) = merged(before, &received, name, now_ms);
         let of_source = after.iter().filter(|indicator| indicator.source == name).count();
         ensure!(
             of_source <= SOURCE_INDICATORS_MAX && after.len() <= INDICATORS_MAX,
@@ -121,7 +121,7 @@ pub fn import(context: &Context, bundle: &Path, name: &str) -> Result<ExitCode> 
              sources {} of at most {INDICATORS_MAX}",
             after.len()
         );
-        change.taken_away = before.len() + new - after.len();
+        change.taken_away = taken_away;
         Ok((received, after))
     });
     let (received, after) = match taken {
@@ -155,7 +155,7 @@ pub fn import(context: &Context, bundle: &Path, name: &str) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is there once a bundle was taken, and how many of those are new. What has ended goes, and so does
+/// What is there once a bundle was taken, and how many are there no more. What has ended goes, and so does
 /// what the source said before of what it speaks of now.
 fn merged(before: Vec<Indicator>, received: &Received, source: &str, now_ms: i64) -> (Vec<Indicator>, usize) {
     let key =
@@ -170,8 +170,8 @@ fn merged(before: Vec<Indicator>, received: &Received, source: &str, now_ms: i64
     for indicator in &received.indicators {
         all.insert(key(indicator), indicator.clone());
     }
-    let new = all.keys().filter(|key| !known.contains(*key)).count();
-    (all.into_values().collect(), new)
+    let taken_away = known.iter().filter(|key| !all.contains_key(key)).count();
+    (all.into_values().collect(), taken_away)
 }
 
 /// Prints what requests are compared with.

@@ -35,20 +35,14 @@ impl Population {
             return Ok(());
         }
         self.told_after = now;
-        let requests = |was_told| self.traffic.requests_a_day(now, was_told);
-        let whole = Whole { accounts: Some(export.accounts_known()), requests: Some(&requests) };
+        let whole = Whole { accounts: Some(export.accounts_known()), requests: self.traffic.measured(now) };
         outlast(adopt::configured_limit(context, log, wire, whole))
     }
 }
 
 /// Where the brokers are away, or another process told meanwhile, the next look tells it.
 fn outlast(outcome: Result<()>) -> Result<()> {
-    match outcome.map_err(|error| error.downcast::<LogError>()) {
-        Ok(())
-        | Err(Ok(LogError::Unavailable { .. } | LogError::Aborted { .. } | LogError::Fenced { .. })) => {
-            Ok(())
-        }
-        Err(Ok(error)) => Err(error.into()),
-        Err(Err(error)) => Err(error),
-    }
+    adopt::unless(outcome, |error| {
+        matches!(error, LogError::Unavailable { .. } | LogError::Aborted { .. } | LogError::Fenced { .. })
+    })
 }

@@ -4,6 +4,7 @@
 //! not looked for: a process that starts anew has no whole day before one has passed. An hour of it says
 //! something only where nobody has said anything yet.
 
+use crate::roles::adopt::Measured;
 use std::collections::VecDeque;
 use std::time::Duration;
 use weir_enforcer::limits::REQUESTS_TOLD_MAX;
@@ -61,18 +62,18 @@ impl Traffic {
         Ok(())
     }
 
-    /// Requests in a day, as many as there were in the time that was seen; none where that is too short: a
-    /// day, or, where nobody `was_told` anything yet, an hour. At least one, since none is what nobody said.
-    pub fn requests_a_day(&self, now: Duration, was_told: bool) -> Option<u64> {
+    /// Requests in a day, as many as there were in the time that was seen; none where that is less than an
+    /// hour.
+    pub fn measured(&self, now: Duration) -> Option<Measured> {
         let oldest =
             self.slots.front().map_or(now, |(slot, _)| SLOT * u32::try_from(*slot).unwrap_or(u32::MAX));
         let seen = now.saturating_sub(oldest.max(self.since));
         let counted: u64 = self.slots.iter().map(|(_, requests)| *requests).sum();
-        // The oldest slot of a day is one that has begun.
-        let said_from = if was_told { DAY - SLOT } else { SAID_FROM };
-        (seen >= said_from).then(|| {
+        (seen >= SAID_FROM).then(|| {
             let a_day = u128::from(counted) * u128::from(DAY.as_secs()) / u128::from(seen.as_secs());
-            u64::try_from(a_day).unwrap_or(u64::MAX).clamp(1, REQUESTS_TOLD_MAX)
+            let a_day = u64::try_from(a_day).unwrap_or(u64::MAX).clamp(1, REQUESTS_TOLD_MAX);
+            // The oldest slot of a day is one that has begun.
+            Measured { a_day, of_a_day: seen >= DAY - SLOT }
         })
     }
 
@@ -143,6 +144,16 @@ mod tests {
         log.writer("a task").unwrap().commit(&commit).unwrap();
     }
 
+    /// What is said where nobody has said anything yet.
+    fn of_an_hour(traffic: &Traffic, now: Duration) -> Option<u64> {
+        traffic.measured(now).map(|measured| measured.a_day)
+    }
+
+    /// What is said where somebody has.
+    fn of_a_day(traffic: &Traffic, now: Duration) -> Option<u64> {
+        traffic.measured(now).filter(|measured| measured.of_a_day).map(|measured| measured.a_day)
+    }
+
     #[test]
     fn what_the_account_stage_reads_of_events_is_counted_on_every_partition_from_the_start_on() {
         let (log, wire, mut traffic) = (MemoryLog::new(2), Wire::new(), Traffic::default());
@@ -152,19 +163,19 @@ mod tests {
         epoch(&log, StageName::Account, 1, &[(Topic::Events, 20), (Topic::Clusters, 9)]);
         epoch(&log, StageName::Enforcer, 1, &[(Topic::Verdicts, 5)]);
         traffic.count(log.as_ref(), &wire, HOUR / 2).unwrap();
-        assert_eq!(traffic.requests_a_day(HOUR - Duration::from_secs(1), false), None);
-        assert_eq!(traffic.requests_a_day(HOUR, false), Some(24 * 120));
+        assert_eq!(of_an_hour(&traffic, HOUR - Duration::from_secs(1)), None);
+        assert_eq!(of_an_hour(&traffic, HOUR), Some(24 * 120));
         traffic.count(log.as_ref(), &wire, 2 * HOUR).unwrap();
-        assert_eq!(traffic.requests_a_day(2 * HOUR, false), Some(12 * 120), "once each");
+        assert_eq!(of_an_hour(&traffic, 2 * HOUR), Some(12 * 120), "once each");
     }
 
     #[test]
     fn an_hour_says_nothing_to_whom_a_day_was_told() {
         let mut traffic = Traffic::default();
         (0..=143).for_each(|slot| traffic.note(slot * SLOT, 10));
-        assert_eq!(traffic.requests_a_day(6 * SLOT, true), None);
-        assert_eq!(traffic.requests_a_day(142 * SLOT, true), None);
-        assert_eq!(traffic.requests_a_day(144 * SLOT, true), Some(1_440));
+        assert_eq!(of_a_day(&traffic, 6 * SLOT), None);
+        assert_eq!(of_a_day(&traffic, 142 * SLOT), None);
+        assert_eq!(of_a_day(&traffic, 144 * SLOT), Some(1_440));
     }
 
     #[test]
@@ -178,8 +189,8 @@ mod tests {
         traffic.count(log.as_ref(), &wire, 2 * HOUR).unwrap();
         epoch(&log, StageName::Account, 0, &[(Topic::Events, 7)]);
         traffic.count(log.as_ref(), &wire, 2 * HOUR + SLOT).unwrap();
-        assert_eq!(traffic.requests_a_day(2 * HOUR + SLOT, false), None);
-        assert_eq!(traffic.requests_a_day(3 * HOUR, false), Some(24 * 7));
+        assert_eq!(of_an_hour(&traffic, 2 * HOUR + SLOT), None);
+        assert_eq!(of_an_hour(&traffic, 3 * HOUR), Some(24 * 7));
     }
 
     #[test]
@@ -187,13 +198,13 @@ mod tests {
         let mut traffic = Traffic::default();
         (0..200).for_each(|slot| traffic.note(slot * SLOT, if slot < 56 { 1_000 } else { 10 }));
         assert_eq!(traffic.slots.len(), 144);
-        assert_eq!(traffic.requests_a_day(200 * SLOT, true), Some(1_440));
+        assert_eq!(of_a_day(&traffic, 200 * SLOT), Some(1_440));
     }
 
     #[test]
     fn where_nobody_asks_there_is_nothing_in_a_day() {
         let mut traffic = Traffic::default();
         (0..12).for_each(|slot| traffic.note(slot * SLOT, 0));
-        assert_eq!(traffic.requests_a_day(12 * SLOT, false), Some(1), "0 is what nobody has said");
+        assert_eq!(of_an_hour(&traffic, 12 * SLOT), Some(1), "0 is what nobody has said");
     }
 }
