@@ -63,7 +63,13 @@ pub(crate) fn measure(ebpf: &mut Ebpf, [call, end]: [&str; 2]) -> Result<TrapCos
     // At the entry the return is arranged, by a trap of the one kind or the other.
     let at_entry = if emulated == 0 { emulated_ns } else { apart_ns };
     let return_ns = with(end, 0)?.saturating_sub(at_entry);
-    Ok(TrapCosts { emulated_ns, apart_ns, return_ns })
+    // Beside much other work a difference may come out as nothing, and 0 says that nothing was measured.
+    let measured = |ns: u64| ns.max(1);
+    Ok(TrapCosts {
+        emulated_ns: measured(emulated_ns),
+        apart_ns: measured(apart_ns),
+        return_ns: measured(return_ns),
+    })
 }
 
 /// What a call costs, in nanoseconds: the least of several rounds.

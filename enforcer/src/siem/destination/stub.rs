@@ -6,8 +6,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-/// Serves at the address that this gives. Each request, its head and its body, is answered with a status and a
-/// body, or the connection ends.
+/// Serves at the address that this gives. Each request, its head and its body, is answered with a status and
+/// a body, or the connection ends.
 pub(super) fn answering(
     answer: impl Fn(String, Vec<u8>) -> Option<(u16, Vec<u8>)> + Send + Sync + 'static,
 ) -> String {
