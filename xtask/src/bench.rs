@@ -16,6 +16,8 @@ mod decide;
 #[cfg(feature = "bench")]
 mod kafka;
 #[cfg(feature = "bench")]
+mod latency;
+#[cfg(feature = "bench")]
 mod meter;
 #[cfg(feature = "bench")]
 mod passing;
@@ -51,6 +53,12 @@ pub struct Args {
     /// Size of the file for `resident`, in bytes
     #[arg(long)]
     file_bytes: Option<u64>,
+    /// Events a second for `latency`, instead of half of what `weir process` works off
+    #[arg(long)]
+    rate: Option<usize>,
+    /// Number of partitions for `latency`, instead of 4 and 64
+    #[arg(long)]
+    partitions: Option<u32>,
     /// Directory for the parts of `restore`
     #[arg(long, hide = true)]
     dir: Option<std::path::PathBuf>,
@@ -80,6 +88,8 @@ enum Measure {
     Partitions,
     /// The same processing with and without transactions
     Tax,
+    /// From an event to its visible verdict at half load, beside a Kafka Streams job that counts
+    Latency,
     /// Taking state back
     Restore,
     /// From the end of a processor to the next judgement by another, with and without a standby
@@ -126,6 +136,12 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(bytes) = args.file_bytes {
         bench.args(["--file-bytes", &bytes.to_string()]);
     }
+    if let Some(rate) = args.rate {
+        bench.args(["--rate", &rate.to_string()]);
+    }
+    if let Some(partitions) = args.partitions {
+        bench.args(["--partitions", &partitions.to_string()]);
+    }
     if let Some(dir) = &args.dir {
         bench.arg("--dir").arg(dir);
     }
@@ -171,6 +187,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if is_asked(Measure::Tax) {
         kafka::tax()?;
+    }
+    if is_asked(Measure::Latency) {
+        latency::run(args.rate, args.partitions)?;
     }
     if args.only == Some(Measure::Save) {
         restore::save(args.accounts, args.dir.as_deref())?;

@@ -28,8 +28,8 @@ pub fn run() -> Result<()> {
     let bill = bill(dirs::workspace(), 0)?;
     let crates = bill.with_extension("crates");
     let mut tree = cargo();
-    tree.args(["tree", "--locked", "--package", "weir", "--all-features", "--edges", "normal,build"]);
-    // As the bill: for what is shipped, not for where this runs.
+    tree.args(["tree", "--locked", "--package", "weir", "--edges", "normal,build"]);
+    // As the bill: of what is shipped, with its features and for its target, not for where this runs.
     tree.args(["--target", TARGET]);
     tree.args(["--prefix", "none", "--format", "{p}", "--no-dedupe"]);
     fs::write(&crates, output(tree, "cargo tree fails")?)?;
@@ -51,7 +51,8 @@ pub fn bill(source: &Path, time_s: u64) -> Result<PathBuf> {
     let mut cyclonedx = Command::new(tool(CYCLONEDX)?);
     cyclonedx.current_dir(source.join("cli")).env("SOURCE_DATE_EPOCH", time_s.to_string());
     cyclonedx.args(["cyclonedx", "--format", "json"]);
-    cyclonedx.args(["--spec-version", "1.5", "--all-features", "--target", TARGET]);
+    // With the features that a release is built with: the bill is of that binary and of no other.
+    cyclonedx.args(["--spec-version", "1.5", "--target", TARGET]);
     cyclonedx.args(["--override-filename", NAME]);
     succeed(cyclonedx, "cargo cyclonedx")?;
     // It writes beside every manifest of the workspace; one of them is the binary's.

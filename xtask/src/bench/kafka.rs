@@ -12,6 +12,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::json;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use weir_processor::account::AccountStage;
 use weir_processor::campaign::CampaignStage;
@@ -86,18 +87,32 @@ impl Deployment {
         Ok(KafkaLog::connect(self.config.clone())?)
     }
 
+    /// The brokers.
+    pub fn brokers(&self) -> &str {
+        &self.config.brokers
+    }
+
+    /// The name that a topic has on the brokers.
+    pub fn topic_name(&self, topic: Topic) -> String {
+        self.config.topic_name(topic)
+    }
+
     /// A consumer of every partition of `topic`, from the beginning.
     pub fn reader(&self, topic: Topic) -> Result<BareReader> {
+        self.reader_of(&self.topic_name(topic), self.log()?.partitions(topic)?)
+    }
+
+    /// A consumer of so many partitions of the topic of this name, from the beginning.
+    pub fn reader_of(&self, name: &str, partitions: u32) -> Result<BareReader> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.config.brokers)
             .set("group.id", format!("{}bench", self.config.prefix))
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")
             .create()?;
-        let (log, name) = (self.log()?, self.config.topic_name(topic));
         let mut from = TopicPartitionList::new();
-        for partition in 0..log.partitions(topic)? {
-            from.add_partition_offset(&name, partition as i32, Offset::Beginning)?;
+        for partition in 0..partitions {
+            from.add_partition_offset(name, partition as i32, Offset::Beginning)?;
         }
         consumer.assign(&from)?;
         Ok(BareReader { consumer })
@@ -122,6 +137,16 @@ impl BareReader {
             if each(message.payload().unwrap_or_default(), at_ms)? {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    /// Hands key and payload of every record to `each` at once when it is there, until it is told to stop.
+    pub fn follow(&self, stop: &AtomicBool, mut each: impl FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+        while !stop.load(Ordering::Relaxed) {
+            let Some(message) = self.consumer.poll(Duration::from_millis(50)) else { continue };
+            let message = message?;
+            each(message.key().unwrap_or_default(), message.payload().unwrap_or_default())?;
         }
         Ok(())
     }
@@ -223,7 +248,7 @@ pub fn partitions() -> Result<()> {
 }
 
 /// When the broker took each epoch of the account stage, and how many events it judged; in order of time.
-fn judged(deployment: &Deployment) -> Result<Vec<(i64, u64)>> {
+pub fn judged(deployment: &Deployment) -> Result<Vec<(i64, u64)>> {
     let (wire, account, mut epochs) = (Wire::new(), StageName::Account.as_str(), Vec::new());
     deployment.reader(Topic::Epochs)?.read(Duration::from_secs(3), |payload, at_ms| {
         let epoch: Epoch = wire.read(payload)?;
