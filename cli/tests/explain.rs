@@ -74,7 +74,7 @@ fn the_recorded_examples_six_accounts_are_one_campaign_everywhere_and_it_is_expl
     let log_odds = story["log_odds_nats"].as_f64().unwrap();
     assert_eq!(
         story["calibrated_nats"],
-        Policy::builtin().calibrated((log_odds * 1e3).round() as i32) as f64 / 1e3
+        Policy::builtin().fleet().calibrated((log_odds * 1e3).round() as i32) as f64 / 1e3
     );
 
     // History says the same of it.

@@ -14,6 +14,7 @@ use pipeline::{STRAIGHT, run};
 use scenario::Arrival;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use weir_processor::policy::Policy;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Body, Event, EventId, Outcome, Record as _, Response, Tier};
 use weir_topology::embedded::EmbeddedLog;
@@ -116,7 +117,7 @@ fn highest_tiers(mut arrivals: Vec<Named<'_>>) -> BTreeMap<String, Tier> {
     let names: BTreeMap<AccountId, &str> =
         arrivals.iter().map(|(event, name)| (event.account, *name)).collect();
     let arrivals: Vec<Arrival> = arrivals.into_iter().map(|(arrival, _)| arrival).collect();
-    let run = run(&arrivals, STRAIGHT);
+    let run = run(&Policy::builtin(), &arrivals, STRAIGHT);
     assert_eq!((run.events_judged, run.dead_letters), (arrivals.len() as u64, 0));
     let mut highest = BTreeMap::new();
     for verdict in run.verdicts {

@@ -4,9 +4,12 @@
 
 mod common;
 
-use common::{Place, START_MS, line, success, text, traffic, weir};
+use common::{Place, START_MS, line, success, text, traffic, traffic_of_two_tenants, weir};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use weir_processor::nats::score;
+use weir_processor::policy::Policy;
 
 #[test]
 fn a_published_policy_is_in_force_and_named_by_its_verdicts() {
@@ -168,4 +171,99 @@ fn every_verdict_names_the_policy_that_was_in_force_through_many_changes() {
     }
     assert_eq!(place.replay(&["--as-recorded"]).0["bytes_equal"], true);
     assert_eq!(history(&place).len(), 20);
+}
+
+/// What two tenants have of their own: the strict one lower thresholds, the lenient one higher.
+const TENANTS: &str = "
+[tenants.strict.tiers]
+high = 0.4
+critical = 0.5
+
+[tenants.lenient.tiers]
+medium = 0.5
+high = 0.98
+critical = 0.99
+";
+
+#[test]
+fn tenants_are_judged_by_their_own_rules_and_whoever_is_asked_says_so() {
+    let place = Place::new();
+    std::fs::write(&place.feed, traffic_of_two_tenants(["strict", "lenient"])).unwrap();
+    let builtin = Policy::builtin_text().replacen("builtin-8", "mine", 1);
+    let file = place.directory.path().join("mine.toml");
+    std::fs::write(&file, format!("{builtin}{TENANTS}")).unwrap();
+    let mut run = place.run_to_idle();
+    run.arg("--policy").arg(&file);
+    success(run);
+
+    // Every verdict names the rules that it is by.
+    let mine = Policy::parse(&format!("{builtin}{TENANTS}")).unwrap();
+    let lines = place.lines_of("audit_log.jsonl");
+    let ids: BTreeSet<&str> = lines.iter().filter_map(|line| line["verdict_id"].as_str()).collect();
+    let mut tiers: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for id in &ids {
+        let mut command = weir(&["explain", id, "--json", "--data-dir"]);
+        command.arg(&place.data);
+        let story: serde_json::Value = serde_json::from_slice(&success(command).stdout).unwrap();
+        let tenant = story["tenant"].as_str().unwrap();
+        assert_eq!(story["policy_version"], format!("mine/{tenant}"), "{story}");
+        let rules = mine.of(tenant);
+        let tier_of = |log_odds: &serde_json::Value| {
+            rules.tier_of(score((log_odds.as_f64().unwrap() * 1e3).round() as i32)).as_str()
+        };
+        // It is held against these rules: with a little less evidence it would be of a lower tier by them.
+        let less = story["otherwise"].as_array().unwrap().last().unwrap();
+        assert_eq!(less["tier"], tier_of(&less["log_odds_nats"]), "{story}");
+        assert_ne!(less["tier"], story["tier"]);
+        tiers.entry(tenant.to_owned()).or_default().insert(story["tier"].as_str().unwrap().to_owned());
+    }
+    assert!(tiers["strict"].contains("CRITICAL"), "{tiers:?}");
+    assert_eq!(tiers["lenient"], BTreeSet::from(["MEDIUM".to_owned()]), "{tiers:?}");
+    assert_eq!(place.replay(&["--as-recorded"]).0["bytes_equal"], true);
+
+    // What a tenant has can be read as a whole, and judges everybody as it judges the tenant.
+    let strict = policy(&place, &["show", "--tenant", "strict"]);
+    assert_eq!(policy(&place, &["show", "mine/strict"]), strict);
+    assert_eq!(policy(&place, &["show"]), format!("{builtin}{TENANTS}"));
+    let alone = Policy::parse(&strict).unwrap();
+    assert_eq!(alone.fleet().tiers, mine.of("strict").tiers);
+    assert_eq!(alone.tenants().len(), 0);
+    let of_nobody = policy(&place, &["show", "--tenant", "nobody"]);
+    assert_eq!(of_nobody.split_once('\n').unwrap().1.trim_end(), builtin.trim_end());
+
+    let said = text(&success(weir(&["policy", "check", file.to_str().unwrap()])).stdout);
+    assert!(said.ends_with("Tenants with rules of their own: lenient, strict\n"), "{said}");
+    let diff = |more: &[&str]| {
+        let mut command = weir(&["policy", "diff", "builtin", "in-force", "--data-dir"]);
+        let output = command.arg(&place.data).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stdout)
+    };
+    assert_eq!(
+        diff(&[]),
+        "+tenants.lenient.tiers.critical = 0.99\n+tenants.lenient.tiers.high = 0.98\n\
+         +tenants.lenient.tiers.medium = 0.5\n+tenants.strict.tiers.critical = 0.5\n\
+         +tenants.strict.tiers.high = 0.4\n-version = \"builtin-8\"\n+version = \"mine\"\n"
+    );
+    assert_eq!(
+        diff(&["--tenant", "strict"]),
+        "-tiers.critical = 0.72\n+tiers.critical = 0.5\n-tiers.high = 0.55\n+tiers.high = 0.4\n\
+         -version = \"builtin-8\"\n+version = \"mine\"\n"
+    );
+}
+
+#[test]
+fn rules_of_a_tenant_that_it_may_not_have_are_refused_with_their_place_and_nothing_comes_in_force() {
+    let (place, files) = with_policies(&["good"]);
+    policy(&place, &["publish", &files[0]]);
+    let good = std::fs::read_to_string(&files[0]).unwrap();
+    let bad = place.directory.path().join("bad.toml");
+    std::fs::write(&bad, format!("{good}[tenants.acme.horizons]\naccount_h = 72\n")).unwrap();
+    let mut publish = weir(&["policy", "publish", bad.to_str().unwrap(), "--data-dir"]);
+    let output = publish.arg(&place.data).output().unwrap();
+    assert!(!output.status.success());
+    let (said, line) = (text(&output.stderr), good.lines().count() + 1);
+    let expected = format!("line {line}, column 15: `horizons` cannot be said of tenant acme alone");
+    assert!(said.contains(&expected), "{said}");
+    assert_eq!((policy(&place, &["show"]), history(&place).len()), (good, 1));
 }

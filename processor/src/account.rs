@@ -17,7 +17,7 @@ use crate::fusion::{Fused, Voice, fuse};
 use crate::in_force::{InForce, policy_control};
 use crate::limits::{ACCOUNTS_MAX, AHEAD_MAX_MS, EVICTION_GRACE_MS, SAMPLE_WEIGHT_MAX, TIME_MS_MAX};
 use crate::persist::Persist;
-use crate::policy::Policy;
+use crate::policy::{Policy, Rules};
 use crate::profile::Profile;
 use crate::refuse::{Refusal, Tallies, dead_letter};
 use crate::store::Store;
@@ -156,11 +156,10 @@ impl AccountStage {
         if cluster.time_ms > account.profile.clock_ms.saturating_add(horizon_ms) {
             return Ok(());
         }
-        let seen = Seen::Cluster(&cluster);
+        let (rules, seen) = (self.policy.of(&cluster.tenant), Seen::Cluster(&cluster));
         let links_before = account.profile.words.links(account.profile.clock_ms);
         account.profile.observe(account.profile.clock_ms, 1, seen);
-        let faults =
-            account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
+        let faults = account.detectors.observe(seen, &account.profile.view(), &rules.detectors, self.fault);
         account.note_faults(faults);
         work.tallies.add_each(Tally::DetectorFaults, faults);
         let cause = Cause {
@@ -173,10 +172,10 @@ impl AccountStage {
             partition: batch.partition,
         };
         work.touch(&cause);
-        let judged = judge(account, &cause, &self.policy, &self.wire, work);
+        let judged = judge(account, &cause, rules, &self.wire, work);
         let links = account.profile.words.links(account.profile.clock_ms);
         if !judged.is_said && work.silent.is_none() && is_news(account.voice.tier(), &links_before, &links) {
-            tell_member(account, &cause, &judged.fused, &self.policy, &self.wire, work, None);
+            tell_member(account, &cause, &judged.fused, rules, &self.wire, work, None);
         }
         Ok(())
     }
@@ -194,7 +193,7 @@ impl AccountStage {
         check_time(event.time_ms)?;
         check_ahead(event.time_ms, record.timestamp_ms)?;
         work.clock_ms = work.clock_ms.max(event.time_ms);
-        let horizon_ms = self.policy.account_horizon_ms();
+        let (rules, horizon_ms) = (self.policy.of(event.tenant), self.policy.account_horizon_ms());
         let account = self.accounts.change_or_insert(event.account, || Account::new(event.time_ms));
         if event.time_ms > account.profile.clock_ms.saturating_add(horizon_ms) {
             *account = Account::new(event.time_ms);
@@ -210,8 +209,7 @@ impl AccountStage {
             work.tallies.add(Tally::LateEvents, 1);
         }
         account.remember(event.event_id, event.origin);
-        let faults =
-            account.detectors.observe(seen, &account.profile.view(), &self.policy.detectors, self.fault);
+        let faults = account.detectors.observe(seen, &account.profile.view(), &rules.detectors, self.fault);
         account.note_faults(faults);
         work.tallies.add_each(Tally::DetectorFaults, faults);
         let cause = Cause {
@@ -229,7 +227,7 @@ impl AccountStage {
             tell(account, &cause, &self.wire, work);
         }
         if is_worth_judging(&account.profile, pause_ms) {
-            judge(account, &cause, &self.policy, &self.wire, work);
+            judge(account, &cause, rules, &self.wire, work);
         }
         account.age_faults();
         Ok(())
@@ -420,29 +418,29 @@ struct Judged {
 }
 
 /// Asks the detectors, and emits a verdict when there is something to say.
-fn judge(account: &mut Account, cause: &Cause<'_>, policy: &Policy, wire: &Wire, work: &mut Work) -> Judged {
+fn judge(account: &mut Account, cause: &Cause<'_>, rules: &Rules, wire: &Wire, work: &mut Work) -> Judged {
     let view = account.profile.view();
-    let (evidence, faults) = account.detectors.judge(&view, &policy.detectors);
-    let fused = work.hook.see(fuse(&evidence, policy), policy);
+    let (evidence, faults) = account.detectors.judge(&view, &rules.detectors);
+    let fused = work.hook.see(fuse(&evidence, rules), rules);
     let now_ms = view.now_ms;
     if !faults.is_empty() {
         work.tallies.add_each(Tally::DetectorFaults, faults);
         account.note_faults(faults);
     }
-    let is_said = work.silent.is_none() && account.voice.speaks(fused.tier, now_ms, policy);
+    let is_said = work.silent.is_none() && account.voice.speaks(fused.tier, now_ms, rules);
     if is_said {
-        speak(account, cause, &fused, policy, wire, work);
+        speak(account, cause, &fused, rules, wire, work);
     }
     Judged { fused, is_said }
 }
 
 /// Emits a verdict, which the account's voice has decided to.
-fn speak(account: &Account, cause: &Cause<'_>, fused: &Fused, policy: &Policy, wire: &Wire, work: &mut Work) {
+fn speak(account: &Account, cause: &Cause<'_>, fused: &Fused, rules: &Rules, wire: &Wire, work: &mut Work) {
     work.tallies.add(Tally::of_tier(fused.tier), 1);
-    let verdict = verdict::build(account, cause, fused, policy);
+    let verdict = verdict::build(account, cause, fused, rules);
     let key = cause.account.to_key();
     work.outputs.push(Output::keyed(Topic::Verdicts, key, wire.to_bytes(&verdict), cause.time_ms));
-    tell_member(account, cause, fused, policy, wire, work, Some(verdict.verdict_id));
+    tell_member(account, cause, fused, rules, wire, work, Some(verdict.verdict_id));
 }
 
 /// Tells the campaign stage what speaks for the account itself and what links it with others.
@@ -450,12 +448,12 @@ fn tell_member(
     account: &Account,
     cause: &Cause<'_>,
     fused: &Fused,
-    policy: &Policy,
+    rules: &Rules,
     wire: &Wire,
     work: &mut Work,
     verdict: Option<VerdictId>,
 ) {
-    let member = member::build(account, cause, fused, policy, verdict);
+    let member = member::build(account, cause, fused, rules, verdict);
     let key = cause.account.to_key();
     work.outputs.push(Output::keyed(Topic::Members, key, wire.to_bytes(&member), cause.time_ms));
 }
@@ -498,20 +496,20 @@ impl Stage for AccountStage {
                 continue;
             }
             judged += 1;
-            let view = account.profile.view();
-            let (evidence, faults) = account.detectors.judge(&view, &self.policy.detectors);
-            let fused = self.hook.see(fuse(&evidence, &self.policy), &self.policy);
+            let (view, rules) = (account.profile.view(), self.policy.of(&tenant));
+            let (evidence, faults) = account.detectors.judge(&view, &rules.detectors);
+            let fused = self.hook.see(fuse(&evidence, rules), rules);
             work.tallies.add_each(Tally::DetectorFaults, faults);
             let now_ms = view.now_ms;
             account.note_faults(faults);
             // What was said stands; the same is not said again for no more reason than that somebody else
             // says it.
             let differs = !account.voice.holds(fused.tier);
-            if differs && account.voice.speaks(fused.tier, now_ms, &self.policy) {
+            if differs && account.voice.speaks(fused.tier, now_ms, rules) {
                 let (epoch, partition) = (batch.epoch, batch.partition);
                 let (origin, tenant) = (account.origin(), &tenant);
                 let cause = Cause { time_ms: now_ms, tenant, account: id, origin, epoch, partition };
-                speak(account, &cause, &fused, &self.policy, &self.wire, &mut work);
+                speak(account, &cause, &fused, rules, &self.wire, &mut work);
             }
         }
         work.tallies.add(Tally::EvictedByCap, self.accounts.evict_to(self.accounts_max));

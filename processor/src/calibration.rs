@@ -35,7 +35,8 @@ pub struct Calibration {
 impl Calibration {
     /// Checks a policy's table: 2 to 16 points, each beyond the one before it on both sides.
     pub(crate) fn of(table: &CalibrationTable) -> Result<Self, PolicyError> {
-        let contradiction = |must| PolicyError::Contradiction { key: "calibration.points_nats", must };
+        let contradiction =
+            |must| PolicyError::Contradiction { key: "calibration.points_nats".to_owned(), must };
         if !(2..=CALIBRATION_POINTS_MAX).contains(&table.points_nats.len()) {
             return Err(contradiction("2 to 16 pairs"));
         }
@@ -80,7 +81,7 @@ mod tests {
         let policy = with("[[-8.0, -3.0], [-4.0, 0.0], [0.0, 6.0]]").unwrap();
         let said = [-100, -8, -6, -4, -2, 0, 100].map(|nats| {
             let millinats = nats * 1_000;
-            format!("{nats}: {} of a million", policy.probability(millinats))
+            format!("{nats}: {} of a million", policy.fleet().probability(millinats))
         });
         expect![[r#"
             -100: 47425 of a million
@@ -96,7 +97,8 @@ mod tests {
     #[test]
     fn more_evidence_is_never_less_probable() {
         let policy = Policy::builtin();
-        let said: Vec<u32> = (-30_000..30_000).map(|millinats| policy.probability(millinats)).collect();
+        let said: Vec<u32> =
+            (-30_000..30_000).map(|millinats| policy.fleet().probability(millinats)).collect();
         assert!(said.is_sorted());
         assert!(said.iter().all(|millionths| (1..1_000_000).contains(millionths)));
     }
@@ -111,9 +113,9 @@ mod tests {
     #[test]
     fn a_policy_without_a_map_means_what_it_meant() {
         let policy = without();
-        assert_eq!(policy.calibration, None);
+        assert_eq!(policy.fleet().calibration, None);
         for log_odds in [-7_000, -2_197, 0, 2_197, 7_000] {
-            assert_eq!(policy.probability(log_odds), crate::nats::probability(log_odds));
+            assert_eq!(policy.fleet().probability(log_odds), crate::nats::probability(log_odds));
         }
     }
 
@@ -122,7 +124,7 @@ mod tests {
         let (with, without) = (Policy::builtin(), without());
         for nats in -10..=10 {
             let evidence = NAMES.map(|name| (name != "owner").then_some(nats * 700));
-            assert_eq!(fuse(&evidence, &with), fuse(&evidence, &without), "{nats}");
+            assert_eq!(fuse(&evidence, with.fleet()), fuse(&evidence, without.fleet()), "{nats}");
         }
     }
 

@@ -478,7 +478,7 @@ mod tests {
     /// `probing`.
     fn saved(probing: u8) -> Vec<u8> {
         let mut states = States::default();
-        let settings = crate::policy::Policy::builtin().detectors;
+        let settings = crate::policy::Policy::builtin().fleet().detectors.clone();
         let mut profile = crate::profile::Profile::new(crate::fixture::START_MS);
         let prompt = Some(crate::fixture::prompt("shape", "text", 1));
         let request = weir_schemas::Request { max_tokens: Some(64), prompt, ..Default::default() };

@@ -130,7 +130,7 @@ macro_rules! has_settings {
     ($($name:ident: $detector:ident),+) => {$(
         impl HasSettings<crate::detectors::$detector> for Policy {
             fn settings(&self) -> &crate::detectors::$name::Settings {
-                self.detectors.$name.as_ref().expect("the builtin policy names every detector")
+                self.fleet().detectors.$name.as_ref().expect("the builtin policy names every detector")
             }
         }
     )+};

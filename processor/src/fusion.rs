@@ -2,7 +2,7 @@
 
 use crate::detector::{COUNT, FAMILIES, Family};
 use crate::nats::{self, Millinats};
-use crate::policy::Policy;
+use crate::policy::Rules;
 use weir_schemas::Tier;
 
 /// What all detectors come to.
@@ -20,14 +20,14 @@ pub struct Fused {
     pub tier: Tier,
 }
 
-/// Adds evidence: each detector within its cap, each family within its own, on top of the policy's prior.
+/// Adds evidence: each detector within its cap, each family within its own, on top of the rules' prior.
 ///
 /// MEDIUM needs two families that speak against the account, or one whose evidence is beyond doubt; HIGH and
 /// CRITICAL need two whatever the score, and CRITICAL one among them that looks at more than texts and hours.
 /// What others told is added like any family, and is none of those that must speak.
 #[inline]
-pub fn fuse(evidence: &[Option<Millinats>; COUNT], policy: &Policy) -> Fused {
-    let most = policy.detectors.most();
+pub fn fuse(evidence: &[Option<Millinats>; COUNT], rules: &Rules) -> Fused {
+    let most = rules.detectors.most();
     let mut contributions = [None; COUNT];
     let mut families = [0; Family::COUNT];
     for (index, said) in evidence.iter().enumerate() {
@@ -36,9 +36,9 @@ pub fn fuse(evidence: &[Option<Millinats>; COUNT], policy: &Policy) -> Fused {
         contributions[index] = Some(within);
         families[FAMILIES[index] as usize] += within;
     }
-    let cap = policy.family_most();
-    let speaks_from = policy.speaks_from();
-    let (mut log_odds, mut speaking, mut loudest, mut has_ground) = (policy.prior(), 0, 0, false);
+    let cap = rules.family_most();
+    let speaks_from = rules.speaks_from();
+    let (mut log_odds, mut speaking, mut loudest, mut has_ground) = (rules.prior(), 0, 0, false);
     for (family, said) in Family::ALL.into_iter().zip(families) {
         let said = said.clamp(-cap, cap);
         log_odds += said;
@@ -50,9 +50,9 @@ pub fn fuse(evidence: &[Option<Millinats>; COUNT], policy: &Policy) -> Fused {
         has_ground |= speaks && family.is_ground();
     }
     let score = nats::score(log_odds);
-    let tier = match policy.tier_of(score) {
+    let tier = match rules.tier_of(score) {
         Tier::Clear => Tier::Clear,
-        _ if speaking < 2 && loudest < policy.alone() => Tier::Clear,
+        _ if speaking < 2 && loudest < rules.alone() => Tier::Clear,
         Tier::High | Tier::Critical if speaking < 2 => Tier::Medium,
         Tier::Critical if !has_ground => Tier::High,
         tier => tier,
@@ -76,14 +76,14 @@ persist_fields!(Voice { held, said_ms, sequence });
 impl Voice {
     /// Decides whether a verdict is emitted now, and remembers that it was.
     #[inline]
-    pub fn speaks(&mut self, tier: Tier, now_ms: i64, policy: &Policy) -> bool {
+    pub fn speaks(&mut self, tier: Tier, now_ms: i64, rules: &Rules) -> bool {
         let held = self.tier();
         let speaks = if tier as u8 > self.held {
             true
         } else if held == Tier::Clear {
             false
         } else {
-            now_ms.saturating_sub(self.said_ms) >= policy.cooldown_ms(held)
+            now_ms.saturating_sub(self.said_ms) >= rules.cooldown_ms(held)
         };
         if speaks {
             *self = Self { held: tier as u8, said_ms: now_ms, sequence: self.sequence.saturating_add(1) };
@@ -118,6 +118,7 @@ impl Voice {
 mod tests {
     use super::*;
     use crate::detector::NAMES;
+    use crate::policy::Policy;
     use expect_test::{Expect, expect};
 
     /// Fuses what some detectors say, in nats.
@@ -126,7 +127,7 @@ mod tests {
         for (name, nats) in said {
             evidence[NAMES.iter().position(|known| known == name).unwrap()] = Some(nats * 1_000);
         }
-        let fused = fuse(&evidence, &Policy::builtin());
+        let fused = fuse(&evidence, Policy::builtin().fleet());
         expected.assert_eq(&format!(
             "{} nats, {:.3} {}, {} families",
             fused.log_odds / 1_000,
@@ -174,13 +175,11 @@ mod tests {
             "[detectors.indicator]\nenabled = true\nnats_max = 2.5",
             "[detectors.indicator]\nenabled = true\nnats_max = 20.0",
         );
-        let loud = Policy {
-            fusion: crate::policy::Fusion { family_nats_max: 20.0, ..Policy::builtin().fusion },
-            ..Policy::parse(&loud).unwrap()
-        };
+        let loud = loud.replace("family_nats_max = 10.0", "family_nats_max = 20.0");
+        let loud = Policy::parse(&loud).unwrap();
         let mut evidence = [None; COUNT];
         evidence[NAMES.iter().position(|name| *name == "indicator").unwrap()] = Some(20_000);
-        let fused = fuse(&evidence, &loud);
+        let fused = fuse(&evidence, loud.fleet());
         assert_eq!((fused.log_odds, fused.tier, fused.families), (13_000, Tier::Clear, 0));
     }
 
@@ -192,7 +191,8 @@ mod tests {
 
     fn said(tiers: &[(i64, Tier)]) -> String {
         let (policy, mut voice) = (Policy::builtin(), Voice::default());
-        let spoken = tiers.iter().filter(|(second, tier)| voice.speaks(*tier, second * 1_000, &policy));
+        let spoken =
+            tiers.iter().filter(|(second, tier)| voice.speaks(*tier, second * 1_000, policy.fleet()));
         spoken.map(|(second, tier)| format!("{second} {tier}")).collect::<Vec<_>>().join(", ")
     }
 

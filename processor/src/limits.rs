@@ -89,6 +89,10 @@ pub const CAMPAIGN_NAMED_MAX: usize = 32;
 /// Longest policy text, in bytes.
 pub const POLICY_BYTES_MAX: usize = 256 * 1024;
 
+/// Tenants for which a policy may say something of their own. Every task keeps what each of them comes to,
+/// about a kilobyte.
+pub const POLICY_TENANTS_MAX: usize = 256;
+
 /// Latest event time that is believed, in milliseconds since the Unix epoch: the end of the year
 /// 9999. Anything later is a broken clock, and would overflow sums.
 pub const TIME_MS_MAX: i64 = 253_402_300_799_999;

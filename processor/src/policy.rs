@@ -6,16 +6,23 @@
 //! refused, so that a misspelt key is not silently a default. A key that is added to a table later must be
 //! optional, and its absence mean what the table meant before. The policy that comes with Weir is
 //! `policy/default.toml`; start a new one from a copy of it.
+//!
+//! Accounts of most tenants are judged by the same [`Rules`], the fleet's. A policy may say of single tenants
+//! what is otherwise: [`Policy::of`] gives the rules of each.
 
-use crate::calibration::{Calibration, CalibrationTable};
-use crate::detector::DetectorSettings;
+mod by_tenant;
+mod rules;
+mod text;
+
+pub use rules::Rules;
+pub use text::OF_TENANTS;
+
 use crate::limits::POLICY_BYTES_MAX;
-use crate::nats::{self, Millinats};
-use crate::section::{PolicyError, Section, milli};
-use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
+use crate::section::PolicyError;
+use by_tenant::ByTenant;
+use std::sync::Arc;
+use weir_schemas::Digest;
 use weir_schemas::bundle::Bundle;
-use weir_schemas::{Digest, Tier};
 
 const BUILTIN: &str = include_str!("../policy/default.toml");
 
@@ -69,20 +76,6 @@ section! {
     }
 }
 
-/// A policy's text as TOML has it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Text {
-    version: String,
-    tiers: Tiers,
-    fusion: Fusion,
-    cooldown: Cooldown,
-    horizons: Horizons,
-    calibration: Option<CalibrationTable>,
-    #[serde(default)]
-    detectors: DetectorSettings,
-}
-
 /// A policy in force.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -92,18 +85,10 @@ pub struct Policy {
     pub digest: Digest,
     /// The text itself.
     pub text: String,
-    /// Table `tiers`.
-    pub tiers: Tiers,
-    /// Table `fusion`.
-    pub fusion: Fusion,
-    /// Table `cooldown`.
-    pub cooldown: Cooldown,
-    /// Table `horizons`.
+    /// Table `horizons`, which is one for all tenants.
     pub horizons: Horizons,
-    /// Table `calibration`; where there is none, log-odds are taken at their word.
-    pub calibration: Option<Calibration>,
-    /// Tables `detectors.*`.
-    pub detectors: DetectorSettings,
+    fleet: Rules,
+    tenants: ByTenant,
 }
 
 impl Policy {
@@ -115,25 +100,7 @@ impl Policy {
                 text.len()
             )));
         }
-        let read: Text = toml::from_str(text).map_err(|error| {
-            // The error's own rendering quotes the text; a line number tells as much.
-            let start = error.span().map_or(0, |span| span.start);
-            let line = text.as_bytes().iter().take(start).filter(|byte| **byte == b'\n').count() + 1;
-            PolicyError::Unreadable(format!("line {line}: {}", error.message()))
-        })?;
-        let policy = Self {
-            version: read.version,
-            digest: Digest(Sha256::digest(text.as_bytes()).into()),
-            text: text.to_owned(),
-            tiers: read.tiers,
-            fusion: read.fusion,
-            cooldown: read.cooldown,
-            horizons: read.horizons,
-            calibration: read.calibration.as_ref().map(Calibration::of).transpose()?,
-            detectors: read.detectors,
-        };
-        policy.check()?;
-        Ok(policy)
+        text::read(text)
     }
 
     /// Reads a policy as it is published: by itself, or in a bundle, whose signatures are not looked at.
@@ -154,54 +121,26 @@ impl Policy {
         BUILTIN
     }
 
-    fn check(&self) -> Result<(), PolicyError> {
-        self.tiers.check("tiers")?;
-        self.fusion.check("fusion")?;
-        self.cooldown.check("cooldown")?;
-        self.horizons.check("horizons")?;
-        self.detectors.check()?;
-        let contradiction = |key, must| Err(PolicyError::Contradiction { key, must });
-        if self.version.is_empty() || self.version.len() > 64 {
-            return contradiction("version", "1 to 64 bytes long");
+    /// What accounts of this tenant are judged by.
+    #[inline]
+    pub fn of(&self, tenant: &str) -> &Rules {
+        // Where nothing is said of any tenant, nothing is looked up.
+        if self.tenants.is_empty() {
+            return &self.fleet;
         }
-        if self.tiers.medium >= self.tiers.high || self.tiers.high >= self.tiers.critical {
-            return contradiction("tiers", "in rising order: medium, high, critical");
-        }
-        Ok(())
+        self.tenants.get(tenant).map_or(&self.fleet, Arc::as_ref)
     }
 
-    /// The tier of a score, before quorum.
-    pub fn tier_of(&self, score: f64) -> Tier {
-        if score >= self.tiers.critical {
-            Tier::Critical
-        } else if score >= self.tiers.high {
-            Tier::High
-        } else if score >= self.tiers.medium {
-            Tier::Medium
-        } else {
-            Tier::Clear
-        }
+    /// What accounts are judged by of whose tenant it says nothing.
+    pub fn fleet(&self) -> &Rules {
+        &self.fleet
     }
 
-    /// The log-odds that `log_odds` proved to be.
-    pub fn calibrated(&self, log_odds: Millinats) -> Millinats {
-        self.calibration.as_ref().map_or(log_odds, |calibration| calibration.calibrated(log_odds))
-    }
-
-    /// The probability of extraction that is said of an account with these log-odds, in millionths.
-    pub fn probability(&self, log_odds: Millinats) -> u32 {
-        nats::probability(self.calibrated(log_odds))
-    }
-
-    /// How long a verdict of this tier is not repeated, in milliseconds.
-    pub fn cooldown_ms(&self, tier: Tier) -> i64 {
-        let seconds = match tier {
-            Tier::Clear => 0,
-            Tier::Medium => self.cooldown.medium_s,
-            Tier::High => self.cooldown.high_s,
-            Tier::Critical => self.cooldown.critical_s,
-        };
-        i64::from(seconds) * 1_000
+    /// The tenants of which it says something, in the order of their ids.
+    pub fn tenants(&self) -> impl ExactSizeIterator<Item = &str> {
+        let mut ids: Vec<&str> = self.tenants.keys().map(String::as_str).collect();
+        ids.sort_unstable();
+        ids.into_iter()
     }
 
     /// How long an idle account is remembered, in milliseconds.
@@ -213,33 +152,20 @@ impl Policy {
     pub fn value_horizon_ms(&self) -> i64 {
         i64::from(self.horizons.value_h) * 3_600_000
     }
+}
 
-    /// Log-odds before any evidence.
-    pub fn prior(&self) -> Millinats {
-        milli(self.fusion.prior_nats)
-    }
-
-    /// The most that a family can contribute.
-    pub fn family_most(&self) -> Millinats {
-        milli(self.fusion.family_nats_max)
-    }
-
-    /// Evidence from which a family speaks.
-    pub fn speaks_from(&self) -> Millinats {
-        milli(self.fusion.speaks_from_nats)
-    }
-
-    /// Evidence of one family that is enough for MEDIUM.
-    pub fn alone(&self) -> Millinats {
-        milli(self.fusion.alone_nats)
-    }
+/// The version of the policy itself, where that of a verdict names the rules of its tenant.
+pub fn version_of<'v>(rules: &'v str, tenant: &str) -> &'v str {
+    rules.strip_suffix(tenant).and_then(|rest| rest.strip_suffix('/')).unwrap_or(rules)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::detector::NAMES;
+    use crate::detector::{DetectorSettings, NAMES};
+    use crate::limits::POLICY_TENANTS_MAX;
     use expect_test::{Expect, expect};
+    use weir_schemas::Tier;
 
     fn check(from: &str, to: &str, expected: Expect) {
         let text = BUILTIN.replacen(from, to, 1);
@@ -251,10 +177,10 @@ mod tests {
     fn the_builtin_policy_is_a_policy() {
         let policy = Policy::builtin();
         assert_eq!(Policy::parse(&policy.text).unwrap(), policy);
-        assert_eq!(policy.tier_of(0.35), Tier::Medium);
-        assert_eq!(policy.tier_of(0.349_999), Tier::Clear);
-        assert_eq!(policy.tier_of(0.55), Tier::High);
-        assert_eq!(policy.tier_of(0.72), Tier::Critical);
+        assert_eq!(policy.fleet().tier_of(0.35), Tier::Medium);
+        assert_eq!(policy.fleet().tier_of(0.349_999), Tier::Clear);
+        assert_eq!(policy.fleet().tier_of(0.55), Tier::High);
+        assert_eq!(policy.fleet().tier_of(0.72), Tier::Critical);
     }
 
     #[test]
@@ -297,11 +223,11 @@ mod tests {
     #[test]
     fn a_detector_that_a_policy_does_not_name_is_off() {
         let policy = Policy::parse(&without(&["script", "kin"])).unwrap();
-        assert_eq!((&policy.detectors.script, &policy.detectors.kin), (&None, &None));
+        assert_eq!((&policy.fleet().detectors.script, &policy.fleet().detectors.kin), (&None, &None));
         let off = NAMES.map(|name| matches!(name, "script" | "kin"));
-        assert_eq!(policy.detectors.most().map(|most| most.is_none()), off);
+        assert_eq!(policy.fleet().detectors.most().map(|most| most.is_none()), off);
         let none = without(&NAMES);
-        assert_eq!(Policy::parse(&none).unwrap().detectors, DetectorSettings::default());
+        assert_eq!(Policy::parse(&none).unwrap().fleet().detectors, DetectorSettings::default());
     }
 
     #[test]
@@ -319,5 +245,191 @@ mod tests {
     fn another_text_has_another_digest() {
         let policy = Policy::parse(&format!("{BUILTIN}\n# a remark\n")).unwrap();
         assert_ne!(policy.digest, Policy::builtin().digest);
+    }
+
+    /// The built-in policy with what is said of tenants after it.
+    fn with_tenants(said: &str) -> Result<Policy, PolicyError> {
+        Policy::parse(&format!("{BUILTIN}{said}"))
+    }
+
+    /// What is refused of a text that follows the built-in policy, by the lines of that text.
+    fn check_tenants(said: &str, expected: Expect) {
+        let lines = BUILTIN.matches('\n').count();
+        let refused = with_tenants(said).expect_err("refused").to_string();
+        let rest = refused.strip_prefix("the policy cannot be read: line ").expect("it says where");
+        let (line, rest) = rest.split_once(',').expect("a line and a column");
+        let line = line.parse::<usize>().expect("a line") - lines;
+        expected.assert_eq(&format!("line {line},{rest}"));
+    }
+
+    #[test]
+    fn a_tenant_has_the_fleets_rules_but_for_what_is_said_of_it() {
+        let said = r#"
+[tenants.acme.tiers]
+high = 0.5
+[tenants.acme.detectors]
+elicitation.enabled = false
+kin = { nats_max = 3 }
+[tenants.acme.cooldown]
+critical_s = 60
+[tenants.beta.fusion]
+prior_nats = -5.0
+[tenants.beta.calibration]
+points_nats = [[0.0, 0.0], [1.0, 2.0]]
+"#;
+        let policy = with_tenants(said).unwrap();
+        assert_eq!(policy.tenants().collect::<Vec<_>>(), ["acme", "beta"]);
+        let (fleet, acme, beta) = (policy.fleet(), policy.of("acme"), policy.of("beta"));
+        assert_eq!(policy.of("gamma"), fleet);
+        assert_eq!(fleet.tiers, Policy::builtin().fleet().tiers);
+        assert_eq!((acme.tiers.medium, acme.tiers.high, acme.tiers.critical), (0.35, 0.5, 0.72));
+        assert_eq!((acme.cooldown_ms(Tier::Critical), acme.cooldown_ms(Tier::High)), (60_000, 1_800_000));
+        assert_eq!((&acme.fusion, &acme.calibration), (&fleet.fusion, &fleet.calibration));
+        let cap = |rules: &Rules, name| {
+            rules.detectors.most()[NAMES.iter().position(|known| *known == name).unwrap()]
+        };
+        assert_eq!(
+            (cap(acme, "elicitation"), cap(acme, "kin"), cap(acme, "bond")),
+            (None, Some(3_000), Some(5_000))
+        );
+        assert_eq!((beta.prior(), beta.calibrated(500)), (-5_000, 1_000));
+        assert_eq!((&beta.tiers, &beta.detectors), (&fleet.tiers, &fleet.detectors));
+        let names = [fleet, acme, beta].map(|rules| (rules.version.as_str(), rules.digest));
+        let expected = ["builtin-8", "builtin-8/acme", "builtin-8/beta"].map(|name| (name, policy.digest));
+        assert_eq!(names, expected, "one digest covers all of it");
+        assert_eq!(version_of("builtin-8/acme", "acme"), "builtin-8");
+        assert_eq!(
+            (version_of("builtin-8", "acme"), version_of("builtin-8", "8")),
+            ("builtin-8", "builtin-8")
+        );
+    }
+
+    #[test]
+    fn what_all_tenants_share_cannot_be_said_of_one() {
+        check_tenants(
+            "[tenants.acme.horizons]\naccount_h = 72\n",
+            expect![
+                "line 1, column 15: `horizons` cannot be said of tenant acme alone: accounts of all tenants share values, and how long those and the accounts behind them are remembered is one for the fleet. A tenant may have `tiers`, `fusion`, `cooldown`, `calibration`, `detectors`"
+            ],
+        );
+        check_tenants(
+            "[tenants.acme]\nversion = 'mine'\n",
+            expect![
+                "line 2, column 1: `version` cannot be said of tenant acme alone: it names the whole document. A tenant may have `tiers`, `fusion`, `cooldown`, `calibration`, `detectors`"
+            ],
+        );
+        check_tenants(
+            "[tenants.acme.tenants.beta.tiers]\nhigh = 0.5\n",
+            expect![
+                "line 1, column 15: a tenant has no tenants of its own. A tenant may have `tiers`, `fusion`, `cooldown`, `calibration`, `detectors`"
+            ],
+        );
+    }
+
+    #[test]
+    fn what_a_tenant_may_not_say_is_refused_with_line_and_column() {
+        check_tenants(
+            "[tenants.acme]\nteers.high = 0.5\n",
+            expect![
+                "line 2, column 1: unknown table `teers` of tenant acme. A tenant may have `tiers`, `fusion`, `cooldown`, `calibration`, `detectors`"
+            ],
+        );
+        check_tenants(
+            "[tenants.acme.tiers]\n  hihg = 0.5\n",
+            expect![
+                "line 2, column 3: tenant acme: unknown field `hihg`, expected one of `medium`, `high`, `critical`"
+            ],
+        );
+        check_tenants(
+            "[tenants.acme.detectors.kine]\nenabled = false\n",
+            expect![
+                "line 1, column 25: tenant acme: unknown field `kine`, expected one of `rhythm`, `harvest`, `elicitation`, `whale`, `probing`, `contradiction`, `kin`, `bond`, `network`, `script`, `owner`, `theme`, `opening`, `proxies`, `payer`, `indicator`"
+            ],
+        );
+        check_tenants(
+            "[tenants.acme.tiers]\nhigh = 'no'\n",
+            expect![[r#"line 2, column 8: tenant acme: invalid type: string "no", expected f64"#]],
+        );
+        check_tenants(
+            "\n[tenants.acme.tiers]\nmedium = 0.3\ncritical = 1.72\n",
+            expect!["line 4, column 1: policy key tenants.acme.tiers.critical is 1.72; allowed is 0.01 to 1"],
+        );
+        check_tenants(
+            "[tenants.acme]\ndetectors.kin.nats_max = 21\n",
+            expect![
+                "line 2, column 15: policy key tenants.acme.detectors.kin.nats_max is 21; allowed is 0 to 20"
+            ],
+        );
+        check_tenants(
+            "[tenants.acme]\n[tenants.acme.tiers]\nmedium = 0.6\n",
+            expect![
+                "line 2, column 15: policy key tenants.acme.tiers must be in rising order: medium, high, critical"
+            ],
+        );
+        check_tenants(
+            "[tenants.acme.calibration]\npoints_nats = [[0.0, 0.0]]\n",
+            expect![
+                "line 2, column 1: policy key tenants.acme.calibration.points_nats must be 2 to 16 pairs"
+            ],
+        );
+        check_tenants(
+            "[tenants.acme]\ntiers = 3\n",
+            expect!["line 2, column 9: `tenants.acme.tiers` must be a table"],
+        );
+        check_tenants(
+            "[tenants]\nacme = true\n",
+            expect!["line 2, column 1: `tenants.acme` must be a table"],
+        );
+    }
+
+    #[test]
+    fn a_tenant_has_a_name_that_a_registry_could_have() {
+        for name in ["Acme", "acme corp", "a.b", "", "ä"] {
+            let refused = with_tenants(&format!("[tenants.\"{name}\".tiers]\nhigh = 0.5\n")).unwrap_err();
+            let lines = BUILTIN.matches('\n').count() + 1;
+            let expected = format!(
+                "the policy cannot be read: line {lines}, column 10: {name:?} is no tenant's id: it must have 1 to 64 of the \
+                 characters a-z, 0-9 and `-`"
+            );
+            assert_eq!(refused.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn more_tenants_than_a_task_keeps_are_refused_with_the_first_that_is_too_many() {
+        let many = |count: usize| {
+            (0..count).map(|at| format!("[tenants.t{at}.tiers]\nhigh = 0.5\n")).collect::<String>()
+        };
+        let most = with_tenants(&many(POLICY_TENANTS_MAX)).unwrap();
+        assert_eq!(most.tenants().len(), POLICY_TENANTS_MAX);
+        check_tenants(
+            &many(POLICY_TENANTS_MAX + 1),
+            expect![
+                "line 513, column 10: there are over 256 tenants: a policy says something of at most as many; the others are judged by the fleet's"
+            ],
+        );
+    }
+
+    #[test]
+    fn a_version_has_no_slash_where_a_tenants_rules_are_named_by_one() {
+        let text = BUILTIN.replacen("builtin-8", "mine/3", 1);
+        assert_eq!(Policy::parse(&text).unwrap().version, "mine/3");
+        let refused = Policy::parse(&(text + "[tenants.acme]\n")).unwrap_err().to_string();
+        expect!["policy key version must be without `/` where there are tenants: a tenant's rules are named VERSION/TENANT"]
+            .assert_eq(&refused);
+    }
+
+    #[test]
+    fn a_detector_that_only_a_tenant_has_needs_a_whole_table() {
+        let fleet = without(&["script"]);
+        let whole = Policy::parse(
+            &(fleet.clone() + "[tenants.acme.detectors.script]\nenabled = true\nnats_max = 1.0\n"),
+        );
+        let whole = whole.unwrap();
+        assert_eq!(whole.fleet().detectors.script, None);
+        assert_eq!(whole.of("acme").detectors.script.as_ref().unwrap().nats_max, 1.0);
+        let half = Policy::parse(&(fleet + "[tenants.acme.detectors.script]\nenabled = true\n"));
+        let half = half.unwrap_err().to_string();
+        assert!(half.ends_with("tenant acme: missing field `nats_max`"), "{half}");
     }
 }

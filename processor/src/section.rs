@@ -25,10 +25,31 @@ pub enum PolicyError {
     #[error("policy key {key} must be {must}")]
     Contradiction {
         /// Full name of the key.
-        key: &'static str,
+        key: String,
         /// What it must be.
         must: &'static str,
     },
+}
+
+impl PolicyError {
+    /// Full name of the key that it is about; none where it is about the text.
+    pub(crate) fn key(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable(_) => None,
+            Self::OutOfRange { key, .. } | Self::Contradiction { key, .. } => Some(key),
+        }
+    }
+
+    /// The same, of a key within the table whose name `prefix` ends with.
+    pub(crate) fn within(self, prefix: &str) -> Self {
+        match self {
+            Self::Unreadable(_) => self,
+            Self::OutOfRange { key, value, min, max } => {
+                Self::OutOfRange { key: format!("{prefix}{key}"), value, min, max }
+            }
+            Self::Contradiction { key, must } => Self::Contradiction { key: format!("{prefix}{key}"), must },
+        }
+    }
 }
 
 /// A table of a policy whose values have ranges.

@@ -2,7 +2,7 @@
 
 use crate::fusion::Fused;
 use crate::in_force::InForce;
-use crate::policy::Policy;
+use crate::policy::Rules;
 use crate::refuse::Tallies;
 use weir_schemas::Judge;
 use weir_schemas::wire::Wire;
@@ -43,12 +43,12 @@ impl JudgeHook {
     }
 
     #[inline]
-    pub(crate) fn see(self, fused: Fused, policy: &Policy) -> Fused {
+    pub(crate) fn see(self, fused: Fused, rules: &Rules) -> Fused {
         if !self.is_planted() {
             return fused;
         }
         let score = (1.5 * fused.score).min(1.0);
-        Fused { score, tier: policy.tier_of(score), ..fused }
+        Fused { score, tier: rules.tier_of(score), ..fused }
     }
 }
 

@@ -16,11 +16,16 @@ use weir_processor::policy::Policy;
 
 const MARK: &str = "\n---- what Weir says ----\n";
 
-/// Runs the scenario at the top of a file in three ways and compares with the verdicts below it.
+/// Runs the scenario at the top of a file in four ways and compares with the verdicts below it.
 fn check(file: &str, expected: ExpectFile) {
+    check_by(&Policy::builtin(), file, expected);
+}
+
+/// The same by another policy.
+fn check_by(policy: &Policy, file: &str, expected: ExpectFile) {
     let story = file.split(MARK).next().unwrap();
     let scenario = parse(story);
-    let straight = run(&scenario.arrivals, STRAIGHT);
+    let straight = run(policy, &scenario.arrivals, STRAIGHT);
     assert_eq!(straight.events_judged, scenario.arrivals.len() as u64);
     assert_eq!(straight.dead_letters, 0);
     for shape in [
@@ -28,7 +33,7 @@ fn check(file: &str, expected: ExpectFile) {
         Shape { partitions: 4, restart_every: None },
         Shape { partitions: 4, restart_every: Some(101) },
     ] {
-        let other = run(&scenario.arrivals, shape);
+        let other = run(policy, &scenario.arrivals, shape);
         assert_eq!(other.verdicts.len(), straight.verdicts.len(), "{shape:?}");
         for (one, other) in straight.verdicts.iter().zip(&other.verdicts) {
             assert_eq!(one, other, "{shape:?}");
@@ -101,7 +106,7 @@ fn judge(files: &[&str]) -> (String, String) {
     let mut sha = Sha256::new();
     for file in files {
         let scenario = parse(file.split(MARK).next().unwrap());
-        sha.update(run(&scenario.arrivals, STRAIGHT).sha.finalize());
+        sha.update(run(&Policy::builtin(), &scenario.arrivals, STRAIGHT).sha.finalize());
     }
     let hex = |bytes: [u8; 32]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let judge = format!("version {JUDGE_VERSION}\npolicy  {}\n", hex(Policy::builtin().digest.0));
@@ -149,4 +154,25 @@ golden! {
     a_hydra_of_four_hundred_is_one_campaign: "hydra_400.txt",
     two_campaigns_that_share_a_popular_value_stay_two: "two_campaigns.txt",
     accounts_of_one_card_that_harvest_are_spoken_of_and_a_laboratory_a_household_and_an_agency_are_not: "payer.txt",
+}
+
+/// What a strict and a lenient tenant have otherwise than the fleet.
+const TENANTS: &str = r#"
+[tenants.strict.tiers]
+high = 0.4
+critical = 0.55
+[tenants.strict.cooldown]
+critical_s = 240
+
+[tenants.lenient.tiers]
+high = 0.75
+critical = 0.98
+[tenants.lenient.detectors.elicitation]
+enabled = false
+"#;
+
+#[test]
+fn the_same_traffic_is_judged_by_the_rules_of_its_tenant_straight_restarted_and_rebalanced() {
+    let policy = Policy::parse(&(Policy::builtin_text().to_owned() + TENANTS)).unwrap();
+    check_by(&policy, include_str!("golden/tenants.txt"), expect_file!["golden/tenants.txt"]);
 }

@@ -37,7 +37,8 @@ pub fn explain(log: &dyn Log, wire: &Wire, id: [u8; 16]) -> Result<Option<Story>
     }
     let Some(verdict) = find(log, wire, VerdictId(id))? else { return Ok(None) };
     let policy = Policies { log, wire }.with(&verdict.policy_digest)?;
-    Ok(Some(Story::Verdict(Box::new(VerdictStory::of(&verdict, policy.as_ref(), &campaigns)))))
+    let rules = policy.as_ref().map(|policy| policy.of(&verdict.tenant));
+    Ok(Some(Story::Verdict(Box::new(VerdictStory::of(&verdict, rules, &campaigns)))))
 }
 
 fn find(log: &dyn Log, wire: &Wire, id: VerdictId) -> Result<Option<Verdict>, ReplayError> {

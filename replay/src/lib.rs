@@ -12,7 +12,7 @@
 //! it is.
 //!
 //! And how good a policy is: [`evaluate`] folds labelled events and counts who was flagged; [`tune`] looks
-//! for a better one.
+//! for a better one. [`document`] makes other policies of one.
 //!
 //! [`shadow`] says whom a policy that judges beside the one in force gains and loses.
 //!
@@ -26,6 +26,7 @@ pub mod archive;
 pub mod campaigns;
 pub mod coverage;
 pub mod digest;
+pub mod document;
 pub mod drill;
 pub mod evaluate;
 pub mod explain;

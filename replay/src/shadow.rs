@@ -8,6 +8,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
+use weir_processor::policy::version_of;
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Event, Record as _, Verdict};
 use weir_topology::history::History;
@@ -240,7 +241,7 @@ impl Verdicts {
         let heard = self.heard.entry(verdict.account).or_default();
         heard.outcome.add(&verdict);
         heard.events = verdict.event_count;
-        self.version = Some(verdict.policy_version);
+        self.version = Some(version_of(&verdict.policy_version, &verdict.tenant).to_owned());
         true
     }
 

@@ -19,6 +19,7 @@ pub mod records;
 pub mod resolve;
 pub mod rotation;
 pub mod sealed;
+pub mod tenant;
 pub mod wire;
 
 pub use codec::{DecodeError, Record};

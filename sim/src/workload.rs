@@ -108,12 +108,14 @@ fn policy_text(version: u64) -> String {
     if version > 1 {
         text = text.replace("medium = 0.35", "medium = 0.05").replace("high = 0.55", "high = 0.3");
     }
-    if version > 2 {
-        text = text
-            .replace("critical = 0.72", "critical = 0.45")
-            .replace("prior_nats = 0.5", "prior_nats = 2.5");
+    match version {
+        0..=2 => text,
+        3 => {
+            text.replace("critical = 0.72", "critical = 0.45").replace("prior_nats = 0.5", "prior_nats = 2.5")
+        }
+        // Whom it judges otherwise than the one before are the customers of others: there are none.
+        _ => text + "\n[tenants.default]\ntiers.critical = 0.45\nfusion.prior_nats = 2.5\n",
     }
-    text
 }
 
 fn source(random: &mut Random, number: u64, of: u64, accounts: u64, campaign: u64) -> Source {

@@ -7,13 +7,15 @@ use crate::output;
 use crate::roles::policy;
 use crate::settings::flags::{KeyFlags, takes};
 use crate::simulated::{Seeds, SimulatedTraffic};
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use weir_processor::detector::NAMES;
 use weir_processor::policy::Policy;
+use weir_replay::document;
 use weir_replay::evaluate::Judged;
 use weir_replay::evaluate::intake::Labelled;
 use weir_replay::evaluate::report::Report;
@@ -126,8 +128,8 @@ impl Arguments {
     fn report(&self, policy: &Policy, context: &Context) -> Result<Report> {
         let mut others = if self.ablate { without_each(policy)? } else { Vec::new() };
         if self.curves {
-            others.push((Other::Listening, changed(policy, &[("tiers", "medium", 0.01)])?));
-            others.push((Other::Hearing, changed(policy, &EVERYBODY)?));
+            others.push((Other::Listening, speaking(policy, &EVERYBODY[..1])?));
+            others.push((Other::Hearing, speaking(policy, &EVERYBODY)?));
         }
         let bench = Bench::new(self.workers);
         let mut all = vec![Judged::default(); 1 + others.len()];
@@ -169,36 +171,27 @@ impl Arguments {
 }
 
 /// What makes a policy speak of accounts whatever their evidence comes to, and however few families it is of.
-const EVERYBODY: [(&str, &str, f64); 2] = [("tiers", "medium", 0.01), ("fusion", "alone_nats", 0.0)];
+const EVERYBODY: [(&[&str], f64); 2] = [(&["tiers", "medium"], 0.01), (&["fusion", "alone_nats"], 0.0)];
 
-/// The policy with other values in some of its tables, so that it speaks of accounts long before they are
-/// MEDIUM.
-fn changed(policy: &Policy, values: &[(&str, &str, f64)]) -> Result<Policy> {
-    let mut table: toml::Table = policy.text.parse()?;
-    for (section, key, value) in values {
-        table[*section][*key] = (*value).into();
-    }
-    Policy::parse(&table.to_string()).context("the policy cannot speak of accounts below MEDIUM")
+/// The policy with other values, so that it speaks of accounts long before they are MEDIUM.
+fn speaking(policy: &Policy, values: &[(&[&str], f64)]) -> Result<Policy> {
+    document::changed(policy, values).context("the policy cannot speak of accounts below MEDIUM")
 }
 
-/// The policy without each of its detectors.
+/// The policy without each of the detectors that any of its tenants asks.
 fn without_each(policy: &Policy) -> Result<Vec<(Other, Policy)>> {
-    let table: toml::Table = policy.text.parse()?;
-    let Some(detectors) = table.get("detectors").and_then(toml::Value::as_table) else {
-        bail!("the policy has no table [detectors]");
-    };
-    let enabled =
-        |settings: &toml::Value| settings.get("enabled").and_then(toml::Value::as_bool) == Some(true);
-    let names = detectors.iter().filter(|(_, settings)| enabled(settings)).map(|(name, _)| name.clone());
-    names
-        .map(|name| {
-            let mut changed = table.clone();
-            changed["detectors"][name.as_str()]["enabled"] = false.into();
-            let policy = Policy::parse(&changed.to_string())
-                .with_context(|| format!("the policy cannot do without the detector {name}"))?;
-            Ok((Other::Without(name), policy))
-        })
-        .collect()
+    let rules = policy.tenants().map(|tenant| policy.of(tenant)).chain([policy.fleet()]);
+    let asked: Vec<_> = rules.map(|rules| rules.detectors.most()).collect();
+    let names = NAMES.iter().enumerate().filter(|(at, _)| asked.iter().any(|most| most[*at].is_some()));
+    let others = names.map(|(_, name)| -> Result<(Other, Policy)> {
+        let off: [(&[&str], bool); 1] = [(&["detectors", name, "enabled"], false)];
+        let policy = document::changed(policy, &off)
+            .with_context(|| format!("the policy cannot do without the detector {name}"))?;
+        Ok((Other::Without((*name).to_owned()), policy))
+    });
+    let others: Vec<_> = others.collect::<Result<_>>()?;
+    ensure!(!others.is_empty(), "the policy asks no detector");
+    Ok(others)
 }
 
 /// Judges by the policy and by each of the others, and adds up.

@@ -46,8 +46,13 @@ enum Verb {
 
 #[derive(clap::Args)]
 struct Show {
-    /// Version of a policy that was in force; the one that is when not given
+    /// Version of a policy that was in force, or VERSION/TENANT as a verdict names it; the one that is when
+    /// not
+    /// given
     version: Option<String>,
+    /// Print what it is for this tenant: the whole policy, with the tenant's values in it
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
     #[command(flatten)]
     keys: KeyFlags<Keys>,
 }
@@ -64,6 +69,9 @@ struct Diff {
     one: PathBuf,
     /// The one that it is compared with
     other: PathBuf,
+    /// Compare what both are for this tenant
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
     #[command(flatten)]
     keys: KeyFlags<Keys>,
 }
@@ -142,11 +150,15 @@ struct Publish {
 impl Run for Arguments {
     fn run(self, config: &ConfigFile) -> Result<ExitCode> {
         match self.verb {
-            Verb::Show(show) => policy::show(&config.context(&show.keys)?, show.version.as_deref()),
+            Verb::Show(show) => {
+                let (version, tenant) = (show.version.as_deref(), show.tenant.as_deref());
+                policy::show(&config.context(&show.keys)?, version, tenant)
+            }
             Verb::Check(check) => policy::check(&check.file),
             Verb::Diff(diff) => {
                 let context = config.context(&diff.keys)?;
-                bundle::diff(&named(&context, &diff.one)?, &named(&context, &diff.other)?)
+                let (one, other) = (named(&context, &diff.one)?, named(&context, &diff.other)?);
+                bundle::diff(&one, &other, diff.tenant.as_deref())
             }
             Verb::Sign(sign) => {
                 let context = config.context(&sign.keys)?;

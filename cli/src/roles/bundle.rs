@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use weir_processor::policy::Policy;
+use weir_replay::document::of_tenant;
 use weir_schemas::Digest;
 use weir_schemas::bundle::{Bundle, Header};
 
@@ -114,9 +115,15 @@ pub fn verify(context: &Context, path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `weir policy diff ONE OTHER`: key by key, what the other says otherwise. Exits with 1 where they differ.
-pub fn diff(one: &Policy, other: &Policy) -> Result<ExitCode> {
-    let (one, other) = (keys_of(one)?, keys_of(other)?);
+/// `weir policy diff ONE OTHER`: key by key, what the other says otherwise; of a tenant what that comes to
+/// for
+/// it. Exits with 1 where they differ.
+pub fn diff(one: &Policy, other: &Policy, tenant: Option<&str>) -> Result<ExitCode> {
+    let text = |policy: &Policy| match tenant {
+        None => policy.text.clone(),
+        Some(tenant) => of_tenant(policy, tenant),
+    };
+    let (one, other) = (keys_of(&text(one))?, keys_of(&text(other))?);
     let names: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     let mut code = ExitCode::SUCCESS;
     for name in names {
@@ -132,7 +139,7 @@ pub fn diff(one: &Policy, other: &Policy) -> Result<ExitCode> {
 }
 
 /// Every key by its full name, with its value as TOML has it.
-fn keys_of(policy: &Policy) -> Result<BTreeMap<String, String>> {
+fn keys_of(text: &str) -> Result<BTreeMap<String, String>> {
     fn flatten(prefix: &str, table: &toml::Table, keys: &mut BTreeMap<String, String>) {
         for (name, value) in table {
             let name = format!("{prefix}{name}");
@@ -145,6 +152,6 @@ fn keys_of(policy: &Policy) -> Result<BTreeMap<String, String>> {
         }
     }
     let mut keys = BTreeMap::new();
-    flatten("", &policy.text.parse()?, &mut keys);
+    flatten("", &text.parse()?, &mut keys);
     Ok(keys)
 }

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use weir_processor::policy::Policy;
 use weir_processor::{InForce, POLICY_NAME, Refused};
+use weir_replay::document::of_tenant;
 use weir_schemas::bundle::Bundle;
 use weir_schemas::wire::Wire;
 use weir_schemas::{Control, ControlKind};
@@ -21,18 +22,36 @@ use weir_topology::log::Log;
 /// Name of the control record that carries the policy.
 pub const POLICY: &str = POLICY_NAME;
 
-/// `weir policy show [VERSION]`: the text of the policy in force, or of one that was published.
-pub fn show(context: &Context, version: Option<&str>) -> Result<ExitCode> {
+/// `weir policy show [VERSION]`: the text of the policy in force, or of one that was published; of a tenant
+/// what that text comes to for it.
+pub fn show(context: &Context, version: Option<&str>, tenant: Option<&str>) -> Result<ExitCode> {
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let told = Told::read(context, log.as_ref(), &wire, i64::MAX)?;
-    match version {
-        None => output::text(&told.in_force.text),
-        Some(version) => match told.latest(|control| control.version == version) {
-            Some(control) => output::text(Bundle::policy_in(&control.body)?),
-            None => {
-                bail!("no policy of version {version} was ever published; `weir policy history` lists them")
+    let published = |version: &str| {
+        let control = told.latest(|control| control.version == version);
+        control.map(|control| Bundle::policy_in(&control.body)).transpose()
+    };
+    let (text, tenant) = match version {
+        None => (Some(told.in_force.text.clone()), tenant),
+        Some(version) => match (published(version)?, version.rsplit_once('/')) {
+            // As a verdict names the rules of its tenant.
+            (None, Some((of, named))) if tenant.is_none_or(|tenant| tenant == named) => {
+                (published(of)?, Some(named))
             }
+            (text, _) => (text, tenant),
         },
+    };
+    let Some(text) = text else {
+        let version = version.unwrap_or_default();
+        bail!("no policy of version {version} was ever published; `weir policy history` lists them")
+    };
+    match tenant {
+        None => output::text(text),
+        Some(tenant) => {
+            let policy = Policy::parse(&text)
+                .context("this build cannot judge by it any more, and cannot say what it is for a tenant")?;
+            output::text(of_tenant(&policy, tenant));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -41,6 +60,10 @@ pub fn show(context: &Context, version: Option<&str>) -> Result<ExitCode> {
 pub fn check(path: &Path) -> Result<ExitCode> {
     let (policy, _) = read_policy(path)?;
     print_line!("{} is a policy: version {}, digest {}", path.display(), policy.version, policy.digest);
+    if policy.tenants().len() > 0 {
+        let tenants: Vec<&str> = policy.tenants().collect();
+        print_line!("Tenants with rules of their own: {}", tenants.join(", "));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,7 +1,7 @@
 //! Reads a registry's directory: all of it, or an error that says what to mend.
 
 use super::error::{Place, TenantsError};
-use super::keys::{Fault, Tenant, is_id};
+use super::keys::{Fault, Tenant};
 use super::limits::{FILE_BYTES_MAX, TENANTS_MAX};
 use rustix::fs::OFlags;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +9,7 @@ use std::fs::{DirEntry, File};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use weir_schemas::tenant::is_id;
 use weir_traffic::drill::is_drill;
 
 /// What the names of files end with.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use toml::Spanned;
+use weir_schemas::tenant::is_id;
 use weir_traffic::drill::{PREFIX, is_drill};
 
 /// A key, for the reference page.
@@ -142,12 +143,6 @@ fn check_id(id: &str) -> Result<(), String> {
         return Err(format!("tenants that begin with `{PREFIX}` are drills': choose another id"));
     }
     Ok(())
-}
-
-/// Whether this can be a tenant's id.
-pub fn is_id(id: &str) -> bool {
-    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(is_allowed)
 }
 
 fn allowed<T: Value>() -> String {

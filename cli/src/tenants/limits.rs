@@ -1,9 +1,7 @@
 //! Bounds of the tenants' registry.
 
 use std::time::Duration;
-
-/// Longest id of a tenant, in bytes.
-pub const ID_BYTES_MAX: usize = 64;
+pub use weir_schemas::tenant::ID_BYTES_MAX;
 
 /// Most tenants of a registry. All of them are kept in memory.
 pub const TENANTS_MAX: usize = 10_000;

@@ -305,6 +305,21 @@ pub fn traffic(accounts: u64, rounds: u64) -> String {
     log
 }
 
+/// The same, of which every other account of the campaign is a customer of the one tenant, and the rest of
+/// the
+/// other.
+pub fn traffic_of_two_tenants(tenants: [&str; 2]) -> String {
+    let (mark, traffic) = ("\"account\":\"campaign-", traffic(3, 60));
+    let named = traffic.lines().map(|line| match line.split_once(mark) {
+        None => format!("{line}\n"),
+        Some((before, rest)) => {
+            let account: usize = rest.split('"').next().unwrap().parse().unwrap();
+            format!("{before}\"tenant\":\"{}\",{mark}{rest}\n", tenants[account % 2])
+        }
+    });
+    named.collect()
+}
+
 /// Numbers that look random and are the same in every run, unless the test is told otherwise.
 pub struct Dice(pub u64);
 

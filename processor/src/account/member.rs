@@ -9,7 +9,7 @@ use super::state::Account;
 use crate::detector::{COUNT, FAMILIES, Family};
 use crate::fusion::Fused;
 use crate::nats::Millinats;
-use crate::policy::Policy;
+use crate::policy::Rules;
 use weir_schemas::{FamilyEvidence, Member, MemberLink, Tier, VerdictId};
 
 /// What there is to tell of an account as it stands; `verdict` is the one that is said with it.
@@ -17,7 +17,7 @@ pub(super) fn build(
     account: &Account,
     cause: &Cause<'_>,
     fused: &Fused,
-    policy: &Policy,
+    rules: &Rules,
     verdict: Option<VerdictId>,
 ) -> Member {
     Member {
@@ -27,22 +27,22 @@ pub(super) fn build(
         // A tier that was said holds until another is said.
         tier: account.voice.tier(),
         millinats: fused.log_odds,
-        probability: f64::from(policy.probability(fused.log_odds)) / 1e6,
+        probability: f64::from(rules.probability(fused.log_odds)) / 1e6,
         verdict_id: verdict,
         requests: account.profile.behaviour.requests.into(),
         asks: account.asks.often(),
-        families: families(&fused.contributions, policy),
+        families: families(&fused.contributions, rules),
         links: account.profile.words.links(account.profile.clock_ms),
     }
 }
 
 /// The families that speak against the account, the strongest first.
-fn families(contributions: &[Option<Millinats>; COUNT], policy: &Policy) -> Vec<FamilyEvidence> {
+fn families(contributions: &[Option<Millinats>; COUNT], rules: &Rules) -> Vec<FamilyEvidence> {
     let mut sums = [0; Family::COUNT];
     for (family, said) in FAMILIES.iter().zip(contributions) {
         sums[*family as usize] += said.unwrap_or(0);
     }
-    let (cap, speaks_from) = (policy.family_most(), policy.speaks_from());
+    let (cap, speaks_from) = (rules.family_most(), rules.speaks_from());
     let speaking = Family::ALL.into_iter().zip(sums);
     let speaking = speaking.filter(|(family, sum)| family.is_witness() && *sum >= speaks_from);
     let mut families: Vec<FamilyEvidence> = speaking

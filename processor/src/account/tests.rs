@@ -766,3 +766,92 @@ fn what_was_said_of_a_forgotten_account_stands_until_it_does_something() {
     let told: Vec<_> = verdicts(&next).iter().map(|verdict| (verdict.tier, verdict.sequence)).collect();
     assert_eq!(told, [(weir_schemas::Tier::Clear, 2)]);
 }
+
+/// The built-in policy, by which tenant acme suspects everybody and nobody else does.
+fn eager_for_acme() -> Policy {
+    let said = "[tenants.acme.fusion]\nprior_nats = 3.0\nalone_nats = 0.0\n";
+    Policy::parse(&(Policy::builtin().text.replace("builtin-8", "mine-9") + said)).unwrap()
+}
+
+fn by(policy: Policy) -> AccountStage {
+    AccountStage::new(Arc::new(Wire::new()), Arc::new(policy))
+}
+
+/// The traffic of account `a`, which is acme's, and the same of `b`, which is beta's.
+fn of_two_tenants(from_ms: i64) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let of_beta = (0..40).map(|index| {
+        framed(&Event { tenant: "beta", ..event("b", from_ms + index as i64 * 2_000, elicits(index)) })
+    });
+    campaign("a", from_ms, 40).into_iter().chain(of_beta).collect()
+}
+
+/// Whose accounts were spoken of, and by which rules.
+fn spoken(effects: &Effects) -> Vec<(String, String)> {
+    verdicts(effects).into_iter().map(|verdict| (verdict.tenant, verdict.policy_version)).collect()
+}
+
+#[test]
+fn accounts_are_judged_by_the_rules_of_their_tenant_and_the_verdict_names_them() {
+    let mut stage = by(eager_for_acme());
+    let effects = step_events(&mut stage, of_two_tenants(START_MS));
+    assert_eq!(spoken(&effects), [("acme".to_owned(), "mine-9/acme".to_owned())]);
+    assert_eq!(verdicts(&effects)[0].policy_digest, eager_for_acme().digest);
+    assert_eq!(effects.policy_version, "mine-9", "the epoch names the document");
+}
+
+#[test]
+fn a_policy_with_tenants_that_takes_over_says_what_only_their_rules_say() {
+    let epoch = batch(Topic::Events, START_MS, of_two_tenants(START_MS));
+    let (mut before, mut after) = (stage(), by(eager_for_acme()));
+    let recorded = before.step(&epoch);
+    assert_eq!(spoken(&recorded), []);
+    assert_ne!(before.judge(&epoch), after.judge(&epoch));
+    after.adopt(&epoch, &[Records::default()]).unwrap();
+    let nothing = Batch { epoch: 2, ..batch(Topic::Events, recorded.clock_ms, Vec::new()) };
+    let (effects, accounts) = after.rejudge(&nothing);
+    assert_eq!((accounts, spoken(&effects)), (2, vec![("acme".to_owned(), "mine-9/acme".to_owned())]));
+    let next = step_events(&mut after, of_two_tenants(START_MS + 80_000));
+    assert_eq!(spoken(&next), [], "it knows that it said so");
+}
+
+#[test]
+fn a_signed_policy_with_tenants_comes_in_force_and_back_after_a_restart_with_all_of_them() {
+    let policy = eager_for_acme();
+    let header =
+        Header { counter: 9, audience: "weir".to_owned(), issued_s: 0, expires_s: 0, enforces: false };
+    let mut signed = Bundle::new(header, policy.text.clone()).unwrap();
+    signed.sign(&[1; 32]);
+    let mut stage = trusting();
+    assert_eq!(say(&mut stage, &signed.to_text()), ("mine-9".into(), vec![]));
+    assert_eq!(*stage.policy(), policy);
+    // Who changes a tenant's rules changes what was signed.
+    let forged =
+        signed.to_text().replace("counter: 9", "counter: 10").replace("prior_nats = 3.0", "prior_nats = 4.0");
+    assert_eq!(say(&mut stage, &forged), ("mine-9".into(), vec![(Tally::PolicyUntrusted, 1)]));
+    let mut again = trusting();
+    for entry in stage.take_changes() {
+        again.restore(&entry.key, STATE_FORMAT, &entry.body.unwrap()).unwrap();
+    }
+    let effects = step_events(&mut again, of_two_tenants(START_MS));
+    assert_eq!(spoken(&effects), [("acme".to_owned(), "mine-9/acme".to_owned())]);
+}
+
+#[test]
+fn a_detector_that_a_tenant_turns_off_and_on_again_knows_what_it_would_know_after_a_policy_did() {
+    let builtin = Policy::builtin().text;
+    let off = "[detectors.elicitation]\nenabled = false";
+    let fleet = builtin.replace("[detectors.elicitation]\nenabled = true", off);
+    assert_ne!(fleet, builtin);
+    let tenant = builtin.clone() + "[tenants.acme.detectors.elicitation]\nenabled = false\n";
+    let state = |between: &str| {
+        let mut stage = stage();
+        step_events(&mut stage, campaign("a", START_MS, 40));
+        for (text, from_ms) in [(between, START_MS + 80_000), (builtin.as_str(), START_MS + 160_000)] {
+            stage.step(&batch(Topic::Control, START_MS, vec![policy_record(text)]));
+            step_events(&mut stage, campaign("a", from_ms, 40));
+        }
+        stage.take_changes().into_iter().find(|entry| entry.key != POLICY_KEY).unwrap()
+    };
+    assert_eq!(state(&tenant), state(&fleet));
+    assert_ne!(state(&tenant), state(&builtin), "what it did not see it does not know");
+}

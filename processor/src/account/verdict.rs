@@ -4,14 +4,14 @@ use super::Cause;
 use super::state::Account;
 use crate::detector::{COUNT, FAMILIES, NAMES};
 use crate::fusion::Fused;
-use crate::policy::Policy;
+use crate::policy::Rules;
 use weir_schemas::{Signal, Verdict, VerdictId, VoterKind};
 
 /// The verdict on an account as it stands, after its voice has decided to speak.
-pub(super) fn build(account: &Account, cause: &Cause<'_>, fused: &Fused, policy: &Policy) -> Verdict {
+pub(super) fn build(account: &Account, cause: &Cause<'_>, fused: &Fused, rules: &Rules) -> Verdict {
     let view = account.profile.view();
-    let most = policy.detectors.most();
-    let mut evidence = account.detectors.explain(&view, &policy.detectors);
+    let most = rules.detectors.most();
+    let mut evidence = account.detectors.explain(&view, &rules.detectors);
     let (mut signals, mut missing) = (Vec::new(), Vec::new());
     for index in 0..COUNT {
         match (fused.contributions[index], most[index]) {
@@ -30,19 +30,19 @@ pub(super) fn build(account: &Account, cause: &Cause<'_>, fused: &Fused, policy:
     signals.sort_by_key(|signal| std::cmp::Reverse(signal.millinats));
     let (events, sequence) = (account.events(), account.voice.sequence());
     Verdict {
-        verdict_id: VerdictId::of(&policy.digest.0, cause.account, sequence, &events),
+        verdict_id: VerdictId::of(&rules.digest.0, cause.account, sequence, &events),
         time_ms: cause.time_ms,
         origin: cause.origin,
         tenant: cause.tenant.to_owned(),
         account: cause.account,
         sequence,
         score: fused.score,
-        probability: f64::from(policy.probability(fused.log_odds)) / 1e6,
+        probability: f64::from(rules.probability(fused.log_odds)) / 1e6,
         tier: fused.tier,
         voter: VoterKind::Single,
         partial: account.is_partial(),
-        policy_version: policy.version.clone(),
-        policy_digest: policy.digest,
+        policy_version: rules.version.clone(),
+        policy_digest: rules.digest,
         signals,
         missing,
         events,

@@ -72,8 +72,9 @@ pub struct Run {
     pub sha: Sha256,
 }
 
-pub fn run(arrivals: &[Arrival], shape: Shape) -> Run {
-    let (wire, policy) = (Arc::new(Wire::new()), Arc::new(Policy::builtin()));
+/// Runs events by a policy.
+pub fn run(policy: &Policy, arrivals: &[Arrival], shape: Shape) -> Run {
+    let (wire, policy) = (Arc::new(Wire::new()), Arc::new(policy.clone()));
     let tasks = |make: fn(Arc<Wire>, Arc<Policy>) -> Box<dyn Stage>| -> Vec<Task> {
         let one = || {
             let (wire, policy) = (wire.clone(), policy.clone());

@@ -9,7 +9,8 @@
 //! about once an hour. `opening=` is how the prompt begins, where that is not its template's. `from=5m`
 //! starts later, `late=90s` makes every tenth event arrive that much after its time, `model=a|b` takes turns,
 //! `then=m@5m` changes the model for good, `refused=3` means that every third answer is a refusal and arrives
-//! as an event of its own. What a line does not say, the events do not have.
+//! as an event of its own. `tenant=` is whose customers they are. What a line does not say, the events do not
+//! have.
 
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -162,7 +163,7 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
                 event_id: EventId(digest(&format!("{name} {index} {part}"))),
                 time_ms,
                 observed_ms: arrival_ms,
-                tenant: "acme",
+                tenant: fields.get("tenant").copied().unwrap_or("acme"),
                 account,
                 sample_weight: 1,
                 sampling: 1,

@@ -86,7 +86,7 @@ impl Kind for Verdicts {
             c(
                 "policy_version",
                 Text(|row| Some(row.policy_version.as_str().into())),
-                "Version of the policy that judged.",
+                "Version of the policy that judged; `VERSION/TENANT` where it has rules of the tenant's own.",
             ),
             c("policy_digest", Text(|row| text(row.policy_digest)), "SHA-256 of that policy."),
             c("epoch", Int(|row| Some(row.epoch)), "Epoch of the account stage that emitted it."),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use weir_processor::detector::{CLAIMS, COUNT, Family, NAMES};
 use weir_processor::fusion::{Fused, fuse};
 use weir_processor::nats::Millinats;
-use weir_processor::policy::Policy;
+use weir_processor::policy::Rules;
 use weir_schemas::{Signal, Tier, Verdict};
 
 /// What a verdict rests on.
@@ -29,7 +29,7 @@ pub struct VerdictStory {
     pub score: f64,
     /// Calibrated probability of extraction, 0 to 1.
     pub probability: f64,
-    /// Name of the policy that judged.
+    /// Name of the policy that judged; `VERSION/TENANT` where it has rules of the tenant's own.
     pub policy_version: String,
     /// Log-odds before any evidence, in nats; none where the policy is not to be had.
     pub prior_nats: Option<f64>,
@@ -103,10 +103,10 @@ pub struct Otherwise {
 }
 
 impl VerdictStory {
-    /// The story of a verdict that `policy` judged, where it is to be had.
-    pub(super) fn of(verdict: &Verdict, policy: Option<&Policy>, campaigns: &Campaigns) -> Self {
-        let fused = policy.map(|policy| fuse(&evidence(verdict), policy));
-        let calibration = policy.and_then(|policy| policy.calibration.as_ref());
+    /// The story of a verdict by these rules of its tenant's, where they are to be had.
+    pub(super) fn of(verdict: &Verdict, rules: Option<&Rules>, campaigns: &Campaigns) -> Self {
+        let fused = rules.map(|rules| fuse(&evidence(verdict), rules));
+        let calibration = rules.and_then(|rules| rules.calibration.as_ref());
         let calibrated =
             calibration.zip(fused).map(|(calibration, fused)| calibration.calibrated(fused.log_odds));
         Self {
@@ -119,7 +119,7 @@ impl VerdictStory {
             score: verdict.score,
             probability: verdict.probability,
             policy_version: verdict.policy_version.clone(),
-            prior_nats: policy.map(|policy| nats(policy.prior())),
+            prior_nats: rules.map(|rules| nats(rules.prior())),
             log_odds_nats: fused.map(|fused| nats(fused.log_odds)),
             calibrated_nats: calibrated.map(nats),
             families: families(verdict),
@@ -134,7 +134,7 @@ impl VerdictStory {
                 })
                 .collect(),
             campaign_id: campaigns.of(verdict.account).map(|id| id.to_string()),
-            otherwise: policy.map(|policy| otherwise(verdict, policy)).unwrap_or_default(),
+            otherwise: rules.map(|rules| otherwise(verdict, rules)).unwrap_or_default(),
             event_count_24h: verdict.event_count,
             events: verdict.events.iter().map(ToString::to_string).collect(),
         }
@@ -178,7 +178,7 @@ fn signal_story(signal: &Signal) -> SignalStory {
 
 /// Without each family that speaks against the account; what besides the score is missing for CRITICAL; and
 /// how much less evidence there would have to be for the tier below.
-fn otherwise(verdict: &Verdict, policy: &Policy) -> Vec<Otherwise> {
+fn otherwise(verdict: &Verdict, rules: &Rules) -> Vec<Otherwise> {
     let evidence = evidence(verdict);
     let told = |differs: String, fused: &Fused| Otherwise {
         differs,
@@ -193,11 +193,11 @@ fn otherwise(verdict: &Verdict, policy: &Policy) -> Vec<Otherwise> {
                 *said = None;
             }
         }
-        all.push(told(format!("nothing of {}", family.family), &fuse(&without, policy)));
+        all.push(told(format!("nothing of {}", family.family), &fuse(&without, rules)));
     }
     if verdict.tier != Tier::Clear {
-        let fused = fuse(&evidence, policy);
-        if (verdict.tier, policy.tier_of(fused.score)) == (Tier::High, Tier::Critical) {
+        let fused = fuse(&evidence, rules);
+        if (verdict.tier, rules.tier_of(fused.score)) == (Tier::High, Tier::Critical) {
             let grounds: Vec<&str> =
                 Family::ALL.into_iter().filter(|family| family.is_ground()).map(Family::as_str).collect();
             let differs = format!("evidence besides texts and hours: {}", grounds.join(" or "));
@@ -207,8 +207,8 @@ fn otherwise(verdict: &Verdict, policy: &Policy) -> Vec<Otherwise> {
                 log_odds_nats: nats(fused.log_odds),
             });
         }
-        let less = lesser(fused.log_odds, verdict.tier, policy);
-        let tier = policy.tier_of(weir_processor::nats::score(fused.log_odds - less));
+        let less = lesser(fused.log_odds, verdict.tier, rules);
+        let tier = rules.tier_of(weir_processor::nats::score(fused.log_odds - less));
         let differs = format!("{:.1} nats less evidence", nats(less));
         all.push(Otherwise { differs, tier: tier.as_str(), log_odds_nats: nats(fused.log_odds - less) });
     }
@@ -216,8 +216,8 @@ fn otherwise(verdict: &Verdict, policy: &Policy) -> Vec<Otherwise> {
 }
 
 /// The least by which log-odds would have to be smaller for a lower tier, in tenths of a nat.
-fn lesser(log_odds: Millinats, tier: Tier, policy: &Policy) -> Millinats {
+fn lesser(log_odds: Millinats, tier: Tier, rules: &Rules) -> Millinats {
     const STEP: Millinats = 100;
-    let is_lower = |less: &Millinats| policy.tier_of(weir_processor::nats::score(log_odds - less)) < tier;
+    let is_lower = |less: &Millinats| rules.tier_of(weir_processor::nats::score(log_odds - less)) < tier;
     (1..1_000).map(|steps| steps * STEP).find(is_lower).unwrap_or(1_000 * STEP)
 }

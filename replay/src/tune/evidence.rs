@@ -15,11 +15,11 @@ use crate::lockstep::{Layout, fold};
 use crate::report::ReplayError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use toml_edit::{Table, value};
+use toml_edit::{DocumentMut, Item, Table, value};
 use weir_processor::detector::{COUNT, NAMES};
 use weir_processor::fusion::fuse;
 use weir_processor::nats::Millinats;
-use weir_processor::policy::Policy;
+use weir_processor::policy::{Policy, Rules};
 use weir_schemas::wire::Wire;
 use weir_schemas::{AccountId, Tier, Verdict};
 use weir_topology::stage::StageFactory;
@@ -51,9 +51,9 @@ impl Moments {
         false
     }
 
-    /// The highest tier and the highest score that the account reaches under a policy.
-    pub fn judged(&self, policy: &Policy) -> (Tier, f64) {
-        let fused = self.0.iter().map(|moment| fuse(&moment.map(Some), policy));
+    /// The highest tier and the highest score that the account reaches by these rules.
+    pub fn judged(&self, rules: &Rules) -> (Tier, f64) {
+        let fused = self.0.iter().map(|moment| fuse(&moment.map(Some), rules));
         fused.fold((Tier::Clear, 0.0), |(tier, score): (Tier, f64), fused| {
             (tier.max(fused.tier), score.max(fused.score))
         })
@@ -121,7 +121,26 @@ fn listening(bank: &Bank, caps: &Caps) -> Option<Policy> {
         let table: Table = keys.drain(..).collect();
         document[*name] = table.into();
     }
+    listen_to_tenants(&mut document, &tables.map(|(name, _)| name));
     Policy::parse(&document.to_string()).ok()
+}
+
+/// Takes from tenants what would keep a policy from saying all that their detectors say. A cap that its
+/// detector reads stays the tenant's: no draft changes it.
+fn listen_to_tenants(document: &mut DocumentMut, tables: &[&str]) {
+    let tenants = document.get_mut("tenants").and_then(Item::as_table_like_mut);
+    for (_, tenant) in tenants.into_iter().flat_map(|tenants| tenants.iter_mut()) {
+        let Some(tenant) = tenant.as_table_like_mut() else { continue };
+        tables.iter().for_each(|name| drop(tenant.remove(name)));
+        let detectors = tenant.get_mut("detectors").and_then(Item::as_table_like_mut);
+        for (name, detector) in detectors.into_iter().flat_map(|detectors| detectors.iter_mut()) {
+            let is_read = NAMES.iter().position(|known| *known == name.get());
+            let is_read = is_read.is_some_and(|at| Knob::Detector(at).is_read());
+            if let Some(cap) = detector.get_mut("nats_max").filter(|_| !is_read) {
+                *cap = value(f64::from(NATS_MAX_MILLINATS) / 1e3);
+            }
+        }
+    }
 }
 
 /// A group of accounts that stand or fall together: a campaign of one world, or one world's accounts of a
@@ -178,7 +197,15 @@ pub struct Heard {
 #[derive(Debug)]
 struct Hearing {
     caps: Caps,
-    accounts: Vec<(usize, Moments)>,
+    accounts: Vec<Account>,
+}
+
+/// What was heard of an account.
+#[derive(Debug)]
+struct Account {
+    group: usize,
+    tenant: Box<str>,
+    moments: Moments,
 }
 
 impl Heard {
@@ -203,7 +230,7 @@ impl Heard {
             self.groups[at].accounts += 1;
         }
         for (caps, policy) in &ears.each {
-            let mut said: BTreeMap<AccountId, Moments> = BTreeMap::new();
+            let mut said: BTreeMap<AccountId, (Box<str>, Moments)> = BTreeMap::new();
             let (mut unreadable, mut left_out) = (None, 0);
             let sorted = labelled.sorted()?;
             fold(sorted, wire, &make_stages(policy), layout, &mut progress, |output| {
@@ -212,7 +239,8 @@ impl Heard {
                 }
                 match wire.read::<Verdict>(output.payload.as_deref().unwrap_or_default()) {
                     Ok(verdict) => {
-                        let moments = said.entry(verdict.account).or_default();
+                        let new = || (verdict.tenant.as_str().into(), Moments::default());
+                        let (_, moments) = said.entry(verdict.account).or_insert_with(new);
                         left_out += u64::from(!moments.take(moment(&verdict)));
                     }
                     Err(error) => unreadable = Some(error),
@@ -226,10 +254,10 @@ impl Heard {
                 let name = account.label.clone().unwrap_or_else(|| account.population());
                 groups.get(&(account.label.is_some(), name)).copied()
             };
-            let accounts = labelled
-                .truth
-                .accounts()
-                .filter_map(|(id, account)| Some((place(account)?, said.remove(id)?)));
+            let accounts = labelled.truth.accounts().filter_map(|(id, account)| {
+                let (group, (tenant, moments)) = (place(account)?, said.remove(id)?);
+                Some(Account { group, tenant, moments })
+            });
             self.add(caps, accounts.collect());
         }
         self.events += labelled.events;
@@ -237,7 +265,7 @@ impl Heard {
         Ok(())
     }
 
-    fn add(&mut self, caps: &Caps, mut accounts: Vec<(usize, Moments)>) {
+    fn add(&mut self, caps: &Caps, mut accounts: Vec<Account>) {
         match self.hearings.iter_mut().find(|hearing| hearing.caps == *caps) {
             Some(hearing) => hearing.accounts.append(&mut accounts),
             None => self.hearings.push(Hearing { caps: caps.clone(), accounts }),
@@ -254,9 +282,10 @@ impl Heard {
         let hearing = self.hearings.iter().find(is_heard)?;
         let policy = bank.policy(draft)?;
         let mut flagged = vec![Flagged::default(); self.groups.len()];
-        for (group, moments) in &hearing.accounts {
-            let (tier, score) = moments.judged(&policy);
-            flagged[*group].doubt += doubt(score, policy.tiers.medium, self.groups[*group].is_campaign);
+        for Account { group, tenant, moments } in &hearing.accounts {
+            let rules = policy.of(tenant);
+            let (tier, score) = moments.judged(rules);
+            flagged[*group].doubt += doubt(score, rules.tiers.medium, self.groups[*group].is_campaign);
             flagged[*group].medium += u64::from(tier >= Tier::Medium);
             flagged[*group].critical += u64::from(tier == Tier::Critical);
         }
@@ -285,6 +314,7 @@ pub(super) mod planted {
         pub name: &'p str,
         pub is_campaign: bool,
         pub accounts: u64,
+        pub tenant: &'p str,
         pub said: &'p [(&'p str, Millinats)],
     }
 
@@ -300,7 +330,9 @@ pub(super) mod planted {
                 }
                 let mut moments = Moments::default();
                 moments.take(moment);
-                accounts.extend((0..group.accounts).map(|_| (at, moments.clone())));
+                let account =
+                    |_| Account { group: at, tenant: group.tenant.into(), moments: moments.clone() };
+                accounts.extend((0..group.accounts).map(account));
             }
             heard.add(&caps, accounts);
         }

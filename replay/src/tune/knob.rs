@@ -1,5 +1,8 @@
-//! What tuning may change of a policy: its numbers, where each stands, and which values are tried.
+//! What tuning may change of a policy: its numbers, where each stands, and which values are tried. Of a
+//! policy
+//! that has tenants these are the fleet's; what a tenant has otherwise stays.
 
+use crate::document::{self, put};
 use crate::limits::{CAPS_HEARD_MILLINATS, NATS_MAX_MILLINATS};
 use toml_edit::{DocumentMut, Item, Value};
 use weir_processor::detector::NAMES;
@@ -127,19 +130,6 @@ fn is_on(document: &DocumentMut, detector: &str) -> bool {
     table.and_then(|table| table.get("enabled")).and_then(Item::as_bool) == Some(true)
 }
 
-/// Puts a value in the place of another, with the blanks and remarks that stand around that.
-fn put(document: &mut DocumentMut, path: &[&str], mut value: Value) {
-    let mut item = document.as_item_mut();
-    for key in path {
-        let Some(inner) = item.get_mut(key) else { return };
-        item = inner;
-    }
-    if let Some(old) = item.as_value() {
-        *value.decor_mut() = old.decor().clone();
-    }
-    *item = Item::Value(value);
-}
-
 /// A policy's numbers, in thousandths, in the order of its knobs.
 pub type Draft = Vec<i32>;
 
@@ -156,8 +146,7 @@ pub struct Bank {
 impl Bank {
     /// The numbers of a policy.
     pub fn new(policy: &Policy) -> Self {
-        // A policy is TOML, or it would be none.
-        let document: DocumentMut = policy.text.parse().unwrap_or_default();
+        let document = document::of(policy);
         let knobs = Knob::of(&document);
         let origin = knobs.iter().map(|knob| knob.value(&document)).collect();
         Self { document, knobs, origin }

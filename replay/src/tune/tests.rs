@@ -17,11 +17,11 @@ const fn campaign(
     accounts: u64,
     said: &'static [(&'static str, i32)],
 ) -> Planted<'static> {
-    Planted { name, is_campaign: true, accounts, said }
+    Planted { name, is_campaign: true, accounts, tenant: "default", said }
 }
 
 const fn honest(name: &'static str, accounts: u64, said: &'static [(&'static str, i32)]) -> Planted<'static> {
-    Planted { name, is_campaign: false, accounts, said }
+    Planted { name, is_campaign: false, accounts, tenant: "default", said }
 }
 
 /// The built-in policy with another text in it.
@@ -169,4 +169,38 @@ fn an_evaluation_that_says_otherwise_is_believed() {
     tuning.confirm(&Judged::default(), &Judged::default(), ["a", "b"]);
     assert_eq!(tuning.report.outcome, Outcome::NotConfirmed);
     assert_eq!(tuning.candidate("mine"), None);
+}
+
+/// A campaign of a tenant that has `bond` at its full weight, in a policy that mis-sets it for the fleet.
+#[test]
+fn accounts_of_a_tenant_are_held_against_its_own_rules_which_tuning_leaves_alone() {
+    let said = "[tenants.acme.detectors.bond]\nnats_max = 5.0\n";
+    let mis_set = Policy::parse(&(mis_set().text + said)).unwrap();
+    let of_acme = |world: [Planted<'static>; 4]| world.map(|group| Planted { tenant: "acme", ..group });
+    let [fleets, acmes] = [&WORLD, &of_acme(WORLD)].map(|world| tuned(&mis_set, world, 0.005));
+    assert_eq!((fleets.campaigns_found, fleets.outcome), ([0, 2], Outcome::Better));
+    assert_eq!(acmes.campaigns_found, [2, 2], "its rules find them already");
+    let bank = Bank::new(&mis_set);
+    let heard = heard(&bank, &WORLD);
+    let text = tune(&heard, &mis_set, &bank, &options(0.005), &mut |_| {}).candidate("better").unwrap();
+    assert!(text.ends_with(said), "{text}");
+    let candidate = Policy::parse(&text).unwrap();
+    assert_eq!(candidate.of("acme").detectors.bond.as_ref().unwrap().nats_max, 5.0);
+}
+
+#[test]
+fn whoever_listens_hears_all_that_the_detectors_of_every_tenant_say() {
+    let said = "[tenants.acme]\ntiers.medium = 0.5\nfusion.prior_nats = -9.0\ncooldown.high_s = 60\n\
+                detectors.bond.nats_max = 0.5\ndetectors.kin.nats_max = 2.0\ndetectors.theme.enabled = false\n";
+    let policy = Policy::parse(&(Policy::builtin_text().to_owned() + said)).unwrap();
+    for (_, ear) in super::evidence::Ears::of(&Bank::new(&policy)).each {
+        let (acme, fleet) = (ear.of("acme"), ear.fleet());
+        assert_eq!(
+            (&acme.tiers, &acme.fusion, &acme.cooldown),
+            (&fleet.tiers, &fleet.fusion, &fleet.cooldown)
+        );
+        assert_eq!(acme.detectors.bond, fleet.detectors.bond, "cut nowhere");
+        assert_eq!(acme.detectors.kin.as_ref().unwrap().nats_max, 2.0, "a cap that is read is the tenant's");
+        assert!(acme.detectors.theme.as_ref().is_some_and(|theme| !theme.enabled), "what is off stays off");
+    }
 }
