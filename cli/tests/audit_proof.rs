@@ -4,7 +4,10 @@
 
 mod common;
 
-use common::{Place, success, text, traffic, weir};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use common::{Place, success, text, traffic, traffic_of_two_tenants, weir};
+use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -33,8 +36,13 @@ fn verify(place: &Place, arguments: &[&Path]) -> Option<Output> {
 }
 
 fn judged() -> Place {
+    judged_of(&traffic(3, 60))
+}
+
+/// A place where this traffic was judged and acted on.
+fn judged_of(traffic: &str) -> Place {
     let place = Place::new();
-    std::fs::write(&place.feed, traffic(3, 60)).unwrap();
+    std::fs::write(&place.feed, traffic).unwrap();
     place.set_posture("enforce");
     let mut run = place.run_to_idle();
     run.args(["--act-age-max-ms", "31536000000"]);
@@ -170,6 +178,55 @@ fn a_chain_is_exported_as_a_log_of_tiles_that_only_grows() {
     );
     assert!(note("enforcer-0").lines().nth(1).unwrap().parse::<usize>().unwrap() == grown);
     assert_eq!(tiles(), kept, "and nothing of it gives way");
+}
+
+#[test]
+fn a_tenant_gets_all_of_its_own_records_with_proofs_and_nothing_of_another_tenant() {
+    let place = judged_of(&traffic_of_two_tenants(["north", "south"]));
+    let out = place.directory.path().join("of-north");
+    success(signing(&place, &["audit", "export", out.to_str().unwrap(), "--tenant", "north"]));
+    let lines = place.lines_of("audit_log.jsonl");
+    let of = |tenant: &'static str| lines.iter().filter(move |line| line["tenant"] == tenant);
+    let ids = |tenant: &'static str| -> BTreeSet<&str> {
+        let named = ["account", "verdict_id", "action_id"];
+        of(tenant).flat_map(|line| named.map(|name| line[name].as_str())).flatten().collect()
+    };
+    let (own, others) = (ids("north"), ids("south"));
+    assert!(!own.is_empty() && !others.is_empty() && own.is_disjoint(&others), "both were acted on");
+
+    let mut shown = Vec::new();
+    for (path, bytes) in walk(&out) {
+        let proof: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        // What is written out, and what is in the records as they were signed.
+        let mut all = String::from_utf8(bytes).unwrap();
+        for record in proof["records"].as_array().unwrap() {
+            let signed = BASE64.decode(record["record"].as_str().unwrap()).unwrap();
+            all += &String::from_utf8_lossy(&signed);
+            all += &signed.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            shown.push(record["says"].clone());
+        }
+        for id in others.iter().chain(&["south"]) {
+            assert!(!all.contains(id), "{id} is in {}", path.display());
+        }
+        assert!(own.iter().any(|id| all.contains(id)));
+        if let Some(checked) = verify(&place, &["proof".as_ref(), &path, &place.keys_of("auditor")]) {
+            assert!(checked.status.success(), "{}", text(&checked.stderr));
+        }
+    }
+    let mut expected: Vec<_> = of("north").cloned().collect();
+    let place_of = |line: &serde_json::Value| (line["writer"].to_string(), line["sequence"].as_i64());
+    expected.sort_by_key(place_of);
+    shown.sort_by_key(place_of);
+    assert_eq!(shown, expected, "all of its records, and none of the operators'");
+
+    for (tenant, why) in
+        [("west", "there is no audit record of tenant west"), ("*", "the name of one tenant")]
+    {
+        let arguments = ["audit", "export", out.to_str().unwrap(), "--tenant", tenant];
+        let refused = signing(&place, &arguments).output().unwrap();
+        assert!(!refused.status.success());
+        assert!(text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
+    }
 }
 
 /// Every file below a directory, with its bytes.

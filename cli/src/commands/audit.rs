@@ -4,7 +4,7 @@ use super::signing::SignFlags;
 use super::verify::proof;
 use super::{ConfigFile, Run};
 use crate::roles;
-use crate::roles::audit_proof::{export, prove};
+use crate::roles::audit_proof::{export, export_of, prove};
 use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use clap::Subcommand;
@@ -52,11 +52,16 @@ enum Verb {
         #[command(flatten)]
         keys: KeyFlags<Keys>,
     },
-    /// Export every chain as a transparency log: tiles of hashes, bundles of entries, a signed checkpoint
+    /// Export every chain as a transparency log: tiles of hashes, bundles of entries, a signed checkpoint; or
+    /// the records of one tenant, each with its proof
     Export {
         /// Directory of the logs; an earlier export there must be the beginning of this one
         #[arg(value_name = "DIR")]
         directory: PathBuf,
+        /// Write the records of this tenant and nothing of any other: a file of proofs for each chain, which
+        /// deploy/verify/weir-verify.sh verifies
+        #[arg(long, value_name = "NAME")]
+        tenant: Option<String>,
         #[command(flatten)]
         signing: SignFlags,
         #[command(flatten)]
@@ -74,8 +79,12 @@ impl Run for Arguments {
             Verb::Prove { of, out, signing, keys } => {
                 prove(&config.context(&keys)?, &of, out.as_deref(), signing.directory())
             }
-            Verb::Export { directory, signing, keys } => {
-                export(&config.context(&keys)?, &directory, signing.directory())
+            Verb::Export { directory, tenant, signing, keys } => {
+                let context = config.context(&keys)?;
+                match tenant {
+                    None => export(&context, &directory, signing.directory()),
+                    Some(tenant) => export_of(&context, &directory, &tenant, signing.directory()),
+                }
             }
         }
     }

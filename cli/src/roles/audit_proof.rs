@@ -15,7 +15,7 @@ use weir_enforcer::chain::tree::{TILE_WIDTH, Tile, Tree, bundle, checkpoint};
 use weir_enforcer::chain::{PublicKeys, Verifier};
 use weir_enforcer::export::audit_file::words_of;
 use weir_enforcer::kill_switch::PersonKey;
-use weir_enforcer::stage::chain_writer;
+use weir_enforcer::stage::{EVERY_TENANT, chain_writer};
 use weir_schemas::wire::Wire;
 use weir_schemas::{ActionId, Audit, AuditEntry};
 use weir_topology::history::read_range;
@@ -67,6 +67,32 @@ pub fn export(context: &Context, directory: &Path, sign_keys: Option<&Path>) -> 
     }
     ensure!(entries > 0, "there is no audit record yet: nothing was exported");
     print_line!("Signed by {}", weir_schemas::hex::hex(&PersonKey::new(&secret).public()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `weir audit export DIR --tenant NAME`: a proof for each chain with all records of this tenant's and nobody
+/// else's.
+pub fn export_of(
+    context: &Context,
+    directory: &Path,
+    tenant: &str,
+    sign_keys: Option<&Path>,
+) -> Result<ExitCode> {
+    ensure!(
+        !tenant.is_empty() && tenant != EVERY_TENANT,
+        "give --tenant the name of one tenant: records of all of them are in an export without it"
+    );
+    let (keys, secret) = (public_keys(context)?, read_sign(&sign_store(context, sign_keys)?)?);
+    let (log, wire) = (context.existing_log()?, context.wire()?);
+    let is_of = |_: &AuditEntry, audit: Option<&Audit>| audit.is_some_and(|audit| audit.tenant == tenant);
+    let proofs = proofs_of(log.as_ref(), &wire, &keys, &secret, is_of)?;
+    ensure!(!proofs.is_empty(), "there is no audit record of tenant {tenant}: nothing was exported");
+    for (writer, proof) in proofs {
+        let path = directory.join(format!("{}.json", writer.replace('/', "-")));
+        write(&path, format!("{}\n", serde_json::to_string_pretty(&proof)?).as_bytes())?;
+        let records = proof["records"].as_array().map_or(0, Vec::len);
+        print_line!("{}: {records} records of tenant {tenant}", path.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -127,9 +153,10 @@ fn proof_of(
     found: &[(AuditEntry, Option<Audit>)],
     secret: &[u8; 32],
 ) -> Result<Value> {
+    let paths = tree.paths();
     let records = found.iter().map(|(entry, audit)| -> Result<Value> {
         let index = usize::try_from(entry.sequence - 1)?;
-        let path = tree.proof(index).context("the record is not in its tree")?;
+        let path = paths.of(index).context("the record is not in its tree")?;
         Ok(json!({
             "sequence": entry.sequence,
             "previous": BASE64.encode(entry.previous.0),

@@ -58,10 +58,19 @@ impl Tree {
         self.leaves.get(..size).map(root_of)
     }
 
-    /// What has to be hashed together with leaf `index` to come to the root, the lowest first; none where
-    /// there is no such leaf.
-    pub fn proof(&self, index: usize) -> Option<Vec<Digest>> {
-        (index < self.leaves.len()).then(|| path_to(index, &self.leaves))
+    /// The ways of all leaves to the root, computed once for all of them.
+    pub fn paths(&self) -> Paths {
+        let mut levels = vec![self.leaves.clone()];
+        while let Some(below) = levels.last().filter(|level| level.len() > 1) {
+            // The last of an odd number goes up as it is: the subtree on the right is the smaller one.
+            let above = below.chunks(2).map(|pair| match pair {
+                [left, right] => hashed(1, &[&left.0, &right.0]),
+                pair => pair[0],
+            });
+            let above = above.collect();
+            levels.push(above);
+        }
+        Paths { levels }
     }
 
     /// The tiles of hashes, each level from the left.
@@ -79,6 +88,26 @@ impl Tree {
             (level, number) = (above, number + 1);
         }
         tiles
+    }
+}
+
+/// The ways of a tree's leaves to its root.
+#[derive(Debug, Clone)]
+pub struct Paths {
+    /// The leaves, and above them the hashes over two of the level below.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Paths {
+    /// What has to be hashed together with leaf `index` to come to the root, the lowest first; none where
+    /// there is no such leaf.
+    pub fn of(&self, index: usize) -> Option<Vec<Digest>> {
+        self.levels.first()?.get(index)?;
+        let beside = self.levels.iter().enumerate().filter_map(|(level, hashes)| {
+            let place = (index >> level) ^ 1;
+            hashes.get(place).copied()
+        });
+        Some(beside.collect())
     }
 }
 
@@ -168,19 +197,6 @@ fn root_of(leaves: &[Digest]) -> Digest {
     }
 }
 
-fn path_to(index: usize, leaves: &[Digest]) -> Vec<Digest> {
-    if leaves.len() < 2 {
-        return Vec::new();
-    }
-    let (left, right) = leaves.split_at(split(leaves.len()));
-    let (mut path, other) = match index.checked_sub(left.len()) {
-        Some(index) => (path_to(index, right), root_of(left)),
-        None => (path_to(index, left), root_of(right)),
-    };
-    path.push(other);
-    path
-}
-
 /// `tile/LEVEL/NUMBER`, the number in groups of three digits; `.p/WIDTH` behind it where the tile is not
 /// full.
 fn path_of(level: &str, number: usize, width: usize) -> String {
@@ -216,9 +232,9 @@ mod tests {
     fn every_entry_of_a_tree_of_any_size_is_shown_to_be_in_it_and_no_other() {
         for size in 1..40usize {
             let entries = chain(size as i64);
-            let tree = tree(&entries);
+            let (tree, paths) = (tree(&entries), tree(&entries).paths());
             for (index, entry) in entries.iter().enumerate() {
-                let path = tree.proof(index).unwrap();
+                let path = paths.of(index).unwrap();
                 assert!(leads_to(entry, index, size, &path, &tree.root()), "{index} of {size}");
                 let altered = AuditEntry { record: b"another".to_vec(), ..entry.clone() };
                 assert!(!leads_to(&altered, index, size, &path, &tree.root()));
@@ -226,7 +242,7 @@ mod tests {
                 let longer = [&path[..], &[Digest::default()]].concat();
                 assert!(!leads_to(entry, index, size, &longer, &tree.root()));
             }
-            assert_eq!(tree.proof(size), None);
+            assert_eq!(paths.of(size), None);
         }
     }
 
@@ -240,8 +256,10 @@ mod tests {
         let leaves: Vec<Digest> = (0..3).map(leaf).collect();
         let left = hashed(1, &[&leaves[0].0, &leaves[1].0]);
         assert_eq!(root_of(&leaves), hashed(1, &[&left.0, &leaves[2].0]));
-        assert_eq!(path_to(2, &leaves), [left]);
-        assert_eq!(path_to(0, &leaves), [leaves[1], leaves[2]]);
+        let paths = Tree { leaves: leaves.clone() }.paths();
+        assert_eq!(paths.of(2).unwrap(), [left]);
+        assert_eq!(paths.of(0).unwrap(), [leaves[1], leaves[2]]);
+        assert_eq!(Tree::default().paths().of(0), None);
     }
 
     #[test]
