@@ -57,9 +57,13 @@ fn policy() -> Policy {
 }
 
 fn make_stage(hook: JudgeHook) -> StageFactory {
+    judging_by(policy(), hook)
+}
+
+fn judging_by(policy: Policy, hook: JudgeHook) -> StageFactory {
+    let policy = Arc::new(policy);
     Arc::new(move |_| -> Box<dyn Stage> {
-        let (wire, policy) = (Arc::new(Wire::new()), Arc::new(policy()));
-        Box::new(AccountStage::new(wire, policy).judged_by(hook))
+        Box::new(AccountStage::new(Arc::new(Wire::new()), policy.clone()).judged_by(hook))
     })
 }
 
@@ -71,10 +75,10 @@ fn own() -> JudgeHook {
 const WAIT: Duration = Duration::from_secs(20);
 
 fn open(log: Arc<dyn Log>, hook: JudgeHook) -> Result<Task, TaskError> {
-    open_watched(log, hook, Arc::default())
+    open_watched(log, &make_stage(hook), Arc::default())
 }
 
-fn open_watched(log: Arc<dyn Log>, hook: JudgeHook, status: Arc<TaskStatus>) -> Result<Task, TaskError> {
+fn open_watched(log: Arc<dyn Log>, stage: &StageFactory, status: Arc<TaskStatus>) -> Result<Task, TaskError> {
     let pace = Pace {
         epoch_interval: Duration::ZERO,
         epoch_records_max: 7,
@@ -86,13 +90,13 @@ fn open_watched(log: Arc<dyn Log>, hook: JudgeHook, status: Arc<TaskStatus>) -> 
     let (telemetry, clock) = (Arc::new(Silent), Arc::new(MachineClock::default()));
     let wire = Arc::new(Wire::new());
     let around = Surroundings { log, wire, schemas: None, telemetry, process: "test".into(), pace, clock };
-    Task::open(TASK, make_stage(hook)(TASK), around, status)
+    Task::open(TASK, stage(TASK), around, status)
 }
 
 /// A life that ends in order, after all that there is.
-fn run_to_the_end(log: Arc<dyn Log>, hook: JudgeHook) {
+fn run_to_the_end(log: Arc<dyn Log>, stage: &StageFactory) {
     let status = Arc::new(TaskStatus::default());
-    let mut task = open_watched(log.clone(), hook, status.clone()).unwrap();
+    let mut task = open_watched(log.clone(), stage, status.clone()).unwrap();
     let (_, end) = log.bounds(Topic::Events, 0).unwrap();
     let is_behind = |position: &Position| position.topic == Topic::Events && position.next < end;
     while status.positions().iter().any(is_behind) {
@@ -150,10 +154,10 @@ fn last_said(log: &dyn Log) -> BTreeMap<AccountId, Tier> {
 }
 
 /// What each account is said to be by a judge whom nobody disturbs.
-fn undisturbed(hook: JudgeHook) -> BTreeMap<AccountId, Tier> {
+fn undisturbed(stage: &StageFactory) -> BTreeMap<AccountId, Tier> {
     let log = MemoryLog::new(1);
     import(log.as_ref());
-    run_to_the_end(log.clone(), hook);
+    run_to_the_end(log.clone(), stage);
     last_said(log.as_ref())
 }
 
@@ -217,6 +221,18 @@ fn taken_over(epochs: &[Epoch]) -> Vec<bool> {
     taken_over
 }
 
+/// The verdicts of each account are its first, second, third …
+fn none_is_doubled_and_none_lost(log: &dyn Log) {
+    let mut sequences: BTreeMap<AccountId, i64> = BTreeMap::new();
+    let verdicts: Vec<Verdict> = all(log, Topic::Verdicts);
+    for verdict in &verdicts {
+        let last = sequences.insert(verdict.account, verdict.sequence).unwrap_or(0);
+        assert_eq!(verdict.sequence, last + 1, "{} in epoch {}", verdict.account, verdict.epoch);
+    }
+    let ids: BTreeSet<_> = verdicts.iter().map(|verdict| verdict.verdict_id).collect();
+    assert_eq!(ids.len(), verdicts.len());
+}
+
 /// Judges that come and go, none of which ends in order but the last; `process` opens the log as a new
 /// process does.
 fn up_and_down(process: impl Fn() -> Arc<dyn Log>) {
@@ -240,22 +256,15 @@ fn up_and_down(process: impl Fn() -> Arc<dyn Log>) {
             task.run_epoch(WAIT).unwrap();
         }
     }
-    run_to_the_end(process(), planted);
+    run_to_the_end(process(), &make_stage(planted));
 
     let log = process();
     let log = log.as_ref();
-    // None doubled and none lost: the verdicts of each account are its first, second, third …
-    let mut sequences: BTreeMap<AccountId, i64> = BTreeMap::new();
-    let verdicts: Vec<Verdict> = all(log, Topic::Verdicts);
-    for verdict in &verdicts {
-        let last = sequences.insert(verdict.account, verdict.sequence).unwrap_or(0);
-        assert_eq!(verdict.sequence, last + 1, "{} in epoch {}", verdict.account, verdict.epoch);
-    }
-    let ids: BTreeSet<_> = verdicts.iter().map(|verdict| verdict.verdict_id).collect();
-    assert_eq!(ids.len(), verdicts.len());
+    none_is_doubled_and_none_lost(log);
     // And in the end each account is said to be what the last judge makes of it.
-    assert_eq!(last_said(log), undisturbed(planted));
-    assert_ne!(undisturbed(own()), undisturbed(planted), "the two judge differently");
+    let [own_said, planted_said] = [own(), planted].map(|hook| undisturbed(&make_stage(hook)));
+    assert_eq!(last_said(log), planted_said);
+    assert_ne!(own_said, planted_said, "the two judge differently");
 
     // The marks say who took over what from whom, up and down, and a judge changes nowhere else.
     let epochs: Vec<Epoch> = all(log, Topic::Epochs);
@@ -306,4 +315,48 @@ fn one_judge_takes_over_from_another_on_the_embedded_log() {
 fn one_judge_takes_over_from_another_on_kafka() {
     let Some(fleet) = Fleet::new("upgrade", 1) else { return };
     up_and_down(|| kafka(&fleet));
+}
+
+#[test]
+fn a_policy_with_rules_of_a_tenant_takes_over_from_one_without_and_the_other_way_round() {
+    let said = "[tenants.acme.fusion]\nprior_nats = 2.0\n[tenants.other.tiers]\nmedium = 0.2\n";
+    let with = Policy::parse(&format!("{}\n{said}", policy().text)).unwrap();
+    let version = policy().version;
+    let [without, with] = [policy(), with].map(|policy| judging_by(policy, own()));
+    let log = MemoryLog::new(1);
+    import(log.as_ref());
+    for stage in [&without, &with, &without, &with] {
+        let mut task = open_watched(log.clone(), stage, Arc::default()).unwrap();
+        for _ in 0..3 {
+            task.run_epoch(WAIT).unwrap();
+        }
+        // Killed: what it judged since it took over is in no snapshot.
+        drop(task);
+    }
+    run_to_the_end(log.clone(), &with);
+
+    none_is_doubled_and_none_lost(log.as_ref());
+    let [fleets, tenants] = [&without, &with].map(undisturbed);
+    assert_eq!(last_said(log.as_ref()), tenants);
+    assert_ne!(fleets, tenants, "the two judge differently");
+    // Each verdict names the rules that it is by, and those of the epoch's policy judged it.
+    let epochs: BTreeMap<i64, Epoch> =
+        all::<Epoch>(log.as_ref(), Topic::Epochs).into_iter().map(|epoch| (epoch.epoch, epoch)).collect();
+    let adopted = epochs.values().filter(|epoch| epoch.adopted.is_some()).count();
+    assert_eq!(adopted, 3, "each life but the first took over what another policy judged");
+    let names: BTreeSet<String> = all::<Verdict>(log.as_ref(), Topic::Verdicts)
+        .into_iter()
+        .map(|verdict| {
+            let epoch = &epochs[&verdict.epoch];
+            assert_eq!(Some(verdict.policy_digest), epoch.judge.policy);
+            assert_eq!(epoch.policy_version, version, "an epoch names the document");
+            verdict.policy_version
+        })
+        .collect();
+    assert_eq!(names, BTreeSet::from([version.clone(), format!("{version}/acme")]));
+    // What either judged is proved by it.
+    for stage in [&without, &with] {
+        let report = verify(log.as_ref(), &Wire::new(), stage, Choice::All, |_| {}).unwrap();
+        assert!(report.different == 0 && report.proven > 0, "{:?}", report.findings);
+    }
 }
