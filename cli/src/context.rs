@@ -283,7 +283,7 @@ impl Context {
         let schemas = self.schemas();
         let (telemetry, process) = (self.metrics.clone(), self.process());
         let clock = Arc::new(MachineClock::default());
-        Surroundings { log, wire, schemas, telemetry, process, pace, clock }
+        Surroundings { log, wire, schemas, telemetry, process, pace, clock, before_commit: None }
     }
 
     /// The schema registry, where one is configured.

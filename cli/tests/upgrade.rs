@@ -89,7 +89,16 @@ fn open_watched(log: Arc<dyn Log>, stage: &StageFactory, status: Arc<TaskStatus>
     };
     let (telemetry, clock) = (Arc::new(Silent), Arc::new(MachineClock::default()));
     let wire = Arc::new(Wire::new());
-    let around = Surroundings { log, wire, schemas: None, telemetry, process: "test".into(), pace, clock };
+    let around = Surroundings {
+        log,
+        wire,
+        schemas: None,
+        telemetry,
+        process: "test".into(),
+        pace,
+        clock,
+        before_commit: None,
+    };
     Task::open(TASK, stage(TASK), around, status)
 }
 

@@ -374,6 +374,7 @@ impl Rig {
                 ..Pace::default()
             },
             clock: self.calendar.clone(),
+            before_commit: None,
         };
         let id = TaskId { stage: StageName::Enforcer, partition };
         Task::open(id, stage, around, Arc::new(TaskStatus::default()))

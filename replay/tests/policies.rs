@@ -81,6 +81,7 @@ fn open(log: &Arc<EmbeddedLog>) -> Vec<Task> {
             snapshot_interval: Duration::from_millis(50),
             ..Pace::default()
         },
+        before_commit: None,
     };
     let make = stages();
     let ids = StageName::JUDGING

@@ -559,6 +559,7 @@ impl<'l> World<'l> {
             process: format!("process-{process}"),
             pace: self.pace.clone(),
             clock: Arc::new(ProcessClock::new(&self.store, process)),
+            before_commit: None,
         }
     }
 

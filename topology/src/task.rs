@@ -114,6 +114,14 @@ pub trait SchemaSource: Send + Sync {
     fn learn(&self, id: u32, wire: &Wire) -> Result<(), LogError>;
 }
 
+/// Is told what an epoch is about to write: an early word to somebody outside of the log. It is told of live
+/// epochs alone: what is folded again was told before, and what another judge recorded is its own to tell.
+/// It may not wait, and changes nothing.
+pub trait BeforeCommit: Send + Sync {
+    /// These outputs of the stage are about to be committed. They may yet not be.
+    fn about_to_commit(&self, task: TaskId, outputs: &[Output]);
+}
+
 /// What a task needs from its surroundings.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -131,6 +139,8 @@ pub struct Surroundings {
     pub pace: Pace,
     /// What the pace is kept by.
     pub clock: Arc<dyn Clock>,
+    /// Who is told before a commit, where anybody is.
+    pub before_commit: Option<Arc<dyn BeforeCommit>>,
 }
 
 /// Gives up a standby's state to the task that takes over; none where there is none after all.
@@ -446,6 +456,9 @@ impl Task {
         let accounts = accounts as i64;
         epoch.adopted = adoption.map(|Adoption { from, to }| Adopted { from, to, accounts });
         self.check(&batch, &effects, &epoch, &cursor)?;
+        if let Some(before_commit) = self.around.before_commit.as_ref().filter(|_| epoch.adopted.is_none()) {
+            before_commit.about_to_commit(self.id, &effects.outputs);
+        }
         let mut outputs = std::mem::take(&mut effects.outputs);
         let emitted = outputs.len() as u64;
         let completes = slice.is_some_and(|entries_max| self.write_slice(&cursor, entries_max, &mut outputs));

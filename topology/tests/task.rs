@@ -15,8 +15,8 @@ use weir_topology::log::{Commit, Log, LogError, Position, Reader, Writer};
 use weir_topology::memory::MemoryLog;
 use weir_topology::record::Output;
 use weir_topology::restore::fold_recorded;
-use weir_topology::task::{Task, TaskStatus};
-use weir_topology::topic::Topic;
+use weir_topology::task::{BeforeCommit, Surroundings, Task, TaskStatus};
+use weir_topology::topic::{TaskId, Topic};
 use weir_topology::worker::{Life, Turn};
 
 fn open(log: &Arc<MemoryLog>, snapshot_interval: Duration) -> Task {
@@ -79,6 +79,43 @@ fn a_closed_task_leaves_nothing_to_fold_again() {
     let wire = Wire::new();
     let restored = weir_topology::restore::restore(TASK, stage.as_mut(), log.as_ref(), &wire).unwrap();
     assert_eq!((restored.entries, restored.epochs), (2, 0));
+}
+
+/// Who is told before commits: what is about to be said, and what the log has by then.
+struct Early {
+    log: Arc<MemoryLog>,
+    told: Mutex<Vec<(String, String)>>,
+}
+
+impl BeforeCommit for Early {
+    fn about_to_commit(&self, task: TaskId, outputs: &[Output]) {
+        assert_eq!(task, TASK);
+        let text = |output: &Output| String::from_utf8(output.payload.clone().unwrap()).unwrap();
+        let outputs = outputs.iter().map(text).collect::<Vec<_>>().join(" ");
+        self.told.lock().unwrap().push((outputs, said(&self.log)));
+    }
+}
+
+#[test]
+fn who_is_told_before_a_commit_is_told_of_live_epochs_alone_and_before_the_log_has_them() {
+    let log = MemoryLog::new(1);
+    append(&log, Topic::Events, (1..=4).map(|number| ("a", number)));
+    let early = Arc::new(Early { log: log.clone(), told: Mutex::default() });
+    let open = || {
+        let before_commit: Option<Arc<dyn BeforeCommit>> = Some(early.clone());
+        let around = Surroundings { before_commit, ..around(log.clone(), NEVER, 3) };
+        Task::open(TASK, Sums::new(), around, Arc::default()).unwrap()
+    };
+    drain(&mut open());
+    let first = ("a=1 a=3 a=6".to_owned(), String::new());
+    let second = ("a=10".to_owned(), "a=1 a=3 a=6".to_owned());
+    assert_eq!(*early.told.lock().unwrap(), [first, second]);
+    // It folds all of it again, in silence.
+    let mut again = open();
+    assert_eq!(early.told.lock().unwrap().len(), 2);
+    append(&log, Topic::Events, [("a", 5)]);
+    drain(&mut again);
+    assert_eq!(early.told.lock().unwrap()[2..], [("a=15".to_owned(), "a=1 a=3 a=6 a=10".to_owned())]);
 }
 
 #[test]

@@ -77,7 +77,16 @@ fn open(
         ..Pace::default()
     };
     let (telemetry, clock) = (Arc::new(Silent), calendar.clone());
-    let around = Surroundings { log, wire, schemas: None, telemetry, process: "test".into(), pace, clock };
+    let around = Surroundings {
+        log,
+        wire,
+        schemas: None,
+        telemetry,
+        process: "test".into(),
+        pace,
+        clock,
+        before_commit: None,
+    };
     Task::open(TASK, Box::new(stage), around, status)
 }
 

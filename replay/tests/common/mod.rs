@@ -145,6 +145,7 @@ pub fn judge_with_checkpoints(log: &Arc<MemoryLog>, checkpoint_interval: Duratio
         clock: Arc::new(MachineClock::default()),
         process: "test".into(),
         pace,
+        before_commit: None,
     };
     let make = stages();
     let ids = StageName::JUDGING

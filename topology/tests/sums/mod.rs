@@ -154,7 +154,16 @@ pub fn around(log: Arc<dyn Log>, snapshot_interval: Duration, epoch_records_max:
         Pace { epoch_interval, epoch_records_max, snapshot_interval, hint_interval, ..Pace::default() };
     let wire = Arc::new(Wire::new());
     let (telemetry, clock) = (Arc::new(Silent), Arc::new(MachineClock::default()));
-    Surroundings { log, wire, schemas: None, telemetry, process: "test".into(), pace, clock }
+    Surroundings {
+        log,
+        wire,
+        schemas: None,
+        telemetry,
+        process: "test".into(),
+        pace,
+        clock,
+        before_commit: None,
+    }
 }
 
 pub fn append<'a>(log: &Arc<MemoryLog>, topic: Topic, records: impl IntoIterator<Item = (&'a str, i64)>) {

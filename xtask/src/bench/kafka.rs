@@ -310,6 +310,7 @@ fn judge_all(log: Arc<dyn Log>) -> Result<Taken> {
         process: "bench".into(),
         pace: Pace { epoch_interval: Duration::from_millis(100), ..Pace::default() },
         clock: Arc::new(MachineClock::default()),
+        before_commit: None,
     };
     let make_stage: StageFactory = Arc::new(move |task: TaskId| -> Box<dyn Stage> {
         match task.stage {
