@@ -85,8 +85,7 @@ impl EnforcerKeys {
             return Err(store.missing("seal-1.key", role));
         }
         let audit = audit.ok_or_else(|| store.missing("audit-1.key", role))?;
-        let has_root = store.names()?.iter().any(|name| name == ROOT);
-        let root = has_root.then(|| read_root(store, role)).transpose()?;
+        let root = read_root_if_there(store, role)?;
         Ok(Self { pseudonyms, seals, audit, root })
     }
 
@@ -122,6 +121,12 @@ pub fn read_sign(store: &KeyStore) -> Result<Key, KeyError> {
 /// The public half of the key that signs statements and says who the persons of the kill switch are.
 pub fn read_root(store: &KeyStore, role: Role) -> Result<[u8; 32], KeyError> {
     Ok(*store.public(ROOT, role)?)
+}
+
+/// The same, where it lies there.
+pub fn read_root_if_there(store: &KeyStore, role: Role) -> Result<Option<[u8; 32]>, KeyError> {
+    let has_root = store.names()?.iter().any(|name| name == ROOT);
+    has_root.then(|| read_root(store, role)).transpose()
 }
 
 /// The key of a person, who is no role: it lies wherever they keep it.
@@ -187,6 +192,15 @@ pub fn ensure_none(settings: &Settings) -> Result<(), KeyError> {
     store.map_or(Ok(()), |store| ensure_no_foreign(&store, role))
 }
 
+/// Writes a file of secrets that are no role's, readable by its owner only.
+pub fn write_secret_text(path: &Path, text: &str) -> Result<(), KeyError> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(at(path)(std::io::ErrorKind::InvalidInput.into()));
+    };
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    write(directory, &name.to_string_lossy(), text.as_bytes(), 0o600)
+}
+
 /// Makes a directory for each role below `root`, where they are missing; true if any key was made.
 pub fn make(root: &Path) -> Result<bool, KeyError> {
     for role in Role::WITH_DIRECTORY {
@@ -219,6 +233,7 @@ pub fn make(root: &Path) -> Result<bool, KeyError> {
         (of(Role::Enforcer, "audit-1.key"), of(Role::Auditor, "audit-1.pub"), public_audit),
         (of(Role::Operator, "sign.key"), of(Role::Auditor, ROOT), public_audit),
         (of(Role::Operator, "sign.key"), of(Role::Enforcer, ROOT), public_audit),
+        (of(Role::Operator, "sign.key"), of(Role::Collector, ROOT), public_audit),
     ] {
         if !secret.exists() {
             if public.exists() {

@@ -9,6 +9,7 @@ mod output;
 mod commands;
 mod context;
 mod cpu;
+mod fast_path;
 mod health;
 mod keys;
 mod lab;

@@ -58,6 +58,11 @@ choices! {
 }
 
 choices! {
+    /// What is done about accounts of which an early word is heard.
+    pub enum HoldMode { Off = "off", Observe = "observe", Hold = "hold" }
+}
+
+choices! {
     /// How lines for a SIEM are written.
     pub enum SiemFormat { Json = "json", Csv = "csv", Cef = "cef", Leef = "leef", Ocsf = "ocsf", Ecs = "ecs" }
 }
@@ -163,6 +168,13 @@ settings! {
     Deciding "decide.limit_burst" decide_limit_burst: u32 = "3" in 1..=1_000_000, "Requests at once that such an account may make after a pause.";
     Deciding "decide.tenant_header" decide_tenant_header: Option<String> = "", "Header in which the gateway names the tenant. Only where the gateway itself sets it and takes it away from clients: whoever may choose a tenant may choose an account that is known for nothing. Everybody is of the configured tenant when not given.";
     Deciding "decide.redis" decide_redis: Option<String> = "", "Redis server, host:port, in which all servers count the requests of accounts that are slowed down. Each counts for itself when not given, and while it does not answer.";
+    FastPath "fastpath.keys_file" fastpath_keys_file: Option<PathBuf> = "", "File of the keys by which alerts are signed and believed (`weir keys fastpath FILE --sender NODE` makes one), readable by the owner only; read again when it changes (docs/fastpath.md).";
+    FastPath "fastpath.score_min_permille" fastpath_score_min_permille: u64 = "900" in 500..=1_000, "Score of a verdict from which on an alert of it is sent before it is in the log, and heeded, in thousandths.";
+    Sending "fastpath.send_to" fastpath_send_to: Option<String> = "", "Where alerts go, HOST:PORT separated by commas; to every address of a name. None are sent when not given.";
+    Deciding "fastpath.listen" fastpath_listen: Option<String> = "", "Address on which alerts are heard, UDP, for example [::]:8888. None are heard when not given.";
+    Deciding "fastpath.holds" fastpath_holds: HoldMode = "off", "What is done about the account of an alert. off: nothing. observe: it is written down, and counted, as if it were held. hold: it is slowed down until the log says what comes of its verdict, and so long as fastpath.hold_ms_max says at most.";
+    Deciding "fastpath.hold_ms_max" fastpath_hold_ms_max: u64 = "120000" in 1_000..=600_000, "How long an account is held on an alert at most.";
+    Deciding "fastpath.holds_max" fastpath_holds_max: usize = "1000" in 1..=100_000, "Most accounts that a server holds at once; further ones are not held, and counted.";
     Enforcer "act.redis" act_redis: Option<String> = "", "Redis server, host:port, in which the enforcer says how accounts stand. Give all enforcers the same.";
     Enforcer "act.webhook_url" act_webhook_url: Option<String> = "", "Where the key-management server takes the enforcer's webhooks. Give all enforcers the same.";
     Enforcer "act.webhook_secret_file" act_webhook_secret_file: Option<PathBuf> = "", "File with the secret that webhooks are signed with and nothing else, readable by the owner only.";

@@ -4,6 +4,7 @@ mod labels;
 pub mod list;
 
 use crate::health::Readiness;
+use crate::settings::HoldMode;
 use labels::{
     ActionLabels, BuildLabels, CauseLabels, Closed, DestinationCause, DestinationLabel, DetectorLabel,
     FieldLabel, GatewayLabels, InvariantLabels, Kind, PlacementLabels, ProbeLabel, ProcessCause, ProcessWay,
@@ -25,8 +26,10 @@ use weir_collector::spool::DamageKind;
 use weir_collector::trace::{Loss, Window};
 use weir_enforcer::act::executor::{Progress as Acted, Stuck};
 use weir_enforcer::answer::decision::Passes;
+use weir_enforcer::answer::holds::{LetGo, Spared};
 use weir_enforcer::siem::destination::{DestinationKind, RetryCause};
 use weir_enforcer::siem::exporter::{DropCause, Progress as Exported};
+use weir_fastpath::Cause;
 use weir_schemas::{ActionKind, ActionState, DlqKind, IndicatorKind, Tier};
 use weir_tap::{Counts, Placement, Site, Trap, TrapCosts};
 use weir_topology::invariants::Invariant;
@@ -117,6 +120,90 @@ impl Refused {
     }
 }
 
+/// Why an alert is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsent {
+    /// Its verdict is history.
+    History,
+    /// Its event was too long ago.
+    Late,
+    /// Too many wait.
+    QueueFull,
+    /// The thread that sends has ended.
+    Stopped,
+    /// No key is good for this node.
+    NoKey,
+    /// Its names are too long.
+    TooLarge,
+    /// It cannot be written.
+    Unwritable,
+    /// No destination is known.
+    Nowhere,
+    /// The network refused it.
+    Failed,
+}
+
+impl Unsent {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::History,
+        Self::Late,
+        Self::QueueFull,
+        Self::Stopped,
+        Self::NoKey,
+        Self::TooLarge,
+        Self::Unwritable,
+        Self::Nowhere,
+        Self::Failed,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::History => "history",
+            Self::Late => "late",
+            Self::QueueFull => "queue_full",
+            Self::Stopped => "stopped",
+            Self::NoKey => "no_key",
+            Self::TooLarge => "too_large",
+            Self::Unwritable => "unwritable",
+            Self::Nowhere => "nowhere",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Why the account of an alert that is believed is not held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unheld {
+    /// Nobody is (`fastpath.holds`).
+    Off,
+    /// Its score is below `fastpath.score_min_permille`.
+    BelowScore,
+    /// Its tenant is not registered.
+    UnknownTenant,
+    /// It could not be written down.
+    Unwritten,
+    /// It may not be.
+    Spared(Spared),
+}
+
+impl Unheld {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::BelowScore => "below_score",
+            Self::UnknownTenant => "unknown_tenant",
+            Self::Unwritten => "unwritten",
+            Self::Spared(spared) => spared.as_str(),
+        }
+    }
+}
+
+/// What is counted of an account that is held, or would be.
+fn held_as(mode: HoldMode) -> &'static str {
+    if mode == HoldMode::Hold { "held" } else { "observed" }
+}
+
 /// What is counted of one from a gateway that shows no token.
 const UNAUTHENTICATED: &str = "unauthenticated";
 
@@ -133,6 +220,10 @@ fn seconds() -> Histogram {
 
 /// Bounds of the time to a verdict, in seconds.
 const VERDICT_SECONDS: [f64; 12] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0, 86_400.0];
+
+/// Bounds of the time from a datagram to a hold, in seconds.
+const HOLD_SECONDS: [f64; 11] =
+    [0.000_025, 0.000_05, 0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.1, 1.0];
 
 /// Age from which an event is history, in milliseconds.
 const HISTORY_MS: i64 = 24 * 3_600_000;
@@ -255,6 +346,18 @@ metrics! {
     standings_stale: Gauge = Gauge::default(), "standings_stale_ms", "How long ago what a server of gateways knows was as the log was, in milliseconds; -1 where it never was";
     standings_untold: Counter = Counter::default(), "standings_untold", "Accounts that a server of gateways has no room for";
     standings_unreadable: Counter = Counter::default(), "standings_unreadable", "Records of how accounts stand that could not be read";
+    alerts_unsent: Family<Kind, Counter> = Family::default(), "fastpath_alerts_unsent", "Alerts, or copies of them for one address, that were not sent, by cause: the verdict is history (history), its event was too long ago (late), too many wait (queue_full), no key is good for this node (no_key), names are too long (too_large), the alert cannot be written (unwritable), no destination is known (nowhere), the network refused it (failed), the thread that sends has ended (stopped)";
+    alerts_sent: Counter = Counter::default(), "fastpath_alerts_sent", "Alerts of verdicts that were sent before their commit; each goes out three times to every destination";
+    alerts_believed: Counter = Counter::default(), "fastpath_alerts_believed", "Alerts that were heard, proved to be of a sender, and news";
+    datagrams_refused: Family<Kind, Counter> = Family::default(), "fastpath_datagrams_refused", "Datagrams that were not believed or no news, by the first cause: duplicate is the copy of an alert that was believed, as it should be; replay one that somebody recorded";
+    alert_behind: Gauge = Gauge::default(), "fastpath_alert_behind_ms", "How long after it was sent the last alert that was believed came, by the clocks of both, in milliseconds: negative where the sender's is ahead";
+    holds: Family<Kind, Counter> = Family::default(), "fastpath_holds", "Alerts that were believed, by what came of them: held, observed, or why their accounts were not held";
+    holds_let_go: Family<Kind, Counter> = Family::default(), "fastpath_holds_let_go", "Holds that ended, by cause: confirmed (the account's standing took its place), withheld (the enforcer withheld what it would have done), over (what it did is over), stands_well, expired (the log said nothing in time), stopped, or what operators said (kill_switch, posture, ring, protected)";
+    held: Gauge = Gauge::default(), "fastpath_held", "Accounts that a server of gateways holds on alerts, or would";
+    hold_seconds: Histogram = Histogram::new(HOLD_SECONDS), "fastpath_hold_seconds", "From when a datagram was read to when its account is held";
+    journal_failures: Counter = Counter::default(), "fastpath_journal_failures", "Lines of the journal of holds that could not be written: nobody is held without one";
+    fast_path_keys: Gauge = Gauge::default(), "fastpath_keys", "Keys of alerts in force; 0 where there is no file of them";
+    fast_path_keys_refused: Gauge = Gauge::default(), "fastpath_keys_refused", "1 while `fastpath.keys_file` cannot be used and the keys before it stay in force; the log says why";
     exported: Family<DestinationLabel, Counter> = Family::default(), "export_notices_delivered", "Notices that destinations of the export took";
     export_drops: Family<DestinationCause, Counter> = Family::default(), "export_dropped", "What a destination of the export will never be told, by cause: notices that it refused, records that cannot be read, offsets that had passed their retention";
     export_retries: Family<DestinationCause, Counter> = Family::default(), "export_retries", "Times that a destination of the export did not take all that it was handed, by cause";
@@ -343,6 +446,20 @@ impl Metrics {
             {
                 let _ = self.gateway_answers.get_or_create(&asked_by(transport, kind));
             }
+        }
+        for why in Unsent::ALL {
+            let _ = self.alerts_unsent.get_or_create(&Kind { kind: Closed(why.as_str()) });
+        }
+        for cause in Cause::ALL {
+            let _ = self.datagrams_refused.get_or_create(&Kind { kind: Closed(cause.as_str()) });
+        }
+        let unheld = [Unheld::Off, Unheld::BelowScore, Unheld::UnknownTenant, Unheld::Unwritten];
+        let unheld = unheld.into_iter().chain(Spared::ALL.map(Unheld::Spared)).map(Unheld::as_str);
+        for kind in unheld.chain([HoldMode::Hold, HoldMode::Observe].map(held_as)) {
+            let _ = self.holds.get_or_create(&Kind { kind: Closed(kind) });
+        }
+        for why in LetGo::ALL {
+            let _ = self.holds_let_go.get_or_create(&Kind { kind: Closed(why.as_str()) });
         }
         for kind in DlqKind::ALL {
             let _ = self.rejected.get_or_create(&Kind { kind: Closed(kind.as_str()) });
@@ -672,6 +789,76 @@ impl Metrics {
         self.standings_stale.set(stale_ms.unwrap_or(-1));
         self.standings_untold.inc_by(untold);
         self.standings_unreadable.inc_by(unreadable);
+    }
+
+    /// An alert was sent.
+    pub fn alert_sent(&self) {
+        self.alerts_sent.inc();
+    }
+
+    /// An alert was not sent, or not to one of its destinations.
+    pub fn alert_unsent(&self, why: Unsent) {
+        let count = self.alerts_unsent.get_or_create(&Kind { kind: Closed(why.as_str()) }).inc() + 1;
+        if !matches!(why, Unsent::History | Unsent::Late) && is_power_of_ten(count) {
+            warn!(count, why = why.as_str(), "alerts are not sent: see docs/fastpath.md");
+        }
+    }
+
+    /// An alert was believed that came so long after it was sent.
+    pub fn alert_believed(&self, behind_ms: i64) {
+        self.alerts_believed.inc();
+        self.alert_behind.set(behind_ms);
+    }
+
+    /// A datagram was not believed, or no news. No line of the log: anybody may send any number.
+    pub fn datagram_refused(&self, cause: Cause) {
+        self.datagrams_refused.get_or_create(&Kind { kind: Closed(cause.as_str()) }).inc();
+    }
+
+    /// An account is held, or would be, so long after its datagram was read.
+    pub fn account_held(&self, mode: HoldMode, took: Duration) {
+        self.holds.get_or_create(&Kind { kind: Closed(held_as(mode)) }).inc();
+        self.hold_seconds.observe(took.as_secs_f64());
+    }
+
+    /// The account of an alert that is believed is not held.
+    pub fn account_unheld(&self, why: Unheld) {
+        let count = self.holds.get_or_create(&Kind { kind: Closed(why.as_str()) }).inc() + 1;
+        if why == Unheld::Spared(Spared::Full) && count == 1 {
+            warn!(
+                "as many accounts are held as fastpath.holds_max lets: further ones are not, see docs/runbooks.md#weirfastpathrefused"
+            );
+        }
+    }
+
+    /// An account is held no longer.
+    pub fn account_let_go(&self, why: LetGo) {
+        self.holds_let_go.get_or_create(&Kind { kind: Closed(why.as_str()) }).inc();
+    }
+
+    /// So many accounts are held.
+    pub fn holds_looked_at(&self, held: usize) {
+        self.held.set(held as i64);
+    }
+
+    /// A line of the journal of holds was not written.
+    pub fn journal_failed(&self, error: &std::io::Error) {
+        if is_power_of_ten(self.journal_failures.inc() + 1) {
+            error!(%error, "the journal of holds cannot be written: nobody is held without a line in it");
+        }
+    }
+
+    /// The keys of alerts were read.
+    pub fn fast_path_keys_read(&self, keys: usize) {
+        self.fast_path_keys.set(keys as i64);
+        self.fast_path_keys_refused.set(0);
+        info!(keys, "these keys of alerts are in force");
+    }
+
+    /// The file of keys cannot be used.
+    pub fn fast_path_keys_refused(&self, reason: &str) {
+        self.fast_path_keys_refused.set(1);
+        error!(reason, "the keys of alerts stay as they were");
     }
 
     /// A shadow compared what its policy says with what the one in force does.

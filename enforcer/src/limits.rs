@@ -198,6 +198,13 @@ pub const WATCH_MS: i64 = 86_400_000;
 /// milliseconds: it may have missed that a word was taken back. Well below how long a log keeps that.
 pub const STANDINGS_AWAY_MS: i64 = 12 * 3_600_000;
 
+/// Verdicts of which a server of gateways knows what enforcers decided, for early words that come after that.
+pub const ANSWERED_MAX: usize = 10_000;
+
+/// How old what operators and persons said may be that a server of gateways knows, in milliseconds, for
+/// accounts to be held on early words.
+pub const REINS_AGE_MS_MAX: i64 = 10_000;
+
 /// How far a request that counts as many may put a limited account's next one off, in microseconds: as long
 /// as the longest limit of the built-in rings lasts. A whole burst may always be used up.
 pub const DEBT_MAX_US: i64 = 3_600_000_000;

@@ -220,7 +220,7 @@ impl Topic {
                 spec!("weir.campaigns", Campaign, Delete(days(90)), Sole, ["campaign"] => ["enforcer", "exporter", "console"])
             }
             Self::Actions => {
-                spec!("weir.actions", Account, Delete(days(90)), Shared, ["enforcer"] => ["executor", "exporter", "console"])
+                spec!("weir.actions", Account, Delete(days(90)), Shared, ["enforcer"] => ["executor", "exporter", "gateway", "console"])
             }
             Self::Outcomes => {
                 spec!("weir.outcomes", Account, Delete(days(90)), Shared, ["executor"] => ["enforcer", "console"])
@@ -232,7 +232,7 @@ impl Topic {
                 spec!("weir.audit", Tenant, Delete(days(400)), Shared, ["enforcer"] => ["auditor"])
             }
             Self::Control => {
-                spec!("weir.control", Name, Delete(FOREVER), One, ["operator"] => ["account", "cluster", "campaign", "enforcer"])
+                spec!("weir.control", Name, Delete(FOREVER), One, ["operator"] => ["account", "cluster", "campaign", "enforcer", "gateway"])
             }
             Self::Epochs => {
                 spec!("weir.epochs", Task, Delete(days(90)), Shared, ["account", "cluster", "campaign", "enforcer"] => ["replay"])

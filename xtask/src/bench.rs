@@ -14,6 +14,8 @@ mod codec;
 #[cfg(feature = "bench")]
 mod decide;
 #[cfg(feature = "bench")]
+mod hold;
+#[cfg(feature = "bench")]
 mod kafka;
 #[cfg(feature = "bench")]
 mod latency;
@@ -82,6 +84,8 @@ enum Measure {
     Passing,
     /// A server of gateways: how long they wait and what a check costs, by HTTP and by gRPC
     Decide,
+    /// From a datagram of a judge's to the hold that a gateway is told of
+    Hold,
     /// `weir process` beside a bare consume and decode of the same topic
     Kafka,
     /// The same processing of the same events in 4 to 256 partitions
@@ -178,6 +182,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if is_asked(Measure::Decide) {
         decide::run()?;
+    }
+    if is_asked(Measure::Hold) {
+        hold::run()?;
     }
     if is_asked(Measure::Kafka) {
         kafka::throughput()?;

@@ -8,7 +8,8 @@ use crate::dirs;
 use crate::shell::succeed;
 
 /// What is fuzzed; see `fuzz/targets`.
-const TARGETS: [&str; 8] = ["records", "lines", "push", "stages", "operators", "trace", "hello", "spool"];
+const TARGETS: [&str; 9] =
+    ["records", "lines", "push", "stages", "operators", "trace", "hello", "spool", "datagrams"];
 
 /// Coverage instrumentation, as cargo-fuzz asks rustc for it. No sanitizer: the code has no unsafe.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -17,7 +18,7 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only this target: records, lines, push, stages, operators, trace, hello or spool
+    /// Only this target: records, lines, push, stages, operators, trace, hello, spool or datagrams
     target: Option<String>,
     /// Seconds for each target
     #[arg(long, default_value_t = 60)]

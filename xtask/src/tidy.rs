@@ -25,6 +25,7 @@ fn arrows() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("weir-schemas", &[][..]),
         ("weir-topology", &["weir-schemas"]),
+        ("weir-fastpath", &["weir-schemas"]),
         ("weir-collector", &["weir-schemas", "weir-topology"]),
         ("weir-api", &[]),
         ("weir-tap", &["weir-collector"]),

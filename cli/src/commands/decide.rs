@@ -6,7 +6,7 @@ use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use std::process::ExitCode;
 
-takes!(Keys: Common, Vault, Kafka, Serving, Deciding, Tenants);
+takes!(Keys: Common, Vault, Kafka, Serving, Deciding, FastPath, Tenants);
 
 /// Tell gateways how accounts stand: nginx by auth_request, others by HTTP
 ///

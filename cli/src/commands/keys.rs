@@ -35,6 +35,19 @@ enum Verb {
         #[command(flatten)]
         keys: KeyFlags<Keys>,
     },
+    /// Make a key by which nodes that judge sign alerts and decision servers believe them, in a new file or
+    /// one that is there; the keys there that are of these nodes alone end a day later
+    Fastpath {
+        /// The file, for `fastpath.keys_file`
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Name of a node that signs by it (the setting `node`, or its host name); may be given several times
+        #[arg(long = "sender", value_name = "NODE", required = true)]
+        senders: Vec<String>,
+        /// Days that it is good for
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
+        days: u16,
+    },
     /// Make a person's key, for the kill switch and for signing policies, and print its public half
     Person {
         /// File of the key, such as olga.key; the public half goes to olga.pub
@@ -53,6 +66,7 @@ impl Run for Arguments {
         match self.verb {
             Verb::Make { directory } => roles::keys::make(&directory),
             Verb::Check { role, keys } => roles::keys::check(&config.context(&keys)?, role),
+            Verb::Fastpath { file, senders, days } => roles::keys::fastpath(&file, &senders, days),
             Verb::Person { file } => roles::keys::person(&file),
         }
     }

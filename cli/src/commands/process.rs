@@ -6,7 +6,7 @@ use crate::settings::flags::{KeyFlags, takes};
 use anyhow::Result;
 use std::process::ExitCode;
 
-takes!(Keys: Common, Kafka, Serving, Stages);
+takes!(Keys: Common, Kafka, Serving, Stages, FastPath, Sending);
 
 /// Judge: run the account, cluster and campaign stages on the partitions that fall to this process
 #[derive(clap::Args)]

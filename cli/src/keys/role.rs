@@ -45,9 +45,10 @@ impl Role {
     pub const fn readme(self) -> &'static str {
         match self {
             Self::Collector => {
-                "Keys of the role `collector`: `weir collect` and `weir import`, on every gateway node.\n\n\
+                "Keys of the role `collector`: `weir collect`, `weir import` and `weir decide`, on every gateway node.\n\n\
                  pseudonym-0.key  secret. Makes pseudonyms; with it one can try out which pseudonym an id has.\n\
-                 seal-1.pub       public. Seals raw ids for the enforcer; it opens nothing.\n\n\
+                 seal-1.pub       public. Seals raw ids for the enforcer; it opens nothing.\n\
+                 sign.pub         public. Says whom the kill switch believes, for `weir decide`.\n\n\
                  Whoever takes this directory can write events and guess ids one by one. They can open no identity,\n\
                  put no customer in another's place, and forge no audit record.\n"
             }

@@ -46,6 +46,7 @@ fn each_role_has_its_own_directory_with_what_it_needs_and_no_more() {
             644 README
             600 pseudonym-0.key
             644 seal-1.pub
+            644 sign.pub
         700 enforcer
             644 README
             600 audit-1.key

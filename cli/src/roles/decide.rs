@@ -18,8 +18,10 @@ mod told;
 mod whose;
 
 use crate::context::{Context, now_ms};
-use crate::keys::{CollectorKeys, Role};
-use anyhow::{Context as _, Result, bail};
+use crate::fast_path::listener::{self, Listener};
+use crate::keys::{self, CollectorKeys, Role};
+use crate::settings::HoldMode;
+use anyhow::{Context as _, Result, bail, ensure};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +45,13 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     if context.settings.decide_addr.is_none() {
         bail!("decide_addr is not set: give --decide-addr HOST:PORT, where gateways ask");
     }
-    let keys = CollectorKeys::read(&context.given_keys(Role::Collector)?)?;
+    let store = context.given_keys(Role::Collector)?;
+    let (keys, root) = (CollectorKeys::read(&store)?, keys::read_root_if_there(&store, Role::Collector)?);
+    ensure!(
+        root.is_some() || context.settings.fastpath_holds != HoldMode::Hold,
+        "fastpath.holds is hold, and sign.pub is not among the keys: the kill switch would not be heard. Put the one \
+         there that lies in the directory `auditor` that `weir keys make` made"
+    );
     let (log, wire) = (context.kafka()?, context.wire()?);
     let log: Arc<dyn Log> = Arc::new(log);
     context.health.watch(&log)?;
@@ -51,7 +59,7 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     // A gateway that asked before would let suspended accounts pass. Never taken back: later it answers from
     // memory.
     context.follow_tenants()?;
-    let server = serve(context, &keys, log, wire, move || health.set_tasks_open(true))?;
+    let server = serve(context, &keys, root, log, wire, move || health.set_tasks_open(true))?;
     context.health.set_running(true);
     while !context.is_stopped() {
         context.went_round();
@@ -59,24 +67,52 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     }
     context.supervisor.stops();
     context.health.set_running(false);
-    if let Some(server) = server {
-        server.end();
+    if let Some(serving) = server {
+        serving.end();
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// A server that runs, and who listens for alerts beside it.
+pub struct Serving {
+    server: Server,
+    listener: Option<Listener>,
+}
+
+impl Serving {
+    /// Takes no more connections, and ends when what is under way has its answer.
+    pub fn end(self) {
+        if let Some(listener) = self.listener {
+            listener.end();
+        }
+        self.server.end();
+    }
+}
+
 /// Serves where `decide.addr` says, in threads of its own, until it is ended or the process ends. `was_read`
-/// is called whenever the table was read to its end.
+/// is called whenever the table was read to its end. `root` says who the persons of the kill switch are.
+///
+/// # Errors
+/// When an address cannot be bound, or the settings are not of use.
 pub fn serve(
     context: &Context,
     keys: &CollectorKeys,
+    root: Option<[u8; 32]>,
     log: Arc<dyn Log>,
     wire: Arc<Wire>,
     was_read: impl Fn() + Send + 'static,
-) -> Result<Option<Server>> {
-    let Some(address) = context.settings.decide_addr.clone() else { return Ok(None) };
+) -> Result<Option<Serving>> {
+    let Some(address) = context.settings.decide_addr.clone() else {
+        ensure!(
+            context.settings.fastpath_listen.is_none(),
+            "fastpath.listen is set, and decide.addr is not: no gateway could be told who is held"
+        );
+        return Ok(None);
+    };
     let standings = Arc::new(Standings::default());
-    let desk = Arc::new(Desk::new(context, keys, standings.clone())?);
+    let listener = listener::start(context, &standings, log.clone(), wire.clone(), root)?;
+    let holds = listener.as_ref().and_then(|listener| listener.holds.clone());
+    let desk = Arc::new(Desk::new(context, keys, standings.clone(), holds)?);
     let door = Door::new(&context.settings, context.metrics.clone())?;
     let server = Server::start(&address, door, desk)
         .with_context(|| format!("cannot answer gateways on {address}; choose another decide_addr"))?;
@@ -113,5 +149,5 @@ pub fn serve(
             }
         }
     })?;
-    Ok(Some(server))
+    Ok(Some(Serving { server, listener }))
 }

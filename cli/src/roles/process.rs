@@ -1,6 +1,7 @@
 //! `weir process`: judge, on the partitions that fall to this process.
 
 use crate::context::Context;
+use crate::fast_path::sender;
 use crate::keys;
 use crate::lag::{LagTeller, Quiescence};
 use crate::roles::adopt;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use weir_topology::log::Log;
+use weir_topology::task::Surroundings;
 use weir_topology::topic::StageName;
 
 /// How long one look at the group waits.
@@ -25,7 +27,8 @@ pub fn run(context: &Context, until_idle: bool) -> Result<ExitCode> {
     keys::ensure_none(&context.settings)?;
     let (config, log, wire) = (context.kafka_config()?, context.kafka()?, context.wire()?);
     adopt::configured_policy(context, &log, &wire)?;
-    let around = context.surroundings(Arc::new(log.clone()), wire.clone());
+    let before_commit = sender::start(context, wire.clone())?;
+    let around = Surroundings { before_commit, ..context.surroundings(Arc::new(log.clone()), wire.clone()) };
     let stages = context.judging_stages(wire)?;
     let mut fleets = Vec::new();
     for stage in StageName::JUDGING {

@@ -1,6 +1,7 @@
 //! `weir run`: every role in one process on the embedded log.
 
 use crate::context::{Context, now_ms};
+use crate::fast_path::sender;
 use crate::keys::{CollectorKeys, EnforcerKeys, Role};
 use crate::lag::{LagTeller, Quiescence, is_open, lag};
 use crate::roles::act::Hands;
@@ -24,6 +25,7 @@ use weir_collector::{Collector, Mode, Progress};
 use weir_topology::log::Log;
 use weir_topology::stage::Stage;
 use weir_topology::stage::StageFactory;
+use weir_topology::task::Surroundings;
 use weir_topology::topic::{StageName, TaskId, Topic};
 use weir_topology::worker::Worker;
 
@@ -63,7 +65,9 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
             _ => judging(task),
         }
     });
-    let mut worker = Worker::new(context.surroundings(log.clone(), wire.clone()), make_stage);
+    let before_commit = sender::start(context, wire.clone())?;
+    let around = Surroundings { before_commit, ..context.surroundings(log.clone(), wire.clone()) };
+    let mut worker = Worker::new(around, make_stage);
     for stage in StageName::FOLDING {
         (0..stage.tasks(partitions)).for_each(|partition| worker.start(TaskId { stage, partition }));
     }
@@ -78,7 +82,7 @@ pub fn run(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Resul
     let watched: Arc<dyn Log> = log.clone();
     context.health.watch(&watched)?;
     let teller = LagTeller::start(&watched, context.metrics.clone())?;
-    let server = decide::serve(context, &sensing_keys, log.clone(), wire.clone(), || {})?;
+    let server = decide::serve(context, &sensing_keys, keys.root, log.clone(), wire.clone(), || {})?;
     context.health.set_running(true);
 
     let sensed = Sensed::default();

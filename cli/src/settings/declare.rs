@@ -76,6 +76,10 @@ pub enum Group {
     Export,
     /// What answers gateways.
     Deciding,
+    /// What sends early words, or hears them.
+    FastPath,
+    /// What sends them.
+    Sending,
     /// What reads the tenants' registry.
     Tenants,
     /// What serves metrics.

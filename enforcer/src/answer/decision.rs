@@ -1,5 +1,6 @@
 //! What a standing means now.
 
+use super::holds::Held;
 use super::standings::Known;
 use crate::limits::WATCH_MS;
 use std::sync::Arc;
@@ -110,6 +111,18 @@ impl Decision {
             action_id: Some(known.action_id),
             verdict_id: Some(known.verdict_id),
             evidence: known.evidence,
+        }
+    }
+
+    /// What is told of an account that is held on an early word: it is slowed down, by no action.
+    pub fn of_held(held: Held) -> Self {
+        Self {
+            status: Status::RateLimited,
+            since_ms: Some(held.since_ms),
+            until_ms: Some(held.until_ms),
+            action_id: None,
+            verdict_id: Some(held.verdict),
+            evidence: Some(held.evidence),
         }
     }
 }

@@ -76,7 +76,8 @@ impl Role {
                 let reads = &[Actions, Audit, Campaigns, Outcomes, Identities, Standing, Verdicts];
                 (reads, &[Outcomes, Identities, Control])
             }
-            Self::Decide => (&[Standing], &[]),
+            // With early words also what becomes of their verdicts, and what operators said of holds.
+            Self::Decide => (&[Actions, Standing], &[]),
             Self::Export => (&[Verdicts, Campaigns, Actions, StateExport], &[StateExport]),
             Self::Operator => (Topic::ALL, &[Control, Events, Dlq]),
         }

@@ -94,27 +94,27 @@ mod tests {
     #[test]
     fn the_table_shows_every_topic() {
         expect![[r#"
-            topic                 key              cleanup                 partitions  written by                                       read by                               the latest suffices, since
+            topic                 key              cleanup                 partitions  written by                                       read by                                        the latest suffices, since
             weir.events           account          delete, 7 d             shared      collector                                        account, replay
-            weir.identities       account          compact + delete, 90 d  shared      collector, enforcer                              enforcer                              it is the whole identity, and is announced again daily while the account is seen
+            weir.identities       account          compact + delete, 90 d  shared      collector, enforcer                              enforcer                                       it is the whole identity, and is announced again daily while the account is seen
             weir.links            link value       delete, 3 d             shared      account                                          cluster
             weir.clusters         account          delete, 7 d             shared      cluster                                          account
             weir.verdicts         account          delete, 90 d            shared      account                                          enforcer, exporter, console
             weir.members          account          delete, 7 d             one         account                                          campaign
             weir.campaigns        campaign         delete, 90 d            one         campaign                                         enforcer, exporter, console
-            weir.actions          account          delete, 90 d            shared      enforcer                                         executor, exporter, console
+            weir.actions          account          delete, 90 d            shared      enforcer                                         executor, exporter, gateway, console
             weir.outcomes         account          delete, 90 d            shared      executor                                         enforcer, console
-            weir.standing         account          compact                 shared      enforcer                                         gateway, console                      it says all of how the account stands, or that nothing is to be said of it any more
+            weir.standing         account          compact                 shared      enforcer                                         gateway, console                               it says all of how the account stands, or that nothing is to be said of it any more
             weir.audit            tenant           delete, 400 d           shared      enforcer                                         auditor
-            weir.control          name             delete, 36500 d         one         operator                                         account, cluster, campaign, enforcer
+            weir.control          name             delete, 36500 d         one         operator                                         account, cluster, campaign, enforcer, gateway
             weir.epochs           stage/partition  delete, 90 d            shared      account, cluster, campaign, enforcer             replay
             weir.checkpoints      account          delete, 8 d             shared      account                                          replay
-            weir.state.account    account          compact                 shared      account                                          account                               an entry is the whole state of its key, or its end
-            weir.state.cluster    link value       compact                 shared      cluster                                          cluster                               an entry is the whole state of its key, or its end
-            weir.state.campaign   account          compact                 one         campaign                                         campaign                              an entry is the whole state of its key, or its end
-            weir.state.enforcer   account          compact                 shared      enforcer                                         enforcer                              an entry is the whole state of its key, or its end
-            weir.state.collector  source           compact                 shared      collector                                        collector                             a position takes the place of the one before
-            weir.state.export     name             compact                 one         exporter                                         exporter                              a position takes the place of the one before
+            weir.state.account    account          compact                 shared      account                                          account                                        an entry is the whole state of its key, or its end
+            weir.state.cluster    link value       compact                 shared      cluster                                          cluster                                        an entry is the whole state of its key, or its end
+            weir.state.campaign   account          compact                 one         campaign                                         campaign                                       an entry is the whole state of its key, or its end
+            weir.state.enforcer   account          compact                 shared      enforcer                                         enforcer                                       an entry is the whole state of its key, or its end
+            weir.state.collector  source           compact                 shared      collector                                        collector                                      a position takes the place of the one before
+            weir.state.export     name             compact                 one         exporter                                         exporter                                       a position takes the place of the one before
             weir.dlq              as it came       delete, 14 d            shared      collector, account, cluster, campaign, enforcer  operator
         "#]].assert_eq(&table());
     }

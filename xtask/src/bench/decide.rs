@@ -57,7 +57,7 @@ fn measure(weir: &mut Child) -> Result<()> {
 }
 
 /// Where it answers, and the rest of what it says is read on, so that the pipe never fills.
-fn address(weir: &mut Child) -> Result<String> {
+pub fn address(weir: &mut Child) -> Result<String> {
     let mut stderr = BufReader::new(weir.stderr.take().context("weir has no stderr")?);
     let mut said = String::new();
     loop {

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use weir_enforcer::act::redis::Client;
 use weir_enforcer::answer::bucket::{Buckets, Rate};
 use weir_enforcer::answer::decision::{Decision, Passes, Status};
+use weir_enforcer::answer::holds::{Held, Holds};
 use weir_enforcer::answer::standings::{Known, Standings};
 use weir_schemas::AccountId;
 
@@ -33,6 +34,8 @@ pub struct Answer {
 /// Answers gateways.
 pub struct Desk {
     standings: Arc<Standings>,
+    /// Whom early words have slowed down, where they may.
+    holds: Option<Arc<Holds>>,
     buckets: Mutex<Buckets>,
     askers: Askers,
     stale_ms_max: i64,
@@ -67,10 +70,16 @@ enum Count {
 
 impl Desk {
     /// A desk for the gateways of the tenants that the settings name.
-    pub fn new(context: &Context, keys: &CollectorKeys, standings: Arc<Standings>) -> Result<Self> {
+    pub fn new(
+        context: &Context,
+        keys: &CollectorKeys,
+        standings: Arc<Standings>,
+        holds: Option<Arc<Holds>>,
+    ) -> Result<Self> {
         let settings = &context.settings;
         Ok(Self {
             standings,
+            holds,
             buckets: Mutex::new(Buckets::default()),
             askers: Askers::new(context, keys)?,
             stale_ms_max: i64::try_from(settings.decide_stale_ms_max)?,
@@ -114,7 +123,8 @@ impl Desk {
     ) -> Result<Answer, Unclear> {
         let scope = self.askers.scope(tenants).map_err(|error| self.refuse(transport, error))?;
         let known = self.standings.get(account).filter(|known| scope.has(&known.tenant));
-        Ok(self.stands(account, known, scope.terms(), 1))
+        let held = self.held(account, known.as_ref()).filter(|held| scope.has(&held.tenant));
+        Ok(self.stands((account, known, held), scope.terms(), 1))
     }
 
     /// How an account stands that its key was shown of. Uses nothing up.
@@ -124,12 +134,24 @@ impl Desk {
 
     /// The same of a request that counts as `hits`.
     fn look_at(&self, account: AccountId, terms: Terms, hits: u32) -> Answer {
-        self.stands(account, self.standings.get(account), terms, hits)
+        let known = self.standings.get(account);
+        let held = self.held(account, known.as_ref());
+        self.stands((account, known, held), terms, hits)
     }
 
-    fn stands(&self, account: AccountId, known: Option<Known>, terms: Terms, hits: u32) -> Answer {
+    /// The hold on an account of which `known` is known.
+    fn held(&self, account: AccountId, known: Option<&Known>) -> Option<Held> {
+        self.holds.as_ref()?.on(account, known, now_ms())
+    }
+
+    fn stands(
+        &self,
+        (account, known, held): (AccountId, Option<Known>, Option<Held>),
+        terms: Terms,
+        hits: u32,
+    ) -> Answer {
         let now_ms = now_ms();
-        let decision = Decision::of(known, now_ms);
+        let decision = held.map_or_else(|| Decision::of(known, now_ms), Decision::of_held);
         let passes = match decision.status {
             Status::Suspended => Passes::No(decision.until_ms.map(|until_ms| until_ms - now_ms)),
             Status::RateLimited => {
@@ -283,6 +305,7 @@ mod tests {
         Follower::new(log, wire.clone(), None, standings.clone()).run_once(now_ms()).unwrap();
         Arc::new(Desk {
             standings,
+            holds: None,
             buckets: Mutex::default(),
             askers: Askers::of_test(TERMS),
             stale_ms_max: 60_000,

@@ -1,0 +1,274 @@
+//! Listens for alerts beside the decision server, and has their accounts held.
+
+use super::journal::Journal;
+use super::keys_file::KeysFile;
+use super::limits::{FOLLOW_AGAIN, FOLLOW_EVERY, LOOK_EVERY, RECEIVE_BUFFER_BYTES};
+use crate::context::{Context, now_ms};
+use crate::settings::HoldMode;
+use crate::telemetry::{Metrics, Unheld};
+use crate::tenants::Registry;
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
+use std::io::ErrorKind;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use weir_enforcer::answer::answers::Answers;
+use weir_enforcer::answer::holds::{Held, Holds, LetGo, PROVISIONAL};
+use weir_enforcer::answer::standings::Standings;
+use weir_fastpath::limits::PACKET_BYTES_MAX;
+use weir_fastpath::{Alert, Receiver};
+use weir_schemas::StandingEvidence;
+use weir_schemas::wire::Wire;
+use weir_topology::log::Log;
+
+/// A listener that runs.
+pub struct Listener {
+    /// The holds that gateways are told of; none where nobody is held.
+    pub holds: Option<Arc<Holds>>,
+    is_over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Listens where `fastpath.listen` says, until it is ended. `root` is the key that says who the persons of
+/// the kill switch are.
+///
+/// # Errors
+/// When the settings say half of it, the keys cannot be used, or the address cannot be bound.
+pub fn start(
+    context: &Context,
+    standings: &Arc<Standings>,
+    log: Arc<dyn Log>,
+    wire: Arc<Wire>,
+    root: Option<[u8; 32]>,
+) -> Result<Option<Listener>> {
+    let settings = &context.settings;
+    let mode = settings.fastpath_holds;
+    let Some(address) = &settings.fastpath_listen else {
+        ensure!(
+            mode == HoldMode::Off,
+            "fastpath.holds is {mode}, and fastpath.listen is not set: there is nothing to hold anybody on"
+        );
+        return Ok(None);
+    };
+    let Some(path) = &settings.fastpath_keys_file else {
+        bail!(
+            "fastpath.listen is set, and fastpath.keys_file is not: nobody could be believed (`weir keys fastpath FILE \
+             --sender NODE` makes one)"
+        );
+    };
+    let keys = KeysFile::open(path, &context.metrics)?;
+    keys.follow(context.metrics.clone(), context.stop.clone())?;
+    let socket = UdpSocket::bind(address)
+        .with_context(|| format!("cannot listen on {address}; choose another fastpath.listen"))?;
+    socket.set_read_timeout(Some(LOOK_EVERY))?;
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
+    tracing::info!(address = %socket.local_addr()?, holds = %mode, "listening for alerts");
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut threads = Vec::new();
+    let holder = if mode == HoldMode::Off {
+        None
+    } else {
+        let directory = settings.data_dir.join("fastpath");
+        let journal = Journal::open(&directory).with_context(|| {
+            format!("cannot write {}: nobody is held of whom nothing is written down", directory.display())
+        })?;
+        let max = settings.fastpath_holds_max;
+        let holder = Arc::new(Holder {
+            holds: Arc::new(Holds::new(standings.clone(), wire.clone(), root, max)),
+            journal,
+            mode,
+            lasts_ms: i64::try_from(settings.fastpath_hold_ms_max)?,
+            tenants: context.tenants()?,
+            metrics: context.metrics.clone(),
+        });
+        let answers = Answers::new(log, wire, context.schemas(), holder.holds.clone());
+        let (follower, over) = (holder.clone(), is_over.clone());
+        let pulse = context.liveness.watch("the reader of what the log says of holds");
+        let follow = move || follower.follow(answers, &over, || pulse.beat());
+        threads.push(std::thread::Builder::new().name("fastpath-log".into()).spawn(follow)?);
+        Some(holder)
+    };
+    // Held in mind only, unless they are to hold.
+    let holds = holder.as_ref().filter(|_| mode == HoldMode::Hold).map(|holder| holder.holds.clone());
+    let ears = Ears {
+        socket,
+        keys,
+        receiver: Receiver::default(),
+        score_min: settings.fastpath_score_min_permille as f64 / 1_000.0,
+        holder,
+        metrics: context.metrics.clone(),
+    };
+    let over = is_over.clone();
+    let pulse = context.liveness.watch("the listener for alerts");
+    let listen = move || ears.run(&over, || pulse.beat());
+    threads.push(std::thread::Builder::new().name("fastpath".into()).spawn(listen)?);
+    Ok(Some(Listener { holds, is_over, threads }))
+}
+
+impl Listener {
+    /// Listens no more, and writes down that nobody is held any more.
+    pub fn end(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the early word panicked; please report it");
+            }
+        }
+    }
+}
+
+/// Hears datagrams.
+struct Ears {
+    socket: UdpSocket,
+    keys: Arc<KeysFile>,
+    receiver: Receiver,
+    score_min: f64,
+    holder: Option<Arc<Holder>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Ears {
+    fn run(mut self, is_over: &AtomicBool, beat: impl Fn()) {
+        // One byte more than any has, so that one that is too large is known to be.
+        let mut buffer = [0; PACKET_BYTES_MAX + 1];
+        while !is_over.load(Ordering::Relaxed) {
+            beat();
+            let (length, from) = match self.socket.recv_from(&mut buffer) {
+                Ok(came) => came,
+                // Nothing came in time.
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
+                Err(_) => {
+                    std::thread::sleep(LOOK_EVERY);
+                    continue;
+                }
+            };
+            let (came, now_ms) = (Instant::now(), now_ms());
+            let packet = buffer.get(..length).unwrap_or_default();
+            let keys = self.keys.now();
+            let alert = match self.receiver.take(packet, from.ip(), &keys, now_ms) {
+                Ok(believed) => {
+                    self.metrics.alert_believed(believed.behind_ms);
+                    believed.alert
+                }
+                Err(cause) => {
+                    self.metrics.datagram_refused(cause);
+                    continue;
+                }
+            };
+            let outcome = match &self.holder {
+                None => Err(Unheld::Off),
+                Some(_) if alert.score < self.score_min => Err(Unheld::BelowScore),
+                Some(holder) => holder.hold(&alert, now_ms),
+            };
+            match outcome {
+                Ok(mode) => self.metrics.account_held(mode, came.elapsed()),
+                Err(why) => self.metrics.account_unheld(why),
+            }
+        }
+    }
+}
+
+/// Holds accounts.
+struct Holder {
+    holds: Arc<Holds>,
+    journal: Journal,
+    mode: HoldMode,
+    lasts_ms: i64,
+    tenants: Arc<Registry>,
+    metrics: Arc<Metrics>,
+}
+
+impl Holder {
+    fn hold(&self, alert: &Alert, now_ms: i64) -> Result<HoldMode, Unheld> {
+        if self.tenants.now().find(Some(&alert.tenant)).is_err() {
+            return Err(Unheld::UnknownTenant);
+        }
+        let evidence = StandingEvidence { score: alert.score, families: vec![PROVISIONAL.to_owned()] };
+        let held = Held {
+            account: alert.account,
+            tenant: alert.tenant.as_str().into(),
+            verdict: alert.verdict,
+            evidence: Arc::new(evidence),
+            since_ms: now_ms,
+            until_ms: now_ms.saturating_add(self.lasts_ms),
+        };
+        self.holds.may(&held).map_err(Unheld::Spared)?;
+        let line = json!({
+            "time_ms": now_ms,
+            "what": "held",
+            "mode": self.mode.to_string(),
+            "account": held.account.to_string(),
+            "tenant": &*held.tenant,
+            "verdict_id": held.verdict.to_string(),
+            "event_id": alert.event.to_string(),
+            "event_ms": alert.event_ms,
+            "score": alert.score,
+            "families": alert.families,
+            "policy_version": alert.policy,
+            "sender": alert.node,
+            "until_ms": held.until_ms,
+        });
+        if let Err(error) = self.journal.write(&line) {
+            self.metrics.journal_failed(&error);
+            return Err(Unheld::Unwritten);
+        }
+        self.holds.hold(held.clone()).map_err(|why| {
+            // Between the line and now somebody said otherwise.
+            self.write_end(&held, why.as_str(), now_ms);
+            Unheld::Spared(why)
+        })?;
+        self.metrics.holds_looked_at(self.holds.len());
+        Ok(self.mode)
+    }
+
+    /// Follows the log, and lets go whom there is a reason to let go.
+    fn follow(&self, mut answers: Answers, is_over: &AtomicBool, beat: impl Fn()) {
+        let mut is_away = false;
+        while !is_over.load(Ordering::Relaxed) {
+            beat();
+            let outcome = answers.run_once(now_ms());
+            let now_ms = now_ms();
+            self.let_go(self.holds.sweep(now_ms), now_ms);
+            match outcome {
+                Ok(()) => {
+                    is_away = false;
+                    std::thread::sleep(FOLLOW_EVERY);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut is_away, true) {
+                        tracing::warn!(%error, "the log does not answer; nobody is held until it does");
+                    }
+                    std::thread::sleep(FOLLOW_AGAIN);
+                }
+            }
+        }
+        self.let_go(self.holds.stop(), now_ms());
+    }
+
+    fn let_go(&self, ended: Vec<(Held, LetGo)>, now_ms: i64) {
+        for (held, why) in &ended {
+            self.write_end(held, why.as_str(), now_ms);
+            self.metrics.account_let_go(*why);
+        }
+        self.metrics.holds_looked_at(self.holds.len());
+    }
+
+    fn write_end(&self, held: &Held, why: &str, now_ms: i64) {
+        let line = json!({
+            "time_ms": now_ms,
+            "what": "let_go",
+            "mode": self.mode.to_string(),
+            "account": held.account.to_string(),
+            "tenant": &*held.tenant,
+            "verdict_id": held.verdict.to_string(),
+            "held_ms": now_ms.saturating_sub(held.since_ms),
+            "why": why,
+        });
+        if let Err(error) = self.journal.write(&line) {
+            self.metrics.journal_failed(&error);
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! The early word, by the real binary: sent before the commit, heard beside the decision server, and
+//! confirmed or let go by the log.
+
+#![allow(clippy::unwrap_used)] // A test may fail loudly.
+
+mod common;
+
+use common::gateway::{answering, answering_with_metrics, ask, header, stands};
+use common::{Place, Running, eventually, json_lines, metric, success, text, weir};
+use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+use weir_fastpath::{Alert, Keys};
+use weir_schemas::{AccountId, EventId, StandingStatus, VerdictId};
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
+}
+
+/// A deployment with keys for alerts, and a port that nobody else has.
+struct Early {
+    place: Place,
+    keys_file: PathBuf,
+    port: u16,
+}
+
+impl Early {
+    fn new() -> Self {
+        let place = Place::new();
+        let keys_file = place.directory.path().join("alerts/keys.toml");
+        let early = Self { place, keys_file, port: 0 };
+        early.make_key(&["test", "judge-2"]);
+        let free = UdpSocket::bind("[::]:0").unwrap();
+        Self { port: free.local_addr().unwrap().port(), ..early }
+    }
+
+    fn make_key(&self, senders: &[&str]) -> String {
+        let mut make = weir(&["keys", "fastpath"]);
+        make.arg(&self.keys_file);
+        for sender in senders {
+            make.args(["--sender", sender]);
+        }
+        text(&success(make).stdout)
+    }
+
+    fn keys(&self) -> Keys {
+        Keys::parse(&std::fs::read_to_string(&self.keys_file).unwrap()).unwrap()
+    }
+
+    /// A run that listens on IPv4 and IPv6, and holds as `mode` says.
+    fn run(&self, mode: &str) -> Command {
+        let mut run = self.place.run();
+        run.args(["--fastpath-listen", &format!("[::]:{}", self.port), "--fastpath-holds", mode]);
+        run.arg("--fastpath-keys-file").arg(&self.keys_file);
+        run
+    }
+
+    /// One that sends to itself, too.
+    fn run_that_sends(&self, mode: &str) -> Command {
+        let mut run = self.run(mode);
+        run.args(["--fastpath-send-to", &format!("[::1]:{}", self.port)]);
+        run
+    }
+
+    /// One that sends to itself, and says nothing of anybody below the score of alerts: whoever is found is
+    /// found at once, with nothing in force from before.
+    fn run_that_finds_at_once(&self, mode: &str) -> Command {
+        let builtin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../processor/policy/default.toml");
+        let mut text = std::fs::read_to_string(builtin).unwrap();
+        for (tier, score) in [("medium = 0.35", "medium = 0.8998"), ("high = 0.55", "high = 0.8999")] {
+            assert!(text.contains(tier));
+            text = text.replace(tier, score);
+        }
+        assert!(text.contains("critical = 0.72"));
+        let policy = self.place.directory.path().join("policy.toml");
+        std::fs::write(&policy, text.replace("critical = 0.72", "critical = 0.9")).unwrap();
+        let mut run = self.run_that_sends(mode);
+        run.arg("--policy").arg(policy);
+        run
+    }
+
+    fn send(&self, alert: &Alert, key: u8) {
+        self.send_to("::1", alert, key);
+    }
+
+    fn send_to(&self, host: &str, alert: &Alert, key: u8) {
+        let any = if host.contains(':') { "[::]:0" } else { "127.0.0.1:0" };
+        let socket = UdpSocket::bind(any).unwrap();
+        let packet = alert.encode(self.keys().get(key).unwrap(), now_ms(), 7).unwrap();
+        // As a sender does it: three times.
+        for _ in 0..3 {
+            socket.send_to(&packet, (host, self.port)).unwrap();
+        }
+    }
+
+    /// What the journal of holds has: what happened, and why.
+    fn journal(&self) -> Vec<serde_json::Value> {
+        json_lines(&self.place.data.join("fastpath/holds.jsonl"))
+    }
+}
+
+/// An alert of account `number`.
+fn alert(number: u8, sequence: u32) -> Alert {
+    Alert {
+        node: "test".into(),
+        event_ms: now_ms() - 100,
+        sequence,
+        boot_epoch: 1,
+        event: EventId([number; 16]),
+        verdict: VerdictId([number; 16]),
+        account: AccountId([number; 16]),
+        tenant: "default".into(),
+        score: 0.95,
+        witnesses: 2,
+        families: vec!["coverage".into(), "volume".into()],
+        policy: Some("test".into()),
+    }
+}
+
+fn stands_now(address: &str, number: u8) -> serde_json::Value {
+    let (_, answer) = ask(address, &format!("/v1/accounts/{}", AccountId([number; 16])), "");
+    serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap()
+}
+
+fn wait_until_ready(early: &Early, metrics: &str) {
+    // Until the server has read what operators said, it holds nobody.
+    let mut sequence = 1_000;
+    eventually("the server holds", || {
+        sequence += 1;
+        early.send(&Alert { boot_epoch: 9, ..alert(200, sequence) }, 1);
+        metric(metrics, "weir_fastpath_held ") == 1
+    });
+}
+
+fn holds(metrics: &str, kind: &str) -> u64 {
+    metric(metrics, &format!("weir_fastpath_holds_total{{kind=\"{kind}\"}}"))
+}
+
+fn refused(metrics: &str, kind: &str) -> u64 {
+    metric(metrics, &format!("weir_fastpath_datagrams_refused_total{{kind=\"{kind}\"}}"))
+}
+
+fn start(mut run: Command) -> (Running, String, String) {
+    run.args(["--metrics-addr", "127.0.0.1:0"]);
+    answering_with_metrics(run)
+}
+
+#[test]
+fn a_campaigns_accounts_are_held_before_they_are_suspended_and_the_suspension_takes_the_holds_place() {
+    let early = Early::new();
+    early.place.feed_recorded_now();
+    early.place.set_posture("enforce");
+    let (run, _, metrics) = start(early.run_that_finds_at_once("hold"));
+    eventually("whoever was held is suspended", || {
+        let confirmed = metric(&metrics, "weir_fastpath_holds_let_go_total{kind=\"confirmed\"}");
+        confirmed > 0 && metric(&metrics, "weir_fastpath_held ") == 0
+    });
+    let sent = metric(&metrics, "weir_fastpath_alerts_sent_total ");
+    let believed = metric(&metrics, "weir_fastpath_alerts_believed_total ");
+    assert!(sent > 0 && believed == sent, "{sent} {believed}");
+    eventually("both copies are known for what they are", || refused(&metrics, "duplicate") == 2 * sent);
+    run.stop();
+
+    let journal = early.journal();
+    let actions = early.place.lines_of("enforcement_actions.jsonl");
+    let mut confirmed = 0;
+    for end in journal.iter().filter(|line| line["why"] == "confirmed") {
+        let held = journal.iter().find(|line| line["what"] == "held" && line["account"] == end["account"]);
+        let held = held.unwrap();
+        assert!(held["score"].as_f64().unwrap() >= 0.9, "{held}");
+        assert_eq!((&held["sender"], &held["mode"]), (&"test".into(), &"hold".into()));
+        let action = actions
+            .iter()
+            .find(|action| action["verdict_id"] == held["verdict_id"] && action["action"] == "SUSPEND");
+        let taken_ms = |line: &serde_json::Value| line["taken_ms"].as_i64().unwrap();
+        assert!(held["time_ms"].as_i64().unwrap() <= taken_ms(action.unwrap()), "{held} {action:?}");
+        confirmed += 1;
+    }
+    assert!(confirmed > 0, "{journal:?}");
+}
+
+#[test]
+fn whoever_is_held_and_is_not_acted_on_is_let_go() {
+    let early = Early::new();
+    early.place.feed_recorded_now();
+    early.place.set_posture("enforce");
+    let mut ring = weir(&["ring", "3", "off", "--data-dir"]);
+    ring.arg(&early.place.data);
+    success(ring);
+    let (run, _, metrics) = start(early.run_that_finds_at_once("hold"));
+    eventually("whoever was held is let go", || {
+        let withheld = metric(&metrics, "weir_fastpath_holds_let_go_total{kind=\"withheld\"}");
+        withheld > 0 && metric(&metrics, "weir_fastpath_held ") == 0
+    });
+    run.stop();
+    let journal = early.journal();
+    let of = |what: &str| journal.iter().filter(|line| line["what"] == what).count();
+    assert_eq!(of("held"), of("let_go"), "{journal:?}");
+}
+
+#[test]
+fn in_audit_posture_nobody_is_held_and_by_default_nobody_ever() {
+    let early = Early::new();
+    early.place.feed_recorded_now();
+    let (run, _, metrics) = start(early.run_that_finds_at_once("hold"));
+    eventually("alerts were believed", || holds(&metrics, "posture") > 0);
+    assert_eq!((holds(&metrics, "held"), early.journal().len()), (0, 0));
+    run.stop();
+
+    let early = Early::new();
+    early.place.feed_recorded_now();
+    early.place.set_posture("enforce");
+    let (run, _, metrics) = start(early.run_that_finds_at_once("off"));
+    eventually("alerts were believed", || holds(&metrics, "off") > 0);
+    assert_eq!((holds(&metrics, "held"), early.place.data.join("fastpath").exists()), (0, false));
+    run.stop();
+}
+
+#[test]
+fn a_held_account_is_slowed_down_and_told_that_it_is_provisional_until_its_time_is_over() {
+    let early = Early::new();
+    std::fs::write(&early.place.feed, "").unwrap();
+    early.place.set_posture("enforce");
+    let mut run = early.run("hold");
+    run.args(["--fastpath-hold-ms-max", "3000"]);
+    let (run, address, metrics) = start(run);
+    wait_until_ready(&early, &metrics);
+    early.send(&alert(1, 1), 1);
+    eventually("it is held", || stands_now(&address, 1)["status"] == "rate_limited");
+    let told = stands_now(&address, 1);
+    assert_eq!(told["verdict_id"], VerdictId([1; 16]).to_string());
+    assert_eq!((&told["score"], &told["families"]), (&0.95.into(), &serde_json::json!(["provisional"])));
+    assert_eq!((&told["action_id"], &told["passes"]), (&serde_json::Value::Null, &true.into()));
+    let lasts_ms = told["until_ms"].as_i64().unwrap() - told["since_ms"].as_i64().unwrap();
+    assert_eq!(lasts_ms, 3_000);
+    assert_eq!(stands_now(&address, 2)["status"], "ok");
+    // Over IPv4 to the same socket.
+    early.send_to("127.0.0.1", &alert(3, 3), 1);
+    eventually("it is held", || stands_now(&address, 3)["status"] == "rate_limited");
+    eventually("its time is over", || stands_now(&address, 1)["status"] == "ok");
+    eventually("that is written down", || {
+        let journal = early.journal();
+        let lines: Vec<_> =
+            journal.iter().filter(|line| line["account"] == AccountId([1; 16]).to_string()).collect();
+        lines.len() == 2 && lines[0]["what"] == "held" && lines[1]["why"] == "expired"
+    });
+    run.stop();
+    let mode = early.place.data.join("fastpath/holds.jsonl").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_key_that_is_held_has_its_burst_and_is_told_when_to_come_back() {
+    let early = Early::new();
+    // The pseudonym of a key; on the log it stands well since long ago.
+    let account = common::gateway::stands_as(
+        &early.place,
+        &early.place.keys_of("collector"),
+        "sk-early",
+        &weir_schemas::Standing { status: StandingStatus::Good, ..weir_schemas::Standing::default() },
+    );
+    std::fs::write(&early.place.feed, "").unwrap();
+    early.place.set_posture("enforce");
+    let mut run = early.run("hold");
+    run.args(["--decide-limit-per-minute", "2", "--decide-limit-burst", "2"]);
+    let (run, address, metrics) = start(run);
+    wait_until_ready(&early, &metrics);
+    let key = "x-api-key: sk-early\r\n";
+    assert_eq!(header(&ask(&address, "/auth", key).1, "x-weir-status"), Some("ok"));
+    early.send(&Alert { account, ..alert(1, 1) }, 1);
+    let path = format!("/v1/accounts/{account}");
+    eventually("it is held", || header(&ask(&address, &path, "").1, "x-weir-status") == Some("rate_limited"));
+    let answers: Vec<(u16, String)> = (0..3).map(|_| ask(&address, "/auth", key)).collect();
+    assert_eq!(answers.iter().map(|(status, _)| *status).collect::<Vec<_>>(), [200, 200, 429]);
+    let retry_after: u64 = header(&answers[2].1, "retry-after").unwrap().parse().unwrap();
+    assert!((1..=30).contains(&retry_after), "{}", answers[2].1);
+    assert_eq!(header(&answers[2].1, "x-weir-families"), Some("provisional"));
+    assert_eq!(ask(&address, "/auth", "x-api-key: sk-other\r\n").0, 200);
+    run.stop();
+}
+
+#[test]
+fn who_is_protected_is_never_held_nor_anybody_on_a_word_that_is_not_to_be_believed() {
+    let early = Early::new();
+    std::fs::write(&early.place.feed, "").unwrap();
+    early.place.set_posture("enforce");
+    let mut protect = weir(&["protect", "add", &format!("account/{}", AccountId([1; 16])), "--data-dir"]);
+    protect.arg(&early.place.data);
+    success(protect);
+    let (run, address, metrics) = start(early.run("hold"));
+    wait_until_ready(&early, &metrics);
+    early.send(&alert(1, 1), 1);
+    eventually("it is spared", || holds(&metrics, "protected") == 1);
+
+    let other = Early::new();
+    let forged = Early { port: early.port, ..other };
+    forged.send(&alert(2, 2), 1);
+    eventually("it is forged", || refused(&metrics, "invalid_hmac") == 3);
+    early.send(&Alert { node: "judge-9".into(), ..alert(3, 3) }, 1);
+    eventually("nobody named the node", || refused(&metrics, "invalid_sender") == 3);
+    early.send(&Alert { score: 0.89, ..alert(4, 4) }, 1);
+    eventually("it is not sure enough", || holds(&metrics, "below_score") == 1);
+    for number in 1..=4 {
+        assert_eq!(stands_now(&address, number)["status"], "ok", "{number}");
+    }
+    run.stop();
+}
+
+#[test]
+fn to_observe_writes_down_who_would_be_held_and_slows_nobody_down() {
+    let early = Early::new();
+    std::fs::write(&early.place.feed, "").unwrap();
+    early.place.set_posture("enforce");
+    let mut run = early.run("observe");
+    run.args(["--fastpath-holds-max", "2"]);
+    let (run, address, metrics) = start(run);
+    wait_until_ready(&early, &metrics);
+    (1..=3).for_each(|number| early.send(&alert(number, number.into()), 1));
+    eventually("one more would be too many", || holds(&metrics, "full") == 2);
+    assert_eq!((holds(&metrics, "observed"), holds(&metrics, "held")), (2, 0));
+    assert_eq!(stands_now(&address, 1)["status"], "ok");
+    run.stop();
+    let journal = early.journal();
+    assert!(journal.iter().all(|line| line["mode"] == "observe"), "{journal:?}");
+    assert_eq!(journal.iter().filter(|line| line["why"] == "stopped").count(), 2, "{journal:?}");
+}
+
+#[test]
+fn a_key_is_replaced_while_both_ends_run_and_a_file_that_is_of_no_use_changes_nothing() {
+    let early = Early::new();
+    std::fs::write(&early.place.feed, "").unwrap();
+    early.place.set_posture("enforce");
+    let (run, address, metrics) = start(early.run("hold"));
+    wait_until_ready(&early, &metrics);
+    assert!(early.make_key(&["test", "judge-2"]).contains("Made key 2"));
+    eventually("both keys are in force", || metric(&metrics, "weir_fastpath_keys ") == 2);
+    early.send(&alert(1, 1), 1);
+    early.send(&alert(2, 2), 2);
+    for number in [1, 2] {
+        eventually("both are believed", || stands_now(&address, number)["status"] == "rate_limited");
+    }
+    let good = std::fs::read_to_string(&early.keys_file).unwrap();
+    std::fs::write(&early.keys_file, good.replace("senders", "sender")).unwrap();
+    eventually("it is refused", || metric(&metrics, "weir_fastpath_keys_refused ") == 1);
+    std::fs::write(&early.keys_file, &good).unwrap();
+    early.send(&Alert { node: "judge-2".into(), ..alert(3, 3) }, 2);
+    eventually("the keys of before are in force", || stands_now(&address, 3)["status"] == "rate_limited");
+    eventually("it is of use again", || metric(&metrics, "weir_fastpath_keys_refused ") == 0);
+    run.stop();
+}
+
+#[test]
+fn a_server_that_is_killed_holds_nobody_when_it_is_back_and_hears_alerts_again() {
+    let early = Early::new();
+    std::fs::write(&early.place.feed, "").unwrap();
+    early.place.set_posture("enforce");
+    let (run, address, metrics) = start(early.run("hold"));
+    wait_until_ready(&early, &metrics);
+    early.send(&alert(1, 1), 1);
+    eventually("it is held", || stands_now(&address, 1)["status"] == "rate_limited");
+    run.kill();
+    let (run, address, metrics) = start(early.run("hold"));
+    wait_until_ready(&early, &metrics);
+    assert_eq!(stands_now(&address, 1)["status"], "ok");
+    early.send(&alert(2, 2), 1);
+    eventually("it is held", || stands_now(&address, 2)["status"] == "rate_limited");
+    run.stop();
+}
+
+#[test]
+fn half_of_a_configuration_is_refused_with_what_to_do() {
+    let early = Early::new();
+    std::fs::write(&early.place.feed, "").unwrap();
+    stands(&early.place, &early.place.keys_of("collector"), "sk-any", StandingStatus::Good);
+    let refusal = |arguments: &[&str]| {
+        let mut run = early.place.run();
+        run.args(arguments).arg("--until-idle");
+        let output = run.output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        text(&output.stderr)
+    };
+    let keys = early.keys_file.to_str().unwrap();
+    let decide = ["--decide-addr", "127.0.0.1:0"];
+    let send = refusal(&["--fastpath-send-to", "localhost:1"]);
+    assert!(send.contains("fastpath.keys_file is not"), "{send}");
+    let port = refusal(&["--fastpath-send-to", "localhost", "--fastpath-keys-file", keys]);
+    assert!(port.contains("is not HOST:PORT"), "{port}");
+    let listen = refusal(&["--fastpath-listen", "[::1]:0"]);
+    assert!(listen.contains("decide.addr is not"), "{listen}");
+    let unsigned = refusal(&[&decide[..], &["--fastpath-listen", "[::1]:0"]].concat());
+    assert!(unsigned.contains("weir keys fastpath FILE"), "{unsigned}");
+    let deaf = refusal(&[&decide[..], &["--fastpath-holds", "hold"]].concat());
+    assert!(deaf.contains("fastpath.listen is not set"), "{deaf}");
+    std::fs::set_permissions(&early.keys_file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let open = refusal(&["--fastpath-send-to", "localhost:1", "--fastpath-keys-file", keys]);
+    assert!(open.contains("fastpath.keys_file"), "{open}");
+    let (run, _) = answering(early.place.run(), &[]);
+    run.stop();
+}

@@ -1,0 +1,347 @@
+//! Who is slowed down for a moment on an early word, before the log says anything.
+//!
+//! A hold is no action: nobody decided it, no audit record stands before it, and it ends by itself. It lasts
+//! until the log has said what comes of its verdict, and so long as it is allowed at most. Where an enforcer
+//! withholds what it would do about the verdict, or what it did is over, the hold ends at once; where it
+//! acts, the account's standing takes the hold's place.
+
+use super::reins::{Reins, Withholds};
+use super::standings::{Known, Standings};
+use crate::limits::{ANSWERED_MAX, REINS_AGE_MS_MAX};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use weir_schemas::wire::Wire;
+use weir_schemas::{
+    AccountId, Action, ActionId, ActionKind, ActionState, StandingEvidence, StandingStatus, VerdictId,
+};
+
+/// Name of the one family in a held account's evidence: nothing but an early word.
+pub const PROVISIONAL: &str = "provisional";
+
+/// An account that is held.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    /// The account.
+    pub account: AccountId,
+    /// Its tenant.
+    pub tenant: Arc<str>,
+    /// The verdict that was told.
+    pub verdict: VerdictId,
+    /// What gateways are told that it rests on.
+    pub evidence: Arc<StandingEvidence>,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since_ms: i64,
+    /// Until when at most.
+    pub until_ms: i64,
+}
+
+/// Why an account is not held: a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Spared {
+    /// What operators and persons said is not known well enough: it was never read, or too long ago.
+    Unready,
+    /// They said something that keeps it from being held.
+    Withheld(Withholds),
+    /// The log has said what comes of its verdict.
+    Answered,
+    /// It is held.
+    HeldAlready,
+    /// Something is in force on it.
+    InForce,
+    /// As many are held as may be.
+    Full,
+}
+
+impl Spared {
+    /// Every reason.
+    pub const ALL: [Self; 9] = [
+        Self::Unready,
+        Self::Withheld(Withholds::KillSwitch),
+        Self::Withheld(Withholds::Posture),
+        Self::Withheld(Withholds::Ring),
+        Self::Withheld(Withholds::Protected),
+        Self::Answered,
+        Self::HeldAlready,
+        Self::InForce,
+        Self::Full,
+    ];
+
+    /// Name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unready => "unready",
+            Self::Withheld(withholds) => withholds.as_str(),
+            Self::Answered => "answered",
+            Self::HeldAlready => "held_already",
+            Self::InForce => "in_force",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// Why a hold ended: a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LetGo {
+    /// An enforcer acted on the verdict, and the account's standing says so.
+    Confirmed,
+    /// An enforcer withheld what it would have done about the verdict.
+    Withheld,
+    /// What it did about the verdict is over: undone, expired, or not carried out.
+    Over,
+    /// The account was said to stand well since.
+    StandsWell,
+    /// Operators or persons said something that keeps it from being held.
+    Safeguard(Withholds),
+    /// The log did not say anything in time.
+    Expired,
+    /// The server ends.
+    Stopped,
+}
+
+impl LetGo {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::Confirmed,
+        Self::Withheld,
+        Self::Over,
+        Self::StandsWell,
+        Self::Safeguard(Withholds::KillSwitch),
+        Self::Safeguard(Withholds::Posture),
+        Self::Safeguard(Withholds::Ring),
+        Self::Safeguard(Withholds::Protected),
+        Self::Expired,
+        Self::Stopped,
+    ];
+
+    /// Name in metrics and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Withheld => "withheld",
+            Self::Over => "over",
+            Self::StandsWell => "stands_well",
+            Self::Safeguard(withholds) => withholds.as_str(),
+            Self::Expired => "expired",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What the log says of a verdict's actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    /// One is to be carried out, or was.
+    Acted,
+    Withheld,
+    Over,
+}
+
+/// All holds of a server.
+#[derive(Debug)]
+pub struct Holds {
+    standings: Arc<Standings>,
+    max: usize,
+    table: RwLock<Table>,
+}
+
+#[derive(Debug)]
+struct Table {
+    by_account: HashMap<AccountId, Held>,
+    reins: Reins,
+    /// When the reins were as the log was, in milliseconds since the Unix epoch.
+    fresh_ms: Option<i64>,
+    /// The states of verdicts' actions that bear on their accounts; of the latest verdicts.
+    answered: HashMap<VerdictId, BTreeMap<ActionId, ActionState>>,
+    order: VecDeque<VerdictId>,
+}
+
+impl Holds {
+    /// No holds, and `max` at once at most. The kill switch believes the persons that `root` signs.
+    pub fn new(standings: Arc<Standings>, wire: Arc<Wire>, root: Option<[u8; 32]>, max: usize) -> Self {
+        let table = Table {
+            by_account: HashMap::new(),
+            reins: Reins::new(wire, root),
+            fresh_ms: None,
+            answered: HashMap::new(),
+            order: VecDeque::new(),
+        };
+        Self { standings, max, table: RwLock::new(table) }
+    }
+
+    /// Whether this may be held now.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn may(&self, held: &Held) -> Result<(), Spared> {
+        let known = self.standings.get(held.account);
+        self.read().may(held, known.as_ref(), self.max)
+    }
+
+    /// Holds it, after all that is asked before was asked once more.
+    ///
+    /// # Errors
+    /// Why it may not be held by now.
+    pub fn hold(&self, held: Held) -> Result<(), Spared> {
+        let known = self.standings.get(held.account);
+        let mut table = self.write();
+        table.may(&held, known.as_ref(), self.max)?;
+        table.by_account.insert(held.account, held);
+        Ok(())
+    }
+
+    /// The hold that is in force on an account of which `known` is known.
+    pub fn on(&self, account: AccountId, known: Option<&Known>, now_ms: i64) -> Option<Held> {
+        let table = self.read();
+        let held = table.by_account.get(&account)?;
+        let is_in_force = now_ms < held.until_ms && took_over(held, known, now_ms).is_none();
+        is_in_force.then(|| held.clone())
+    }
+
+    /// Number of accounts that are held.
+    pub fn len(&self) -> usize {
+        self.read().by_account.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Lets go whom there is a reason to let go by now.
+    pub fn sweep(&self, now_ms: i64) -> Vec<(Held, LetGo)> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut table = self.write();
+        let mut ended = Vec::new();
+        for held in table.by_account.values() {
+            let known = self.standings.get(held.account);
+            ended.extend(table.ends(held, known.as_ref(), now_ms).map(|why| (held.clone(), why)));
+        }
+        ended.iter().for_each(|(held, _)| drop(table.by_account.remove(&held.account)));
+        ended
+    }
+
+    /// Lets everybody go, because the server ends.
+    pub fn stop(&self) -> Vec<(Held, LetGo)> {
+        let all = std::mem::take(&mut self.write().by_account);
+        all.into_values().map(|held| (held, LetGo::Stopped)).collect()
+    }
+
+    /// Takes what the log says: words of operators and persons, and actions, both up to its end as of
+    /// `now_ms`.
+    pub(super) fn learn(&self, learn: impl FnOnce(&mut Learner<'_>), is_fresh_ms: Option<i64>) {
+        let mut table = self.write();
+        learn(&mut Learner(&mut table));
+        table.fresh_ms = is_fresh_ms.or(table.fresh_ms);
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes what the log says.
+pub(super) struct Learner<'t>(&'t mut Table);
+
+impl Learner<'_> {
+    /// A record of `weir.control`.
+    pub(super) fn control(&mut self, record: weir_topology::record::RecordRef<'_>) {
+        self.0.reins.take(record);
+    }
+
+    /// A transition of an action.
+    pub(super) fn action(&mut self, action: &Action) {
+        let bears =
+            matches!(action.kind, ActionKind::RateLimit | ActionKind::Suspend | ActionKind::ClusterTakedown);
+        if !bears {
+            return;
+        }
+        let table = &mut *self.0;
+        if !table.answered.contains_key(&action.verdict_id) {
+            if table.order.len() >= ANSWERED_MAX
+                && let Some(oldest) = table.order.pop_front()
+            {
+                table.answered.remove(&oldest);
+            }
+            table.order.push_back(action.verdict_id);
+        }
+        table.answered.entry(action.verdict_id).or_default().insert(action.action_id, action.state);
+    }
+}
+
+impl Table {
+    fn may(&self, held: &Held, known: Option<&Known>, max: usize) -> Result<(), Spared> {
+        let now_ms = held.since_ms;
+        let age_ms = self.fresh_ms.map(|fresh_ms| now_ms.saturating_sub(fresh_ms));
+        if age_ms.is_none_or(|age_ms| age_ms > REINS_AGE_MS_MAX) {
+            return Err(Spared::Unready);
+        }
+        if let Some(withholds) = self.reins.withholds(&held.tenant, held.account, now_ms) {
+            return Err(Spared::Withheld(withholds));
+        }
+        if self.answered(held.verdict).is_some() {
+            return Err(Spared::Answered);
+        }
+        if known.is_some_and(|known| is_in_force(known, now_ms)) {
+            return Err(Spared::InForce);
+        }
+        if self.by_account.contains_key(&held.account) {
+            return Err(Spared::HeldAlready);
+        }
+        if self.by_account.len() >= max {
+            return Err(Spared::Full);
+        }
+        Ok(())
+    }
+
+    /// Why a hold ends by now; none where it does not.
+    fn ends(&self, held: &Held, known: Option<&Known>, now_ms: i64) -> Option<LetGo> {
+        if let Some(why) = took_over(held, known, now_ms) {
+            return Some(why);
+        }
+        match self.answered(held.verdict) {
+            Some(Answered::Withheld) => return Some(LetGo::Withheld),
+            Some(Answered::Over) => return Some(LetGo::Over),
+            // How the account stands comes in a moment.
+            Some(Answered::Acted) | None => {}
+        }
+        if now_ms >= held.until_ms {
+            return Some(LetGo::Expired);
+        }
+        self.reins.withholds(&held.tenant, held.account, now_ms).map(LetGo::Safeguard)
+    }
+
+    fn answered(&self, verdict: VerdictId) -> Option<Answered> {
+        let states = self.answered.get(&verdict)?;
+        let any = |wanted: &[ActionState]| states.values().any(|state| wanted.contains(state));
+        Some(if any(&[ActionState::Pending, ActionState::Done]) {
+            Answered::Acted
+        } else if states.values().all(|state| *state == ActionState::Withheld) {
+            Answered::Withheld
+        } else {
+            Answered::Over
+        })
+    }
+}
+
+fn is_in_force(known: &Known, now_ms: i64) -> bool {
+    known.status != StandingStatus::Good && known.until_ms.is_none_or(|until_ms| now_ms < until_ms)
+}
+
+/// Why what is known of a held account takes the hold's place; none where it says nothing of it.
+fn took_over(held: &Held, known: Option<&Known>, now_ms: i64) -> Option<LetGo> {
+    let known = known?;
+    if is_in_force(known, now_ms) {
+        return Some(LetGo::Confirmed);
+    }
+    let is_of_it = known.verdict_id == held.verdict || known.since_ms >= held.since_ms;
+    is_of_it.then_some(LetGo::StandsWell)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! Who is held, who is not, and why a hold ends: against what a real enforcer says on the log.
+
+use super::*;
+use crate::answer::answers::Answers;
+use crate::answer::standings::Follower;
+use crate::kill_switch::{PersonRole, RequestKind};
+use crate::subject::{ListName, ON, Subject};
+use crate::testing::{
+    MINUTE_MS, Rig, account, approval, control, everybody, posture, request, root, switch_word, verdict,
+};
+use weir_schemas::{ControlKind, OutcomeKind, Tier, Verdict};
+use weir_topology::clock::Clock as _;
+
+const START_MS: i64 = 1_790_000_000_000;
+const LASTS_MS: i64 = 2 * MINUTE_MS;
+
+/// A server of gateways beside an enforcer, on one log.
+struct Server {
+    rig: Rig,
+    standings: Arc<Standings>,
+    follower: Follower,
+    holds: Arc<Holds>,
+    answers: Answers,
+}
+
+impl Server {
+    fn new(max: usize) -> Self {
+        let rig = Rig::new(1);
+        rig.calendar.set(START_MS);
+        let (log, wire) = (rig.log.clone(), rig.wire.clone());
+        let standings = Arc::<Standings>::default();
+        let holds = Arc::new(Holds::new(standings.clone(), wire.clone(), Some(root().public()), max));
+        let follower = Follower::new(log.clone(), wire.clone(), None, standings.clone());
+        let answers = Answers::new(log, wire, None, holds.clone());
+        Self { rig, standings, follower, holds, answers }
+    }
+
+    /// One that reads what is there, in this posture.
+    fn in_posture(body: &str, max: usize) -> Self {
+        let mut server = Self::new(max);
+        server.rig.put_control(&posture(body));
+        server.read();
+        server
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.rig.calendar.unix_ms()
+    }
+
+    fn passes(&self, ms: i64) {
+        self.rig.calendar.set(self.now_ms() + ms);
+    }
+
+    /// Reads all of the log; who is let go, and why.
+    fn read(&mut self) -> Vec<(AccountId, &'static str)> {
+        let now_ms = self.now_ms();
+        self.follower.run_once(now_ms).unwrap();
+        self.answers.run_once(now_ms).unwrap();
+        let ended = self.holds.sweep(now_ms);
+        ended.into_iter().map(|(held, why)| (held.account, why.as_str())).collect()
+    }
+
+    /// An early word of a verdict: what comes of it.
+    fn hears(&self, verdict: &Verdict) -> Result<(), &'static str> {
+        let held = Held {
+            account: verdict.account,
+            tenant: verdict.tenant.as_str().into(),
+            verdict: verdict.verdict_id,
+            evidence: Arc::new(StandingEvidence { score: verdict.score, families: Vec::new() }),
+            since_ms: self.now_ms(),
+            until_ms: self.now_ms() + LASTS_MS,
+        };
+        self.holds.may(&held).map_err(Spared::as_str)?;
+        self.holds.hold(held).map_err(Spared::as_str)
+    }
+
+    fn is_held(&self, number: u32) -> bool {
+        let known = self.standings.get(account(number));
+        self.holds.on(account(number), known.as_ref(), self.now_ms()).is_some()
+    }
+
+    /// The enforcer folds this verdict.
+    fn decides(&self, verdict: &Verdict) {
+        self.rig.put_verdicts(std::slice::from_ref(verdict));
+        self.rig.enforce();
+    }
+}
+
+fn found(number: u32, time_ms: i64) -> Verdict {
+    verdict(number, time_ms, Tier::Critical)
+}
+
+#[test]
+fn an_account_is_held_until_the_enforcers_action_takes_the_holds_place() {
+    let mut server = Server::in_posture("enforce", 10);
+    let verdict = found(1, START_MS);
+    assert_eq!(server.hears(&verdict), Ok(()));
+    assert!(server.is_held(1) && !server.is_held(2));
+    assert_eq!(server.hears(&found(1, START_MS + 1)), Err("held_already"));
+    server.decides(&verdict);
+    assert_eq!((server.read(), server.is_held(1)), (vec![], true), "decided is not done");
+    server.rig.answer(OutcomeKind::Told);
+    server.rig.enforce();
+    assert_eq!(server.read(), [(account(1), "confirmed")]);
+    assert!(!server.is_held(1) && server.holds.is_empty());
+    assert_eq!(server.hears(&found(1, START_MS + 2)), Err("in_force"));
+}
+
+#[test]
+fn whom_the_enforcer_does_not_act_on_is_let_go_at_once() {
+    let mut server = Server::in_posture("enforce", 10);
+    let verdict = found(1, START_MS);
+    assert_eq!(server.hears(&verdict), Ok(()));
+    server.rig.put_control(&control(ControlKind::Setting, "act.ring/3", "off"));
+    server.decides(&verdict);
+    assert_eq!(server.read(), [(account(1), "withheld")]);
+    assert!(!server.is_held(1));
+    assert_eq!(server.hears(&verdict), Err("answered"), "a word that comes late");
+
+    // And whom it could not act on.
+    let other = found(2, START_MS);
+    server.rig.put_control(&control(ControlKind::Setting, "act.ring/3", "on"));
+    assert_eq!(server.hears(&other), Ok(()));
+    server.decides(&other);
+    server.rig.answer(OutcomeKind::Failed);
+    server.rig.enforce();
+    assert_eq!(server.read(), [(account(2), "over")]);
+}
+
+#[test]
+fn a_hold_ends_by_time_whether_or_not_anybody_sweeps_and_as_long_as_the_log_says_nothing_not_before() {
+    let mut server = Server::in_posture("enforce", 10);
+    assert_eq!(server.hears(&found(1, START_MS)), Ok(()));
+    server.passes(LASTS_MS - 1);
+    assert!(server.read().is_empty() && server.is_held(1));
+    server.passes(1);
+    assert!(!server.is_held(1));
+    assert_eq!(server.read(), [(account(1), "expired")]);
+    server.holds.hold(held_now(&server, 2)).unwrap();
+    let stopped = server.holds.stop();
+    assert_eq!(stopped.iter().map(|(_, why)| why.as_str()).collect::<Vec<_>>(), ["stopped"]);
+    assert!(!server.is_held(2));
+}
+
+fn held_now(server: &Server, number: u32) -> Held {
+    Held {
+        account: account(number),
+        tenant: "acme".into(),
+        verdict: VerdictId([number as u8; 16]),
+        evidence: Arc::default(),
+        since_ms: server.now_ms(),
+        until_ms: server.now_ms() + LASTS_MS,
+    }
+}
+
+#[test]
+fn nobody_is_held_before_what_operators_said_is_known_nor_where_it_is_known_no_longer() {
+    let mut server = Server::new(10);
+    assert_eq!(server.hears(&found(1, START_MS)), Err("unready"));
+    server.rig.put_control(&posture("enforce"));
+    server.read();
+    assert_eq!(server.hears(&found(1, START_MS)), Ok(()));
+    server.passes(REINS_AGE_MS_MAX);
+    assert_eq!(server.hears(&found(2, START_MS)), Ok(()));
+    server.passes(1);
+    assert_eq!(server.hears(&found(3, START_MS)), Err("unready"));
+}
+
+#[test]
+fn in_audit_posture_nobody_is_held_and_whoever_was_is_let_go() {
+    let mut server = Server::new(10);
+    server.read();
+    assert_eq!(server.hears(&found(1, START_MS)), Err("posture"), "as a fresh install is");
+    server.rig.put_control(&posture("canary 0"));
+    server.read();
+    assert_eq!(server.hears(&found(1, START_MS)), Err("posture"), "outside of the canary");
+    let canary = ListName::Canary.record_of(&Subject::Account(account(1)));
+    server.rig.put_control(&control(ControlKind::Setting, &canary, ON));
+    server.read();
+    assert_eq!(server.hears(&found(1, START_MS)), Ok(()), "operators named it");
+    server.rig.put_control(&posture("audit"));
+    assert_eq!(server.read(), [(account(1), "posture")]);
+}
+
+#[test]
+fn who_is_protected_is_never_held() {
+    let mut server = Server::in_posture("enforce", 10);
+    assert_eq!(server.hears(&found(1, START_MS)), Ok(()));
+    let protect =
+        |subject: Subject| control(ControlKind::Setting, &ListName::Protected.record_of(&subject), ON);
+    server.rig.put_control(&protect(Subject::Account(account(1))));
+    assert_eq!(server.read(), [(account(1), "protected")]);
+    assert_eq!(server.hears(&found(1, START_MS)), Err("protected"));
+    assert_eq!(server.hears(&found(2, START_MS)), Ok(()));
+    server.rig.put_control(&protect(Subject::Tenant("acme".into())));
+    assert_eq!(server.read(), [(account(2), "protected")]);
+    assert_eq!(server.hears(&found(3, START_MS)), Err("protected"));
+}
+
+#[test]
+fn while_the_kill_switch_is_on_nobody_is_held_and_a_forged_word_does_not_switch_it() {
+    let mut server = Server::in_posture("enforce", 10);
+    server.rig.say(crate::kill_switch::words::PERSONS_NAME, &everybody());
+    assert_eq!(server.hears(&found(1, START_MS)), Ok(()));
+    let mut forged = request(RequestKind::EnableAuditOnly, "olga", START_MS, 1);
+    forged.reason.push('!');
+    server.rig.put_control_at(&switch_word(&forged.record_name(), &forged), START_MS);
+    assert_eq!((server.read(), server.is_held(1)), (vec![], true));
+    let shutdown = request(RequestKind::EmergencyShutdown, "olga", START_MS, 2);
+    server.rig.ask(&shutdown);
+    server.rig.approve(&approval(&shutdown, PersonRole::Security, "sam"));
+    assert!(server.read().is_empty() && server.is_held(1), "one of two");
+    server.rig.approve(&approval(&shutdown, PersonRole::Sre, "rita"));
+    assert_eq!(server.read(), [(account(1), "kill_switch")]);
+    assert_eq!(server.hears(&found(2, START_MS)), Err("kill_switch"));
+}
+
+#[test]
+fn where_limits_are_off_nobody_is_slowed_down_by_an_early_word() {
+    let mut server = Server::in_posture("enforce", 10);
+    server.rig.put_control(&control(ControlKind::Setting, "act.ring/2", "off"));
+    server.read();
+    assert_eq!(server.hears(&found(1, START_MS)), Err("ring"));
+}
+
+#[test]
+fn no_more_are_held_at_once_than_may_be() {
+    let mut server = Server::in_posture("enforce", 3);
+    let heard = (1..=5).map(|number| server.hears(&found(number, START_MS)));
+    assert_eq!(heard.collect::<Vec<_>>(), [Ok(()), Ok(()), Ok(()), Err("full"), Err("full")]);
+    assert_eq!(server.holds.len(), 3);
+    server.passes(LASTS_MS);
+    assert_eq!(server.read().len(), 3);
+    assert_eq!(server.hears(&found(4, START_MS)), Ok(()));
+}
+
+#[test]
+fn who_is_said_to_stand_well_since_is_let_go_and_who_was_before_is_not() {
+    let mut server = Server::in_posture("enforce", 10);
+    server.rig.enforce_live(&[found(1, START_MS)]);
+    let reinstate = |account| control(ControlKind::Setting, "act.reinstate", &format!("account/{account}"));
+    server.rig.put_control(&reinstate(account(1)));
+    server.rig.enforce();
+    server.passes(10);
+    server.read();
+    assert_eq!(server.standings.get(account(1)).unwrap().status, StandingStatus::Good);
+    let again = found(1, START_MS + 10);
+    assert_eq!(server.hears(&again), Ok(()), "what was told before says nothing of this");
+    assert!(server.read().is_empty() && server.is_held(1));
+    server.passes(10);
+    server.decides(&again);
+    server.rig.answer(OutcomeKind::Told);
+    server.rig.enforce();
+    server.rig.put_control(&reinstate(account(1)));
+    server.rig.enforce();
+    assert_eq!(server.read(), [(account(1), "stands_well")]);
+}
+
+#[test]
+fn of_verdicts_that_were_answered_no_more_are_remembered_than_may_be() {
+    let server = Server::in_posture("enforce", 10);
+    let action = |number: u32| Action {
+        action_id: ActionId([1; 16]),
+        verdict_id: VerdictId(u128::from(number).to_be_bytes()),
+        kind: ActionKind::Suspend,
+        state: ActionState::Withheld,
+        ..Action::default()
+    };
+    let count = ANSWERED_MAX as u32 + 5;
+    server.holds.learn(|learner| (0..count).for_each(|number| learner.action(&action(number))), None);
+    let table = server.holds.read();
+    assert_eq!((table.answered.len(), table.order.len()), (ANSWERED_MAX, ANSWERED_MAX));
+    assert_eq!(table.answered(VerdictId(4u128.to_be_bytes())), None, "the oldest are forgotten");
+    assert_eq!(table.answered(VerdictId(5u128.to_be_bytes())), Some(Answered::Withheld));
+}
