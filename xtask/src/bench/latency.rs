@@ -1,6 +1,5 @@
-//! From an event to what is visible of it, at half load and with default settings: verdicts of `weir
-//! process`,
-//! beside the counts of a Kafka Streams job on the same events in as many partitions.
+//! From an event to what is visible of it, at half load and with default settings: verdicts of
+//! `weir process`, beside the counts of a Kafka Streams job on the same events in as many partitions.
 //!
 //! Both are given a backlog first. By how fast `weir process` works that off the rate is chosen at which the
 //! other events come, for both. An event's time begins when it is handed to the producer, and ends when a
