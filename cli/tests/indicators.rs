@@ -43,6 +43,11 @@ fn failure(mut command: Command) -> String {
 
 /// A bundle of STIX that the operator of `partner` signs, with an indicator of each of these patterns.
 fn signed_stix(partner: &Place, patterns: &[&str]) -> PathBuf {
+    signed_stix_of(partner, patterns, "2026-11-01T00:00:00Z")
+}
+
+/// One whose indicators were changed then.
+fn signed_stix_of(partner: &Place, patterns: &[&str], modified: &str) -> PathBuf {
     let objects: Vec<Value> = patterns
         .iter()
         .enumerate()
@@ -50,7 +55,7 @@ fn signed_stix(partner: &Place, patterns: &[&str]) -> PathBuf {
             json!({
                 "type": "indicator", "spec_version": "2.1", "id": format!("indicator--{index}"),
                 "pattern": pattern, "pattern_type": "stix", "valid_from": "2026-10-01T00:00:00Z",
-                "created": "2026-10-01T00:00:00Z", "modified": "2026-11-01T00:00:00Z",
+                "created": "2026-10-01T00:00:00Z", "modified": modified,
             })
         })
         .collect();
@@ -284,6 +289,54 @@ fn what_a_source_corrects_or_takes_back_takes_the_place_of_what_it_said() {
     let changes = fs::read_to_string(directory.join("changes.jsonl")).unwrap();
     let taken_away = |line: &str| serde_json::from_str::<Value>(line).unwrap()["taken_away"].as_u64();
     assert_eq!(changes.lines().map(taken_away).collect::<Vec<_>>(), [Some(0), Some(1), Some(1)]);
+}
+
+#[test]
+fn an_older_bundle_that_is_imported_after_a_newer_one_brings_nothing_back() {
+    let (partner, place) = (Place::new(), Place::new());
+    let directory = indicators_of(&place, &partner, "0.8");
+    let (wrong, right) = ("[ipv4-addr:value = '192.0.2.7']", "[ipv4-addr:value = '192.0.2.8']");
+    let other = "[ipv4-addr:value = '192.0.2.9']";
+    let import = |patterns: &[&str], modified: &str| {
+        let bundle = signed_stix_of(&partner, patterns, modified);
+        let mut import = indicators(&directory, &["import"]);
+        import.arg(bundle).args(["--source", "partner"]);
+        import
+    };
+    let listed = || {
+        let listed = text(&success(indicators(&directory, &["list", "--format", "json"])).stdout);
+        let value =
+            |line: &str| serde_json::from_str::<Value>(line).unwrap()["value"].as_str().unwrap().to_owned();
+        listed.lines().map(value).collect::<Vec<_>>()
+    };
+    let (first, second) = ("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z");
+    success(import(&[wrong], first));
+    success(import(&[right], second));
+    let refused = failure(import(&[wrong], first));
+    assert!(refused.contains("nothing of"), "{refused}");
+    assert!(
+        refused.contains(
+            "it is older than what was taken: partner changed or took back each of its 1 indicators since"
+        ),
+        "{refused}"
+    );
+    assert_eq!(listed(), ["192.0.2.8"]);
+    // What nobody spoke of since is taken of it, and the rest is counted.
+    let told = text(&success(import(&[wrong, other], first)).stdout);
+    assert_eq!(
+        told,
+        "Took 1 indicators of partner; 2 are there, and collectors compare with them within a second.\n\
+         Left out 1: older.\n"
+    );
+    assert_eq!(listed(), ["192.0.2.8", "192.0.2.9"]);
+    // The newest again is no older than itself.
+    success(indicators(&directory, &["remove", "--source", "partner"]));
+    success(import(&[right], second));
+    assert_eq!(listed(), ["192.0.2.8"]);
+    fs::write(directory.join("latest"), "spoiled").unwrap();
+    let refused = failure(import(&[right], second));
+    assert!(refused.contains("latest is spoiled: remove it"), "{refused}");
+    assert_eq!(listed(), ["192.0.2.8"]);
 }
 
 #[test]

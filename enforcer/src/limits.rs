@@ -332,5 +332,11 @@ pub const RECEIVED_LINES_MAX: usize = 10_000;
 /// Most indicators of a bundle of others.
 pub const RECEIVED_INDICATORS_MAX: usize = 20_000;
 
+/// Most indicators of which it is remembered when their source last changed them.
+pub const LATEST_MAX: usize = 200_000;
+
+/// How long that is remembered, in milliseconds: no source's indicators last longer.
+pub const LATEST_KEPT_MS: i64 = 365 * 86_400_000;
+
 /// How far what others told may be ahead of the clock, in milliseconds.
 pub const RECEIVED_AHEAD_MAX_MS: i64 = 5 * 60_000;

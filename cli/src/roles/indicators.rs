@@ -1,8 +1,8 @@
 //! `weir indicators`: what is taken from others, and who took it.
 //!
 //! All of it is in one directory, `indicators_dir`: `sources/NAME.toml` says whom the operator believes and
-//! how far, `indicators` is what collectors read, and `changes.jsonl` has a line for everything that was
-//! tried, written before it is done.
+//! how far, `indicators` is what collectors read, `latest` when each source last changed what it says of an
+//! id, and `changes.jsonl` has a line for everything that was tried, written before it is done.
 
 use crate::context::{Context, now_ms};
 use crate::keys::read_sign;
@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use weir_enforcer::evidence::certificate::enveloped;
 use weir_enforcer::limits::RECEIVED_BYTES_MAX;
+use weir_enforcer::share::latest::Latest;
 use weir_enforcer::share::received::{self, Received, Source};
 use weir_enforcer::share::stix;
 use weir_schemas::hex::{hex, unhex};
@@ -31,6 +32,9 @@ use weir_topology::lock_file::{HoldError, hold};
 
 /// The file that says what was done.
 const CHANGES: &str = "changes.jsonl";
+
+/// The file that says when sources last changed what they say.
+const LATEST: &str = "latest";
 
 /// Most indicators of one source, so that none leaves no room for others.
 const SOURCE_INDICATORS_MAX: usize = INDICATORS_MAX / 2;
@@ -111,8 +115,9 @@ pub fn import(context: &Context, bundle: &Path, name: &str) -> Result<ExitCode> 
         ..store.change("import", now_ms)?
     };
     let taken = received::read(&bytes, &source, now_ms).map_err(anyhow::Error::from);
-    let taken = taken.and_then(|received| {
-        let before = store.read()?;
+    let taken = taken.and_then(|mut received| {
+        let (before, mut latest) = (store.read()?, store.latest()?);
+        latest.admit(&mut received, name, now_ms)?;
         let (after, taken_away) = merged(before, &received, name, now_ms);
         let of_source = after.iter().filter(|indicator| indicator.source == name).count();
         ensure!(
@@ -122,9 +127,9 @@ pub fn import(context: &Context, bundle: &Path, name: &str) -> Result<ExitCode> 
             after.len()
         );
         change.taken_away = taken_away;
-        Ok((received, after))
+        Ok((received, after, latest))
     });
-    let (received, after) = match taken {
+    let (received, after, latest) = match taken {
         Ok(taken) => taken,
         Err(error) => {
             change.refused = Some(error.to_string());
@@ -137,7 +142,9 @@ pub fn import(context: &Context, bundle: &Path, name: &str) -> Result<ExitCode> 
     change.left_out = received.left_out.iter().map(|(why, count)| (why.as_str(), *count)).collect();
     change.indicators = after.len();
     store.note(&change)?;
-    store.write(&after)?;
+    // First: where this ends in between, the same bundle may be taken again, and none that is older.
+    store.write(LATEST, &latest.to_text())?;
+    store.write(FILE_NAME, &to_text(&after))?;
     print_line!(
         "Took {} indicators of {name}; {} are there, and collectors compare with them within a second.",
         change.taken,
@@ -161,7 +168,7 @@ fn merged(before: Vec<Indicator>, received: &Received, source: &str, now_ms: i64
     let key =
         |indicator: &Indicator| (indicator.source.clone(), indicator.id.clone(), indicator.pattern.clone());
     let stays = |indicator: &Indicator| {
-        let is_told_anew = indicator.source == source && received.told.contains(&indicator.id);
+        let is_told_anew = indicator.source == source && received.told.contains_key(&indicator.id);
         indicator.until_ms > now_ms && !is_told_anew
     };
     let known: BTreeSet<_> = before.iter().map(key).collect();
@@ -234,7 +241,7 @@ pub fn remove(context: &Context, which: &Removed) -> Result<ExitCode> {
         bail!("no indicator is of that source or id: `weir indicators list` prints all");
     }
     store.note(&change)?;
-    store.write(&indicators)?;
+    store.write(FILE_NAME, &to_text(&indicators))?;
     print_line!("Took {} away; {} are there.", change.taken_away, indicators.len());
     Ok(ExitCode::SUCCESS)
 }
@@ -366,12 +373,27 @@ impl Store {
         file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).with_context(cannot)
     }
 
-    /// Puts these in the place of what is there, whole or not at all.
-    fn write(&self, indicators: &[Indicator]) -> Result<()> {
-        let path = self.directory.join(FILE_NAME);
+    /// Nothing before the first import.
+    fn latest(&self) -> Result<Latest> {
+        let path = self.directory.join(LATEST);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Latest::default()),
+            text => text.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        Latest::parse(&text).with_context(|| {
+            format!(
+                "{} is spoiled: remove it, and older bundles are told from newer ones from then on",
+                path.display()
+            )
+        })
+    }
+
+    /// Puts this in the place of what a file holds, whole or not at all.
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.directory.join(name);
         let cannot = || format!("cannot write {}", path.display());
         let mut file = tempfile::NamedTempFile::new_in(&self.directory).with_context(cannot)?;
-        file.write_all(to_text(indicators).as_bytes()).with_context(cannot)?;
+        file.write_all(text.as_bytes()).with_context(cannot)?;
         file.as_file().set_permissions(Permissions::from_mode(0o640)).with_context(cannot)?;
         file.as_file().sync_all().with_context(cannot)?;
         file.persist(&path).with_context(cannot)?;

@@ -5,7 +5,8 @@
 //! 2.1. Every envelope must be signed by the source's own key, or all of them are refused. What an indicator
 //! says of itself then counts for no more than the operator allows its source: its trust is the source's
 //! times its own confidence, and it ends when its source says so, or a life after it was last changed. That
-//! is a time in the bundle, so that an old one that is shown again brings nothing back.
+//! is a time in the bundle, so that an old one that is shown again brings nothing back; and [`super::latest`]
+//! knows what its source said since.
 
 use super::pattern::values;
 use super::{lines, stix};
@@ -16,7 +17,7 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use thiserror::Error;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -41,8 +42,10 @@ pub struct Source {
 pub struct Received {
     /// Indicators that requests can be compared with, each pattern of an id once.
     pub indicators: Vec<Indicator>,
-    /// Ids of which the source says something: what it said of them before holds no more.
-    pub told: BTreeSet<String>,
+    /// Ids of which the source says something, and when it last changed that: what it said of them before
+    /// holds
+    /// no more. The end of time where it revoked one.
+    pub told: BTreeMap<String, i64>,
     /// How many were left out, and why.
     pub left_out: BTreeMap<LeftOut, u64>,
 }
@@ -64,6 +67,8 @@ pub enum LeftOut {
     Untrusted,
     /// Its source vouches for who comes with it.
     Benign,
+    /// Its source changed it or took it back in a bundle that was taken before.
+    Older,
 }
 
 impl LeftOut {
@@ -77,6 +82,7 @@ impl LeftOut {
             Self::Future => "future",
             Self::Untrusted => "untrusted",
             Self::Benign => "benign",
+            Self::Older => "older",
         }
     }
 }
@@ -145,6 +151,16 @@ pub enum Refused {
     Expired {
         /// How many it has.
         indicators: u64,
+    },
+    /// What its source said since was taken before.
+    #[error(
+        "it is older than what was taken: {source_name} changed or took back each of its {indicators} indicators since"
+    )]
+    Older {
+        /// How many it has.
+        indicators: u64,
+        /// Whom the operator named.
+        source_name: String,
     },
     /// There is nothing in it.
     #[error("there is no indicator in it")]
@@ -380,7 +396,7 @@ impl Reading<'_> {
         }
         for (id, word) in latest {
             received.indicators.extend(word.indicators.into_values());
-            received.told.insert(id);
+            received.told.insert(id, word.changed_ms);
         }
         Ok(received)
     }
