@@ -3,7 +3,8 @@
 //!
 //! Pure: the same campaigns give the same bytes and the same ids. Accounts are pseudonyms and values are
 //! keyed hashes, as in the topics. In this order: [`stix`] (a bundle of others' vocabulary), [`lines`] (the
-//! same facts as signed lines, and the list), [`received`] (what others share), [`latest`] (when they last did).
+//! same facts as signed lines, and the list), [`received`] (what others share), [`latest`] (when they last
+//! did).
 
 pub mod latest;
 pub mod lines;
