@@ -171,7 +171,7 @@ settings! {
     FastPath "fastpath.keys_file" fastpath_keys_file: Option<PathBuf> = "", "File of the keys by which alerts are signed and believed (`weir keys fastpath FILE --sender NODE` makes one), readable by the owner only; read again when it changes (docs/fastpath.md).";
     FastPath "fastpath.score_min_permille" fastpath_score_min_permille: u64 = "900" in 500..=1_000, "Score of a verdict from which on an alert of it is sent before it is in the log, and heeded, in thousandths.";
     Sending "fastpath.send_to" fastpath_send_to: Option<String> = "", "Where alerts go, HOST:PORT separated by commas; to every address of a name. None are sent when not given.";
-    Deciding "fastpath.listen" fastpath_listen: Option<String> = "", "Address on which alerts are heard, UDP, for example [::]:8888. None are heard when not given.";
+    Deciding "fastpath.listen" fastpath_listen: Option<String> = "", "Address on which alerts are heard, UDP, for example `[::]:8888`. None are heard when not given.";
     Deciding "fastpath.holds" fastpath_holds: HoldMode = "off", "What is done about the account of an alert. off: nothing. observe: it is written down, and counted, as if it were held. hold: it is slowed down until the log says what comes of its verdict, and so long as fastpath.hold_ms_max says at most.";
     Deciding "fastpath.hold_ms_max" fastpath_hold_ms_max: u64 = "120000" in 1_000..=600_000, "How long an account is held on an alert at most.";
     Deciding "fastpath.holds_max" fastpath_holds_max: usize = "1000" in 1..=100_000, "Most accounts that a server holds at once; further ones are not held, and counted.";
