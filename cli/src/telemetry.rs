@@ -125,6 +125,8 @@ impl Refused {
 pub enum Unsent {
     /// Its verdict is history.
     History,
+    /// Its verdict slows nobody down: something was missing to judge by, or it clears the account.
+    AsksForNothing,
     /// Its event was too long ago.
     Late,
     /// Too many wait.
@@ -145,8 +147,9 @@ pub enum Unsent {
 
 impl Unsent {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::History,
+        Self::AsksForNothing,
         Self::Late,
         Self::QueueFull,
         Self::Stopped,
@@ -160,6 +163,7 @@ impl Unsent {
     const fn as_str(self) -> &'static str {
         match self {
             Self::History => "history",
+            Self::AsksForNothing => "asks_for_nothing",
             Self::Late => "late",
             Self::QueueFull => "queue_full",
             Self::Stopped => "stopped",
@@ -346,7 +350,7 @@ metrics! {
     standings_stale: Gauge = Gauge::default(), "standings_stale_ms", "How long ago what a server of gateways knows was as the log was, in milliseconds; -1 where it never was";
     standings_untold: Counter = Counter::default(), "standings_untold", "Accounts that a server of gateways has no room for";
     standings_unreadable: Counter = Counter::default(), "standings_unreadable", "Records of how accounts stand that could not be read";
-    alerts_unsent: Family<Kind, Counter> = Family::default(), "fastpath_alerts_unsent", "Alerts, or copies of them for one address, that were not sent, by cause: the verdict is history (history), its event was too long ago (late), too many wait (queue_full), no key is good for this node (no_key), names are too long (too_large), the alert cannot be written (unwritable), no destination is known (nowhere), the network refused it (failed), the thread that sends has ended (stopped)";
+    alerts_unsent: Family<Kind, Counter> = Family::default(), "fastpath_alerts_unsent", "Alerts, or copies of them for one address, that were not sent, by cause: the verdict is history (history), enforcers slow nobody down on it (asks_for_nothing), its event was too long ago (late), too many wait (queue_full), no key is good for this node (no_key), names are too long (too_large), the alert cannot be written (unwritable), no destination is known (nowhere), the network refused it (failed), the thread that sends has ended (stopped)";
     alerts_sent: Counter = Counter::default(), "fastpath_alerts_sent", "Alerts of verdicts that were sent before their commit; each goes out three times to every destination";
     alerts_believed: Counter = Counter::default(), "fastpath_alerts_believed", "Alerts that were heard, proved to be of a sender, and news";
     datagrams_refused: Family<Kind, Counter> = Family::default(), "fastpath_datagrams_refused", "Datagrams that were not believed or no news, by the first cause: duplicate is the copy of an alert that was believed, as it should be; replay one that somebody recorded";

@@ -332,6 +332,9 @@ pub const RECEIVED_LINES_MAX: usize = 10_000;
 /// Most indicators of a bundle of others.
 pub const RECEIVED_INDICATORS_MAX: usize = 20_000;
 
+/// How far a clock may go back before times that were read from it are taken for spoiled, in milliseconds.
+pub const CLOCK_BACK_MS_MAX: i64 = 1_000;
+
 /// Most indicators of which it is remembered when their source last changed them.
 pub const LATEST_MAX: usize = 200_000;
 

@@ -133,11 +133,18 @@ pub struct Believed {
 /// What was heard so far. Its memory is bounded whatever comes.
 #[derive(Debug, Default)]
 pub struct Receiver {
+    /// What was sent before is not believed: a receiver that is new cannot know whether it was heard.
+    since_ms: i64,
     addresses: Addresses,
     senders: HashMap<u32, Sender>,
 }
 
 impl Receiver {
+    /// One that has heard nothing yet, and believes nothing that was sent before `now_ms`.
+    pub fn since(now_ms: i64) -> Self {
+        Self { since_ms: now_ms, ..Self::default() }
+    }
+
     /// What a datagram from `address` says that came at `now_ms`.
     ///
     /// # Errors
@@ -161,7 +168,7 @@ impl Receiver {
             return Err(Cause::KeyNotGood);
         }
         let behind_ms = now_ms.saturating_sub(header.sent_ms);
-        if !(-FRESH_MS..=FRESH_MS).contains(&behind_ms) {
+        if header.sent_ms < self.since_ms || !(-FRESH_MS..=FRESH_MS).contains(&behind_ms) {
             return Err(Cause::Stale);
         }
         if !header.is_signed_by(key) {
@@ -196,7 +203,10 @@ impl Receiver {
     /// Notes an alert that is news. One that its sender has no token for is not noted, so that a copy that
     /// comes when there is one is taken.
     fn hear(&mut self, source: u32, alert: &Alert, now_ms: i64) -> Result<(), Cause> {
-        let is_heard = |(_, _, last_ms): &(u64, Window, i64)| now_ms.saturating_sub(*last_ms) < IDLE_MS;
+        // One that was heard in times to come was heard before the clock was set back.
+        let is_heard = |(_, _, last_ms): &(u64, Window, i64)| {
+            (-FRESH_MS..IDLE_MS).contains(&now_ms.saturating_sub(*last_ms))
+        };
         if !self.senders.contains_key(&source) && self.senders.len() >= SENDERS_MAX {
             self.senders.retain(|_, sender| sender.boots.iter().any(is_heard));
             if self.senders.len() >= SENDERS_MAX {
@@ -230,7 +240,7 @@ impl Receiver {
         });
         let (_, window, last_ms) = &mut sender.boots[at];
         window.hear(alert.sequence, now_ms);
-        *last_ms = now_ms.max(*last_ms);
+        *last_ms = now_ms;
         Ok(())
     }
 }

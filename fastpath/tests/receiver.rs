@@ -224,3 +224,24 @@ proptest! {
         prop_assert_eq!(believed, expected);
     }
 }
+
+#[test]
+fn what_was_sent_before_a_receiver_began_is_not_believed_and_a_clock_that_is_set_back_deafens_nobody() {
+    let (keys, mut receiver) = (keys(), Receiver::since(NOW_MS));
+    let sent = |sequence, sent_ms| packet(&keys, 2, &alert("judge-2", 1, sequence), sent_ms);
+    assert_eq!(cause(&mut receiver, &sent(1, NOW_MS - 1), &keys, NOW_MS), Some(Cause::Stale));
+    assert_eq!(cause(&mut receiver, &sent(1, NOW_MS), &keys, NOW_MS), None);
+
+    // As many processes as are told apart, heard by a clock that was an hour ahead.
+    let (mut receiver, ahead_ms) = (Receiver::default(), 3_600_000);
+    let of_boot = |boot: u64, now_ms: i64| {
+        let alert = Alert { event_ms: now_ms, ..alert("judge-2", boot, 1) };
+        packet(&keys, 2, &alert, now_ms)
+    };
+    for boot in 0..BOOTS_MAX as u64 {
+        let then_ms = NOW_MS + ahead_ms;
+        assert_eq!(cause(&mut receiver, &of_boot(boot, then_ms), &keys, then_ms), None);
+    }
+    let another = BOOTS_MAX as u64;
+    assert_eq!(cause(&mut receiver, &of_boot(another, NOW_MS), &keys, NOW_MS), None);
+}

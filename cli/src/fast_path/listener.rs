@@ -96,7 +96,7 @@ pub fn start(
     let ears = Ears {
         socket,
         keys,
-        receiver: Receiver::default(),
+        receiver: Receiver::since(now_ms()),
         score_min: settings.fastpath_score_min_permille as f64 / 1_000.0,
         holder,
         metrics: context.metrics.clone(),

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use weir_fastpath::limits::{COPIES_AT_MS, EVENT_AGE_MS_MAX};
 use weir_fastpath::{Alert, PacketError};
 use weir_schemas::wire::Wire;
-use weir_schemas::{Origin, Verdict};
+use weir_schemas::{Origin, Tier, Verdict};
 use weir_topology::record::Output;
 use weir_topology::task::BeforeCommit;
 use weir_topology::topic::{StageName, TaskId, Topic};
@@ -99,11 +99,12 @@ impl BeforeCommit for Sender {
         }
         let payloads = outputs.iter().filter(|output| output.topic == Topic::Verdicts);
         for payload in payloads.filter_map(|output| output.payload.as_deref()) {
-            let Ok(verdict) = self.wire.read::<Verdict>(payload) else { continue };
-            if verdict.score < self.score_min {
-                continue;
-            }
-            if let Err(why) = self.send(verdict) {
+            let sent = match self.wire.read::<Verdict>(payload) {
+                Ok(verdict) if verdict.score < self.score_min => continue,
+                Ok(verdict) => self.send(verdict),
+                Err(_) => Err(Unsent::Unwritable),
+            };
+            if let Err(why) = sent {
                 self.metrics.alert_unsent(why);
             }
         }
@@ -115,6 +116,10 @@ impl Sender {
         // History never acts, nor does what lay there for a while.
         if verdict.origin == Origin::Import {
             return Err(Unsent::History);
+        }
+        // Nobody would say anything of a hold on it: enforcers slow nobody down on missing data.
+        if verdict.partial || verdict.tier == Tier::Clear {
+            return Err(Unsent::AsksForNothing);
         }
         if now_ms().saturating_sub(verdict.time_ms) > EVENT_AGE_MS_MAX {
             return Err(Unsent::Late);
@@ -272,4 +277,40 @@ fn resolve_on(names: Vec<String>, destinations: Destinations, stop: Arc<AtomicBo
         }
     };
     std::thread::Builder::new().name("fastpath-names".into()).spawn(look).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many alerts wait to be sent after a verdict was told of, and what is counted.
+    fn waiting(change: impl FnOnce(&mut Verdict)) -> usize {
+        let (queue, alerts) = sync_channel(QUEUE_MAX);
+        let wire = Arc::new(Wire::new());
+        let sender = Sender {
+            wire: wire.clone(),
+            node: "judge-1".into(),
+            boot_epoch: 1,
+            score_min: 0.9,
+            queue,
+            metrics: Arc::new(Metrics::default()),
+        };
+        let mut verdict =
+            Verdict { score: 0.95, tier: Tier::Critical, time_ms: now_ms(), ..Verdict::default() };
+        change(&mut verdict);
+        let payload = wire.to_bytes(&verdict);
+        let output = Output::keyed(Topic::Verdicts, verdict.account.to_key(), payload, verdict.time_ms);
+        sender.about_to_commit(TaskId { stage: StageName::Account, partition: 0 }, &[output]);
+        alerts.try_iter().count()
+    }
+
+    #[test]
+    fn an_alert_is_made_of_what_enforcers_slow_accounts_down_on_and_of_nothing_else() {
+        assert_eq!(waiting(|_| ()), 1);
+        assert_eq!(waiting(|verdict| verdict.score = 0.89), 0);
+        assert_eq!(waiting(|verdict| verdict.partial = true), 0, "something was missing to judge by");
+        assert_eq!(waiting(|verdict| verdict.tier = Tier::Clear), 0);
+        assert_eq!(waiting(|verdict| verdict.origin = Origin::Import), 0);
+        assert_eq!(waiting(|verdict| verdict.time_ms -= EVENT_AGE_MS_MAX + 60_000), 0);
+    }
 }

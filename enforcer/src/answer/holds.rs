@@ -7,7 +7,7 @@
 
 use super::reins::{Reins, Withholds};
 use super::standings::{Known, Standings};
-use crate::limits::{ANSWERED_MAX, REINS_AGE_MS_MAX};
+use crate::limits::{ANSWERED_MAX, CLOCK_BACK_MS_MAX, REINS_AGE_MS_MAX};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use weir_schemas::wire::Wire;
@@ -33,6 +33,13 @@ pub struct Held {
     pub since_ms: i64,
     /// Until when at most.
     pub until_ms: i64,
+}
+
+impl Held {
+    /// Whether its time is not over. By a clock that was set back nobody could say, and so it is.
+    fn lasts_at(&self, now_ms: i64) -> bool {
+        (self.since_ms - CLOCK_BACK_MS_MAX..self.until_ms).contains(&now_ms)
+    }
 }
 
 /// Why an account is not held: a closed set.
@@ -193,7 +200,7 @@ impl Holds {
     pub fn on(&self, account: AccountId, known: Option<&Known>, now_ms: i64) -> Option<Held> {
         let table = self.read();
         let held = table.by_account.get(&account)?;
-        let is_in_force = now_ms < held.until_ms && took_over(held, known, now_ms).is_none();
+        let is_in_force = held.lasts_at(now_ms) && took_over(held, known, now_ms).is_none();
         is_in_force.then(|| held.clone())
     }
 
@@ -278,7 +285,7 @@ impl Table {
     fn may(&self, held: &Held, known: Option<&Known>, max: usize) -> Result<(), Spared> {
         let now_ms = held.since_ms;
         let age_ms = self.fresh_ms.map(|fresh_ms| now_ms.saturating_sub(fresh_ms));
-        if age_ms.is_none_or(|age_ms| age_ms > REINS_AGE_MS_MAX) {
+        if age_ms.is_none_or(|age_ms| !(-CLOCK_BACK_MS_MAX..=REINS_AGE_MS_MAX).contains(&age_ms)) {
             return Err(Spared::Unready);
         }
         if let Some(withholds) = self.reins.withholds(&held.tenant, held.account, now_ms) {
@@ -310,7 +317,7 @@ impl Table {
             // How the account stands comes in a moment.
             Some(Answered::Acted) | None => {}
         }
-        if now_ms >= held.until_ms {
+        if !held.lasts_at(now_ms) {
             return Some(LetGo::Expired);
         }
         self.reins.withholds(&held.tenant, held.account, now_ms).map(LetGo::Safeguard)

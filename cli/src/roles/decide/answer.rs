@@ -127,16 +127,17 @@ impl Desk {
         Ok(self.stands((account, known, held), scope.terms(), 1))
     }
 
-    /// How an account stands that its key was shown of. Uses nothing up.
-    pub fn look(&self, account: AccountId, terms: Terms) -> Answer {
-        self.look_at(account, terms, 1)
+    /// How one of the accounts stands whose keys were shown. Uses nothing up.
+    pub fn look(&self, account: AccountId, asking: &Asking) -> Answer {
+        self.look_at(account, &Asking { hits: 1, ..asking.clone() })
     }
 
-    /// The same of a request that counts as `hits`.
-    fn look_at(&self, account: AccountId, terms: Terms, hits: u32) -> Answer {
+    /// The same of a request that counts as it says. An early word that names another tenant than the
+    /// account's is nobody's: protected tenants would be held by it.
+    fn look_at(&self, account: AccountId, asking: &Asking) -> Answer {
         let known = self.standings.get(account);
-        let held = self.held(account, known.as_ref());
-        self.stands((account, known, held), terms, hits)
+        let held = self.held(account, known.as_ref()).filter(|held| held.tenant == asking.tenant);
+        self.stands((account, known, held), asking.terms, asking.hits)
     }
 
     /// The hold on an account of which `known` is known.
@@ -167,9 +168,8 @@ impl Desk {
     /// account that is slowed down Redis is asked, in a thread that may wait, so that nobody else waits with
     /// it.
     pub async fn answer(self: &Arc<Self>, asking: Asking, transport: Transport) -> Answer {
-        let is_to_count = |account: &AccountId| {
-            asking.hits > 0 && self.look_at(*account, asking.terms, asking.hits).is_to_count()
-        };
+        let is_to_count =
+            |account: &AccountId| asking.hits > 0 && self.look_at(*account, &asking).is_to_count();
         let Some(shared) = self.shared.as_ref().filter(|_| asking.accounts.iter().any(is_to_count)) else {
             return self.ask(&asking, transport, Count::Own);
         };
@@ -213,7 +213,7 @@ impl Desk {
 
     fn ask_one(&self, account: AccountId, asking: &Asking, count: Count) -> Answer {
         let (Terms { rate, .. }, hits) = (asking.terms, asking.hits);
-        let answer = self.look_at(account, asking.terms, hits);
+        let answer = self.look_at(account, asking);
         if answer.is_to_count() && hits > 0 && count != Count::Nothing {
             let shared = self.shared.as_ref().filter(|_| count == Count::Shared);
             if let Some(wait_us) = shared.and_then(|shared| self.ask_shared(shared, account, rate, hits)) {
@@ -332,7 +332,7 @@ mod tests {
     }
 
     fn asking(accounts: Vec<AccountId>) -> Asking {
-        Asking { accounts, terms: TERMS, hits: 1 }
+        Asking { tenant: "default".into(), accounts, terms: TERMS, hits: 1 }
     }
 
     #[test]

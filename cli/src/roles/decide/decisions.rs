@@ -35,7 +35,7 @@ pub async fn check(
         Some(Who::Credentials(given)) => {
             let asking = asking(desk, &given, tenant.as_deref(), transport)?;
             match (look, asking.accounts.as_slice()) {
-                (true, [account]) => Ok(desk.look(*account, asking.terms)),
+                (true, [account]) => Ok(desk.look(*account, &asking)),
                 (true, _) => {
                     let reason = "one account can be looked at: name it, or give one key";
                     Err(Status::invalid_argument(reason))

@@ -58,6 +58,8 @@ pub struct Terms {
 /// Whose a request is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asking {
+    /// Its tenant.
+    pub tenant: Arc<str>,
     /// The accounts behind its keys, each once.
     pub accounts: Vec<AccountId>,
     /// The terms of its tenant.
@@ -142,7 +144,7 @@ impl Askers {
         let (tenant, chosen) = known.find(named.as_deref())?;
         let keys = keys_of(credentials)?;
         let accounts = keys.iter().map(|key| self.pseudonyms.account(tenant, key)).collect();
-        Ok(Asking { accounts, terms: self.terms_of(chosen), hits: 1 })
+        Ok(Asking { tenant: tenant.into(), accounts, terms: self.terms_of(chosen), hits: 1 })
     }
 
     /// Of whose accounts somebody is told who names the tenant by these values. Where there is no registry

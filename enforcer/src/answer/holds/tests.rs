@@ -167,6 +167,24 @@ fn nobody_is_held_before_what_operators_said_is_known_nor_where_it_is_known_no_l
 }
 
 #[test]
+fn a_clock_that_is_set_back_makes_no_hold_last_longer_and_no_old_word_fresh() {
+    let mut server = Server::in_posture("enforce", 8);
+    server.hears(&found(1, START_MS)).unwrap();
+    assert!(server.is_held(1));
+    server.passes(-CLOCK_BACK_MS_MAX);
+    assert!(server.is_held(1), "clocks are read by several threads");
+    server.passes(-MINUTE_MS);
+    assert!(!server.is_held(1));
+    assert_eq!(
+        server.hears(&found(2, START_MS)),
+        Err("unready"),
+        "what operators said is not known as of now"
+    );
+    assert_eq!(server.read(), [(account(1), "expired")]);
+    assert_eq!(server.hears(&found(2, START_MS)), Ok(()));
+}
+
+#[test]
 fn in_audit_posture_nobody_is_held_and_whoever_was_is_let_go() {
     let mut server = Server::new(10);
     server.read();

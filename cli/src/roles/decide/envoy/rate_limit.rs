@@ -53,8 +53,7 @@ impl RateLimitService for RateLimit {
             }
         };
         let all = Asking { hits: hits(hits_addend, &descriptors), ..all };
-        let terms = all.terms;
-        let answer = self.0.answer(all, Transport::RateLimit).await;
+        let answer = self.0.answer(all.clone(), Transport::RateLimit).await;
         let told = Told::of(&answer);
         let response = match Refusal::of(&told) {
             None => RateLimitResponse {
@@ -64,7 +63,7 @@ impl RateLimitService for RateLimit {
             },
             Some(refusal) => {
                 let statuses =
-                    each.iter().map(|accounts| self.status(accounts, terms, &answer, &told)).collect();
+                    each.iter().map(|accounts| self.status(accounts, &all, &answer, &told)).collect();
                 refused(&refusal, statuses)
             }
         };
@@ -89,13 +88,13 @@ impl RateLimit {
     }
 
     /// How it is with a descriptor of a request that does not pass.
-    fn status(&self, accounts: &[AccountId], terms: Terms, answer: &Answer, told: &Told) -> DescriptorStatus {
+    fn status(&self, accounts: &[AccountId], all: &Asking, answer: &Answer, told: &Told) -> DescriptorStatus {
         let is_answer = answer.account.is_none_or(|account| accounts.contains(&account));
         if is_answer {
-            let limit = matches!(answer.passes, Passes::In(_)).then(|| limit_of(terms));
+            let limit = matches!(answer.passes, Passes::In(_)).then(|| limit_of(all.terms));
             return DescriptorStatus { duration_until_reset: wait_of(told), ..over_limit(limit) };
         }
-        let passes = accounts.iter().all(|account| self.0.look(*account, terms).passes == Passes::Yes);
+        let passes = accounts.iter().all(|account| self.0.look(*account, all).passes == Passes::Yes);
         if passes { within() } else { over_limit(None) }
     }
 }
