@@ -219,14 +219,18 @@ fn a_tenant_gets_all_of_its_own_records_with_proofs_and_nothing_of_another_tenan
     shown.sort_by_key(place_of);
     assert_eq!(shown, expected, "all of its records, and none of the operators'");
 
-    for (tenant, why) in
-        [("west", "there is no audit record of tenant west"), ("*", "the name of one tenant")]
-    {
-        let arguments = ["audit", "export", out.to_str().unwrap(), "--tenant", tenant];
+    let (elsewhere, before) = (place.directory.path().join("elsewhere"), walk(&out));
+    for (tenant, to, why) in [
+        ("west", &elsewhere, "there is no audit record of tenant west"),
+        ("*", &elsewhere, "the name of one tenant"),
+        ("south", &out, "is not empty: one tenant's records go into a directory of their own"),
+    ] {
+        let arguments = ["audit", "export", to.to_str().unwrap(), "--tenant", tenant];
         let refused = signing(&place, &arguments).output().unwrap();
         assert!(!refused.status.success());
         assert!(text(&refused.stderr).contains(why), "{}", text(&refused.stderr));
     }
+    assert_eq!(walk(&out), before, "nobody else's records are beside them");
 }
 
 /// Every file below a directory, with its bytes.

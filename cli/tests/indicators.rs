@@ -330,13 +330,16 @@ fn an_older_bundle_that_is_imported_after_a_newer_one_brings_nothing_back() {
     );
     assert_eq!(listed(), ["192.0.2.8", "192.0.2.9"]);
     // The newest again is no older than itself.
-    success(indicators(&directory, &["remove", "--source", "partner"]));
     success(import(&[right], second));
-    assert_eq!(listed(), ["192.0.2.8"]);
+    assert_eq!(listed(), ["192.0.2.8", "192.0.2.9"]);
+    // A source that is taken away has said nothing.
+    success(indicators(&directory, &["remove", "--source", "partner"]));
+    success(import(&[wrong], first));
+    assert_eq!(listed(), ["192.0.2.7"]);
     fs::write(directory.join("latest"), "spoiled").unwrap();
     let refused = failure(import(&[right], second));
     assert!(refused.contains("latest is spoiled: remove it"), "{refused}");
-    assert_eq!(listed(), ["192.0.2.8"]);
+    assert_eq!(listed(), ["192.0.2.7"]);
 }
 
 #[test]

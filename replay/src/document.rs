@@ -14,14 +14,18 @@ pub(crate) fn of(policy: &Policy) -> DocumentMut {
 }
 
 /// The policy that judges everybody as this one judges a tenant: the fleet's text with the tenant's values in
-/// it. Of a tenant of which nothing is said it is the fleet's.
+/// it. Of a tenant of which nothing is said it is the fleet's, and the first line says so.
 pub fn of_tenant(policy: &Policy, tenant: &str) -> String {
     let mut document = of(policy);
     let tenants = document.remove(TENANTS);
     let said = tenants.as_ref().and_then(|tenants| tenants.get(tenant)).and_then(Item::as_table_like);
-    if let Some(said) = said {
-        lay(document.as_table_mut(), said);
-    }
+    let Some(said) = said else {
+        return format!(
+            "# Policy {} says nothing of tenant {tenant}: it is the fleet's.\n{document}",
+            policy.version
+        );
+    };
+    lay(document.as_table_mut(), said);
     format!("# What policy {} is for tenant {tenant}.\n{document}", policy.version)
 }
 
@@ -118,7 +122,9 @@ points_nats = [[0.0, 0.0], [1.0, 1.0]]
         .assert_eq(&other.concat());
         expect!["# What policy builtin-8 is for tenant acme."].assert_eq(text.lines().next().unwrap());
         let of_nobody = of_tenant(&policy, "gamma");
-        assert_eq!(of_nobody.split_once('\n').unwrap().1.trim_end(), Policy::builtin_text().trim_end());
+        let (first, rest) = of_nobody.split_once('\n').unwrap();
+        assert_eq!(first, "# Policy builtin-8 says nothing of tenant gamma: it is the fleet's.");
+        assert_eq!(rest.trim_end(), Policy::builtin_text().trim_end());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -82,10 +83,21 @@ pub fn export_of(
         !tenant.is_empty() && tenant != EVERY_TENANT,
         "give --tenant the name of one tenant: records of all of them are in an export without it"
     );
+    ensure_empty(directory)?;
     let (keys, secret) = (public_keys(context)?, read_sign(&sign_store(context, sign_keys)?)?);
     let (log, wire) = (context.existing_log()?, context.wire()?);
-    let is_of = |_: &AuditEntry, audit: Option<&Audit>| audit.is_some_and(|audit| audit.tenant == tenant);
-    let proofs = proofs_of(log.as_ref(), &wire, &keys, &secret, is_of)?;
+    let unreadable = Cell::new(0);
+    let is_of = |_: &AuditEntry, audit: Option<&Audit>| {
+        unreadable.set(unreadable.get() + u64::from(audit.is_none()));
+        audit.is_some_and(|audit| audit.tenant == tenant)
+    };
+    let proofs = proofs_of(log.as_ref(), &wire, &keys, &secret, Chains::All, is_of)?;
+    ensure!(
+        unreadable.get() == 0,
+        "{} audit records are of a schema that this build does not know, and may be of tenant {tenant}: nothing was \
+         exported; use the newest build",
+        unreadable.get()
+    );
     ensure!(!proofs.is_empty(), "there is no audit record of tenant {tenant}: nothing was exported");
     for (writer, proof) in proofs {
         let path = directory.join(format!("{}.json", writer.replace('/', "-")));
@@ -96,6 +108,20 @@ pub fn export_of(
     Ok(ExitCode::SUCCESS)
 }
 
+/// What another tenant's records were written to is not handed on with those of this one.
+fn ensure_empty(directory: &Path) -> Result<()> {
+    match fs::read_dir(directory) {
+        Ok(mut entries) => ensure!(
+            entries.next().is_none(),
+            "{} is not empty: one tenant's records go into a directory of their own",
+            directory.display()
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", directory.display())),
+    }
+    Ok(())
+}
+
 /// `weir audit prove WRITER:SEQUENCE|ACTION`: the records, the way from each to the root, and the signed
 /// root.
 pub fn prove(context: &Context, of: &str, out: Option<&Path>, sign_keys: Option<&Path>) -> Result<ExitCode> {
@@ -103,7 +129,9 @@ pub fn prove(context: &Context, of: &str, out: Option<&Path>, sign_keys: Option<
     let (keys, secret) = (public_keys(context)?, read_sign(&sign_store(context, sign_keys)?)?);
     let (log, wire) = (context.existing_log()?, context.wire()?);
     let is_meant = |entry: &AuditEntry, audit: Option<&Audit>| wanted.is(entry, audit);
-    let Some((writer, proof)) = proofs_of(log.as_ref(), &wire, &keys, &secret, is_meant)?.pop() else {
+    let Some((writer, proof)) =
+        proofs_of(log.as_ref(), &wire, &keys, &secret, Chains::Asked, is_meant)?.pop()
+    else {
         bail!("no audit record is {of}: give WRITER:SEQUENCE, such as enforcer/0:17, or the id of an action")
     };
     let text = serde_json::to_string_pretty(&proof)?;
@@ -117,12 +145,22 @@ pub fn prove(context: &Context, of: &str, out: Option<&Path>, sign_keys: Option<
     Ok(ExitCode::SUCCESS)
 }
 
+/// Which chains must be sound, and there from their beginning.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Chains {
+    /// Those that have records which are meant: what is wrong with others is for others to look at.
+    Asked,
+    /// Every one: what cannot be read of one might be meant.
+    All,
+}
+
 /// A proof for each chain that has records which are meant, by the chain's name.
 pub fn proofs_of(
     log: &dyn Log,
     wire: &Wire,
     keys: &PublicKeys,
     secret: &[u8; 32],
+    chains: Chains,
     is_meant: impl Fn(&AuditEntry, Option<&Audit>) -> bool,
 ) -> Result<Vec<(String, Value)>> {
     let mut proofs = Vec::new();
@@ -136,9 +174,10 @@ pub fn proofs_of(
             }
             Ok(())
         });
-        // What is wrong with a chain that is not asked for is for others to look at.
-        if !found.is_empty() {
+        if chains == Chains::All || !found.is_empty() {
             chain?;
+        }
+        if !found.is_empty() {
             let writer = chain_writer(partition);
             let proof = proof_of(&writer, &tree, &found, secret)?;
             proofs.push((writer, proof));

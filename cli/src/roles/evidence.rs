@@ -3,7 +3,7 @@
 
 use crate::context::Context;
 use crate::keys::read_sign;
-use crate::roles::audit_proof::{proofs_of, public_keys, sign_store};
+use crate::roles::audit_proof::{Chains, proofs_of, public_keys, sign_store};
 use crate::roles::policy::in_force_before;
 use crate::roles::records::each;
 use crate::times::ms_of;
@@ -67,7 +67,7 @@ pub fn make(context: &Context, asked: &Asked, out: &Path, sign_keys: Option<&Pat
     let is_meant = |_: &AuditEntry, audit: Option<&Audit>| {
         audit.and_then(certifies).is_some_and(|action| certified.contains(&action))
     };
-    for (writer, proof) in proofs_of(log, &wire, &keys, &secret, is_meant)? {
+    for (writer, proof) in proofs_of(log, &wire, &keys, &secret, Chains::Asked, is_meant)? {
         pack.add_json(&format!("audit/{}.json", writer.replace('/', "-")), &proof)?;
     }
     let files = pack.signed(&secret)?;

@@ -221,9 +221,12 @@ pub fn remove(context: &Context, which: &Removed) -> Result<ExitCode> {
     let (now_ms, mut indicators) = (now_ms(), store.read()?);
     let before = indicators.len();
     let mut change = store.change("remove", now_ms)?;
+    let (mut latest, mut forgotten) = (store.latest()?, 0);
     match which {
         Removed::Source(source) => {
             indicators.retain(|indicator| indicator.source != *source);
+            // What a key that was stolen said must not bind whoever has the source's next one.
+            forgotten = latest.forget(source);
             change.source = Some(source);
         }
         Removed::Id(id) => {
@@ -237,11 +240,14 @@ pub fn remove(context: &Context, which: &Removed) -> Result<ExitCode> {
     }
     change.taken_away = before - indicators.len();
     change.indicators = indicators.len();
-    if change.taken_away == 0 && !matches!(which, Removed::Ended) {
+    if change.taken_away == 0 && forgotten == 0 && !matches!(which, Removed::Ended) {
         bail!("no indicator is of that source or id: `weir indicators list` prints all");
     }
     store.note(&change)?;
     store.write(FILE_NAME, &to_text(&indicators))?;
+    if forgotten > 0 {
+        store.write(LATEST, &latest.to_text())?;
+    }
     print_line!("Took {} away; {} are there.", change.taken_away, indicators.len());
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@ use crate::output;
 use crate::roles::control::{Said, is_held, say, words};
 use crate::settings::Settings;
 use crate::times::time_of;
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
@@ -36,7 +36,15 @@ pub fn show(context: &Context, version: Option<&str>, tenant: Option<&str>) -> R
         Some(version) => match (published(version)?, version.rsplit_once('/')) {
             // As a verdict names the rules of its tenant.
             (None, Some((of, named))) if tenant.is_none_or(|tenant| tenant == named) => {
-                (published(of)?, Some(named))
+                let text = published(of)?;
+                let says = |text: &str| {
+                    Policy::parse(text).is_ok_and(|policy| policy.tenants().any(|tenant| tenant == named))
+                };
+                ensure!(
+                    text.as_deref().is_none_or(says),
+                    "policy {of} says nothing of tenant {named}, and no verdict is by {version}"
+                );
+                (text, Some(named))
             }
             (text, _) => (text, tenant),
         },

@@ -61,15 +61,25 @@ impl Latest {
             let change = Change { changed_ms: *changed_ms, until_ms };
             self.0.insert((source.to_owned(), id.clone()), change);
         }
-        self.keep_to(LATEST_MAX);
+        // No source crowds the others out.
+        self.keep_to(LATEST_MAX / 2, |of| of == source);
+        self.keep_to(LATEST_MAX, |_| true);
         Ok(())
     }
 
-    /// Forgets those of which the least older could hold.
-    fn keep_to(&mut self, most: usize) {
-        let mut keys: Vec<_> = self.0.iter().map(|(key, change)| (change.until_ms, key.clone())).collect();
+    /// Forgets what a source said: whoever has its key next begins anew. How many ids that were.
+    pub fn forget(&mut self, source: &str) -> usize {
+        let before = self.0.len();
+        self.0.retain(|(of, _), _| of != source);
+        before - self.0.len()
+    }
+
+    /// Forgets those, of the sources that are meant, of which the least older could hold.
+    fn keep_to(&mut self, most: usize, is_meant: impl Fn(&str) -> bool) {
+        let meant = self.0.iter().filter(|((source, _), _)| is_meant(source));
+        let mut keys: Vec<_> = meant.map(|(key, change)| (change.until_ms, key.clone())).collect();
         keys.sort_unstable();
-        for (_, key) in keys.iter().take(self.0.len().saturating_sub(most)) {
+        for (_, key) in keys.iter().take(keys.len().saturating_sub(most)) {
             self.0.remove(key);
         }
     }
@@ -181,8 +191,13 @@ mod tests {
         admit(&mut latest, "partner", &[("c", 30)], end_ms);
         assert_eq!(kept(&latest), ["c"]);
         admit(&mut latest, "partner", &[("d", 31), ("e", 29)], end_ms);
-        latest.keep_to(2);
+        latest.keep_to(2, |_| true);
         assert_eq!(kept(&latest), ["c", "d"]);
+        admit(&mut latest, "other", &[("a", 1), ("b", 2)], end_ms);
+        latest.keep_to(1, |of| of == "partner");
+        assert_eq!(kept(&latest), ["a", "b", "d"], "of others nothing is forgotten");
+        assert_eq!((latest.forget("other"), latest.forget("other")), (2, 0));
+        assert_eq!(kept(&latest), ["d"]);
     }
 
     #[test]

@@ -295,6 +295,7 @@ impl Reading<'_> {
             let id = object["id"].as_str().unwrap_or_default();
             if object["revoked"] == true {
                 // By STIX nothing follows on that.
+                self.seen += 1;
                 self.say(id, i64::MAX, Vec::new());
                 continue;
             }
