@@ -10,6 +10,7 @@ mod commands;
 mod context;
 mod cpu;
 mod fast_path;
+mod follow;
 mod health;
 mod keys;
 mod lab;

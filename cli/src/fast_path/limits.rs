@@ -27,12 +27,6 @@ pub const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// A journal of this size is put aside, and the one that was aside before is thrown away.
 pub const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
-/// How often the log is asked what it says of holds.
-pub const FOLLOW_EVERY: Duration = Duration::from_millis(50);
-
-/// How long is waited after the log failed.
-pub const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
-
 /// Routers that a datagram passes at most.
 pub const HOPS_MAX: u8 = 16;
 

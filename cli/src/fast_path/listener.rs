@@ -2,8 +2,9 @@
 
 use super::journal::Journal;
 use super::keys_file::KeysFile;
-use super::limits::{FOLLOW_AGAIN, FOLLOW_EVERY, LOOK_EVERY, RECEIVE_BUFFER_BYTES};
+use super::limits::{LOOK_EVERY, RECEIVE_BUFFER_BYTES};
 use crate::context::{Context, now_ms};
+use crate::follow;
 use crate::settings::HoldMode;
 use crate::telemetry::{Metrics, Unheld};
 use crate::tenants::Registry;
@@ -226,25 +227,13 @@ impl Holder {
 
     /// Follows the log, and lets go whom there is a reason to let go.
     fn follow(&self, mut answers: Answers, is_over: &AtomicBool, beat: impl Fn()) {
-        let mut is_away = false;
-        while !is_over.load(Ordering::Relaxed) {
+        follow::until(is_over, "nobody is held until it does", || {
             beat();
             let outcome = answers.run_once(now_ms());
             let now_ms = now_ms();
             self.let_go(self.holds.sweep(now_ms), now_ms);
-            match outcome {
-                Ok(()) => {
-                    is_away = false;
-                    std::thread::sleep(FOLLOW_EVERY);
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut is_away, true) {
-                        tracing::warn!(%error, "the log does not answer; nobody is held until it does");
-                    }
-                    std::thread::sleep(FOLLOW_AGAIN);
-                }
-            }
-        }
+            outcome
+        });
         self.let_go(self.holds.stop(), now_ms());
     }
 

@@ -19,13 +19,12 @@ mod whose;
 
 use crate::context::{Context, now_ms};
 use crate::fast_path::listener::{self, Listener};
+use crate::follow::{self, FOLLOW_EVERY};
 use crate::keys::{self, CollectorKeys, Role};
 use crate::settings::HoldMode;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 use weir_enforcer::answer::standings::{Follower, Standings};
 use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
@@ -33,12 +32,6 @@ use weir_topology::log::Log;
 use answer::Desk;
 use door::Door;
 use server::Server;
-
-/// How often the log is asked for news.
-const FOLLOW_EVERY: Duration = Duration::from_millis(50);
-
-/// How long a follower waits after the log failed.
-const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 
 /// Serves until the process is told to stop.
 pub fn run(context: &Context) -> Result<ExitCode> {
@@ -122,8 +115,7 @@ pub fn serve(
     let (metrics, stop) = (context.metrics.clone(), context.stop.clone());
     let pulse = context.liveness.watch("the reader of how accounts stand");
     std::thread::Builder::new().name("standings".into()).spawn(move || {
-        let mut is_away = false;
-        while !stop.load(Ordering::Relaxed) {
+        follow::until(&stop, "gateways are answered from memory", || {
             pulse.beat();
             let outcome = follower.run_once(now_ms());
             metrics.standings_read(
@@ -135,19 +127,8 @@ pub fn serve(
                 was_read();
                 answers();
             }
-            match outcome {
-                Ok(()) => {
-                    is_away = false;
-                    std::thread::sleep(FOLLOW_EVERY);
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut is_away, true) {
-                        tracing::warn!(%error, "the log does not answer; gateways are answered from memory");
-                    }
-                    std::thread::sleep(FOLLOW_AGAIN);
-                }
-            }
-        }
+            outcome
+        });
     })?;
     Ok(Some(Serving { server, listener }))
 }

@@ -9,7 +9,7 @@ use crate::shell::mortal;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -109,7 +109,7 @@ fn over_http(address: &str, requests: u64) -> Result<Vec<u64>> {
             let request =
                 format!("GET /auth HTTP/1.1\r\nhost: weir\r\nauthorization: {}\r\n\r\n", key(number));
             writer.write_all(request.as_bytes())?;
-            answered(&mut reader)?;
+            answer(&mut reader)?;
             waited.push(nanos(began));
         }
         Ok(waited)
@@ -124,8 +124,8 @@ fn over_http(address: &str, requests: u64) -> Result<Vec<u64>> {
     })
 }
 
-/// Reads one answer, which must be 200.
-fn answered(reader: &mut BufReader<TcpStream>) -> Result<()> {
+/// Reads one answer, which must be 200: its body.
+pub fn answer(reader: &mut BufReader<TcpStream>) -> Result<String> {
     let (mut line, mut length, mut is_first) = (String::new(), 0, true);
     loop {
         line.clear();
@@ -140,7 +140,8 @@ fn answered(reader: &mut BufReader<TcpStream>) -> Result<()> {
         }
     }
     let mut body = vec![0; length];
-    Ok(std::io::Read::read_exact(reader, &mut body)?)
+    reader.read_exact(&mut body)?;
+    Ok(String::from_utf8(body)?)
 }
 
 /// As Envoy asks: one connection, several requests at a time.

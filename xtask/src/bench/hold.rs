@@ -1,12 +1,13 @@
 //! From a datagram to the hold that a gateway is told of, over loopback: an alert is sent and the decision
 //! server asked about its account until it says so. What the question costs is in the figure.
 
+use super::decide::answer;
 use super::meter::{Meter, Who, line};
 use crate::dirs;
 use crate::shell::{mortal, succeed};
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -112,24 +113,4 @@ fn measure(run: &mut Child, keys: &Keys, to: std::net::SocketAddr) -> Result<()>
     let more = json!({ "p50_us": us_at(500), "p99_us": us_at(990), "goal_p99_us": 1_000 });
     line("fastpath_hold", ALERTS.into(), taken, more);
     Ok(())
-}
-
-/// Reads one answer, which must be 200: its body.
-fn answer(reader: &mut BufReader<TcpStream>) -> Result<String> {
-    let (mut line, mut length, mut is_first) = (String::new(), 0, true);
-    loop {
-        line.clear();
-        ensure!(reader.read_line(&mut line)? > 0, "the server hung up");
-        ensure!(!is_first || line.starts_with("HTTP/1.1 200"), "{line}");
-        is_first = false;
-        if let Some(text) = line.strip_prefix("content-length: ") {
-            length = text.trim().parse()?;
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(String::from_utf8(body)?)
 }
