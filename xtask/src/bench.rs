@@ -26,6 +26,8 @@ mod passing;
 #[cfg(feature = "bench")]
 mod plain;
 #[cfg(feature = "bench")]
+mod policy;
+#[cfg(feature = "bench")]
 mod reading;
 #[cfg(feature = "bench")]
 mod resident;
@@ -61,6 +63,9 @@ pub struct Args {
     /// Number of partitions for `latency`, instead of 4 and 64
     #[arg(long)]
     partitions: Option<u32>,
+    /// Number of applies, each with a rollback, for `policy`, instead of 1,000
+    #[arg(long)]
+    cycles: Option<u64>,
     /// Directory for the parts of `restore`
     #[arg(long, hide = true)]
     dir: Option<std::path::PathBuf>,
@@ -98,6 +103,8 @@ enum Measure {
     Restore,
     /// From the end of a processor to the next judgement by another, with and without a standby
     Takeover,
+    /// From `weir policy apply` or `rollback` to where all of three processors say it is in force
+    Policy,
     /// One part of `restore`: writes the state that is taken back
     #[value(hide = true)]
     Save,
@@ -145,6 +152,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if let Some(partitions) = args.partitions {
         bench.args(["--partitions", &partitions.to_string()]);
+    }
+    if let Some(cycles) = args.cycles {
+        bench.args(["--cycles", &cycles.to_string()]);
     }
     if let Some(dir) = &args.dir {
         bench.arg("--dir").arg(dir);
@@ -205,6 +215,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if is_asked(Measure::Takeover) {
         takeover::run(args.accounts)?;
+    }
+    if is_asked(Measure::Policy) {
+        policy::run(args.cycles)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@
 //! of a shared value, which goes through three stages; it is told apart.
 
 use super::kafka::{Deployment, judged};
-use super::meter::{Meter, Taken, Who, ratio, told};
+use super::meter::{Meter, Taken, Times, Who, ratio, told};
 use super::tail::{collect, generated};
 use crate::debian::ensure_command;
 use crate::{dirs, kafka, maven};
@@ -209,28 +209,6 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Milliseconds, in order.
-#[derive(Default)]
-struct Times(Vec<f64>);
-
-impl Times {
-    fn of(mut times: Vec<f64>) -> Self {
-        times.sort_unstable_by(f64::total_cmp);
-        Self(times)
-    }
-
-    fn at(&self, share: f64) -> f64 {
-        let index = (self.0.len() as f64 * share).ceil() as usize;
-        self.0.get(index.saturating_sub(1)).copied().unwrap_or(f64::NAN)
-    }
-
-    fn told(&self) -> serde_json::Value {
-        let rounded = |share| (self.at(share) * 10.0).round() / 10.0;
-        let [p50, p90, p99, most] = [0.5, 0.9, 0.99, 1.0].map(rounded);
-        json!({ "n": self.0.len(), "p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "most_ms": most })
-    }
-}
-
 /// What was seen of one job.
 struct Seen {
     events: usize,
@@ -244,7 +222,7 @@ struct Seen {
 impl Seen {
     fn line(&self, name: &str, mut more: serde_json::Value, add: impl FnOnce(&mut serde_json::Value)) {
         more["direct"] = self.direct.told();
-        if !self.answered.0.is_empty() {
+        if !self.answered.is_empty() {
             more["answered"] = self.answered.told();
         }
         add(&mut more);

@@ -135,6 +135,36 @@ pub fn watched(mut command: Command) -> Result<Watched> {
     }
 }
 
+/// Milliseconds, in order.
+#[derive(Default)]
+pub struct Times(Vec<f64>);
+
+impl Times {
+    /// Of times in any order.
+    pub fn of(mut times: Vec<f64>) -> Self {
+        times.sort_unstable_by(f64::total_cmp);
+        Self(times)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The time within which this share of them was.
+    pub fn at(&self, share: f64) -> f64 {
+        let index = (self.0.len() as f64 * share).ceil() as usize;
+        self.0.get(index.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    }
+
+    /// How many there are, and their percentiles.
+    pub fn told(&self) -> Value {
+        let rounded = |share| (self.at(share) * 10.0).round() / 10.0;
+        let [p50, p90, p99, most] = [0.5, 0.9, 0.99, 1.0].map(rounded);
+        json!({ "n": self.0.len(), "p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "most_ms": most })
+    }
+}
+
 /// Prints one line.
 pub fn line(bench: &str, events: u64, taken: Taken, more: Value) {
     println!("{}", told(bench, events, taken, more));
