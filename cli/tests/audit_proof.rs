@@ -183,10 +183,42 @@ fn a_chain_is_exported_as_a_log_of_tiles_that_only_grows() {
 #[test]
 fn a_tenant_gets_all_of_its_own_records_with_proofs_and_nothing_of_another_tenant() {
     let place = judged_of(&traffic_of_two_tenants(["north", "south"]));
+    // Operators say something of an account of each tenant, and of a tenant: every enforcer writes it down,
+    // and the one that has the account knows whose it is.
+    let subjects = ["north", "south"].map(|tenant| {
+        let lines = place.lines_of("audit_log.jsonl");
+        let decided = lines.iter().find(|line| line["tenant"] == tenant && line["kind"] == "DECISION");
+        (tenant, decided.unwrap()["account"].as_str().unwrap().to_owned())
+    });
+    for (tenant, account) in &subjects {
+        for subject in [format!("account/{account}"), format!("tenant/{tenant}")] {
+            success(weir(&["protect", "add", &subject, "--data-dir", place.data.to_str().unwrap()]));
+        }
+    }
+    success(place.run_to_idle());
     let out = place.directory.path().join("of-north");
     success(signing(&place, &["audit", "export", out.to_str().unwrap(), "--tenant", "north"]));
     let lines = place.lines_of("audit_log.jsonl");
-    let of = |tenant: &'static str| lines.iter().filter(move |line| line["tenant"] == tenant);
+    let chains: BTreeSet<&str> = lines.iter().filter_map(|line| line["writer"].as_str()).collect();
+    for (tenant, account) in &subjects {
+        let listed = lines.iter().filter(|line| line["outcome"] == "listed");
+        let of_account = listed.clone().filter(|line| line["account"] == **account);
+        let known = of_account.clone().filter(|line| line["tenant"] == *tenant);
+        assert_eq!((of_account.count(), known.count()), (chains.len(), 1), "{account}");
+        let of_tenant = listed.filter(|line| line["account"].is_null() && line["tenant"] == *tenant);
+        assert_eq!(of_tenant.count(), chains.len());
+    }
+    let north: BTreeSet<&str> = lines
+        .iter()
+        .filter(|line| line["tenant"] == "north")
+        .filter_map(|line| line["account"].as_str())
+        .collect();
+    let is_of = |line: &serde_json::Value, tenant: &str| {
+        let about_north =
+            line["tenant"] == "*" && line["account"].as_str().is_some_and(|id| north.contains(id));
+        line["tenant"] == tenant || (tenant == "north" && about_north)
+    };
+    let of = |tenant: &'static str| lines.iter().filter(move |line| is_of(line, tenant));
     let ids = |tenant: &'static str| -> BTreeSet<&str> {
         let named = ["account", "verdict_id", "action_id"];
         of(tenant).flat_map(|line| named.map(|name| line[name].as_str())).flatten().collect()

@@ -66,7 +66,7 @@ pub const STORM: &str = "storm";
 /// Version of the enforcer's decisions. Raise it with every change after which the same log gives other
 /// records or another state; `stage/tests/golden.rs` fails when that was forgotten. A task that finds epochs
 /// of another version takes them over instead of taking them for its own.
-pub const JUDGE_VERSION: i32 = 22;
+pub const JUDGE_VERSION: i32 = 23;
 
 /// Version of the encoding of state entries.
 const STATE_FORMAT: i32 = 4;

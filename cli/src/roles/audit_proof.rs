@@ -3,11 +3,13 @@
 
 use crate::context::Context;
 use crate::keys::{KeyStore, Role, read_auditor, read_sign};
+use crate::roles::records::each_audit;
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -18,7 +20,7 @@ use weir_enforcer::export::audit_file::words_of;
 use weir_enforcer::kill_switch::PersonKey;
 use weir_enforcer::stage::{EVERY_TENANT, chain_writer};
 use weir_schemas::wire::Wire;
-use weir_schemas::{ActionId, Audit, AuditEntry};
+use weir_schemas::{AccountId, ActionId, Audit, AuditEntry, AuditKind};
 use weir_topology::history::read_range;
 use weir_topology::log::Log;
 use weir_topology::topic::Topic;
@@ -86,10 +88,22 @@ pub fn export_of(
     ensure_empty(directory)?;
     let (keys, secret) = (public_keys(context)?, read_sign(&sign_store(context, sign_keys)?)?);
     let (log, wire) = (context.existing_log()?, context.wire()?);
+    // A word about an account is of no tenant where an enforcer wrote it down that knew nothing of the
+    // account.
+    let mut accounts = BTreeSet::new();
+    for partition in 0..log.partitions(Topic::Audit)? {
+        each_audit(log.as_ref(), &wire, partition, |audit| {
+            let is_decided = audit.kind == AuditKind::Decision && audit.tenant == tenant;
+            accounts.extend(audit.account.filter(|_| is_decided));
+        })?;
+    }
     let unreadable = Cell::new(0);
     let is_of = |_: &AuditEntry, audit: Option<&Audit>| {
         unreadable.set(unreadable.get() + u64::from(audit.is_none()));
-        audit.is_some_and(|audit| audit.tenant == tenant)
+        audit.is_some_and(|audit| {
+            let is_its = |account: AccountId| audit.tenant == EVERY_TENANT && accounts.contains(&account);
+            audit.tenant == tenant || audit.account.is_some_and(is_its)
+        })
     };
     let proofs = proofs_of(log.as_ref(), &wire, &keys, &secret, Chains::All, is_of)?;
     ensure!(

@@ -77,10 +77,9 @@ impl EnforcerStage {
                 step.effects.judged += 1;
                 let Some(setting) = setting else { return };
                 let (outcome, reason) = (setting.outcome().into(), self.change(&setting));
-                let account = setting.reveals();
-                let kind = if account.is_some() { AuditKind::Reveal } else { AuditKind::Operator };
-                let told = about_tenant(&setting, self.about_review(&setting, told));
-                self.audit(step, Audit { kind, account: account.or(told.account), outcome, reason, ..told });
+                let kind = if setting.is_reveal() { AuditKind::Reveal } else { AuditKind::Operator };
+                let told = self.about_subject(&setting, self.about_review(&setting, told));
+                self.audit(step, Audit { kind, outcome, reason, ..told });
                 let undone = self.undone(&setting);
                 step.kill_switch_changes += u64::from(outcome_is_executed(&setting));
                 let lacked = self.lacked(step, &setting);
@@ -296,6 +295,42 @@ impl EnforcerStage {
         }
     }
 
+    /// What the audit record of a word about one account or one tenant says besides: of whom it is. Of which
+    /// tenant an account is, the enforcer knows that has something to do with it, and every one whom the word
+    /// names
+    /// what is in force.
+    fn about_subject(&self, setting: &Setting, told: Audit) -> Audit {
+        let Setting::Safeguard(word) = setting else { return told };
+        let account = match word {
+            Word::Resume(Some(tenant), _)
+            | Word::ApproveStorms(Some(tenant), _)
+            | Word::TenantLimit(tenant, _) => return Audit { tenant: tenant.clone(), ..told },
+            Word::Listed(_, Subject::Tenant(tenant), _) => return Audit { tenant: tenant.clone(), ..told },
+            Word::Listed(_, Subject::Account(account), _) => *account,
+            Word::Reinstate(word) => match &word.subject {
+                Subject::Tenant(tenant) => return Audit { tenant: tenant.clone(), ..told },
+                Subject::Account(account) => *account,
+            },
+            Word::Reveal(account, _) => *account,
+            _ => return told,
+        };
+        let named = || match word {
+            Word::Reinstate(word) => word.named.iter().map(|(_, action)| action.tenant.clone()).next(),
+            _ => None,
+        };
+        let tenant = self.tenant_of(account).or_else(named).unwrap_or(told.tenant);
+        Audit { tenant, account: Some(account), ..told }
+    }
+
+    /// The tenant of an account, where something of it is under way, was told or waits for an analyst.
+    fn tenant_of(&self, account: AccountId) -> Option<String> {
+        let kept = self.accounts.get(account);
+        let of_actions = kept.open.iter().map(|action| &action.tenant);
+        let of_standing = kept.standing.iter().map(|standing| &standing.tenant);
+        let of_items = self.reviews.items().filter(|item| item.account == account).map(|item| &item.tenant);
+        of_actions.chain(of_standing).chain(of_items).next().cloned()
+    }
+
     /// Every setting in words, for the record of a takeover.
     pub(super) fn settings(&self) -> String {
         let (stance, key, age_ms) = (self.stance, self.key.id(), self.age_max.0);
@@ -382,30 +417,15 @@ impl Setting {
         }
     }
 
-    /// The account of which somebody asks who it is.
-    fn reveals(&self) -> Option<AccountId> {
-        match self {
-            Self::Safeguard(Word::Reveal(account, _)) => Some(*account),
-            _ => None,
-        }
+    /// Whether somebody asks who an account is.
+    fn is_reveal(&self) -> bool {
+        matches!(self, Self::Safeguard(Word::Reveal(..)))
     }
 }
 
 /// Whether a request to the kill switch is carried out.
 fn outcome_is_executed(setting: &Setting) -> bool {
     matches!(setting, Setting::Safeguard(Word::KillSwitch(heard)) if matches!(**heard, Heard::Done { .. }))
-}
-
-/// What the audit record of a word about one tenant's pause or limit says besides: whose it is.
-fn about_tenant(setting: &Setting, told: Audit) -> Audit {
-    match setting {
-        Setting::Safeguard(
-            Word::Resume(Some(tenant), _)
-            | Word::ApproveStorms(Some(tenant), _)
-            | Word::TenantLimit(tenant, _),
-        ) => Audit { tenant: tenant.clone(), ..told },
-        _ => told,
-    }
 }
 
 /// Whether it is an analyst's word.

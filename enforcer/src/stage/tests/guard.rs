@@ -5,7 +5,7 @@ use crate::limiter::{LIMIT_NAME, RESUME_NAME, record_of};
 use crate::reinstate::Reinstated;
 use crate::safeguards::{REINSTATE_NAME, REVEAL_NAME};
 use crate::subject::{ListName, Subject};
-use weir_schemas::{AccountId, ActionKind};
+use weir_schemas::{AccountId, ActionKind, VerdictId};
 
 fn setting(name: &str, body: &str) -> Control {
     control(ControlKind::Setting, name, body)
@@ -119,6 +119,59 @@ fn who_asks_who_an_account_is_stands_in_the_chain_with_why_and_nothing_else_happ
     let revealed = audits(&rig.log).into_iter().find(|audit| audit.kind == AuditKind::Reveal).unwrap();
     assert_eq!(revealed.account, Some(account(1)));
     assert!(rig.actions().is_empty());
+}
+
+/// Of whom each word of an operator's is, in the chains of all partitions.
+fn whose(rig: &Rig) -> String {
+    let told = audits(&rig.log).into_iter();
+    let told = told.filter(|a| matches!(a.kind, AuditKind::Operator | AuditKind::Reveal));
+    let name = |a: &Audit| {
+        a.account.map_or("-".into(), |id| (1..9).find(|n| account(*n) == id).unwrap().to_string())
+    };
+    told.map(|a| format!("{} of {} account {}\n", a.outcome, a.tenant, name(&a))).collect()
+}
+
+#[test]
+fn a_word_about_an_account_or_a_tenant_is_of_that_tenant_wherever_it_is_known() {
+    let rig = enforcing();
+    let of_globex = Verdict { tenant: "globex".into(), ..verdict(2, 0, Tier::High) };
+    // Of one something is under way, of another a person was asked, and of the third nothing is known.
+    rig.enforce_live(&[verdict(1, 0, Tier::Critical), of_globex]);
+    for number in 1..=3 {
+        rig.put_control(&protect(number));
+        rig.put_control(&setting(REVEAL_NAME, &format!("{} ticket 4711", account(number))));
+    }
+    rig.put_control(&listed(ListName::Canary, Subject::Tenant("initech".into()), "on"));
+    rig.put_control(&setting(REINSTATE_NAME, "tenant/globex"));
+    // What the log says is in force on an account of which no enforcer knows anything.
+    let (kind, verdict_id) = (ActionKind::Suspend, VerdictId([9; 16]));
+    let action = Action {
+        action_id: ActionId::of(verdict_id, kind),
+        verdict_id,
+        kind,
+        account: account(4),
+        tenant: "hooli".into(),
+        state: ActionState::Done,
+        lasts_ms: Some(MINUTE_MS),
+        ..Action::default()
+    };
+    let word = Reinstated { subject: Subject::Account(account(4)), named: vec![(7, action)] };
+    rig.put_control(&setting(REINSTATE_NAME, &word.body()));
+    rig.enforce();
+    expect![[r#"
+        posture_changed of * account -
+        listed of acme account 1
+        revealed of acme account 1
+        listed of globex account 2
+        revealed of globex account 2
+        listed of * account 3
+        revealed of * account 3
+        listed of initech account -
+        reinstated of globex account -
+        reinstated of hooli account 4
+    "#]]
+    .assert_eq(&whose(&rig));
+    sound(&entries(&rig.log));
 }
 
 #[test]
