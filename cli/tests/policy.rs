@@ -51,6 +51,53 @@ fn a_refused_policy_changes_nothing_and_says_why() {
     assert!(text(&output.stderr).contains("is refused"), "{}", text(&output.stderr));
 }
 
+#[test]
+fn a_version_that_could_be_a_tenants_rules_is_refused_before_it_is_signed_or_published() {
+    let place = Place::new();
+    std::fs::write(&place.feed, line("a", START_MS, "one", "hello")).unwrap();
+    let path = place.directory.path().join("policy.toml");
+    let mine = |version: &str| {
+        let line = |line: &str| match line.starts_with("version = ") {
+            true => format!("version = \"{version}\"\n"),
+            false => format!("{line}\n"),
+        };
+        let text: String = Policy::builtin_text().lines().map(line).collect();
+        std::fs::write(&path, text).unwrap();
+    };
+    mine("mine");
+    place.run_until_idle();
+    let (file, data) = (path.to_str().unwrap(), place.data.to_str().unwrap());
+    let key = place.directory.path().join("alice.key");
+    success(weir(&["keys", "person", key.to_str().unwrap()]));
+    success(weir(&["policy", "publish", file, "--data-dir", data]));
+    mine("mine/acme");
+    for arguments in [
+        &["policy", "check", file][..],
+        &["policy", "sign", file, "--key", key.to_str().unwrap()],
+        &["policy", "publish", file, "--data-dir", data],
+        &["policy", "apply", file, "--data-dir", data],
+        &[
+            "run",
+            "--tail",
+            place.feed.to_str().unwrap(),
+            "--until-idle",
+            "--policy",
+            file,
+            "--data-dir",
+            data,
+        ],
+    ] {
+        let output = weir(arguments).output().unwrap();
+        let told = text(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(
+            told.contains("its version \"mine/acme\" has a `/`: verdicts name the rules of a tenant"),
+            "{told}"
+        );
+    }
+    assert!(policy(&place, &["show"]).contains("version = \"mine\"\n"), "the one before stays");
+}
+
 /// `weir policy …` on the log of a place.
 fn policy(place: &Place, arguments: &[&str]) -> String {
     let mut command = weir(&["policy"]);

@@ -2,8 +2,8 @@
 
 use crate::context::{Context, now_ms};
 use crate::roles::control::{latest, publish};
-use crate::roles::policy::{POLICY, control_of, in_force, read_policy, refused};
-use anyhow::Result;
+use crate::roles::policy::{POLICY, control_of, ensure_name, in_force, read_policy, refused};
+use anyhow::{Context as _, Result};
 use weir_enforcer::age::{AGE_NAME, AgeMax};
 use weir_enforcer::limiter::{LIMIT_NAME, Limit};
 use weir_processor::Refused;
@@ -34,6 +34,7 @@ pub fn configured_policy(context: &Context, log: &dyn Log, wire: &Wire) -> Resul
     if latest(log, wire, POLICY)?.is_some_and(|control| control.body == text) {
         return Ok(());
     }
+    ensure_name(&policy).with_context(|| refused(path))?;
     if context.trust()?.is_some() {
         // What no task would put in force is not published.
         let control = control_of(context, &policy, text.clone());

@@ -2,7 +2,7 @@
 
 use crate::context::{Context, now_ms};
 use crate::keys;
-use crate::roles::policy::read_policy;
+use crate::roles::policy::{read_new_policy, read_policy};
 use crate::times::second_of;
 use crate::trust;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -31,7 +31,7 @@ pub struct Terms {
 /// `weir policy sign FILE`: the bundle with one more signature for each key. A file that is a bundle keeps
 /// its terms.
 pub fn sign(context: &Context, path: &Path, keys: &[PathBuf], terms: &Terms) -> Result<String> {
-    let (_, text) = read_policy(path)?;
+    let (_, text) = read_new_policy(path)?;
     if Bundle::is_meant(&text) {
         ensure!(
             *terms == Terms::default(),

@@ -66,7 +66,7 @@ pub fn show(context: &Context, version: Option<&str>, tenant: Option<&str>) -> R
 
 /// `weir policy check FILE`: whether this build can judge by it.
 pub fn check(path: &Path) -> Result<ExitCode> {
-    let (policy, _) = read_policy(path)?;
+    let (policy, _) = read_new_policy(path)?;
     print_line!("{} is a policy: version {}, digest {}", path.display(), policy.version, policy.digest);
     if policy.tenants().len() > 0 {
         let tenants: Vec<&str> = policy.tenants().collect();
@@ -78,7 +78,7 @@ pub fn check(path: &Path) -> Result<ExitCode> {
 /// `weir policy publish FILE`, and `weir policy apply BUNDLE`, which needs a trust store: checks the file and
 /// puts it in force from the next epoch on.
 pub fn publish(context: &Context, path: &Path, must_be_signed: bool) -> Result<ExitCode> {
-    let (policy, text) = read_policy(path)?;
+    let (policy, text) = read_new_policy(path)?;
     if must_be_signed && context.trust()?.is_none() {
         bail!(
             "policy_trust is not set: without the keys of those who may sign, nobody can tell whether this bundle is good"
@@ -159,6 +159,26 @@ pub fn read_policy(path: &Path) -> Result<(Policy, String)> {
         fs::read_to_string(path).with_context(|| format!("cannot read the policy {}", path.display()))?;
     let policy = Policy::published(&text).with_context(|| refused(path))?;
     Ok((policy, text))
+}
+
+/// Reads and checks the file of a policy that is to come in force.
+pub fn read_new_policy(path: &Path) -> Result<(Policy, String)> {
+    let (policy, text) = read_policy(path)?;
+    ensure_name(&policy).with_context(|| refused(path))?;
+    Ok((policy, text))
+}
+
+/// Refuses a version that could be that of a tenant's rules. Policies that came in force under one when
+/// builds
+/// took it are read on, and go back in force.
+pub fn ensure_name(policy: &Policy) -> Result<()> {
+    ensure!(
+        !policy.version.contains('/'),
+        "its version {:?} has a `/`: verdicts name the rules of a tenant VERSION/TENANT, and nobody could tell which of \
+         the two is meant; give it a version without",
+        policy.version
+    );
+    Ok(())
 }
 
 /// The policy file that is configured, or the built-in policy where there is none.
