@@ -27,10 +27,10 @@ const DENY: (&str, &str) = ("cargo-deny", "0.20.2");
 /// # Errors
 /// Says what does not hold, or what is missing.
 pub fn run() -> Result<()> {
-    let bill = bill(dirs::workspace(), 0)?;
+    let tree = tree(dirs::workspace())?;
+    let bill = bill_of(dirs::workspace(), 0, &tree)?;
     let crates = bill.with_extension("crates");
-    fs::write(&crates, tree(dirs::workspace())?)
-        .with_context(|| format!("cannot write {}", crates.display()))?;
+    fs::write(&crates, &tree).with_context(|| format!("cannot write {}", crates.display()))?;
     debian::ensure_debian_packages(&["python3-venv"])?;
     let mut check = Command::new(venv::python("supply-venv", REQUIREMENTS)?);
     check.arg(dirs::workspace().join("xtask/supply/sbom.py")).arg(&bill).arg(&crates);
@@ -45,6 +45,11 @@ pub fn run() -> Result<()> {
 /// `target/supply/weir.cdx.json` of the files in `source`, made anew; it says that it is of the time
 /// `time_s`, in seconds since the Unix epoch, and nothing of where it was made.
 pub fn bill(source: &Path, time_s: u64) -> Result<PathBuf> {
+    bill_of(source, time_s, &tree(source)?)
+}
+
+/// The same where it is known what the binary is made of.
+fn bill_of(source: &Path, time_s: u64, tree: &str) -> Result<PathBuf> {
     const NAME: &str = "weir.cdx";
     let mut cyclonedx = Command::new(tool(CYCLONEDX)?);
     cyclonedx.current_dir(source.join("cli")).env("SOURCE_DATE_EPOCH", time_s.to_string());
@@ -61,7 +66,7 @@ pub fn bill(source: &Path, time_s: u64) -> Result<PathBuf> {
             let text =
                 fs::read_to_string(&made).with_context(|| format!("cannot read {}", made.display()))?;
             let bill = serde_json::from_str(&text.replace(&source.display().to_string(), "/weir"))?;
-            fs::write(&to, format!("{:#}\n", of_binary(bill, &tree(source)?)))?;
+            fs::write(&to, format!("{:#}\n", of_binary(bill, tree)))?;
         }
         if made.is_file() {
             fs::remove_file(&made)?;
