@@ -71,8 +71,9 @@ def containers(spec):
 
 
 def selects(selector, labels):
-    wanted = (selector or {}).get("matchLabels", {})
-    return all(labels.get(label) == value for label, value in wanted.items())
+    wanted, any_of = (selector or {}).get("matchLabels", {}), (selector or {}).get("matchExpressions", [])
+    has_any = all(term["operator"] == "In" and labels.get(term["key"]) in term["values"] for term in any_of)
+    return has_any and all(labels.get(label) == value for label, value in wanted.items())
 
 
 def selected(objects, selector):
@@ -98,6 +99,16 @@ def sources(volume):
     for source, kind in found:
         items = [(item["key"], item["path"]) for item in source.get("items", [])]
         yield source.get("secretName") or source["name"], kind == "secret", items
+
+
+def asks_vault(spec):
+    return flag(spec["containers"][0].get("args", []), "--keys-from") == "vault"
+
+
+def account_tokens(spec):
+    """The tokens of its account that a pod has, each for whom it names."""
+    parts = [part for volume in spec.get("volumes", []) for part in volume.get("projected", {}).get("sources", [])]
+    return [part["serviceAccountToken"] for part in parts if "serviceAccountToken" in part]
 
 
 def secrets(spec):
@@ -181,7 +192,7 @@ def privileges(objects, facts):
 
 
 def tokens(objects, _):
-    """Nobody has a token for Kubernetes, and nothing gives anybody a right there."""
+    """Nobody has a token for Kubernetes, and nothing gives anybody a right there; whoever asks Vault for keys has a short one for that."""
     for thing in of_kind(objects, "ServiceAccount"):
         if thing.get("automountServiceAccountToken") is not False:
             yield f"{name_of(thing)} gives its token to pods"
@@ -189,6 +200,13 @@ def tokens(objects, _):
     for thing, role, spec in pods(objects):
         if spec.get("automountServiceAccountToken") is not False:
             yield f"{name_of(thing)} has a token"
+        held = account_tokens(spec)
+        if len(held) != int(asks_vault(spec)):
+            yield f"{name_of(thing)} has {len(held)} tokens of its account, and asks Vault: {asks_vault(spec)}"
+        for token in held:
+            # Without an audience it is one for Kubernetes.
+            if not token.get("audience") or "kubernetes" in token["audience"] or token.get("expirationSeconds", 3600) > 600:
+                yield f"{name_of(thing)} has a token for {token.get('audience')} of {token.get('expirationSeconds')} s"
         if spec.get("serviceAccountName") != f"weir-{role}" or spec.get("serviceAccountName") not in accounts:
             yield f"{name_of(thing)}: the account {spec.get('serviceAccountName')} is not its own, or not there"
     for thing in of_kind(objects, "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"):
@@ -206,8 +224,12 @@ def secrets_by_role(objects, _):
         allowed = {keys, user, BROKERS_AUTHORITY} | others
         for secret in secrets(spec) - allowed:
             yield f"{name_of(thing)} has the secret {secret}, which is not for {role}"
-        if keys and keys not in secrets(spec):
-            yield f"{name_of(thing)} has not the keys {keys}"
+        if keys and (keys in secrets(spec)) == asks_vault(spec):
+            yield f"{name_of(thing)}: its keys are either in {keys} or in Vault, which it asks: {asks_vault(spec)}"
+        if asks_vault(spec):
+            said = flag(spec["containers"][0]["args"], "--vault-kubernetes-role")
+            if keys is None or said != keys.replace("weir-keys-", "weir-"):
+                yield f"{name_of(thing)} is {said} at Vault"
         if authorities(spec) != ({BROKERS_AUTHORITY} if has_tls else set()):
             yield f"{name_of(thing)} believes {sorted(authorities(spec))} about brokers, whom {BROKERS_AUTHORITY} signs"
         if has_tls != (user in secrets(spec)):
@@ -363,7 +385,7 @@ def network(objects, _):
         out = {port["port"] for p in ours for rule in p["spec"].get("egress", []) for port in rule.get("ports", [])}
         into = {port["port"] for p in ours for rule in p["spec"].get("ingress", []) for port in rule.get("ports", [])}
         words = [word for container in spec["containers"] for word in container.get("args", [])]
-        urls = [flag(words, name) for name in ("--act-redis", "--decide-redis", "--act-webhook-url", "--act-litellm-url", "--export-hec-url")]
+        urls = [flag(words, name) for name in ("--act-redis", "--decide-redis", "--act-webhook-url", "--act-litellm-url", "--export-hec-url", "--vault-address")]
         places = [*config(objects).get("WEIR_BROKERS", "").split(","), *(url for url in urls if url)]
         for place in places:
             port = re.search(r":(\d+)(/|$)", place)

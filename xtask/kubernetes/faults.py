@@ -110,10 +110,35 @@ FAULTS = [
     ("alerts", "a job with another name", lambda o: find(o, "ServiceMonitor", "weir")["spec"]["endpoints"][0].pop("relabelings")),
 ]
 
+# What is done to manifests whose roles have their keys from Vault.
+FAULTS_OF_VAULT = [
+    ("tokens", "a token for Kubernetes", lambda o: token(o).pop("audience")),
+    ("tokens", "a token that is good for long", lambda o: token(o).update(expirationSeconds=86400)),
+    ("tokens", "a token beside keys that are files", lambda o: arg(o, "--keys-from", "files")),
+    ("tokens", "no token for Vault", lambda o: volume(o, "StatefulSet", "weir-enforcer", "vault")["projected"]["sources"].pop(0)),
+    ("secrets_by_role", "keys in a secret beside Vault", lambda o: pod(o, "StatefulSet", "weir-enforcer")["volumes"].append({"name": "keys", "secret": {"secretName": "weir-keys-enforcer"}})),
+    ("secrets_by_role", "another's role at Vault", lambda o: arg(o, "--vault-kubernetes-role", "weir-collector")),
+    ("network", "no way to Vault", lambda o: policy(o, "weir-vault")["podSelector"]["matchExpressions"][0]["values"].remove("enforcer")),
+    ("network", "no way to Vault's port", lambda o: arg(o, "--vault-address", "https://vault.vault.svc:8300")),
+    ("commands", "a place of Vault that is none", lambda o: arg(o, "--vault-mounts", "secret")),
+]
+
+
+def token(objects):
+    sources = volume(objects, "StatefulSet", "weir-enforcer", "vault")["projected"]["sources"]
+    return next(source["serviceAccountToken"] for source in sources if "serviceAccountToken" in source)
+
+
+def arg(objects, name, value):
+    """Has the enforcer's command line say this in place of what it says."""
+    args = weir(objects, "StatefulSet", "weir-enforcer")["args"]
+    args[:] = [word for word in args if not word.startswith(name + "=")] + [f"{name}={value}"]
+
+
 # Values that the chart must refuse, and what it must say of them.
 REFUSED = [
     *((f"{name}=[]", name.split(".")[1]) for name in (
-        "kafka.peers", "network.gateways", "network.prometheus", "network.dns", "network.redis", "network.webhook", "network.litellm", "network.siem",
+        "kafka.peers", "network.gateways", "network.prometheus", "network.dns", "network.redis", "network.webhook", "network.litellm", "network.vault", "network.siem",
     )),
     ("network.gateways=[{}]", "gateways"),
     ("network.dns=null", "dns"),
@@ -125,6 +150,10 @@ REFUSED = [
     ("enforcer.replicas=13", "kafka.partitions"),
     ('processor.autoscale={"enabled":true,"replicasMax":13}', "kafka.partitions"),
     ('processor.autoscale={"enabled":true,"replicasMax":1}', "replicasMax"),
+    ('vault={"address":"http://vault:8200"}', "address"),
+    ('vault={"address":"https://vault:8200","roles":{"enforcer":""}}', "enforcer"),
+    ('vault={"address":"https://vault:8200","audience":""}', "audience"),
+    ('extraConfig={"WEIR_KEYS_FROM":"vault"}', "another value of the chart"),
     ('extraConfig={"WEIR_BROKERS":"elsewhere:9092"}', "another value of the chart"),
     ('extraConfig={"brokers":"elsewhere:9092"}', "extraConfig"),
 ]
@@ -138,11 +167,12 @@ def taken(renderer):
             yield f"the chart with {value} must be refused with a word on {words}, and is not: {said}"
 
 
-def missed(objects, facts, rules):
+def missed(objects, of_vault, facts, rules):
     """The planted faults that their rule did not find."""
     by_name = {rule.__name__: rule for rule in rules}
-    for rule, what, plant in FAULTS:
-        broken = copy.deepcopy(objects)
+    planted = [(objects, fault) for fault in FAULTS] + [(of_vault, fault) for fault in FAULTS_OF_VAULT]
+    for sound, (rule, what, plant) in planted:
+        broken = copy.deepcopy(sound)
         plant(broken)
         if not list(by_name[rule](broken, facts)):
             yield f"{what} is not found by the rule {rule}"

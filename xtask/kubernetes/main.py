@@ -133,12 +133,16 @@ def checked(root, renderer, known):
     for name, objects in renderings(renderer):
         found += [f"{name}: {fault}" for fault in check.faults(objects, known)]
         count += len(objects)
-    found += [*faults.missed(everything(renderer), known, check.RULES), *faults.taken(renderer)]
-    return found, f"{count} objects in all renderings, {len(check.RULES)} rules, {len(faults.FAULTS)} planted faults, {len(faults.REFUSED)} refused values"
+    found += [*faults.missed(everything(renderer), of_vault(renderer), known, check.RULES), *faults.taken(renderer)]
+    return found, f"{count} objects in all renderings, {len(check.RULES)} rules, {len(faults.FAULTS) + len(faults.FAULTS_OF_VAULT)} planted faults, {len(faults.REFUSED)} refused values"
 
 
 def everything(renderer):
     return renderer.helm_objects("--values", renderer.chart / "ci/everything-values.yaml")
+
+
+def of_vault(renderer):
+    return renderer.helm_objects("--values", renderer.chart / "ci/vault-values.yaml")
 
 
 def started(renderer, weir, arguments):

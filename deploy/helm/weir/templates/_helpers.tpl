@@ -59,6 +59,37 @@ readinessProbe:
   failureThreshold: 2
 {{- end }}
 
+{{- /* The command line's words on where the role's keys are: with Vault it logs in by the token of its account, which is for nobody else. */ -}}
+{{- define "weir.keys" -}}
+{{- with .root.Values.vault }}
+{{- if .address -}}
+- --keys-from=vault
+- --vault-address={{ .address }}
+{{- if .ca }}
+- --vault-ca-file=/run/vault/ca.crt
+{{- end }}
+{{- with .namespace }}
+- --vault-namespace={{ . }}
+{{- end }}
+- --vault-mount={{ .mount }}
+- --vault-path={{ .path }}
+- --vault-kubernetes-role={{ index .roles $.vault }}
+- --vault-kubernetes-mount={{ .authMount }}
+- --vault-kubernetes-token-file=/run/vault/token
+{{- else -}}
+- --keys-dir=/run/weir/keys
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* What of a role's is copied, beside its keys where those are a secret. */ -}}
+{{- define "weir.places" -}}
+{{- $places := list -}}
+{{- if not .Values.vault.address }}{{ $places = append $places "keys" }}{{ end }}
+{{- if .Values.kafka.tls }}{{ $places = append $places "kafka" }}{{ end }}
+{{- toJson $places }}
+{{- end }}
+
 {{- /* The role's secrets, which the init container copies: Weir takes only files that nobody but their owner can read, and a
 secret's are of root and its group. What changes in them counts from the next start. */ -}}
 {{- define "weir.secrets.init" -}}
@@ -87,6 +118,18 @@ secret's are of root and its group. What changes in them counts from the next st
 {{- if has "keys" .places }}
 - name: keys
   secret: { secretName: {{ .keys }}, defaultMode: 0440, optional: false }
+{{- end }}
+{{- with .root.Values.vault }}
+{{- if and .address $.keys }}
+- name: vault
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: { audience: {{ .audience }}, expirationSeconds: 600, path: token }
+      {{- with .ca }}
+      - configMap: { name: {{ . }}, items: [{ key: ca.crt, path: ca.crt }] }
+      {{- end }}
+{{- end }}
 {{- end }}
 {{- if has "kafka" .places }}
 - name: kafka
