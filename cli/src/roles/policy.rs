@@ -169,8 +169,7 @@ pub fn read_new_policy(path: &Path) -> Result<(Policy, String)> {
 }
 
 /// Refuses a version that could be that of a tenant's rules. Policies that came in force under one when
-/// builds
-/// took it are read on, and go back in force.
+/// builds took it are read on, and go back in force.
 pub fn ensure_name(policy: &Policy) -> Result<()> {
     ensure!(
         !policy.version.contains('/'),

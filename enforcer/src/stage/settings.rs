@@ -297,8 +297,7 @@ impl EnforcerStage {
 
     /// What the audit record of a word about one account or one tenant says besides: of whom it is. Of which
     /// tenant an account is, the enforcer knows that has something to do with it, and every one whom the word
-    /// names
-    /// what is in force.
+    /// names what is in force.
     fn about_subject(&self, setting: &Setting, told: Audit) -> Audit {
         let Setting::Safeguard(word) = setting else { return told };
         let account = match word {

@@ -2,13 +2,10 @@
 //! what it put in force is, over and over, while events come.
 //!
 //! A cycle is an apply of a policy that there was not before, and the way back to the first one. A time
-//! begins when
-//! the command is started and ends when a consumer of what is committed has, of every task, an epoch that
-//! names
-//! the policy: from then on nothing is judged by another. At the end every verdict is held against the record
-//! of its
-//! epoch, and every epoch of the account stage against the last policy among the words that it had read by
-//! then.
+//! begins when the command is started and ends when a consumer of what is committed has, of every task, an
+//! epoch that names the policy: from then on nothing is judged by another. At the end every verdict is held
+//! against the record of its epoch, and every epoch of the account stage against the last policy among the
+//! words that it had read by then.
 
 use super::kafka::{BareReader, Deployment};
 use super::meter::{Meter, Taken, Times, Who, told};
@@ -291,8 +288,7 @@ struct Watch {
 
 impl Watch {
     /// Waits until every task says that this policy is in force, and every processor has tasks. When the last
-    /// of
-    /// them began to say so.
+    /// of them began to say so.
     fn in_force(&mut self, policy: Digest) -> Result<Instant> {
         let tasks: u32 = StageName::JUDGING.iter().map(|stage| stage.tasks(PARTITIONS)).sum();
         let until = Instant::now() + PATIENCE;
@@ -356,8 +352,7 @@ struct Checked {
 }
 
 /// Holds every verdict against the epoch that said it, and every epoch of the account stage against the words
-/// on
-/// weir.control that it had read.
+/// on weir.control that it had read.
 fn check(deployment: &Deployment, author: &Author<'_>) -> Result<Checked> {
     let wire = Wire::new();
     let words = words(deployment, &wire)?;
@@ -427,8 +422,7 @@ fn check(deployment: &Deployment, author: &Author<'_>) -> Result<Checked> {
 }
 
 /// Of each word that put a policy in force, where it stands on weir.control: version and digest. All of them
-/// are
-/// good, so that each comes in force.
+/// are good, so that each comes in force.
 fn words(deployment: &Deployment, wire: &Wire) -> Result<BTreeMap<i64, (String, Digest)>> {
     let log = deployment.log()?;
     let mut words = BTreeMap::new();
