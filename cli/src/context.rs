@@ -1,5 +1,7 @@
 //! What every command starts from: settings, telemetry, keys, the log and its framing.
 
+use crate::fast_path::outlet::Outlet;
+use crate::fast_path::tripwires;
 use crate::health::Health;
 use crate::keys::{self, KeyStore, Role};
 use crate::liveness::{Liveness, Pulse};
@@ -53,6 +55,8 @@ pub struct Context {
     tenants: OnceLock<Arc<TenantsRegistry>>,
     /// What requests are compared with, once it was read.
     tripwires: OnceLock<Tripwires>,
+    /// Where alerts go out, once it was opened; none where they go nowhere.
+    outlet: OnceLock<Option<Arc<Outlet>>>,
     /// The command line names a data directory, which outweighs brokers from elsewhere.
     chose_directory: bool,
 }
@@ -81,7 +85,7 @@ impl Context {
             let bound = crate::serve::serve(address, metrics.clone(), health.clone(), liveness.clone())?;
             tracing::info!(address = %bound, "serving /metrics and /health");
         }
-        let (tenants, tripwires) = (OnceLock::new(), OnceLock::new());
+        let (tenants, tripwires, outlet) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
         let context = Self {
             settings,
             metrics,
@@ -92,6 +96,7 @@ impl Context {
             stop,
             tenants,
             tripwires,
+            outlet,
             chose_directory,
         };
         Ok((context, first))
@@ -131,10 +136,34 @@ impl Context {
     }
 
     /// The indicators that requests are compared with, the same for all sources of the process.
-    pub fn tripwires(&self) -> Tripwires {
-        let Some(directory) = &self.settings.indicators_dir else { return Tripwires::none() };
-        let open = || Tripwires::open(directory.join(FILE_NAME), self.metrics.clone(), now_ms());
-        self.tripwires.get_or_init(open).clone()
+    ///
+    /// # Errors
+    /// When somebody is to be told of them at once, and the settings say half of how.
+    pub fn tripwires(&self) -> Result<Tripwires> {
+        if let Some(tripwires) = self.tripwires.get() {
+            return Ok(tripwires.clone());
+        }
+        let (alarm, metrics) = (tripwires::start(self)?, self.metrics.clone());
+        let path = self.settings.indicators_dir.as_ref().map(|directory| directory.join(FILE_NAME));
+        let trust_min = u16::try_from(self.settings.fastpath_tripwire_trust_min_permille)?;
+        let tripwires = match (path, alarm) {
+            (None, _) => Tripwires::none(),
+            (Some(path), None) => Tripwires::open(path, metrics, now_ms()),
+            (Some(path), Some(alarm)) => Tripwires::telling(path, metrics, alarm, trust_min, now_ms()),
+        };
+        Ok(self.tripwires.get_or_init(|| tripwires).clone())
+    }
+
+    /// Where alerts go out, one for all that the process has to say; none where they go nowhere.
+    ///
+    /// # Errors
+    /// When the settings say half of it, or the keys cannot be used.
+    pub fn outlet(&self) -> Result<Option<Arc<Outlet>>> {
+        if let Some(outlet) = self.outlet.get() {
+            return Ok(outlet.clone());
+        }
+        let outlet = Outlet::open(self)?;
+        Ok(self.outlet.get_or_init(|| outlet).clone())
     }
 
     /// From now on the registry of tenants is as its directory is.

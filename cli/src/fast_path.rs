@@ -1,6 +1,7 @@
 //! The rims of the early word ([`weir_fastpath`]): who sends it and who listens.
 //!
-//! [`sender`] is told of verdicts before their commit and sends datagrams; [`listener`] hears them beside the
+//! [`sender`] is told of verdicts before their commit, [`tripwires`] of what requests met, and datagrams go
+//! out of one [`outlet`]; [`listener`] hears them beside the
 //! decision server and has accounts held, each written to the [`journal`] before it is; [`keys_file`] is by
 //! what both know each other. A stage knows nothing of any of it.
 
@@ -8,4 +9,6 @@ mod journal;
 pub mod keys_file;
 mod limits;
 pub mod listener;
+pub mod outlet;
 pub mod sender;
+pub mod tripwires;

@@ -86,7 +86,7 @@ impl Listener {
     ) -> Result<()> {
         let keys = sensing_keys(keys)?;
         let intake = Intake::open(log, self.config, keys, wire, context.metrics.clone(), Arc::new(now_ms))?;
-        let intake = intake.watching(context.tripwires());
+        let intake = intake.watching(context.tripwires()?);
         let (server, arrivals) = Server::start(self.socket, self.door, context.metrics.clone())?;
         let pulse = context.liveness.watch("the listener");
         let outcome = intake::run(intake, &arrivals, self.linger, sensed, is_stopped, &server, &pulse);

@@ -171,8 +171,11 @@ settings! {
     FastPath "fastpath.keys_file" fastpath_keys_file: Option<PathBuf> = "", "File of the keys by which alerts are signed and believed (`weir keys fastpath FILE --sender NODE` makes one), readable by the owner only; read again when it changes (docs/fastpath.md).";
     FastPath "fastpath.score_min_permille" fastpath_score_min_permille: u64 = "900" in 500..=1_000, "Score of a verdict from which on an alert of it is sent before it is in the log, and heeded, in thousandths.";
     Sending "fastpath.send_to" fastpath_send_to: Option<String> = "", "Where alerts go, HOST:PORT separated by commas; to every address of a name. None are sent when not given.";
+    Tripping "fastpath.tripwires" fastpath_tripwires: bool = "false", "Send an alert of each request that meets a tripwire, a token that was planted or an indicator in indicators_dir, beside its event; an account once in ten seconds at most. It takes a key whose role is collector (docs/fastpath.md).";
+    Tripping "fastpath.tripwire_trust_min_permille" fastpath_tripwire_trust_min_permille: u64 = "800" in 0..=1_000, "How far an indicator must be trusted for an alert of it to be sent, in thousandths.";
     Deciding "fastpath.listen" fastpath_listen: Option<String> = "", "Address on which alerts are heard, UDP, for example `[::]:8888`. None are heard when not given.";
     Deciding "fastpath.holds" fastpath_holds: HoldMode = "off", "What is done about the account of an alert. off: nothing. observe: it is written down, and counted, as if it were held. hold: it is slowed down until the log says what comes of its verdict, and so long as fastpath.hold_ms_max says at most.";
+    Deciding "fastpath.tripwire_holds" fastpath_tripwire_holds: HoldMode = "off", "The same about the account of a tripwire that a collector tells of, once a day at most.";
     Deciding "fastpath.hold_ms_max" fastpath_hold_ms_max: u64 = "120000" in 1_000..=600_000, "How long an account is held on an alert at most.";
     Deciding "fastpath.holds_max" fastpath_holds_max: usize = "1000" in 1..=100_000, "Most accounts that a server holds at once; further ones are not held, and counted.";
     Enforcer "act.redis" act_redis: Option<String> = "", "Redis server, host:port, in which the enforcer says how accounts stand. Give all enforcers the same.";

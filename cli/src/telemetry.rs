@@ -29,7 +29,7 @@ use weir_enforcer::answer::decision::Passes;
 use weir_enforcer::answer::holds::{LetGo, Spared};
 use weir_enforcer::siem::destination::{DestinationKind, RetryCause};
 use weir_enforcer::siem::exporter::{DropCause, Progress as Exported};
-use weir_fastpath::Cause;
+use weir_fastpath::{Cause, Word};
 use weir_schemas::{ActionKind, ActionState, DlqKind, IndicatorKind, Tier};
 use weir_tap::{Counts, Placement, Site, Trap, TrapCosts};
 use weir_topology::invariants::Invariant;
@@ -129,6 +129,10 @@ pub enum Unsent {
     AsksForNothing,
     /// Its event was too long ago.
     Late,
+    /// One of the same account was sent a moment ago.
+    TooSoon,
+    /// More tripwires are met than are heard of one sender.
+    TooMany,
     /// Too many wait.
     QueueFull,
     /// The thread that sends has ended.
@@ -147,10 +151,12 @@ pub enum Unsent {
 
 impl Unsent {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::History,
         Self::AsksForNothing,
         Self::Late,
+        Self::TooSoon,
+        Self::TooMany,
         Self::QueueFull,
         Self::Stopped,
         Self::NoKey,
@@ -165,6 +171,8 @@ impl Unsent {
             Self::History => "history",
             Self::AsksForNothing => "asks_for_nothing",
             Self::Late => "late",
+            Self::TooSoon => "too_soon",
+            Self::TooMany => "too_many",
             Self::QueueFull => "queue_full",
             Self::Stopped => "stopped",
             Self::NoKey => "no_key",
@@ -350,13 +358,15 @@ metrics! {
     standings_stale: Gauge = Gauge::default(), "standings_stale_ms", "How long ago what a server of gateways knows was as the log was, in milliseconds; -1 where it never was";
     standings_untold: Counter = Counter::default(), "standings_untold", "Accounts that a server of gateways has no room for";
     standings_unreadable: Counter = Counter::default(), "standings_unreadable", "Records of how accounts stand that could not be read";
-    alerts_unsent: Family<Kind, Counter> = Family::default(), "fastpath_alerts_unsent", "Alerts, or copies of them for one address, that were not sent, by cause: the verdict is history (history), enforcers slow nobody down on it (asks_for_nothing), its event was too long ago (late), too many wait (queue_full), no key is good for this node (no_key), names are too long (too_large), the alert cannot be written (unwritable), no destination is known (nowhere), the network refused it (failed), the thread that sends has ended (stopped)";
-    alerts_sent: Counter = Counter::default(), "fastpath_alerts_sent", "Alerts of verdicts that were sent before their commit; each goes out three times to every destination";
+    alerts_unsent: Family<Kind, Counter> = Family::default(), "fastpath_alerts_unsent", "Alerts, or copies of them for one address, that were not sent, by cause: the verdict is history (history), enforcers slow nobody down on it (asks_for_nothing), its event was too long ago (late), a tripwire of the same account was told of a moment ago (too_soon), more tripwires are met than are heard of one sender (too_many), too many wait (queue_full), no key is good for this node (no_key), names are too long (too_large), the alert cannot be written (unwritable), no destination is known (nowhere), the network refused it (failed), the thread that sends has ended (stopped)";
+    alerts_sent: Counter = Counter::default(), "fastpath_alerts_sent", "Alerts that were sent, of verdicts before their commit and of tripwires beside their events; each goes out three times to every destination";
+    tripwires_sent: Counter = Counter::default(), "fastpath_tripwires_sent", "Alerts of tripwires among those that were sent";
     alerts_believed: Counter = Counter::default(), "fastpath_alerts_believed", "Alerts that were heard, proved to be of a sender, and news";
     datagrams_refused: Family<Kind, Counter> = Family::default(), "fastpath_datagrams_refused", "Datagrams that were not believed or no news, by the first cause: duplicate is the copy of an alert that was believed, as it should be; replay one that somebody recorded";
     alert_behind: Gauge = Gauge::default(), "fastpath_alert_behind_ms", "How long after it was sent the last alert that was believed came, by the clocks of both, in milliseconds: negative where the sender's is ahead";
-    holds: Family<Kind, Counter> = Family::default(), "fastpath_holds", "Alerts that were believed, by what came of them: held, observed, or why their accounts were not held";
-    holds_let_go: Family<Kind, Counter> = Family::default(), "fastpath_holds_let_go", "Holds that ended, by cause: confirmed (the account's standing took its place), withheld (the enforcer withheld what it would have done), over (what it did is over), stands_well, expired (the log said nothing in time), stopped, or what operators said (kill_switch, posture, ring, protected)";
+    holds: Family<Kind, Counter> = Family::default(), "fastpath_holds", "Alerts of verdicts that were believed, by what came of them: held, observed, or why their accounts were not held";
+    tripwire_holds: Family<Kind, Counter> = Family::default(), "fastpath_tripwire_holds", "Alerts of tripwires that were believed, by what came of them: held, observed, or why their accounts were not held; rests is one that was held on a tripwire within a day";
+    holds_let_go: Family<Kind, Counter> = Family::default(), "fastpath_holds_let_go", "Holds that ended, by cause: confirmed (the account's standing took its place), withheld (the enforcer withheld what it would have done), over (what it did is over), stands_well, outranked (a verdict took a tripwire's place), expired (the log said nothing in time), stopped, or what operators said (kill_switch, posture, ring, protected)";
     held: Gauge = Gauge::default(), "fastpath_held", "Accounts that a server of gateways holds on alerts, or would";
     hold_seconds: Histogram = Histogram::new(HOLD_SECONDS), "fastpath_hold_seconds", "From when a datagram was read to when its account is held";
     journal_failures: Counter = Counter::default(), "fastpath_journal_failures", "Lines of the journal of holds that could not be written: nobody is held without one";
@@ -461,6 +471,7 @@ impl Metrics {
         let unheld = unheld.into_iter().chain(Spared::ALL.map(Unheld::Spared)).map(Unheld::as_str);
         for kind in unheld.chain([HoldMode::Hold, HoldMode::Observe].map(held_as)) {
             let _ = self.holds.get_or_create(&Kind { kind: Closed(kind) });
+            let _ = self.tripwire_holds.get_or_create(&Kind { kind: Closed(kind) });
         }
         for why in LetGo::ALL {
             let _ = self.holds_let_go.get_or_create(&Kind { kind: Closed(why.as_str()) });
@@ -796,14 +807,17 @@ impl Metrics {
     }
 
     /// An alert was sent.
-    pub fn alert_sent(&self) {
+    pub fn alert_sent(&self, word: &Word) {
         self.alerts_sent.inc();
+        if matches!(word, Word::Tripwire(_)) {
+            self.tripwires_sent.inc();
+        }
     }
 
     /// An alert was not sent, or not to one of its destinations.
     pub fn alert_unsent(&self, why: Unsent) {
         let count = self.alerts_unsent.get_or_create(&Kind { kind: Closed(why.as_str()) }).inc() + 1;
-        if !matches!(why, Unsent::History | Unsent::Late) && is_power_of_ten(count) {
+        if !matches!(why, Unsent::History | Unsent::Late | Unsent::TooSoon) && is_power_of_ten(count) {
             warn!(count, why = why.as_str(), "alerts are not sent: see docs/fastpath.md");
         }
     }
@@ -820,18 +834,25 @@ impl Metrics {
     }
 
     /// An account is held, or would be, so long after its datagram was read.
-    pub fn account_held(&self, mode: HoldMode, took: Duration) {
-        self.holds.get_or_create(&Kind { kind: Closed(held_as(mode)) }).inc();
+    pub fn account_held(&self, word: &Word, mode: HoldMode, took: Duration) {
+        self.holds_on(word).get_or_create(&Kind { kind: Closed(held_as(mode)) }).inc();
         self.hold_seconds.observe(took.as_secs_f64());
     }
 
     /// The account of an alert that is believed is not held.
-    pub fn account_unheld(&self, why: Unheld) {
-        let count = self.holds.get_or_create(&Kind { kind: Closed(why.as_str()) }).inc() + 1;
+    pub fn account_unheld(&self, word: &Word, why: Unheld) {
+        let count = self.holds_on(word).get_or_create(&Kind { kind: Closed(why.as_str()) }).inc() + 1;
         if why == Unheld::Spared(Spared::Full) && count == 1 {
             warn!(
                 "as many accounts are held as fastpath.holds_max lets: further ones are not, see docs/runbooks.md#weirfastpathrefused"
             );
+        }
+    }
+
+    fn holds_on(&self, word: &Word) -> &Family<Kind, Counter> {
+        match word {
+            Word::Verdict(_) => &self.holds,
+            Word::Tripwire(_) => &self.tripwire_holds,
         }
     }
 

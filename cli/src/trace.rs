@@ -174,7 +174,7 @@ impl Tracer {
         let (keys, telemetry) = (sensing_keys(keys)?, context.metrics.clone());
         let (spool, clock) = (self.spool.take(), Arc::new(now_ms));
         let (source, handover) = TraceSource::open(log, &self.config, spool, keys, wire, telemetry, clock)?;
-        let source = source.watching(context.tripwires());
+        let source = source.watching(context.tripwires()?);
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let handing_over =

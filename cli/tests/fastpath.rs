@@ -7,12 +7,13 @@ mod common;
 
 use common::gateway::{answering, answering_with_metrics, ask, header, stands};
 use common::{Place, Running, eventually, json_lines, metric, success, text, weir};
+use std::io::Write as _;
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
-use weir_fastpath::{Alert, Keys};
+use weir_fastpath::{Alert, Judged, Keys, Tripwire, Word};
 use weir_schemas::{AccountId, EventId, StandingStatus, VerdictId};
 
 fn now_ms() -> i64 {
@@ -37,7 +38,11 @@ impl Early {
     }
 
     fn make_key(&self, senders: &[&str]) -> String {
-        let mut make = weir(&["keys", "fastpath"]);
+        self.make_key_of("judge", senders)
+    }
+
+    fn make_key_of(&self, role: &str, senders: &[&str]) -> String {
+        let mut make = weir(&["keys", "fastpath", "--role", role]);
         make.arg(&self.keys_file);
         for sender in senders {
             make.args(["--sender", sender]);
@@ -47,6 +52,29 @@ impl Early {
 
     fn keys(&self) -> Keys {
         Keys::parse(&std::fs::read_to_string(&self.keys_file).unwrap()).unwrap()
+    }
+
+    /// Plants a token that collectors look for.
+    fn plant(&self, name: &str) -> String {
+        let directory = self.place.directory.path().join("indicators");
+        let mut plant = weir(&["indicators", "plant", name, "--indicators-dir"]);
+        plant.arg(&directory);
+        text(&success(plant).stdout).trim().to_owned()
+    }
+
+    /// One that tells itself of tripwires, and slows down or not whoever meets one.
+    fn run_that_trips(&self, mode: &str) -> Command {
+        self.make_key_of("collector", &["test"]);
+        let mut run = self.run_that_finds_at_once("off");
+        run.args(["--fastpath-tripwires", "true", "--fastpath-tripwire-holds", mode, "--indicators-dir"]);
+        run.arg(self.place.directory.path().join("indicators"));
+        run
+    }
+
+    /// A customer asks this.
+    fn asks(&self, id: &str, account: &str, prompt: &str) {
+        let mut feed = std::fs::OpenOptions::new().append(true).create(true).open(&self.place.feed).unwrap();
+        feed.write_all(common::line(id, now_ms() as u64, account, prompt).as_bytes()).unwrap();
     }
 
     /// A run that listens on IPv4 and IPv6, and holds as `mode` says.
@@ -109,14 +137,20 @@ fn alert(number: u8, sequence: u32) -> Alert {
         sequence,
         boot_epoch: 1,
         event: EventId([number; 16]),
-        verdict: VerdictId([number; 16]),
         account: AccountId([number; 16]),
         tenant: "default".into(),
-        score: 0.95,
+        word: judged(number, 0.95),
+    }
+}
+
+fn judged(number: u8, score: f64) -> Word {
+    Word::Verdict(Judged {
+        verdict: VerdictId([number; 16]),
+        score,
         witnesses: 2,
         families: vec!["coverage".into(), "volume".into()],
         policy: Some("test".into()),
-    }
+    })
 }
 
 fn stands_now(address: &str, number: u8) -> serde_json::Value {
@@ -300,7 +334,7 @@ fn who_is_protected_is_never_held_nor_anybody_on_a_word_that_is_not_to_be_believ
     eventually("it is forged", || refused(&metrics, "invalid_hmac") == 3);
     early.send(&Alert { node: "judge-9".into(), ..alert(3, 3) }, 1);
     eventually("nobody named the node", || refused(&metrics, "invalid_sender") == 3);
-    early.send(&Alert { score: 0.89, ..alert(4, 4) }, 1);
+    early.send(&Alert { word: judged(4, 0.89), ..alert(4, 4) }, 1);
     eventually("it is not sure enough", || holds(&metrics, "below_score") == 1);
     for number in 1..=4 {
         assert_eq!(stands_now(&address, number)["status"], "ok", "{number}");
@@ -335,7 +369,8 @@ fn a_key_is_replaced_while_both_ends_run_and_a_file_that_is_of_no_use_changes_no
     let (run, address, metrics) = start(early.run("hold"));
     wait_until_ready(&early, &metrics);
     assert!(early.make_key(&["test", "judge-2"]).contains("Made key 2"));
-    eventually("both keys are in force", || metric(&metrics, "weir_fastpath_keys ") == 2);
+    assert!(early.make_key_of("collector", &["test"]).contains("Made key 3"), "of another role");
+    eventually("both keys are in force", || metric(&metrics, "weir_fastpath_keys ") == 3);
     early.send(&alert(1, 1), 1);
     early.send(&alert(2, 2), 2);
     for number in [1, 2] {
@@ -369,6 +404,157 @@ fn a_server_that_is_killed_holds_nobody_when_it_is_back_and_hears_alerts_again()
     run.stop();
 }
 
+/// Tells of a tripwire again and again, until the server has read what operators said, and does about it what
+/// it is there for.
+fn wait_until_tripwires_are_heeded(early: &Early, metrics: &str, kind: &str) {
+    let mut sequence = 1_000;
+    eventually("the server heeds tripwires", || {
+        sequence += 1;
+        let word = Word::Tripwire(Tripwire::Canary);
+        early.send(&Alert { boot_epoch: 9, word, ..alert(200, sequence) }, 2);
+        tripwire_holds(metrics, kind) > 0
+    });
+}
+
+fn tripwire_holds(metrics: &str, kind: &str) -> u64 {
+    metric(metrics, &format!("weir_fastpath_tripwire_holds_total{{kind=\"{kind}\"}}"))
+}
+
+/// What a gateway is told of a key: how it stands, and on what that rests.
+fn standing_of_key(address: &str, key: &str) -> (String, String) {
+    let (_, answer) = ask(address, "/auth", &format!("x-api-key: {key}\r\n"));
+    let of = |name: &str| header(&answer, name).unwrap_or_default().to_owned();
+    (of("x-weir-status"), of("x-weir-families"))
+}
+
+#[test]
+fn whoever_asks_with_a_planted_token_is_slowed_down_at_once_and_let_go_by_the_logs_silence_and_not_again() {
+    let early = Early::new();
+    std::fs::write(&early.place.feed, "").unwrap();
+    early.place.set_posture("enforce");
+    let token = early.plant("handbook");
+    let mut run = early.run_that_trips("hold");
+    run.args(["--fastpath-hold-ms-max", "3000"]);
+    let (run, address, metrics) = start(run);
+    wait_until_tripwires_are_heeded(&early, &metrics, "held");
+
+    early.asks("a1", "sk-copies", &format!("Summarise this: «{token}»."));
+    early.asks("b1", "sk-honest", "What is the capital of France?");
+    let held = ("rate_limited".to_owned(), "provisional,tripwire".to_owned());
+    eventually("it is held", || standing_of_key(&address, "sk-copies") == held);
+    assert_eq!(standing_of_key(&address, "sk-honest").0, "ok");
+    eventually("its time is over", || standing_of_key(&address, "sk-copies").0 == "ok");
+    // Again, and later than a collector is silent about an account.
+    let rested = tripwire_holds(&metrics, "rests");
+    let mut number = 1;
+    eventually("it is told of once more", || {
+        number += 1;
+        early.asks(&format!("a{number}"), "sk-copies", &token);
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        tripwire_holds(&metrics, "rests") > rested
+    });
+    assert_eq!(standing_of_key(&address, "sk-copies").0, "ok", "once a day");
+    let unsent =
+        |why: &str| metric(&metrics, &format!("weir_fastpath_alerts_unsent_total{{kind=\"{why}\"}}"));
+    assert!(unsent("too_soon") > 0);
+    assert!(metric(&metrics, "weir_fastpath_tripwires_sent_total ") > 0);
+    assert_eq!(holds(&metrics, "held"), 0, "no verdict was told");
+    run.stop();
+
+    // The journal has who was held on what, that it ended, and nothing of the token.
+    let journal = early.journal();
+    assert!(!journal.is_empty());
+    for line in journal.iter().filter(|line| line["what"] == "held") {
+        assert_eq!((&line["tripwire"], &line["sender"]), (&"canary".into(), &"test".into()));
+        assert!(line.get("score").is_none() && line.get("verdict_id").is_none(), "{line}");
+        let ends = journal.iter().find(|end| end["what"] == "let_go" && end["account"] == line["account"]);
+        assert!(["expired", "stopped"].contains(&ends.unwrap()["why"].as_str().unwrap()), "{ends:?}");
+    }
+    assert!(!format!("{journal:?}").contains(&token));
+}
+
+#[test]
+fn a_verdict_confirms_the_hold_of_whoever_met_a_tripwire() {
+    let early = Early::new();
+    std::fs::write(&early.place.feed, "").unwrap();
+    early.place.set_posture("enforce");
+    let token = early.plant("handbook");
+    let mut run = early.run_that_trips("hold");
+    // All of it is sensed before any of it is judged.
+    run.args(["--collector-batch-lines", "100000"]);
+    let (run, _, metrics) = start(run);
+    wait_until_tripwires_are_heeded(&early, &metrics, "held");
+    // A campaign that the judge finds, four of whose accounts ask with the token in its last minute.
+    early.place.feed_recorded_now_as(|line| {
+        let is_of_late = line["time"].as_f64().unwrap() * 1e3 > (now_ms() - 50_000) as f64;
+        let is_of_four = (1..=4).any(|number| line["account"] == format!("sk-example-mirror-0{number}"));
+        let body = line["request_body"].as_str().filter(|_| is_of_late && is_of_four);
+        if let Some((before, after)) = body.and_then(|body| body.rsplit_once("\"content\":\"")) {
+            line["request_body"] = format!("{before}\"content\":\"{token} {after}").into();
+        }
+    });
+    eventually("what was found takes a hold's place", || {
+        metric(&metrics, "weir_fastpath_holds_let_go_total{kind=\"confirmed\"}") > 0
+    });
+    run.stop();
+    let journal = early.journal();
+    let actions = early.place.lines_of("enforcement_actions.jsonl");
+    let end = journal.iter().find(|line| line["why"] == "confirmed").unwrap();
+    let held =
+        journal.iter().find(|line| line["what"] == "held" && line["account"] == end["account"]).unwrap();
+    assert_eq!(held["tripwire"], "canary");
+    let account = held["account"].as_str().unwrap();
+    let is_suspended =
+        |action: &serde_json::Value| action["action"] == "SUSPEND" && action.to_string().contains(account);
+    assert!(actions.iter().any(is_suspended), "{end} {actions:?}");
+}
+
+#[test]
+fn tripwires_hold_nobody_by_default_and_to_observe_slows_nobody_down() {
+    for (mode, kind) in [("off", "off"), ("observe", "observed")] {
+        let early = Early::new();
+        std::fs::write(&early.place.feed, "").unwrap();
+        early.place.set_posture("enforce");
+        let token = early.plant("handbook");
+        let (run, address, metrics) = start(early.run_that_trips(mode));
+        wait_until_tripwires_are_heeded(&early, &metrics, kind);
+        early.asks("a1", "sk-copies", &token);
+        eventually("it is told of", || tripwire_holds(&metrics, kind) > 1);
+        assert_eq!(standing_of_key(&address, "sk-copies").0, "ok", "{mode}");
+        run.stop();
+        assert_eq!(early.place.data.join("fastpath").exists(), mode != "off");
+    }
+}
+
+#[test]
+fn a_collectors_key_has_nobody_held_on_a_verdict_and_a_judges_key_nobody_on_a_tripwire() {
+    let early = Early::new();
+    std::fs::write(&early.place.feed, "").unwrap();
+    early.place.set_posture("enforce");
+    early.make_key_of("collector", &["test"]);
+    let mut run = early.run("hold");
+    run.args(["--fastpath-tripwire-holds", "hold"]);
+    let (run, address, metrics) = start(run);
+    wait_until_ready(&early, &metrics);
+    let tripped =
+        |number, sequence| Alert { word: Word::Tripwire(Tripwire::Indicator), ..alert(number, sequence) };
+    early.send(&alert(1, 1), 2);
+    early.send(&tripped(2, 2), 1);
+    eventually("neither may say that", || refused(&metrics, "invalid_role") == 6);
+    early.send(&tripped(3, 3), 2);
+    eventually("it is held", || stands_now(&address, 3)["status"] == "rate_limited");
+    let told = stands_now(&address, 3);
+    assert_eq!((&told["score"], &told["verdict_id"]), (&0.0.into(), &serde_json::Value::Null));
+    assert_eq!(told["families"], serde_json::json!(["provisional", "tripwire"]));
+    for number in [1, 2] {
+        assert_eq!(stands_now(&address, number)["status"], "ok", "{number}");
+    }
+    early.send(&alert(3, 4), 1);
+    eventually("a verdict takes its place", || stands_now(&address, 3)["score"] == 0.95);
+    assert_eq!(metric(&metrics, "weir_fastpath_holds_let_go_total{kind=\"outranked\"}"), 1);
+    run.stop();
+}
+
 #[test]
 fn half_of_a_configuration_is_refused_with_what_to_do() {
     let early = Early::new();
@@ -393,6 +579,12 @@ fn half_of_a_configuration_is_refused_with_what_to_do() {
     assert!(unsigned.contains("weir keys fastpath FILE"), "{unsigned}");
     let deaf = refusal(&[&decide[..], &["--fastpath-holds", "hold"]].concat());
     assert!(deaf.contains("fastpath.listen is not set"), "{deaf}");
+    let deaf = refusal(&[&decide[..], &["--fastpath-tripwire-holds", "observe"]].concat());
+    assert!(deaf.contains("fastpath.tripwire_holds is observe, and fastpath.listen is not set"), "{deaf}");
+    let nothing = refusal(&["--fastpath-tripwires", "true"]);
+    assert!(nothing.contains("indicators_dir is not set"), "{nothing}");
+    let nowhere = refusal(&["--fastpath-tripwires", "true", "--indicators-dir", "indicators"]);
+    assert!(nowhere.contains("fastpath.send_to is not set"), "{nowhere}");
     std::fs::set_permissions(&early.keys_file, std::fs::Permissions::from_mode(0o644)).unwrap();
     let open = refusal(&["--fastpath-send-to", "localhost:1", "--fastpath-keys-file", keys]);
     assert!(open.contains("fastpath.keys_file"), "{open}");

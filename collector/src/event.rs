@@ -140,6 +140,10 @@ impl EventWriter {
         let template = prompt.as_ref().map(|prompt| prompt.template_hash);
         let keyed = Keyed { address, subnet, payment, preamble, template };
         let marks = self.tripwires.met(exchange, keyed, account, now_ms);
+        // Of history nobody is to know at once.
+        if self.kind != SourceKind::Import {
+            self.tripwires.tell(&marks, (tenant, account), event_id, exchange.time_ms);
+        }
         let event = Event {
             event_id,
             time_ms: exchange.time_ms,

@@ -1,10 +1,10 @@
-//! Tripwires: every request is compared with the indicators that an operator took from others, and its event
-//! says which it met.
+//! Tripwires: every request is compared with the indicators that an operator took from others, and the text
+//! of its prompt with the tokens that the operator planted, and its event says which it met.
 //!
 //! It has to be done here: what leaves the node are keyed hashes, and only a collector sees what they stand
-//! for. The mark names kind, source, trust and id, and nothing that the request said. In this order:
-//! [`Tripwires`] (the file, and when it is read anew), `table` (what meets what), `popular` (how many
-//! accounts come with a value).
+//! for. The mark names kind, source, trust and id, and nothing that the request said. Whoever is to know at
+//! once is told before the event is in the log ([`Alarm`]). In this order: [`Tripwires`] (the file, and when
+//! it is read anew), `table` (what meets what), `popular` (how many accounts come with a value).
 
 mod popular;
 mod table;
@@ -20,17 +20,45 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) use table::{Keyed, Mark};
 use table::{Marks, Table};
-use weir_schemas::AccountId;
 use weir_schemas::indicators::{FILE_BYTES_MAX, parse};
+use weir_schemas::{AccountId, EventId};
 use weir_topology::telemetry::Telemetry;
 
 /// The indicators that requests are compared with, the same for all sources of a process. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Tripwires(Option<Arc<Watched>>);
 
+/// A tripwire that a request met, of a value that is one hand's and that few came with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tripped {
+    /// The request's event, which is about to stand in the log.
+    pub event: EventId,
+    /// When it was, in milliseconds since the Unix epoch.
+    pub event_ms: i64,
+    /// Its account.
+    pub account: AccountId,
+    /// The account's tenant.
+    pub tenant: String,
+    /// Whether it was a token that the operator planted, and no indicator of others.
+    pub is_canary: bool,
+}
+
+/// Who is told of tripwires at once, beside the event. It must not wait for anybody: whoever senses does not.
+pub trait Alarm: Send + Sync {
+    /// A request met one.
+    fn tripped(&self, tripped: Tripped);
+}
+
+/// Who is told, and of indicators that are trusted how far.
+struct Told {
+    alarm: Arc<dyn Alarm>,
+    trust_permille_min: u16,
+}
+
 struct Watched {
     path: PathBuf,
     telemetry: Arc<dyn Telemetry>,
+    told: Option<Told>,
     state: Mutex<State>,
 }
 
@@ -70,7 +98,22 @@ impl Tripwires {
     /// Compares with the indicators of this file, and with those of the file that takes its place. It need
     /// not be there yet. One that cannot be read is told of and changes nothing.
     pub fn open(path: impl Into<PathBuf>, telemetry: Arc<dyn Telemetry>, now_ms: i64) -> Self {
-        let watched = Watched { path: path.into(), telemetry, state: Mutex::default() };
+        Self::watch(path.into(), telemetry, None, now_ms)
+    }
+
+    /// The same, telling of each request that met an indicator which is trusted so far.
+    pub fn telling(
+        path: impl Into<PathBuf>,
+        telemetry: Arc<dyn Telemetry>,
+        alarm: Arc<dyn Alarm>,
+        trust_permille_min: u16,
+        now_ms: i64,
+    ) -> Self {
+        Self::watch(path.into(), telemetry, Some(Told { alarm, trust_permille_min }), now_ms)
+    }
+
+    fn watch(path: PathBuf, telemetry: Arc<dyn Telemetry>, told: Option<Told>, now_ms: i64) -> Self {
+        let watched = Watched { path, telemetry, told, state: Mutex::default() };
         let mut state = State { looked_ms: now_ms, ..State::default() };
         watched.look(&mut state);
         *watched.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
@@ -89,6 +132,24 @@ impl Tripwires {
         match &self.0 {
             None => Marks::default(),
             Some(watched) => watched.met(exchange, keyed, account, now_ms),
+        }
+    }
+}
+
+impl Tripwires {
+    /// Tells who is to know at once of what a request met, where there is anybody: once, however much it met.
+    pub(crate) fn tell(
+        &self,
+        marks: &[Mark],
+        (tenant, account): (&str, AccountId),
+        event: EventId,
+        event_ms: i64,
+    ) {
+        let Some(told) = self.0.as_ref().and_then(|watched| watched.told.as_ref()) else { return };
+        let mut trips = marks.iter().filter(|mark| mark.trips(told.trust_permille_min)).peekable();
+        if trips.peek().is_some() {
+            let is_canary = trips.any(Mark::is_canary);
+            told.alarm.tripped(Tripped { event, event_ms, account, tenant: tenant.to_owned(), is_canary });
         }
     }
 }

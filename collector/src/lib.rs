@@ -44,7 +44,7 @@ pub use config::{CollectorConfig, Mode};
 pub use error::CollectorError;
 pub use format::{Format, account_of, tenant_of};
 pub use identity::LineKey;
-pub use indicators::Tripwires;
+pub use indicators::{Alarm, Tripped, Tripwires};
 pub use privacy::Pseudonymizer;
 pub use push::{Intake, PushConfig};
 pub use sampling::Sampling;

@@ -276,5 +276,15 @@ pub const INDICATOR_VALUES_COUNTED_MAX: usize = 8_192;
 /// How long accounts that come with a value are counted before it is begun anew, in milliseconds.
 pub const INDICATOR_WINDOW_MS: i64 = 24 * 3600 * 1000;
 
+/// Most accounts that may have come with a value of an indicator for a word to be said of it at once: a
+/// household.
+pub const TRIPWIRE_ACCOUNTS_MAX: i32 = 4;
+
+/// Of a text no more is looked through for tokens, in bytes.
+pub const CANARY_TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Most words of a request that are hashed to see whether one is a token.
+pub const CANARY_WORDS_MAX: usize = 1_024;
+
 const _: () = assert!(KEPT_TEXT_BYTES_MAX < weir_topology::limits::RECORD_BYTES_MAX / 2);
 const _: () = assert!(BATCH_BYTES_DEFAULT >= 2 * weir_topology::limits::RECORD_BYTES_MAX);

@@ -332,6 +332,14 @@ pub const RECEIVED_LINES_MAX: usize = 10_000;
 /// Most indicators of a bundle of others.
 pub const RECEIVED_INDICATORS_MAX: usize = 20_000;
 
+/// How long an account that was held on a tripwire is not held on one again, in milliseconds: a tripwire that
+/// is met with every request slows nobody down for longer than once.
+pub const TRIPWIRE_REST_MS: i64 = 24 * 3_600_000;
+
+/// Accounts that are remembered for that, at 24 bytes each. While there are as many, nobody is held on a
+/// tripwire.
+pub const TRIPWIRE_RESTS_MAX: usize = 65_536;
+
 /// How far a clock may go back before times that were read from it are taken for spoiled, in milliseconds.
 pub const CLOCK_BACK_MS_MAX: i64 = 1_000;
 

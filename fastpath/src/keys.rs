@@ -7,7 +7,11 @@
 //! not_before = "2026-11-01T00:00:00Z"
 //! not_after = "2027-11-01T00:00:00Z"
 //! senders = ["judge-1", "judge-2"]
+//! role = "judge"                        # or "collector"; "judge" where it is left out
 //! ```
+//!
+//! What a key may say is bound to its role: by a collector's key a tripwire and nothing else, by a judge's a
+//! verdict and nothing else.
 //!
 //! A key is rotated by a second one beside it: receivers take both for as long as both are good, senders use
 //! the one that began last.
@@ -28,6 +32,43 @@ const SECRET_BYTES: usize = 32;
 #[error("{0}")]
 pub struct KeysError(String);
 
+/// Who says something, and thereby what may be said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A process that judges: it tells of verdicts.
+    #[default]
+    Judge,
+    /// One that senses: it tells of tripwires.
+    Collector,
+}
+
+impl Role {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Judge, Self::Collector];
+
+    /// Name in files and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Judge => "judge",
+            Self::Collector => "collector",
+        }
+    }
+
+    /// The type of datagrams that say what it may say.
+    pub(crate) const fn datagram_type(self) -> u8 {
+        match self {
+            Self::Judge => 1,
+            Self::Collector => 2,
+        }
+    }
+
+    /// Who may say what is in a datagram of this type; none where it is of no type that there is.
+    pub(crate) fn of_datagram_type(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.datagram_type() == number)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -43,6 +84,8 @@ struct Entry {
     not_before: String,
     not_after: String,
     senders: Vec<String>,
+    #[serde(default)]
+    role: Role,
 }
 
 /// A key.
@@ -52,13 +95,16 @@ pub struct Key {
     secret: Zeroizing<[u8; SECRET_BYTES]>,
     not_before_ms: i64,
     not_after_ms: i64,
+    role: Role,
     /// Who may sign by it, by what they are in headers.
     senders: BTreeMap<u32, String>,
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Key").field("id", &self.id).field("senders", &self.senders).finish_non_exhaustive()
+        let mut shown = f.debug_struct("Key");
+        shown.field("id", &self.id).field("role", &self.role).field("senders", &self.senders);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -66,6 +112,11 @@ impl Key {
     /// Its number.
     pub fn id(&self) -> u8 {
         self.id
+    }
+
+    /// What may be said by it.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     pub(crate) fn secret(&self) -> &[u8] {
@@ -147,10 +198,11 @@ impl Keys {
         self.0.get(&id)
     }
 
-    /// The key by which a node signs at this time: of those that are good the one that began last.
-    pub fn of_sender(&self, node: &str, now_ms: i64) -> Option<&Key> {
+    /// The key by which a node signs in this role at this time: of those that are good the one that began
+    /// last.
+    pub fn of_sender(&self, node: &str, role: Role, now_ms: i64) -> Option<&Key> {
         let source = source_of(node);
-        let is_for = |key: &&Key| key.is_good(now_ms) && key.is_of(source, node);
+        let is_for = |key: &&Key| key.role == role && key.is_good(now_ms) && key.is_of(source, node);
         self.0.values().filter(is_for).max_by_key(|key| (key.not_before_ms, key.id))
     }
 
@@ -203,7 +255,7 @@ fn key_of(entry: &Entry, secret: &str) -> Result<Key, KeysError> {
             return refused(&reason);
         }
     }
-    Ok(Key { id, secret, not_before_ms, not_after_ms, senders })
+    Ok(Key { id, secret, not_before_ms, not_after_ms, role: entry.role, senders })
 }
 
 fn secret_in(text: &str) -> Option<Zeroizing<[u8; SECRET_BYTES]>> {
@@ -247,7 +299,7 @@ mod tests {
             key(1, NOVEMBER, JANUARY, "\"a\", \"b\"") + &key(2, DECEMBER, "2027-02-01T00:00:00Z", "\"a\"");
         let keys = Keys::parse(&text).unwrap();
         let at = |text: &str| time_in(text).unwrap();
-        let used = |node: &str, now: &str| keys.of_sender(node, at(now)).map(Key::id);
+        let used = |node: &str, now: &str| keys.of_sender(node, Role::Judge, at(now)).map(Key::id);
         assert_eq!(used("a", "2026-11-30T23:59:59Z"), Some(1));
         assert_eq!((used("a", DECEMBER), used("b", DECEMBER)), (Some(2), Some(1)));
         assert_eq!((used("a", JANUARY), used("b", JANUARY)), (Some(2), None), "the old one is over");
@@ -255,6 +307,17 @@ mod tests {
         let is_good = |now: &str| [1, 2].map(|id| keys.get(id).unwrap().is_good(at(now)));
         assert_eq!(is_good(DECEMBER), [true, true]);
         assert_eq!(is_good(JANUARY), [false, true]);
+    }
+
+    #[test]
+    fn a_node_signs_by_the_key_of_the_role_that_it_speaks_in_and_a_key_without_one_is_a_judges() {
+        let of_collector = key(2, DECEMBER, JANUARY, "\"a\"") + "role = \"collector\"\n";
+        let keys = Keys::parse(&(key(1, NOVEMBER, JANUARY, "\"a\"") + &of_collector)).unwrap();
+        let used = |role| keys.of_sender("a", role, time_in(DECEMBER).unwrap()).map(Key::id);
+        assert_eq!(Role::ALL.map(used), [Some(1), Some(2)]);
+        let judges = Keys::parse(&key(1, NOVEMBER, JANUARY, "\"a\"")).unwrap();
+        assert!(judges.of_sender("a", Role::Collector, time_in(DECEMBER).unwrap()).is_none());
+        assert!(Keys::parse(&of_collector.replace("collector", "enforcer")).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The early word: a verdict of a high score is told in one authenticated datagram before it is in the log,
-//! so that whoever answers gateways may slow its account down a little sooner. It is never the record: what
-//! holds is what the log says.
+//! The early word: a verdict of a high score, or a tripwire that a request met, is told in one authenticated
+//! datagram before it is in the log, so that whoever answers gateways may slow its account down a little
+//! sooner. It is never the record: what holds is what the log says.
 //!
 //! [`packet`] is the bytes, [`keys`] who may say anything and until when, [`receive`] what is believed of
 //! what comes, in which order, with [`window`] against what was heard before and [`bucket`] against too much
@@ -13,6 +13,6 @@ pub mod packet;
 pub mod receive;
 pub mod window;
 
-pub use keys::{Key, Keys, KeysError};
-pub use packet::{Alert, PacketError, source_of};
+pub use keys::{Key, Keys, KeysError, Role};
+pub use packet::{Alert, Judged, PacketError, Tripwire, Word, source_of};
 pub use receive::{Cause, Receiver};

@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | 0 | 4 | `ASWM` |
 //! | 4 | 1 | version: 3 |
-//! | 5 | 1 | type: 1 |
+//! | 5 | 1 | type: 1 of a verdict, 2 of a tripwire |
 //! | 6 | 8 | when it was sent, in milliseconds since the Unix epoch |
 //! | 14 | 4 | who sent it: the first 4 bytes of SHA-256 of its node's name |
 //! | 18 | 2 | low half of the sender's count |
@@ -13,7 +13,7 @@
 //! | 24 | 2 | bytes of the payload |
 //! | 26 | 1 | number of the key |
 
-use crate::keys::Key;
+use crate::keys::{Key, Role};
 use crate::limits::{
     HEADER_BYTES, PACKET_BYTES_MAX, PAYLOAD_BYTES_MAX, SENDER_BYTES_MAX, TAG_BYTES, TENANT_BYTES_MAX,
 };
@@ -27,12 +27,11 @@ use weir_schemas::{AccountId, EventId, VerdictId};
 
 const MAGIC: [u8; 4] = *b"ASWM";
 const VERSION: u8 = 3;
-const TYPE: u8 = 1;
 
 /// What a datagram says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alert {
-    /// Name of the node that judged.
+    /// Name of the node that sent it.
     pub node: String,
     /// When the event was, in milliseconds since the Unix epoch.
     pub event_ms: i64,
@@ -42,12 +41,38 @@ pub struct Alert {
     pub boot_epoch: u64,
     /// The event that led to it.
     pub event: EventId,
-    /// The verdict that is about to stand in the log.
-    pub verdict: VerdictId,
     /// Whom it is about.
     pub account: AccountId,
     /// The account's tenant.
     pub tenant: String,
+    /// What is said of the account.
+    pub word: Word,
+}
+
+/// What is said of an account. Who may say which is a matter of [the key](Role).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Word {
+    /// A verdict is about to stand in the log.
+    Verdict(Judged),
+    /// A request met a tripwire. That is no judgement: there is no score and no verdict in it.
+    Tripwire(Tripwire),
+}
+
+impl Word {
+    /// Who says such.
+    pub fn role(&self) -> Role {
+        match self {
+            Self::Verdict(_) => Role::Judge,
+            Self::Tripwire(_) => Role::Collector,
+        }
+    }
+}
+
+/// What a verdict says that is about to stand in the log.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Judged {
+    /// The verdict.
+    pub verdict: VerdictId,
     /// The verdict's score, 0 to 1.
     pub score: f64,
     /// Families of evidence that speak against the account.
@@ -58,11 +83,36 @@ pub struct Alert {
     pub policy: Option<String>,
 }
 
+/// What it was that a request met: a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tripwire {
+    /// A token that the operator planted, in the prompt's text.
+    Canary,
+    /// An indicator that the operator took from others.
+    Indicator,
+}
+
+impl Tripwire {
+    /// Name in records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Canary => "canary",
+            Self::Indicator => "indicator",
+        }
+    }
+}
+
 /// What it is that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Selector {
     Verdict,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Met {
+    selector: Tripwire,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,10 +129,14 @@ struct Payload {
     sequence32: u32,
     boot_epoch: u64,
     event_id: String,
-    verdict_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    verdict_id: Option<String>,
     account: String,
     tenant: String,
-    anomaly: Anomaly,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    anomaly: Option<Anomaly>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tripwire: Option<Met>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     policy_version: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -128,22 +182,27 @@ impl Alert {
     /// # Errors
     /// When it is too large without those too.
     pub fn encode(&self, key: &Key, now_ms: i64, random: u32) -> Result<Vec<u8>, PacketError> {
+        let (judged, met) = match &self.word {
+            Word::Verdict(judged) => (Some(judged), None),
+            Word::Tripwire(tripwire) => (None, Some(Met { selector: *tripwire })),
+        };
         let mut payload = Payload {
             node_id: self.node.clone(),
             wall_ts: time_text(self.event_ms).ok_or(PacketError::Time(self.event_ms))?,
             sequence32: self.sequence,
             boot_epoch: self.boot_epoch,
             event_id: self.event.to_string(),
-            verdict_id: self.verdict.to_string(),
+            verdict_id: judged.map(|judged| judged.verdict.to_string()),
             account: self.account.to_string(),
             tenant: self.tenant.clone(),
-            anomaly: Anomaly {
-                score: self.score,
-                witness_count: self.witnesses,
+            anomaly: judged.map(|judged| Anomaly {
+                score: judged.score,
+                witness_count: judged.witnesses,
                 selector: Selector::Verdict,
-            },
-            policy_version: self.policy.clone(),
-            families: self.families.clone(),
+            }),
+            tripwire: met,
+            policy_version: judged.and_then(|judged| judged.policy.clone()),
+            families: judged.map(|judged| judged.families.clone()).unwrap_or_default(),
         };
         let json = |payload: &Payload| {
             serde_json::to_vec(payload).map_err(|error| PacketError::Json(error.to_string()))
@@ -163,7 +222,7 @@ impl Alert {
         let sequence_low = self.sequence as u16;
         let mut packet = Vec::with_capacity(HEADER_BYTES + body.len() + TAG_BYTES);
         packet.extend_from_slice(&MAGIC);
-        packet.extend_from_slice(&[VERSION, TYPE]);
+        packet.extend_from_slice(&[VERSION, self.word.role().datagram_type()]);
         packet.extend_from_slice(&now_ms.max(0).to_be_bytes());
         packet.extend_from_slice(&source_of(&self.node).to_be_bytes());
         packet.extend_from_slice(&sequence_low.to_be_bytes());
@@ -179,9 +238,21 @@ impl Alert {
     /// What a payload says that was proved to be of a sender; none where it does not say all of it.
     fn in_payload(body: &[u8], header: &Header) -> Option<Self> {
         let payload: Payload = serde_json::from_slice(body).ok()?;
-        let Payload { anomaly, families, .. } = payload;
-        let is_sound = (0.0..=1.0).contains(&anomaly.score)
-            && payload.sequence32 as u16 == header.sequence_low
+        let word = match (header.role, payload.anomaly, payload.verdict_id, payload.tripwire) {
+            (Role::Judge, Some(anomaly), Some(verdict), None) if (0.0..=1.0).contains(&anomaly.score) => {
+                Word::Verdict(Judged {
+                    verdict: verdict.parse().ok()?,
+                    score: anomaly.score,
+                    witnesses: anomaly.witness_count,
+                    families: payload.families,
+                    policy: payload.policy_version,
+                })
+            }
+            (Role::Collector, None, None, Some(met)) => Word::Tripwire(met.selector),
+            // A tripwire with a score, or half of a verdict.
+            _ => return None,
+        };
+        let is_sound = payload.sequence32 as u16 == header.sequence_low
             && (1..=SENDER_BYTES_MAX).contains(&payload.node_id.len())
             && (1..=TENANT_BYTES_MAX).contains(&payload.tenant.len());
         is_sound.then_some(())?;
@@ -191,13 +262,9 @@ impl Alert {
             sequence: payload.sequence32,
             boot_epoch: payload.boot_epoch,
             event: payload.event_id.parse().ok()?,
-            verdict: payload.verdict_id.parse().ok()?,
             account: payload.account.parse().ok()?,
             tenant: payload.tenant,
-            score: anomaly.score,
-            witnesses: anomaly.witness_count,
-            families,
-            policy: payload.policy_version,
+            word,
         })
     }
 }
@@ -234,6 +301,8 @@ pub struct Header<'p> {
     /// Who says to have sent it.
     pub source: u32,
     sequence_low: u16,
+    /// Who may say what its type is of.
+    pub role: Role,
     /// Number of the key.
     pub key_id: u8,
     signed: &'p [u8],
@@ -260,9 +329,7 @@ impl<'p> Header<'p> {
         if version != VERSION {
             return Err(Malformed::Version);
         }
-        if kind != TYPE {
-            return Err(Malformed::Type);
-        }
+        let role = Role::of_datagram_type(kind).ok_or(Malformed::Type)?;
         let [t0, t1, t2, t3, t4, t5, t6, t7, s0, s1, s2, s3, q0, q1, _, _, _, _, l0, l1, key_id] = rest;
         let length = usize::from(u16::from_be_bytes([l0, l1]));
         if length > PAYLOAD_BYTES_MAX || packet.len() != HEADER_BYTES + length + TAG_BYTES {
@@ -273,6 +340,7 @@ impl<'p> Header<'p> {
             sent_ms: i64::try_from(u64::from_be_bytes([t0, t1, t2, t3, t4, t5, t6, t7])).unwrap_or(i64::MAX),
             source: u32::from_be_bytes([s0, s1, s2, s3]),
             sequence_low: u16::from_be_bytes([q0, q1]),
+            role,
             key_id,
             signed,
             tag,
@@ -314,14 +382,24 @@ mod tests {
             sequence: 0x0001_fffe,
             boot_epoch: 1_795_837_000_000_000,
             event: EventId([0x11; 16]),
-            verdict: VerdictId([0x22; 16]),
             account: AccountId([0x33; 16]),
             tenant: "acme".into(),
+            word: Word::Verdict(judged()),
+        }
+    }
+
+    fn judged() -> Judged {
+        Judged {
+            verdict: VerdictId([0x22; 16]),
             score: 0.9375,
             witnesses: 2,
             families: vec!["coverage".into(), "volume".into()],
             policy: Some("builtin-9".into()),
         }
+    }
+
+    fn of(judged: Judged) -> Alert {
+        Alert { word: Word::Verdict(judged), ..alert() }
     }
 
     /// Made by Python's `struct`, `hashlib` and `hmac` from the table above.
@@ -347,17 +425,18 @@ mod tests {
             assert!(packet.len() <= PACKET_BYTES_MAX, "{}", packet.len());
             Header::read(&packet).unwrap().alert().unwrap()
         };
-        let many = Alert { families: vec!["f".repeat(100); 12], ..alert() };
-        assert_eq!(sent(&many), Alert { families: Vec::new(), ..alert() });
-        let long = Alert { policy: Some("p".repeat(1_200)), ..many.clone() };
-        assert_eq!(sent(&long), Alert { families: Vec::new(), policy: None, ..alert() });
-        let tenant = Alert { tenant: "t".repeat(1_000), ..long };
+        let many = Judged { families: vec!["f".repeat(100); 12], ..judged() };
+        let without = Judged { families: Vec::new(), ..judged() };
+        assert_eq!(sent(&of(many.clone())), of(without.clone()));
+        let long = Judged { policy: Some("p".repeat(1_200)), ..many };
+        assert_eq!(sent(&of(long.clone())), of(Judged { policy: None, ..without.clone() }));
+        let tenant = Alert { tenant: "t".repeat(1_000), ..of(long) };
         let refused = tenant.encode(keys.get(7).unwrap(), SENT_MS, 0);
         assert!(matches!(refused, Err(PacketError::TooLarge(bytes)) if bytes > PAYLOAD_BYTES_MAX));
         // The largest that fits.
-        let bare = Alert { families: Vec::new(), policy: Some(String::new()), ..alert() };
+        let bare = of(Judged { policy: Some(String::new()), ..without.clone() });
         let room = PACKET_BYTES_MAX - bare.encode(keys.get(7).unwrap(), SENT_MS, 0).unwrap().len();
-        let full = Alert { policy: Some("p".repeat(room)), ..bare };
+        let full = of(Judged { policy: Some("p".repeat(room)), ..without });
         assert_eq!(full.encode(keys.get(7).unwrap(), SENT_MS, 0).unwrap().len(), PACKET_BYTES_MAX);
         assert_eq!(sent(&full), full);
     }
@@ -382,7 +461,65 @@ mod tests {
         assert_eq!(read(&[0; PACKET_BYTES_MAX + 1]), Malformed::TooLarge);
         assert_eq!(read(&[0; PACKET_BYTES_MAX]), Malformed::Magic);
         let mut other = packet.clone();
-        other[5] = 2;
-        assert_eq!(read(&other), Malformed::Type);
+        for kind in [0, 3, 255] {
+            other[5] = kind;
+            assert_eq!(read(&other), Malformed::Type);
+        }
+    }
+
+    /// A datagram of this type with this payload, signed as it should be.
+    fn signed(role: Role, payload: &serde_json::Value) -> Vec<u8> {
+        let keys = key();
+        let mut packet = alert().encode(keys.get(7).unwrap(), SENT_MS, 0).unwrap()[..HEADER_BYTES].to_vec();
+        let body = payload.to_string();
+        packet[5] = role.datagram_type();
+        packet[24..26].copy_from_slice(&(body.len() as u16).to_be_bytes());
+        packet.extend_from_slice(body.as_bytes());
+        let tag: [u8; TAG_BYTES] = mac(keys.get(7).unwrap(), &packet).finalize().into_bytes().into();
+        packet.extend_from_slice(&tag);
+        packet
+    }
+
+    fn payload_of(alert: &Alert) -> serde_json::Value {
+        let packet = alert.encode(key().get(7).unwrap(), SENT_MS, 0).unwrap();
+        serde_json::from_slice(&packet[HEADER_BYTES..packet.len() - TAG_BYTES]).unwrap()
+    }
+
+    #[test]
+    fn a_tripwire_says_what_was_met_and_neither_a_score_nor_a_verdict() {
+        let tripped = Alert { word: Word::Tripwire(Tripwire::Canary), ..alert() };
+        let packet = tripped.encode(key().get(7).unwrap(), SENT_MS, 0).unwrap();
+        assert_eq!(packet[5], 2);
+        let header = Header::read(&packet).unwrap();
+        assert_eq!((header.role, header.alert()), (Role::Collector, Some(tripped.clone())));
+        let payload = payload_of(&tripped);
+        let fields: Vec<&str> = payload.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(
+            fields,
+            ["account", "boot_epoch", "event_id", "node_id", "sequence32", "tenant", "tripwire", "wall_ts"]
+        );
+        assert_eq!(payload["tripwire"], serde_json::json!({ "selector": "canary" }));
+    }
+
+    #[test]
+    fn a_tripwire_that_claims_a_score_or_a_verdict_says_nothing_nor_does_a_verdict_that_is_half_of_one() {
+        let says = |role, payload: &serde_json::Value| {
+            Header::read(&signed(role, payload)).unwrap().alert().is_some()
+        };
+        let tripped = payload_of(&Alert { word: Word::Tripwire(Tripwire::Indicator), ..alert() });
+        let judged = payload_of(&alert());
+        assert!(says(Role::Collector, &tripped) && says(Role::Judge, &judged));
+        assert!(!says(Role::Judge, &tripped) && !says(Role::Collector, &judged));
+        for name in ["anomaly", "verdict_id"] {
+            let mut more = tripped.clone();
+            more[name] = judged[name].clone();
+            assert!(!says(Role::Collector, &more), "{name}");
+            let mut less = judged.clone();
+            less.as_object_mut().unwrap().remove(name);
+            assert!(!says(Role::Judge, &less), "{name}");
+        }
+        let mut unknown = tripped;
+        unknown["tripwire"]["selector"] = "verdict".into();
+        assert!(!says(Role::Collector, &unknown));
     }
 }

@@ -1,9 +1,9 @@
 //! What is believed of a datagram. In this order, so that the cheapest comes first and nothing that is not
-//! proved changes anything but the count of its address: size, address, form, key, time, signature, sender,
-//! content, whether it was heard before, how much its sender says, age of its event.
+//! proved changes anything but the count of its address: size, address, form, key, time, signature, role and
+//! sender, content, whether it was heard before, how much its sender says, age of its event.
 
 use crate::bucket::{Addresses, Bucket};
-use crate::keys::Keys;
+use crate::keys::{Keys, Role};
 use crate::limits::{BOOTS_MAX, EVENT_AGE_MS_MAX, FRESH_MS, IDLE_MS, PACKET_BYTES_MAX, SENDERS_MAX};
 use crate::packet::{Alert, Header, Malformed};
 use crate::window::{Heard, Window};
@@ -35,6 +35,8 @@ pub enum Cause {
     Stale,
     /// It is not signed by that key.
     InvalidHmac,
+    /// By that key nothing of its type may be said.
+    InvalidRole,
     /// Its sender may not use that key.
     InvalidSender,
     /// What it says is not an alert.
@@ -53,7 +55,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::TooLarge,
         Self::AddressLimited,
         Self::TooShort,
@@ -65,6 +67,7 @@ impl Cause {
         Self::KeyNotGood,
         Self::Stale,
         Self::InvalidHmac,
+        Self::InvalidRole,
         Self::InvalidSender,
         Self::InvalidJson,
         Self::Duplicate,
@@ -88,6 +91,7 @@ impl Cause {
             Self::KeyNotGood => "key_not_good",
             Self::Stale => "stale",
             Self::InvalidHmac => "invalid_hmac",
+            Self::InvalidRole => "invalid_role",
             Self::InvalidSender => "invalid_sender",
             Self::InvalidJson => "invalid_json",
             Self::Duplicate => "duplicate",
@@ -136,7 +140,8 @@ pub struct Receiver {
     /// What was sent before is not believed: a receiver that is new cannot know whether it was heard.
     since_ms: i64,
     addresses: Addresses,
-    senders: HashMap<u32, Sender>,
+    /// By who they are and what they say: a node's tripwires take nothing of what its verdicts may.
+    senders: HashMap<(u32, Role), Sender>,
 }
 
 impl Receiver {
@@ -174,6 +179,10 @@ impl Receiver {
         if !header.is_signed_by(key) {
             return Err(Cause::InvalidHmac);
         }
+        // Whoever senses does not judge.
+        if key.role() != header.role {
+            return Err(Cause::InvalidRole);
+        }
         // Whoever holds a key may still say to be somebody else.
         if !key.has_source(header.source) {
             return Err(Cause::InvalidSender);
@@ -182,7 +191,7 @@ impl Receiver {
         if !key.is_of(header.source, &alert.node) {
             return Err(Cause::InvalidSender);
         }
-        self.hear(header.source, &alert, now_ms)?;
+        self.hear((header.source, header.role), &alert, now_ms)?;
         let age_ms = now_ms.saturating_sub(alert.event_ms);
         if !(-FRESH_MS..=EVENT_AGE_MS_MAX).contains(&age_ms) {
             return Err(Cause::Late);
@@ -202,14 +211,14 @@ impl Receiver {
 
     /// Notes an alert that is news. One that its sender has no token for is not noted, so that a copy that
     /// comes when there is one is taken.
-    fn hear(&mut self, source: u32, alert: &Alert, now_ms: i64) -> Result<(), Cause> {
+    fn hear(&mut self, source: (u32, Role), alert: &Alert, now_ms: i64) -> Result<(), Cause> {
         // One that was heard in times to come was heard before the clock was set back.
         let is_heard = |(_, _, last_ms): &(u64, Window, i64)| {
             (-FRESH_MS..IDLE_MS).contains(&now_ms.saturating_sub(*last_ms))
         };
-        if !self.senders.contains_key(&source) && self.senders.len() >= SENDERS_MAX {
+        if !self.senders.contains_key(&source) && self.senders.len() >= Role::ALL.len() * SENDERS_MAX {
             self.senders.retain(|_, sender| sender.boots.iter().any(is_heard));
-            if self.senders.len() >= SENDERS_MAX {
+            if self.senders.len() >= Role::ALL.len() * SENDERS_MAX {
                 return Err(Cause::Crowded);
             }
         }

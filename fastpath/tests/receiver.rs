@@ -6,13 +6,14 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use weir_fastpath::limits::{ADDRESSES_MAX, BOOTS_MAX, IDLE_MS, SENDER_BURST};
-use weir_fastpath::{Alert, Cause, Keys, Receiver};
+use weir_fastpath::{Alert, Cause, Judged, Keys, Receiver, Tripwire, Word};
 use weir_schemas::{AccountId, EventId, VerdictId};
 
 const NOW_MS: i64 = 1_795_837_502_000;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Key 1 of judge-1 until a minute from now, key 2 of judge-2, key 3 of judge-1 from a minute ago on.
+/// Key 1 of judge-1 until a minute from now, key 2 of judge-2, key 3 of judge-1 from a minute ago on; key 4
+/// by which judge-1 tells of tripwires.
 fn keys() -> Keys {
     let key = |id: u8, digit: char, from: &str, to: &str, sender: &str| {
         let secret: String = std::iter::repeat_n(digit, 64).collect();
@@ -24,7 +25,9 @@ fn keys() -> Keys {
     let (long_ago, far) = ("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
     let text = key(1, '1', long_ago, "2026-11-28T03:46:02Z", "judge-1")
         + &key(2, '2', long_ago, far, "judge-2")
-        + &key(3, '3', "2026-11-28T03:44:02Z", far, "judge-1");
+        + &key(3, '3', "2026-11-28T03:44:02Z", far, "judge-1")
+        + &key(4, '4', long_ago, far, "judge-1")
+        + "role = \"collector\"\n";
     Keys::parse(&text).unwrap()
 }
 
@@ -35,13 +38,15 @@ fn alert(node: &str, boot_epoch: u64, sequence: u32) -> Alert {
         sequence,
         boot_epoch,
         event: EventId([1; 16]),
-        verdict: VerdictId([2; 16]),
         account: AccountId([3; 16]),
         tenant: "acme".into(),
-        score: 0.95,
-        witnesses: 2,
-        families: vec!["coverage".into(), "volume".into()],
-        policy: Some("builtin-9".into()),
+        word: Word::Verdict(Judged {
+            verdict: VerdictId([2; 16]),
+            score: 0.95,
+            witnesses: 2,
+            families: vec!["coverage".into(), "volume".into()],
+            policy: Some("builtin-9".into()),
+        }),
     }
 }
 
@@ -91,6 +96,31 @@ fn a_key_is_of_its_own_senders_and_good_in_its_own_time() {
     let mut unknown = packet(&keys, 1, &alert("judge-1", 1, 9), NOW_MS);
     unknown[26] = 77;
     assert_eq!(cause(&mut Receiver::default(), &unknown, &keys, NOW_MS), Some(Cause::UnknownKey));
+}
+
+#[test]
+fn by_a_collectors_key_a_tripwire_is_told_and_no_verdict_and_by_a_judges_the_other_way_round() {
+    let (keys, mut receiver) = (keys(), Receiver::default());
+    let tripped =
+        |sequence| Alert { word: Word::Tripwire(Tripwire::Indicator), ..alert("judge-1", 1, sequence) };
+    let mut say = |key, alert: &Alert| receiver.take(&packet(&keys, key, alert, NOW_MS), HERE, &keys, NOW_MS);
+    assert_eq!(say(4, &alert("judge-1", 1, 1)).err(), Some(Cause::InvalidRole), "it judges nobody");
+    assert_eq!(say(1, &tripped(1)).err(), Some(Cause::InvalidRole));
+    assert_eq!(say(4, &tripped(1)).unwrap().alert, tripped(1));
+    assert_eq!(say(1, &alert("judge-1", 1, 1)).unwrap().alert, alert("judge-1", 1, 1), "counts are apart");
+    assert_eq!(say(4, &Alert { node: "judge-2".into(), ..tripped(2) }).err(), Some(Cause::InvalidSender));
+}
+
+#[test]
+fn however_many_tripwires_a_node_tells_of_its_verdicts_are_heard() {
+    let (keys, mut receiver) = (keys(), Receiver::default());
+    for sequence in 0..=SENDER_BURST {
+        let tripped = Alert { word: Word::Tripwire(Tripwire::Canary), ..alert("judge-1", 1, sequence) };
+        let heard = cause(&mut receiver, &packet(&keys, 4, &tripped, NOW_MS), &keys, NOW_MS);
+        assert_eq!(heard, (sequence == SENDER_BURST).then_some(Cause::SenderLimited), "{sequence}");
+    }
+    let verdict = alert("judge-1", 1, 1);
+    assert_eq!(cause(&mut receiver, &packet(&keys, 1, &verdict, NOW_MS), &keys, NOW_MS), None);
 }
 
 #[test]

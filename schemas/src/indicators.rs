@@ -11,6 +11,7 @@
 
 use crate::hex::{hex, unhex};
 use crate::records::{IndicatorKind, LinkKind, ValueHash};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -40,6 +41,12 @@ const USER_AGENT_BYTES_MAX: usize = 256;
 
 /// Shortest prefix of a network, in bits: what is wider is nobody's.
 const PREFIX_BITS_MIN: (u8, u8) = (16, 32);
+
+/// Fewest and most bytes of a token: what is shorter may stand in any text, and nobody needs longer ones.
+pub const CANARY_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
+
+/// The source of tokens that the operator planted. No bundle is imported under this name.
+pub const CANARY_SOURCE: &str = "canary";
 
 /// Name and version of the format.
 const HEAD: &str = "weir-indicators 1";
@@ -86,6 +93,55 @@ pub enum Pattern {
     KeyedPreamble(ValueHash),
     /// The keyed hash of its prompt's template.
     KeyedTemplate(ValueHash),
+    /// A token in the text of its prompt.
+    Canary(Canary),
+}
+
+/// A token that an operator planted where nobody who is honest takes it from, such as in a document that is
+/// for no customer. Of the token itself nothing is kept but its hash and its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Canary {
+    bytes: u8,
+    sha256: [u8; 32],
+}
+
+impl Canary {
+    /// The canary of a token; none where it is shorter or longer than [`CANARY_BYTES`] or has other
+    /// characters than [a token may have](Self::is_of_tokens).
+    pub fn of(token: &str) -> Option<Self> {
+        let bytes = token.as_bytes();
+        let is_token = CANARY_BYTES.contains(&bytes.len()) && bytes.iter().copied().all(Self::is_of_tokens);
+        is_token.then(|| Self { bytes: bytes.len() as u8, sha256: Sha256::digest(bytes).into() })
+    }
+
+    /// Bytes of the token.
+    pub fn bytes(&self) -> usize {
+        self.bytes.into()
+    }
+
+    /// Whether a token may have this character: ASCII letters, digits, `-` and `_`. All others divide tokens.
+    pub const fn is_of_tokens(character: u8) -> bool {
+        character.is_ascii_alphanumeric() || matches!(character, b'-' | b'_')
+    }
+}
+
+impl fmt::Display for Canary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "canary:{}:{}", self.bytes, hex(&self.sha256))
+    }
+}
+
+impl FromStr for Canary {
+    type Err = PatternError;
+
+    fn from_str(text: &str) -> Result<Self, PatternError> {
+        let fields = text.strip_prefix("canary:").and_then(|fields| fields.split_once(':'));
+        let (bytes, sha256) = fields.ok_or(PatternError::Unsupported)?;
+        let bytes: u8 = bytes.parse().map_err(|_| PatternError::Malformed)?;
+        let sha256 = unhex::<32>(sha256).ok_or(PatternError::Malformed)?;
+        let is_sound = CANARY_BYTES.contains(&bytes.into());
+        is_sound.then_some(Self { bytes, sha256 }).ok_or(PatternError::Malformed)
+    }
 }
 
 /// A network: an address whose bits behind the prefix are zero, and the bits of the prefix.
@@ -187,7 +243,8 @@ impl Pattern {
             IndicatorKind::KeyedPayment => Self::KeyedPayment(hash()?),
             IndicatorKind::KeyedPreamble => Self::KeyedPreamble(hash()?),
             IndicatorKind::KeyedTemplate => Self::KeyedTemplate(hash()?),
-            IndicatorKind::Other => return Err(PatternError::Unsupported),
+            // Of all others there is one that requests are compared with.
+            IndicatorKind::Other => Self::Canary(value.parse()?),
         })
     }
 
@@ -201,7 +258,7 @@ impl Pattern {
             LinkKind::Payment | LinkKind::Org => IndicatorKind::KeyedPayment,
             LinkKind::Preamble => IndicatorKind::KeyedPreamble,
             LinkKind::Template => IndicatorKind::KeyedTemplate,
-            _ => IndicatorKind::Other,
+            _ => return Err(PatternError::Unsupported),
         };
         Self::parse(kind, value)
     }
@@ -220,6 +277,7 @@ impl Pattern {
             Self::KeyedPayment(_) => IndicatorKind::KeyedPayment,
             Self::KeyedPreamble(_) => IndicatorKind::KeyedPreamble,
             Self::KeyedTemplate(_) => IndicatorKind::KeyedTemplate,
+            Self::Canary(_) => IndicatorKind::Other,
         }
     }
 
@@ -248,6 +306,7 @@ impl fmt::Display for Pattern {
             | Self::KeyedPayment(hash)
             | Self::KeyedPreamble(hash)
             | Self::KeyedTemplate(hash) => hash.fmt(f),
+            Self::Canary(canary) => canary.fmt(f),
         }
     }
 }
@@ -362,6 +421,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_whatever_it_is_compared_with() {
+        let canary = Canary::of("canary-token_0123").unwrap().to_string();
         let values = [
             (IndicatorKind::Address, "192.0.2.7"),
             (IndicatorKind::Address, "2001:db8::7"),
@@ -376,6 +436,7 @@ mod tests {
             (IndicatorKind::KeyedPayment, "07070707070707070707070707070707"),
             (IndicatorKind::KeyedPreamble, "07070707070707070707070707070707"),
             (IndicatorKind::KeyedTemplate, "07070707070707070707070707070707"),
+            (IndicatorKind::Other, &canary),
         ];
         let told: Vec<Indicator> = values.iter().map(|(kind, value)| indicator(*kind, value)).collect();
         assert_eq!(parse(&to_text(&told)).unwrap(), told);
@@ -384,6 +445,31 @@ mod tests {
             let pattern = indicator(kind, value).pattern;
             assert_eq!((pattern.kind(), pattern.to_string().as_str()), (kind, value));
         }
+    }
+
+    #[test]
+    fn of_a_token_nothing_is_kept_but_its_length_and_hash_and_what_might_stand_in_any_text_is_none() {
+        let canary = Canary::of("canary-token_0123").unwrap();
+        assert_eq!(canary.bytes(), 17);
+        expect!["canary:17:b7303e958455b7633b95210ff53053b2e2b828f8fbe147798c1db8fe18fb3e22"]
+            .assert_eq(&canary.to_string());
+        assert_eq!(canary.to_string().parse(), Ok(canary));
+        assert!(Canary::of(&"a".repeat(16)).is_some() && Canary::of(&"a".repeat(128)).is_some());
+        for none in ["a".repeat(15), "a".repeat(129), "a token of words".into(), "tökens-of-letters".into()]
+        {
+            assert_eq!(Canary::of(&none), None, "{none}");
+        }
+        let hash = "0".repeat(64);
+        for none in [format!("canary:15:{hash}"), format!("canary:129:{hash}"), "canary:16:00".into()] {
+            assert_eq!(none.parse::<Canary>(), Err(PatternError::Malformed), "{none}");
+        }
+        assert_eq!(Pattern::parse(IndicatorKind::Other, "x"), Err(PatternError::Unsupported));
+        let told = format!("canary:16:{hash}");
+        assert_eq!(
+            Pattern::of_link("OTHER", &told),
+            Err(PatternError::Unsupported),
+            "nobody else plants any"
+        );
     }
 
     #[test]

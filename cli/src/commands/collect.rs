@@ -7,7 +7,7 @@ use crate::{pages, roles};
 use anyhow::Result;
 use std::process::ExitCode;
 
-takes!(Keys: Common, Vault, Kafka, Serving, Collector, Indicators, Listener, Tracing, Feed, Tenants);
+takes!(Keys: Common, Vault, Kafka, Serving, Collector, Indicators, Listener, Tracing, Feed, FastPath, Sending, Tripping, Tenants);
 
 /// Follow a log file, take records by HTTP or read a topic, and publish their events to Kafka
 #[derive(clap::Args)]

@@ -35,6 +35,21 @@ enum Verb {
         #[command(flatten)]
         keys: KeyFlags<Keys>,
     },
+    /// Plant a token: print a new one, to be put where nobody who is honest takes it from, and look for it in
+    /// the text of prompts from then on. Only its hash is kept
+    Plant {
+        /// Name by which events and evidence name it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// A token that is there already, instead of a new one: 16 to 128 letters, digits, `-` and `_`
+        #[arg(long, value_name = "TOKEN")]
+        token: Option<String>,
+        /// Days that it is looked for
+        #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
+        days: u16,
+        #[command(flatten)]
+        keys: KeyFlags<Keys>,
+    },
     /// Print the indicators that requests are compared with
     List {
         /// How it is printed
@@ -85,6 +100,9 @@ impl Run for Arguments {
         match self.verb {
             Verb::Import { bundle, source, keys } => {
                 indicators::import(&config.context(&keys)?, &bundle, &source)
+            }
+            Verb::Plant { name, token, days, keys } => {
+                indicators::plant(&config.context(&keys)?, &name, token.as_deref(), days)
             }
             Verb::List { format, keys } => indicators::list(&config.context(&keys)?, format == Format::Json),
             Verb::Remove { which: Which { source, id }, keys } => {

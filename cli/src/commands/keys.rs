@@ -35,8 +35,8 @@ enum Verb {
         #[command(flatten)]
         keys: KeyFlags<Keys>,
     },
-    /// Make a key by which nodes that judge sign alerts and decision servers believe them, in a new file or
-    /// one that is there; the keys there that are of these nodes alone end a day later
+    /// Make a key by which nodes sign alerts and decision servers believe them, in a new file or one that is
+    /// there; the keys of the same role there that are of these nodes alone end a day later
     Fastpath {
         /// The file, for `fastpath.keys_file`
         #[arg(value_name = "FILE")]
@@ -44,6 +44,9 @@ enum Verb {
         /// Name of a node that signs by it (the setting `node`, or its host name); may be given several times
         #[arg(long = "sender", value_name = "NODE", required = true)]
         senders: Vec<String>,
+        /// What they may say by it: `judge` of verdicts, `collector` of tripwires
+        #[arg(long, value_name = "ROLE", default_value = "judge", value_parser = fastpath_role)]
+        role: weir_fastpath::Role,
         /// Days that it is good for
         #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3650))]
         days: u16,
@@ -56,6 +59,13 @@ enum Verb {
     },
 }
 
+fn fastpath_role(name: &str) -> Result<weir_fastpath::Role, String> {
+    let role = weir_fastpath::Role::ALL.into_iter().find(|role| role.as_str() == name);
+    role.ok_or_else(|| {
+        format!("a role is {}", weir_fastpath::Role::ALL.map(weir_fastpath::Role::as_str).join(" or "))
+    })
+}
+
 fn role(name: &str) -> Result<Role, String> {
     let role = Role::WITH_DIRECTORY.into_iter().find(|role| role.name() == name);
     role.ok_or_else(|| format!("a role is {}", Role::WITH_DIRECTORY.map(Role::name).join(", ")))
@@ -66,7 +76,9 @@ impl Run for Arguments {
         match self.verb {
             Verb::Make { directory } => roles::keys::make(&directory),
             Verb::Check { role, keys } => roles::keys::check(&config.context(&keys)?, role),
-            Verb::Fastpath { file, senders, days } => roles::keys::fastpath(&file, &senders, days),
+            Verb::Fastpath { file, senders, role, days } => {
+                roles::keys::fastpath(&file, &senders, role, days)
+            }
             Verb::Person { file } => roles::keys::person(&file),
         }
     }

@@ -7,7 +7,7 @@ use crate::trace::Loaded;
 use anyhow::Result;
 use std::process::ExitCode;
 
-takes!(Keys: Common, Vault, Embedded, Layout, Serving, Collector, Indicators, Listener, Tracing, Stages, Enforcer, Deciding, FastPath, Sending, Tenants, Export);
+takes!(Keys: Common, Vault, Embedded, Layout, Serving, Collector, Indicators, Listener, Tracing, Stages, Enforcer, Deciding, FastPath, Sending, Tripping, Tenants, Export);
 
 /// Every role in one process on the embedded log: the place to start
 #[derive(clap::Args)]

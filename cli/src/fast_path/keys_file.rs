@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
-use weir_fastpath::Keys;
 use weir_fastpath::limits::KEYS_FILE_BYTES_MAX;
+use weir_fastpath::{Keys, Role};
 use weir_schemas::hex::hex;
 use zeroize::Zeroizing;
 
@@ -94,11 +94,11 @@ fn read(path: &Path) -> Result<(Zeroizing<String>, Keys)> {
 }
 
 /// Makes a file with a new key for these nodes, or adds one to the file that is there; the number of the new
-/// key. Keys of the same nodes alone end a day later, as keys that are replaced do.
+/// key. Keys of the same role and of these nodes alone end a day later, as keys that are replaced do.
 ///
 /// # Errors
 /// When the file that is there cannot be used, or has no number left.
-pub fn make(path: &Path, senders: &[String], days: u16) -> Result<u8> {
+pub fn make(path: &Path, senders: &[String], role: Role, days: u16) -> Result<u8> {
     let now = OffsetDateTime::now_utc().replace_nanosecond(0)?;
     let text_of = |moment: OffsetDateTime| moment.format(&Rfc3339);
     let mut document = toml::Table::new();
@@ -116,9 +116,13 @@ pub fn make(path: &Path, senders: &[String], days: u16) -> Result<u8> {
     let Some(entries) = entries.as_array_mut() else { bail!("{} has no list of keys", path.display()) };
     for entry in entries.iter_mut().filter_map(toml::Value::as_table_mut) {
         let names = entry.get("senders").and_then(toml::Value::as_array);
-        let is_replaced = names.is_some_and(|names| {
-            names.iter().all(|name| name.as_str().is_some_and(|name| senders.iter().any(|new| new == name)))
-        });
+        let of_role = entry.get("role").and_then(toml::Value::as_str).unwrap_or(Role::default().as_str());
+        let is_replaced = of_role == role.as_str()
+            && names.is_some_and(|names| {
+                names
+                    .iter()
+                    .all(|name| name.as_str().is_some_and(|name| senders.iter().any(|new| new == name)))
+            });
         let ends = entry.get("not_after").and_then(toml::Value::as_str);
         let ends = ends.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok());
         if is_replaced && ends.is_some_and(|ends| ends > over) {
@@ -133,6 +137,10 @@ pub fn make(path: &Path, senders: &[String], days: u16) -> Result<u8> {
     entry.insert("not_before".into(), text_of(now - Duration::minutes(5))?.into());
     entry.insert("not_after".into(), text_of(now + Duration::days(days.into()))?.into());
     entry.insert("senders".into(), senders.to_vec().into());
+    if role != Role::default() {
+        // Builds from before there were roles read a judge's.
+        entry.insert("role".into(), role.as_str().into());
+    }
     entries.push(entry.into());
     let text = Zeroizing::new(toml::to_string(&document)?);
     Keys::parse(&text).with_context(|| format!("{} would not be of use", path.display()))?;

@@ -6,6 +6,12 @@ use std::time::Duration;
 /// nobody.
 pub const QUEUE_MAX: usize = 1_024;
 
+/// How long after an alert of a tripwire no other one of the same account is sent.
+pub const TRIPWIRE_EVERY_MS: i64 = 10_000;
+
+/// Accounts of which that is remembered, twice, at 24 bytes each. One that is forgotten begins anew.
+pub const TRIPWIRE_ACCOUNTS_MAX: usize = 16_384;
+
 /// Datagrams that wait for the time of their copy. While there are more, no alert is taken from the queue.
 pub const COPIES_WAITING_MAX: usize = 4_096;
 

@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use weir_enforcer::answer::answers::Answers;
-use weir_enforcer::answer::holds::{Held, Holds, LetGo, PROVISIONAL};
+use weir_enforcer::answer::holds::{Held, HeldOn, Holds, LetGo, PROVISIONAL, TRIPWIRE};
 use weir_enforcer::answer::standings::Standings;
 use weir_fastpath::limits::PACKET_BYTES_MAX;
-use weir_fastpath::{Alert, Receiver};
+use weir_fastpath::{Alert, Receiver, Word};
 use weir_schemas::StandingEvidence;
 use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
@@ -46,12 +46,14 @@ pub fn start(
     root: Option<[u8; 32]>,
 ) -> Result<Option<Listener>> {
     let settings = &context.settings;
-    let mode = settings.fastpath_holds;
+    let modes = Modes { verdict: settings.fastpath_holds, tripwire: settings.fastpath_tripwire_holds };
     let Some(address) = &settings.fastpath_listen else {
-        ensure!(
-            mode == HoldMode::Off,
-            "fastpath.holds is {mode}, and fastpath.listen is not set: there is nothing to hold anybody on"
-        );
+        for (name, mode) in [("fastpath.holds", modes.verdict), ("fastpath.tripwire_holds", modes.tripwire)] {
+            ensure!(
+                mode == HoldMode::Off,
+                "{name} is {mode}, and fastpath.listen is not set: there is nothing to hold anybody on"
+            );
+        }
         return Ok(None);
     };
     let Some(path) = &settings.fastpath_keys_file else {
@@ -66,10 +68,11 @@ pub fn start(
         .with_context(|| format!("cannot listen on {address}; choose another fastpath.listen"))?;
     socket.set_read_timeout(Some(LOOK_EVERY))?;
     let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
-    tracing::info!(address = %socket.local_addr()?, holds = %mode, "listening for alerts");
+    let (holds, tripwire_holds) = (modes.verdict, modes.tripwire);
+    tracing::info!(address = %socket.local_addr()?, %holds, %tripwire_holds, "listening for alerts");
     let is_over = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
-    let holder = if mode == HoldMode::Off {
+    let holder = if modes.are(HoldMode::Off) {
         None
     } else {
         let directory = settings.data_dir.join("fastpath");
@@ -80,7 +83,7 @@ pub fn start(
         let holder = Arc::new(Holder {
             holds: Arc::new(Holds::new(standings.clone(), wire.clone(), root, max)),
             journal,
-            mode,
+            modes,
             lasts_ms: i64::try_from(settings.fastpath_hold_ms_max)?,
             tenants: context.tenants()?,
             metrics: context.metrics.clone(),
@@ -93,7 +96,7 @@ pub fn start(
         Some(holder)
     };
     // Held in mind only, unless they are to hold.
-    let holds = holder.as_ref().filter(|_| mode == HoldMode::Hold).map(|holder| holder.holds.clone());
+    let holds = holder.as_ref().filter(|_| modes.any_is(HoldMode::Hold)).map(|holder| holder.holds.clone());
     let ears = Ears {
         socket,
         keys,
@@ -161,68 +164,112 @@ impl Ears {
             };
             let outcome = match &self.holder {
                 None => Err(Unheld::Off),
-                Some(_) if alert.score < self.score_min => Err(Unheld::BelowScore),
-                Some(holder) => holder.hold(&alert, now_ms),
+                Some(holder) => holder.hold(&alert, self.score_min, now_ms),
             };
             match outcome {
-                Ok(mode) => self.metrics.account_held(mode, came.elapsed()),
-                Err(why) => self.metrics.account_unheld(why),
+                Ok(mode) => self.metrics.account_held(&alert.word, mode, came.elapsed()),
+                Err(why) => self.metrics.account_unheld(&alert.word, why),
             }
         }
     }
+}
+
+/// What is done about alerts of verdicts, and of tripwires.
+#[derive(Clone, Copy)]
+struct Modes {
+    verdict: HoldMode,
+    tripwire: HoldMode,
+}
+
+impl Modes {
+    fn of(self, word: &Word) -> HoldMode {
+        match word {
+            Word::Verdict(_) => self.verdict,
+            Word::Tripwire(_) => self.tripwire,
+        }
+    }
+
+    fn are(self, mode: HoldMode) -> bool {
+        self.verdict == mode && self.tripwire == mode
+    }
+
+    fn any_is(self, mode: HoldMode) -> bool {
+        self.verdict == mode || self.tripwire == mode
+    }
+}
+
+/// What is written down as the mode of a hold.
+fn mode_of(held: &Held) -> HoldMode {
+    if held.is_observed { HoldMode::Observe } else { HoldMode::Hold }
 }
 
 /// Holds accounts.
 struct Holder {
     holds: Arc<Holds>,
     journal: Journal,
-    mode: HoldMode,
+    modes: Modes,
     lasts_ms: i64,
     tenants: Arc<Registry>,
     metrics: Arc<Metrics>,
 }
 
 impl Holder {
-    fn hold(&self, alert: &Alert, now_ms: i64) -> Result<HoldMode, Unheld> {
+    fn hold(&self, alert: &Alert, score_min: f64, now_ms: i64) -> Result<HoldMode, Unheld> {
+        let mode = self.modes.of(&alert.word);
+        if mode == HoldMode::Off {
+            return Err(Unheld::Off);
+        }
+        // A tripwire is no score, and claims none.
+        let (on, score, families) = match &alert.word {
+            Word::Verdict(judged) if judged.score < score_min => return Err(Unheld::BelowScore),
+            Word::Verdict(judged) => (HeldOn::Verdict(judged.verdict), judged.score, &[PROVISIONAL][..]),
+            Word::Tripwire(_) => (HeldOn::Tripwire(None), 0.0, &[PROVISIONAL, TRIPWIRE][..]),
+        };
         if self.tenants.now().find(Some(&alert.tenant)).is_err() {
             return Err(Unheld::UnknownTenant);
         }
-        let evidence = StandingEvidence { score: alert.score, families: vec![PROVISIONAL.to_owned()] };
+        let families = families.iter().copied().map(str::to_owned).collect();
         let held = Held {
             account: alert.account,
             tenant: alert.tenant.as_str().into(),
-            verdict: alert.verdict,
-            evidence: Arc::new(evidence),
+            on,
+            is_observed: mode != HoldMode::Hold,
+            evidence: Arc::new(StandingEvidence { score, families }),
             since_ms: now_ms,
             until_ms: now_ms.saturating_add(self.lasts_ms),
         };
         self.holds.may(&held).map_err(Unheld::Spared)?;
-        let line = json!({
+        let mut line = json!({
             "time_ms": now_ms,
             "what": "held",
-            "mode": self.mode.to_string(),
+            "mode": mode.to_string(),
             "account": held.account.to_string(),
             "tenant": &*held.tenant,
-            "verdict_id": held.verdict.to_string(),
             "event_id": alert.event.to_string(),
             "event_ms": alert.event_ms,
-            "score": alert.score,
-            "families": alert.families,
-            "policy_version": alert.policy,
             "sender": alert.node,
             "until_ms": held.until_ms,
         });
+        match &alert.word {
+            Word::Verdict(judged) => {
+                line["verdict_id"] = judged.verdict.to_string().into();
+                line["score"] = judged.score.into();
+                line["families"] = json!(judged.families);
+                line["policy_version"] = json!(judged.policy);
+            }
+            Word::Tripwire(tripwire) => line["tripwire"] = tripwire.as_str().into(),
+        }
         if let Err(error) = self.journal.write(&line) {
             self.metrics.journal_failed(&error);
             return Err(Unheld::Unwritten);
         }
-        self.holds.hold(held.clone()).map_err(|why| {
+        let replaced = self.holds.hold(held.clone()).map_err(|why| {
             // Between the line and now somebody said otherwise.
             self.write_end(&held, why.as_str(), now_ms);
             Unheld::Spared(why)
         })?;
-        self.metrics.holds_looked_at(self.holds.len());
-        Ok(self.mode)
+        self.let_go(replaced.map(|replaced| (replaced, LetGo::Outranked)).into_iter().collect(), now_ms);
+        Ok(mode)
     }
 
     /// Follows the log, and lets go whom there is a reason to let go.
@@ -249,10 +296,10 @@ impl Holder {
         let line = json!({
             "time_ms": now_ms,
             "what": "let_go",
-            "mode": self.mode.to_string(),
+            "mode": mode_of(held).to_string(),
             "account": held.account.to_string(),
             "tenant": &*held.tenant,
-            "verdict_id": held.verdict.to_string(),
+            "verdict_id": held.on.verdict().map(|verdict| verdict.to_string()),
             "held_ms": now_ms.saturating_sub(held.since_ms),
             "why": why,
         });

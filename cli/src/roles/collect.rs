@@ -102,7 +102,7 @@ fn read_topic(
     let (records, clock) = (settings.collector_batch_lines, Arc::new(now_ms));
     let feed = Box::new(feed);
     let source = TopicSource::new(log, feed, config, records, linger, keys, wire, telemetry, clock)?;
-    let mut source = source.watching(context.tripwires());
+    let mut source = source.watching(context.tripwires()?);
     let mut patience = Patience::of(TOPIC_PATIENCE);
     // Of two sources one has the line.
     let mut status = settings.tail.is_none().then(Status::new);
@@ -146,6 +146,7 @@ pub struct Sources {
 /// What there is to read; what contradicts itself is told before anything is written.
 pub fn check_sources(context: &Context, loaded: Option<Loaded>, until_idle: bool) -> Result<Sources> {
     context.tenants()?;
+    context.tripwires()?;
     let listener = Listener::bind(context)?;
     let tracer = loaded.map(|loaded| Tracer::of(loaded, context)).transpose()?;
     let sources = [
@@ -290,5 +291,5 @@ pub fn open<'l>(
 ) -> Result<Collector<'l>> {
     let keys = sensing_keys(keys)?;
     let collector = Collector::open(log, config, keys, wire, context.metrics.clone(), Arc::new(now_ms))?;
-    Ok(collector.watching(context.tripwires()))
+    Ok(collector.watching(context.tripwires()?))
 }

@@ -40,9 +40,11 @@ pub fn run(context: &Context) -> Result<ExitCode> {
     }
     let store = context.given_keys(Role::Collector)?;
     let (keys, root) = (CollectorKeys::read(&store)?, keys::read_root_if_there(&store, Role::Collector)?);
+    let settings = &context.settings;
     ensure!(
-        root.is_some() || context.settings.fastpath_holds != HoldMode::Hold,
-        "fastpath.holds is hold, and sign.pub is not among the keys: the kill switch would not be heard. Put the one \
+        root.is_some()
+            || ![settings.fastpath_holds, settings.fastpath_tripwire_holds].contains(&HoldMode::Hold),
+        "fastpath.holds or fastpath.tripwire_holds is hold, and sign.pub is not among the keys: the kill switch would not be heard. Put the one \
          there that lies in the directory `auditor` that `weir keys make` made"
     );
     let (log, wire) = (context.kafka()?, context.wire()?);

@@ -5,7 +5,7 @@
 //! id, and `changes.jsonl` has a line for everything that was tried, written before it is done.
 
 use crate::context::{Context, now_ms};
-use crate::keys::read_sign;
+use crate::keys::{random, read_sign};
 use crate::output;
 use crate::roles::audit_proof::sign_store;
 use crate::trust;
@@ -26,7 +26,8 @@ use weir_enforcer::share::received::{self, Received, Source};
 use weir_enforcer::share::stix;
 use weir_schemas::hex::{hex, unhex};
 use weir_schemas::indicators::{
-    FILE_NAME, INDICATORS_MAX, Indicator, SOURCE_BYTES_MAX, is_name, parse, to_text,
+    CANARY_BYTES, CANARY_SOURCE, Canary, FILE_NAME, ID_BYTES_MAX, INDICATORS_MAX, Indicator, Pattern,
+    SOURCE_BYTES_MAX, is_name, parse, to_text,
 };
 use weir_topology::lock_file::{HoldError, hold};
 
@@ -104,6 +105,10 @@ struct Store {
 
 /// Takes the indicators of a bundle.
 pub fn import(context: &Context, bundle: &Path, name: &str) -> Result<ExitCode> {
+    ensure!(
+        name != CANARY_SOURCE,
+        "{CANARY_SOURCE} is the name of tokens that were planted here: give the source another one"
+    );
     let store = Store::open(context)?;
     let source = source_of(&store.directory, name)?;
     let bytes = read_bounded(bundle, RECEIVED_BYTES_MAX as u64 + 1)?;
@@ -159,6 +164,51 @@ pub fn import(context: &Context, bundle: &Path, name: &str) -> Result<ExitCode> 
             "{keyed} of them are keyed hashes: they are met only where the pseudonym key is that of {name}'s deployment."
         );
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Has a token looked for in the text of prompts: a new one, which is printed, or one that is there.
+pub fn plant(context: &Context, name: &str, token: Option<&str>, days: u16) -> Result<ExitCode> {
+    ensure!(
+        is_name(name, ID_BYTES_MAX),
+        "{name:?} is no name of a token: it has 1 to {ID_BYTES_MAX} letters, digits or signs, without spaces"
+    );
+    let made = hex(random()?.as_slice());
+    let token = token.unwrap_or(&made);
+    let canary = Canary::of(token).with_context(|| {
+        let (min, max) = (CANARY_BYTES.start(), CANARY_BYTES.end());
+        format!(
+            "the token is none: it must have {min} to {max} letters, digits, `-` and `_`, and nothing else"
+        )
+    })?;
+    let store = Store::open(context)?;
+    let (now_ms, mut indicators) = (now_ms(), store.read()?);
+    let pattern = Pattern::Canary(canary);
+    let is_there = |indicator: &Indicator| {
+        indicator.source == CANARY_SOURCE && (indicator.id == name || indicator.pattern == pattern)
+    };
+    ensure!(
+        !indicators.iter().any(is_there),
+        "a token of that name, or that token, was planted before: `weir indicators remove --id {name}` takes it away"
+    );
+    ensure!(
+        indicators.len() < INDICATORS_MAX,
+        "there are {INDICATORS_MAX} indicators, and no room for one more: `weir indicators expire` takes those away \
+         that have ended"
+    );
+    let (source, id) = (CANARY_SOURCE.to_owned(), name.to_owned());
+    let until_ms = now_ms + i64::from(days) * DAY_MS;
+    indicators.push(Indicator { pattern, from_ms: now_ms, until_ms, trust_permille: 1_000, source, id });
+    let change = Change {
+        source: Some(CANARY_SOURCE),
+        id: Some(name),
+        taken: 1,
+        indicators: indicators.len(),
+        ..store.change("plant", now_ms)?
+    };
+    store.note(&change)?;
+    store.write(FILE_NAME, &to_text(&indicators))?;
+    print_line!("{token}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -32,10 +32,14 @@ pub fn check(context: &Context, role: Role) -> Result<ExitCode> {
 }
 
 /// Makes a key for alerts in `file`, which may be there.
-pub fn fastpath(file: &Path, senders: &[String], days: u16) -> Result<ExitCode> {
-    let id = keys_file::make(file, senders, days)?;
+pub fn fastpath(file: &Path, senders: &[String], role: weir_fastpath::Role, days: u16) -> Result<ExitCode> {
+    let id = keys_file::make(file, senders, role, days)?;
     let shown = file.display();
-    print_line!("Made key {id} in {shown}, for {} and {days} days.", senders.join(", "));
+    print_line!(
+        "Made key {id} in {shown}, a {}'s, for {} and {days} days.",
+        role.as_str(),
+        senders.join(", ")
+    );
     print_line!(
         "Give the file to the decision servers first, and then to these nodes: both read it again by themselves."
     );

@@ -80,6 +80,8 @@ pub enum Group {
     FastPath,
     /// What sends them.
     Sending,
+    /// What sends them of tripwires.
+    Tripping,
     /// What reads the tenants' registry.
     Tenants,
     /// What serves metrics.

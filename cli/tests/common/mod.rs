@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod tracing;
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -41,6 +42,11 @@ impl Place {
 
     /// Feeds the recorded traffic as if its last request had been made now.
     pub fn feed_recorded_now(&self) {
+        self.feed_recorded_now_as(|_| ());
+    }
+
+    /// The same behind what is there, with each line changed like this.
+    pub fn feed_recorded_now_as(&self, change: impl Fn(&mut serde_json::Value)) {
         let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/access.jsonl");
         let lines: Vec<serde_json::Value> = json_lines(&recorded);
         let last = lines.iter().map(|line| line["time"].as_f64().unwrap()).fold(0.0, f64::max);
@@ -48,9 +54,11 @@ impl Place {
         let mut feed = String::new();
         for mut line in lines {
             line["time"] = (((line["time"].as_f64().unwrap() + now - last) * 1e3).round() / 1e3).into();
+            change(&mut line);
             feed += &format!("{line}\n");
         }
-        std::fs::write(&self.feed, feed).unwrap();
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(&self.feed);
+        file.unwrap().write_all(feed.as_bytes()).unwrap();
     }
 
     /// The keys of one role.

@@ -3,14 +3,17 @@
 
 use crate::exchange::Exchange;
 use crate::features::cut;
-use crate::limits::{INDICATOR_HITS_MAX, INDICATOR_POPULAR_ACCOUNTS, USER_AGENT_BYTES_MAX};
+use crate::limits::{
+    CANARY_TEXT_BYTES_MAX, CANARY_WORDS_MAX, INDICATOR_HITS_MAX, INDICATOR_POPULAR_ACCOUNTS,
+    TRIPWIRE_ACCOUNTS_MAX, USER_AGENT_BYTES_MAX,
+};
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
-use weir_schemas::indicators::{Indicator, Network, Pattern};
+use weir_schemas::indicators::{Canary, Indicator, Network, Pattern};
 use weir_schemas::{IndicatorHit, IndicatorKind, ValueHash};
 
 /// Makes a pattern of a value that a request tells.
@@ -46,6 +49,34 @@ impl Mark {
         (is_telling, *trust_permille, Reverse(self.accounts), Reverse((source, id)))
     }
 
+    /// Whether a word may be said of it before anybody judges, by indicators that are trusted as far as
+    /// `trust_permille_min`. It must be a value of one hand: what is a network's or a program's is of many
+    /// who are honest, however few were seen with it yet.
+    pub fn trips(&self, trust_permille_min: u16) -> bool {
+        let is_of_one_hand = match &self.indicator.pattern {
+            Pattern::Address(_)
+            | Pattern::KeyedAddress(_)
+            | Pattern::KeyedPayment(_)
+            | Pattern::KeyedPreamble(_)
+            | Pattern::KeyedTemplate(_)
+            | Pattern::Canary(_) => true,
+            Pattern::Network(_)
+            | Pattern::Asn(_)
+            | Pattern::Ja3(_)
+            | Pattern::Ja4(_)
+            | Pattern::UserAgent(_)
+            | Pattern::KeyedSubnet(_) => false,
+        };
+        is_of_one_hand
+            && self.indicator.trust_permille >= trust_permille_min
+            && self.accounts <= TRIPWIRE_ACCOUNTS_MAX
+    }
+
+    /// Whether it is a token that the operator planted.
+    pub fn is_canary(&self) -> bool {
+        matches!(self.indicator.pattern, Pattern::Canary(_))
+    }
+
     /// As the event has it.
     pub fn hit(&self) -> IndicatorHit<'_> {
         IndicatorHit {
@@ -64,6 +95,8 @@ pub(super) struct Table {
     indicators: HashMap<Pattern, Vec<Arc<Indicator>>>,
     kinds: BTreeSet<IndicatorKind>,
     prefixes: BTreeSet<(bool, u8)>,
+    /// Lengths of tokens that there are.
+    tokens: BTreeSet<usize>,
     count: u64,
 }
 
@@ -73,6 +106,9 @@ impl Table {
         for indicator in indicators.into_iter().map(Arc::new) {
             if let Pattern::Network(network) = &indicator.pattern {
                 table.prefixes.insert((network.is_v6(), network.bits()));
+            }
+            if let Pattern::Canary(canary) = &indicator.pattern {
+                table.tokens.insert(canary.bytes());
             }
             table.kinds.insert(indicator.pattern.kind());
             table.indicators.entry(indicator.pattern.clone()).or_default().push(indicator);
@@ -164,12 +200,26 @@ impl Table {
             (keyed.template, Pattern::KeyedTemplate),
         ];
         if self.kinds.last().is_some_and(|kind| *kind >= IndicatorKind::KeyedAddress) {
-            hashes.into_iter().filter_map(|(hash, pattern)| hash.map(pattern)).for_each(look);
+            hashes.into_iter().filter_map(|(hash, pattern)| hash.map(pattern)).for_each(&mut look);
+        }
+        if !self.tokens.is_empty() {
+            let texts = [&exchange.prompt, &exchange.prompt_before, &exchange.system_prompt];
+            let words = texts.into_iter().flatten().flat_map(|text| self.words_of(text));
+            // Each once, however often it stands there.
+            let met: BTreeSet<Canary> = words.take(CANARY_WORDS_MAX).filter_map(Canary::of).collect();
+            met.into_iter().map(Pattern::Canary).for_each(look);
         }
         // Those of one trust by their ids, so that the same request has the same marks.
         marks.sort_by(|a, b| b.rank().cmp(&a.rank()));
         marks.truncate(INDICATOR_HITS_MAX);
         marks
+    }
+
+    /// The words of a text that are as long as a token that there is.
+    fn words_of<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
+        let text = cut(text, CANARY_TEXT_BYTES_MAX);
+        let divides = |character: char| !u8::try_from(character).is_ok_and(Canary::is_of_tokens);
+        text.split(divides).filter(|word| self.tokens.contains(&word.len()))
     }
 
     /// The networks of the lengths that there are which an address lies in.

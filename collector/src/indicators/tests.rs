@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::CollectorConfig;
 use crate::event::EventWriter;
+use crate::limits::{CANARY_WORDS_MAX, TRIPWIRE_ACCOUNTS_MAX};
 use crate::privacy::Pseudonymizer;
 use crate::seal::Sealer;
 use expect_test::expect;
@@ -8,7 +9,7 @@ use std::borrow::Cow;
 use std::fs;
 use tempfile::TempDir;
 use weir_schemas::codec::Record as _;
-use weir_schemas::indicators::{Indicator, Pattern, to_text};
+use weir_schemas::indicators::{CANARY_SOURCE, Canary, Indicator, Pattern, to_text};
 use weir_schemas::wire::{Wire, split};
 use weir_schemas::{Body, Event, EventId, IndicatorKind};
 
@@ -42,6 +43,22 @@ impl Telemetry for Heard {
     }
 }
 
+/// Who is told of tripwires.
+#[derive(Default)]
+struct Rung(Mutex<Vec<Tripped>>);
+
+impl Rung {
+    fn take(&self) -> Vec<Tripped> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Alarm for Rung {
+    fn tripped(&self, tripped: Tripped) {
+        self.0.lock().unwrap().push(tripped);
+    }
+}
+
 /// A file of indicators, what compares with it, and a writer of events.
 struct Place {
     directory: TempDir,
@@ -57,7 +74,24 @@ fn indicator(kind: IndicatorKind, value: &str, trust_permille: u16) -> Indicator
     Indicator { pattern, from_ms, until_ms, trust_permille, source: "partner".into(), id }
 }
 
+/// A token that the operator planted.
+fn planted(name: &str, token: &str) -> Indicator {
+    let pattern = Pattern::Canary(Canary::of(token).unwrap());
+    let (source, id) = (CANARY_SOURCE.to_owned(), name.to_owned());
+    let (from_ms, until_ms) = (NOW_MS - 86_400_000, NOW_MS + 86_400_000);
+    Indicator { pattern, from_ms, until_ms, trust_permille: 1_000, source, id }
+}
+
 impl Place {
+    /// Tells of what is trusted so far, too.
+    fn telling(mut self, trust_permille_min: u16) -> (Self, Arc<Rung>) {
+        let rung = Arc::<Rung>::default();
+        let path = self.directory.path().join("indicators");
+        let (heard, alarm) = (self.heard.clone(), rung.clone());
+        self.writer.watch(Tripwires::telling(path, heard, alarm, trust_permille_min, NOW_MS));
+        (self, rung)
+    }
+
     fn of(indicators: &[Indicator]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("indicators"), to_text(indicators)).unwrap();
@@ -241,4 +275,104 @@ fn what_many_come_with_crowds_out_nothing_that_tells() {
     // And of one source an address counts once, however often it is named.
     expect![[r#"JA3 800 JA3-800 of partner, 1; ADDRESS 900 exit-0 of partner, 21; ADDRESS 900 exit-0 of s0, 21; ADDRESS 900 exit-0 of s1, 21"#]]
         .assert_eq(&met);
+}
+
+const TOKEN: &str = "weir-0123456789abcdef";
+
+fn asks(account: &str, prompt: &str) -> Exchange<'static> {
+    Exchange { prompt: Some(Cow::Owned(prompt.to_owned())), ..exchange(account) }
+}
+
+#[test]
+fn a_planted_token_is_met_wherever_it_stands_as_a_word_and_neither_as_a_part_of_one_nor_cut() {
+    let mut place = Place::of(&[planted("handbook", TOKEN)]);
+    let met = "OTHER 1000 handbook of canary, 1";
+    for prompt in [TOKEN.to_owned(), format!("what is {TOKEN}?"), format!("\"{TOKEN}\",\n ä{TOKEN}ö")] {
+        assert_eq!(place.met(&asks("a", &prompt)), met, "{prompt}");
+    }
+    for prompt in [format!("{TOKEN}0"), format!("_{TOKEN}"), TOKEN[1..].to_owned(), TOKEN.to_uppercase()] {
+        assert_eq!(place.met(&asks("a", &prompt)), "", "{prompt}");
+    }
+    let before = Exchange { prompt_before: Some(TOKEN.into()), ..asks("a", "go on") };
+    let system = Exchange { system_prompt: Some(TOKEN.into()), ..asks("a", "hello") };
+    assert_eq!((place.met(&before), place.met(&system)), (met.to_owned(), met.to_owned()));
+    // Another length is not so much as hashed, and what stands behind very many words of its length is not.
+    let many = format!("{} {TOKEN}", vec!["w".repeat(TOKEN.len()); CANARY_WORDS_MAX].join(" "));
+    assert_eq!(place.met(&asks("a", &many)), "");
+    let others = format!("{} {TOKEN}", vec!["w".repeat(TOKEN.len() + 1); CANARY_WORDS_MAX].join(" "));
+    assert_eq!(place.met(&asks("a", &others)), met);
+}
+
+#[test]
+fn of_a_planted_token_neither_the_file_nor_the_event_nor_the_word_says_anything_but_its_name() {
+    let (mut place, rung) = Place::of(&[planted("handbook", TOKEN)]).telling(1_000);
+    let text = fs::read_to_string(place.directory.path().join("indicators")).unwrap();
+    let output = place.writer.write(&asks("a", TOKEN), EventId([5; 16]), NOW_MS).unwrap();
+    let payload = output.payload.unwrap();
+    let has = |bytes: &[u8]| bytes.windows(TOKEN.len()).any(|part| part == TOKEN.as_bytes());
+    assert!(!has(text.as_bytes()) && !has(&payload) && !has(format!("{:?}", rung.take()).as_bytes()));
+}
+
+#[test]
+fn who_is_to_know_at_once_is_told_whose_request_it_was_once_however_much_it_met() {
+    let address = indicator(IndicatorKind::Address, "192.0.2.7", 900);
+    let (mut place, rung) = Place::of(&[address, planted("handbook", TOKEN)]).telling(800);
+    place.met(&from("a", "192.0.2.7"));
+    let account = Pseudonymizer::new([1; 32], 2).account("default", "a");
+    let told = Tripped {
+        event: EventId([5; 16]),
+        event_ms: NOW_MS,
+        account,
+        tenant: "default".into(),
+        is_canary: false,
+    };
+    assert_eq!(rung.take(), [told.clone()]);
+    place.met(&Exchange { prompt: Some(TOKEN.into()), ..from("a", "192.0.2.7") });
+    assert_eq!(rung.take(), [Tripped { is_canary: true, ..told }]);
+    place.met(&from("a", "192.0.2.8"));
+    assert_eq!(rung.take(), []);
+}
+
+#[test]
+fn nobody_is_told_at_once_of_what_is_trusted_little_or_many_who_are_honest_may_come_with() {
+    let many = [
+        indicator(IndicatorKind::Network, "192.0.2.0/24", 1_000),
+        indicator(IndicatorKind::Asn, "64500", 1_000),
+        indicator(IndicatorKind::Ja3, "e7d705a3286e19ea42f587b344ee6865", 1_000),
+        indicator(IndicatorKind::Ja4, "t13d1516h2_8daaf6152771_b186095e22b6", 1_000),
+        indicator(IndicatorKind::UserAgent, "evil/1.0", 1_000),
+    ];
+    let little = indicator(IndicatorKind::Address, "192.0.2.8", 799);
+    let shared = indicator(IndicatorKind::Address, "198.51.100.1", 1_000);
+    let all: Vec<Indicator> = many.into_iter().chain([little, shared]).collect();
+    let (mut place, rung) = Place::of(&all).telling(800);
+    let told = Exchange {
+        asn: Some(64_500),
+        ja3: Some("e7d705a3286e19ea42f587b344ee6865".into()),
+        ja4: Some("t13d1516h2_8daaf6152771_b186095e22b6".into()),
+        user_agent: Some("evil/1.0".into()),
+        ..from("a", "192.0.2.7")
+    };
+    assert_eq!(place.met(&told).matches(';').count(), 3, "its event says so");
+    assert_ne!(place.met(&from("a", "192.0.2.8")), "");
+    assert_eq!(rung.take(), []);
+    // A household is told of, and an office is not.
+    for number in 0..10 {
+        place.met(&from(&format!("account-{number}"), "198.51.100.1"));
+    }
+    assert_eq!(rung.take().len() as i32, TRIPWIRE_ACCOUNTS_MAX);
+}
+
+#[test]
+fn of_history_nobody_is_told_at_once() {
+    let (mut place, rung) = Place::of(&[planted("handbook", TOKEN)]).telling(800);
+    let mut config = CollectorConfig::new("/var/log/access.jsonl", "node-1");
+    config.mode = crate::config::Mode::Import;
+    let sealer = Sealer::new(3, &[4; 32], [5; 32]).unwrap();
+    let keys = Pseudonymizer::new([1; 32], 2);
+    place.writer = EventWriter::new(&config, keys, sealer, Arc::new(Wire::new()));
+    let path = place.directory.path().join("indicators");
+    place.writer.watch(Tripwires::telling(path, place.heard.clone(), rung.clone(), 800, NOW_MS));
+    assert_eq!(place.met(&asks("a", TOKEN)), "OTHER 1000 handbook of canary, 1");
+    assert_eq!(rung.take(), []);
 }

@@ -121,7 +121,7 @@ impl Decision {
             since_ms: Some(held.since_ms),
             until_ms: Some(held.until_ms),
             action_id: None,
-            verdict_id: Some(held.verdict),
+            verdict_id: held.on.verdict(),
             evidence: Some(held.evidence),
         }
     }

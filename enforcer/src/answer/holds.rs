@@ -4,10 +4,17 @@
 //! until the log has said what comes of its verdict, and so long as it is allowed at most. Where an enforcer
 //! withholds what it would do about the verdict, or what it did is over, the hold ends at once; where it
 //! acts, the account's standing takes the hold's place.
+//!
+//! A hold on a tripwire has no verdict yet. The first action that is decided about its account is taken for
+//! the answer, a verdict that is told takes its place, and once it was there, however it ended, its account
+//! is not held on a tripwire again for a day. So nothing that others told of a value, and no token that
+//! somebody quotes, slows anybody down for longer than the log needs to say what comes of it.
 
 use super::reins::{Reins, Withholds};
 use super::standings::{Known, Standings};
-use crate::limits::{ANSWERED_MAX, CLOCK_BACK_MS_MAX, REINS_AGE_MS_MAX};
+use crate::limits::{
+    ANSWERED_MAX, CLOCK_BACK_MS_MAX, REINS_AGE_MS_MAX, TRIPWIRE_REST_MS, TRIPWIRE_RESTS_MAX,
+};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use weir_schemas::wire::Wire;
@@ -15,8 +22,36 @@ use weir_schemas::{
     AccountId, Action, ActionId, ActionKind, ActionState, StandingEvidence, StandingStatus, VerdictId,
 };
 
-/// Name of the one family in a held account's evidence: nothing but an early word.
+/// Name of the first family in a held account's evidence: nothing but an early word.
 pub const PROVISIONAL: &str = "provisional";
+
+/// Name of the other one of an account that is held on a tripwire: nobody has judged it.
+pub const TRIPWIRE: &str = "tripwire";
+
+/// What an account is held on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldOn {
+    /// A verdict that was told before it stood in the log.
+    Verdict(VerdictId),
+    /// A tripwire that one of its requests met, and the verdict of the first action that was decided about
+    /// the account since.
+    Tripwire(Option<VerdictId>),
+}
+
+impl HeldOn {
+    /// The verdict that it rests on; none where none was said.
+    pub fn verdict(self) -> Option<VerdictId> {
+        match self {
+            Self::Verdict(verdict) => Some(verdict),
+            Self::Tripwire(verdict) => verdict,
+        }
+    }
+
+    /// Whether it is a tripwire.
+    pub fn is_tripwire(self) -> bool {
+        matches!(self, Self::Tripwire(_))
+    }
+}
 
 /// An account that is held.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +60,10 @@ pub struct Held {
     pub account: AccountId,
     /// Its tenant.
     pub tenant: Arc<str>,
-    /// The verdict that was told.
-    pub verdict: VerdictId,
+    /// What it is held on.
+    pub on: HeldOn,
+    /// Whether that is only written down, and no gateway is told.
+    pub is_observed: bool,
     /// What gateways are told that it rests on.
     pub evidence: Arc<StandingEvidence>,
     /// Since when, in milliseconds since the Unix epoch.
@@ -53,6 +90,8 @@ pub enum Spared {
     Answered,
     /// It is held.
     HeldAlready,
+    /// It was held on a tripwire of late.
+    Rests,
     /// Something is in force on it.
     InForce,
     /// As many are held as may be.
@@ -61,7 +100,7 @@ pub enum Spared {
 
 impl Spared {
     /// Every reason.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Unready,
         Self::Withheld(Withholds::KillSwitch),
         Self::Withheld(Withholds::Posture),
@@ -69,6 +108,7 @@ impl Spared {
         Self::Withheld(Withholds::Protected),
         Self::Answered,
         Self::HeldAlready,
+        Self::Rests,
         Self::InForce,
         Self::Full,
     ];
@@ -80,6 +120,7 @@ impl Spared {
             Self::Withheld(withholds) => withholds.as_str(),
             Self::Answered => "answered",
             Self::HeldAlready => "held_already",
+            Self::Rests => "rests",
             Self::InForce => "in_force",
             Self::Full => "full",
         }
@@ -97,6 +138,8 @@ pub enum LetGo {
     Over,
     /// The account was said to stand well since.
     StandsWell,
+    /// A verdict on the account was told, which takes the tripwire's place.
+    Outranked,
     /// Operators or persons said something that keeps it from being held.
     Safeguard(Withholds),
     /// The log did not say anything in time.
@@ -107,11 +150,12 @@ pub enum LetGo {
 
 impl LetGo {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Confirmed,
         Self::Withheld,
         Self::Over,
         Self::StandsWell,
+        Self::Outranked,
         Self::Safeguard(Withholds::KillSwitch),
         Self::Safeguard(Withholds::Posture),
         Self::Safeguard(Withholds::Ring),
@@ -127,6 +171,7 @@ impl LetGo {
             Self::Withheld => "withheld",
             Self::Over => "over",
             Self::StandsWell => "stands_well",
+            Self::Outranked => "outranked",
             Self::Safeguard(withholds) => withholds.as_str(),
             Self::Expired => "expired",
             Self::Stopped => "stopped",
@@ -154,6 +199,8 @@ pub struct Holds {
 #[derive(Debug)]
 struct Table {
     by_account: HashMap<AccountId, Held>,
+    /// Until when accounts are not held on tripwires that were held on one.
+    rests: HashMap<AccountId, i64>,
     reins: Reins,
     /// When the reins were as the log was, in milliseconds since the Unix epoch.
     fresh_ms: Option<i64>,
@@ -167,6 +214,7 @@ impl Holds {
     pub fn new(standings: Arc<Standings>, wire: Arc<Wire>, root: Option<[u8; 32]>, max: usize) -> Self {
         let table = Table {
             by_account: HashMap::new(),
+            rests: HashMap::new(),
             reins: Reins::new(wire, root),
             fresh_ms: None,
             answered: HashMap::new(),
@@ -184,23 +232,28 @@ impl Holds {
         self.read().may(held, known.as_ref(), self.max)
     }
 
-    /// Holds it, after all that is asked before was asked once more.
+    /// Holds it, after all that is asked before was asked once more. What is given back is the hold on a
+    /// tripwire whose place it takes.
     ///
     /// # Errors
     /// Why it may not be held by now.
-    pub fn hold(&self, held: Held) -> Result<(), Spared> {
+    pub fn hold(&self, held: Held) -> Result<Option<Held>, Spared> {
         let known = self.standings.get(held.account);
         let mut table = self.write();
         table.may(&held, known.as_ref(), self.max)?;
-        table.by_account.insert(held.account, held);
-        Ok(())
+        if held.on.is_tripwire() {
+            // From its beginning on: whatever becomes of it, there is no second one.
+            table.rests.insert(held.account, held.since_ms.saturating_add(TRIPWIRE_REST_MS));
+        }
+        Ok(table.by_account.insert(held.account, held))
     }
 
     /// The hold that is in force on an account of which `known` is known.
     pub fn on(&self, account: AccountId, known: Option<&Known>, now_ms: i64) -> Option<Held> {
         let table = self.read();
         let held = table.by_account.get(&account)?;
-        let is_in_force = held.lasts_at(now_ms) && took_over(held, known, now_ms).is_none();
+        let is_in_force =
+            !held.is_observed && held.lasts_at(now_ms) && took_over(held, known, now_ms).is_none();
         is_in_force.then(|| held.clone())
     }
 
@@ -216,10 +269,13 @@ impl Holds {
 
     /// Lets go whom there is a reason to let go by now.
     pub fn sweep(&self, now_ms: i64) -> Vec<(Held, LetGo)> {
-        if self.is_empty() {
+        if self.is_empty() && self.read().rests.is_empty() {
             return Vec::new();
         }
         let mut table = self.write();
+        if table.rests.len() >= TRIPWIRE_RESTS_MAX / 2 {
+            table.rests.retain(|_, until_ms| now_ms < *until_ms);
+        }
         let mut ended = Vec::new();
         for held in table.by_account.values() {
             let known = self.standings.get(held.account);
@@ -269,6 +325,13 @@ impl Learner<'_> {
             return;
         }
         let table = &mut *self.0;
+        if let Some(held) = table.by_account.get_mut(&action.account)
+            && held.on == HeldOn::Tripwire(None)
+            && matches!(action.state, ActionState::Pending | ActionState::Withheld)
+            && action.taken_ms >= held.since_ms - CLOCK_BACK_MS_MAX
+        {
+            held.on = HeldOn::Tripwire(Some(action.verdict_id));
+        }
         if !table.answered.contains_key(&action.verdict_id) {
             if table.order.len() >= ANSWERED_MAX
                 && let Some(oldest) = table.order.pop_front()
@@ -291,19 +354,32 @@ impl Table {
         if let Some(withholds) = self.reins.withholds(&held.tenant, held.account, now_ms) {
             return Err(Spared::Withheld(withholds));
         }
-        if self.answered(held.verdict).is_some() {
+        if held.on.verdict().is_some_and(|verdict| self.answered(verdict).is_some()) {
             return Err(Spared::Answered);
         }
         if known.is_some_and(|known| is_in_force(known, now_ms)) {
             return Err(Spared::InForce);
         }
-        if self.by_account.contains_key(&held.account) {
+        let other = self.by_account.get(&held.account);
+        if other.is_some_and(|other| held.on.is_tripwire() || !other.on.is_tripwire()) {
             return Err(Spared::HeldAlready);
         }
-        if self.by_account.len() >= max {
+        if held.on.is_tripwire() && self.rests.get(&held.account).is_some_and(|until_ms| now_ms < *until_ms) {
+            return Err(Spared::Rests);
+        }
+        if other.is_none() && !self.has_room(held.on, max) {
             return Err(Spared::Full);
         }
         Ok(())
+    }
+
+    /// Whether one more may be held. On tripwires half of them are at most, so that verdicts find room.
+    fn has_room(&self, on: HeldOn, max: usize) -> bool {
+        if !on.is_tripwire() {
+            return self.by_account.len() < max;
+        }
+        let tripped = self.by_account.values().filter(|held| held.on.is_tripwire()).count();
+        self.by_account.len() < max && tripped < max.div_ceil(2) && self.rests.len() < TRIPWIRE_RESTS_MAX
     }
 
     /// Why a hold ends by now; none where it does not.
@@ -311,7 +387,7 @@ impl Table {
         if let Some(why) = took_over(held, known, now_ms) {
             return Some(why);
         }
-        match self.answered(held.verdict) {
+        match held.on.verdict().and_then(|verdict| self.answered(verdict)) {
             Some(Answered::Withheld) => return Some(LetGo::Withheld),
             Some(Answered::Over) => return Some(LetGo::Over),
             // How the account stands comes in a moment.
@@ -346,7 +422,7 @@ fn took_over(held: &Held, known: Option<&Known>, now_ms: i64) -> Option<LetGo> {
     if is_in_force(known, now_ms) {
         return Some(LetGo::Confirmed);
     }
-    let is_of_it = known.verdict_id == held.verdict || known.since_ms >= held.since_ms;
+    let is_of_it = Some(known.verdict_id) == held.on.verdict() || known.since_ms >= held.since_ms;
     is_of_it.then_some(LetGo::StandsWell)
 }
 

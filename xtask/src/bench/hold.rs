@@ -11,7 +11,7 @@ use std::io::{BufReader, Write as _};
 use std::net::{TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use weir_fastpath::{Alert, Keys};
+use weir_fastpath::{Alert, Judged, Keys, Word};
 use weir_schemas::{AccountId, EventId, VerdictId};
 
 /// Alerts that are measured, and those before, which warm up.
@@ -75,13 +75,15 @@ fn measure(run: &mut Child, keys: &Keys, to: std::net::SocketAddr) -> Result<()>
             sequence: number,
             boot_epoch: 1,
             event: EventId(account.0),
-            verdict: VerdictId(account.0),
             account,
             tenant: "default".into(),
-            score: 0.95,
-            witnesses: 2,
-            families: vec!["coverage".into(), "volume".into()],
-            policy: Some("bench".into()),
+            word: Word::Verdict(Judged {
+                verdict: VerdictId(account.0),
+                score: 0.95,
+                witnesses: 2,
+                families: vec!["coverage".into(), "volume".into()],
+                policy: Some("bench".into()),
+            }),
         };
         let key = keys.get(1).context("the file has key 1")?;
         let packet = alert.encode(key, now_ms, number)?;

@@ -65,13 +65,21 @@ impl Server {
         let held = Held {
             account: verdict.account,
             tenant: verdict.tenant.as_str().into(),
-            verdict: verdict.verdict_id,
+            on: HeldOn::Verdict(verdict.verdict_id),
+            is_observed: false,
             evidence: Arc::new(StandingEvidence { score: verdict.score, families: Vec::new() }),
             since_ms: self.now_ms(),
             until_ms: self.now_ms() + LASTS_MS,
         };
         self.holds.may(&held).map_err(Spared::as_str)?;
-        self.holds.hold(held).map_err(Spared::as_str)
+        self.holds.hold(held).map(drop).map_err(Spared::as_str)
+    }
+
+    /// A tripwire that a request of an account met: what comes of it.
+    fn trips(&self, number: u32) -> Result<(), &'static str> {
+        let held = Held { on: HeldOn::Tripwire(None), ..held_now(self, number) };
+        self.holds.may(&held).map_err(Spared::as_str)?;
+        self.holds.hold(held).map(drop).map_err(Spared::as_str)
     }
 
     fn is_held(&self, number: u32) -> bool {
@@ -146,7 +154,8 @@ fn held_now(server: &Server, number: u32) -> Held {
     Held {
         account: account(number),
         tenant: "acme".into(),
-        verdict: VerdictId([number as u8; 16]),
+        on: HeldOn::Verdict(VerdictId([number as u8; 16])),
+        is_observed: false,
         evidence: Arc::default(),
         since_ms: server.now_ms(),
         until_ms: server.now_ms() + LASTS_MS,
@@ -272,6 +281,99 @@ fn who_is_said_to_stand_well_since_is_let_go_and_who_was_before_is_not() {
     server.rig.put_control(&reinstate(account(1)));
     server.rig.enforce();
     assert_eq!(server.read(), [(account(1), "stands_well")]);
+}
+
+#[test]
+fn who_is_held_on_a_tripwire_is_let_go_by_the_logs_silence_and_not_held_on_one_again_for_a_day() {
+    let mut server = Server::in_posture("enforce", 10);
+    assert_eq!(server.trips(1), Ok(()));
+    assert!(server.is_held(1));
+    assert_eq!(server.trips(1), Err("held_already"));
+    server.passes(LASTS_MS);
+    assert_eq!(server.read(), [(account(1), "expired")]);
+    assert_eq!(server.trips(1), Err("rests"), "with every request that meets one");
+    server.passes(TRIPWIRE_REST_MS - LASTS_MS - 1);
+    server.read();
+    assert_eq!(server.trips(1), Err("rests"));
+    assert_eq!(server.hears(&found(1, server.now_ms())), Ok(()), "a verdict is another matter");
+    server.passes(LASTS_MS);
+    assert_eq!(server.read(), [(account(1), "expired")]);
+    assert_eq!(server.trips(1), Ok(()));
+}
+
+#[test]
+fn what_enforcers_do_about_whom_a_tripwire_held_confirms_the_hold_or_ends_it() {
+    let mut server = Server::in_posture("enforce", 10);
+    assert_eq!((server.trips(1), server.trips(2)), (Ok(()), Ok(())));
+    server.decides(&found(1, START_MS));
+    assert_eq!((server.read(), server.is_held(1)), (vec![], true), "decided is not done");
+    server.rig.answer(OutcomeKind::Told);
+    server.rig.enforce();
+    assert_eq!(server.read(), [(account(1), "confirmed")]);
+    server.rig.put_control(&control(ControlKind::Setting, "act.ring/3", "off"));
+    server.decides(&found(2, START_MS));
+    assert_eq!(server.read(), [(account(2), "withheld")]);
+    assert_eq!(server.trips(2), Err("rests"));
+}
+
+#[test]
+fn a_verdict_takes_the_place_of_a_tripwire_and_no_tripwire_that_of_a_verdict() {
+    let mut server = Server::in_posture("enforce", 1);
+    assert_eq!(server.trips(1), Ok(()));
+    let verdict = held_now(&server, 1);
+    let replaced = server.holds.hold(verdict.clone()).unwrap().unwrap();
+    assert_eq!((replaced.account, replaced.on), (account(1), HeldOn::Tripwire(None)));
+    let held = server.holds.on(account(1), None, server.now_ms()).unwrap();
+    assert_eq!((held, server.holds.len()), (verdict, 1), "though no more are held than may be");
+    assert_eq!(server.trips(1), Err("held_already"));
+    server.passes(LASTS_MS);
+    assert_eq!(server.read(), [(account(1), "expired")]);
+}
+
+#[test]
+fn who_is_protected_is_not_held_on_a_tripwire_nor_anybody_in_audit_posture_or_while_the_kill_switch_is_on() {
+    let mut server = Server::in_posture("enforce", 10);
+    let protected = ListName::Protected.record_of(&Subject::Account(account(1)));
+    server.rig.put_control(&control(ControlKind::Setting, &protected, ON));
+    server.read();
+    assert_eq!((server.trips(1), server.trips(2)), (Err("protected"), Ok(())));
+    server.rig.put_control(&posture("audit"));
+    assert_eq!(server.read(), [(account(2), "posture")]);
+    assert_eq!(server.trips(3), Err("posture"));
+    server.rig.put_control(&posture("enforce"));
+    server.rig.say(crate::kill_switch::words::PERSONS_NAME, &everybody());
+    let shutdown = request(RequestKind::EmergencyShutdown, "olga", START_MS, 2);
+    server.rig.ask(&shutdown);
+    server.rig.approve(&approval(&shutdown, PersonRole::Security, "sam"));
+    server.rig.approve(&approval(&shutdown, PersonRole::Sre, "rita"));
+    server.read();
+    assert_eq!(server.trips(3), Err("kill_switch"));
+}
+
+#[test]
+fn tripwires_take_half_of_the_room_at_most_and_whoever_is_observed_on_one_is_not_held() {
+    let mut server = Server::in_posture("enforce", 4);
+    assert_eq!([1, 2, 3].map(|number| server.trips(number)), [Ok(()), Ok(()), Err("full")]);
+    assert_eq!([4, 5].map(|number| server.hears(&found(number, START_MS))), [Ok(()), Ok(())]);
+    assert_eq!(server.hears(&found(6, START_MS)), Err("full"));
+    server.passes(LASTS_MS);
+    assert_eq!(server.read().len(), 4);
+    let observed = Held { on: HeldOn::Tripwire(None), is_observed: true, ..held_now(&server, 7) };
+    server.holds.hold(observed).unwrap();
+    assert_eq!((server.is_held(7), server.holds.len()), (false, 1));
+}
+
+#[test]
+fn of_accounts_that_rest_no_more_are_remembered_than_may_be_and_while_they_are_nobody_is_held_on_a_tripwire()
+{
+    let mut server = Server::in_posture("enforce", 10);
+    let rests = |number: usize| (AccountId((1_000 + number as u128).to_be_bytes()), START_MS + MINUTE_MS);
+    server.holds.write().rests.extend((0..TRIPWIRE_RESTS_MAX).map(rests));
+    assert_eq!(server.trips(1), Err("full"));
+    assert_eq!(server.hears(&found(1, START_MS)), Ok(()), "a verdict needs none of it");
+    server.passes(MINUTE_MS);
+    server.read();
+    assert_eq!(server.trips(2), Ok(()), "they have rested");
 }
 
 #[test]
