@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_collector::{Alarm, Tripped};
 use weir_fastpath::bucket::Bucket;
+use weir_fastpath::limits::EVENT_AGE_MS_MAX;
 use weir_fastpath::{Role, Tripwire, Word};
 use weir_schemas::AccountId;
 
@@ -57,6 +58,10 @@ impl Bell {
     }
 
     fn send(&self, tripped: Tripped, now_ms: i64) -> Result<(), Unsent> {
+        // A backlog that is caught up with takes nothing from what is met now.
+        if now_ms.saturating_sub(tripped.event_ms) > EVENT_AGE_MS_MAX {
+            return Err(Unsent::Late);
+        }
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let account = tripped.account;
         let before_ms = told.young.get(&account).or_else(|| told.old.get(&account));
@@ -91,7 +96,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::Receiver;
     use weir_fastpath::Alert;
-    use weir_fastpath::limits::{EVENT_AGE_MS_MAX, SENDER_BURST};
+    use weir_fastpath::limits::SENDER_BURST;
     use weir_schemas::EventId;
 
     fn bell(now_ms: i64) -> (Bell, Receiver<Alert>) {
@@ -149,8 +154,10 @@ mod tests {
     fn of_an_event_of_long_ago_nothing_is_sent() {
         let now_ms = now_ms();
         let (bell, _alerts) = bell(now_ms);
-        let late = tripped(1, now_ms - EVENT_AGE_MS_MAX - 60_000);
-        assert_eq!(bell.send(late, now_ms), Err(Unsent::Late));
+        for number in 1..=2 * SENDER_BURST {
+            let late = tripped(number, now_ms - EVENT_AGE_MS_MAX - 60_000);
+            assert_eq!(bell.send(late, now_ms), Err(Unsent::Late));
+        }
         assert_eq!(bell.send(tripped(1, now_ms), now_ms), Ok(()), "that was no word");
     }
 

@@ -41,19 +41,19 @@ pub(crate) struct Mark {
 pub(crate) type Marks = Vec<Mark>;
 
 impl Mark {
-    /// What many come with last, since it tells nothing; then those of more trust first, and what few come
-    /// with before what more do.
-    fn rank(&self) -> (bool, u16, Reverse<i32>, Reverse<(&str, &str)>) {
+    /// What many come with last, since it tells nothing; then what the operator planted himself, those of
+    /// more trust first, what is of one hand before what is not, and what few come with before what more do.
+    fn rank(&self) -> impl Ord + use<'_> {
         let Indicator { trust_permille, source, id, .. } = &*self.indicator;
         let is_telling = self.accounts < INDICATOR_POPULAR_ACCOUNTS;
-        (is_telling, *trust_permille, Reverse(self.accounts), Reverse((source, id)))
+        let of_value = (*trust_permille, self.is_of_one_hand(), Reverse(self.accounts));
+        (is_telling, self.is_canary(), of_value, Reverse((source, id)))
     }
 
-    /// Whether a word may be said of it before anybody judges, by indicators that are trusted as far as
-    /// `trust_permille_min`. It must be a value of one hand: what is a network's or a program's is of many
-    /// who are honest, however few were seen with it yet.
-    pub fn trips(&self, trust_permille_min: u16) -> bool {
-        let is_of_one_hand = match &self.indicator.pattern {
+    /// Whether a value is one hand's: what is a network's or a program's is of many who are honest, however
+    /// few were seen with it yet.
+    fn is_of_one_hand(&self) -> bool {
+        match &self.indicator.pattern {
             Pattern::Address(_)
             | Pattern::KeyedAddress(_)
             | Pattern::KeyedPayment(_)
@@ -66,8 +66,13 @@ impl Mark {
             | Pattern::Ja4(_)
             | Pattern::UserAgent(_)
             | Pattern::KeyedSubnet(_) => false,
-        };
-        is_of_one_hand
+        }
+    }
+
+    /// Whether a word may be said of it before anybody judges, by indicators that are trusted as far as
+    /// `trust_permille_min`. It must be a value of one hand.
+    pub fn trips(&self, trust_permille_min: u16) -> bool {
+        self.is_of_one_hand()
             && self.indicator.trust_permille >= trust_permille_min
             && self.accounts <= TRIPWIRE_ACCOUNTS_MAX
     }

@@ -326,7 +326,7 @@ fn who_is_to_know_at_once_is_told_whose_request_it_was_once_however_much_it_met(
         tenant: "default".into(),
         is_canary: false,
     };
-    assert_eq!(rung.take(), [told.clone()]);
+    assert_eq!(rung.take(), std::slice::from_ref(&told));
     place.met(&Exchange { prompt: Some(TOKEN.into()), ..from("a", "192.0.2.7") });
     assert_eq!(rung.take(), [Tripped { is_canary: true, ..told }]);
     place.met(&from("a", "192.0.2.8"));

@@ -77,6 +77,16 @@ impl Held {
     fn lasts_at(&self, now_ms: i64) -> bool {
         (self.since_ms - CLOCK_BACK_MS_MAX..self.until_ms).contains(&now_ms)
     }
+
+    /// Whether it takes the place of another one on the same account: what holds of what only observes, and
+    /// never the other way round; else a verdict of a tripwire.
+    fn takes_place_of(&self, other: &Self) -> bool {
+        match (self.is_observed, other.is_observed) {
+            (false, true) => true,
+            (true, false) => false,
+            _ => other.on.is_tripwire() && !self.on.is_tripwire(),
+        }
+    }
 }
 
 /// Why an account is not held: a closed set.
@@ -138,7 +148,7 @@ pub enum LetGo {
     Over,
     /// The account was said to stand well since.
     StandsWell,
-    /// A verdict on the account was told, which takes the tripwire's place.
+    /// Another one took its place: a verdict's that of a tripwire, or what holds that of what observes.
     Outranked,
     /// Operators or persons said something that keeps it from being held.
     Safeguard(Withholds),
@@ -232,8 +242,8 @@ impl Holds {
         self.read().may(held, known.as_ref(), self.max)
     }
 
-    /// Holds it, after all that is asked before was asked once more. What is given back is the hold on a
-    /// tripwire whose place it takes.
+    /// Holds it, after all that is asked before was asked once more. What is given back is the hold
+    /// whose place it takes: one on a tripwire, or one that only observes.
     ///
     /// # Errors
     /// Why it may not be held by now.
@@ -361,7 +371,7 @@ impl Table {
             return Err(Spared::InForce);
         }
         let other = self.by_account.get(&held.account);
-        if other.is_some_and(|other| held.on.is_tripwire() || !other.on.is_tripwire()) {
+        if other.is_some_and(|other| !held.takes_place_of(other)) {
             return Err(Spared::HeldAlready);
         }
         if held.on.is_tripwire() && self.rests.get(&held.account).is_some_and(|until_ms| now_ms < *until_ms) {

@@ -331,6 +331,25 @@ fn a_verdict_takes_the_place_of_a_tripwire_and_no_tripwire_that_of_a_verdict() {
 }
 
 #[test]
+fn what_only_observes_takes_no_holds_place_and_a_hold_takes_its() {
+    let server = Server::in_posture("enforce", 4);
+    let observed = |held: Held| Held { is_observed: true, ..held };
+    let tripwire = |number| Held { on: HeldOn::Tripwire(None), ..held_now(&server, number) };
+    // A tripwire holds; a verdict that is only observed leaves it so.
+    assert_eq!(server.trips(1), Ok(()));
+    assert_eq!(server.holds.hold(observed(held_now(&server, 1))), Err(Spared::HeldAlready));
+    assert!(server.is_held(1));
+    // A verdict is observed; a tripwire that holds is not kept from it, nor is one that a verdict takes over.
+    assert_eq!(server.holds.hold(observed(held_now(&server, 2))), Ok(None));
+    assert!(!server.is_held(2));
+    assert_eq!(server.holds.hold(tripwire(2)).map(|replaced| replaced.is_some()), Ok(true));
+    assert!(server.is_held(2));
+    assert_eq!(server.holds.hold(observed(tripwire(3))), Ok(None));
+    assert_eq!(server.holds.hold(held_now(&server, 3)).map(|replaced| replaced.is_some()), Ok(true));
+    assert!(server.is_held(3));
+}
+
+#[test]
 fn who_is_protected_is_not_held_on_a_tripwire_nor_anybody_in_audit_posture_or_while_the_kill_switch_is_on() {
     let mut server = Server::in_posture("enforce", 10);
     let protected = ListName::Protected.record_of(&Subject::Account(account(1)));
