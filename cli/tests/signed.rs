@@ -142,7 +142,7 @@ fn the_way_back_is_a_new_bundle_of_the_old_text_and_the_old_bundle_is_refused() 
     std::fs::write(
         &second,
         text.replacen("version = \"mine-", "version = \"second-", 1).replacen(
-            "prior_nats = -7.0",
+            "prior_nats = -6.75",
             "prior_nats = -6.5",
             1,
         ),
@@ -170,7 +170,7 @@ fn the_way_back_is_a_new_bundle_of_the_old_text_and_the_old_bundle_is_refused() 
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         (lines.len(), lines[0], lines[1]),
-        (4, "-fusion.prior_nats = -7.0", "+fusion.prior_nats = -6.5")
+        (4, "-fusion.prior_nats = -6.75", "+fusion.prior_nats = -6.5")
     );
     assert!(success(weir(&["policy", "diff", policy, policy])).stdout.is_empty());
 }

@@ -351,14 +351,16 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
     };
     let of_theme = Card { theme: theme.to_bytes(), ..card.clone() };
     let of_stock = Card { openings: openings.stock().to_bytes(), ..card.clone() };
-    // Who pays is taken for the owner where no organisation is declared. An owner is told what harvests ask,
-    // and of others only that they are there.
-    let owners: Vec<Shared> = round.iter().filter_map(|shared| shared.owner(behaviour)).collect();
-    let of_owner = match behaviour.org.value() == 0 && harvest::is_told(&view) {
-        true => card.clone(),
-        false => Card { length_millinats: -1, length_spread: -1, novelty_permille: -1, ..card.clone() },
-    };
-    let owners = owners.into_iter().map(|owner| (owner, &of_owner));
+    // Who pays is taken for the owner where no organisation is declared, and a declared one for itself. An
+    // owner is told what harvests ask, and of others only that they are there; who pays for an organisation,
+    // only that the account is there.
+    let quiet = Card { length_millinats: -1, length_spread: -1, novelty_permille: -1, ..card.clone() };
+    let of_owner = if harvest::is_told(&view) { &card } else { &quiet };
+    let of_payer = if behaviour.org.value() == 0 { of_owner } else { &quiet };
+    let payers: Vec<Shared> = round.iter().filter_map(|shared| shared.payer(behaviour)).collect();
+    let owner = Shared::organisation(behaviour).filter(|_| !payers.is_empty());
+    let owners =
+        payers.into_iter().map(|payer| (payer, of_payer)).chain(owner.map(|owner| (owner, of_owner)));
     let themes = cells.into_iter().map(|cell| (Shared::theme(cell), &of_theme));
     let openings = told.into_iter().map(|opening: u32| (Shared::opening(opening), &of_stock));
     let values = round.into_iter().map(|shared| (shared, &card));

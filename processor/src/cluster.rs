@@ -205,7 +205,9 @@ impl Stage for ClusterStage {
                 return self.policy.restore(key, body);
             }
             let value_key = parse_key(key).ok_or("the key is not a kind and a value")?;
-            self.values.restore(value_key, load_whole(body)?);
+            let mut value: Value = load_whole(body)?;
+            value.recount(kind_of(value_key.0));
+            self.values.restore(value_key, value);
             Ok(())
         })
     }

@@ -12,8 +12,9 @@ use weir_topology::topic::Topic;
 /// Version of the judgement of the account, cluster and campaign stages. Raise it with every change after
 /// which the same log and the same policy give other records or another state; `tests/golden.rs` fails when
 /// that was forgotten. A task that finds epochs of another version adopts them instead of taking them for its
-/// own. 23: the detector `indicator`, and that hearsay is no family that speaks.
-pub const JUDGE_VERSION: i32 = 23;
+/// own. 24: an organisation of which each account pays by means of its own is not believed, and a reseller is
+/// known by eighty requests.
+pub const JUDGE_VERSION: i32 = 24;
 
 /// A second judge beside the build's own, for tests in which one takes over from the other; outside of them
 /// there is none.

@@ -20,6 +20,9 @@ const ALIKE_MILLI_MIN: u32 = 250;
 /// twenty.
 const LINKS_FROM: Millinats = 3_000;
 
+/// Others that harvest under one organisation, in thousandths, from which it is several.
+const SEVERAL_MILLI: u32 = 2_000;
+
 /// Share of the alike that make a declared owner.
 const OWNED_PERMILLE: u16 = 800;
 
@@ -95,9 +98,18 @@ impl Word {
         self.other_org_permille >= OWNED_PERMILLE && self.other_payment_permille >= OWNED_PERMILLE
     }
 
-    /// The alike declare different organisations and yet pay by one method.
+    /// The alike declare different organisations and yet pay by one method, or several harvest under one
+    /// organisation and hardly any two pay by the same: neither is one customer.
     pub fn contradicts_itself(&self) -> bool {
-        self.kind() == LinkKind::Payment && self.other_org_permille >= OWNED_PERMILLE
+        let is_paid_for_together =
+            self.kind() == LinkKind::Payment && self.other_org_permille >= OWNED_PERMILLE;
+        is_paid_for_together || self.is_divided() && self.alike_milli >= SEVERAL_MILLI
+    }
+
+    /// Those of one declared organisation who harvest pay each by means of their own: of those whom one means
+    /// pays for nobody pays by another, so this owner is an organisation.
+    pub fn is_divided(&self) -> bool {
+        self.is_of_owner() && self.other_payment_permille >= OWNED_PERMILLE
     }
 
     /// Whether it links the account with others: so many are like it as would not be by chance, and no

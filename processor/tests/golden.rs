@@ -154,6 +154,7 @@ golden! {
     a_hydra_of_four_hundred_is_one_campaign: "hydra_400.txt",
     two_campaigns_that_share_a_popular_value_stay_two: "two_campaigns.txt",
     accounts_of_one_card_that_harvest_are_spoken_of_and_a_laboratory_a_household_and_an_agency_are_not: "payer.txt",
+    an_organisation_whose_accounts_each_pay_by_a_card_of_their_own_excuses_nobody: "divided_organisation.txt",
 }
 
 /// What a strict and a lenient tenant have otherwise than the fleet.

@@ -98,8 +98,8 @@ impl Workload {
 /// A policy that speaks early and often, so that a few events make verdicts of every tier.
 fn policy_text(version: u64) -> String {
     let mut text = Policy::builtin_text()
-        .replace("version = \"builtin-8\"", &format!("version = \"sim-{version}\""))
-        .replace("prior_nats = -7.0", "prior_nats = 0.5")
+        .replace("version = \"builtin-9\"", &format!("version = \"sim-{version}\""))
+        .replace("prior_nats = -6.75", "prior_nats = 0.5")
         .replace("alone_nats = 13.8", "alone_nats = 0.0")
         .replace("speaks_from_nats = 0.5", "speaks_from_nats = 0.05")
         .replace("medium_s = 3600", "medium_s = 60")

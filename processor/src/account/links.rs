@@ -35,9 +35,15 @@ impl Shared {
 
     /// Who pays, where this is the means by which the account mostly does: not a voucher, or somebody else's
     /// card.
-    pub fn owner(&self, behaviour: &Behaviour) -> Option<Self> {
+    pub fn payer(&self, behaviour: &Behaviour) -> Option<Self> {
         let is_main = self.kind() == LinkKind::Payment && part(Some(self.value)) == behaviour.payment.value();
         is_main.then(|| Self::of(LinkKind::Org, self.value))
+    }
+
+    /// The organisation that is declared; none where none is.
+    pub fn organisation(behaviour: &Behaviour) -> Option<Self> {
+        let org = behaviour.org.value();
+        (org != 0).then(|| Self::of(LinkKind::Org, number_value(quick_hash("organisation", org.into()))))
     }
 
     /// The first words of prompts, by a part of their hash.

@@ -7,9 +7,10 @@ use crate::card::{By, Likeness, nearness};
 use crate::limits::{CARD_HOURS_MAX, MEMBERS_KEPT_MAX, SAMPLE_MAX};
 use crate::measure::short;
 use crate::nats::{Millinats, ONE, exp_neg, ln};
+use crate::persist::{Damage, Persist};
 use weir_schemas::AccountId;
 
-/// A member whose card is remembered: 136 bytes.
+/// A member whose card is remembered: 152 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) account: AccountId,
@@ -46,20 +47,52 @@ pub(super) struct Members {
 }
 persist_fields!(Members { known, everybody, estimate });
 
-/// What others are to one account, summed over them, so that one card that changes costs one addition each:
-/// how many have its manner, how much they are alike, the chances that strangers would be, and what those
-/// alike have in common with it.
+/// What others are to one account, summed over them, so that one card that changes costs one addition each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Company {
-    compared: u32,
-    milli: u32,
-    /// In parts of [`CHANCE_ONE`].
-    chances: u32,
+    /// Everybody but those of its own organisation.
+    strangers: Crowd,
+    /// Those of its own organisation who pay by other means than it does.
+    divided: Crowd,
+    /// How much those of its own organisation are alike who pay as it does, or of whose paying nothing is
+    /// known.
     same_org: u32,
     other_org: u32,
     other_payment: u32,
 }
-persist_fields!(Company { compared, milli, chances, same_org, other_org, other_payment });
+
+/// Those who pay by other means are saved with their organisation: whoever reads that holds cards against
+/// each other once more, see [`Members::recount`]. So builds before judge 24 read it, and it reads theirs.
+impl Persist for Company {
+    fn save(&self, out: &mut Vec<u8>) {
+        let Crowd { compared, milli, chances } = self.strangers;
+        let same_org = self.same_org.saturating_add(self.divided.milli);
+        [compared, milli, chances, same_org, self.other_org, self.other_payment].save(out);
+    }
+
+    fn load(input: &mut &[u8]) -> Result<Self, Damage> {
+        let [compared, milli, chances, same_org, other_org, other_payment] = Persist::load(input)?;
+        let strangers = Crowd { compared, milli, chances };
+        Ok(Self { strangers, divided: Crowd::default(), same_org, other_org, other_payment })
+    }
+}
+
+/// How many have an account's manner, how much they are alike, and the chances that strangers would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Crowd {
+    compared: u32,
+    milli: u32,
+    /// In parts of [`CHANCE_ONE`].
+    chances: u32,
+}
+
+impl Crowd {
+    fn each(&mut self, other: &Self, apply: impl Fn(u32, u32) -> u32) {
+        self.compared = apply(self.compared, other.compared);
+        self.milli = apply(self.milli, other.milli);
+        self.chances = apply(self.chances, other.chances);
+    }
+}
 
 /// What a chance of one is, so that those of all members are 32 bits.
 const CHANCE_ONE: u64 = ONE >> 8;
@@ -75,25 +108,27 @@ impl Company {
         let both = |one: u32, other: u32| one != 0 && other != 0;
         let when = |holds: bool| if holds { milli } else { 0 };
         let is_known = both(one.org, other.org);
+        let pays_apart = both(one.payment, other.payment) && one.payment != other.payment;
+        let chances = (exp_neg(near.chance.unsigned_abs()) >> 8) as u32;
+        let crowd = Crowd { compared: 1, milli, chances };
         if is_known && one.org == other.org {
             // One customer with several keys is not alike to itself.
-            return Self { same_org: milli, ..Self::default() };
+            return match pays_apart {
+                true => Self { divided: crowd, ..Self::default() },
+                false => Self { same_org: milli, ..Self::default() },
+            };
         }
-        let have_paid = both(one.payment, other.payment);
         Self {
-            compared: 1,
-            milli,
-            chances: (exp_neg(near.chance.unsigned_abs()) >> 8) as u32,
-            same_org: 0,
+            strangers: crowd,
             other_org: when(is_known),
-            other_payment: when(have_paid && one.payment != other.payment),
+            other_payment: when(pays_apart),
+            ..Self::default()
         }
     }
 
     fn each(&mut self, other: &Self, apply: impl Fn(u32, u32) -> u32) {
-        self.compared = apply(self.compared, other.compared);
-        self.milli = apply(self.milli, other.milli);
-        self.chances = apply(self.chances, other.chances);
+        self.strangers.each(&other.strangers, &apply);
+        self.divided.each(&other.divided, &apply);
         self.same_org = apply(self.same_org, other.same_org);
         self.other_org = apply(self.other_org, other.other_org);
         self.other_payment = apply(self.other_payment, other.other_payment);
@@ -101,7 +136,7 @@ impl Company {
 
     /// Whether the two that this is of are of one group.
     fn is_near(&self) -> bool {
-        self.milli >= NEAREST_PERMILLE
+        self.strangers.milli.max(self.divided.milli) >= NEAREST_PERMILLE
     }
 
     fn add(&mut self, other: &Self) {
@@ -131,6 +166,10 @@ pub(super) struct Alike {
     pub(super) other_org: u32,
     pub(super) other_payment: u32,
 }
+
+/// So many of those alike in an organisation, in thousandths, pay by other means where its name is nobody's:
+/// a customer pays by one card or a few, however many keys it has.
+const DIVIDED_PERMILLE: u64 = 900;
 
 /// Alike, in thousandths, from which two members are told of each other.
 const NEIGHBOUR_PERMILLE: u32 = 300;
@@ -220,7 +259,8 @@ impl Members {
 
     /// How many others are like a member.
     pub(super) fn alike(&self, member: &Member) -> Alike {
-        Alike::of(&member.company, self.known.len() as u32 - 1)
+        let is_divided = self.is_divided(&member.card, &member.company);
+        Alike::of(&member.company, self.known.len() as u32 - 1, is_divided)
     }
 
     /// How many members are like an account that is not remembered.
@@ -229,7 +269,45 @@ impl Members {
         for other in &self.known {
             company.add(&Company::of(card, &other.card, by));
         }
-        Alike::of(&company, self.known.len() as u32)
+        Alike::of(&company, self.known.len() as u32, self.is_divided(card, &company))
+    }
+
+    /// Whether hardly any two of those alike in an account's organisation pay by the same means. All of them
+    /// are asked: one key that pays otherwise than the others is theirs still.
+    fn is_divided(&self, card: &Likeness, company: &Company) -> bool {
+        if company.divided.milli == 0 {
+            return false;
+        }
+        let of_org = self.known.iter().filter(|other| other.card.org == card.org).map(|other| &other.company);
+        let (mut divided, mut same_org) = (u64::from(company.divided.milli), u64::from(company.same_org));
+        for other in of_org {
+            divided += u64::from(other.divided.milli);
+            same_org += u64::from(other.same_org);
+        }
+        divided * 1_000 >= (divided + same_org) * DIVIDED_PERMILLE
+    }
+
+    /// Holds the cards against each other once more where those of one organisation pay by different means,
+    /// which is not saved.
+    pub(super) fn recount(&mut self, by: By) {
+        let pays = |member: &Member| (member.card.org, member.card.payment);
+        let are_divided = |one: &Member, other: &Member| {
+            let ((org, payment), (others_org, others_payment)) = (pays(one), pays(other));
+            org != 0 && org == others_org && payment != 0 && others_payment != 0 && payment != others_payment
+        };
+        let mut members = self.known.iter().enumerate();
+        if !members.any(|(place, one)| self.known[..place].iter().any(|other| are_divided(one, other))) {
+            return;
+        }
+        for place in 0..self.known.len() {
+            let one = &self.known[place];
+            let mut company = Company::default();
+            for other in self.known.iter().filter(|other| other.account != one.account) {
+                company.add(&Company::of(&one.card, &other.card, by));
+            }
+            let least = self.least_to(one.account, &one.card, by);
+            (self.known[place].company, self.known[place].least) = (company, least);
+        }
     }
 
     /// Some of those who are like an account, the most alike first.
@@ -264,21 +342,31 @@ fn last_bits(number: u32) -> u32 {
 }
 
 impl Alike {
-    fn of(company: &Company, others: u32) -> Self {
-        let milli = rounded_down(company.milli);
-        if company.milli < ALIKE_MIN {
+    /// What company comes to, of so many others, where hardly any two of its own organisation pay by the same
+    /// means or where they do.
+    fn of(company: &Company, others: u32, is_divided: bool) -> Self {
+        let (mut crowd, mut same_org, mut other_payment) =
+            (company.strangers, company.same_org, company.other_payment);
+        let divided = company.divided;
+        if is_divided {
+            crowd.each(&divided, u32::saturating_add);
+            other_payment = other_payment.saturating_add(divided.milli);
+        } else {
+            same_org = same_org.saturating_add(divided.milli);
+        }
+        if crowd.milli < ALIKE_MIN {
             return Self::default();
         }
-        let part = |part: u32, step: u32| part * 1_000 / company.milli / step * step;
-        let chance = ln(u64::from(company.chances / company.compared.max(1))) - ln(CHANCE_ONE);
+        let part = |part: u32, step: u32| part * 1_000 / crowd.milli / step * step;
+        let chance = ln(u64::from(crowd.chances / crowd.compared.max(1))) - ln(CHANCE_ONE);
         Self {
-            compared: rounded_up(company.compared),
-            milli,
+            compared: rounded_up(crowd.compared),
+            milli: rounded_down(crowd.milli),
             chance: chance / 50 * 50,
-            share_permille: company.milli / others.max(1) / 50 * 50,
-            same_org: company.same_org * 1_000 / (company.milli + company.same_org) / 100 * 100,
+            share_permille: crowd.milli / others.max(1) / 50 * 50,
+            same_org: same_org * 1_000 / (crowd.milli + same_org) / 100 * 100,
             other_org: part(company.other_org, 100),
-            other_payment: part(company.other_payment, 100),
+            other_payment: part(other_payment, 100),
         }
     }
 
@@ -382,6 +470,69 @@ mod tests {
         assert_eq!((alike.compared, alike.milli, alike.share_permille), (1, 992, 200));
         assert_eq!((alike.same_org, alike.other_org, alike.other_payment), (700, 1_000, 0));
         assert_eq!(members.sample(id(0), &mine, By::Limit).len(), 4);
+    }
+
+    /// What two of ten accounts of one organisation are told, of whom so many pay by one card and the others
+    /// each by one of their own: the first, and the last.
+    fn of_one_org(of_one_card: usize) -> [Alike; 2] {
+        let mut members = Members::default();
+        for index in 0..10 {
+            let payment = if index < of_one_card { 1 } else { 1 + index as u32 };
+            let card = changed(likeness(), |card| (card.org, card.payment) = (1, payment));
+            members.take(id(index), 0, card, 1, By::Limit);
+        }
+        let told = told(&members);
+        [0, 9].map(|index| told.iter().find(|(account, _)| *account == id(index)).unwrap().1)
+    }
+
+    #[test]
+    fn an_organisation_with_a_card_for_each_account_is_told_as_strangers_are_and_one_with_a_few_is_not() {
+        for divided in of_one_org(0).into_iter().chain(of_one_org(2)) {
+            assert_eq!(divided.compared, of_strangers(&divided));
+            assert_eq!((divided.other_org, divided.other_payment), (0, 1_000));
+        }
+        assert_eq!(of_one_org(10), [Alike::default(); 2]);
+        // One key that pays otherwise is its organisation's still, and so are a few.
+        assert_eq!(of_one_org(9), [Alike::default(); 2]);
+        assert_eq!(of_one_org(5), [Alike::default(); 2]);
+    }
+
+    /// Those compared who are of another means of payment.
+    fn of_strangers(alike: &Alike) -> u32 {
+        alike.milli.div_ceil(1_000)
+    }
+
+    #[test]
+    fn what_is_saved_of_a_divided_organisation_is_counted_once_more() {
+        let mut members = Members::default();
+        for index in 0..12 {
+            // An organisation of which each pays for itself, one with one card, and strangers.
+            let (org, payment) = [(1, 10 + index as u32), (2, 5), (0, 40 + index as u32)][index % 3];
+            let card = changed(likeness(), |card| (card.org, card.payment) = (org, payment));
+            members.take(id(index), 0, card, 1, By::Limit);
+        }
+        let mut saved = Vec::new();
+        members.save(&mut saved);
+        let mut restored = Members::load(&mut saved.as_slice()).unwrap();
+        assert_ne!(restored, members);
+        restored.recount(By::Limit);
+        assert_eq!(restored, members);
+    }
+
+    #[test]
+    fn colleagues_who_pay_apart_belong_to_their_organisation_where_others_are_alike_too() {
+        let mut members = Members::default();
+        let mine = changed(likeness(), |card| (card.org, card.payment) = (1, 1));
+        members.take(id(0), 0, mine.clone(), 1, By::Limit);
+        for index in 1..9 {
+            // Half pays by this card, half by another; strangers have no organisation.
+            let (org, payment) = [(1, 1), (1, 2), (0, 9)][index % 3];
+            let card = changed(mine.clone(), |card| (card.org, card.payment) = (org, payment));
+            members.take(id(index), 0, card, 1, By::Limit);
+        }
+        let (_, alike) = told(&members).into_iter().find(|(account, _)| *account == id(0)).unwrap();
+        // Three strangers, two of its card, and three of the other card.
+        assert_eq!((alike.compared, alike.milli, alike.same_org), (3, 2_944, 600));
     }
 
     #[test]

@@ -137,6 +137,11 @@ impl Value {
         place as u8
     }
 
+    /// Makes good what is not saved of a value of this kind.
+    pub fn recount(&mut self, kind: LinkKind) {
+        self.members.recount(By::of(kind));
+    }
+
     /// Number of members.
     pub fn members(&self) -> u32 {
         self.members.count()

@@ -2,7 +2,7 @@
 //!
 //! *Evidence*: different texts among all, the limit of an answer that the account mostly asks for, whether it
 //! has a system prompt of its own. What is asked again and again, briefly answered, or asked under a system
-//! prompt is an application, and speaks for the account. So does what many people typed: hundreds of short
+//! prompt is an application, and speaks for the account. So does what many people typed: scores of short
 //! texts of all lengths, under several limits, are passed on by a reseller. *Missing* without prompts.
 //! *Cost*: a sketch of 64 bytes. *Evasion*: repeat texts, ask for short answers, send a system prompt, or two
 //! short questions of people beside each task, under other limits. *Price*: repeated texts teach nothing;
@@ -30,9 +30,9 @@ const PASSED_ON: i64 = -3_000;
 /// Requests from which it shows, the logarithm of their mean length in bytes (people type some fifty), the
 /// spread of that logarithm, and the share of the limit that is used most: each in thousandths, and how much
 /// of it is left.
-const MANY: [(i64, Millinats); 2] = [(200, 0), (400, 1_000)];
+const MANY: [(i64, Millinats); 2] = [(80, 0), (160, 1_000)];
 const TYPED: [(i64, Millinats); 2] = [(4_300, 1_000), (4_700, 0)];
-const UNEVEN: [(i64, Millinats); 2] = [(650, 0), (800, 1_000)];
+const UNEVEN: [(i64, Millinats); 2] = [(600, 0), (750, 1_000)];
 const MAIN_LIMIT: [(i64, Millinats); 2] = [(750, 1_000), (900, 0)];
 
 impl Detector for Harvest {
@@ -87,6 +87,11 @@ pub fn is_told(account: &AccountView<'_>) -> bool {
     let behaviour = &account.profile.behaviour;
     let from = if behaviour.preamble.value() == 0 { TOLD_FROM } else { TOLD_FROM_AGENTS };
     behaviour.texts.seen() >= TOLD_TEXTS && reading(account).is_some_and(|said| said >= from)
+}
+
+/// Whether it passes on what many people type, beyond doubt.
+pub fn passes_on(account: &AccountView<'_>) -> bool {
+    i64::from(passed_on(&account.profile.behaviour)) * 2 <= PASSED_ON
 }
 
 /// What it says that many people typed the texts. Most accounts use one limit: of those nothing more is

@@ -46,7 +46,8 @@ const EVENING_MS: i64 = 15 * 3_600_000;
 /// but do not share a card.
 const KNOWN_WELL: [(i64, Millinats); 2] = [(64, 0), (256, 2_000)];
 
-/// Alike accounts in thousandths that run what anybody can run, and how much more their likeness says.
+/// Alike accounts in thousandths that run what anybody can run, and how much more their likeness says where
+/// they are no small part of those who run it: in a large fleet many benchmarks are run.
 const STRANGERS: [(i64, Millinats); 3] = [(3_000, 0), (8_000, 1_000), (16_000, 1_500)];
 
 /// Whether strangers share a value as a matter of course: a client, its settings, a text from a public page,
@@ -75,11 +76,13 @@ pub(super) fn is_application(account: &AccountView<'_>) -> bool {
 const SHORT: u32 = 512;
 
 /// Whether it is as one application is under several keys: it does the same under each, for short answers
-/// under a system prompt. What a card pays for without one may be a probe.
+/// under a system prompt, or passes on what many people type. What a card pays for without one may be a
+/// probe.
 fn is_under_several_keys(account: &AccountView<'_>) -> bool {
     let behaviour = &account.profile.behaviour;
     let has_short_answers = (1..=SHORT).contains(&behaviour.limit.value());
-    behaviour.preamble.value() != 0 && has_short_answers && is_application(account)
+    let is_service = behaviour.preamble.value() != 0 && has_short_answers && is_application(account);
+    is_service || harvest::passes_on(account)
 }
 
 /// Whether a machine is at work beyond doubt, and takes long answers to ever new texts: only then is it no
@@ -110,7 +113,10 @@ fn most_of(word: &Word, account: &AccountView<'_>, settings: &Settings) -> Milli
     match harvest::reading(account) {
         Some(said) if said < 0 => little / 2,
         Some(said) if said < SMALL => little * 2 / 3,
-        _ => little + line(&STRANGERS, word.alike_milli.into()),
+        _ => {
+            let more = i64::from(line(&STRANGERS, word.alike_milli.into()));
+            little + (more * i64::from(line(&DOMINANCE, word.share_permille.into())) / 1_000) as Millinats
+        }
     }
 }
 
@@ -238,6 +244,19 @@ mod tests {
         check::<Kin>(
             program().told(vec![cluster(LinkKind::Program, "harness", 12)]),
             expect!["4.2 nats; alike_by PROGRAM; alike_accounts 11.000; sharing_accounts 12"],
+        );
+    }
+
+    #[test]
+    fn the_more_strangers_are_alike_the_more_it_counts_unless_they_are_few_of_those_who_run_it() {
+        let harness = cluster(LinkKind::Program, "harness", 30);
+        check::<Kin>(
+            program().told(vec![harness.clone()]),
+            expect!["4.5 nats; alike_by PROGRAM; alike_accounts 29.000; sharing_accounts 30"],
+        );
+        check::<Kin>(
+            program().told(vec![Cluster { share_permille: 100, ..harness }]),
+            expect!["3.0 nats; alike_by PROGRAM; alike_accounts 29.000; sharing_accounts 30"],
         );
     }
 

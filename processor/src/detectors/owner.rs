@@ -1,10 +1,11 @@
 //! `owner`: somebody answers for the account.
 //!
-//! *Evidence*: the operator's own systems name one organisation for the account, all the while. It speaks for
-//! the account only: a customer with a contract can be asked. Accounts that declare different organisations
-//! and pay by one method are not believed. *Missing* without an organisation. *Cost*: a counter. *Evasion*:
-//! register as many organisations as accounts. *Price*: the operator's verification, and a card for each.
-//! *Source*: `detection.md`, "explain away".
+//! *Evidence*: the operator's own systems name one organisation for the account, all the while. It speaks
+//! for the account only: a customer with a contract can be asked. Accounts that declare different
+//! organisations and pay by one method are not believed, nor are several of one organisation that do the
+//! same and pay each by a method of its own: a customer has one invoice. *Missing* without an organisation.
+//! *Cost*: a counter. *Evasion*: register as many organisations as accounts. *Price*: the operator's
+//! verification, and a card for each. *Source*: `detection.md`, "explain away".
 
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::Millinats;
@@ -34,10 +35,17 @@ impl Detector for Owner {
             return None;
         }
         let words = &account.profile.words;
-        let is_false = words.at(account.now_ms).any(|word| word.contradicts_itself());
-        let declared = if words.is_linked(account.now_ms) { DECLARED } else { DECLARED_ALONE };
-        notes.note("organisation", if is_false { "one of several that pay together" } else { "declared" });
-        Some(if is_false { 0 } else { declared })
+        let contradiction = words.at(account.now_ms).find(|word| word.contradicts_itself());
+        if let Some(word) = contradiction {
+            let how = match word.is_divided() {
+                true => "one whose accounts each pay by their own means",
+                false => "one of several that pay together",
+            };
+            notes.note("organisation", how);
+            return Some(0);
+        }
+        notes.note("organisation", "declared");
+        Some(if words.is_linked(account.now_ms) { DECLARED } else { DECLARED_ALONE })
     }
 }
 
@@ -64,6 +72,18 @@ mod tests {
             declared().told(vec![word]),
             expect!["0.0 nats; organisation one of several that pay together"],
         );
+    }
+
+    #[test]
+    fn an_organisation_of_which_each_account_pays_by_means_of_its_own_is_not_believed() {
+        let divided =
+            |members| Cluster { other_payment_permille: 1_000, ..cluster(LinkKind::Org, "org", members) };
+        check::<Owner>(
+            declared().told(vec![divided(6)]),
+            expect!["0.0 nats; organisation one whose accounts each pay by their own means"],
+        );
+        // A colleague's card is nobody's business.
+        check::<Owner>(declared().told(vec![divided(2)]), expect!["-4.0 nats; organisation declared"]);
     }
 
     #[test]

@@ -1,16 +1,19 @@
-//! `payer`: one means of payment, for which no organisation answers, pays for several accounts that harvest.
+//! `payer`: one owner, whom no organisation answers for, has several accounts that harvest.
 //!
-//! *Evidence*: of the accounts without a declared organisation that one means pays for, how many take long
-//! answers to ever new texts (see `harvest`), as this one does, however differently they go about it; and
-//! their share. A family, an agency or a class that shares a card does many things; who buys accounts to take
-//! one model's answers home does one. *Missing* while the cluster stage has said nothing of an owner, and
-//! where an organisation is declared. *Cost*: one link more a round, a word (two after another card), and a
-//! value for each card. *Evasion*: a card for each two accounts; as many accounts that do not harvest on the
-//! same card; or an organisation declared for each. *Price*: that many cards, on names of their own, or the
-//! operator's verification. *Source*: disclosures of 2026-02 (accounts by the hundred on few means of
-//! payment); `detection.md`, "one declared owner is judged as one account".
+//! *Evidence*: of the accounts without a declared organisation that one means of payment pays for, how many
+//! take long answers to ever new texts (see `harvest`), as this one does, however differently they go about
+//! it; and their share. A family, an agency or a class that shares a card does many things; who buys accounts
+//! to take one model's answers home does one. The same of a declared organisation of which hardly any two
+//! accounts pay by the same means: a customer has one invoice, and such an organisation answers for nobody.
+//! *Missing* while the cluster stage has said nothing of an owner, and where an organisation is declared that
+//! is not so divided. *Cost*: one link more a round (two for an account with an organisation), a word (two
+//! after another card), and a value for each card and each organisation. *Evasion*: a card for each two
+//! accounts, without an organisation, or with a system prompt or a person's hours; as many accounts that do
+//! not harvest on the same card; or an organisation declared for each. *Price*: that many cards, on names of
+//! their own, or the operator's verification. *Source*: disclosures of 2026-02 (accounts by the hundred on
+//! few means of payment); `detection.md`, "one declared owner is judged as one account".
 
-use super::harvest;
+use super::{harvest, rhythm};
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::{Millinats, left_of, line};
 use crate::words::Word;
@@ -35,12 +38,25 @@ const POPULAR: [(i64, Millinats); 2] = [(64, 1_000), (128, 0)];
 /// Age in minutes, and how much of it is left: a team that works one evening has one card and one task.
 const AGE: [(i64, Millinats); 2] = [(180, 0), (480, 1_000)];
 
-/// What a word says to an account that has existed for so long.
+/// Whether what a divided organisation's accounts ask says nothing of this one: a team's members, and their
+/// coding agents, may take long answers to ever new texts, and each have put a card of their own.
+fn is_of_team(word: &Word, account: &AccountView<'_>) -> bool {
+    let is_agent = account.profile.behaviour.preamble.value() != 0;
+    let is_person = || rhythm::reading(account).is_some_and(|said| said <= rhythm::PERSON);
+    word.is_divided() && (is_agent || is_person())
+}
+
+/// What a word says to an account.
 fn says(word: &Word, account: &AccountView<'_>) -> Millinats {
+    if is_of_team(word, account) {
+        return 0;
+    }
+    // Who works one evening under one organisation has one card, not each his own.
+    let by_age = if word.is_divided() { 1_000 } else { line(&AGE, account.age_ms / 60_000) };
     let left_permille = [
         line(&SHARE, word.share_permille.into()),
         line(&POPULAR, word.members.into()),
-        line(&AGE, account.age_ms / 60_000),
+        by_age,
         account.maturity_permille() as i32,
     ];
     left_of(line(&OTHERS, word.alike_milli.into()).into(), left_permille)
@@ -49,7 +65,7 @@ fn says(word: &Word, account: &AccountView<'_>) -> Millinats {
 impl Detector for Payer {
     const NAME: &'static str = "payer";
     const CLAIM: &'static str =
-        "One means pays for several accounts that harvest, and no organisation answers.";
+        "Several accounts of one owner harvest, and no organisation answers for them.";
     const FAMILY: Family = Family::Payment;
     const STATE_VERSION: u8 = 1;
     const INPUTS: Inputs =
@@ -58,11 +74,10 @@ impl Detector for Payer {
     type Settings = Settings;
 
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
-        // What was told before an organisation was declared counts no longer.
-        if account.profile.behaviour.org.value() != 0 {
-            return None;
-        }
-        let words = account.profile.words.at(account.now_ms).filter(|word| word.is_of_owner());
+        // A declared organisation answers, unless nearly each of its accounts pays by means of its own.
+        let has_org = account.profile.behaviour.org.value() != 0;
+        let words = account.profile.words.at(account.now_ms);
+        let words = words.filter(|word| word.is_of_owner() && word.is_divided() == has_org);
         let (said, word) = words.map(|word| (says(word, account), word)).max_by_key(|(said, _)| *said)?;
         if !harvest::is_told(account) {
             return Some(0);
@@ -101,6 +116,31 @@ mod tests {
         check::<Payer>(
             harvest(4_096, 288).told(vec![cluster(LinkKind::Org, "card", 20)]),
             expect!["7.0 nats; accounts_of_the_owner_that_harvest 19.000; accounts_of_the_owner 20"],
+        );
+    }
+
+    /// The same under a declared organisation.
+    fn declared(preamble: Option<&'static str>) -> Traffic {
+        Traffic::every_ms(300_000, 288, move |request, index| {
+            request.prompt = Some(prompt("shape", &format!("text {index}"), 0));
+            request.max_tokens = Some(4_096);
+            request.org = Some(hash("org"));
+            request.preamble = preamble.map(hash);
+        })
+    }
+
+    #[test]
+    fn an_organisation_answers_unless_each_of_its_accounts_pays_by_means_of_its_own() {
+        let whole = cluster(LinkKind::Org, "org", 20);
+        check::<Payer>(declared(None).told(vec![whole.clone()]), expect!["missing"]);
+        let divided = Cluster { other_payment_permille: 1_000, ..whole };
+        check::<Payer>(
+            declared(None).told(vec![divided.clone()]),
+            expect!["7.0 nats; accounts_of_the_owner_that_harvest 19.000; accounts_of_the_owner 20"],
+        );
+        check::<Payer>(
+            declared(Some("you are a coding agent")).told(vec![divided]),
+            expect!["0.0 nats; accounts_of_the_owner_that_harvest 19.000; accounts_of_the_owner 20"],
         );
     }
 

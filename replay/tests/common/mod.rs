@@ -41,7 +41,7 @@ pub fn stages() -> StageFactory {
 pub fn eager() -> Policy {
     let text = Policy::builtin_text();
     let eager = text
-        .replace("prior_nats = -7.0", "prior_nats = 1.0")
+        .replace("prior_nats = -6.75", "prior_nats = 1.0")
         .replace("alone_nats = 13.8", "alone_nats = 0.0");
     Policy::parse(&eager).unwrap()
 }
