@@ -169,7 +169,7 @@ mod tests {
         for number in 1..=count {
             // A fiftieth of a second apart, as fast as one may be told after the other.
             let at_ms = now_ms + 20 * i64::from(number);
-            bell.send(tripped(number, now_ms), at_ms).unwrap();
+            bell.send(tripped(number, at_ms), at_ms).unwrap();
             alerts.try_iter().for_each(drop);
         }
         let told = bell.told.lock().unwrap();
