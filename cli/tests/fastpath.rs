@@ -73,8 +73,23 @@ impl Early {
 
     /// A customer asks this.
     fn asks(&self, id: &str, account: &str, prompt: &str) {
+        self.appends(&common::line(id, now_ms() as u64, account, prompt));
+    }
+
+    fn appends(&self, lines: &str) {
         let mut feed = std::fs::OpenOptions::new().append(true).create(true).open(&self.place.feed).unwrap();
-        feed.write_all(common::line(id, now_ms() as u64, account, prompt).as_bytes()).unwrap();
+        feed.write_all(lines.as_bytes()).unwrap();
+    }
+
+    /// A line of now, as the example has them of an account, with these words before what it asks.
+    fn recorded_of(&self, account: &str, words: &str) -> String {
+        let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/access.jsonl");
+        let lines: Vec<serde_json::Value> = json_lines(&recorded);
+        let mut line = lines.into_iter().find(|line| line["account"] == account).unwrap();
+        line["time"] = (now_ms() as f64 / 1e3).into();
+        let (before, after) = line["request_body"].as_str().unwrap().rsplit_once("\"content\":\"").unwrap();
+        line["request_body"] = format!("{before}\"content\":\"{words} {after}").into();
+        format!("{line}\n")
     }
 
     /// A run that listens on IPv4 and IPv6, and holds as `mode` says.
@@ -484,15 +499,12 @@ fn a_verdict_confirms_the_hold_of_whoever_met_a_tripwire() {
     run.args(["--collector-batch-lines", "100000"]);
     let (run, _, metrics) = start(run);
     wait_until_tripwires_are_heeded(&early, &metrics, "held");
-    // A campaign that the judge finds, four of whose accounts ask with the token in its last minute.
-    early.place.feed_recorded_now_as(|line| {
-        let is_of_late = line["time"].as_f64().unwrap() * 1e3 > (now_ms() - 50_000) as f64;
-        let is_of_four = (1..=4).any(|number| line["account"] == format!("sk-example-mirror-0{number}"));
-        let body = line["request_body"].as_str().filter(|_| is_of_late && is_of_four);
-        if let Some((before, after)) = body.and_then(|body| body.rsplit_once("\"content\":\"")) {
-            line["request_body"] = format!("{before}\"content\":\"{token} {after}").into();
-        }
-    });
+    // Four accounts of a campaign that the judge finds ask with the token first, and are held for that.
+    let accounts = (1..=4).map(|number| format!("sk-example-mirror-0{number}"));
+    let asked: Vec<String> = accounts.map(|account| early.recorded_of(&account, &token)).collect();
+    early.appends(&asked.concat());
+    eventually("they are held", || tripwire_holds(&metrics, "held") > 1);
+    early.place.feed_recorded_now();
     eventually("what was found takes a hold's place", || {
         metric(&metrics, "weir_fastpath_holds_let_go_total{kind=\"confirmed\"}") > 0
     });

@@ -332,7 +332,7 @@ fn a_verdict_takes_the_place_of_a_tripwire_and_no_tripwire_that_of_a_verdict() {
 
 #[test]
 fn what_only_observes_takes_no_holds_place_and_a_hold_takes_its() {
-    let server = Server::in_posture("enforce", 4);
+    let server = Server::in_posture("enforce", 10);
     let observed = |held: Held| Held { is_observed: true, ..held };
     let tripwire = |number| Held { on: HeldOn::Tripwire(None), ..held_now(&server, number) };
     // A tripwire holds; a verdict that is only observed leaves it so.
