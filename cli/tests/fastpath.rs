@@ -494,6 +494,9 @@ fn a_verdict_confirms_the_hold_of_whoever_met_a_tripwire() {
     std::fs::write(&early.place.feed, "").unwrap();
     early.place.set_posture("enforce");
     let token = early.plant("handbook");
+    // A log may tell whole seconds: a request of the one in which a token was planted is taken for one of
+    // before.
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
     let mut run = early.run_that_trips("hold");
     // All of it is sensed before any of it is judged.
     run.args(["--collector-batch-lines", "100000"]);
