@@ -54,6 +54,14 @@ impl Early {
         Keys::parse(&std::fs::read_to_string(&self.keys_file).unwrap()).unwrap()
     }
 
+    /// One whose posture is to enforce, with a feed that is empty yet.
+    fn that_enforces() -> Self {
+        let early = Self::new();
+        std::fs::write(&early.place.feed, "").unwrap();
+        early.place.set_posture("enforce");
+        early
+    }
+
     /// Plants a token that collectors look for.
     fn plant(&self, name: &str) -> String {
         let directory = self.place.directory.path().join("indicators");
@@ -87,6 +95,8 @@ impl Early {
         let lines: Vec<serde_json::Value> = json_lines(&recorded);
         let mut line = lines.into_iter().find(|line| line["account"] == account).unwrap();
         line["time"] = (now_ms() as f64 / 1e3).into();
+        // A request began that much before its line: it shall not be one of before the token was planted.
+        line["request_time"] = 0.into();
         let (before, after) = line["request_body"].as_str().unwrap().rsplit_once("\"content\":\"").unwrap();
         line["request_body"] = format!("{before}\"content\":\"{words} {after}").into();
         format!("{line}\n")
@@ -269,9 +279,7 @@ fn in_audit_posture_nobody_is_held_and_by_default_nobody_ever() {
 
 #[test]
 fn a_held_account_is_slowed_down_and_told_that_it_is_provisional_until_its_time_is_over() {
-    let early = Early::new();
-    std::fs::write(&early.place.feed, "").unwrap();
-    early.place.set_posture("enforce");
+    let early = Early::that_enforces();
     let mut run = early.run("hold");
     run.args(["--fastpath-hold-ms-max", "3000"]);
     let (run, address, metrics) = start(run);
@@ -332,9 +340,7 @@ fn a_key_that_is_held_has_its_burst_and_is_told_when_to_come_back() {
 
 #[test]
 fn who_is_protected_is_never_held_nor_anybody_on_a_word_that_is_not_to_be_believed() {
-    let early = Early::new();
-    std::fs::write(&early.place.feed, "").unwrap();
-    early.place.set_posture("enforce");
+    let early = Early::that_enforces();
     let mut protect = weir(&["protect", "add", &format!("account/{}", AccountId([1; 16])), "--data-dir"]);
     protect.arg(&early.place.data);
     success(protect);
@@ -359,9 +365,7 @@ fn who_is_protected_is_never_held_nor_anybody_on_a_word_that_is_not_to_be_believ
 
 #[test]
 fn to_observe_writes_down_who_would_be_held_and_slows_nobody_down() {
-    let early = Early::new();
-    std::fs::write(&early.place.feed, "").unwrap();
-    early.place.set_posture("enforce");
+    let early = Early::that_enforces();
     let mut run = early.run("observe");
     run.args(["--fastpath-holds-max", "2"]);
     let (run, address, metrics) = start(run);
@@ -378,9 +382,7 @@ fn to_observe_writes_down_who_would_be_held_and_slows_nobody_down() {
 
 #[test]
 fn a_key_is_replaced_while_both_ends_run_and_a_file_that_is_of_no_use_changes_nothing() {
-    let early = Early::new();
-    std::fs::write(&early.place.feed, "").unwrap();
-    early.place.set_posture("enforce");
+    let early = Early::that_enforces();
     let (run, address, metrics) = start(early.run("hold"));
     wait_until_ready(&early, &metrics);
     assert!(early.make_key(&["test", "judge-2"]).contains("Made key 2"));
@@ -403,9 +405,7 @@ fn a_key_is_replaced_while_both_ends_run_and_a_file_that_is_of_no_use_changes_no
 
 #[test]
 fn a_server_that_is_killed_holds_nobody_when_it_is_back_and_hears_alerts_again() {
-    let early = Early::new();
-    std::fs::write(&early.place.feed, "").unwrap();
-    early.place.set_posture("enforce");
+    let early = Early::that_enforces();
     let (run, address, metrics) = start(early.run("hold"));
     wait_until_ready(&early, &metrics);
     early.send(&alert(1, 1), 1);
@@ -444,9 +444,7 @@ fn standing_of_key(address: &str, key: &str) -> (String, String) {
 
 #[test]
 fn whoever_asks_with_a_planted_token_is_slowed_down_at_once_and_let_go_by_the_logs_silence_and_not_again() {
-    let early = Early::new();
-    std::fs::write(&early.place.feed, "").unwrap();
-    early.place.set_posture("enforce");
+    let early = Early::that_enforces();
     let token = early.plant("handbook");
     let mut run = early.run_that_trips("hold");
     run.args(["--fastpath-hold-ms-max", "3000"]);
@@ -490,13 +488,8 @@ fn whoever_asks_with_a_planted_token_is_slowed_down_at_once_and_let_go_by_the_lo
 
 #[test]
 fn a_verdict_confirms_the_hold_of_whoever_met_a_tripwire() {
-    let early = Early::new();
-    std::fs::write(&early.place.feed, "").unwrap();
-    early.place.set_posture("enforce");
+    let early = Early::that_enforces();
     let token = early.plant("handbook");
-    // A log may tell whole seconds: a request of the one in which a token was planted is taken for one of
-    // before.
-    std::thread::sleep(std::time::Duration::from_millis(1_200));
     let mut run = early.run_that_trips("hold");
     // All of it is sensed before any of it is judged.
     run.args(["--collector-batch-lines", "100000"]);
@@ -527,9 +520,7 @@ fn a_verdict_confirms_the_hold_of_whoever_met_a_tripwire() {
 #[test]
 fn tripwires_hold_nobody_by_default_and_to_observe_slows_nobody_down() {
     for (mode, kind) in [("off", "off"), ("observe", "observed")] {
-        let early = Early::new();
-        std::fs::write(&early.place.feed, "").unwrap();
-        early.place.set_posture("enforce");
+        let early = Early::that_enforces();
         let token = early.plant("handbook");
         let (run, address, metrics) = start(early.run_that_trips(mode));
         wait_until_tripwires_are_heeded(&early, &metrics, kind);
@@ -543,9 +534,7 @@ fn tripwires_hold_nobody_by_default_and_to_observe_slows_nobody_down() {
 
 #[test]
 fn a_collectors_key_has_nobody_held_on_a_verdict_and_a_judges_key_nobody_on_a_tripwire() {
-    let early = Early::new();
-    std::fs::write(&early.place.feed, "").unwrap();
-    early.place.set_posture("enforce");
+    let early = Early::that_enforces();
     early.make_key_of("collector", &["test"]);
     let mut run = early.run("hold");
     run.args(["--fastpath-tripwire-holds", "hold"]);
