@@ -114,10 +114,7 @@ impl Outlet {
     /// Why it is not.
     pub fn send(&self, about: About, word: Word) -> Result<(), Unsent> {
         let About { account, tenant, event, event_ms } = about;
-        // What lay there for a while is known by the log early enough.
-        if now_ms().saturating_sub(event_ms) > EVENT_AGE_MS_MAX {
-            return Err(Unsent::Late);
-        }
+        be_of_now(event_ms, now_ms())?;
         let (node, boot_epoch) = (self.node.clone(), self.boot_epoch);
         let alert = Alert { node, event_ms, sequence: 0, boot_epoch, event, account, tenant, word };
         self.queue.try_send(alert).map_err(|error| match error {
@@ -125,6 +122,14 @@ impl Outlet {
             TrySendError::Disconnected(_) => Unsent::Stopped,
         })
     }
+}
+
+/// Whether an event is of now. What lay there for a while is known by the log early enough.
+///
+/// # Errors
+/// When it is not.
+pub fn be_of_now(event_ms: i64, now_ms: i64) -> Result<(), Unsent> {
+    if now_ms.saturating_sub(event_ms) > EVENT_AGE_MS_MAX { Err(Unsent::Late) } else { Ok(()) }
 }
 
 /// A datagram that waits for its time: when, in which order, and what.

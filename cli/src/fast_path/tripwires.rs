@@ -2,7 +2,7 @@
 //! of all no more than those who listen hear of one sender. What is not sent is in the event all the same.
 
 use super::limits::{TRIPWIRE_ACCOUNTS_MAX, TRIPWIRE_EVERY_MS};
-use super::outlet::{About, Outlet};
+use super::outlet::{About, Outlet, be_of_now};
 use crate::context::{Context, now_ms};
 use crate::telemetry::{Metrics, Unsent};
 use anyhow::{Result, bail};
@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_collector::{Alarm, Tripped};
 use weir_fastpath::bucket::Bucket;
-use weir_fastpath::limits::EVENT_AGE_MS_MAX;
 use weir_fastpath::{Role, Tripwire, Word};
 use weir_schemas::AccountId;
 
@@ -59,9 +58,7 @@ impl Bell {
 
     fn send(&self, tripped: Tripped, now_ms: i64) -> Result<(), Unsent> {
         // A backlog that is caught up with takes nothing from what is met now.
-        if now_ms.saturating_sub(tripped.event_ms) > EVENT_AGE_MS_MAX {
-            return Err(Unsent::Late);
-        }
+        be_of_now(tripped.event_ms, now_ms)?;
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let account = tripped.account;
         let before_ms = told.young.get(&account).or_else(|| told.old.get(&account));
@@ -96,7 +93,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::Receiver;
     use weir_fastpath::Alert;
-    use weir_fastpath::limits::SENDER_BURST;
+    use weir_fastpath::limits::{EVENT_AGE_MS_MAX, SENDER_BURST};
     use weir_schemas::EventId;
 
     fn bell(now_ms: i64) -> (Bell, Receiver<Alert>) {
