@@ -10,7 +10,7 @@ use crate::nats::{Millinats, ONE, exp_neg, ln};
 use crate::persist::{Damage, Persist};
 use weir_schemas::AccountId;
 
-/// A member whose card is remembered: 152 bytes.
+/// A member whose card is remembered: 136 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) account: AccountId,
@@ -94,6 +94,11 @@ impl Crowd {
     }
 }
 
+/// Whether two pay by different means, as far as is known.
+fn pay_apart(one: &Likeness, other: &Likeness) -> bool {
+    one.payment != 0 && other.payment != 0 && one.payment != other.payment
+}
+
 /// What a chance of one is, so that those of all members are 32 bits.
 const CHANCE_ONE: u64 = ONE >> 8;
 
@@ -105,10 +110,9 @@ impl Company {
         }
         let near = nearness(one, other, by);
         let milli = near.alike_permille;
-        let both = |one: u32, other: u32| one != 0 && other != 0;
         let when = |holds: bool| if holds { milli } else { 0 };
-        let is_known = both(one.org, other.org);
-        let pays_apart = both(one.payment, other.payment) && one.payment != other.payment;
+        let is_known = one.org != 0 && other.org != 0;
+        let pays_apart = pay_apart(one, other);
         let chances = (exp_neg(near.chance.unsigned_abs()) >> 8) as u32;
         let crowd = Crowd { compared: 1, milli, chances };
         if is_known && one.org == other.org {
@@ -290,10 +294,8 @@ impl Members {
     /// Holds the cards against each other once more where those of one organisation pay by different means,
     /// which is not saved.
     pub(super) fn recount(&mut self, by: By) {
-        let pays = |member: &Member| (member.card.org, member.card.payment);
         let are_divided = |one: &Member, other: &Member| {
-            let ((org, payment), (others_org, others_payment)) = (pays(one), pays(other));
-            org != 0 && org == others_org && payment != 0 && others_payment != 0 && payment != others_payment
+            one.card.org != 0 && one.card.org == other.card.org && pay_apart(&one.card, &other.card)
         };
         let mut members = self.known.iter().enumerate();
         if !members.any(|(place, one)| self.known[..place].iter().any(|other| are_divided(one, other))) {
