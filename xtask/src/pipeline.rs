@@ -2,14 +2,14 @@
 //! registry with its own readers.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::example::{LiveGateway, Profile};
-use crate::shell::succeed;
+use crate::shell::{Owned, succeed};
 use crate::{clients, dirs, kafka, registry};
 
 #[derive(clap::Args)]
@@ -54,7 +54,7 @@ pub fn live_gateway(weir: &Path) -> Result<()> {
     let mut run = Command::new(weir);
     run.args(["run", "--tail"]).arg(&gateway.log_path);
     run.arg("--data-dir").arg(at("data")).arg("--output-dir").arg(at("output"));
-    let run = Stopped(run.stdout(Stdio::null()).spawn().context("cannot run weir")?);
+    let run = Owned(run.stdout(Stdio::null()).spawn().context("cannot run weir")?);
 
     let first = gateway.drive(&Profile::SHORT)?;
     gateway.rotate(&gateway.log_path.with_extension("jsonl.1"))?;
@@ -66,7 +66,7 @@ pub fn live_gateway(weir: &Path) -> Result<()> {
         ensure!(Instant::now() < deadline, "no verdict came of {} live requests", driven.requests());
         std::thread::sleep(Duration::from_millis(100));
     }
-    run.terminate()?;
+    run.terminate("weir run")?;
 
     // What nginx wrote after the signal, the next run reads.
     let mut rest = Command::new(weir);
@@ -136,24 +136,4 @@ fn replay(weir: &Path, of: &[&std::ffi::OsStr]) -> Result<Value> {
         bail!("weir replay: {}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// A process that ends with its owner.
-struct Stopped(Child);
-
-impl Stopped {
-    fn terminate(mut self) -> Result<()> {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        let status = self.0.wait()?;
-        ensure!(status.success(), "weir run ended with {status} on SIGTERM");
-        Ok(())
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -1,9 +1,10 @@
 //! Running other programs.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Runs a command whose output goes where ours goes.
 ///
@@ -60,6 +61,29 @@ pub fn mortal(command: &Command) -> Command {
         bound.current_dir(directory);
     }
     bound
+}
+
+/// A program that ends with its owner: by SIGKILL, where it was not told to before.
+pub struct Owned(pub Child);
+
+impl Owned {
+    /// Tells it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it cannot be told, or does not end with success.
+    pub fn terminate(mut self, what: &str) -> Result<()> {
+        kill_process(Pid::from_child(&self.0), Signal::TERM)?;
+        let status = self.0.wait()?;
+        ensure!(status.success(), "{what} ended with {status} on SIGTERM");
+        Ok(())
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[cfg(test)]

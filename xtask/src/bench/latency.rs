@@ -11,6 +11,7 @@ use super::kafka::{Deployment, judged};
 use super::meter::{Meter, Taken, Times, Who, ratio, told};
 use super::tail::{collect, generated};
 use crate::debian::ensure_command;
+use crate::shell::Owned;
 use crate::{dirs, kafka, maven};
 use anyhow::{Context, Result, ensure};
 use rdkafka::ClientConfig;
@@ -22,7 +23,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use serde_json::json;
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -230,16 +231,6 @@ impl Seen {
     }
 }
 
-/// Ends a child when the measure is over, however it ends.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The rate, in events a second, and what was seen at it.
 fn of_weir(brokers: &str, partitions: u32, load: &Load, asked: Option<usize>) -> Result<(usize, Seen)> {
     let deployment = Deployment::new(brokers, &format!("latency{partitions}"), partitions)?;
@@ -247,7 +238,7 @@ fn of_weir(brokers: &str, partitions: u32, load: &Load, asked: Option<usize>) ->
     source.backlog()?;
     let mut command = deployment.weir(&["process", "--log-level", "error"])?;
     command.stdout(Stdio::null());
-    let job = Running(command.spawn().with_context(|| format!("cannot run {command:?}"))?);
+    let job = Owned(command.spawn().with_context(|| format!("cannot run {command:?}"))?);
     let deadline = Instant::now() + PATIENCE;
     let epochs = loop {
         let epochs = judged(&deployment)?;
@@ -387,12 +378,12 @@ impl Counter {
     }
 
     /// Starts it, and waits until it has made the topic of its counts.
-    fn start(&self, deployment: &Deployment, events: &str, counts: &str, partitions: u32) -> Result<Running> {
+    fn start(&self, deployment: &Deployment, events: &str, counts: &str, partitions: u32) -> Result<Owned> {
         let mut command = Command::new("java");
         command.arg("-Xmx512m").args(["-cp", &self.class_path]).arg(&self.source);
         command.args([deployment.brokers(), events, counts, &partitions.to_string()]);
         command.arg(self.state.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut job = Running(command.spawn().with_context(|| format!("cannot run {command:?}"))?);
+        let mut job = Owned(command.spawn().with_context(|| format!("cannot run {command:?}"))?);
         let output = job.0.stdout.take().context("it has no output")?;
         let made = BufReader::new(output).lines().next().transpose()?;
         ensure!(made.as_deref() == Some(counts), "the job that counts did not start: {made:?}");

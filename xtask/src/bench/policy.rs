@@ -10,14 +10,13 @@
 use super::kafka::{BareReader, Deployment};
 use super::meter::{Meter, Taken, Times, Who, told};
 use super::tail::{collect, generated};
-use crate::shell::{mortal, succeed};
+use crate::shell::{Owned, mortal, succeed};
 use crate::{dirs, kafka};
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -65,7 +64,7 @@ pub fn run(cycles: Option<u64>) -> Result<()> {
 
     let mut crew = Vec::new();
     for _ in 0..PROCESSORS {
-        crew.push(Processor::start(&author)?);
+        crew.push(processor(&author)?);
     }
     let pids: BTreeSet<u32> = crew.iter().map(|processor| processor.0.id()).collect();
     let meters = pids.iter().map(|pid| Meter::start(Who::Process(*pid))).collect::<Result<Vec<_>>>()?;
@@ -85,7 +84,8 @@ pub fn run(cycles: Option<u64>) -> Result<()> {
         let taken = meter.stop()?;
         anyhow::Ok(Taken { cpu_s: sum.cpu_s + taken.cpu_s, wall_s: taken.wall_s })
     })?;
-    crew.into_iter().try_for_each(Processor::end)?;
+    // So that nothing of them is left open in the log.
+    crew.into_iter().try_for_each(|processor| processor.terminate("weir process"))?;
 
     let checked = check(&deployment, &author)?;
     let all: Vec<f64> = seen.applied_ms.iter().chain(&seen.rolled_back_ms).copied().collect();
@@ -226,30 +226,11 @@ fn policy(version: &str) -> Result<Policy> {
     Ok(Policy::parse(&lines.collect::<String>())?)
 }
 
-/// One `weir process`; ended by SIGKILL when the measure ends before it does.
-struct Processor(Child);
-
-impl Processor {
-    fn start(author: &Author<'_>) -> Result<Self> {
-        let command = author.weir(&["process", "--log-level", "error"])?;
-        let child = mortal(&command).stdout(Stdio::null()).spawn();
-        Ok(Self(child.with_context(|| format!("cannot run {command:?}"))?))
-    }
-
-    /// Tells it to end, so that nothing of it is left open in the log.
-    fn end(mut self) -> Result<()> {
-        kill_process(Pid::from_child(&self.0), Signal::TERM)?;
-        let status = self.0.wait()?;
-        ensure!(status.success(), "weir process ended with {status}");
-        Ok(())
-    }
-}
-
-impl Drop for Processor {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts one `weir process`.
+fn processor(author: &Author<'_>) -> Result<Owned> {
+    let command = author.weir(&["process", "--log-level", "error"])?;
+    let child = mortal(&command).stdout(Stdio::null()).spawn();
+    Ok(Owned(child.with_context(|| format!("cannot run {command:?}"))?))
 }
 
 /// What an epoch record said, and when it was there.
