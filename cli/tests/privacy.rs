@@ -122,11 +122,19 @@ fn the_raw_account_is_opened_only_for_an_action_that_is_to_be_carried_out() {
     let place = Place::new();
     std::fs::write(&place.feed, b"").unwrap();
     place.run_until_idle();
+    // Nobody is found so surely that the account is suspended at once, and no gateway asked to limit it.
+    let builtin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../processor/policy/default.toml");
+    let builtin = std::fs::read_to_string(builtin).unwrap();
+    assert!(builtin.contains("critical = 0.72"));
+    let policy = place.directory.path().join("policy.toml");
+    std::fs::write(&policy, builtin.replace("critical = 0.72", "critical = 0.9999")).unwrap();
     success(weir(&["posture", "enforce", "--data-dir", place.data.to_str().unwrap()]));
     // History is not acted on: the requests are of an hour ago.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     std::fs::write(&place.feed, feed_from(now.as_millis() as u64 - 3_600_000)).unwrap();
-    let shown = place.run_until_idle();
+    let mut command = place.run_to_idle();
+    command.arg("--policy").arg(&policy);
+    let shown = text(&success(command).stdout);
     assert!(shown.contains("posture   enforce"), "{shown}");
     let commands = text(&std::fs::read(place.output.join("rate_limit_commands.jsonl")).unwrap());
     assert!(commands.contains(ACCOUNT), "a gateway cannot limit a pseudonym: {commands}");

@@ -40,6 +40,13 @@ const HONEST: u64 = 2;
 /// Hours that the lines of a drill are spread over, by their own times.
 const HOURS: f64 = 12.0;
 
+/// When the day ends that every drill is of, moved to when it is sent: 20:00 UTC of a Wednesday. On a
+/// Sunday half of the customers would not be there, and a drill would be another test than the day before.
+const DAY_END_MS: i64 = 1_795_636_800_000;
+
+/// What a drill is moved by is a multiple of it: what runs by the clock does so at whole minutes.
+const MINUTE_MS: i64 = 60_000;
+
 /// Whether a tenant is a drill's.
 pub fn is_drill(tenant: &str) -> bool {
     tenant.starts_with(PREFIX)
@@ -64,6 +71,7 @@ pub struct Lines {
     tenant: String,
     campaign: Ahead,
     honest: Ahead,
+    later_ms: i64,
 }
 
 /// A stream, and the exchange of it that is next.
@@ -80,9 +88,9 @@ impl Drill {
         tenant
     }
 
-    /// Its lines, of the hours before `end_ms`.
+    /// Its lines, of the hours before `end_ms`: the same ones at any time of any day, up to a minute earlier.
     pub fn lines(&self, end_ms: i64) -> Lines {
-        let start_ms = end_ms - (HOURS * 3.6e6) as i64;
+        let start_ms = DAY_END_MS - (HOURS * 3.6e6) as i64;
         let stream = |part, name, accounts| simulate(&self.plan(part, name, accounts), start_ms, None);
         Lines {
             drill: *self,
@@ -93,6 +101,7 @@ impl Drill {
                 self.campaign_accounts,
             )),
             honest: Ahead::of(stream(HONEST, Name::Honest, self.honest_accounts)),
+            later_ms: (end_ms - DAY_END_MS).div_euclid(MINUTE_MS) * MINUTE_MS,
         }
     }
 
@@ -175,7 +184,9 @@ impl Lines {
             true => &mut self.campaign,
             false => &mut self.honest,
         };
-        earlier.step()
+        let mut exchange = earlier.step()?;
+        exchange.time_ms += self.later_ms;
+        Some(exchange)
     }
 }
 
@@ -234,6 +245,25 @@ mod tests {
         }
         for asn in values(&first, "asn") {
             assert!((64_512..=65_534).contains(&asn.parse::<u32>().unwrap()), "{asn}");
+        }
+    }
+
+    #[test]
+    fn it_has_the_same_lines_on_any_day_at_any_hour_and_all_are_of_the_hours_before() {
+        let of_minute = |end_ms: i64| {
+            let mut lines = of(1).lines(end_ms);
+            let mut all = Vec::new();
+            while let Some(exchange) = lines.step() {
+                assert!((end_ms - 43_260_000..end_ms).contains(&exchange.time_ms), "{}", exchange.time_ms);
+                all.push((end_ms / MINUTE_MS * MINUTE_MS - exchange.time_ms, exchange.account));
+            }
+            all
+        };
+        let first = of_minute(END_MS);
+        assert!(!first.is_empty());
+        // Every weekday, every hour of it in the course of a week, and seconds that are no whole minute.
+        for day in 1..8 {
+            assert!(of_minute(END_MS + day * 89_999_999) == first, "day {day}");
         }
     }
 
