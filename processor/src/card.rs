@@ -105,15 +105,6 @@ impl From<&Card> for Likeness {
     }
 }
 
-/// What two cards come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Nearness {
-    /// How much alike they are, in thousandths.
-    pub alike_permille: u32,
-    /// Logarithm of the chance that two strangers would be.
-    pub chance: Millinats,
-}
-
 /// A coordinate's width and the logarithm of the chance that strangers fall within it.
 const PAUSE: (i64, Millinats) = (250, -2_150);
 const PAUSE_SPREAD: (i64, Millinats) = (250, -900);
@@ -195,27 +186,33 @@ fn is_newcomer(one: &Likeness, other: &Likeness) -> bool {
     old >= SETTLED_H && u32::from(young) * 2 < u32::from(old)
 }
 
-/// How near two cards are that are [compared](By::compares). Of accounts that shall have the same limit
-/// anyway, the limit says nothing more.
-pub fn nearness(one: &Likeness, other: &Likeness, by: By) -> Nearness {
-    if matches!(by, By::Theme | By::Opening) {
-        let is_apart = is_newcomer(one, other)
-            || !by.compares(one, other)
-            || one.common_texts(other) >= TEXTS_COMMON_MIN;
-        let alike_permille = if is_apart { 0 } else { peers::alike_permille(one, other) };
-        return Nearness { alike_permille, chance: OF_ONE_THEME };
+/// How much two cards are alike, in thousandths; none where they are not held against each other. It is the
+/// same whichever is the first.
+pub fn alike_permille(one: &Likeness, other: &Likeness, by: By) -> Option<u32> {
+    if !by.compares(one, other) {
+        return None;
     }
-    if by == By::Owner {
-        let is_alike = one.has_prompts() && other.has_prompts() && !is_newcomer(one, other);
-        return Nearness { alike_permille: if is_alike { 1_000 } else { 0 }, chance: HARVESTS };
+    if is_newcomer(one, other) {
+        return Some(0);
     }
+    Some(match by {
+        By::Theme | By::Opening if one.common_texts(other) >= TEXTS_COMMON_MIN => 0,
+        By::Theme | By::Opening => peers::alike_permille(one, other),
+        By::Owner => 1_000 * u32::from(one.has_prompts() && other.has_prompts()),
+        By::Value | By::Limit => match squares(one, other, by) {
+            APART.. => 0,
+            squares => (exp_neg((squares / 2) as u32) * 1_000 / ONE) as u32,
+        },
+    })
+}
+
+/// Sum of the squared distances of two cards, in thousandths. Beyond [`APART`] no more is added: most pairs
+/// are apart by the first of their coordinates.
+fn squares(one: &Likeness, other: &Likeness, by: By) -> i64 {
     let width_permille = width_permille(one, other);
-    let widening = ln(width_permille as u64) - ln(1_000);
-    let is_apart = is_newcomer(one, other) || !by.compares(one, other);
-    let (mut squares, mut chance) = (if is_apart { APART } else { 0 }, DEPENDENCE);
-    let mut hold = |a: i64, b: i64, (width, stranger): (i64, Millinats)| {
-        chance += (stranger + widening).min(0);
-        // Most pairs are apart by the first of their coordinates.
+    // Of accounts that shall have the same limit anyway, the limit says nothing more.
+    let mut squares = if by == By::Value && one.limit != other.limit { 4_000 } else { 0 };
+    let mut hold = |a: i64, b: i64, (width, _): (i64, Millinats)| {
         if squares < APART {
             let away = (a - b) * 1_000_000 / (width * width_permille);
             squares += away * away / 1_000;
@@ -231,17 +228,32 @@ pub fn nearness(one: &Likeness, other: &Likeness, by: By) -> Nearness {
     if one.novelty >= 0 || other.novelty >= 0 {
         hold(one.novelty.into(), other.novelty.into(), NOVELTY);
     }
-    if by == By::Value {
-        match one.limit == other.limit {
-            true => chance += LIMIT,
-            false => squares += 4_000,
-        }
+    squares
+}
+
+/// Logarithm of the chance that two strangers whose cards are [compared](By::compares) would be alike.
+pub fn chance(one: &Likeness, other: &Likeness, by: By) -> Millinats {
+    match by {
+        By::Theme | By::Opening => return OF_ONE_THEME,
+        By::Owner => return HARVESTS,
+        By::Value | By::Limit => {}
+    }
+    let widening = ln(width_permille(one, other) as u64) - ln(1_000);
+    let of = |(_, stranger): (i64, Millinats)| (stranger + widening).min(0);
+    let mut chance = DEPENDENCE + of(PAUSE) + of(PAUSE_SPREAD) + of(BUSY);
+    if one.length >= 0 || other.length >= 0 {
+        chance += of(LENGTH) + of(LENGTH_SPREAD);
+    }
+    if one.novelty >= 0 || other.novelty >= 0 {
+        chance += of(NOVELTY);
+    }
+    if by == By::Value && one.limit == other.limit {
+        chance += LIMIT;
     }
     if one.is_human {
         chance += PEOPLE;
     }
-    let alike = if squares < APART { exp_neg((squares / 2) as u32) * 1_000 / ONE } else { 0 };
-    Nearness { alike_permille: alike as u32, chance: chance.clamp(CHANCE_MIN, CHANCE_MAX) }
+    chance.clamp(CHANCE_MIN, CHANCE_MAX)
 }
 
 #[cfg(test)]
@@ -266,9 +278,9 @@ mod tests {
     fn alike(change: impl Fn(&mut Likeness)) -> u32 {
         let mut other = card();
         change(&mut other);
-        let (one, other) = (nearness(&card(), &other, By::Value), nearness(&other, &card(), By::Value));
-        assert_eq!(one.alike_permille, other.alike_permille);
-        one.alike_permille
+        let alike = alike_permille(&card(), &other, By::Value);
+        assert_eq!(alike, alike_permille(&other, &card(), By::Value));
+        alike.unwrap_or(0)
     }
 
     #[test]
@@ -290,12 +302,12 @@ mod tests {
     #[test]
     fn to_an_owner_those_are_alike_who_harvest_however_differently() {
         let mut other = Likeness { pause: 9_000, length: 4_000, limit: 0, is_human: true, ..card() };
-        let alike = |other: &Likeness| nearness(&card(), other, By::Owner).alike_permille;
-        assert_eq!(alike(&other), 1_000);
+        let alike = |other: &Likeness| alike_permille(&card(), other, By::Owner);
+        assert_eq!(alike(&other), Some(1_000));
         other.age_h = 200;
-        assert_eq!(alike(&other), 0);
+        assert_eq!(alike(&other), Some(0));
         (other.age_h, other.novelty) = (23, -1);
-        assert_eq!(alike(&other), 0);
+        assert_eq!(alike(&other), Some(0));
     }
 
     #[test]
@@ -303,7 +315,7 @@ mod tests {
         let chance = |change: fn(&mut Likeness)| {
             let mut one = card();
             change(&mut one);
-            nearness(&one, &one, By::Limit).chance
+            chance(&one, &one, By::Limit)
         };
         let machine = chance(|_| ());
         assert_eq!(machine, -5_650);

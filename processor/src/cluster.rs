@@ -8,6 +8,7 @@
 //! accounts share takes as much memory as one of 65.
 
 mod members;
+mod pairs;
 mod sketch;
 pub mod value;
 

@@ -70,7 +70,7 @@ pub(super) fn alike_permille(one: &Likeness, other: &Likeness) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::card::{By, nearness};
+    use crate::card::By;
     use crate::fixture::card;
     use crate::measure::quick_hash;
     use weir_schemas::Card;
@@ -112,7 +112,8 @@ mod tests {
                     ..card()
                 })
             };
-            nearness(&card("one"), &Likeness { pause: 11_200, ..card("other") }, By::Opening).alike_permille
+            let other = Likeness { pause: 11_200, ..card("other") };
+            crate::card::alike_permille(&card("one"), &other, By::Opening).unwrap()
         };
         assert_eq!([0, 1, 2, 3, 8].map(alike), [992, 963, 851, 0, 0]);
     }

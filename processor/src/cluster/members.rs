@@ -2,8 +2,9 @@
 //! and not on the order in which they come: those that are no persons first, among them by account id, which
 //! is a keyed hash that nobody can choose.
 
+use super::pairs::{Pair, Pairs};
 use super::sketch::Sketch;
-use crate::card::{By, Likeness, nearness};
+use crate::card::{By, Likeness, chance};
 use crate::limits::{CARD_HOURS_MAX, MEMBERS_KEPT_MAX, SAMPLE_MAX};
 use crate::measure::short;
 use crate::nats::{Millinats, ONE, exp_neg, ln};
@@ -37,15 +38,33 @@ impl Member {
 }
 
 /// The members of a value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Members {
     /// In order of rank.
     pub(super) known: Vec<Member>,
+    /// How much these are alike; empty from when they are taken back until the next card comes.
+    pairs: Pairs,
     /// Everybody, from the 65th member on.
     everybody: Option<Box<Sketch>>,
     estimate: u32,
 }
-persist_fields!(Members { known, everybody, estimate });
+
+impl Persist for Members {
+    fn save(&self, out: &mut Vec<u8>) {
+        self.known.save(out);
+        self.everybody.save(out);
+        self.estimate.save(out);
+    }
+
+    fn load(input: &mut &[u8]) -> Result<Self, Damage> {
+        let known: Vec<Member> = Persist::load(input)?;
+        if known.len() > MEMBERS_KEPT_MAX {
+            return Err(Damage("more members than are remembered"));
+        }
+        let (everybody, estimate) = (Persist::load(input)?, Persist::load(input)?);
+        Ok(Self { known, pairs: Pairs::default(), everybody, estimate })
+    }
+}
 
 /// What others are to one account, summed over them, so that one card that changes costs one addition each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -99,21 +118,24 @@ fn pay_apart(one: &Likeness, other: &Likeness) -> bool {
     one.payment != 0 && other.payment != 0 && one.payment != other.payment
 }
 
+/// Whether two that are so much alike are of one group: not those of one organisation that pay by the same
+/// means.
+fn is_near(one: &Likeness, other: &Likeness, pair: Pair) -> bool {
+    let is_one_customer = one.org != 0 && one.org == other.org && !pay_apart(one, other);
+    pair.permille() >= NEAREST_PERMILLE && !is_one_customer
+}
+
 /// What a chance of one is, so that those of all members are 32 bits.
 const CHANCE_ONE: u64 = ONE >> 8;
 
 impl Company {
-    /// What two accounts are to each other.
-    fn of(one: &Likeness, other: &Likeness, by: By) -> Self {
-        if !by.compares(one, other) {
-            return Self::default();
-        }
-        let near = nearness(one, other, by);
-        let milli = near.alike_permille;
+    /// What two accounts are to each other that are so much alike.
+    fn of(one: &Likeness, other: &Likeness, by: By, pair: Pair) -> Self {
+        let Some(milli) = pair.compared() else { return Self::default() };
         let when = |holds: bool| if holds { milli } else { 0 };
         let is_known = one.org != 0 && other.org != 0;
         let pays_apart = pay_apart(one, other);
-        let chances = (exp_neg(near.chance.unsigned_abs()) >> 8) as u32;
+        let chances = (exp_neg(chance(one, other, by).unsigned_abs()) >> 8) as u32;
         let crowd = Crowd { compared: 1, milli, chances };
         if is_known && one.org == other.org {
             // One customer with several keys is not alike to itself.
@@ -136,11 +158,6 @@ impl Company {
         self.same_org = apply(self.same_org, other.same_org);
         self.other_org = apply(self.other_org, other.other_org);
         self.other_payment = apply(self.other_payment, other.other_payment);
-    }
-
-    /// Whether the two that this is of are of one group.
-    fn is_near(&self) -> bool {
-        self.strangers.milli.max(self.divided.milli) >= NEAREST_PERMILLE
     }
 
     fn add(&mut self, other: &Self) {
@@ -171,6 +188,15 @@ pub(super) struct Alike {
     pub(super) other_payment: u32,
 }
 
+/// What members are to an account that is not remembered.
+pub(super) struct Passing {
+    pub(super) alike: Alike,
+    /// The least id among those most like it, its own among them.
+    pub(super) least: AccountId,
+    /// Some of those who are like it, the most alike first.
+    pub(super) sample: Vec<AccountId>,
+}
+
 /// So many of those alike in an organisation, in thousandths, pay by other means where its name is nobody's:
 /// a customer pays by one card or a few, however many keys it has.
 const DIVIDED_PERMILLE: u64 = 900;
@@ -185,6 +211,7 @@ impl Members {
     /// Takes an account's card in the place of the one before. Cards that are too old by `hour` are
     /// forgotten.
     pub(super) fn take(&mut self, account: AccountId, tenant: u8, card: Likeness, hour: u32, by: By) {
+        self.hold_all(by);
         let known = self.known.iter().position(|member| member.account == account);
         let (told, told_hour) = known.map_or((0, 0), |index| {
             let before = self.remove(index, by);
@@ -206,37 +233,67 @@ impl Members {
         if self.known.len() >= MEMBERS_KEPT_MAX {
             self.remove(MEMBERS_KEPT_MAX - 1, by);
         }
-        for other in &mut self.known {
-            let company = Company::of(&member.card, &other.card, by);
+        let pairs = self.held_against(&member.card, by);
+        for (other, pair) in self.known.iter_mut().zip(&pairs) {
+            let company = Company::of(&member.card, &other.card, by, *pair);
             other.company.add(&company);
             member.company.add(&company);
-            if company.is_near() {
+            if is_near(&member.card, &other.card, *pair) {
                 other.least = other.least.min(account);
                 member.least = member.least.min(other.account);
             }
         }
+        self.pairs.insert(place, &pairs);
         self.known.insert(place, member);
     }
 
     /// Takes a member out, and what it was to the others.
     fn remove(&mut self, index: usize, by: By) -> Member {
-        let member = self.known.remove(index);
-        for other in &mut self.known {
-            other.company.take_away(&Company::of(&member.card, &other.card, by));
+        for (place, pair) in self.pairs.of(index) {
+            let company = Company::of(&self.known[index].card, &self.known[place].card, by, pair);
+            self.known[place].company.take_away(&company);
         }
+        self.pairs.remove(index);
+        let member = self.known.remove(index);
         for index in 0..self.known.len() {
-            let other = &self.known[index];
-            if other.least == member.account {
-                self.known[index].least = self.least_to(other.account, &other.card, by);
+            if self.known[index].least == member.account {
+                self.known[index].least = self.least_of(index);
             }
         }
         member
     }
 
-    /// The least id among those most like an account with this card, its own among them.
-    pub(super) fn least_to(&self, account: AccountId, card: &Likeness, by: By) -> AccountId {
-        let near = |other: &&Member| Company::of(card, &other.card, by).is_near();
-        self.known.iter().filter(near).map(|other| other.account).chain([account]).min().unwrap_or(account)
+    /// The least id among those most like a member, its own among them.
+    fn least_of(&self, index: usize) -> AccountId {
+        let (member, pairs) = (&self.known[index], self.pairs.of(index));
+        self.least_by(member.account, &member.card, pairs)
+    }
+
+    /// The least id among those most like an account with this card, its own among them, by its pairs with
+    /// members.
+    fn least_by(
+        &self,
+        account: AccountId,
+        card: &Likeness,
+        pairs: impl Iterator<Item = (usize, Pair)>,
+    ) -> AccountId {
+        let near = pairs.filter(|(place, pair)| is_near(card, &self.known[*place].card, *pair));
+        near.map(|(place, _)| self.known[place].account).fold(account, AccountId::min)
+    }
+
+    /// How much a card is alike to each that is remembered, in their order.
+    fn held_against(&self, card: &Likeness, by: By) -> Vec<Pair> {
+        self.known.iter().map(|other| Pair::of(card, &other.card, by)).collect()
+    }
+
+    /// Holds all cards against each other that were taken back.
+    fn hold_all(&mut self, by: By) {
+        for place in self.pairs.len()..self.known.len() {
+            let (before, member) = (&self.known[..place], &self.known[place]);
+            let pairs: Vec<Pair> =
+                before.iter().map(|other| Pair::of(&member.card, &other.card, by)).collect();
+            self.pairs.insert(place, &pairs);
+        }
     }
 
     fn count_in(&mut self, account: AccountId) {
@@ -267,13 +324,19 @@ impl Members {
         Alike::of(&member.company, self.known.len() as u32 - 1, is_divided)
     }
 
-    /// How many members are like an account that is not remembered.
-    pub(super) fn alike_to(&self, card: &Likeness, by: By) -> Alike {
-        let mut company = Company::default();
-        for other in &self.known {
-            company.add(&Company::of(card, &other.card, by));
+    /// What members are to an account that is not remembered.
+    pub(super) fn company_of(&self, account: AccountId, card: &Likeness, by: By) -> Passing {
+        let (mut company, pairs) = (Company::default(), self.held_against(card, by));
+        for (other, pair) in self.known.iter().zip(&pairs) {
+            company.add(&Company::of(card, &other.card, by, *pair));
         }
-        Alike::of(&company, self.known.len() as u32, self.is_divided(card, &company))
+        let alike = Alike::of(&company, self.known.len() as u32, self.is_divided(card, &company));
+        let pairs = || pairs.iter().copied().enumerate();
+        let (least, sample) = match alike.is_company() {
+            true => (self.least_by(account, card, pairs()), self.sample_by(pairs())),
+            false => (account, Vec::new()),
+        };
+        Passing { alike, least, sample }
     }
 
     /// Whether hardly any two of those alike in an account's organisation pay by the same means. All of them
@@ -301,22 +364,27 @@ impl Members {
         if !members.any(|(place, one)| self.known[..place].iter().any(|other| are_divided(one, other))) {
             return;
         }
+        self.hold_all(by);
         for place in 0..self.known.len() {
             let one = &self.known[place];
             let mut company = Company::default();
-            for other in self.known.iter().filter(|other| other.account != one.account) {
-                company.add(&Company::of(&one.card, &other.card, by));
+            for (other, pair) in self.pairs.of(place) {
+                company.add(&Company::of(&one.card, &self.known[other].card, by, pair));
             }
-            let least = self.least_to(one.account, &one.card, by);
+            let least = self.least_of(place);
             (self.known[place].company, self.known[place].least) = (company, least);
         }
     }
 
-    /// Some of those who are like an account, the most alike first.
-    pub(super) fn sample(&self, account: AccountId, card: &Likeness, by: By) -> Vec<AccountId> {
-        let others = self.known.iter().filter(|other| other.account != account);
-        let mut nearest: Vec<(u32, AccountId)> = others
-            .map(|other| (nearness(card, &other.card, by).alike_permille, other.account))
+    /// Some of those who are like a member, the most alike first.
+    pub(super) fn sample(&self, index: usize) -> Vec<AccountId> {
+        self.sample_by(self.pairs.of(index))
+    }
+
+    /// Some of those who are like an account, the most alike first, by its pairs with members.
+    fn sample_by(&self, pairs: impl Iterator<Item = (usize, Pair)>) -> Vec<AccountId> {
+        let mut nearest: Vec<(u32, AccountId)> = pairs
+            .map(|(place, pair)| (pair.permille(), self.known[place].account))
             .filter(|(permille, _)| *permille >= NEIGHBOUR_PERMILLE)
             .collect();
         nearest.sort_unstable_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
@@ -471,7 +539,8 @@ mod tests {
         // Three are of its own organisation, and no company.
         assert_eq!((alike.compared, alike.milli, alike.share_permille), (1, 992, 200));
         assert_eq!((alike.same_org, alike.other_org, alike.other_payment), (700, 1_000, 0));
-        assert_eq!(members.sample(id(0), &mine, By::Limit).len(), 4);
+        let place = members.known.iter().position(|member| member.account == id(0)).unwrap();
+        assert_eq!(members.sample(place).len(), 4);
     }
 
     /// What two of ten accounts of one organisation are told, of whom so many pay by one card and the others
@@ -516,9 +585,9 @@ mod tests {
         let mut saved = Vec::new();
         members.save(&mut saved);
         let mut restored = Members::load(&mut saved.as_slice()).unwrap();
-        assert_ne!(restored, members);
+        assert_ne!(restored.known, members.known);
         restored.recount(By::Limit);
-        assert_eq!(restored, members);
+        assert_eq!(restored.known, members.known);
     }
 
     #[test]

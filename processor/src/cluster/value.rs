@@ -1,9 +1,9 @@
 //! What is remembered of a shared value.
 //!
-//! In memory: about 120 bytes, 136 for each of at most 64 members whose cards are kept and 96 more where
-//! themes or openings are told, and a sketch of 256 bytes when there are more.
+//! In memory: about 170 bytes, 136 for each of at most 64 members whose cards are kept and 96 more where
+//! themes or openings are told, two for each pair of them, and a sketch of 256 bytes when there are more.
 
-use super::members::{Alike, Members};
+use super::members::{Alike, Members, Passing};
 use crate::card::{By, Likeness};
 use crate::limits::{TOLD_HOURS_MAX, VALUE_TENANTS_MAX};
 use crate::store::Entry;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use weir_schemas::{AccountId, Cluster, Link, LinkKind, ValueHash};
 
 /// A shared value: who shares it, and since when.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Value {
     clock_ms: i64,
     first_ms: i64,
@@ -70,10 +70,7 @@ impl Value {
     /// Says how many are not told because their tenant is not remembered.
     pub fn answer(&mut self, kind: LinkKind, value: ValueHash, linkers: &Linkers) -> (Vec<Cluster>, u64) {
         let (hour, by) = (self.hour(), By::of(kind));
-        let word = |(account, least): (AccountId, AccountId),
-                    tenant: &str,
-                    card: &Likeness,
-                    alike: &Alike| Cluster {
+        let word = |account: AccountId, tenant: &str, alike: &Alike, least: AccountId, sample| Cluster {
             time_ms: self.clock_ms,
             tenant: tenant.to_owned(),
             account,
@@ -88,7 +85,7 @@ impl Value {
             other_org_permille: alike.other_org as i32,
             other_payment_permille: alike.other_payment as i32,
             first_ms: self.first_ms,
-            sample: self.members.sample(account, card, by),
+            sample,
             least,
         };
         let (mut words, mut told, mut skipped) = (Vec::new(), Vec::new(), 0);
@@ -104,17 +101,16 @@ impl Value {
                 skipped += 1;
                 continue;
             };
-            words.push(word((member.account, member.least), tenant, &member.card, &alike));
+            words.push(word(member.account, tenant, &alike, member.least, self.members.sample(index)));
             told.push((index, alike.mark(member.least)));
         }
         for (account, linker) in linkers {
             if self.members.known.iter().any(|member| member.account == *account) {
                 continue;
             }
-            let alike = self.members.alike_to(&linker.card, by);
+            let Passing { alike, least, sample } = self.members.company_of(*account, &linker.card, by);
             if alike.is_company() {
-                let least = self.members.least_to(*account, &linker.card, by);
-                words.push(word((*account, least), &linker.tenant, &linker.card, &alike));
+                words.push(word(*account, &linker.tenant, &alike, least, sample));
             }
         }
         for (index, mark) in told {
