@@ -10,7 +10,6 @@ mod member;
 pub mod state;
 mod verdict;
 
-use crate::behaviour::Behaviour;
 use crate::detector::{AccountView, Counts, FaultHook, Seen};
 use crate::detectors::{harvest, rhythm};
 use crate::fusion::{Fused, Voice, fuse};
@@ -25,6 +24,7 @@ use crate::version::{JudgeHook, judge_of};
 use links::Shared;
 use member::is_news;
 use state::Account;
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_schemas::bundle::Trust;
@@ -159,7 +159,7 @@ impl AccountStage {
         let (rules, seen) = (self.policy.of(&cluster.tenant), Seen::Cluster(&cluster));
         let links_before = account.profile.words.links(account.profile.clock_ms);
         account.profile.observe(account.profile.clock_ms, 1, seen);
-        let faults = account.detectors.observe(seen, &account.profile.view(), &rules.detectors, self.fault);
+        let faults = account.detectors.observe(seen, account.profile.clock_ms, &rules.detectors, self.fault);
         account.note_faults(faults);
         work.tallies.add_each(Tally::DetectorFaults, faults);
         let cause = Cause {
@@ -209,7 +209,7 @@ impl AccountStage {
             work.tallies.add(Tally::LateEvents, 1);
         }
         account.remember(event.event_id, event.origin);
-        let faults = account.detectors.observe(seen, &account.profile.view(), &rules.detectors, self.fault);
+        let faults = account.detectors.observe(seen, account.profile.clock_ms, &rules.detectors, self.fault);
         account.note_faults(faults);
         work.tallies.add_each(Tally::DetectorFaults, faults);
         let cause = Cause {
@@ -335,17 +335,18 @@ fn is_worth_judging(profile: &Profile, pause_ms: i64) -> bool {
 
 /// Tells the account's card to the values that it shares, when a round is due.
 fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) {
-    let view = account.profile.view();
-    let is_human = rhythm::reading(&view).is_none_or(|said| said <= rhythm::PERSON);
     let behaviour = &account.profile.behaviour;
-    let round = account.links.round(behaviour, view.now_ms, is_human);
+    // What an account is like is worked out only where it may be told.
+    let view = LazyCell::new(|| account.profile.view());
+    let is_human = LazyCell::new(|| rhythm::reading(&view).is_none_or(|said| said <= rhythm::PERSON));
+    let round = account.links.round(behaviour, account.profile.clock_ms, || *is_human);
     if round.is_empty() {
         return;
     }
-    let card = card_of(&view, is_human);
+    let card = card_of(&view, *is_human);
     let theme = &account.profile.theme;
     let openings = &account.profile.openings;
-    let (cells, told) = match asks_anew(behaviour) {
+    let (cells, told) = match asks_anew(&view) {
         true => (theme.cells(), openings.told().collect()),
         false => (Vec::new(), Vec::new()),
     };
@@ -385,9 +386,9 @@ const NEW_PERMILLE_MIN: i32 = 700;
 
 /// Whether an account asks ever new things on nobody's behalf: an application's prompts are of one kind by
 /// nature.
-fn asks_anew(behaviour: &Behaviour) -> bool {
-    let novelty = behaviour.texts.novelty_permille().unwrap_or(0);
-    behaviour.preamble.value() == 0 && novelty >= NEW_PERMILLE_MIN
+fn asks_anew(view: &AccountView<'_>) -> bool {
+    let novelty = view.novelty_permille.unwrap_or(0);
+    view.profile.behaviour.preamble.value() == 0 && novelty >= NEW_PERMILLE_MIN
 }
 
 /// What an account does, as values are told.
@@ -402,7 +403,7 @@ fn card_of(view: &AccountView<'_>, is_human: bool) -> Card {
         pause_spread: view.pace.spread,
         length_millinats: of_prompts(behaviour.lengths.mean()),
         length_spread: of_prompts(behaviour.lengths.spread()),
-        novelty_permille: behaviour.texts.novelty_permille().unwrap_or(-1),
+        novelty_permille: view.novelty_permille.unwrap_or(-1),
         busy_permille: (view.busy_hours * 1_000 / view.hours) as i32,
         limit: behaviour.limit.value().into(),
         is_human,

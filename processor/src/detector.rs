@@ -41,8 +41,8 @@ pub trait Detector {
         0
     }
 
-    /// Folds an event into the state; O(1). Nothing where none is kept.
-    fn observe(_: &mut Self::State, _: Seen<'_>, _: &AccountView<'_>, _: &Self::Settings) {}
+    /// Folds an event into the state, at the account's clock; O(1). Nothing where none is kept.
+    fn observe(_: &mut Self::State, _: Seen<'_>, _now_ms: i64, _: &Self::Settings) {}
 
     /// The detector's evidence on the account as it stands; none where there is nothing to judge by,
     /// which is not the same as zero. Reasons go to `notes`.
@@ -292,7 +292,7 @@ macro_rules! registry {
             pub fn observe(
                 &mut self,
                 seen: Seen<'_>,
-                account: &AccountView<'_>,
+                now_ms: i64,
                 settings: &DetectorSettings,
                 fault: FaultHook,
             ) -> Counts {
@@ -301,7 +301,7 @@ macro_rules! registry {
                     if let Some(settings) = on(&settings.$name) {
                         let run = || {
                             fault.check(<$detector>::NAME);
-                            <$detector>::observe(&mut self.$name, seen, account, settings);
+                            <$detector>::observe(&mut self.$name, seen, now_ms, settings);
                         };
                         if guard(run).is_err() {
                             self.$name = Default::default();
@@ -483,7 +483,7 @@ mod tests {
         let prompt = Some(crate::fixture::prompt("shape", "text", 1));
         let request = weir_schemas::Request { max_tokens: Some(64), prompt, ..Default::default() };
         profile.observe(crate::fixture::START_MS, 1, Seen::Request(&request));
-        states.observe(Seen::Request(&request), &profile.view(), &settings, FaultHook::default());
+        states.observe(Seen::Request(&request), profile.clock_ms, &settings, FaultHook::default());
         let mut out = Vec::new();
         states.save(&mut out);
         let mut section = vec![11, Probing::STATE_VERSION];

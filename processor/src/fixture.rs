@@ -103,11 +103,11 @@ where
     let mut state = D::State::default();
     for (time_ms, request) in &traffic.requests {
         profile.observe(*time_ms, 1, Seen::Request(request));
-        D::observe(&mut state, Seen::Request(request), &profile.view(), settings);
+        D::observe(&mut state, Seen::Request(request), profile.clock_ms, settings);
     }
     for cluster in &traffic.clusters {
         profile.observe(cluster.time_ms, 1, Seen::Cluster(cluster));
-        D::observe(&mut state, Seen::Cluster(cluster), &profile.view(), settings);
+        D::observe(&mut state, Seen::Cluster(cluster), profile.clock_ms, settings);
     }
     let mut notes = Notes::open();
     let mut text = match D::judge(&state, &profile.view(), settings, &mut notes) {

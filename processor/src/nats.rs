@@ -178,9 +178,21 @@ impl Moments {
     /// Their standard deviation, in thousandths.
     #[inline]
     pub fn spread(&self) -> Millinats {
+        let count = u64::from(self.count.max(1));
+        // What was measured fits into 64 bits; what a damaged entry says may not.
+        let variance = match (count.checked_mul(self.squares), self.sum.checked_mul(self.sum)) {
+            (Some(squares), Some(sums)) => squares.saturating_sub(sums) / (count * count),
+            _ => self.wide_variance(),
+        };
+        variance.isqrt().min(i32::MAX as u64) as Millinats
+    }
+
+    /// The variance in 128 bits.
+    #[cold]
+    fn wide_variance(&self) -> u64 {
         let (count, sum) = (u128::from(self.count.max(1)), u128::from(self.sum));
         let variance = (count * u128::from(self.squares)).saturating_sub(sum * sum) / (count * count);
-        variance.isqrt().min(i32::MAX as u128) as Millinats
+        u64::try_from(variance).unwrap_or(u64::MAX)
     }
 }
 

@@ -95,7 +95,7 @@ impl Profile {
         self.refused.note(outcome.refused);
     }
 
-    /// The counts as of the clock.
+    /// The counts as of the clock, with what several detectors make of them.
     #[inline]
     pub fn view(&self) -> AccountView<'_> {
         let age_ms = self.clock_ms - self.first_ms;
@@ -107,7 +107,9 @@ impl Profile {
             hours,
             day: self.day.sum(),
             busy_hours: self.day.busy_buckets(),
+            silence_h: self.day.longest_silence(self.clock_ms, hours),
             pace: self.behaviour.pauses.pace(),
+            novelty_permille: self.behaviour.texts.novelty_permille(),
         }
     }
 }
@@ -127,8 +129,12 @@ pub struct AccountView<'a> {
     pub day: u32,
     /// Hours of the last day with a request.
     pub busy_hours: u32,
+    /// The longest run of hours without one, within those in which it was there.
+    pub silence_h: u32,
     /// How it paces its requests.
     pub pace: Pace,
+    /// Different texts among all, in thousandths; none without prompts.
+    pub novelty_permille: Option<i32>,
 }
 
 /// Pauses from which a pace is known.

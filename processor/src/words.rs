@@ -8,6 +8,7 @@
 use crate::limits::{CLUSTER_WORDS_MAX, OPENING_WORDS_MAX, THEME_WORDS_MAX};
 use crate::measure::short;
 use crate::nats::{Millinats, ONE, exp_neg, ln};
+use crate::persist::{Damage, Persist};
 use weir_schemas::{Cluster, ClusterRef, LinkKind, MemberLink, ValueHash};
 
 /// Hours after which a word is too old to count.
@@ -45,21 +46,47 @@ pub struct Word {
     time_ms: i64,
     /// The least of those most like the account, in short.
     least: u32,
+    /// Log-likelihood ratio that so many are alike by one hand against by chance, without a cap. Not saved:
+    /// it
+    /// follows from the numbers above.
+    pub alike_millinats: Millinats,
 }
-persist_fields!(Word {
-    value,
-    kind,
-    members,
-    compared,
-    alike_milli,
-    chance,
-    share_permille,
-    same_org_permille,
-    other_org_permille,
-    other_payment_permille,
-    time_ms,
-    least
-});
+
+impl Persist for Word {
+    fn save(&self, out: &mut Vec<u8>) {
+        self.value.save(out);
+        self.kind.save(out);
+        self.members.save(out);
+        self.compared.save(out);
+        self.alike_milli.save(out);
+        self.chance.save(out);
+        self.share_permille.save(out);
+        self.same_org_permille.save(out);
+        self.other_org_permille.save(out);
+        self.other_payment_permille.save(out);
+        self.time_ms.save(out);
+        self.least.save(out);
+    }
+
+    fn load(input: &mut &[u8]) -> Result<Self, Damage> {
+        let word = Self {
+            value: Persist::load(input)?,
+            kind: Persist::load(input)?,
+            members: Persist::load(input)?,
+            compared: Persist::load(input)?,
+            alike_milli: Persist::load(input)?,
+            chance: Persist::load(input)?,
+            share_permille: Persist::load(input)?,
+            same_org_permille: Persist::load(input)?,
+            other_org_permille: Persist::load(input)?,
+            other_payment_permille: Persist::load(input)?,
+            time_ms: Persist::load(input)?,
+            least: Persist::load(input)?,
+            alike_millinats: 0,
+        };
+        Ok(word.weighed())
+    }
+}
 
 impl Word {
     /// What is shared.
@@ -116,21 +143,22 @@ impl Word {
     /// declared owner explains it. Those of one owner are linked by the means of payment, where they are
     /// alike.
     fn links(&self) -> bool {
-        !self.is_of_owner() && !self.is_owned() && self.alike_millinats() >= LINKS_FROM
+        !self.is_of_owner() && !self.is_owned() && self.alike_millinats >= LINKS_FROM
     }
 
-    /// Log-likelihood ratio that so many are alike by one hand against by chance, without a cap: with `k`
-    /// alike where `e` are expected, `k ln(k/e) - (k - e)`.
-    pub fn alike_millinats(&self) -> Millinats {
+    /// The same word with its log-likelihood ratio: with `k` alike where `e` are expected,
+    /// `k ln(k/e) - (k - e)`.
+    fn weighed(self) -> Self {
         let chance_milli = exp_neg(self.chance.unsigned_abs().into()) * 1_000_000 / ONE;
         // Thousandths of an account, at least a thousandth.
         let expected = (chance_milli * u64::from(self.compared) / 1_000).max(1);
         let alike = u64::from(self.alike_milli);
         if alike <= expected {
-            return 0;
+            return Self { alike_millinats: 0, ..self };
         }
         let gained = alike as i64 * i64::from(ln(alike) - ln(expected)) / 1_000;
-        (gained - (alike - expected) as i64).clamp(0, 1_000_000) as Millinats
+        let alike_millinats = (gained - (alike - expected) as i64).clamp(0, 1_000_000) as Millinats;
+        Self { alike_millinats, ..self }
     }
 }
 
@@ -158,7 +186,9 @@ impl Words {
             other_payment_permille: permille(cluster.other_payment_permille),
             time_ms: cluster.time_ms,
             least: short(&cluster.least.0),
+            alike_millinats: 0,
         };
+        let word = word.weighed();
         self.words.retain(|known| (known.kind, known.value) != (word.kind, word.value));
         if word.alike_milli < ALIKE_MILLI_MIN {
             return;
@@ -173,7 +203,7 @@ impl Words {
         let is_enough = self.words.iter().filter(|word| is_same(word)).count() >= enough;
         if is_enough || self.words.len() >= CLUSTER_WORDS_MAX {
             // Full: the word that tells least makes room, then the oldest.
-            let rank = |word: &Word| (word.alike_millinats(), word.time_ms);
+            let rank = |word: &Word| (word.alike_millinats, word.time_ms);
             let places = (0..self.words.len()).filter(|place| !is_enough || is_same(&self.words[*place]));
             let least = places.min_by_key(|place| rank(&self.words[*place]));
             match least {
@@ -234,7 +264,7 @@ mod tests {
     fn nats(compared: i32, alike_milli: i32) -> i32 {
         let mut words = Words::default();
         words.take(&Cluster { compared, alike_milli, ..cluster(LinkKind::Payment, "card", 3) });
-        words.words.first().map_or(0, |word| word.alike_millinats() / 1_000)
+        words.words.first().map_or(0, |word| word.alike_millinats / 1_000)
     }
 
     #[test]

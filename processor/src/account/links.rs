@@ -138,12 +138,18 @@ impl Links {
         false
     }
 
-    /// The values to tell the account's card to now; none unless a round is due.
-    pub fn round(&mut self, behaviour: &Behaviour, now_ms: i64, is_human: bool) -> Vec<Shared> {
+    /// The values to tell the account's card to now; none unless a round is due. Whether its rhythm is a
+    /// person's is asked only where it counts.
+    pub fn round(
+        &mut self,
+        behaviour: &Behaviour,
+        now_ms: i64,
+        is_human: impl FnOnce() -> bool,
+    ) -> Vec<Shared> {
         let requests = behaviour.requests;
         let is_due = requests >= self.round_at.max(REQUESTS_MIN);
-        let is_late = !is_human && self.round_at > 0 && now_ms - self.round_ms >= ROUND_MS;
-        if !is_due && !is_late {
+        let is_late = || self.round_at > 0 && now_ms - self.round_ms >= ROUND_MS && !is_human();
+        if !is_due && !is_late() {
             return Vec::new();
         }
         self.round_at = requests.saturating_add((requests / 2).max(4));
@@ -190,7 +196,7 @@ mod tests {
         for index in 0..count {
             links.observe(&request(index));
             behaviour.observe(&request(index), 1);
-            let round = links.round(&behaviour, index as i64 * pause_ms, is_human);
+            let round = links.round(&behaviour, index as i64 * pause_ms, || is_human);
             if !round.is_empty() {
                 let kinds: Vec<_> = round.iter().map(|shared| shared.kind().as_str()).collect();
                 told.push(format!("{} {}", index + 1, kinds.join(" ")));

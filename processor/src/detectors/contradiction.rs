@@ -56,7 +56,7 @@ impl Detector for Contradiction {
         0
     }
 
-    fn observe(state: &mut State, seen: Seen<'_>, _: &AccountView<'_>, settings: &Settings) {
+    fn observe(state: &mut State, seen: Seen<'_>, _: i64, settings: &Settings) {
         let Seen::Request(request) = seen else { return };
         let Some(agent) = request.user_agent else { return };
         let transport = shown(request);

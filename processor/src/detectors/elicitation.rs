@@ -44,7 +44,7 @@ impl Detector for Elicitation {
         0
     }
 
-    fn observe(state: &mut State, seen: Seen<'_>, _: &AccountView<'_>, settings: &Settings) {
+    fn observe(state: &mut State, seen: Seen<'_>, _: i64, settings: &Settings) {
         let Seen::Request(request) = seen else { return };
         let Some(prompt) = &request.prompt else { return };
         state.phrases.note(prompt.phrases & settings.phrase_classes != 0);

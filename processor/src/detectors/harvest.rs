@@ -48,7 +48,7 @@ impl Detector for Harvest {
     fn judge((): &(), account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
         let said = reading(account)?;
         let behaviour = &account.profile.behaviour;
-        notes.milli("new_text_share", behaviour.texts.novelty_permille().unwrap_or(0).into());
+        notes.milli("new_text_share", account.novelty_permille.unwrap_or(0).into());
         notes.note("limit_tokens", behaviour.limit.value());
         notes.note("has_system_prompt", behaviour.preamble.value() != 0);
         if passed_on(behaviour) < 0 {
@@ -61,7 +61,7 @@ impl Detector for Harvest {
 /// What the stream of texts says; none while there are too few. Without a cap.
 pub fn reading(account: &AccountView<'_>) -> Option<Millinats> {
     let behaviour = &account.profile.behaviour;
-    let novelty = behaviour.texts.novelty_permille()?;
+    let novelty = account.novelty_permille?;
     let seen = behaviour.texts.seen();
     if seen < 8 {
         return None;

@@ -113,13 +113,13 @@ impl Detector for Indicator {
     type Settings = Settings;
 
     #[inline]
-    fn observe(state: &mut State, seen: Seen<'_>, account: &AccountView<'_>, _: &Settings) {
+    fn observe(state: &mut State, seen: Seen<'_>, now_ms: i64, _: &Settings) {
         let Seen::Request(request) = seen else { return };
         for hit in &request.indicators {
-            let hit = Met::of(hit, account.now_ms);
+            let hit = Met::of(hit, now_ms);
             match &mut state.met {
-                Some(met) if met.is_same(&hit) && !met.is_over(account.now_ms) => met.again(&hit),
-                Some(met) if met.says(account.now_ms) >= hit.says(account.now_ms) => (),
+                Some(met) if met.is_same(&hit) && !met.is_over(now_ms) => met.again(&hit),
+                Some(met) if met.says(now_ms) >= hit.says(now_ms) => (),
                 met => *met = Some(Box::new(hit)),
             }
         }

@@ -171,7 +171,7 @@ impl Detector for Kin {
             let is_anybodys = matches!(word.kind(), LinkKind::Program | LinkKind::Habit);
             let dominance = if is_anybodys { 1_000 } else { line(&DOMINANCE, word.share_permille.into()) };
             let cap = settings.most().min(most_of(word, account, settings));
-            let nats = i64::from(word.alike_millinats().min(cap)) * i64::from(dominance) / 1_000;
+            let nats = i64::from(word.alike_millinats.min(cap)) * i64::from(dominance) / 1_000;
             let nats = weighed(word, account, nats as Millinats);
             if most.is_none() || nats > said {
                 (most, said) = (Some(word), nats);
@@ -195,7 +195,7 @@ pub(super) fn bond<'a>(
     words.filter(|word| kinds.contains(&word.kind()) && word.alike_milli >= 500).map(|word| {
         let share = i64::from(word.share_permille);
         let told = (share - 100).clamp(0, 300) * 1_000 / 300;
-        let surprise = (ONE as i64).min(i64::from(word.alike_millinats()) * ONE as i64 / 3_000);
+        let surprise = (ONE as i64).min(i64::from(word.alike_millinats) * ONE as i64 / 3_000);
         (word, told * surprise / ONE as i64)
     })
 }

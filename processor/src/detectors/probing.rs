@@ -57,7 +57,7 @@ impl Detector for Probing {
         state.limits[0].into()
     }
 
-    fn observe(state: &mut State, seen: Seen<'_>, _: &AccountView<'_>, _: &Settings) {
+    fn observe(state: &mut State, seen: Seen<'_>, _: i64, _: &Settings) {
         let Seen::Request(request) = seen else { return };
         let (Some(limit), Some(prompt)) = (request.max_tokens, &request.prompt) else { return };
         let limit = limit.clamp(1, u32::MAX.into()) as u32;

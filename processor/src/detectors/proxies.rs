@@ -140,9 +140,9 @@ impl Detector for Proxies {
         state.first.into()
     }
 
-    fn observe(state: &mut State, seen: Seen<'_>, account: &AccountView<'_>, _: &Settings) {
+    fn observe(state: &mut State, seen: Seen<'_>, now_ms: i64, _: &Settings) {
         if let Seen::Request(request) = seen {
-            state.note(request, account.now_ms);
+            state.note(request, now_ms);
         }
     }
 

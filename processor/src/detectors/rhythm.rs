@@ -55,8 +55,7 @@ fn is_scheduled(account: &AccountView<'_>) -> bool {
 
 /// What the last day says by its longest silence.
 fn day(account: &AccountView<'_>) -> Millinats {
-    let silence = account.profile.day.longest_silence(account.now_ms, account.hours);
-    let silence = i64::from(silence);
+    let silence = i64::from(account.silence_h);
     let hours = account.age_ms / 3_600_000;
     if hours < 15 {
         return if silence >= 6 { -1_500 } else { 0 };
@@ -99,7 +98,7 @@ impl Detector for Rhythm {
     ) -> Option<Millinats> {
         let said = reading(account)?.max(-crate::section::milli(settings.person_nats_max));
         notes.note("hours_with_a_request", account.busy_hours);
-        notes.note("longest_silence_h", account.profile.day.longest_silence(account.now_ms, account.hours));
+        notes.note("longest_silence_h", account.silence_h);
         notes.milli("pause_spread_nats", account.pace.spread.into());
         notes.milli("requests_alone_share", account.pace.alone_permille.into());
         Some(said.max(FOR_MOST))

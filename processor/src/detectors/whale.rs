@@ -39,7 +39,7 @@ impl Detector for Whale {
         notes: &mut Notes,
     ) -> Option<Millinats> {
         let behaviour = &account.profile.behaviour;
-        let novelty = i64::from(behaviour.texts.novelty_permille()?);
+        let novelty = i64::from(account.novelty_permille?);
         if account.hours < 16 {
             return None;
         }
@@ -48,10 +48,9 @@ impl Detector for Whale {
         if above <= 0 {
             return Some(0);
         }
-        let silence = account.profile.day.longest_silence(account.now_ms, account.hours);
         let limit = behaviour.limit.value();
         let output = if limit == 0 { 800 } else { line(&OUTPUT, limit.into()) };
-        let awake = line(&AWAKE, silence.into());
+        let awake = line(&AWAKE, account.silence_h.into());
         notes.note("new_texts_per_day", new_per_day);
         notes.note("limit_tokens", limit);
         Some((i64::from(above) * 3 / 2 * i64::from(output) / 1_000 * i64::from(awake) / 1_000) as Millinats)
