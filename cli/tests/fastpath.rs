@@ -419,6 +419,39 @@ fn a_server_that_is_killed_holds_nobody_when_it_is_back_and_hears_alerts_again()
     run.stop();
 }
 
+#[test]
+fn whom_an_operator_gives_access_back_is_let_go_and_not_held_on_what_was_told_before() {
+    let early = Early::that_enforces();
+    let (run, address, metrics) = start(early.run("hold"));
+    wait_until_ready(&early, &metrics);
+    let before = alert(1, 1);
+    (1..=2).for_each(|number| early.send(&alert(number, number.into()), 1));
+    for number in [1, 2] {
+        eventually("it is held", || stands_now(&address, number)["status"] == "rate_limited");
+    }
+    let mut reinstate = weir(&["reinstate", &format!("account/{}", before.account), "--data-dir"]);
+    reinstate.arg(&early.place.data);
+    success(reinstate);
+    eventually("it is let go", || stands_now(&address, 1)["status"] == "ok");
+    assert_eq!(metric(&metrics, "weir_fastpath_holds_let_go_total{kind=\"reinstated\"}"), 1);
+    assert_eq!(stands_now(&address, 2)["status"], "rate_limited", "nobody gave it access back");
+    // Another process of the judge was slower; and its datagram is news.
+    early.send(&Alert { boot_epoch: 2, ..before.clone() }, 1);
+    eventually("it is spared", || holds(&metrics, "reinstated") == 1);
+    assert_eq!(stands_now(&address, 1)["status"], "ok");
+    let mut sequence = 2_000;
+    eventually("what is told of it since holds it", || {
+        sequence += 1;
+        early.send(&alert(1, sequence), 1);
+        stands_now(&address, 1)["status"] == "rate_limited"
+    });
+    run.stop();
+    let journal = early.journal();
+    let account = before.account.to_string();
+    let ends = journal.iter().filter(|line| line["account"] == account.as_str() && line["what"] == "let_go");
+    assert_eq!(ends.map(|line| line["why"].clone()).collect::<Vec<_>>(), ["reinstated", "stopped"]);
+}
+
 /// Tells of a tripwire again and again, until the server has read what operators said, and does about it what
 /// it is there for.
 fn wait_until_tripwires_are_heeded(early: &Early, metrics: &str, kind: &str) {

@@ -205,6 +205,14 @@ pub const ANSWERED_MAX: usize = 10_000;
 /// accounts to be held on early words.
 pub const REINS_AGE_MS_MAX: i64 = 10_000;
 
+/// How far the clocks of those who tell early words may be from that of who hears them, in milliseconds: what
+/// was told so long after an operator gave an account access back may have been told before.
+pub const EARLY_WORD_SKEW_MS_MAX: i64 = 5_000;
+
+/// Accounts and tenants that a server of gateways remembers to have been given access back. Of more, nobody
+/// is held on what was told before.
+pub const REINSTATED_MAX: usize = 65_536;
+
 /// How far a request that counts as many may put a limited account's next one off, in microseconds: as long
 /// as the longest limit of the built-in rings lasts. A whole burst may always be used up.
 pub const DEBT_MAX_US: i64 = 3_600_000_000;

@@ -7,7 +7,7 @@ use std::fmt;
 use weir_schemas::AccountId;
 
 /// Of whom an operator's word speaks.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// One account.
     Account(AccountId),

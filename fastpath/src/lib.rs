@@ -15,4 +15,4 @@ pub mod window;
 
 pub use keys::{Key, Keys, KeysError, Role};
 pub use packet::{Alert, Judged, PacketError, Tripwire, Word, source_of};
-pub use receive::{Cause, Receiver};
+pub use receive::{Believed, Cause, Receiver};

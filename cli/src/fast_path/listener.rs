@@ -20,7 +20,7 @@ use weir_enforcer::answer::answers::Answers;
 use weir_enforcer::answer::holds::{Held, HeldOn, Holds, LetGo, PROVISIONAL, TRIPWIRE};
 use weir_enforcer::answer::standings::Standings;
 use weir_fastpath::limits::PACKET_BYTES_MAX;
-use weir_fastpath::{Alert, Receiver, Word};
+use weir_fastpath::{Alert, Believed, Receiver, Word};
 use weir_schemas::StandingEvidence;
 use weir_schemas::wire::Wire;
 use weir_topology::log::Log;
@@ -152,10 +152,10 @@ impl Ears {
             let (came, now_ms) = (Instant::now(), now_ms());
             let packet = buffer.get(..length).unwrap_or_default();
             let keys = self.keys.now();
-            let alert = match self.receiver.take(packet, from.ip(), &keys, now_ms) {
+            let Believed { alert, behind_ms } = match self.receiver.take(packet, from.ip(), &keys, now_ms) {
                 Ok(believed) => {
                     self.metrics.alert_believed(believed.behind_ms);
-                    believed.alert
+                    believed
                 }
                 Err(cause) => {
                     self.metrics.datagram_refused(cause);
@@ -164,7 +164,7 @@ impl Ears {
             };
             let outcome = match &self.holder {
                 None => Err(Unheld::Off),
-                Some(holder) => holder.hold(&alert, self.score_min, now_ms),
+                Some(holder) => holder.hold(&alert, now_ms.saturating_sub(behind_ms), self.score_min, now_ms),
             };
             match outcome {
                 Ok(mode) => self.metrics.account_held(&alert.word, mode, came.elapsed()),
@@ -214,7 +214,7 @@ struct Holder {
 }
 
 impl Holder {
-    fn hold(&self, alert: &Alert, score_min: f64, now_ms: i64) -> Result<HoldMode, Unheld> {
+    fn hold(&self, alert: &Alert, sent_ms: i64, score_min: f64, now_ms: i64) -> Result<HoldMode, Unheld> {
         let mode = self.modes.of(&alert.word);
         if mode == HoldMode::Off {
             return Err(Unheld::Off);
@@ -237,6 +237,7 @@ impl Holder {
             evidence: Arc::new(StandingEvidence { score, families }),
             since_ms: now_ms,
             until_ms: now_ms.saturating_add(self.lasts_ms),
+            told_ms: sent_ms.min(alert.event_ms),
         };
         self.holds.may(&held).map_err(Unheld::Spared)?;
         let mut line = json!({

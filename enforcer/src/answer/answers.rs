@@ -61,7 +61,7 @@ impl Answers {
             for input in 0..ends.len() {
                 let mut records = Records::default();
                 reader.take(input, ROUND_RECORDS_MAX, TAKE_BYTES_MAX, &mut records)?;
-                self.take(self.reached[input].topic, &records)?;
+                self.take(self.reached[input].topic, &records, now_ms)?;
                 self.reached[input].next = reader.next(input);
             }
         }
@@ -89,7 +89,7 @@ impl Answers {
         self.log.reader(&self.reached)
     }
 
-    fn take(&self, topic: Topic, records: &Records) -> Result<(), LogError> {
+    fn take(&self, topic: Topic, records: &Records, now_ms: i64) -> Result<(), LogError> {
         if records.is_empty() {
             return Ok(());
         }
@@ -106,7 +106,7 @@ impl Answers {
         self.holds.learn(
             |learner| {
                 match topic {
-                    Topic::Control => records.iter().for_each(|record| learner.control(record)),
+                    Topic::Control => records.iter().for_each(|record| learner.control(record, now_ms)),
                     _ => actions.iter().for_each(|action| learner.action(action)),
                 };
             },

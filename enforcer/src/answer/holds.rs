@@ -70,6 +70,8 @@ pub struct Held {
     pub since_ms: i64,
     /// Until when at most.
     pub until_ms: i64,
+    /// When that on which it is held was told: the earlier of when it was sent and when its event was.
+    pub told_ms: i64,
 }
 
 impl Held {
@@ -104,13 +106,15 @@ pub enum Spared {
     Rests,
     /// Something is in force on it.
     InForce,
+    /// An operator gave it access back since that was told.
+    Reinstated,
     /// As many are held as may be.
     Full,
 }
 
 impl Spared {
     /// Every reason.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Unready,
         Self::Withheld(Withholds::KillSwitch),
         Self::Withheld(Withholds::Posture),
@@ -120,6 +124,7 @@ impl Spared {
         Self::HeldAlready,
         Self::Rests,
         Self::InForce,
+        Self::Reinstated,
         Self::Full,
     ];
 
@@ -132,6 +137,7 @@ impl Spared {
             Self::HeldAlready => "held_already",
             Self::Rests => "rests",
             Self::InForce => "in_force",
+            Self::Reinstated => "reinstated",
             Self::Full => "full",
         }
     }
@@ -148,6 +154,8 @@ pub enum LetGo {
     Over,
     /// The account was said to stand well since.
     StandsWell,
+    /// An operator gave the account access back.
+    Reinstated,
     /// Another one took its place: a verdict's that of a tripwire, or what holds that of what observes.
     Outranked,
     /// Operators or persons said something that keeps it from being held.
@@ -160,11 +168,12 @@ pub enum LetGo {
 
 impl LetGo {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Confirmed,
         Self::Withheld,
         Self::Over,
         Self::StandsWell,
+        Self::Reinstated,
         Self::Outranked,
         Self::Safeguard(Withholds::KillSwitch),
         Self::Safeguard(Withholds::Posture),
@@ -181,6 +190,7 @@ impl LetGo {
             Self::Withheld => "withheld",
             Self::Over => "over",
             Self::StandsWell => "stands_well",
+            Self::Reinstated => "reinstated",
             Self::Outranked => "outranked",
             Self::Safeguard(withholds) => withholds.as_str(),
             Self::Expired => "expired",
@@ -209,6 +219,8 @@ pub struct Holds {
 #[derive(Debug)]
 struct Table {
     by_account: HashMap<AccountId, Held>,
+    /// Holds that ended by an operator's word, until the next sweep tells of them.
+    reinstated: Vec<Held>,
     /// Until when accounts are not held on tripwires that were held on one.
     rests: HashMap<AccountId, i64>,
     reins: Reins,
@@ -224,6 +236,7 @@ impl Holds {
     pub fn new(standings: Arc<Standings>, wire: Arc<Wire>, root: Option<[u8; 32]>, max: usize) -> Self {
         let table = Table {
             by_account: HashMap::new(),
+            reinstated: Vec::new(),
             rests: HashMap::new(),
             reins: Reins::new(wire, root),
             fresh_ms: None,
@@ -279,26 +292,38 @@ impl Holds {
 
     /// Lets go whom there is a reason to let go by now.
     pub fn sweep(&self, now_ms: i64) -> Vec<(Held, LetGo)> {
-        if self.is_empty() && self.read().rests.is_empty() {
+        let has_anything = |table: &Table| {
+            [table.by_account.len(), table.reinstated.len(), table.rests.len()].iter().any(|count| *count > 0)
+        };
+        if !has_anything(&self.read()) {
             return Vec::new();
         }
         let mut table = self.write();
         if table.rests.len() >= TRIPWIRE_RESTS_MAX / 2 {
             table.rests.retain(|_, until_ms| now_ms < *until_ms);
         }
-        let mut ended = Vec::new();
+        let reinstated = std::mem::take(&mut table.reinstated).into_iter();
+        let mut ended: Vec<(Held, LetGo)> = reinstated.map(|held| (held, LetGo::Reinstated)).collect();
         for held in table.by_account.values() {
             let known = self.standings.get(held.account);
             ended.extend(table.ends(held, known.as_ref(), now_ms).map(|why| (held.clone(), why)));
         }
-        ended.iter().for_each(|(held, _)| drop(table.by_account.remove(&held.account)));
+        for (held, why) in &ended {
+            // Whom an operator gave access back is out of the table, and may be held anew by now.
+            if *why != LetGo::Reinstated {
+                table.by_account.remove(&held.account);
+            }
+        }
         ended
     }
 
     /// Lets everybody go, because the server ends.
     pub fn stop(&self) -> Vec<(Held, LetGo)> {
-        let all = std::mem::take(&mut self.write().by_account);
-        all.into_values().map(|held| (held, LetGo::Stopped)).collect()
+        let mut table = self.write();
+        let reinstated = std::mem::take(&mut table.reinstated).into_iter();
+        let all = std::mem::take(&mut table.by_account).into_values();
+        let reinstated = reinstated.map(|held| (held, LetGo::Reinstated));
+        reinstated.chain(all.map(|held| (held, LetGo::Stopped))).collect()
     }
 
     /// Takes what the log says: words of operators and persons, and actions, both up to its end as of
@@ -322,9 +347,14 @@ impl Holds {
 pub(super) struct Learner<'t>(&'t mut Table);
 
 impl Learner<'_> {
-    /// A record of `weir.control`.
-    pub(super) fn control(&mut self, record: weir_topology::record::RecordRef<'_>) {
-        self.0.reins.take(record);
+    /// A record of `weir.control`, read at `now_ms`. Whom it gives access back is held no more, whatever the
+    /// clocks say: all that holds anybody was heard before.
+    pub(super) fn control(&mut self, record: weir_topology::record::RecordRef<'_>, now_ms: i64) {
+        let table = &mut *self.0;
+        if let Some(subject) = table.reins.take(record, now_ms) {
+            let is_meant = |account: &AccountId, held: &mut Held| subject.means(&held.tenant, *account);
+            table.reinstated.extend(table.by_account.extract_if(is_meant).map(|(_, held)| held));
+        }
     }
 
     /// A transition of an action.
@@ -363,6 +393,9 @@ impl Table {
         }
         if let Some(withholds) = self.reins.withholds(&held.tenant, held.account, now_ms) {
             return Err(Spared::Withheld(withholds));
+        }
+        if self.reins.was_reinstated_since(&held.tenant, held.account, held.told_ms) {
+            return Err(Spared::Reinstated);
         }
         if held.on.verdict().is_some_and(|verdict| self.answered(verdict).is_some()) {
             return Err(Spared::Answered);

@@ -4,12 +4,16 @@ use super::*;
 use crate::answer::answers::Answers;
 use crate::answer::standings::Follower;
 use crate::kill_switch::{PersonRole, RequestKind};
+use crate::limits::{EARLY_WORD_SKEW_MS_MAX, REINSTATED_MAX};
+use crate::safeguards::REINSTATE_NAME;
 use crate::subject::{ListName, ON, Subject};
 use crate::testing::{
     MINUTE_MS, Rig, account, approval, control, everybody, posture, request, root, switch_word, verdict,
 };
-use weir_schemas::{ControlKind, OutcomeKind, Tier, Verdict};
+use weir_schemas::{ControlKind, OutcomeKind, Standing, Tier, Verdict};
 use weir_topology::clock::Clock as _;
+use weir_topology::record::Output;
+use weir_topology::topic::Topic;
 
 const START_MS: i64 = 1_790_000_000_000;
 const LASTS_MS: i64 = 2 * MINUTE_MS;
@@ -70,9 +74,22 @@ impl Server {
             evidence: Arc::new(StandingEvidence { score: verdict.score, families: Vec::new() }),
             since_ms: self.now_ms(),
             until_ms: self.now_ms() + LASTS_MS,
+            told_ms: self.now_ms(),
         };
         self.holds.may(&held).map_err(Spared::as_str)?;
         self.holds.hold(held).map(drop).map_err(Spared::as_str)
+    }
+
+    /// The same, of a verdict that was told at this time.
+    fn hears_of(&self, number: u32, told_ms: i64) -> Result<(), &'static str> {
+        let held = Held { told_ms, ..held_now(self, number) };
+        self.holds.may(&held).map_err(Spared::as_str)?;
+        self.holds.hold(held).map(drop).map_err(Spared::as_str)
+    }
+
+    /// An operator gives access back.
+    fn reinstates(&self, subject: &Subject) {
+        self.rig.put_control(&control(ControlKind::Setting, REINSTATE_NAME, &subject.to_string()));
     }
 
     /// A tripwire that a request of an account met: what comes of it.
@@ -159,6 +176,7 @@ fn held_now(server: &Server, number: u32) -> Held {
         evidence: Arc::default(),
         since_ms: server.now_ms(),
         until_ms: server.now_ms() + LASTS_MS,
+        told_ms: server.now_ms(),
     }
 }
 
@@ -264,23 +282,99 @@ fn no_more_are_held_at_once_than_may_be() {
 #[test]
 fn who_is_said_to_stand_well_since_is_let_go_and_who_was_before_is_not() {
     let mut server = Server::in_posture("enforce", 10);
-    server.rig.enforce_live(&[found(1, START_MS)]);
-    let reinstate = |account| control(ControlKind::Setting, "act.reinstate", &format!("account/{account}"));
-    server.rig.put_control(&reinstate(account(1)));
-    server.rig.enforce();
-    server.passes(10);
+    let stands_well = |server: &Server, since_ms: i64| {
+        let standing = Standing { account: account(1), since_ms, ..Standing::default() };
+        let payload = server.rig.wire.to_bytes(&standing);
+        server.rig.put(vec![Output::keyed(Topic::Standing, account(1).to_key(), payload, since_ms)]);
+    };
+    stands_well(&server, START_MS - 10);
     server.read();
     assert_eq!(server.standings.get(account(1)).unwrap().status, StandingStatus::Good);
-    let again = found(1, START_MS + 10);
-    assert_eq!(server.hears(&again), Ok(()), "what was told before says nothing of this");
+    assert_eq!(server.hears(&found(1, START_MS)), Ok(()), "what was told before says nothing of this");
     assert!(server.read().is_empty() && server.is_held(1));
-    server.passes(10);
-    server.decides(&again);
-    server.rig.answer(OutcomeKind::Told);
-    server.rig.enforce();
-    server.rig.put_control(&reinstate(account(1)));
-    server.rig.enforce();
+    stands_well(&server, START_MS);
     assert_eq!(server.read(), [(account(1), "stands_well")]);
+}
+
+#[test]
+fn whom_an_operator_gives_access_back_is_let_go_when_the_log_says_so_and_nobody_else() {
+    let mut server = Server::in_posture("enforce", 10);
+    (1..=3).for_each(|number| server.hears(&found(number, START_MS)).unwrap());
+    server.trips(4).unwrap();
+    server.reinstates(&Subject::Account(account(1)));
+    server.reinstates(&Subject::Account(account(4)));
+    // Before anybody sweeps.
+    server.answers.run_once(server.now_ms()).unwrap();
+    assert_eq!([1, 2, 3, 4].map(|number| server.is_held(number)), [false, true, true, false]);
+    assert_eq!(server.read(), [(account(1), "reinstated"), (account(4), "reinstated")]);
+    server.passes(MINUTE_MS);
+    server.read();
+    assert_eq!(server.trips(4), Err("rests"), "nor by the next request that meets one");
+    server.reinstates(&Subject::Tenant("another".into()));
+    assert!(server.read().is_empty() && server.is_held(2));
+    server.reinstates(&Subject::Tenant("acme".into()));
+    server.answers.run_once(server.now_ms()).unwrap();
+    let ended = server.holds.stop().into_iter().map(|(held, why)| (held.account, why.as_str()));
+    let both = [2, 3].map(|number| (account(number), "reinstated"));
+    assert_eq!(ended.collect::<BTreeMap<_, _>>(), BTreeMap::from(both));
+}
+
+#[test]
+fn what_was_told_before_an_operator_gave_access_back_holds_nobody_after_it_and_what_comes_since_does() {
+    let mut server = Server::in_posture("enforce", 10);
+    server.reinstates(&Subject::Account(account(1)));
+    server.read();
+    assert_eq!(server.hears_of(1, START_MS - 1), Err("reinstated"));
+    assert_eq!(server.hears_of(1, START_MS + EARLY_WORD_SKEW_MS_MAX), Err("reinstated"), "by its clock");
+    assert_eq!(server.hears_of(2, START_MS - 1), Ok(()));
+    server.passes(2 * EARLY_WORD_SKEW_MS_MAX);
+    server.read();
+    assert_eq!(server.hears_of(1, START_MS), Err("reinstated"), "however late it comes");
+    assert_eq!(server.hears_of(1, START_MS + EARLY_WORD_SKEW_MS_MAX + 1), Ok(()));
+    server.reinstates(&Subject::Tenant("acme".into()));
+    let now_ms = server.now_ms();
+    server.read();
+    assert_eq!([1, 2].map(|number| server.hears_of(number, now_ms)), [Err("reinstated"); 2]);
+}
+
+#[test]
+fn a_brokers_clock_that_is_wrong_neither_hides_a_word_of_an_operator_nor_has_it_last() {
+    for wrong_ms in [-3_600_000, 3_600_000] {
+        let mut server = Server::in_posture("enforce", 10);
+        assert_eq!(server.hears_of(1, START_MS), Ok(()));
+        let word = control(ControlKind::Setting, REINSTATE_NAME, &format!("account/{}", account(1)));
+        server.rig.put_control_at(&word, START_MS + wrong_ms);
+        assert_eq!(server.read(), [(account(1), "reinstated")], "{wrong_ms}");
+        assert_eq!(server.hears_of(1, START_MS), Err("reinstated"), "{wrong_ms}");
+        assert_eq!(server.hears_of(1, START_MS + 2 * EARLY_WORD_SKEW_MS_MAX + 1), Ok(()), "{wrong_ms}");
+    }
+}
+
+#[test]
+fn of_those_who_were_given_access_back_no_more_are_remembered_than_may_be_and_none_is_held_for_it() {
+    let mut server = Server::in_posture("enforce", 10);
+    let count = REINSTATED_MAX as u128 + 1;
+    let word = |number: u128| {
+        let subject = Subject::Account(AccountId((1 << 64 | number).to_be_bytes()));
+        let word = control(ControlKind::Setting, REINSTATE_NAME, &subject.to_string());
+        Output::keyed(
+            Topic::Control,
+            word.name.clone().into_bytes(),
+            server.rig.wire.to_bytes(&word),
+            START_MS,
+        )
+    };
+    server.rig.put((0..count).map(word).collect());
+    server.read();
+    let told = |number: u128, told_ms: i64| {
+        let held = held_now(&server, 1);
+        let account = AccountId((1 << 64 | number).to_be_bytes());
+        server.holds.may(&Held { account, told_ms, ..held }).map_err(Spared::as_str)
+    };
+    assert_eq!([0, count - 1].map(|number| told(number, START_MS)), [Err("reinstated"); 2]);
+    assert_eq!(told(count - 1, START_MS + EARLY_WORD_SKEW_MS_MAX + 1), Ok(()));
+    assert_eq!(server.hears_of(2, START_MS), Err("reinstated"), "whoever it was");
+    assert_eq!(server.hears_of(2, START_MS + EARLY_WORD_SKEW_MS_MAX + 1), Ok(()));
 }
 
 #[test]
