@@ -57,12 +57,27 @@ pub const SENDER_BURST: u32 = 100;
 /// How many more a second.
 pub const SENDER_PER_SECOND: u32 = 50;
 
-/// Datagrams at once from an address, before anybody has proved anything: what several senders behind one
-/// address need with their copies, and several times that.
+/// Datagrams at once from an address that was believed before, or from a network of strangers: what several
+/// senders behind one address need with their copies, and several times that.
 pub const ADDRESS_BURST: u32 = 2_000;
 
 /// How many more a second.
 pub const ADDRESS_PER_SECOND: u32 = 1_000;
 
-/// Most addresses that are counted at once. One that is forgotten begins anew with all of its burst.
-pub const ADDRESSES_MAX: usize = 16_384;
+/// Most networks of strangers that are counted at once. One that is forgotten begins anew with all of its
+/// burst.
+pub const NETWORKS_MAX: usize = 16_384;
+
+/// Most addresses that are known to have been believed, each at some 60 bytes. Of more, the one that is
+/// silent longest is a stranger again.
+pub const BELIEVED_MAX: usize = 4_096;
+
+/// Signatures at once that are checked for all strangers together: whoever makes up addresses has as many
+/// networks as it likes.
+pub const STRANGERS_BURST: u32 = 2_000;
+
+/// How many more a second: far more than senders begin.
+pub const STRANGERS_PER_SECOND: u32 = 1_000;
+
+/// Bits of an address of IPv4 and of IPv6 that say which network it is of, as one hand has it.
+pub const NETWORK_BITS: (u32, u32) = (24, 64);

@@ -1,6 +1,7 @@
 //! What is believed of a datagram. In this order, so that the cheapest comes first and nothing that is not
-//! proved changes anything but the count of its address: size, address, form, key, time, signature, role and
-//! sender, content, whether it was heard before, how much its sender says, age of its event.
+//! proved changes anything but the counts of addresses: size, address, form, key, time, whether a stranger's
+//! signature may be checked, signature, role and sender, content, whether it was heard before, how much its
+//! sender says, age of its event.
 
 use crate::bucket::{Addresses, Bucket};
 use crate::keys::{Keys, Role};
@@ -15,7 +16,7 @@ use std::net::IpAddr;
 pub enum Cause {
     /// It is larger than any.
     TooLarge,
-    /// Its address sends too much.
+    /// Its address sends too much, or its network where nothing was believed that came from there.
     AddressLimited,
     /// It is smaller than any.
     TooShort,
@@ -33,6 +34,9 @@ pub enum Cause {
     KeyNotGood,
     /// It was sent too long ago, or is from the future.
     Stale,
+    /// Nothing was believed yet that came from its address, and as many signatures of such were checked as may
+    /// be.
+    StrangersLimited,
     /// It is not signed by that key.
     InvalidHmac,
     /// By that key nothing of its type may be said.
@@ -55,7 +59,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::TooLarge,
         Self::AddressLimited,
         Self::TooShort,
@@ -66,6 +70,7 @@ impl Cause {
         Self::UnknownKey,
         Self::KeyNotGood,
         Self::Stale,
+        Self::StrangersLimited,
         Self::InvalidHmac,
         Self::InvalidRole,
         Self::InvalidSender,
@@ -90,6 +95,7 @@ impl Cause {
             Self::UnknownKey => "unknown_key",
             Self::KeyNotGood => "key_not_good",
             Self::Stale => "stale",
+            Self::StrangersLimited => "strangers_limited",
             Self::InvalidHmac => "invalid_hmac",
             Self::InvalidRole => "invalid_role",
             Self::InvalidSender => "invalid_sender",
@@ -164,9 +170,7 @@ impl Receiver {
         if packet.len() > PACKET_BYTES_MAX {
             return Err(Cause::TooLarge);
         }
-        if !self.addresses.takes(address, now_ms) {
-            return Err(Cause::AddressLimited);
-        }
+        let whose = self.addresses.takes(address, now_ms).ok_or(Cause::AddressLimited)?;
         let header = Header::read(packet)?;
         let key = keys.get(header.key_id).ok_or(Cause::UnknownKey)?;
         if !key.is_good(now_ms) {
@@ -175,6 +179,9 @@ impl Receiver {
         let behind_ms = now_ms.saturating_sub(header.sent_ms);
         if header.sent_ms < self.since_ms || !(-FRESH_MS..=FRESH_MS).contains(&behind_ms) {
             return Err(Cause::Stale);
+        }
+        if !self.addresses.may_check(whose, now_ms) {
+            return Err(Cause::StrangersLimited);
         }
         if !header.is_signed_by(key) {
             return Err(Cause::InvalidHmac);
@@ -192,6 +199,7 @@ impl Receiver {
             return Err(Cause::InvalidSender);
         }
         self.hear((header.source, header.role), &alert, now_ms)?;
+        self.addresses.believe(address, now_ms);
         let age_ms = now_ms.saturating_sub(alert.event_ms);
         if !(-FRESH_MS..=EVENT_AGE_MS_MAX).contains(&age_ms) {
             return Err(Cause::Late);
@@ -199,7 +207,7 @@ impl Receiver {
         Ok(Believed { alert, behind_ms })
     }
 
-    /// Number of addresses and of senders' processes of which something is known.
+    /// Number of addresses and networks, and of senders' processes, of which something is known.
     pub fn len(&self) -> (usize, usize) {
         (self.addresses.len(), self.senders.values().map(|sender| sender.boots.len()).sum())
     }

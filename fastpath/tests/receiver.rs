@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
-use weir_fastpath::limits::{ADDRESSES_MAX, BOOTS_MAX, IDLE_MS, SENDER_BURST};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use weir_fastpath::limits::{BOOTS_MAX, IDLE_MS, NETWORKS_MAX, SENDER_BURST, STRANGERS_BURST};
 use weir_fastpath::{Alert, Cause, Judged, Keys, Receiver, Tripwire, Word};
 use weir_schemas::{AccountId, EventId, VerdictId};
 
@@ -165,20 +165,73 @@ fn of_a_burst_of_two_hundred_a_hundred_pass_and_copies_of_the_others_may_later()
 }
 
 #[test]
-fn a_hundred_thousand_made_up_addresses_take_no_memory_and_keep_no_sender_from_being_heard() {
+fn a_hundred_thousand_made_up_networks_cost_no_memory_and_few_signatures_and_keep_no_sender_from_being_heard()
+{
     let (keys, mut receiver) = (keys(), Receiver::default());
-    let forged = packet(&keys, 2, &alert("judge-1", 1, 1), NOW_MS);
+    // In form, fresh, and of a key that there is: nothing but the signature says that it is forged.
+    let mut forged = packet(&keys, 1, &alert("judge-1", 1, 1), NOW_MS);
+    *forged.last_mut().unwrap() ^= 1;
     let sender = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    let mut refused: BTreeMap<&str, u32> = BTreeMap::new();
     for number in 0..100_000u32 {
-        let address = IpAddr::V4(Ipv4Addr::from(0xc000_0000 | number));
-        assert_eq!(receiver.take(&forged, address, &keys, NOW_MS), Err(Cause::InvalidSender));
         if number % 1_000 == 0 {
             let real = packet(&keys, 1, &alert("judge-1", 1, number), NOW_MS);
             assert!(receiver.take(&real, sender, &keys, NOW_MS).is_ok(), "{number}");
         }
+        let address = IpAddr::V4(Ipv4Addr::from(0xc000_0000 | (number << 8)));
+        let cause = receiver.take(&forged, address, &keys, NOW_MS).unwrap_err();
+        *refused.entry(cause.as_str()).or_default() += 1;
     }
+    // The sender was a stranger once.
+    let checked = STRANGERS_BURST - 1;
+    let expected = [("invalid_hmac", checked), ("strangers_limited", 100_000 - checked)];
+    assert_eq!(refused, BTreeMap::from(expected));
     let (addresses, processes) = receiver.len();
-    assert!(addresses <= ADDRESSES_MAX + 1 && processes == 1, "{addresses} {processes}");
+    assert!(addresses <= NETWORKS_MAX + 2 && processes == 1, "{addresses} {processes}");
+    // A sender that begins is heard when the flood is over.
+    let begins = |sequence, now_ms| packet(&keys, 2, &alert("judge-2", 1, sequence), now_ms);
+    let new = IpAddr::V4(Ipv4Addr::new(10, 0, 1, 1));
+    let during = receiver.take(&begins(1, NOW_MS), new, &keys, NOW_MS);
+    assert_eq!(during, Err(Cause::StrangersLimited));
+    assert!(receiver.take(&begins(1, NOW_MS), new, &keys, NOW_MS + 6).is_ok(), "its copy");
+}
+
+#[test]
+fn what_is_of_no_form_or_key_takes_nothing_from_the_signatures_that_are_checked_for_strangers() {
+    let (keys, mut receiver) = (keys(), Receiver::default());
+    let stale = packet(&keys, 1, &alert("judge-1", 1, 1), NOW_MS - 10_000);
+    for number in 0..2 * STRANGERS_BURST {
+        let address = IpAddr::V4(Ipv4Addr::from(0xc000_0000 | (number << 8)));
+        let expected = if number % 2 == 0 { Cause::Stale } else { Cause::InvalidMagic };
+        let packet = if number % 2 == 0 { stale.clone() } else { vec![0; 100] };
+        assert_eq!(receiver.take(&packet, address, &keys, NOW_MS), Err(expected));
+    }
+    let real = packet(&keys, 1, &alert("judge-1", 1, 2), NOW_MS);
+    assert!(receiver.take(&real, HERE, &keys, NOW_MS).is_ok());
+}
+
+#[test]
+fn whoever_has_the_network_of_a_sender_keeps_it_from_being_heard_no_longer_once_it_was() {
+    let (keys, mut receiver) = (keys(), Receiver::default());
+    let of = |last: u16| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
+    let real = |sequence| packet(&keys, 1, &alert("judge-1", 1, sequence), NOW_MS);
+    let flood = |receiver: &mut Receiver| {
+        (0..3_000u16)
+            .map(|number| receiver.take(&[0; 100], of(number + 2), &keys, NOW_MS).unwrap_err())
+            .last()
+    };
+    assert!(receiver.take(&real(1), of(1), &keys, NOW_MS).is_ok());
+    assert_eq!(flood(&mut receiver), Some(Cause::AddressLimited));
+    assert!(receiver.take(&real(2), of(1), &keys, NOW_MS).is_ok());
+    assert_eq!(cause_of(&mut receiver, &real(3), of(2), &keys), Some(Cause::AddressLimited), "a stranger's");
+    // One that nobody believed yet has no more than its network.
+    let mut receiver = Receiver::default();
+    flood(&mut receiver);
+    assert_eq!(cause_of(&mut receiver, &real(1), of(1), &keys), Some(Cause::AddressLimited));
+}
+
+fn cause_of(receiver: &mut Receiver, packet: &[u8], address: IpAddr, keys: &Keys) -> Option<Cause> {
+    receiver.take(packet, address, keys, NOW_MS).err()
 }
 
 #[test]
