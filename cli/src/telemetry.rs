@@ -200,7 +200,8 @@ pub enum Unheld {
 }
 
 impl Unheld {
-    fn as_str(self) -> &'static str {
+    /// Name in metrics and records.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Off => "off",
             Self::BelowScore => "below_score",
@@ -369,7 +370,9 @@ metrics! {
     holds_let_go: Family<Kind, Counter> = Family::default(), "fastpath_holds_let_go", "Holds that ended, by cause: confirmed (the account's standing took its place), withheld (the enforcer withheld what it would have done), over (what it did is over), stands_well, reinstated (an operator gave access back), outranked (a verdict took a tripwire's place), expired (the log said nothing in time), stopped, or what operators said (kill_switch, posture, ring, protected)";
     held: Gauge = Gauge::default(), "fastpath_held", "Accounts that a server of gateways holds on alerts, or would";
     hold_seconds: Histogram = Histogram::new(HOLD_SECONDS), "fastpath_hold_seconds", "From when a datagram was read to when its account is held";
-    journal_failures: Counter = Counter::default(), "fastpath_journal_failures", "Lines of the journal of holds that could not be written: nobody is held without one";
+    journal_failures: Counter = Counter::default(), "fastpath_journal_failures", "Lines of the journal of holds, and notes of who was held on a tripwire, that could not be written: nobody is held without";
+    journal_stalls: Counter = Counter::default(), "fastpath_journal_stalls", "Lines of the journal of holds, and notes of who was held on a tripwire, whose writing took 100 ms or more: no alert is heard meanwhile";
+    datagrams_lost: Counter = Counter::default(), "fastpath_datagrams_lost", "Datagrams of alerts that the kernel threw away because the listener was too busy to read them, a full or slow disk kept it, or too many came";
     fast_path_keys: Gauge = Gauge::default(), "fastpath_keys", "Keys of alerts in force; 0 where there is no file of them";
     fast_path_keys_refused: Gauge = Gauge::default(), "fastpath_keys_refused", "1 while `fastpath.keys_file` cannot be used and the keys before it stay in force; the log says why";
     exported: Family<DestinationLabel, Counter> = Family::default(), "export_notices_delivered", "Notices that destinations of the export took";
@@ -870,6 +873,30 @@ impl Metrics {
     pub fn journal_failed(&self, error: &std::io::Error) {
         if is_power_of_ten(self.journal_failures.inc() + 1) {
             error!(%error, "the journal of holds cannot be written: nobody is held without a line in it");
+        }
+    }
+
+    /// A line of the journal of holds took so long to be written.
+    pub fn journal_stalled(&self, took: Duration) {
+        let count = self.journal_stalls.inc() + 1;
+        if is_power_of_ten(count) {
+            let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            warn!(
+                count,
+                took_ms,
+                "the disk of the journal of holds is slow: no alert is heard while a line is written, see docs/runbooks.md#weirfastpathrefused"
+            );
+        }
+    }
+
+    /// The kernel threw so many more datagrams of alerts away.
+    pub fn datagrams_lost(&self, count: u64) {
+        let before = self.datagrams_lost.inc_by(count);
+        if before == 0 && count > 0 {
+            warn!(
+                count,
+                "datagrams of alerts were thrown away because the listener was too busy, see docs/runbooks.md#weirfastpathrefused; further ones are only counted"
+            );
         }
     }
 

@@ -5,13 +5,15 @@
 
 mod common;
 
+use common::early::{free_port, make_key, policy_that_finds_at_once};
 use common::gateway::{answering, answering_with_metrics, ask, header, stands};
 use common::{Place, Running, eventually, json_lines, metric, success, text, weir};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use weir_fastpath::{Alert, Judged, Keys, Tripwire, Word};
 use weir_schemas::{AccountId, EventId, StandingStatus, VerdictId};
@@ -33,8 +35,7 @@ impl Early {
         let keys_file = place.directory.path().join("alerts/keys.toml");
         let early = Self { place, keys_file, port: 0 };
         early.make_key(&["test", "judge-2"]);
-        let free = UdpSocket::bind("[::]:0").unwrap();
-        Self { port: free.local_addr().unwrap().port(), ..early }
+        Self { port: free_port(), ..early }
     }
 
     fn make_key(&self, senders: &[&str]) -> String {
@@ -42,12 +43,7 @@ impl Early {
     }
 
     fn make_key_of(&self, role: &str, senders: &[&str]) -> String {
-        let mut make = weir(&["keys", "fastpath", "--role", role]);
-        make.arg(&self.keys_file);
-        for sender in senders {
-            make.args(["--sender", sender]);
-        }
-        text(&success(make).stdout)
+        make_key(&self.keys_file, role, senders)
     }
 
     fn keys(&self) -> Keys {
@@ -120,17 +116,8 @@ impl Early {
     /// One that sends to itself, and says nothing of anybody below the score of alerts: whoever is found is
     /// found at once, with nothing in force from before.
     fn run_that_finds_at_once(&self, mode: &str) -> Command {
-        let builtin = Path::new(env!("CARGO_MANIFEST_DIR")).join("../processor/policy/default.toml");
-        let mut text = std::fs::read_to_string(builtin).unwrap();
-        for (tier, score) in [("medium = 0.35", "medium = 0.8998"), ("high = 0.55", "high = 0.8999")] {
-            assert!(text.contains(tier));
-            text = text.replace(tier, score);
-        }
-        assert!(text.contains("critical = 0.72"));
-        let policy = self.place.directory.path().join("policy.toml");
-        std::fs::write(&policy, text.replace("critical = 0.72", "critical = 0.9")).unwrap();
         let mut run = self.run_that_sends(mode);
-        run.arg("--policy").arg(policy);
+        run.arg("--policy").arg(policy_that_finds_at_once(self.place.directory.path()));
         run
     }
 
@@ -520,6 +507,54 @@ fn whoever_asks_with_a_planted_token_is_slowed_down_at_once_and_let_go_by_the_lo
 }
 
 #[test]
+fn a_server_that_starts_anew_holds_nobody_on_a_tripwire_again_whom_it_held_before() {
+    let early = Early::that_enforces();
+    early.make_key_of("collector", &["test"]);
+    let tripping = || {
+        let mut run = early.run("off");
+        run.args(["--fastpath-tripwire-holds", "hold"]);
+        start(run)
+    };
+    let trip = |number: u8, sequence: u32| {
+        let word = Word::Tripwire(Tripwire::Canary);
+        early.send(&Alert { word, ..alert(number, sequence) }, 2);
+    };
+    let (run, address, metrics) = tripping();
+    wait_until_tripwires_are_heeded(&early, &metrics, "held");
+    trip(1, 1);
+    eventually("it is held", || stands_now(&address, 1)["status"] == "rate_limited");
+    run.kill();
+    // Half of a note is at its end, as a machine leaves it there that loses its power.
+    let notes = early.place.data.join("fastpath/tripwire-rests");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&notes).unwrap();
+    file.write_all(&[7; 11]).unwrap();
+
+    let (run, address, metrics) = tripping();
+    let mut sequence = 100;
+    eventually("it hears, and spares whom it held", || {
+        sequence += 1;
+        trip(1, sequence);
+        tripwire_holds(&metrics, "rests") > 0
+    });
+    assert_eq!(stands_now(&address, 1)["status"], "ok");
+    trip(2, 10_000);
+    eventually("another one is held", || stands_now(&address, 2)["status"] == "rate_limited");
+    run.stop();
+    assert_eq!(notes.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let (run, _, metrics) = tripping();
+    eventually("what came after the half note is known", || {
+        sequence += 1;
+        trip(2, sequence);
+        tripwire_holds(&metrics, "rests") > 0
+    });
+    run.stop();
+    let account = AccountId([2; 16]).to_string();
+    let journal = early.journal();
+    let held = journal.iter().filter(|line| line["what"] == "held" && line["account"] == account.as_str());
+    assert_eq!(held.count(), 1, "{journal:?}");
+}
+
+#[test]
 fn a_verdict_confirms_the_hold_of_whoever_met_a_tripwire() {
     let early = Early::that_enforces();
     let token = early.plant("handbook");
@@ -589,6 +624,78 @@ fn a_collectors_key_has_nobody_held_on_a_verdict_and_a_judges_key_nobody_on_a_tr
     early.send(&alert(3, 4), 1);
     eventually("a verdict takes its place", || stands_now(&address, 3)["score"] == 0.95);
     assert_eq!(metric(&metrics, "weir_fastpath_holds_let_go_total{kind=\"outranked\"}"), 1);
+    run.stop();
+}
+
+/// A journal on a disk that stands still when it is told to: a pipe that somebody reads, or nobody.
+struct SlowDisk {
+    pipe: std::fs::File,
+    is_slow: Arc<Mutex<bool>>,
+}
+
+impl SlowDisk {
+    fn beneath(journal: &Path) -> Self {
+        std::fs::create_dir_all(journal.parent().unwrap()).unwrap();
+        assert!(Command::new("mkfifo").arg(journal).status().unwrap().success());
+        // Whoever opens a pipe to read and write waits for nobody.
+        let pipe = std::fs::OpenOptions::new().read(true).write(true).open(journal).unwrap();
+        rustix::io::ioctl_fionbio(&pipe, true).unwrap();
+        let is_slow = Arc::new(Mutex::new(false));
+        let (reader, stands_still) = (pipe.try_clone().unwrap(), is_slow.clone());
+        std::thread::spawn(move || {
+            while Arc::strong_count(&stands_still) > 1 {
+                let is_slow = stands_still.lock().unwrap();
+                while !*is_slow && matches!((&reader).read(&mut [0; 4_096]), Ok(1..)) {}
+                drop(is_slow);
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        });
+        Self { pipe, is_slow }
+    }
+
+    /// Takes nothing any more.
+    fn stands_still(&self) {
+        let mut is_slow = self.is_slow.lock().unwrap();
+        *is_slow = true;
+        // Not a byte.
+        for bytes in [512, 1] {
+            while (&self.pipe).write(&vec![b'\n'; bytes]).is_ok() {}
+        }
+    }
+
+    fn goes_on(&self) {
+        *self.is_slow.lock().unwrap() = false;
+    }
+}
+
+#[test]
+fn a_disk_that_stands_still_deafens_the_listener_and_that_is_counted_and_told_and_over_when_it_goes_on() {
+    let early = Early::that_enforces();
+    let disk = SlowDisk::beneath(&early.place.data.join("fastpath/holds.jsonl"));
+    let (run, address, metrics) = start(early.run("hold"));
+    wait_until_ready(&early, &metrics);
+    let lost = |metrics: &str| metric(metrics, "weir_fastpath_datagrams_lost_total ");
+    let stalls = |metrics: &str| metric(metrics, "weir_fastpath_journal_stalls_total ");
+    assert_eq!((lost(&metrics), stalls(&metrics)), (0, 0));
+
+    disk.stands_still();
+    early.send(&alert(1, 1), 1);
+    let socket = UdpSocket::bind("[::]:0").unwrap();
+    eventually("what nobody reads is counted while the disk stands still", || {
+        (0..5_000).for_each(|_| drop(socket.send_to(&[0; 1_000], ("::1", early.port))));
+        lost(&metrics) > 0
+    });
+    assert_eq!(stands_now(&address, 1)["status"], "ok", "nobody is held of whom nothing is written down");
+
+    disk.goes_on();
+    eventually("it is held", || stands_now(&address, 1)["status"] == "rate_limited");
+    eventually("the stall is counted", || stalls(&metrics) > 0);
+    let mut sequence = 2_000;
+    eventually("alerts are heard again", || {
+        sequence += 1;
+        early.send(&Alert { boot_epoch: 2, ..alert(2, sequence) }, 1);
+        stands_now(&address, 2)["status"] == "rate_limited"
+    });
     run.stop();
 }
 

@@ -33,6 +33,15 @@ pub const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// A journal of this size is put aside, and the one that was aside before is thrown away.
 pub const JOURNAL_BYTES_MAX: u64 = 64 << 20;
 
+/// Most bytes of a line of it: what an alert says fits in a datagram, and twice that with what is put beside.
+pub const JOURNAL_LINE_BYTES_MAX: u64 = 16 << 10;
+
+/// A line whose writing takes as long is told of: no alert is heard meanwhile.
+pub const JOURNAL_STALL: Duration = Duration::from_millis(100);
+
+/// How often the kernel is asked what it threw away.
+pub const LOST_LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Routers that a datagram passes at most.
 pub const HOPS_MAX: u8 = 16;
 

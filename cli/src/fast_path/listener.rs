@@ -2,14 +2,16 @@
 
 use super::journal::Journal;
 use super::keys_file::KeysFile;
-use super::limits::{LOOK_EVERY, RECEIVE_BUFFER_BYTES};
+use super::limits::{JOURNAL_STALL, LOOK_EVERY, RECEIVE_BUFFER_BYTES};
+use super::lost;
+use super::rests::Rests;
 use crate::context::{Context, now_ms};
 use crate::follow;
 use crate::settings::HoldMode;
 use crate::telemetry::{Metrics, Unheld};
 use crate::tenants::Registry;
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use std::time::Instant;
 use weir_enforcer::answer::answers::Answers;
 use weir_enforcer::answer::holds::{Held, HeldOn, Holds, LetGo, PROVISIONAL, TRIPWIRE};
 use weir_enforcer::answer::standings::Standings;
+use weir_enforcer::limits::TRIPWIRE_REST_MS;
 use weir_fastpath::limits::PACKET_BYTES_MAX;
 use weir_fastpath::{Alert, Believed, Receiver, Word};
 use weir_schemas::StandingEvidence;
@@ -79,10 +82,27 @@ pub fn start(
         let journal = Journal::open(&directory).with_context(|| {
             format!("cannot write {}: nobody is held of whom nothing is written down", directory.display())
         })?;
+        let (rests, found) = Rests::open(&directory, now_ms()).with_context(|| {
+            format!(
+                "cannot use {}: nobody is held on a tripwire of whom that is not noted",
+                directory.display()
+            )
+        })?;
+        if found.damaged > 0 {
+            let (damaged, kept) = (found.damaged, found.rests.len());
+            tracing::warn!(
+                damaged,
+                kept,
+                "who was held on a tripwire is not all known: those may be held once more"
+            );
+        }
         let max = settings.fastpath_holds_max;
+        let holds = Holds::new(standings.clone(), wire.clone(), root, max);
+        holds.rest(found.rests, now_ms());
         let holder = Arc::new(Holder {
-            holds: Arc::new(Holds::new(standings.clone(), wire.clone(), root, max)),
+            holds: Arc::new(holds),
             journal,
+            rests,
             modes,
             lasts_ms: i64::try_from(settings.fastpath_hold_ms_max)?,
             tenants: context.tenants()?,
@@ -95,6 +115,9 @@ pub fn start(
         threads.push(std::thread::Builder::new().name("fastpath-log".into()).spawn(follow)?);
         Some(holder)
     };
+    let (heard, metrics, over) = (socket.try_clone()?, context.metrics.clone(), is_over.clone());
+    let count = move || lost::count(&heard, &metrics, &over);
+    threads.push(std::thread::Builder::new().name("fastpath-lost".into()).spawn(count)?);
     // Held in mind only, unless they are to hold.
     let holds = holder.as_ref().filter(|_| modes.any_is(HoldMode::Hold)).map(|holder| holder.holds.clone());
     let ears = Ears {
@@ -207,6 +230,7 @@ fn mode_of(held: &Held) -> HoldMode {
 struct Holder {
     holds: Arc<Holds>,
     journal: Journal,
+    rests: Rests,
     modes: Modes,
     lasts_ms: i64,
     tenants: Arc<Registry>,
@@ -260,9 +284,13 @@ impl Holder {
             }
             Word::Tripwire(tripwire) => line["tripwire"] = tripwire.as_str().into(),
         }
-        if let Err(error) = self.journal.write(&line) {
-            self.metrics.journal_failed(&error);
-            return Err(Unheld::Unwritten);
+        self.write(&line).map_err(|_| Unheld::Unwritten)?;
+        if held.on.is_tripwire() {
+            let until_ms = now_ms.saturating_add(TRIPWIRE_REST_MS);
+            let noted = self.timed(|| self.rests.note(held.account, until_ms, now_ms));
+            noted
+                .map_err(|_| Unheld::Unwritten)
+                .inspect_err(|why| self.write_end(&held, why.as_str(), now_ms))?;
         }
         let replaced = self.holds.hold(held.clone()).map_err(|why| {
             // Between the line and now somebody said otherwise.
@@ -304,8 +332,23 @@ impl Holder {
             "held_ms": now_ms.saturating_sub(held.since_ms),
             "why": why,
         });
-        if let Err(error) = self.journal.write(&line) {
-            self.metrics.journal_failed(&error);
+        // That it is over does not wait for a line.
+        let _ = self.write(&line);
+    }
+
+    /// Writes a line of the journal.
+    fn write(&self, line: &Value) -> std::io::Result<()> {
+        self.timed(|| self.journal.write(line))
+    }
+
+    /// Writes something, and tells where that fails, or takes long.
+    fn timed(&self, write: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<()> {
+        let began = Instant::now();
+        let outcome = write().inspect_err(|error| self.metrics.journal_failed(error));
+        let took = began.elapsed();
+        if took >= JOURNAL_STALL {
+            self.metrics.journal_stalled(took);
         }
+        outcome
     }
 }

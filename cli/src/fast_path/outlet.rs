@@ -82,7 +82,7 @@ impl Outlet {
             .context("no thread for alerts")?;
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Some(Arc::new(Self {
-            node: context.node(),
+            node: settings.fastpath_sender.clone().unwrap_or_else(|| context.node()),
             boot_epoch: u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX),
             keys: Some(keys),
             queue,

@@ -4,6 +4,7 @@
 #![allow(dead_code, clippy::unwrap_used)] // Each test binary uses its part of it.
 
 pub mod authority;
+pub mod early;
 pub mod fleet;
 pub mod gateway;
 #[cfg(feature = "ebpf")]

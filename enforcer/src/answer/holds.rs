@@ -317,6 +317,14 @@ impl Holds {
         ended
     }
 
+    /// These accounts were held on a tripwire before the server started, and are not held on one again until
+    /// then.
+    pub fn rest(&self, rests: impl IntoIterator<Item = (AccountId, i64)>, now_ms: i64) {
+        let longest_ms = now_ms.saturating_add(TRIPWIRE_REST_MS);
+        let rests = rests.into_iter().map(|(account, until_ms)| (account, until_ms.min(longest_ms)));
+        self.write().rests.extend(rests.take(TRIPWIRE_RESTS_MAX));
+    }
+
     /// Lets everybody go, because the server ends.
     pub fn stop(&self) -> Vec<(Held, LetGo)> {
         let mut table = self.write();

@@ -355,7 +355,7 @@ fn of_those_who_were_given_access_back_no_more_are_remembered_than_may_be_and_no
     let mut server = Server::in_posture("enforce", 10);
     let count = REINSTATED_MAX as u128 + 1;
     let word = |number: u128| {
-        let subject = Subject::Account(AccountId((1 << 64 | number).to_be_bytes()));
+        let subject = Subject::Account(AccountId(((1 << 64) | number).to_be_bytes()));
         let word = control(ControlKind::Setting, REINSTATE_NAME, &subject.to_string());
         Output::keyed(
             Topic::Control,
@@ -368,7 +368,7 @@ fn of_those_who_were_given_access_back_no_more_are_remembered_than_may_be_and_no
     server.read();
     let told = |number: u128, told_ms: i64| {
         let held = held_now(&server, 1);
-        let account = AccountId((1 << 64 | number).to_be_bytes());
+        let account = AccountId(((1 << 64) | number).to_be_bytes());
         server.holds.may(&Held { account, told_ms, ..held }).map_err(Spared::as_str)
     };
     assert_eq!([0, count - 1].map(|number| told(number, START_MS)), [Err("reinstated"); 2]);
@@ -474,6 +474,18 @@ fn tripwires_take_half_of_the_room_at_most_and_whoever_is_observed_on_one_is_not
     let observed = Held { on: HeldOn::Tripwire(None), is_observed: true, ..held_now(&server, 7) };
     server.holds.hold(observed).unwrap();
     assert_eq!((server.is_held(7), server.holds.len()), (false, 1));
+}
+
+#[test]
+fn who_was_held_on_a_tripwire_before_the_server_started_rests_as_long_as_it_had_to_and_a_day_at_most() {
+    let mut server = Server::in_posture("enforce", 10);
+    let until_ms = START_MS + MINUTE_MS;
+    server.holds.rest([(account(1), until_ms), (account(2), i64::MAX)], START_MS);
+    assert_eq!([1, 2, 3].map(|number| server.trips(number)), [Err("rests"), Err("rests"), Ok(())]);
+    assert_eq!(server.hears(&found(1, START_MS)), Ok(()), "a verdict is another matter");
+    server.passes(TRIPWIRE_REST_MS);
+    server.read();
+    assert_eq!([1, 2].map(|number| server.trips(number)), [Ok(()); 2], "a clock that was ahead, too");
 }
 
 #[test]
