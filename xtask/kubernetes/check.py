@@ -17,9 +17,9 @@ WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 ROLES = {
     "collector": ("weir-keys-collector", "weir-collector", set()),
     "trace": ("weir-keys-collector", "weir-collector", set()),
-    "processor": (None, "weir-processor", set()),
+    "processor": (None, "weir-processor", {"weir-fastpath"}),
     "enforcer": ("weir-keys-enforcer", "weir-enforcer", {"weir-webhook", "weir-litellm"}),
-    "decide": ("weir-keys-collector", "weir-decide", set()),
+    "decide": ("weir-keys-collector", "weir-decide", {"weir-fastpath"}),
     "export": (None, "weir-export", {"weir-hec"}),
 }
 # The secret with the authority that signed the brokers' certificates: that of a user's own secret signed the clients'.
@@ -409,6 +409,61 @@ def network(objects, _):
                     yield f"{name_of(policy)}: a rule of its {side} is for everybody or for every port"
 
 
+def alerts_heard(objects, _):
+    """Alerts go by UDP to all who listen, who hear nobody but their senders; where none are sent no port is open for them."""
+    policies = of_kind(objects, "NetworkPolicy")
+    services = {thing["metadata"]["name"]: thing["spec"] for thing in of_kind(objects, "Service")}
+    everybody = [(thing, spec, thing["spec"]["template"]["metadata"]["labels"], spec["containers"][0].get("args", [])) for thing, _, spec in pods(objects)]
+    sending = [one for one in everybody if flag(one[3], "--fastpath-send-to")]
+    hearing = [one for one in everybody if flag(one[3], "--fastpath-listen")]
+    for thing, spec, labels, words in everybody:
+        heard = {int(port_of(place)) for place in [flag(words, "--fastpath-listen")] if place}
+        ports = {port["name"]: port["containerPort"] for port in spec["containers"][0].get("ports", []) if port.get("protocol") == "UDP"}
+        opened = {ports.get(port["port"], port["port"]) for _, port in rules_by_udp(policies, labels, "ingress", "from")}
+        if set(ports.values()) != heard or opened != heard:
+            yield f"{name_of(thing)} hears alerts on {heard}, has the ports {set(ports.values())} for UDP, and policies open {opened}"
+        has_keys = "weir-fastpath" in secrets(spec) and flag(words, "--fastpath-keys-file") == "/run/weir/fastpath/keys.toml"
+        if has_keys != any(one[0] is thing for one in sending + hearing):
+            yield f"{name_of(thing)} has keys of alerts: {has_keys}, which go together with sending or hearing them"
+        directory = {entry["name"]: entry.get("value") for entry in spec["containers"][0].get("env", [])}.get("WEIR_DATA_DIR")
+        written = {mount["mountPath"] for mount in spec["containers"][0].get("volumeMounts", []) if not mount.get("readOnly")}
+        if heard and directory not in written:
+            yield f"{name_of(thing)} cannot write down whom it holds: {directory} is no volume of it"
+        for peer, _ in rules_by_udp(policies, labels, "ingress", "from"):
+            if set(peer) != {"podSelector"} or any(selects(peer["podSelector"], one[2]) for one in everybody if one not in sending):
+                yield f"{name_of(thing)} hears others than those who send alerts: {peer}"
+    for thing, _, labels, words in sending:
+        for place in flag(words, "--fastpath-send-to").split(","):
+            host, port = place.rsplit(":", 1)
+            service = services.get(host, {"ports": []})
+            if service.get("clusterIP") != "None" or ("UDP", int(port)) not in {(p.get("protocol"), p["port"]) for p in service["ports"]}:
+                yield f"{name_of(thing)}: {place} stands for no port for UDP of all servers"
+            for server, _, theirs, said in hearing:
+                if not selects({"matchLabels": service.get("selector", {"": ""})}, theirs) or port_of(flag(said, "--fastpath-listen")) != port:
+                    yield f"{name_of(server)} does not hear what is sent to {place}"
+                if not any(selects(peer.get("podSelector"), labels) for peer, _ in rules_by_udp(policies, theirs, "ingress", "from")):
+                    yield f"{name_of(server)} lets {name_of(thing)} not in"
+                out = rules_by_udp(policies, labels, "egress", "to")
+                if not any(selects(peer.get("podSelector"), theirs) and to["port"] == int(port) for peer, to in out if set(peer) == {"podSelector"}):
+                    yield f"{name_of(thing)} is not let out to {name_of(server)}"
+    if bool(sending) != bool(hearing):
+        yield f"{len(sending)} send alerts, and {len(hearing)} hear them"
+
+
+def port_of(place):
+    return place.rsplit(":", 1)[1]
+
+
+def rules_by_udp(policies, labels, side, peers):
+    """Each peer and port for UDP that policies open to pods with these labels."""
+    for policy in policies:
+        if selects(policy["spec"]["podSelector"], labels):
+            for rule in policy["spec"].get(side, []):
+                for port in rule.get("ports", []):
+                    if port.get("protocol") == "UDP":
+                        yield from ((peer, port) for peer in rule.get(peers, [{}]))
+
+
 def topics(objects, facts):
     """Topics, users and scaling are what the topology says, and nothing else."""
     prefix = config(objects).get("WEIR_KAFKA_PREFIX", "")
@@ -483,5 +538,5 @@ def alerts(objects, facts):
 
 RULES = [
     schemas, privileges, tokens, secrets_by_role, references, health, resources, keys_of_configuration,
-    tenants, commands, network, topics, alerts,
+    tenants, commands, network, alerts_heard, topics, alerts,
 ]

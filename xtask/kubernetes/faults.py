@@ -31,6 +31,16 @@ def acls(objects, user):
     return find(objects, "KafkaUser", user)["spec"]["authorization"]["acls"]
 
 
+def port(objects, name, which):
+    return next(port for port in weir(objects, "Deployment", name)["ports"] if port["name"] == which)
+
+
+def unsay(objects, name, flag, *instead):
+    """Takes a flag from a command line, or has it say something else."""
+    args = weir(objects, "Deployment", name)["args"]
+    args[:] = [word for word in args if not word.startswith(flag + "=")] + [f"{flag}={value}" for value in instead]
+
+
 # What is done to the manifests, and what must be said of it.
 FAULTS = [
     ("schemas", "a field that Kubernetes does not know", lambda o: pod(o, "Deployment", "weir-processor").update(hostPid=True)),
@@ -97,6 +107,19 @@ FAULTS = [
     ("network", "no way to the brokers", lambda o: policy(o, "weir-all")["egress"].pop(1)),
     ("network", "no way for gateways", lambda o: policy(o, "weir-decide")["ingress"].clear()),
     ("network", "a port that is not there", lambda o: policy(o, "weir-decide")["ingress"][0]["ports"].append({"protocol": "TCP", "port": "grpc"})),
+    ("alerts_heard", "a port that is not for datagrams", lambda o: port(o, "weir-decide", "alerts").pop("protocol")),
+    ("alerts_heard", "a port that nobody listens on", lambda o: unsay(o, "weir-decide", "--fastpath-listen")),
+    ("alerts_heard", "alerts that nobody sends", lambda o: unsay(o, "weir-processor", "--fastpath-send-to")),
+    ("alerts_heard", "alerts to a port that is not heard", lambda o: unsay(o, "weir-processor", "--fastpath-send-to", "weir-decide-alerts:8889")),
+    ("alerts_heard", "alerts to one server of several", lambda o: find(o, "Service", "weir-decide-alerts")["spec"].pop("clusterIP")),
+    ("alerts_heard", "a service that is not for datagrams", lambda o: find(o, "Service", "weir-decide-alerts")["spec"]["ports"][0].pop("protocol")),
+    ("alerts_heard", "no way in for alerts", lambda o: drop(o, "NetworkPolicy", "weir-alerts-heard")),
+    ("alerts_heard", "no way out for alerts", lambda o: drop(o, "NetworkPolicy", "weir-alerts-sent")),
+    ("alerts_heard", "alerts from every role", lambda o: policy(o, "weir-alerts-heard")["ingress"][0]["from"][0]["podSelector"]["matchLabels"].pop("app.kubernetes.io/component")),
+    ("alerts_heard", "alerts from another namespace", lambda o: policy(o, "weir-alerts-heard")["ingress"][0]["from"].append({"namespaceSelector": {}})),
+    ("alerts_heard", "a journal that is nowhere", lambda o: [env.remove(entry) for env in [weir(o, "Deployment", "weir-decide")["env"]] for entry in list(env) if entry["name"] == "WEIR_DATA_DIR"]),
+    ("alerts_heard", "keys of alerts that nobody uses", lambda o: unsay(o, "weir-decide", "--fastpath-keys-file")),
+    ("secrets_by_role", "keys of alerts in the enforcer", lambda o: pod(o, "StatefulSet", "weir-enforcer")["volumes"].append({"name": "alerts", "secret": {"secretName": "weir-fastpath"}})),
     ("topics", "a topic that is missing", lambda o: drop(o, "KafkaTopic", "weir.audit")),
     ("topics", "a history that is compacted", lambda o: find(o, "KafkaTopic", "weir.verdicts")["spec"]["config"].update({"cleanup.policy": "compact"})),
     ("topics", "two partitions of one order", lambda o: find(o, "KafkaTopic", "weir.members")["spec"].update(partitions=2)),
@@ -150,6 +173,10 @@ REFUSED = [
     ("enforcer.replicas=13", "kafka.partitions"),
     ('processor.autoscale={"enabled":true,"replicasMax":13}', "kafka.partitions"),
     ('processor.autoscale={"enabled":true,"replicasMax":1}', "replicasMax"),
+    ('fastpath={"enabled":true},processor.replicas=9', "fastpath.enabled"),
+    ('fastpath={"enabled":true,"holds":"always"}', "holds"),
+    ('fastpath={"enabled":true,"keysSecret":""}', "keysSecret"),
+    ('fastpath={"enabled":true,"port":88}', "port"),
     ('vault={"address":"http://vault:8200"}', "address"),
     ('vault={"address":"https://vault:8200","roles":{"enforcer":""}}', "enforcer"),
     ('vault={"address":"https://vault:8200","audience":""}', "audience"),

@@ -35,8 +35,8 @@ WRITTEN = ("audit_log.jsonl", "enforcement_actions.jsonl", "campaigns.jsonl")
 UNTRACED = "this build of Weir cannot trace"
 
 
-def free_port():
-    with socket.socket() as listener:
+def free_port(kind=socket.SOCK_STREAM):
+    with socket.socket(type=kind) as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
@@ -131,9 +131,11 @@ class Pod:
         self.place.mount(self.spec, self.container)
         return None
 
-    def start(self, weir, objects, changes):
+    def start(self, weir, objects, changes, alerts):
+        """Where alerts are heard is an address of ours."""
         words = [self.place.here(str(word)) for word in self.container["args"]]
         words = [word.replace("0.0.0.0:50051", "127.0.0.1:0") for word in words]
+        words = [re.sub(r"^(--fastpath-(?:listen|send-to))=.*", rf"\1={alerts}", word) for word in words]
         changes = {"WEIR_METRICS_ADDR": f"127.0.0.1:{self.port}", "WEIR_NODE": f"check-{self.role}", **changes}
         with open(self.log_path, "w") as log:
             self.process = subprocess.Popen(
@@ -182,6 +184,7 @@ class Starter:
             "weir-webhook": {"secret": "not one of anybody's\n"},
             "weir-tenants": {"acme.toml": 'failure_mode = "closed"\n', "north.toml": ""},
             "weir-litellm": {"key": "sk-not-one-of-anybodys\n"},
+            "weir-fastpath": {"keys.toml": self.alert_keys()},
             "weir-hec": {"token": "not one of anybody's\n"},
             "weir-policy-trust": {"somebody.pub": (Path(keys) / "enforcer/sign.pub").read_text()},
             check.BROKERS_AUTHORITY: {"ca.crt": (self.files / "ca.pem").read_text()},
@@ -205,6 +208,12 @@ class Starter:
                 check=True, capture_output=True,
             )
             return {"ca.crt": another.read_text(), "user.crt": crt.read_text(), "user.key": key.read_text()}
+
+    def alert_keys(self):
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / "keys.toml"
+            subprocess.run([self.weir, "keys", "fastpath", path, "--sender", "processor"], check=True, stdout=subprocess.DEVNULL)
+            return path.read_text()
 
     def client(self):
         """What a client of the broker is told who may do everything until rights are given."""
@@ -297,8 +306,9 @@ class Starter:
         if failed:
             yield from failed
             return
+        alerts = f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
         for pod in pods:
-            pod.start(weir, objects, {"WEIR_BROKERS": self.brokers, "WEIR_KAFKA_PREFIX": self.prefix})
+            pod.start(weir, objects, {"WEIR_BROKERS": self.brokers, "WEIR_KAFKA_PREFIX": self.prefix}, alerts)
         for pod in list(pods):
             probe = pod.becomes_ready()
             if probe and pod.is_untraced():

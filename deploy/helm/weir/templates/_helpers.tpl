@@ -151,6 +151,10 @@ secret's are of root and its group. What changes in them counts from the next st
 - name: litellm
   secret: { secretName: weir-litellm, defaultMode: 0440 }
 {{- end }}
+{{- if has "fastpath" .places }}
+- name: fastpath
+  secret: { secretName: {{ .root.Values.fastpath.keysSecret }}, defaultMode: 0440 }
+{{- end }}
 {{- if has "hec" .places }}
 - name: hec
   secret: { secretName: weir-hec, defaultMode: 0440 }
