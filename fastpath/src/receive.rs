@@ -34,7 +34,8 @@ pub enum Cause {
     KeyNotGood,
     /// It was sent too long ago, or is from the future.
     Stale,
-    /// Nothing was believed yet that came from its address, and as many signatures of such were checked as may
+    /// Nothing was believed yet that came from its address, and as many signatures of such were checked as
+    /// may
     /// be.
     StrangersLimited,
     /// It is not signed by that key.

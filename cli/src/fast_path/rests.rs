@@ -69,7 +69,8 @@ impl Rests {
         Ok((Self { directory: directory.to_owned(), records_max, file }, found))
     }
 
-    /// Notes that an account rests until then: the kernel has it when this returns. `now_ms` says who rests no
+    /// Notes that an account rests until then: the kernel has it when this returns. `now_ms` says who rests
+    /// no
     /// longer.
     ///
     /// # Errors
