@@ -10,12 +10,15 @@ use crate::limits::STALE_FILINGS_MAX;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// Takes eight bytes of an id as its hash. Ids are keyed hashes already, so they are uniform and
 /// nobody outside can choose them to collide.
 #[derive(Debug, Default)]
 pub struct IdHasher(u64);
+
+/// Makes maps and sets that are looked into by id, and never gone through.
+pub type ById = BuildHasherDefault<IdHasher>;
 
 impl Hasher for IdHasher {
     fn finish(&self) -> u64 {

@@ -6,10 +6,11 @@
 //! grows, shrinks and loses the one it is called after. Of campaigns that become one the least label stays;
 //! of parts that come apart the one with the earliest member keeps it.
 
-use super::member::Label;
+use super::member::{Group, Label};
 use super::roster::Roster;
 use crate::limits::CAMPAIGN_MEMBERS_MIN;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::store::ById;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use weir_schemas::AccountId;
 
 /// Accounts that belong together.
@@ -83,23 +84,22 @@ fn earliest(roster: &Roster, company: &Company) -> Option<Label> {
 
 /// Everybody who is connected with `seed`, which has evidence of its own.
 fn company_of(roster: &Roster, seed: AccountId) -> Company {
-    let mut company = Company::default();
-    let (mut open, mut groups) = (vec![seed], BTreeSet::new());
-    company.members.insert(seed);
+    let (mut members, mut beside, mut open) = (vec![seed], Vec::new(), vec![seed]);
+    let (mut met, mut groups) = (HashSet::<AccountId, ById>::default(), HashSet::<Group, ById>::default());
+    met.insert(seed);
     while let Some(account) = open.pop() {
         let Some(member) = roster.get(account) else { continue };
         for group in member.groups(account).filter(|group| groups.insert(*group)) {
-            for other in roster.group(&group) {
+            for other in roster.group(&group).filter(|other| met.insert(*other)) {
                 // Nobody is connected by those who have no evidence of their own.
                 if roster.get(other).is_some_and(|other| other.has_evidence()) {
-                    if company.members.insert(other) {
-                        open.push(other);
-                    }
+                    members.push(other);
+                    open.push(other);
                 } else {
-                    company.beside.insert(other);
+                    beside.push(other);
                 }
             }
         }
     }
-    company
+    Company { members: members.into_iter().collect(), beside: beside.into_iter().collect() }
 }

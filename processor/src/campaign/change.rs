@@ -9,7 +9,6 @@
 
 use super::member::{Group, Label, Member};
 use super::roster::Roster;
-use std::collections::BTreeSet;
 use weir_schemas::AccountId;
 
 /// What a record changes.
@@ -33,11 +32,10 @@ pub(super) fn of(roster: &Roster, account: AccountId, after: &Member) -> Change 
         return Change::Parts;
     }
     let suspect = before.filter(|before| before.has_evidence());
-    let had: BTreeSet<Group> = suspect.into_iter().flat_map(|before| before.groups(account)).collect();
-    let has: BTreeSet<Group> = after.groups(account).collect();
+    let was_in = |group: &Group| suspect.is_some_and(|before| before.is_in(account, group));
     let mut home = after.home();
-    for group in has.difference(&had) {
-        match campaign_of(roster, account, group) {
+    for group in after.groups(account).filter(|group| !was_in(group)) {
+        match campaign_of(roster, account, &group) {
             Some(campaign)
                 if campaign != Label::default() && (home == campaign || home == Label::default()) =>
             {
@@ -47,7 +45,9 @@ pub(super) fn of(roster: &Roster, account: AccountId, after: &Member) -> Change 
             None => {}
         }
     }
-    let is_severed = had.difference(&has).any(|lost| !stays_connected(roster, (account, home), lost, &has));
+    let had = suspect.into_iter().flat_map(|before| before.groups(account));
+    let mut lost = had.filter(|group| !after.is_in(account, group));
+    let is_severed = lost.any(|lost| !stays_connected(roster, (account, home), &lost, after));
     // Whose own label is less may give the campaign another name.
     if home == Label::default() || is_severed || after.own_label(account) < home {
         return Change::Parts;
@@ -74,16 +74,16 @@ fn campaign_of(roster: &Roster, account: AccountId, group: &Group) -> Option<Lab
 }
 
 /// Whether those whom an account leaves behind in a group are still connected with it: by a member of its
-/// campaign in one of the groups that it has.
+/// campaign in one of the groups that it is in by what stands `after`.
 fn stays_connected(
     roster: &Roster,
     (account, home): (AccountId, Label),
     lost: &Group,
-    has: &BTreeSet<Group>,
+    after: &Member,
 ) -> bool {
     let mut left_behind = others(roster, account, lost).peekable();
     let is_kept = |(other, member): (AccountId, &Member)| {
-        member.campaign == home && has.iter().any(|group| roster.is_in(other, group))
+        member.campaign == home && after.groups(account).any(|group| roster.is_in(other, &group))
     };
     left_behind.peek().is_none() || left_behind.any(is_kept)
 }

@@ -14,7 +14,7 @@ pub(super) struct Label {
 persist_fields!(Label { since_ms, first });
 
 /// A group of one shared value: those of its members that are alike are told the same least id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Group {
     kind: u8,
     pub(super) value: ValueHash,
@@ -95,7 +95,8 @@ impl Member {
             let family = crate::detector::FAMILIES.iter().find(|family| family.as_str() == said.family)?;
             Some(Evidence { family: *family as u8, millinats: said.millinats })
         };
-        let before = before.cloned().unwrap_or_default();
+        let nothing = Self::default();
+        let before = before.unwrap_or(&nothing);
         let is_suspect = told.tier != Tier::Clear;
         let since = |holds: bool, before_ms: i64| match (holds, before_ms) {
             (false, _) => 0,
@@ -151,6 +152,13 @@ impl Member {
     pub(super) fn groups(&self, account: AccountId) -> impl Iterator<Item = Group> {
         let own = short(&account.0);
         self.links.iter().flat_map(move |group| [*group, Group { least: own, ..*group }])
+    }
+
+    /// Whether a group is one of [those that it is in](Self::groups).
+    pub(super) fn is_in(&self, account: AccountId, group: &Group) -> bool {
+        let of_value = |link: &&Group| (link.kind, link.value) == (group.kind, group.value);
+        let mut links = self.links.iter().filter(of_value);
+        links.any(|link| link.least == group.least || short(&account.0) == group.least)
     }
 
     /// Whether campaigns are assembled from `other` as from this.

@@ -1,17 +1,20 @@
 //! Every account that campaigns may be assembled from: by who they are, by the groups that they are in, by
 //! the campaign that they were told to be in, and by when they were heard of.
 //!
-//! Ordered maps only: what is done with them is the same on every machine.
+//! What is gone through is ordered: what is done with it is the same on every machine. What is only looked
+//! into
+//! is not.
 
 use super::member::{Group, Label, Member};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::store::ById;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use weir_schemas::{AccountId, Tier};
 
 /// The accounts.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
-    accounts: BTreeMap<AccountId, Member>,
-    groups: BTreeMap<Group, BTreeSet<AccountId>>,
+    accounts: HashMap<AccountId, Member, ById>,
+    groups: HashMap<Group, BTreeSet<AccountId>, ById>,
     /// By the campaign that was told, those that have gone since among them.
     campaigns: BTreeMap<Label, BTreeSet<AccountId>>,
     /// By the campaign that they wait for.
@@ -72,9 +75,17 @@ impl Roster {
 
     /// Puts an account in the place of what was known of it.
     pub(super) fn put(&mut self, account: AccountId, member: Member) {
-        self.take_out(account);
-        for group in member.groups(account) {
+        let before = self.accounts.remove(&account);
+        let was_in = |group: &Group| before.as_ref().is_some_and(|before| before.is_in(account, group));
+        for group in member.groups(account).filter(|group| !was_in(group)) {
             self.groups.entry(group).or_default().insert(account);
+        }
+        if let Some(before) = &before {
+            for group in before.groups(account).filter(|group| !member.is_in(account, group)) {
+                self.leave(account, &group);
+            }
+            self.by_clock[usize::from(before.has_evidence())].remove(&(before.clock_ms, account));
+            strike(&mut self.waiting, before.waits_for, account);
         }
         self.by_clock[usize::from(member.has_evidence())].insert((member.clock_ms, account));
         if member.campaign != Label::default() {
@@ -114,16 +125,20 @@ impl Roster {
     fn take_out(&mut self, account: AccountId) -> Option<Member> {
         let member = self.accounts.remove(&account)?;
         for group in member.groups(account) {
-            if let Some(of_group) = self.groups.get_mut(&group) {
-                of_group.remove(&account);
-                if of_group.is_empty() {
-                    self.groups.remove(&group);
-                }
-            }
+            self.leave(account, &group);
         }
         self.by_clock[usize::from(member.has_evidence())].remove(&(member.clock_ms, account));
         strike(&mut self.waiting, member.waits_for, account);
         Some(member)
+    }
+
+    fn leave(&mut self, account: AccountId, group: &Group) {
+        if let Some(of_group) = self.groups.get_mut(group) {
+            of_group.remove(&account);
+            if of_group.is_empty() {
+                self.groups.remove(group);
+            }
+        }
     }
 
     /// Notes that an account was told to be a member of a campaign.
