@@ -236,7 +236,7 @@ critical = 0.99
 fn tenants_are_judged_by_their_own_rules_and_whoever_is_asked_says_so() {
     let place = Place::new();
     std::fs::write(&place.feed, traffic_of_two_tenants(["strict", "lenient"])).unwrap();
-    let builtin = Policy::builtin_text().replacen("builtin-9", "mine", 1);
+    let builtin = Policy::builtin_text().replacen("builtin-10", "mine", 1);
     let file = place.directory.path().join("mine.toml");
     std::fs::write(&file, format!("{builtin}{TENANTS}")).unwrap();
     let mut run = place.run_to_idle();
@@ -290,12 +290,12 @@ fn tenants_are_judged_by_their_own_rules_and_whoever_is_asked_says_so() {
         diff(&[]),
         "+tenants.lenient.tiers.critical = 0.99\n+tenants.lenient.tiers.high = 0.98\n\
          +tenants.lenient.tiers.medium = 0.5\n+tenants.strict.tiers.critical = 0.5\n\
-         +tenants.strict.tiers.high = 0.4\n-version = \"builtin-9\"\n+version = \"mine\"\n"
+         +tenants.strict.tiers.high = 0.4\n-version = \"builtin-10\"\n+version = \"mine\"\n"
     );
     assert_eq!(
         diff(&["--tenant", "strict"]),
         "-tiers.critical = 0.72\n+tiers.critical = 0.5\n-tiers.high = 0.55\n+tiers.high = 0.4\n\
-         -version = \"builtin-9\"\n+version = \"mine\"\n"
+         -version = \"builtin-10\"\n+version = \"mine\"\n"
     );
 }
 

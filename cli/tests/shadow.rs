@@ -70,11 +70,11 @@ fn a_shadow_says_who_is_gained_and_lost_and_writes_nothing_that_is_acted_on() {
     let deaf = policy(
         &place,
         "deaf.toml",
-        &[("version = \"builtin-9\"", "version = \"deaf\""), ("prior_nats = -6.75", "prior_nats = -20.0")],
+        &[("version = \"builtin-10\"", "version = \"deaf\""), ("prior_nats = -6.75", "prior_nats = -20.0")],
     );
     let lost = report(&place, &deaf, "deaf");
     assert_eq!(lost["changed"], serde_json::json!([0, 6]), "{lost}");
-    assert_eq!(lost["policies"], serde_json::json!(["builtin-9", "deaf"]));
+    assert_eq!(lost["policies"], serde_json::json!(["builtin-10", "deaf"]));
     for account in lost["lost"].as_array().unwrap() {
         assert_eq!(account["tiers"][1], "CLEAR", "{account}");
         assert!(account["reasons"][0]["contributions"][0].as_f64().unwrap() > 0.0, "{account}");
@@ -84,7 +84,7 @@ fn a_shadow_says_who_is_gained_and_lost_and_writes_nothing_that_is_acted_on() {
         &place,
         "keen.toml",
         &[
-            ("version = \"builtin-9\"", "version = \"keen\""),
+            ("version = \"builtin-10\"", "version = \"keen\""),
             ("prior_nats = -6.75", "prior_nats = 7.0"),
             ("alone_nats = 13.8", "alone_nats = 0.0"),
         ],
@@ -102,7 +102,7 @@ fn a_shadow_says_who_is_gained_and_lost_and_writes_nothing_that_is_acted_on() {
         "{gained}"
     );
     let shown = text(&success(command(&place, &keen, "keen", &[])).stdout);
-    assert!(shown.starts_with("from builtin-9 to keen, on 1677 events\ngained "), "{shown}");
+    assert!(shown.starts_with("from builtin-10 to keen, on 1677 events\ngained "), "{shown}");
 
     // Not a record came to the log, so no enforcer and no export has anything to act on.
     assert_eq!(bounds(&place), before);
@@ -129,12 +129,12 @@ fn a_shadow_goes_on_where_it_was_and_its_directory_is_of_one_policy() {
     place.run_until_idle();
     assert_eq!(report(&place, Path::new("builtin"), "same")["events"], 1678);
 
-    let other = policy(&place, "other.toml", &[("version = \"builtin-9\"", "version = \"other\"")]);
+    let other = policy(&place, "other.toml", &[("version = \"builtin-10\"", "version = \"other\"")]);
     let refused = command(&place, &other, "same", &[]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let told = text(&refused.stderr);
     assert!(
-        told.contains("is the directory of a shadow by policy builtin-9")
+        told.contains("is the directory of a shadow by policy builtin-10")
             && told.contains("give another --dir"),
         "{told}"
     );

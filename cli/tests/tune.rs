@@ -51,12 +51,15 @@ fn what_was_set_wrong_is_found_again_and_written_with_what_changed_and_on_what()
     assert!(shown.contains("gained 6, lost 0"), "{shown}");
     let written = std::fs::read_to_string(&out).unwrap();
     let header: Vec<&str> = written.lines().take_while(|line| line.starts_with("# ")).collect();
-    assert!(header[0].starts_with("# Candidate, made by `weir tune` from builtin-9 (SHA-256 "), "{header:?}");
+    assert!(
+        header[0].starts_with("# Candidate, made by `weir tune` from builtin-10 (SHA-256 "),
+        "{header:?}"
+    );
     assert_eq!(header[1], "# On 1677 events of access.jsonl.");
     assert_eq!(header.last().unwrap(), &"# Changed: detectors.kin.nats_max from 3 to 7.");
     assert!(written.contains("# How the account keeps time"), "the policy's own remarks are gone");
     let after = evaluate(&out);
-    assert_eq!(after["policy"], "builtin-9-tuned");
+    assert_eq!(after["policy"], "builtin-10-tuned");
     let accounts = &after["accounts"];
     assert_eq!((&accounts["tp"], &accounts["fp"], &accounts["fn"]), (&json!(6), &json!(0), &json!(0)));
 }

@@ -122,6 +122,8 @@ const PEOPLE: Millinats = 2_000;
 const OF_ONE_THEME: Millinats = -2_080;
 /// Of strangers one in twelve takes long answers to ever new texts.
 const HARVESTS: Millinats = -2_500;
+/// Of strangers with one transport one in twelve says that it is a browser, and is none.
+const DISGUISED: Millinats = -2_500;
 /// No chance is believed to be smaller: one in five hundred.
 const CHANCE_MIN: Millinats = -6_200;
 const CHANCE_MAX: Millinats = -300;
@@ -142,6 +144,8 @@ pub enum By {
     Opening,
     /// By whether they harvest: one owner who pays, however differently his accounts ask.
     Owner,
+    /// By the same lie of what their clients are, however differently they go on.
+    Disguise,
 }
 
 impl By {
@@ -152,6 +156,7 @@ impl By {
             LinkKind::Theme => Self::Theme,
             LinkKind::Opening => Self::Opening,
             LinkKind::Org => Self::Owner,
+            LinkKind::Tls => Self::Disguise,
             _ => Self::Value,
         }
     }
@@ -165,7 +170,7 @@ impl By {
             }
             Self::Opening => one.stock.is_some() && other.stock.is_some(),
             Self::Owner => true,
-            Self::Value | Self::Limit => one.is_human == other.is_human,
+            Self::Value | Self::Limit | Self::Disguise => one.is_human == other.is_human,
         }
     }
 }
@@ -199,6 +204,7 @@ pub fn alike_permille(one: &Likeness, other: &Likeness, by: By) -> Option<u32> {
         By::Theme | By::Opening if one.common_texts(other) >= TEXTS_COMMON_MIN => 0,
         By::Theme | By::Opening => peers::alike_permille(one, other),
         By::Owner => 1_000 * u32::from(one.has_prompts() && other.has_prompts()),
+        By::Disguise => 1_000,
         By::Value | By::Limit => match squares(one, other, by) {
             APART.. => 0,
             squares => (exp_neg((squares / 2) as u32) * 1_000 / ONE) as u32,
@@ -236,6 +242,7 @@ pub fn chance(one: &Likeness, other: &Likeness, by: By) -> Millinats {
     match by {
         By::Theme | By::Opening => return OF_ONE_THEME,
         By::Owner => return HARVESTS,
+        By::Disguise => return DISGUISED,
         By::Value | By::Limit => {}
     }
     let widening = ln(width_permille(one, other) as u64) - ln(1_000);
@@ -308,6 +315,18 @@ mod tests {
         assert_eq!(alike(&other), Some(0));
         (other.age_h, other.novelty) = (23, -1);
         assert_eq!(alike(&other), Some(0));
+    }
+
+    #[test]
+    fn in_one_disguise_those_of_one_manner_are_alike_however_they_go_on_and_no_newcomer_is_like_the_settled()
+    {
+        let alike = |change: fn(&mut Likeness)| {
+            let mut other = Likeness { pause: 9_000, length: 4_000, novelty: -1, limit: 0, ..card() };
+            change(&mut other);
+            alike_permille(&card(), &other, By::of(LinkKind::Tls))
+        };
+        assert_eq!(alike(|_| ()), Some(1_000));
+        assert_eq!((alike(|other| other.is_human = true), alike(|other| other.age_h = 200)), (None, Some(0)));
     }
 
     #[test]

@@ -417,8 +417,8 @@ impl FaultHook {
 }
 
 use crate::detectors::{
-    Bond, Contradiction, Elicitation, Harvest, Indicator, Kin, Network, Opening, Owner, Payer, Probing,
-    Proxies, Rhythm, Script, Theme, Whale,
+    Bond, Contradiction, Disguise, Elicitation, Harvest, Indicator, Kin, Network, Opening, Owner, Payer,
+    Probing, Proxies, Rhythm, Script, Theme, Whale,
 };
 
 // 1 to 6 were detectors of scores, and 17 was `switch`.
@@ -439,6 +439,7 @@ registry! {
     21 proxies: Proxies,
     22 payer: Payer,
     23 indicator: Indicator,
+    24 disguise: Disguise,
 }
 
 #[cfg(test)]

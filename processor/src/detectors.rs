@@ -4,6 +4,7 @@
 pub mod bond;
 mod client;
 pub mod contradiction;
+pub mod disguise;
 pub mod elicitation;
 pub mod harvest;
 pub mod indicator;
@@ -21,6 +22,7 @@ pub mod whale;
 
 pub use bond::Bond;
 pub use contradiction::Contradiction;
+pub use disguise::Disguise;
 pub use elicitation::Elicitation;
 pub use harvest::Harvest;
 pub use indicator::Indicator;

@@ -138,7 +138,8 @@ macro_rules! has_settings {
 has_settings!(
     rhythm: Rhythm, harvest: Harvest, elicitation: Elicitation, whale: Whale, probing: Probing,
     contradiction: Contradiction, kin: Kin, bond: Bond, network: Network, script: Script, owner: Owner,
-    theme: Theme, opening: Opening, proxies: Proxies, payer: Payer, indicator: Indicator
+    theme: Theme, opening: Opening, proxies: Proxies, payer: Payer, indicator: Indicator,
+    disguise: Disguise
 );
 
 /// An event that is a request.

@@ -295,12 +295,12 @@ points_nats = [[0.0, 0.0], [1.0, 2.0]]
         assert_eq!((beta.prior(), beta.calibrated(500)), (-5_000, 1_000));
         assert_eq!((&beta.tiers, &beta.detectors), (&fleet.tiers, &fleet.detectors));
         let names = [fleet, acme, beta].map(|rules| (rules.version.as_str(), rules.digest));
-        let expected = ["builtin-9", "builtin-9/acme", "builtin-9/beta"].map(|name| (name, policy.digest));
+        let expected = ["builtin-10", "builtin-10/acme", "builtin-10/beta"].map(|name| (name, policy.digest));
         assert_eq!(names, expected, "one digest covers all of it");
-        assert_eq!(version_of("builtin-9/acme", "acme"), "builtin-9");
+        assert_eq!(version_of("builtin-10/acme", "acme"), "builtin-10");
         assert_eq!(
-            (version_of("builtin-9", "acme"), version_of("builtin-9", "8")),
-            ("builtin-9", "builtin-9")
+            (version_of("builtin-10", "acme"), version_of("builtin-10", "8")),
+            ("builtin-10", "builtin-10")
         );
     }
 
@@ -343,7 +343,7 @@ points_nats = [[0.0, 0.0], [1.0, 2.0]]
         check_tenants(
             "[tenants.acme.detectors.kine]\nenabled = false\n",
             expect![
-                "line 1, column 25: tenant acme: unknown field `kine`, expected one of `rhythm`, `harvest`, `elicitation`, `whale`, `probing`, `contradiction`, `kin`, `bond`, `network`, `script`, `owner`, `theme`, `opening`, `proxies`, `payer`, `indicator`"
+                "line 1, column 25: tenant acme: unknown field `kine`, expected one of `rhythm`, `harvest`, `elicitation`, `whale`, `probing`, `contradiction`, `kin`, `bond`, `network`, `script`, `owner`, `theme`, `opening`, `proxies`, `payer`, `indicator`, `disguise`"
             ],
         );
         check_tenants(
@@ -412,7 +412,7 @@ points_nats = [[0.0, 0.0], [1.0, 2.0]]
 
     #[test]
     fn a_version_has_no_slash_where_a_tenants_rules_are_named_by_one() {
-        let text = BUILTIN.replacen("builtin-9", "mine/3", 1);
+        let text = BUILTIN.replacen("builtin-10", "mine/3", 1);
         assert_eq!(Policy::parse(&text).unwrap().version, "mine/3");
         let refused = Policy::parse(&(text + "[tenants.acme]\n")).unwrap_err().to_string();
         expect!["policy key version must be without `/` where there are tenants: a tenant's rules are named VERSION/TENANT"]

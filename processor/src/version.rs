@@ -12,9 +12,8 @@ use weir_topology::topic::Topic;
 /// Version of the judgement of the account, cluster and campaign stages. Raise it with every change after
 /// which the same log and the same policy give other records or another state; `tests/golden.rs` fails when
 /// that was forgotten. A task that finds epochs of another version adopts them instead of taking them for its
-/// own. 24: an organisation of which each account pays by means of its own is not believed, and a reseller is
-/// known by eighty requests.
-pub const JUDGE_VERSION: i32 = 24;
+/// own. 25: those who say browser over one library speak against each other, and ever new operators say more.
+pub const JUDGE_VERSION: i32 = 25;
 
 /// A second judge beside the build's own, for tests in which one takes over from the other; outside of them
 /// there is none.

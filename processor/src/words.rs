@@ -104,10 +104,23 @@ impl Word {
         self.kind() == LinkKind::Org
     }
 
+    /// Whether it is of those who lie alike of their clients: only [`crate::detectors::disguise`] reads it.
+    pub fn is_of_disguise(&self) -> bool {
+        self.kind() == LinkKind::Tls
+    }
+
+    /// The alike that pay by other means and that no organisation of their own answers for, in thousandths of
+    /// an account.
+    pub fn apart_milli(&self) -> u32 {
+        let unanswered = 1_000 - u64::from(self.other_org_permille);
+        let apart = u64::from(self.alike_milli) * u64::from(self.other_payment_permille) / 1_000;
+        (apart * unanswered / 1_000) as u32
+    }
+
     /// Whether it is of those who do the same with what they share. Those of one theme, or of one owner, may
     /// each do it in their own way.
     pub fn is_of_conduct(&self) -> bool {
-        !self.is_of_content() && !self.is_of_owner()
+        !self.is_of_content() && !self.is_of_owner() && !self.is_of_disguise()
     }
 
     /// Accounts that were held against it.
@@ -230,11 +243,13 @@ impl Words {
     }
 
     /// The values by which the account is linked with others: so many are like it as would not be by chance,
-    /// and no declared owner explains them. In ascending order.
+    /// and no declared owner explains them. In ascending order. A disguise links nobody into a campaign:
+    /// several campaigns come with one library.
     pub fn links(&self, now_ms: i64) -> Vec<MemberLink> {
         let link =
             |word: &Word| MemberLink { kind: word.kind(), value: word.value, least: word.least.into() };
-        let mut links: Vec<MemberLink> = self.at(now_ms).filter(|word| word.links()).map(link).collect();
+        let mut links: Vec<MemberLink> =
+            self.at(now_ms).filter(|word| word.links() && !word.is_of_disguise()).map(link).collect();
         links.sort_unstable_by_key(|link| (link.kind, link.value));
         links
     }
@@ -272,6 +287,16 @@ mod tests {
         // One in about 285 strangers would be alike.
         assert_eq!([nats(1, 200), nats(1, 1_000), nats(2, 2_000), nats(12, 11_000)], [0, 4, 9, 50]);
         assert_eq!([nats(60, 1_000), nats(600, 1_000), nats(600, 2_000)], [0, 0, 0]);
+    }
+
+    #[test]
+    fn a_disguise_is_company_and_makes_no_campaign() {
+        let mut words = Words::default();
+        words.take(&Cluster { other_payment_permille: 1_000, ..cluster(LinkKind::Tls, "library", 9) });
+        assert_eq!((words.links(1), words.is_linked(1)), (Vec::new(), true));
+        words.take(&cluster(LinkKind::Payment, "card", 9));
+        let kinds: Vec<_> = words.links(1).iter().map(|link| link.kind).collect();
+        assert_eq!(kinds, [LinkKind::Payment]);
     }
 
     #[test]

@@ -155,6 +155,7 @@ golden! {
     two_campaigns_that_share_a_popular_value_stay_two: "two_campaigns.txt",
     accounts_of_one_card_that_harvest_are_spoken_of_and_a_laboratory_a_household_and_an_agency_are_not: "payer.txt",
     an_organisation_whose_accounts_each_pay_by_a_card_of_their_own_excuses_nobody: "divided_organisation.txt",
+    who_says_browser_over_one_library_is_spoken_of_and_those_behind_a_proxy_or_a_server_are_not: "disguise.txt",
 }
 
 /// What a strict and a lenient tenant have otherwise than the fleet.

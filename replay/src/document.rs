@@ -120,10 +120,10 @@ points_nats = [[0.0, 0.0], [1.0, 1.0]]
             person_nats_max = 3.0 -> person_nats_max = 1.0
         "#]]
         .assert_eq(&other.concat());
-        expect!["# What policy builtin-9 is for tenant acme."].assert_eq(text.lines().next().unwrap());
+        expect!["# What policy builtin-10 is for tenant acme."].assert_eq(text.lines().next().unwrap());
         let of_nobody = of_tenant(&policy, "gamma");
         let (first, rest) = of_nobody.split_once('\n').unwrap();
-        assert_eq!(first, "# Policy builtin-9 says nothing of tenant gamma: it is the fleet's.");
+        assert_eq!(first, "# Policy builtin-10 says nothing of tenant gamma: it is the fleet's.");
         assert_eq!(rest.trim_end(), Policy::builtin_text().trim_end());
     }
 

@@ -128,13 +128,13 @@ fn the_first_difference_is_told_field_by_field() {
     check_difference(
         // The latest verdicts rest on something.
         &proved(edited(&log, verdicts(&log).len() - 1, signal).as_ref(), Choice::All),
-        expect!["byte 127 signals[0].millinats_max: 125 here, 7000 came out"],
+        expect!["byte 128 signals[0].millinats_max: 125 here, 7000 came out"],
     );
     let id = |verdict: &mut Verdict| verdict.verdict_id.0 = [7; 16];
     check_difference(
         &proved(edited(&log, 2, id).as_ref(), Choice::All),
         expect![
-            "byte 10 verdict_id: 07070707070707070707070707070707 here, a7dee3bba3dff0409000d40e8894e8bc came out"
+            "byte 10 verdict_id: 07070707070707070707070707070707 here, 415459a6a52fa002ac15f6439d912107 came out"
         ],
     );
 }
@@ -146,7 +146,7 @@ fn a_verdict_that_was_edited_is_caught_when_it_is_asked_for_by_its_id() {
     let touched = edited(&log, 2, |verdict| verdict.epoch += 1_000);
     check_difference(
         &proved(touched.as_ref(), one(verdict)),
-        expect!["byte 928 epoch: 1003 here, 3 came out"],
+        expect!["byte 938 epoch: 1003 here, 3 came out"],
     );
 }
 
@@ -246,7 +246,7 @@ fn a_build_that_judges_differently_proves_nothing_and_says_who_judged() {
     let report = verify(log.as_ref(), &wire(), &other, one(verdict), |_| ()).unwrap();
     // Another judge's verdict is not called different: it cannot be proved by this one.
     assert_eq!((report.proven, report.different, report.unproven), (0, 0, 1), "{report:#?}");
-    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 24 with policy 318d4881…), and this build (version 24 with policy a0d09835…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
+    expect![[r#"[Unproven { reason: "account/0: epoch 1 was recorded by another judge (version 25 with policy 2740cef9…), and this build (version 25 with policy 19b9ce3f…) gives another policy: use the build that judged, or begin at a later checkpoint" }]"#]].assert_eq(&format!("{:?}", report.findings.iter().map(|f| &f.outcome).collect::<Vec<_>>()));
 }
 
 #[test]

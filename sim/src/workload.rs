@@ -98,7 +98,7 @@ impl Workload {
 /// A policy that speaks early and often, so that a few events make verdicts of every tier.
 fn policy_text(version: u64) -> String {
     let mut text = Policy::builtin_text()
-        .replace("version = \"builtin-9\"", &format!("version = \"sim-{version}\""))
+        .replace("version = \"builtin-10\"", &format!("version = \"sim-{version}\""))
         .replace("prior_nats = -6.75", "prior_nats = 0.5")
         .replace("alone_nats = 13.8", "alone_nats = 0.0")
         .replace("speaks_from_nats = 0.5", "speaks_from_nats = 0.05")

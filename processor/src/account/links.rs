@@ -46,6 +46,11 @@ impl Shared {
         (org != 0).then(|| Self::of(LinkKind::Org, number_value(quick_hash("organisation", org.into()))))
     }
 
+    /// The client behind the browsers that an account says it comes with, where that is a lie.
+    pub fn disguise(behaviour: &Behaviour) -> Self {
+        Self::of(LinkKind::Tls, number_value(quick_hash("disguise", behaviour.stack.value().into())))
+    }
+
     /// The first words of prompts, by a part of their hash.
     pub fn opening(part: u32) -> Self {
         Self::of(LinkKind::Opening, number_value(quick_hash("opening", part.into())))

@@ -219,7 +219,7 @@ fn a_verdict_says_what_it_rests_on() {
     assert_eq!(events, verdict.events, "in order, oldest first");
     assert_eq!(verdict.verdict_id, VerdictIdOf(verdict).id());
     let signal = &verdict.signals[0];
-    expect![[r#"acme CRITICAL 0.844 probability 0.997 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "owner", "theme", "opening", "proxies", "payer", "indicator"]; 16 events of 80"#]].assert_eq(&format!(
+    expect![[r#"acme CRITICAL 0.844 probability 0.997 #1 by kin of kin: 7000 of 7000 millinats, ["alike_by=PAYMENT", "alike_accounts=11.000", "sharing_accounts=12"]; then ["bond 4000", "harvest 2037", "elicitation 1500", "rhythm 0"]; missing ["whale", "probing", "contradiction", "network", "script", "owner", "theme", "opening", "proxies", "payer", "indicator", "disguise"]; 16 events of 80"#]].assert_eq(&format!(
         "{} {} {:.3} probability {:.3} #{} by {} of {}: {} of {} millinats, {:?}; then {:?}; missing {:?}; {} events of {}",
         verdict.tenant,
         verdict.tier,
@@ -355,7 +355,7 @@ fn policy_record(body: &str) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn a_published_policy_judges_from_then_on_and_survives_a_restart() {
     let mut stage = stage();
-    let text = Policy::builtin().text.replace("builtin-9", "mine-3");
+    let text = Policy::builtin().text.replace("builtin-10", "mine-3");
     let effects = stage.step(&batch(Topic::Control, START_MS, vec![policy_record(&text)]));
     assert_eq!((effects.policy_version.as_str(), effects.judged), ("mine-3", 1));
     let changes = stage.take_changes();
@@ -404,7 +404,7 @@ fn what_a_detector_cannot_take_back_is_counted_once_and_the_account_is_kept() {
 fn bundle(counter: u64, version: &str, seeds: &[[u8; 32]]) -> String {
     let audience = "weir".to_owned();
     let header = Header { counter, audience, issued_s: 0, expires_s: 0, enforces: false };
-    let text = Policy::builtin().text.replace("builtin-9", version);
+    let text = Policy::builtin().text.replace("builtin-10", version);
     let mut bundle = Bundle::new(header, text).unwrap();
     seeds.iter().for_each(|seed| bundle.sign(seed));
     bundle.to_text()
@@ -430,10 +430,10 @@ fn with_a_trust_store_only_what_is_signed_comes_in_force_and_what_is_refused_is_
     let untrusted = vec![(Tally::PolicyUntrusted, 1)];
     let (plain, signed) = (Policy::builtin().text, bundle(7, "mine-7", &[[1; 32]]));
     assert_eq!(
-        say(&mut stage, &plain.replace("builtin-9", "mine-1")),
-        ("builtin-9".into(), untrusted.clone())
+        say(&mut stage, &plain.replace("builtin-10", "mine-1")),
+        ("builtin-10".into(), untrusted.clone())
     );
-    assert_eq!(say(&mut stage, &bundle(7, "mine-7", &[[9; 32]])), ("builtin-9".into(), untrusted.clone()));
+    assert_eq!(say(&mut stage, &bundle(7, "mine-7", &[[9; 32]])), ("builtin-10".into(), untrusted.clone()));
     assert_eq!(say(&mut stage, &signed), ("mine-7".into(), vec![]));
     // The same again, of another process that is configured alike.
     assert_eq!(say(&mut stage, &signed), ("mine-7".into(), vec![]));
@@ -506,7 +506,7 @@ fn a_policy_that_cannot_be_read_is_refused_and_the_old_one_stays() {
         let mut batch = batch(Topic::Control, START_MS, vec![policy_record("version = 7")]);
         batch.partition = partition;
         let effects = stage.step(&batch);
-        assert_eq!(effects.policy_version, "builtin-9");
+        assert_eq!(effects.policy_version, "builtin-10");
         assert_eq!(effects.tallies, [(Tally::PolicyRefused, 1)]);
         assert_eq!(of(&effects, Topic::Dlq).len(), letters);
         assert_eq!(effects.judged + effects.dead_lettered, 1);
@@ -770,7 +770,7 @@ fn what_was_said_of_a_forgotten_account_stands_until_it_does_something() {
 /// The built-in policy, by which tenant acme suspects everybody and nobody else does.
 fn eager_for_acme() -> Policy {
     let said = "[tenants.acme.fusion]\nprior_nats = 3.0\nalone_nats = 0.0\n";
-    Policy::parse(&(Policy::builtin().text.replace("builtin-9", "mine-9") + said)).unwrap()
+    Policy::parse(&(Policy::builtin().text.replace("builtin-10", "mine-9") + said)).unwrap()
 }
 
 fn by(policy: Policy) -> AccountStage {

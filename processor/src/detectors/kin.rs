@@ -25,7 +25,7 @@ detector_settings! {
 pub struct Kin;
 
 /// What the rhythm must say for a likeness by what anybody can share to count in full.
-const MACHINE: Millinats = 1_000;
+pub(super) const MACHINE: Millinats = 1_000;
 
 /// What must be said of what it asks besides: who explains a little at length, day and night, may be a tutor.
 const HARVEST: Millinats = 1_000;

@@ -24,7 +24,7 @@ pub struct Proxies;
 const NETWORKS: [(i64, Millinats); 4] = [(16, 0), (24, 2_000), (40, 4_000), (80, 5_000)];
 
 /// Different operators within a day, and what they say: at home, at work, on the way, and one exit.
-const OPERATORS: [(i64, Millinats); 4] = [(4, 0), (6, 2_500), (10, 5_000), (14, 6_500)];
+const OPERATORS: [(i64, Millinats); 4] = [(4, 0), (6, 2_500), (8, 5_500), (10, 7_500)];
 
 /// What is left of [`NETWORKS`], in thousandths, where all are of one operator: a platform that runs
 /// functions has as many.
@@ -174,7 +174,7 @@ mod tests {
     fn a_new_network_for_each_request_speaks_against_an_account() {
         check::<Proxies>(
             traffic(200, 16),
-            expect!["6.5 nats; networks_within_a_day 55; operators_within_a_day 15"],
+            expect!["7.5 nats; networks_within_a_day 55; operators_within_a_day 15"],
         );
     }
 
@@ -184,7 +184,7 @@ mod tests {
             request.subnet = Some(hash(&format!("net {index}")));
             request.asn = Some(64_500 + index as i64);
         });
-        check::<Proxies>(few, expect!["5.8 nats; networks_within_a_day 16; operators_within_a_day 12"]);
+        check::<Proxies>(few, expect!["7.5 nats; networks_within_a_day 16; operators_within_a_day 12"]);
     }
 
     #[test]

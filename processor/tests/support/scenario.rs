@@ -89,7 +89,7 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
     let account = AccountId(digest(name));
     scenario.names.insert(account, name.to_owned());
     let wire = Wire::new();
-    let (every, length_ms) = (fields["every"], span_ms(fields["for"]));
+    let (every, length_ms) = (fields["every"].replace('$', &number.to_string()), span_ms(fields["for"]));
     let late_ms = fields.get("late").map_or(0, |late| span_ms(late));
     let refused_every: usize = fields.get("refused").map_or(usize::MAX, |every| every.parse().unwrap());
     // Accounts of a group do not move in step.
@@ -116,7 +116,9 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
         {
             model = Some(new.to_owned());
         }
-        let (agent, organisation, ja4, h2) = (value("ua"), value("asn"), value("ja4"), value("h2"));
+        let (agent, organisation, h2) = (value("ua"), value("asn"), value("h2"));
+        // Its parts are parted as they are, by underscores.
+        let ja4 = value("ja4").map(|ja4| ja4.replace(' ', "_"));
         let prompt = value("template").map(|template| {
             // As long as it says, or as the text's name.
             let length = value("bytes").map_or_else(
@@ -180,7 +182,7 @@ fn act(scenario: &mut Scenario, name: &str, number: usize, fields: &BTreeMap<&st
         }
         // Everybody has a rhythm of their own.
         let turn = |paces: &[i64]| 1_000 * paces[(index * (number % 4 + 1) + number) % paces.len()];
-        at_ms += match every {
+        at_ms += match &every[..] {
             "person" => turn(&PERSON_S),
             "agent" => turn(&AGENT_S),
             "drip" => turn(&DRIP_S),

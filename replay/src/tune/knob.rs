@@ -207,7 +207,7 @@ mod tests {
         let lines = policy.text.lines().zip(text.lines()).filter(|(from, to)| from != to);
         let changed: Vec<String> = lines.map(|(from, to)| format!("{from} -> {to}\n")).collect();
         expect![[r#"
-            version = "builtin-9" -> version = "mine"
+            version = "builtin-10" -> version = "mine"
             medium = 0.35 -> medium = 0.34
             prior_nats = -6.75 -> prior_nats = -6.5
             enabled = true -> enabled = false

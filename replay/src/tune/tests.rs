@@ -61,7 +61,7 @@ fn a_weight_that_was_set_wrong_is_found_again() {
         &tuned(&mis_set(), &WORLD, 0.005),
         expect![[r#"
             a better policy
-            policy      builtin-9
+            policy      builtin-10
             tried       0 policies on 0 events of 1 worlds, seed 7
             campaigns   0 found, 2 with the candidate, 0 lost
             over caps   0 honest accounts, 0 with the candidate
@@ -89,7 +89,7 @@ fn a_policy_that_makes_no_mistake_is_left_alone() {
         &tuned(&Policy::builtin(), &WORLD, 0.005),
         expect![[r#"
             nothing better within the bounds
-            policy      builtin-9
+            policy      builtin-10
             tried       0 policies on 0 events of 1 worlds, seed 7
             campaigns   2 found, 2 with the candidate, 0 lost
             over caps   0 honest accounts, 0 with the candidate
@@ -142,7 +142,7 @@ fn what_is_better_only_by_heart_is_not_written() {
         &report,
         expect![[r#"
             what is better here is worse on what folds left out: nothing was written
-            policy      builtin-9
+            policy      builtin-10
             tried       0 policies on 0 events of 1 worlds, seed 7
             campaigns   1 found, 2 with the candidate, 0 lost
             over caps   0 honest accounts, 0 with the candidate
