@@ -507,18 +507,26 @@ fn whoever_asks_with_a_planted_token_is_slowed_down_at_once_and_let_go_by_the_lo
 }
 
 #[test]
-fn a_server_that_starts_anew_holds_nobody_on_a_tripwire_again_whom_it_held_before() {
+fn a_server_that_starts_anew_holds_nobody_on_a_tripwire_again_whom_it_held_and_whom_it_observed_it_does() {
     let early = Early::that_enforces();
     early.make_key_of("collector", &["test"]);
-    let tripping = || {
+    let tripping_to = |mode| {
         let mut run = early.run("off");
-        run.args(["--fastpath-tripwire-holds", "hold"]);
+        run.args(["--fastpath-tripwire-holds", mode]);
         start(run)
     };
+    let tripping = || tripping_to("hold");
     let trip = |number: u8, sequence: u32| {
         let word = Word::Tripwire(Tripwire::Canary);
         early.send(&Alert { word, ..alert(number, sequence) }, 2);
     };
+    let (run, _, metrics) = tripping_to("observe");
+    wait_until_tripwires_are_heeded(&early, &metrics, "observed");
+    let observed = tripwire_holds(&metrics, "observed");
+    trip(1, 1);
+    eventually("it is observed", || tripwire_holds(&metrics, "observed") > observed);
+    run.stop();
+
     let (run, address, metrics) = tripping();
     wait_until_tripwires_are_heeded(&early, &metrics, "held");
     trip(1, 1);

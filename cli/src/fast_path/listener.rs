@@ -285,7 +285,8 @@ impl Holder {
             Word::Tripwire(tripwire) => line["tripwire"] = tripwire.as_str().into(),
         }
         self.write(&line).map_err(|_| Unheld::Unwritten)?;
-        if held.on.is_tripwire() {
+        // Whoever is only observed was not slowed down, and may be when operators say so.
+        if held.on.is_tripwire() && !held.is_observed {
             let until_ms = now_ms.saturating_add(TRIPWIRE_REST_MS);
             let noted = self.timed(|| self.rests.note(held.account, until_ms, now_ms));
             noted
