@@ -157,7 +157,7 @@ impl AccountStage {
             return Ok(());
         }
         let (rules, seen) = (self.policy.of(&cluster.tenant), Seen::Cluster(&cluster));
-        let links_before = account.profile.words.links(account.profile.clock_ms);
+        let links_before: Vec<_> = account.profile.words.linking(account.profile.clock_ms).collect();
         account.profile.observe(account.profile.clock_ms, 1, seen);
         let faults = account.detectors.observe(seen, account.profile.clock_ms, &rules.detectors, self.fault);
         account.note_faults(faults);
@@ -173,9 +173,11 @@ impl AccountStage {
         };
         work.touch(&cause);
         let judged = judge(account, &cause, rules, &self.wire, work);
-        let links = account.profile.words.links(account.profile.clock_ms);
-        if !judged.is_said && work.silent.is_none() && is_news(account.voice.tier(), &links_before, &links) {
-            tell_member(account, &cause, &judged.fused, rules, &self.wire, work, None);
+        if !judged.is_said && work.silent.is_none() {
+            let links: Vec<_> = account.profile.words.linking(account.profile.clock_ms).collect();
+            if is_news(account.voice.tier(), &links_before, &links) {
+                tell_member(account, &cause, &judged.fused, rules, &self.wire, work, None);
+            }
         }
         Ok(())
     }

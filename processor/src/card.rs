@@ -175,13 +175,16 @@ impl By {
     }
 }
 
-/// Few requests measure less exactly: wider coordinates, and a greater chance.
-fn width_permille(one: &Likeness, other: &Likeness) -> i64 {
+/// Few requests measure less exactly: wider coordinates, and a greater chance. In thousandths.
+const WIDTHS_PERMILLE: [i64; 4] = [2_000, 1_500, 1_250, 1_000];
+
+/// The place of the width by which two are measured.
+fn width(one: &Likeness, other: &Likeness) -> usize {
     match one.requests.min(other.requests) {
-        ..16 => 2_000,
-        16..32 => 1_500,
-        32..64 => 1_250,
-        _ => 1_000,
+        ..16 => 0,
+        16..32 => 1,
+        32..64 => 2,
+        _ => 3,
     }
 }
 
@@ -215,7 +218,7 @@ pub fn alike_permille(one: &Likeness, other: &Likeness, by: By) -> Option<u32> {
 /// Sum of the squared distances of two cards, in thousandths. Beyond [`APART`] no more is added: most pairs
 /// are apart by the first of their coordinates.
 fn squares(one: &Likeness, other: &Likeness, by: By) -> i64 {
-    let width_permille = width_permille(one, other);
+    let width_permille = WIDTHS_PERMILLE[width(one, other)];
     // Of accounts that shall have the same limit anyway, the limit says nothing more.
     let mut squares = if by == By::Value && one.limit != other.limit { 4_000 } else { 0 };
     let mut hold = |a: i64, b: i64, (width, _): (i64, Millinats)| {
@@ -245,7 +248,7 @@ pub fn chance(one: &Likeness, other: &Likeness, by: By) -> Millinats {
         By::Disguise => return DISGUISED,
         By::Value | By::Limit => {}
     }
-    let widening = ln(width_permille(one, other) as u64) - ln(1_000);
+    let widening = ln(WIDTHS_PERMILLE[width(one, other)] as u64) - ln(1_000);
     let of = |(_, stranger): (i64, Millinats)| (stranger + widening).min(0);
     let mut chance = DEPENDENCE + of(PAUSE) + of(PAUSE_SPREAD) + of(BUSY);
     if one.length >= 0 || other.length >= 0 {

@@ -21,20 +21,20 @@ static MANTISSA: [u32; 257] = {
 /// Natural logarithm of a whole number, in thousandths; that of 0 is taken for that of 1. Right to one
 /// thousandth.
 #[inline]
-pub fn ln(number: u64) -> Millinats {
-    let number = number.max(1);
+pub const fn ln(number: u64) -> Millinats {
+    let number = if number == 0 { 1 } else { number };
     let whole = number.ilog2();
     // Sixteen bits behind the leading one: eight for the table, eight between its entries.
     let bits = if whole >= 16 { number >> (whole - 16) } else { number << (16 - whole) } as usize & 0xFFFF;
     let (index, rest) = (bits >> 8, (bits & 0xFF) as u32);
     let (low, high) = (MANTISSA[index], MANTISSA[index + 1]);
-    let log2 = u64::from(whole << 16) + u64::from(low + (((high - low) * rest) >> 8));
+    let log2 = (whole << 16) as u64 + (low + (((high - low) * rest) >> 8)) as u64;
     ((log2 * 693_147 / 1_000) >> 16) as Millinats
 }
 
 /// Natural logarithm of `numerator / denominator`.
 #[inline]
-pub fn ln_ratio(numerator: u64, denominator: u64) -> Millinats {
+pub const fn ln_ratio(numerator: u64, denominator: u64) -> Millinats {
     ln(numerator) - ln(denominator)
 }
 

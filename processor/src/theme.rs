@@ -194,8 +194,10 @@ impl Direction {
 
     /// Whether two ask for the same kind of thing.
     pub fn is_near(&self, other: &Self) -> bool {
+        // 64 products of bytes fit into 32 bits.
         let product = |one: &Self, other: &Self| -> i64 {
-            one.means.iter().zip(&other.means).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum()
+            let products = one.means.iter().zip(&other.means).map(|(a, b)| i32::from(*a) * i32::from(*b));
+            products.sum::<i32>().into()
         };
         let both = product(self, other);
         both > 0 && both * both >= product(self, self) * product(other, other) / 1_000 * NEAR_PERMILLE

@@ -246,12 +246,16 @@ impl Words {
     /// and no declared owner explains them. In ascending order. A disguise links nobody into a campaign:
     /// several campaigns come with one library.
     pub fn links(&self, now_ms: i64) -> Vec<MemberLink> {
-        let link =
-            |word: &Word| MemberLink { kind: word.kind(), value: word.value, least: word.least.into() };
-        let mut links: Vec<MemberLink> =
-            self.at(now_ms).filter(|word| word.links() && !word.is_of_disguise()).map(link).collect();
+        let mut links: Vec<MemberLink> = self.linking(now_ms).collect();
         links.sort_unstable_by_key(|link| (link.kind, link.value));
         links
+    }
+
+    /// The same in the order in which they came.
+    pub fn linking(&self, now_ms: i64) -> impl Iterator<Item = MemberLink> {
+        let link =
+            |word: &Word| MemberLink { kind: word.kind(), value: word.value, least: word.least.into() };
+        self.at(now_ms).filter(|word| word.links() && !word.is_of_disguise()).map(link)
     }
 
     /// Whether the account is linked with others that are no customers of their own.

@@ -53,13 +53,14 @@ fn families(contributions: &[Option<Millinats>; COUNT], rules: &Rules) -> Vec<Fa
     families
 }
 
-/// Whether links that changed are worth telling of an account to which `tier` was said last.
+/// Whether links that changed are worth telling of an account to which `tier` was said last. They are in any
+/// order, and none is there twice.
 pub(super) fn is_news(tier: Tier, before: &[MemberLink], now: &[MemberLink]) -> bool {
     let is_new =
         |link: &MemberLink| !before.iter().any(|old| (old.kind, old.value) == (link.kind, link.value));
     match tier {
         Tier::Clear => now.iter().any(is_new),
-        _ => before != now,
+        _ => before.len() != now.len() || !now.iter().all(|link| before.contains(link)),
     }
 }
 

@@ -5,22 +5,23 @@
 //! of thing differ as people do. What both differ by was measured on simulated worlds, and by an independent
 //! generator's.
 
-use super::{Likeness, width_permille};
+use super::{Likeness, WIDTHS_PERMILLE, width};
 use crate::nats::{Millinats, ONE, exp_neg, line, ln_ratio};
 
 /// A coordinate's spread within one hand and among strangers, in thousandths.
+#[derive(Clone, Copy)]
 struct Spread {
     hand: i64,
     strangers: i64,
 }
 
-const REQUESTS: Spread = Spread { hand: 350, strangers: 1_000 };
-const PAUSE: Spread = Spread { hand: 250, strangers: 850 };
-const PAUSE_SPREAD: Spread = Spread { hand: 220, strangers: 600 };
-const LENGTH: Spread = Spread { hand: 160, strangers: 380 };
-const LENGTH_SPREAD: Spread = Spread { hand: 130, strangers: 240 };
-const NOVELTY: Spread = Spread { hand: 60, strangers: 130 };
-const BUSY: Spread = Spread { hand: 170, strangers: 410 };
+const REQUESTS: Coordinate = Spread { hand: 350, strangers: 1_000 }.measured(1_000);
+static PAUSE: [Coordinate; WIDTHS_PERMILLE.len()] = Spread { hand: 250, strangers: 850 }.by_width();
+static PAUSE_SPREAD: [Coordinate; WIDTHS_PERMILLE.len()] = Spread { hand: 220, strangers: 600 }.by_width();
+static LENGTH: [Coordinate; WIDTHS_PERMILLE.len()] = Spread { hand: 160, strangers: 380 }.by_width();
+static LENGTH_SPREAD: [Coordinate; WIDTHS_PERMILLE.len()] = Spread { hand: 130, strangers: 240 }.by_width();
+static NOVELTY: [Coordinate; WIDTHS_PERMILLE.len()] = Spread { hand: 60, strangers: 130 }.by_width();
+static BUSY: [Coordinate; WIDTHS_PERMILLE.len()] = Spread { hand: 170, strangers: 410 }.by_width();
 
 /// What it says that two ask for one kind of thing: people who do one job do it alike more often than
 /// strangers do.
@@ -36,27 +37,49 @@ const SAME_TEXTS: [(i64, Millinats); 3] = [(0, 0), (1, -1_500), (2, -3_000)];
 /// What is said from which two are rather alike than not: one in eight of strangers reach it.
 const ALIKE_FROM: Millinats = 3_000;
 
+/// A coordinate as it is measured.
+#[derive(Clone, Copy)]
+struct Coordinate {
+    spread: Spread,
+    /// What it says that two are the same.
+    same: i64,
+}
+
 impl Spread {
-    /// What a difference says. What is measured less exactly says less.
-    fn says(&self, difference: i64, width_permille: i64) -> i64 {
-        let hand = (self.hand * width_permille / 1_000).min(self.strangers);
+    /// What is measured less exactly says less.
+    const fn measured(self, width_permille: i64) -> Coordinate {
+        let wider = self.hand * width_permille / 1_000;
+        let hand = if wider < self.strangers { wider } else { self.strangers };
+        let same = ln_ratio(self.strangers as u64, hand as u64) as i64;
+        Coordinate { spread: Self { hand, ..self }, same }
+    }
+
+    const fn by_width(self) -> [Coordinate; WIDTHS_PERMILLE.len()] {
+        let [few, some, more, enough] = WIDTHS_PERMILLE;
+        [self.measured(few), self.measured(some), self.measured(more), self.measured(enough)]
+    }
+}
+
+impl Coordinate {
+    /// What a difference says.
+    fn says(&self, difference: i64) -> i64 {
         let squares = |spread: i64| (difference * 1_000 / spread).pow(2) / 2_000;
-        i64::from(ln_ratio(self.strangers as u64, hand as u64)) - squares(hand) + squares(self.strangers)
+        self.same - squares(self.spread.hand) + squares(self.spread.strangers)
     }
 }
 
 /// How much two cards are alike, in thousandths.
 pub(super) fn alike_permille(one: &Likeness, other: &Likeness) -> u32 {
-    let width_permille = width_permille(one, other);
+    let width = width(one, other);
     let away = |of: fn(&Likeness) -> i64| of(one) - of(other);
     let requests = i64::from(ln_ratio(one.requests.into(), 1) - ln_ratio(other.requests.into(), 1));
-    let said = REQUESTS.says(requests, 1_000)
-        + PAUSE.says(away(|card| card.pause.into()), width_permille)
-        + PAUSE_SPREAD.says(away(|card| card.pause_spread.into()), width_permille)
-        + LENGTH.says(away(|card| card.length.into()), width_permille)
-        + LENGTH_SPREAD.says(away(|card| card.length_spread.into()), width_permille)
-        + NOVELTY.says(away(|card| card.novelty.into()), width_permille)
-        + BUSY.says(away(|card| card.busy.into()), width_permille);
+    let said = REQUESTS.says(requests)
+        + PAUSE[width].says(away(|card| card.pause.into()))
+        + PAUSE_SPREAD[width].says(away(|card| card.pause_spread.into()))
+        + LENGTH[width].says(away(|card| card.length.into()))
+        + LENGTH_SPREAD[width].says(away(|card| card.length_spread.into()))
+        + NOVELTY[width].says(away(|card| card.novelty.into()))
+        + BUSY[width].says(away(|card| card.busy.into()));
     let stocks = one.stock.as_ref().zip(other.stock.as_ref());
     let common = stocks.map_or(OF_ONE_THEME, |(one, other)| line(&COMMON, one.common(other) as i64));
     let same_texts = line(&SAME_TEXTS, one.common_texts(other) as i64);

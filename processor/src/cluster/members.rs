@@ -387,8 +387,14 @@ impl Members {
             .map(|(place, pair)| (pair.permille(), self.known[place].account))
             .filter(|(permille, _)| *permille >= NEIGHBOUR_PERMILLE)
             .collect();
-        nearest.sort_unstable_by(|one, other| other.0.cmp(&one.0).then(one.1.cmp(&other.1)));
-        nearest.into_iter().take(SAMPLE_MAX).map(|(_, account)| account).collect()
+        let order =
+            |one: &(u32, AccountId), other: &(u32, AccountId)| other.0.cmp(&one.0).then(one.1.cmp(&other.1));
+        if nearest.len() > SAMPLE_MAX {
+            nearest.select_nth_unstable_by(SAMPLE_MAX, order);
+            nearest.truncate(SAMPLE_MAX);
+        }
+        nearest.sort_unstable_by(order);
+        nearest.into_iter().map(|(_, account)| account).collect()
     }
 }
 
