@@ -87,6 +87,8 @@ def renderings(renderer):
     yield "the chart", renderer.helm_objects()
     for values in sorted((renderer.chart / "ci").glob("*.yaml")):
         yield f"the chart with {values.name}", renderer.helm_objects("--values", values)
+    # What `helm upgrade --reuse-values` makes of a release that was installed before there was such a section.
+    yield "the chart without the section fastpath", renderer.helm_objects("--set-json", "fastpath=null")
     for overlay in sorted((renderer.root / "deploy/k8s/overlays").iterdir()):
         yield f"the overlay {overlay.name}", renderer.kustomize_objects(overlay)
     yield "the base", renderer.kustomize_objects("base")
