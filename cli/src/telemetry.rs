@@ -370,7 +370,7 @@ metrics! {
     holds_let_go: Family<Kind, Counter> = Family::default(), "fastpath_holds_let_go", "Holds that ended, by cause: confirmed (the account's standing took its place), withheld (the enforcer withheld what it would have done), over (what it did is over), stands_well, reinstated (an operator gave access back), outranked (a verdict took a tripwire's place), expired (the log said nothing in time), stopped, or what operators said (kill_switch, posture, ring, protected)";
     held: Gauge = Gauge::default(), "fastpath_held", "Accounts that a server of gateways holds on alerts, or would";
     hold_seconds: Histogram = Histogram::new(HOLD_SECONDS), "fastpath_hold_seconds", "From when a datagram was read to when its account is held";
-    journal_failures: Counter = Counter::default(), "fastpath_journal_failures", "Lines of the journal of holds, and notes of who was held on a tripwire, that could not be written: nobody is held without";
+    journal_failures: Counter = Counter::default(), "fastpath_journal_failures", "Lines of the journal of holds, and notes of who was held on a tripwire, that could not be written, or read at the start: nobody is held without";
     journal_stalls: Counter = Counter::default(), "fastpath_journal_stalls", "Lines of the journal of holds, and notes of who was held on a tripwire, whose writing took 100 ms or more: no alert is heard meanwhile";
     datagrams_lost: Counter = Counter::default(), "fastpath_datagrams_lost", "Datagrams of alerts that the kernel threw away because the listener was too busy to read them, a full or slow disk kept it, or too many came";
     fast_path_keys: Gauge = Gauge::default(), "fastpath_keys", "Keys of alerts in force; 0 where there is no file of them";
@@ -869,11 +869,20 @@ impl Metrics {
         self.held.set(held as i64);
     }
 
-    /// A line of the journal of holds was not written.
+    /// A line of the journal of holds, or a note of who was held on a tripwire, was not written.
     pub fn journal_failed(&self, error: &std::io::Error) {
         if is_power_of_ten(self.journal_failures.inc() + 1) {
-            error!(%error, "the journal of holds cannot be written: nobody is held without a line in it");
+            error!(%error, "the journal of holds, or who was held on a tripwire, cannot be written: nobody is held of whom it is not");
         }
+    }
+
+    /// Who was held on a tripwire cannot be read.
+    pub fn rests_unknown(&self, error: &std::io::Error) {
+        self.journal_failures.inc();
+        error!(
+            %error,
+            "fastpath/tripwire-rests in data_dir cannot be read: nobody is held on a tripwire, see docs/runbooks.md#weirfastpathrefused; start the server anew once it can"
+        );
     }
 
     /// A line of the journal of holds took so long to be written.

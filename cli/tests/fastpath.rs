@@ -563,6 +563,38 @@ fn a_server_that_starts_anew_holds_nobody_on_a_tripwire_again_whom_it_held_and_w
 }
 
 #[test]
+fn a_server_that_cannot_know_whom_it_held_on_a_tripwire_starts_and_holds_nobody_on_one() {
+    for (mode, failures, kind) in [("off", 0, "off"), ("observe", 1, "observed"), ("hold", 1, "unwritten")] {
+        let early = Early::that_enforces();
+        early.make_key_of("collector", &["test"]);
+        // No file, and no place for one.
+        let notes = early.place.data.join("fastpath/tripwire-rests");
+        std::fs::create_dir_all(&notes).unwrap();
+        let mut run = early.run("hold");
+        run.args(["--fastpath-tripwire-holds", mode]);
+        let (run, address, metrics) = start(run);
+        wait_until_tripwires_are_heeded(&early, &metrics, kind);
+        let word = Word::Tripwire(Tripwire::Canary);
+        let heeded = tripwire_holds(&metrics, kind);
+        early.send(&Alert { word, ..alert(1, 1) }, 2);
+        eventually("its alert is heard", || tripwire_holds(&metrics, kind) > heeded);
+        assert_eq!(tripwire_holds(&metrics, "held"), 0, "{mode}");
+        assert_eq!(stands_now(&address, 1)["status"], "ok", "{mode}");
+        assert_eq!(metric(&metrics, "weir_fastpath_journal_failures_total "), failures, "{mode}");
+        let mut sequence = 1;
+        eventually("verdicts hold as ever", || {
+            sequence += 1;
+            early.send(&alert(2, sequence), 1);
+            stands_now(&address, 2)["status"] == "rate_limited"
+        });
+        run.stop();
+        let is_of_tripwire =
+            |line: &serde_json::Value| line["mode"] == "hold" && line.get("tripwire").is_some();
+        assert!(!early.journal().iter().any(is_of_tripwire), "{mode}");
+    }
+}
+
+#[test]
 fn a_verdict_confirms_the_hold_of_whoever_met_a_tripwire() {
     let early = Early::that_enforces();
     let token = early.plant("handbook");

@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use std::net::UdpSocket;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -82,23 +83,13 @@ pub fn start(
         let journal = Journal::open(&directory).with_context(|| {
             format!("cannot write {}: nobody is held of whom nothing is written down", directory.display())
         })?;
-        let (rests, found) = Rests::open(&directory, now_ms()).with_context(|| {
-            format!(
-                "cannot use {}: nobody is held on a tripwire of whom that is not noted",
-                directory.display()
-            )
-        })?;
-        if found.damaged > 0 {
-            let (damaged, kept) = (found.damaged, found.rests.len());
-            tracing::warn!(
-                damaged,
-                kept,
-                "who was held on a tripwire is not all known: those may be held once more"
-            );
-        }
         let max = settings.fastpath_holds_max;
         let holds = Holds::new(standings.clone(), wire.clone(), root, max);
-        holds.rest(found.rests, now_ms());
+        let rests = if modes.tripwire == HoldMode::Off {
+            None
+        } else {
+            open_rests(&directory, &holds, &context.metrics)
+        };
         let holder = Arc::new(Holder {
             holds: Arc::new(holds),
             journal,
@@ -133,6 +124,25 @@ pub fn start(
     let listen = move || ears.run(&over, || pulse.beat());
     threads.push(std::thread::Builder::new().name("fastpath".into()).spawn(listen)?);
     Ok(Some(Listener { holds, is_over, threads }))
+}
+
+/// Who was held on a tripwire before this start rests; none where that cannot be known.
+fn open_rests(directory: &Path, holds: &Holds, metrics: &Metrics) -> Option<Rests> {
+    let (rests, found) =
+        Rests::open(directory, now_ms()).inspect_err(|error| metrics.rests_unknown(error)).ok()?;
+    if found.damaged > 0 {
+        let (damaged, kept) = (found.damaged, found.rests.len());
+        tracing::warn!(
+            damaged,
+            kept,
+            "who was held on a tripwire is not all known: those may be held once more"
+        );
+    }
+    if let Some(error) = found.unwritten {
+        metrics.journal_failed(&error.into());
+    }
+    holds.rest(found.rests, now_ms());
+    Some(rests)
 }
 
 impl Listener {
@@ -230,7 +240,8 @@ fn mode_of(held: &Held) -> HoldMode {
 struct Holder {
     holds: Arc<Holds>,
     journal: Journal,
-    rests: Rests,
+    /// None where nobody is held on a tripwire, or nobody knows who was.
+    rests: Option<Rests>,
     modes: Modes,
     lasts_ms: i64,
     tenants: Arc<Registry>,
@@ -264,6 +275,12 @@ impl Holder {
             told_ms: sent_ms.min(alert.event_ms),
         };
         self.holds.may(&held).map_err(Unheld::Spared)?;
+        // Whoever is only observed was not slowed down, and may be when operators say so.
+        let rests = if held.on.is_tripwire() && !held.is_observed {
+            Some(self.rests.as_ref().ok_or(Unheld::Unwritten)?)
+        } else {
+            None
+        };
         let mut line = json!({
             "time_ms": now_ms,
             "what": "held",
@@ -285,10 +302,9 @@ impl Holder {
             Word::Tripwire(tripwire) => line["tripwire"] = tripwire.as_str().into(),
         }
         self.write(&line).map_err(|_| Unheld::Unwritten)?;
-        // Whoever is only observed was not slowed down, and may be when operators say so.
-        if held.on.is_tripwire() && !held.is_observed {
+        if let Some(rests) = rests {
             let until_ms = now_ms.saturating_add(TRIPWIRE_REST_MS);
-            let noted = self.timed(|| self.rests.note(held.account, until_ms, now_ms));
+            let noted = self.timed(|| rests.note(held.account, until_ms, now_ms));
             noted
                 .map_err(|_| Unheld::Unwritten)
                 .inspect_err(|why| self.write_end(&held, why.as_str(), now_ms))?;

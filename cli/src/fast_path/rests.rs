@@ -1,8 +1,9 @@
 //! Who was held on a tripwire within a day, on disk: a server that starts anew holds nobody on one twice.
 //!
 //! A file of records of one size, appended to before a hold takes effect: account, until when, and a checksum
-//! of both. What is half written is cut off when the file is opened, what is damaged is passed over, and what
-//! is over is left out when it is written anew.
+//! of both. What is damaged or half written is passed over, and left out with what is over when the file is
+//! written anew: when it is opened and has any of it, and when it is full. A full disk keeps nobody from
+//! opening it: it is written anew before the next record then.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -28,14 +29,17 @@ const RECORD_BYTES: usize = 16 + 8 + 4;
 /// at once.
 const RECORDS_MAX: u64 = 2 * TRIPWIRE_RESTS_MAX as u64;
 
-/// The file, and how many records it has.
+/// The file.
 pub struct Rests {
     directory: PathBuf,
     records_max: u64,
     file: Mutex<Tail>,
 }
 
-struct Tail {
+/// None of a file that must be written anew before anything is appended.
+type Tail = Option<Whole>;
+
+struct Whole {
     file: File,
     records: u64,
 }
@@ -47,55 +51,68 @@ pub struct Found {
     pub rests: Vec<(AccountId, i64)>,
     /// Records that are damaged, and one that is half written.
     pub damaged: u64,
+    /// Why it could not be written anew, where it had to be.
+    pub unwritten: Option<io::ErrorKind>,
+    /// Whether the file has that and nothing else: nothing over, damaged, or said twice.
+    is_tidy: bool,
 }
 
 impl Rests {
     /// Goes on with the file in this directory, which is made where there is none; and who rests at `now_ms`.
     ///
     /// # Errors
-    /// When it can neither be read nor written, or is of another build.
+    /// When it cannot be read, or is of another build. That it cannot be written is none.
     pub fn open(directory: &Path, now_ms: i64) -> io::Result<(Self, Found)> {
         Self::open_with(directory, now_ms, RECORDS_MAX)
     }
 
     fn open_with(directory: &Path, now_ms: i64, records_max: u64) -> io::Result<(Self, Found)> {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let found = match fs::read(directory.join(NAME)) {
-            Ok(bytes) => found_in(&bytes, now_ms)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Found::default(),
-            Err(error) => return Err(error),
-        };
-        let file = Mutex::new(written_anew(directory, &found.rests)?);
+        let mut found = read(directory, now_ms)?;
+        let opened =
+            if found.is_tidy { appended_to(directory, &found) } else { written_anew(directory, &found) };
+        let file = Mutex::new(opened.map_err(|error| found.unwritten = Some(error.kind())).ok());
         Ok((Self { directory: directory.to_owned(), records_max, file }, found))
     }
 
     /// Notes that an account rests until then: the kernel has it when this returns. `now_ms` says who rests
-    /// no
-    /// longer.
+    /// no longer.
     ///
     /// # Errors
-    /// When it is not written.
+    /// When it is not written. The next one is tried with the file written anew.
     pub fn note(&self, account: AccountId, until_ms: i64, now_ms: i64) -> io::Result<()> {
         let mut tail = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if tail.records >= self.records_max {
-            let found = found_in(&fs::read(self.directory.join(NAME))?, now_ms)?;
-            *tail = written_anew(&self.directory, &found.rests)?;
-        }
-        let Tail { file, records } = &mut *tail;
-        if let Err(error) = file.write_all(&record(account, until_ms)) {
-            // Records have one size: half of one would spoil all that follow.
-            *records = self.records_max;
-            return Err(error);
-        }
-        *records += 1;
+        // Records have one size: half of one would spoil all that follow. So what fails leaves no tail.
+        let mut whole = match tail.take() {
+            Some(whole) if whole.records < self.records_max => whole,
+            _ => written_anew(&self.directory, &read(&self.directory, now_ms)?)?,
+        };
+        whole.file.write_all(&record(account, until_ms))?;
+        whole.records += 1;
+        *tail = Some(whole);
         Ok(())
     }
 }
 
+/// What the file says; nothing where there is none.
+fn read(directory: &Path, now_ms: i64) -> io::Result<Found> {
+    match fs::read(directory.join(NAME)) {
+        Ok(bytes) => found_in(&bytes, now_ms),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::default()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The file as it is, which has what was found and nothing else.
+fn appended_to(directory: &Path, found: &Found) -> io::Result<Whole> {
+    let file = OpenOptions::new().append(true).open(directory.join(NAME))?;
+    Ok(Whole { file, records: found.rests.len() as u64 })
+}
+
 /// A file with these records, which takes the place of the one that was there.
-fn written_anew(directory: &Path, rests: &[(AccountId, i64)]) -> io::Result<Tail> {
+fn written_anew(directory: &Path, found: &Found) -> io::Result<Whole> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let mut bytes = HEAD.to_vec();
-    rests.iter().for_each(|(account, until_ms)| bytes.extend(record(*account, *until_ms)));
+    found.rests.iter().for_each(|(account, until_ms)| bytes.extend(record(*account, *until_ms)));
     let new = directory.join(NEW);
     let _ = fs::remove_file(&new);
     let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&new)?;
@@ -103,7 +120,7 @@ fn written_anew(directory: &Path, rests: &[(AccountId, i64)]) -> io::Result<Tail
     file.sync_all()?;
     fs::rename(&new, directory.join(NAME))?;
     File::open(directory)?.sync_all()?;
-    Ok(Tail { file, records: rests.len() as u64 })
+    Ok(Whole { file, records: found.rests.len() as u64 })
 }
 
 fn record(account: AccountId, until_ms: i64) -> [u8; RECORD_BYTES] {
@@ -147,6 +164,7 @@ fn found_in(bytes: &[u8], now_ms: i64) -> io::Result<Found> {
     }
     latest.retain(|_, until_ms| now_ms < *until_ms);
     found.rests = latest.into_iter().collect();
+    found.is_tidy = bytes.len() == HEAD.len() + found.rests.len() * RECORD_BYTES;
     Ok(found)
 }
 
@@ -172,13 +190,12 @@ mod tests {
     fn who_rests_is_known_when_it_is_opened_again_until_that_is_over() {
         let directory = tempfile::tempdir().unwrap();
         let (rests, found) = Rests::open(directory.path(), NOW_MS).unwrap();
-        assert_eq!(found, Found::default());
+        assert_eq!((found.rests, found.damaged, found.unwritten), (Vec::new(), 0, None));
         for (number, until_ms) in [(1, 5_000), (2, 2_000), (1, 6_000)] {
             rests.note(account(number), until_ms, NOW_MS).unwrap();
         }
-        let of = |rests: &[(AccountId, i64)]| Found { rests: rests.to_vec(), damaged: 0 };
-        assert_eq!(opened(directory.path(), 1_999), of(&[(account(1), 6_000), (account(2), 2_000)]));
-        assert_eq!(opened(directory.path(), 2_000), of(&[(account(1), 6_000)]));
+        assert_eq!(opened(directory.path(), 1_999).rests, [(account(1), 6_000), (account(2), 2_000)]);
+        assert_eq!(opened(directory.path(), 2_000).rests, [(account(1), 6_000)]);
         assert_eq!(
             fs::read(directory.path().join(NAME)).unwrap().len() as u64,
             bytes_of(1),
@@ -215,9 +232,32 @@ mod tests {
             let mut bytes = fs::read(&path).unwrap();
             bytes[(bytes_of(1) + at) as usize] ^= 0x10;
             fs::write(&path, bytes).unwrap();
-            let expected = Found { rests: vec![(account(1), 5_000), (account(3), 5_000)], damaged: 1 };
-            assert_eq!(opened(directory.path(), NOW_MS), expected, "byte {at}");
+            let found = opened(directory.path(), NOW_MS);
+            assert_eq!(found.rests, [(account(1), 5_000), (account(3), 5_000)], "byte {at}");
+            assert_eq!(found.damaged, 1, "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_full_disk_keeps_nobody_from_opening_it_and_what_cannot_be_written_anew_is_when_it_can() {
+        let directory = tempfile::tempdir().unwrap();
+        let (rests, _) = Rests::open(directory.path(), NOW_MS).unwrap();
+        rests.note(account(1), 5_000, NOW_MS).unwrap();
+        rests.note(account(2), 2_000, NOW_MS).unwrap();
+        // Nothing can take this one's place.
+        let new = directory.path().join(NEW);
+        fs::create_dir(&new).unwrap();
+        let (rests, found) = Rests::open(directory.path(), NOW_MS).unwrap();
+        assert_eq!((found.rests.len(), found.unwritten), (2, None), "it is not written anew");
+        rests.note(account(3), 5_000, NOW_MS).unwrap();
+        let (rests, found) = Rests::open(directory.path(), 2_000).unwrap();
+        assert_eq!(found.rests, [(account(1), 5_000), (account(3), 5_000)]);
+        assert_eq!(found.unwritten, Some(io::ErrorKind::AlreadyExists));
+        rests.note(account(4), 5_000, 2_000).unwrap_err();
+        fs::remove_dir(&new).unwrap();
+        rests.note(account(4), 5_000, 2_000).unwrap();
+        let known = opened(directory.path(), 2_000).rests;
+        assert_eq!(known, [1, 3, 4].map(|number| (account(number), 5_000)));
     }
 
     #[test]
