@@ -364,8 +364,7 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
     let owner = Shared::organisation(behaviour).filter(|_| !payers.is_empty());
     let owners =
         payers.into_iter().map(|payer| (payer, of_payer)).chain(owner.map(|owner| (owner, of_owner)));
-    let is_disguised = account.detectors.contradiction.is_disguised();
-    let disguise = is_disguised.then(|| (Shared::disguise(behaviour), &card));
+    let disguise = account.detectors.disguise.library().map(|library| (Shared::disguise(library), &card));
     let themes = cells.into_iter().map(|cell| (Shared::theme(cell), &of_theme));
     let openings = told.into_iter().map(|opening: u32| (Shared::opening(opening), &of_stock));
     let values = round.into_iter().map(|shared| (shared, &card));

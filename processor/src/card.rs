@@ -170,7 +170,9 @@ impl By {
             }
             Self::Opening => one.stock.is_some() && other.stock.is_some(),
             Self::Owner => true,
-            Self::Value | Self::Limit | Self::Disguise => one.is_human == other.is_human,
+            // An organisation is held against nobody else, and nobody else against it.
+            Self::Disguise => one.is_human == other.is_human && one.org == other.org,
+            Self::Value | Self::Limit => one.is_human == other.is_human,
         }
     }
 }
@@ -330,6 +332,7 @@ mod tests {
         };
         assert_eq!(alike(|_| ()), Some(1_000));
         assert_eq!((alike(|other| other.is_human = true), alike(|other| other.age_h = 200)), (None, Some(0)));
+        assert_eq!(alike(|other| other.org = 7), None);
     }
 
     #[test]

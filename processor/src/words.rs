@@ -109,12 +109,9 @@ impl Word {
         self.kind() == LinkKind::Tls
     }
 
-    /// The alike that pay by other means and that no organisation of their own answers for, in thousandths of
-    /// an account.
+    /// The alike that pay by other means, in thousandths of an account.
     pub fn apart_milli(&self) -> u32 {
-        let unanswered = 1_000 - u64::from(self.other_org_permille);
-        let apart = u64::from(self.alike_milli) * u64::from(self.other_payment_permille) / 1_000;
-        (apart * unanswered / 1_000) as u32
+        (u64::from(self.alike_milli) * u64::from(self.other_payment_permille) / 1_000) as u32
     }
 
     /// Whether it is of those who do the same with what they share. Those of one theme, or of one owner, may
@@ -146,17 +143,18 @@ impl Word {
         is_paid_for_together || self.is_divided() && self.alike_milli >= SEVERAL_MILLI
     }
 
-    /// Those of one declared organisation who harvest pay each by means of their own: of those whom one means
-    /// pays for nobody pays by another, so this owner is an organisation.
+    /// Those of one declared organisation who harvest, or lie alike of their clients, pay each by means of
+    /// their own: of those whom one means pays for nobody pays by another, so this owner is an organisation.
     pub fn is_divided(&self) -> bool {
-        self.is_of_owner() && self.other_payment_permille >= OWNED_PERMILLE
+        (self.is_of_owner() || self.is_of_disguise()) && self.other_payment_permille >= OWNED_PERMILLE
     }
 
     /// Whether it links the account with others: so many are like it as would not be by chance, and no
     /// declared owner explains it. Those of one owner are linked by the means of payment, where they are
-    /// alike.
+    /// alike, and those in one disguise need not be of one campaign: a library is many's.
     fn links(&self) -> bool {
-        !self.is_of_owner() && !self.is_owned() && self.alike_millinats >= LINKS_FROM
+        let is_company = !self.is_of_owner() && !self.is_of_disguise();
+        is_company && !self.is_owned() && self.alike_millinats >= LINKS_FROM
     }
 
     /// The same word with its log-likelihood ratio: with `k` alike where `e` are expected,
@@ -234,17 +232,16 @@ impl Words {
     }
 
     /// References to the values of the words that count and that no declared owner explains. Who pays is
-    /// named as PAYMENT.
+    /// named as PAYMENT, and a library is many's.
     pub fn references(&self, now_ms: i64) -> Vec<ClusterRef> {
         let reference =
             |word: &Word| ClusterRef { kind: word.kind(), value: word.value, members: word.members.into() };
-        let is_named = |word: &&Word| !word.is_of_owner() && !word.is_owned();
+        let is_named = |word: &&Word| !word.is_of_owner() && !word.is_of_disguise() && !word.is_owned();
         self.at(now_ms).filter(is_named).map(reference).collect()
     }
 
     /// The values by which the account is linked with others: so many are like it as would not be by chance,
-    /// and no declared owner explains them. In ascending order. A disguise links nobody into a campaign:
-    /// several campaigns come with one library.
+    /// and no declared owner explains them. In ascending order.
     pub fn links(&self, now_ms: i64) -> Vec<MemberLink> {
         let mut links: Vec<MemberLink> = self.linking(now_ms).collect();
         links.sort_unstable_by_key(|link| (link.kind, link.value));
@@ -255,7 +252,7 @@ impl Words {
     pub fn linking(&self, now_ms: i64) -> impl Iterator<Item = MemberLink> {
         let link =
             |word: &Word| MemberLink { kind: word.kind(), value: word.value, least: word.least.into() };
-        self.at(now_ms).filter(|word| word.links() && !word.is_of_disguise()).map(link)
+        self.at(now_ms).filter(|word| word.links()).map(link)
     }
 
     /// Whether the account is linked with others that are no customers of their own.
@@ -294,10 +291,13 @@ mod tests {
     }
 
     #[test]
-    fn a_disguise_is_company_and_makes_no_campaign() {
+    fn a_disguise_makes_no_campaign_and_is_no_value_to_share() {
         let mut words = Words::default();
         words.take(&Cluster { other_payment_permille: 1_000, ..cluster(LinkKind::Tls, "library", 9) });
-        assert_eq!((words.links(1), words.is_linked(1)), (Vec::new(), true));
+        assert_eq!(
+            (words.links(1), words.references(1), words.is_linked(1)),
+            (Vec::new(), Vec::new(), false)
+        );
         words.take(&cluster(LinkKind::Payment, "card", 9));
         let kinds: Vec<_> = words.links(1).iter().map(|link| link.kind).collect();
         assert_eq!(kinds, [LinkKind::Payment]);

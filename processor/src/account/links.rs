@@ -47,8 +47,8 @@ impl Shared {
     }
 
     /// The client behind the browsers that an account says it comes with, where that is a lie.
-    pub fn disguise(behaviour: &Behaviour) -> Self {
-        Self::of(LinkKind::Tls, number_value(quick_hash("disguise", behaviour.stack.value().into())))
+    pub fn disguise(library: u32) -> Self {
+        Self::of(LinkKind::Tls, number_value(quick_hash("disguise", library.into())))
     }
 
     /// The first words of prompts, by a part of their hash.

@@ -34,26 +34,11 @@ pub struct State {
 }
 persist_fields!(State { transport, headers, comparable });
 
-/// Requests with something to compare, below which nothing is said.
-const COMPARABLE_MIN: u32 = 8;
-
-/// Share of a browser's requests over a library's transport, in thousandths, from which it is a disguise.
-const DISGUISED_PERMILLE: i32 = 700;
-
 /// Share of a browser's requests over a library's transport, in thousandths.
 const TRANSPORT: [(i64, Millinats); 2] = [(100, 0), (700, 2_500)];
 
 /// Share of a browser's requests with a script's headers, in thousandths.
 const HEADERS: [(i64, Millinats); 2] = [(300, 0), (900, 700)];
-
-impl State {
-    /// Whether the account mostly says browser over a library's transport.
-    pub fn is_disguised(&self) -> bool {
-        self.comparable.total() >= COMPARABLE_MIN
-            && self.transport.total() * 2 >= self.comparable.total()
-            && self.transport.permille() >= DISGUISED_PERMILLE
-    }
-}
 
 impl Detector for Contradiction {
     const NAME: &'static str = "contradiction";
@@ -94,7 +79,7 @@ impl Detector for Contradiction {
     }
 
     fn judge(state: &State, account: &AccountView<'_>, _: &Settings, notes: &mut Notes) -> Option<Millinats> {
-        if state.comparable.total() < COMPARABLE_MIN {
+        if state.comparable.total() < 8 {
             return None;
         }
         let transport = line(&TRANSPORT, state.transport.permille().into());

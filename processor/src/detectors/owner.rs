@@ -7,8 +7,10 @@
 //! *Cost*: a counter. *Evasion*: register as many organisations as accounts. *Price*: the operator's
 //! verification, and a card for each. *Source*: `detection.md`, "explain away".
 
+use super::disguise;
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes};
 use crate::nats::Millinats;
+use crate::words::Word;
 
 detector_settings! {}
 
@@ -35,7 +37,10 @@ impl Detector for Owner {
             return None;
         }
         let words = &account.profile.words;
-        let contradiction = words.at(account.now_ms).find(|word| word.contradicts_itself());
+        // Whose clients lie because a proxy stands before persons has an organisation all the same.
+        let is_of_persons = |word: &Word| word.is_of_disguise() && disguise::may_be_person(account);
+        let contradiction =
+            words.at(account.now_ms).find(|word| word.contradicts_itself() && !is_of_persons(word));
         if let Some(word) = contradiction {
             let how = match word.is_divided() {
                 true => "one whose accounts each pay by their own means",
@@ -82,6 +87,16 @@ mod tests {
             declared().told(vec![divided(6)]),
             expect!["0.0 nats; organisation one whose accounts each pay by their own means"],
         );
+        // The same of those who lie alike of their clients, unless they may be persons behind a proxy.
+        let lying = Cluster { other_payment_permille: 1_000, ..cluster(LinkKind::Tls, "library", 6) };
+        check::<Owner>(
+            declared().told(vec![lying.clone()]),
+            expect!["0.0 nats; organisation one whose accounts each pay by their own means"],
+        );
+        let persons = Traffic::uneven_ms(&[20_000, 40_000, 90_000, 5 * 3_600_000], 40, |request, _| {
+            request.org = Some(hash("org"));
+        });
+        check::<Owner>(persons.told(vec![lying]), expect!["-4.0 nats; organisation declared"]);
         // A colleague's card is nobody's business.
         check::<Owner>(declared().told(vec![divided(2)]), expect!["-4.0 nats; organisation declared"]);
     }
