@@ -394,7 +394,7 @@ mod tests {
             score: 0.9375,
             witnesses: 2,
             families: vec!["coverage".into(), "volume".into()],
-            policy: Some("builtin-10".into()),
+            policy: Some("builtin-9".into()),
         }
     }
 

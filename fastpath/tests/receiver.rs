@@ -45,7 +45,7 @@ fn alert(node: &str, boot_epoch: u64, sequence: u32) -> Alert {
             score: 0.95,
             witnesses: 2,
             families: vec!["coverage".into(), "volume".into()],
-            policy: Some("builtin-10".into()),
+            policy: Some("builtin-9".into()),
         }),
     }
 }

@@ -44,8 +44,8 @@ const HOURS: f64 = 12.0;
 /// Sunday half of the customers would not be there, and a drill would be another test than the day before.
 const DAY_END_MS: i64 = 1_795_636_800_000;
 
-/// What a drill is moved by is a multiple of it: what runs by the clock does so at whole minutes.
-const MINUTE_MS: i64 = 60_000;
+/// What a drill is moved by is a multiple of it: what runs at full hours does so still.
+const HOUR_MS: i64 = 3_600_000;
 
 /// Whether a tenant is a drill's.
 pub fn is_drill(tenant: &str) -> bool {
@@ -88,7 +88,7 @@ impl Drill {
         tenant
     }
 
-    /// Its lines, of the hours before `end_ms`: the same ones at any time of any day, up to a minute earlier.
+    /// Its lines, of the hours before `end_ms`: the same ones at any time of any day, up to an hour earlier.
     pub fn lines(&self, end_ms: i64) -> Lines {
         let start_ms = DAY_END_MS - (HOURS * 3.6e6) as i64;
         let stream = |part, name, accounts| simulate(&self.plan(part, name, accounts), start_ms, None);
@@ -101,7 +101,7 @@ impl Drill {
                 self.campaign_accounts,
             )),
             honest: Ahead::of(stream(HONEST, Name::Honest, self.honest_accounts)),
-            later_ms: (end_ms - DAY_END_MS).div_euclid(MINUTE_MS) * MINUTE_MS,
+            later_ms: (end_ms - DAY_END_MS).div_euclid(HOUR_MS) * HOUR_MS,
         }
     }
 
@@ -250,20 +250,24 @@ mod tests {
 
     #[test]
     fn it_has_the_same_lines_on_any_day_at_any_hour_and_all_are_of_the_hours_before() {
-        let of_minute = |end_ms: i64| {
-            let mut lines = of(1).lines(end_ms);
-            let mut all = Vec::new();
-            while let Some(exchange) = lines.step() {
-                assert!((end_ms - 43_260_000..end_ms).contains(&exchange.time_ms), "{}", exchange.time_ms);
-                all.push((end_ms / MINUTE_MS * MINUTE_MS - exchange.time_ms, exchange.account));
+        // Each line without its own time, and that time from the full hour before the end.
+        let lines_to = |end_ms: i64| {
+            let (mut lines, mut all) = (of(1).lines(end_ms), Vec::new());
+            while let Some(mut exchange) = lines.step() {
+                assert!((end_ms - 13 * HOUR_MS..end_ms).contains(&exchange.time_ms), "{}", exchange.time_ms);
+                let before_ms = end_ms.div_euclid(HOUR_MS) * HOUR_MS - exchange.time_ms;
+                exchange.time_ms = 0;
+                let mut line = String::new();
+                write_line_of("drill", "", &exchange, &mut line);
+                all.push((before_ms, line));
             }
             all
         };
-        let first = of_minute(END_MS);
+        let first = lines_to(END_MS);
         assert!(!first.is_empty());
-        // Every weekday, every hour of it in the course of a week, and seconds that are no whole minute.
+        // Every weekday, at another hour and second each.
         for day in 1..8 {
-            assert!(of_minute(END_MS + day * 89_999_999) == first, "day {day}");
+            assert!(lines_to(END_MS + day * 89_999_999) == first, "day {day}");
         }
     }
 
