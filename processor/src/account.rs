@@ -340,7 +340,7 @@ fn tell(account: &mut Account, cause: &Cause<'_>, wire: &Wire, work: &mut Work) 
     let behaviour = &account.profile.behaviour;
     // What an account is like is worked out only where it may be told.
     let view = LazyCell::new(|| account.profile.view());
-    let is_human = LazyCell::new(|| rhythm::reading(&view).is_none_or(|said| said <= rhythm::PERSON));
+    let is_human = LazyCell::new(|| rhythm::may_be_person(&view));
     let round = account.links.round(behaviour, account.profile.clock_ms, || *is_human);
     if round.is_empty() {
         return;

@@ -10,7 +10,7 @@
 use crate::limits::OVERTAKEN_MAX;
 use crate::measure::Share;
 use crate::nats::{Millinats, Moments, ln};
-use crate::persist::{Damage, Persist};
+use crate::persist::Damage;
 
 /// A pause from which a request stands alone, rather than in a conversation.
 const ALONE_MS: u32 = 600_000;
@@ -103,31 +103,21 @@ impl Pauses {
     }
 }
 
-impl Persist for Pauses {
-    fn save(&self, out: &mut Vec<u8>) {
-        self.latest_ms.save(out);
-        self.gaps_ms.save(out);
-        self.settled.save(out);
-        self.alone.save(out);
-    }
+persist_fields!(Pauses { latest_ms, gaps_ms, settled, alone } then Pauses::loaded);
 
-    fn load(input: &mut &[u8]) -> Result<Self, Damage> {
-        let pauses = Self {
-            latest_ms: Persist::load(input)?,
-            gaps_ms: Persist::load(input)?,
-            settled: Persist::load(input)?,
-            alone: Persist::load(input)?,
-        };
-        if pauses.gaps_ms.len() > OVERTAKEN_MAX {
-            return Err(Damage("more pauses than are remembered"));
+impl Pauses {
+    fn loaded(self) -> Result<Self, Damage> {
+        match self.gaps_ms.len() {
+            ..=OVERTAKEN_MAX => Ok(self),
+            _ => Err(Damage("more pauses than are remembered")),
         }
-        Ok(pauses)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::persist::Persist as _;
     use proptest::prelude::*;
 
     fn pauses(starts_ms: impl IntoIterator<Item = i64>) -> Pauses {

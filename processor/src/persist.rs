@@ -223,8 +223,23 @@ impl Persist for String {
     }
 }
 
-/// Implements [`Persist`] for a struct by its fields, in the order given, which is the format.
+/// Implements [`Persist`] for a struct by its fields, in the order given, which is the format. What is loaded
+/// goes through `then`, where one is named: it refuses what cannot be, or fills in a field that is not saved
+/// because it follows from the others.
 macro_rules! persist_fields {
+    ($name:ident { $($field:ident),+ $(; $unsaved:ident)? } then $then:path) => {
+        impl $crate::persist::Persist for $name {
+            fn save(&self, out: &mut Vec<u8>) {
+                $($crate::persist::Persist::save(&self.$field, out);)+
+            }
+            fn load(input: &mut &[u8]) -> Result<Self, $crate::persist::Damage> {
+                $then(Self {
+                    $($field: $crate::persist::Persist::load(input)?,)+
+                    $($unsaved: Default::default())?
+                })
+            }
+        }
+    };
     ($name:ident $(<$generic:ident>)? { $($field:ident),+ $(,)? }) => {
         impl $(<$generic: $crate::persist::Persist>)? $crate::persist::Persist for $name $(<$generic>)? {
             fn save(&self, out: &mut Vec<u8>) {

@@ -8,7 +8,7 @@
 use crate::limits::{CLUSTER_WORDS_MAX, OPENING_WORDS_MAX, THEME_WORDS_MAX};
 use crate::measure::short;
 use crate::nats::{Millinats, ONE, exp_neg, ln};
-use crate::persist::{Damage, Persist};
+use crate::persist::Damage;
 use weir_schemas::{Cluster, ClusterRef, LinkKind, MemberLink, ValueHash};
 
 /// Hours after which a word is too old to count.
@@ -46,47 +46,25 @@ pub struct Word {
     time_ms: i64,
     /// The least of those most like the account, in short.
     least: u32,
-    /// Log-likelihood ratio that so many are alike by one hand against by chance, without a cap. Not saved:
-    /// it
-    /// follows from the numbers above.
+    /// Log-likelihood ratio that so many are alike by one hand against by chance, without a cap. Not saved,
+    /// because it follows from the numbers above.
     pub alike_millinats: Millinats,
 }
 
-impl Persist for Word {
-    fn save(&self, out: &mut Vec<u8>) {
-        self.value.save(out);
-        self.kind.save(out);
-        self.members.save(out);
-        self.compared.save(out);
-        self.alike_milli.save(out);
-        self.chance.save(out);
-        self.share_permille.save(out);
-        self.same_org_permille.save(out);
-        self.other_org_permille.save(out);
-        self.other_payment_permille.save(out);
-        self.time_ms.save(out);
-        self.least.save(out);
-    }
-
-    fn load(input: &mut &[u8]) -> Result<Self, Damage> {
-        let word = Self {
-            value: Persist::load(input)?,
-            kind: Persist::load(input)?,
-            members: Persist::load(input)?,
-            compared: Persist::load(input)?,
-            alike_milli: Persist::load(input)?,
-            chance: Persist::load(input)?,
-            share_permille: Persist::load(input)?,
-            same_org_permille: Persist::load(input)?,
-            other_org_permille: Persist::load(input)?,
-            other_payment_permille: Persist::load(input)?,
-            time_ms: Persist::load(input)?,
-            least: Persist::load(input)?,
-            alike_millinats: 0,
-        };
-        Ok(word.weighed())
-    }
-}
+persist_fields!(Word {
+    value,
+    kind,
+    members,
+    compared,
+    alike_milli,
+    chance,
+    share_permille,
+    same_org_permille,
+    other_org_permille,
+    other_payment_permille,
+    time_ms,
+    least; alike_millinats
+} then Word::loaded);
 
 impl Word {
     /// What is shared.
@@ -155,6 +133,10 @@ impl Word {
     fn links(&self) -> bool {
         let is_company = !self.is_of_owner() && !self.is_of_disguise();
         is_company && !self.is_owned() && self.alike_millinats >= LINKS_FROM
+    }
+
+    fn loaded(self) -> Result<Self, Damage> {
+        Ok(self.weighed())
     }
 
     /// The same word with its log-likelihood ratio: with `k` alike where `e` are expected,

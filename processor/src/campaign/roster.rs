@@ -2,8 +2,7 @@
 //! the campaign that they were told to be in, and by when they were heard of.
 //!
 //! What is gone through is ordered: what is done with it is the same on every machine. What is only looked
-//! into
-//! is not.
+//! into is not.
 
 use super::member::{Group, Label, Member};
 use crate::store::ById;

@@ -49,22 +49,7 @@ pub(super) struct Members {
     estimate: u32,
 }
 
-impl Persist for Members {
-    fn save(&self, out: &mut Vec<u8>) {
-        self.known.save(out);
-        self.everybody.save(out);
-        self.estimate.save(out);
-    }
-
-    fn load(input: &mut &[u8]) -> Result<Self, Damage> {
-        let known: Vec<Member> = Persist::load(input)?;
-        if known.len() > MEMBERS_KEPT_MAX {
-            return Err(Damage("more members than are remembered"));
-        }
-        let (everybody, estimate) = (Persist::load(input)?, Persist::load(input)?);
-        Ok(Self { known, pairs: Pairs::default(), everybody, estimate })
-    }
-}
+persist_fields!(Members { known, everybody, estimate; pairs } then Members::loaded);
 
 /// What others are to one account, summed over them, so that one card that changes costs one addition each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -113,6 +98,11 @@ impl Crowd {
     }
 }
 
+/// Whether two have one declared organisation.
+fn share_an_organisation(one: &Likeness, other: &Likeness) -> bool {
+    one.org != 0 && one.org == other.org
+}
+
 /// Whether two pay by different means, as far as is known.
 fn pay_apart(one: &Likeness, other: &Likeness) -> bool {
     one.payment != 0 && other.payment != 0 && one.payment != other.payment
@@ -121,7 +111,7 @@ fn pay_apart(one: &Likeness, other: &Likeness) -> bool {
 /// Whether two that are so much alike are of one group: not those of one organisation that pay by the same
 /// means.
 fn is_near(one: &Likeness, other: &Likeness, pair: Pair) -> bool {
-    let is_one_customer = one.org != 0 && one.org == other.org && !pay_apart(one, other);
+    let is_one_customer = share_an_organisation(one, other) && !pay_apart(one, other);
     pair.permille() >= NEAREST_PERMILLE && !is_one_customer
 }
 
@@ -133,11 +123,10 @@ impl Company {
     fn of(one: &Likeness, other: &Likeness, by: By, pair: Pair) -> Self {
         let Some(milli) = pair.compared() else { return Self::default() };
         let when = |holds: bool| if holds { milli } else { 0 };
-        let is_known = one.org != 0 && other.org != 0;
         let pays_apart = pay_apart(one, other);
         let chances = (exp_neg(chance(one, other, by).unsigned_abs()) >> 8) as u32;
         let crowd = Crowd { compared: 1, milli, chances };
-        if is_known && one.org == other.org {
+        if share_an_organisation(one, other) {
             // One customer with several keys is not alike to itself.
             return match pays_apart {
                 true => Self { divided: crowd, ..Self::default() },
@@ -146,7 +135,7 @@ impl Company {
         }
         Self {
             strangers: crowd,
-            other_org: when(is_known),
+            other_org: when(one.org != 0 && other.org != 0),
             other_payment: when(pays_apart),
             ..Self::default()
         }
@@ -207,7 +196,19 @@ const NEIGHBOUR_PERMILLE: u32 = 300;
 /// Alike, in thousandths, from which two members are of one group.
 const NEAREST_PERMILLE: u32 = 500;
 
+/// How much a card is alike to that of each of these members, in their order.
+fn held_against(members: &[Member], card: &Likeness, by: By) -> Vec<Pair> {
+    members.iter().map(|other| Pair::of(card, &other.card, by)).collect()
+}
+
 impl Members {
+    fn loaded(self) -> Result<Self, Damage> {
+        match self.known.len() {
+            ..=MEMBERS_KEPT_MAX => Ok(self),
+            _ => Err(Damage("more members than are remembered")),
+        }
+    }
+
     /// Takes an account's card in the place of the one before. Cards that are too old by `hour` are
     /// forgotten.
     pub(super) fn take(&mut self, account: AccountId, tenant: u8, card: Likeness, hour: u32, by: By) {
@@ -233,7 +234,7 @@ impl Members {
         if self.known.len() >= MEMBERS_KEPT_MAX {
             self.remove(MEMBERS_KEPT_MAX - 1, by);
         }
-        let pairs = self.held_against(&member.card, by);
+        let pairs = held_against(&self.known, &member.card, by);
         for (other, pair) in self.known.iter_mut().zip(&pairs) {
             let company = Company::of(&member.card, &other.card, by, *pair);
             other.company.add(&company);
@@ -281,17 +282,10 @@ impl Members {
         near.map(|(place, _)| self.known[place].account).fold(account, AccountId::min)
     }
 
-    /// How much a card is alike to each that is remembered, in their order.
-    fn held_against(&self, card: &Likeness, by: By) -> Vec<Pair> {
-        self.known.iter().map(|other| Pair::of(card, &other.card, by)).collect()
-    }
-
     /// Holds all cards against each other that were taken back.
     fn hold_all(&mut self, by: By) {
         for place in self.pairs.len()..self.known.len() {
-            let (before, member) = (&self.known[..place], &self.known[place]);
-            let pairs: Vec<Pair> =
-                before.iter().map(|other| Pair::of(&member.card, &other.card, by)).collect();
+            let pairs = held_against(&self.known[..place], &self.known[place].card, by);
             self.pairs.insert(place, &pairs);
         }
     }
@@ -326,7 +320,7 @@ impl Members {
 
     /// What members are to an account that is not remembered.
     pub(super) fn company_of(&self, account: AccountId, card: &Likeness, by: By) -> Passing {
-        let (mut company, pairs) = (Company::default(), self.held_against(card, by));
+        let (mut company, pairs) = (Company::default(), held_against(&self.known, card, by));
         for (other, pair) in self.known.iter().zip(&pairs) {
             company.add(&Company::of(card, &other.card, by, *pair));
         }
@@ -358,7 +352,7 @@ impl Members {
     /// which is not saved.
     pub(super) fn recount(&mut self, by: By) {
         let are_divided = |one: &Member, other: &Member| {
-            one.card.org != 0 && one.card.org == other.card.org && pay_apart(&one.card, &other.card)
+            share_an_organisation(&one.card, &other.card) && pay_apart(&one.card, &other.card)
         };
         let mut members = self.known.iter().enumerate();
         if !members.any(|(place, one)| self.known[..place].iter().any(|other| are_divided(one, other))) {

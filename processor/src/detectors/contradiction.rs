@@ -86,9 +86,8 @@ impl Detector for Contradiction {
         let headers = line(&HEADERS, state.headers.permille().into());
         notes.milli("browser_agent_over_script_transport_share", state.transport.permille().into());
         notes.milli("browser_agent_with_script_headers_share", state.headers.permille().into());
-        let is_person = rhythm::reading(account).is_none_or(|said| said <= rhythm::PERSON);
         let said = transport.max(headers);
-        Some(if is_person { said / 5 } else { said })
+        Some(if rhythm::may_be_person(account) { said / 5 } else { said })
     }
 }
 

@@ -14,7 +14,6 @@
 //! have in common (FoxIO).
 
 use super::client::{Family as Client, claimed, shown};
-use super::kin::MACHINE;
 use super::rhythm;
 use crate::detector::{AccountView, Detector, Family, Inputs, Notes, Seen};
 use crate::measure::{Common, Share, quick_hash};
@@ -70,12 +69,11 @@ fn library(request: &Request<'_>) -> u32 {
 /// Whether it may be a person whose TLS a proxy opens, or what looks for viruses: nothing shows that a
 /// machine is at work, and no organisation is declared, or its hours are a person's or not known yet.
 pub(super) fn may_be_person(account: &AccountView<'_>) -> bool {
-    let rhythm = rhythm::reading(account);
-    if rhythm.is_some_and(|said| said >= MACHINE) || account.is_even() {
+    if rhythm::is_machine(account) || account.is_even() {
         return false;
     }
     let has_org = account.profile.behaviour.org.value() != 0;
-    !has_org || account.age_ms < WORKDAY_MS || rhythm.is_none_or(|said| said <= rhythm::PERSON)
+    !has_org || account.age_ms < WORKDAY_MS || rhythm::may_be_person(account)
 }
 
 impl Detector for Disguise {

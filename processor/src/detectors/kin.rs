@@ -24,9 +24,6 @@ detector_settings! {
 /// See [`crate::detectors::kin`].
 pub struct Kin;
 
-/// What the rhythm must say for a likeness by what anybody can share to count in full.
-pub(super) const MACHINE: Millinats = 1_000;
-
 /// What must be said of what it asks besides: who explains a little at length, day and night, may be a tutor.
 const HARVEST: Millinats = 1_000;
 
@@ -89,15 +86,13 @@ fn is_under_several_keys(account: &AccountView<'_>) -> bool {
 /// chance that strangers do the same with what anybody can share. One template of a workflow tool, one
 /// benchmark, one public preamble make programs of strangers alike in everything that they do.
 pub(super) fn is_harvest(account: &AccountView<'_>) -> bool {
-    rhythm::reading(account).is_some_and(|said| said >= MACHINE)
-        && harvest::reading(account).is_none_or(|said| said >= HARVEST)
+    rhythm::is_machine(account) && harvest::reading(account).is_none_or(|said| said >= HARVEST)
 }
 
 /// The most that a word says: little where people are alike by nature, or strangers' programs are.
 fn most_of(word: &Word, account: &AccountView<'_>, settings: &Settings) -> Millinats {
     let little = crate::section::milli(settings.person_nats_max);
-    let is_person = rhythm::reading(account).is_some_and(|said| said <= rhythm::PERSON);
-    if is_person {
+    if rhythm::is_person(account) {
         let is_paid_together = word.kind() == LinkKind::Payment && !is_application(account);
         let known_well = line(&KNOWN_WELL, account.profile.behaviour.requests.into());
         return if is_paid_together { little + known_well } else { little };

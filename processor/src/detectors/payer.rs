@@ -42,8 +42,7 @@ const AGE: [(i64, Millinats); 2] = [(180, 0), (480, 1_000)];
 /// coding agents, may take long answers to ever new texts, and each have put a card of their own.
 fn is_of_team(word: &Word, account: &AccountView<'_>) -> bool {
     let is_agent = account.profile.behaviour.preamble.value() != 0;
-    let is_person = || rhythm::reading(account).is_some_and(|said| said <= rhythm::PERSON);
-    word.is_divided() && (is_agent || is_person())
+    word.is_divided() && (is_agent || rhythm::is_person(account))
 }
 
 /// What a word says to an account.

@@ -22,7 +22,10 @@ pub struct Rhythm;
 const STEADY_PAUSE: Millinats = 10_600;
 
 /// From here down an account counts as a person.
-pub const PERSON: Millinats = -1_500;
+const PERSON: Millinats = -1_500;
+
+/// From here up a machine is at work beyond doubt.
+const MACHINE: Millinats = 1_000;
 
 /// The most that a schedule says.
 const SCHEDULE: Millinats = 1_000;
@@ -44,6 +47,21 @@ pub fn reading(account: &AccountView<'_>) -> Option<Millinats> {
     }
     let day = day(account);
     Some(if is_scheduled(account) { day.min(SCHEDULE) } else { day + sittings(account) })
+}
+
+/// Whether its rhythm is a person's.
+pub fn is_person(account: &AccountView<'_>) -> bool {
+    reading(account).is_some_and(|said| said <= PERSON)
+}
+
+/// Whether its rhythm is a person's, as far as is known.
+pub fn may_be_person(account: &AccountView<'_>) -> bool {
+    reading(account).is_none_or(|said| said <= PERSON)
+}
+
+/// Whether its rhythm is a machine's.
+pub fn is_machine(account: &AccountView<'_>) -> bool {
+    reading(account).is_some_and(|said| said >= MACHINE)
 }
 
 /// Whether it comes by the clock: at the hour, or at one and the same long distance. A schedule is honest
