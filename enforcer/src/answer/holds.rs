@@ -292,29 +292,20 @@ impl Holds {
 
     /// Lets go whom there is a reason to let go by now.
     pub fn sweep(&self, now_ms: i64) -> Vec<(Held, LetGo)> {
-        let has_anything = |table: &Table| {
-            [table.by_account.len(), table.reinstated.len(), table.rests.len()].iter().any(|count| *count > 0)
-        };
-        if !has_anything(&self.read()) {
+        if self.read().is_empty() {
             return Vec::new();
         }
         let mut table = self.write();
         if table.rests.len() >= TRIPWIRE_RESTS_MAX / 2 {
             table.rests.retain(|_, until_ms| now_ms < *until_ms);
         }
-        let reinstated = std::mem::take(&mut table.reinstated).into_iter();
-        let mut ended: Vec<(Held, LetGo)> = reinstated.map(|held| (held, LetGo::Reinstated)).collect();
+        let mut over = Vec::new();
         for held in table.by_account.values() {
             let known = self.standings.get(held.account);
-            ended.extend(table.ends(held, known.as_ref(), now_ms).map(|why| (held.clone(), why)));
+            over.extend(table.ends(held, known.as_ref(), now_ms).map(|why| (held.clone(), why)));
         }
-        for (held, why) in &ended {
-            // Whom an operator gave access back is out of the table, and may be held anew by now.
-            if *why != LetGo::Reinstated {
-                table.by_account.remove(&held.account);
-            }
-        }
-        ended
+        over.iter().for_each(|(held, _)| drop(table.by_account.remove(&held.account)));
+        table.given_back().chain(over).collect()
     }
 
     /// These accounts were held on a tripwire before the server started, and are not held on one again until
@@ -328,10 +319,8 @@ impl Holds {
     /// Lets everybody go, because the server ends.
     pub fn stop(&self) -> Vec<(Held, LetGo)> {
         let mut table = self.write();
-        let reinstated = std::mem::take(&mut table.reinstated).into_iter();
         let all = std::mem::take(&mut table.by_account).into_values();
-        let reinstated = reinstated.map(|held| (held, LetGo::Reinstated));
-        reinstated.chain(all.map(|held| (held, LetGo::Stopped))).collect()
+        table.given_back().chain(all.map(|held| (held, LetGo::Stopped))).collect()
     }
 
     /// Takes what the log says: words of operators and persons, and actions, both up to its end as of
@@ -393,6 +382,16 @@ impl Learner<'_> {
 }
 
 impl Table {
+    /// Whether nothing is in it that a sweep could end.
+    fn is_empty(&self) -> bool {
+        self.by_account.is_empty() && self.reinstated.is_empty() && self.rests.is_empty()
+    }
+
+    /// Takes out those whom an operator gave access back. They are held no more, and may be held anew by now.
+    fn given_back(&mut self) -> impl Iterator<Item = (Held, LetGo)> + use<> {
+        std::mem::take(&mut self.reinstated).into_iter().map(|held| (held, LetGo::Reinstated))
+    }
+
     fn may(&self, held: &Held, known: Option<&Known>, max: usize) -> Result<(), Spared> {
         let now_ms = held.since_ms;
         let age_ms = self.fresh_ms.map(|fresh_ms| now_ms.saturating_sub(fresh_ms));
