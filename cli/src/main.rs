@@ -33,6 +33,7 @@ mod top;
 mod trace;
 mod trust;
 mod view;
+mod whole;
 
 use clap::Parser as _;
 use output::Undelivered;

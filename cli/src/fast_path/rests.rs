@@ -5,9 +5,10 @@
 //! written anew: when it is opened and has any of it, and when it is full. A full disk keeps nobody from
 //! opening it: it is written anew before the next record then.
 
+use crate::whole;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use weir_enforcer::limits::TRIPWIRE_RESTS_MAX;
@@ -15,9 +16,6 @@ use weir_schemas::AccountId;
 
 /// The file.
 const NAME: &str = "tripwire-rests";
-
-/// Where it is written anew.
-const NEW: &str = "tripwire-rests.new";
 
 /// What it begins with: what it is, and its version.
 const HEAD: [u8; 8] = *b"WEIRRST1";
@@ -113,14 +111,8 @@ fn written_anew(directory: &Path, found: &Found) -> io::Result<Whole> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let mut bytes = HEAD.to_vec();
     found.rests.iter().for_each(|(account, until_ms)| bytes.extend(record(*account, *until_ms)));
-    let new = directory.join(NEW);
-    let _ = fs::remove_file(&new);
-    let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, directory.join(NAME))?;
-    File::open(directory)?.sync_all()?;
-    Ok(Whole { file, records: found.rests.len() as u64 })
+    whole::write(directory, NAME, &bytes, 0o600)?;
+    appended_to(directory, found)
 }
 
 fn record(account: AccountId, until_ms: i64) -> [u8; RECORD_BYTES] {
@@ -245,7 +237,7 @@ mod tests {
         rests.note(account(1), 5_000, NOW_MS).unwrap();
         rests.note(account(2), 2_000, NOW_MS).unwrap();
         // Nothing can take this one's place.
-        let new = directory.path().join(NEW);
+        let new = whole::aside(directory.path(), NAME);
         fs::create_dir(&new).unwrap();
         let (rests, found) = Rests::open(directory.path(), NOW_MS).unwrap();
         assert_eq!((found.rests.len(), found.unwritten), (2, None), "it is not written anew");

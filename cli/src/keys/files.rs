@@ -2,10 +2,11 @@
 
 use super::error::KeyError;
 use super::role::Role;
+use crate::whole;
 use rand::TryRng as _;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -133,17 +134,5 @@ pub fn write_key(path: &Path, key: &[u8; 32], mode: u32) -> Result<(), KeyError>
 
 /// Written aside and renamed, so that a crash leaves a whole file or none.
 pub fn write(directory: &Path, name: &str, content: &[u8], mode: u32) -> Result<(), KeyError> {
-    let path = directory.join(name);
-    let aside = directory.join(format!(".{name}.new"));
-    let _ = fs::remove_file(&aside);
-    let written = || -> io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&aside)?;
-        file.write_all(content)?;
-        // Whatever the process's umask took away.
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.sync_all()?;
-        fs::rename(&aside, &path)?;
-        fs::File::open(directory)?.sync_all()
-    };
-    written().map_err(at(&path))
+    whole::write(directory, name, content, mode).map_err(at(&directory.join(name)))
 }
