@@ -180,6 +180,15 @@ fn wait_until_ready(early: &Early, metrics: &str) {
     });
 }
 
+/// Sends one alert after another, each later than this one and of now, until its account is held.
+fn send_until_held(what: &str, early: &Early, address: &str, mut alert: Alert) {
+    eventually(what, || {
+        (alert.sequence, alert.event_ms) = (alert.sequence + 1, now_ms() - 100);
+        early.send(&alert, 1);
+        stands_now(address, alert.account.0[0])["status"] == "rate_limited"
+    });
+}
+
 fn holds(metrics: &str, kind: &str) -> u64 {
     metric(metrics, &format!("weir_fastpath_holds_total{{kind=\"{kind}\"}}"))
 }
@@ -426,12 +435,7 @@ fn whom_an_operator_gives_access_back_is_let_go_and_not_held_on_what_was_told_be
     early.send(&Alert { boot_epoch: 2, ..before.clone() }, 1);
     eventually("it is spared", || holds(&metrics, "reinstated") == 1);
     assert_eq!(stands_now(&address, 1)["status"], "ok");
-    let mut sequence = 2_000;
-    eventually("what is told of it since holds it", || {
-        sequence += 1;
-        early.send(&alert(1, sequence), 1);
-        stands_now(&address, 1)["status"] == "rate_limited"
-    });
+    send_until_held("what is told of it since holds it", &early, &address, alert(1, 2_000));
     run.stop();
     let journal = early.journal();
     let account = before.account.to_string();
@@ -581,12 +585,7 @@ fn a_server_that_cannot_know_whom_it_held_on_a_tripwire_starts_and_holds_nobody_
         assert_eq!(tripwire_holds(&metrics, "held"), 0, "{mode}");
         assert_eq!(stands_now(&address, 1)["status"], "ok", "{mode}");
         assert_eq!(metric(&metrics, "weir_fastpath_journal_failures_total "), failures, "{mode}");
-        let mut sequence = 1;
-        eventually("verdicts hold as ever", || {
-            sequence += 1;
-            early.send(&alert(2, sequence), 1);
-            stands_now(&address, 2)["status"] == "rate_limited"
-        });
+        send_until_held("verdicts hold as ever", &early, &address, alert(2, 1));
         run.stop();
         let is_of_tripwire =
             |line: &serde_json::Value| line["mode"] == "hold" && line.get("tripwire").is_some();
@@ -730,19 +729,10 @@ fn a_disk_that_stands_still_deafens_the_listener_and_that_is_counted_and_told_an
     disk.goes_on();
     // An alert that waited for the disk for more than a second holds nobody: what operators said since is
     // later than it by more than clocks may differ. The next one does.
-    let mut sequence = 1;
-    eventually("it is held", || {
-        sequence += 1;
-        early.send(&alert(1, sequence), 1);
-        stands_now(&address, 1)["status"] == "rate_limited"
-    });
+    send_until_held("it is held", &early, &address, alert(1, 1));
     eventually("the stall is counted", || stalls(&metrics) > 0);
-    let mut sequence = 2_000;
-    eventually("alerts are heard again", || {
-        sequence += 1;
-        early.send(&Alert { boot_epoch: 2, ..alert(2, sequence) }, 1);
-        stands_now(&address, 2)["status"] == "rate_limited"
-    });
+    let of_another = Alert { boot_epoch: 2, ..alert(2, 2_000) };
+    send_until_held("alerts are heard again", &early, &address, of_another);
     run.stop();
 }
 

@@ -8,11 +8,12 @@ use super::kafka::{BareReader, Deployment};
 use super::meter::ratio;
 use super::restore::{ACCOUNTS, TASK, write_state};
 use crate::kafka;
+use crate::shell::Owned;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use weir_schemas::Epoch;
 use weir_schemas::wire::Wire;
@@ -91,7 +92,7 @@ fn measure(deployment: &Deployment, probe: &mut Probe, standby: bool) -> Result<
     while times.len() < ROUNDS {
         probe.send()?;
         let (owner, _) = probe.judged()?;
-        let at = crew.iter().position(|processor| processor.child.id() == owner);
+        let at = crew.iter().position(|processor| processor.child.0.id() == owner);
         let at = at.with_context(|| format!("the task is run by {owner}, which is none of ours"))?;
         let survivor = &crew[1 - at];
         survivor.wait_until_ready(standby)?;
@@ -103,7 +104,7 @@ fn measure(deployment: &Deployment, probe: &mut Probe, standby: bool) -> Result<
         probe.send()?;
         let (heir, judged) = probe.judged()?;
         let survivor = &crew[1 - at];
-        ensure!(heir == survivor.child.id(), "{heir} judged, which is none of ours");
+        ensure!(heir == survivor.child.0.id(), "{heir} judged, which is none of ours");
         let open_s = survivor.opened_s(start)? - opened_before;
         ensure!(open_s > 0.0, "the takeover was not {start}");
         times.push(Time { judged_s: (judged - killed) as f64 / 1e3, open_s });
@@ -165,7 +166,7 @@ impl Probe {
 
 /// One `weir process`.
 struct Processor {
-    child: Child,
+    child: Owned,
     metrics: SocketAddr,
     started: Instant,
 }
@@ -180,12 +181,12 @@ impl Processor {
         command.args(["--state-accounts-max", &(accounts + 1).to_string()]);
         command.args(["--metrics-addr", &metrics.to_string()]).stdout(Stdio::null());
         let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
-        Ok(Self { child, metrics, started: Instant::now() })
+        Ok(Self { child: Owned(child), metrics, started: Instant::now() })
     }
 
     fn kill(&mut self) -> Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
+        self.child.0.kill()?;
+        self.child.0.wait()?;
         Ok(())
     }
 
@@ -214,11 +215,5 @@ impl Processor {
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok()))
-    }
-}
-
-impl Drop for Processor {
-    fn drop(&mut self) {
-        let _ = self.kill();
     }
 }
